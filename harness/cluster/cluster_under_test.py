@@ -27,6 +27,7 @@ from harness.managers.manager import ClusterState
 from harness.managers.manager_registry import manager_of
 from harness.remote import host_capabilities
 from harness.remote.agents import csharp_agent
+from harness.remote.captures.capture_factory import capture_of
 from harness.remote.captures.packet_capture import PacketCapture, mark_all
 from harness.remote.connections.connection_worker import ConnectionWorker
 from harness.remote.connections.connector_without_python import FallbackConnector
@@ -70,6 +71,7 @@ class ClusterUnderTest:
         self.lost: Callable[[], str] = str
         self.permit: Callable[[StandingDisruption], None] = lambda disruption: None
         self._witnesses: dict[str, PacketCapture] = {}
+        self.capture_refused: dict[str, str] = {}  # Windows hosts that may not be captured, and what they said; asked of each once
         self._beginning = {name: threading.Lock() for name in self.hosts}
         self._capabilities: dict[str, Capabilities] = {}
         self._asking = {name: threading.Lock() for name in self.hosts}
@@ -144,11 +146,11 @@ class ClusterUnderTest:
             return self._capabilities[name]
 
     def unwatchable(self) -> list[str]:
-        """The hosts, of those that are present, whose packets cannot be watched for want of a Python."""
+        """The hosts, of those that are present, whose packets cannot be watched, for want of a Python or, on Windows, of a compiler."""
         present = [m.name for m in self.cluster.machines if m.name not in self.absent]
         unknown = [n for n in present if n not in self._capabilities]  # asked at every check of a path: known nearly always
         self.together(*(lambda n=n: self.capabilities(n) for n in unknown))
-        return [n for n in present if not self.capabilities(n).full]
+        return [n for n in present if n in self.capture_refused or not self.capabilities(n).captures]
 
     def together(self, *work: Callable[[], object]) -> list:
         """Do several things at once and return their results in order; the first failure is raised when all have ended."""
@@ -174,7 +176,7 @@ class ClusterUnderTest:
 
     @contextlib.contextmanager
     def watched(self, *names: str) -> Iterator[CaptureWindow]:
-        """Watch the wire on these hosts (all that are present and have a Python when none is named) while the block runs."""
+        """Watch the wire on these hosts (all that are present and can be watched when none is named) while the block runs."""
         blind = () if names else self.unwatchable()
         chosen = names or tuple(m.name for m in self.cluster.machines if m.name not in self.absent and m.name not in blind)
         there = {name: witness for name in chosen if (witness := self._witnesses.get(name)) is not None}
@@ -184,14 +186,16 @@ class ClusterUnderTest:
             starts, lost = mark_all(there)
             new = [name for name in chosen if name not in starts]
             begun = self.together(*(lambda n=n: self._begin(n, there.get(n), lost.get(n), held) for n in new))
-            for name, (witness, start) in zip(new, begun, strict=True):
-                there[name], starts[name] = witness, start
-            yield CaptureWindow({name: there[name] for name in chosen}, starts)
+            for name, one in zip(new, begun, strict=True):
+                if one is not None:
+                    there[name], starts[name] = one
+            yield CaptureWindow({name: there[name] for name in chosen if name in starts}, starts)
 
     def _begin(
         self, name: str, old: PacketCapture | None, why: Inconclusive | None, held: contextlib.ExitStack
-    ) -> tuple[PacketCapture, int]:
-        """A new witness of the host, in place of one that died with it, and the position of what it sees from now on.
+    ) -> tuple[PacketCapture, int] | None:
+        """A new witness of the host, in place of one that died with it, and the position of what it sees from now on; None for a Windows
+        host that does not allow one, whose paths are then judged by outcomes alone.
 
         It watches until the run ends, for hours maybe: behind what is `held` it keeps the newest packets alone."""
         with self._beginning[name]:
@@ -199,8 +203,15 @@ class ClusterUnderTest:
                 if old is not None:
                     self.timeline.note(name, "packet-capture", f"begins again: {why}")
                     old.stop()
-                witness = PacketCapture(self.hosts[name], self.python(name), newest=True)
-                witness.start()
+                witness = capture_of(self.hosts[name], self.capabilities(name), self.python(name), newest=True)
+                try:
+                    witness.start()
+                except Unusable as error:
+                    if self.capabilities(name).kind is not Kind.COMPILED:
+                        raise
+                    self.capture_refused[name] = str(error)
+                    self.timeline.note(name, "no-capture", str(error))
+                    return None
                 self._witnesses[name] = witness
             witness = self._witnesses[name]
             held.enter_context(witness.holding())
@@ -251,6 +262,11 @@ class CaptureWindow:
         """The hosts that are captured."""
         return tuple(self._witnesses)
 
+    @property
+    def without_loopback(self) -> frozenset[str]:
+        """Those of them whose captures do not see what stays inside the host."""
+        return frozenset(name for name, witness in self._witnesses.items() if not witness.loopback)
+
     def packets(self) -> dict[str, list]:
         """Per host, everything captured until now, complete. Raises Inconclusive when a witness died or lost packets."""
         ends, lost = mark_all(self._witnesses)
@@ -258,5 +274,8 @@ class CaptureWindow:
             if name in lost:
                 raise lost[name]
             if witness.dropped:
-                raise Inconclusive(f"{name}: the capture lost {witness.dropped} packets, so absence proves nothing")
+                why = f" ({witness.drop_reason})" if witness.drop_reason else ""
+                raise Inconclusive(f"{name}: the capture lost {witness.dropped} packets{why}, so absence proves nothing")
+            if witness.unproven:
+                raise Inconclusive(f"{name}: {witness.unproven}")
         return {n: w.packets(self._starts[n], ends[n]) for n, w in self._witnesses.items()}

@@ -14,6 +14,7 @@ from harness.config.cluster_config import Service
 from harness.core.errors import DeadlineExceeded, HarnessError
 from harness.core.verdict import Verdict, all_of, failed, inconclusive, passed
 from harness.expectations.connectivity_matrix import Cell, Origin, PathObservation, Role, Situation, expectation, judge, judge_outcomes
+from harness.remote.captures.attempt_address import with_addresses
 from harness.remote.captures.route_classifier import Way, classify_all
 from harness.remote.connections.attempt import Attempt, AttemptOutcome, attempt
 from harness.services import service_registry
@@ -104,7 +105,8 @@ def check_path(
     with subject.watched() as sight:
         attempts = attempt(subject.residents[host], str(cluster.vip), service.port, count=count or expected.attempts, limit=limit)
         packets = sight.packets()
-    ways = classify_all(attempts, packets, cluster)
+    attempts = with_addresses(attempts, packets, cluster)
+    ways = classify_all(attempts, packets, cluster, without_loopback=sight.without_loopback)
     seen = [_observation(a, w, active, subject) for a, w in zip(attempts, ways, strict=True)]
     unseen = why_unseen(subject, host)
     verdict = judge_outcomes(expected, seen, unseen) if unseen else judge(expected, seen)
@@ -140,11 +142,12 @@ def check_path(
 
 
 def why_unseen(subject: ClusterUnderTest, origin: str) -> str:
-    """Why nobody can see how attempts from there travel, for want of a Python; "" where somebody can."""
+    """Why nobody can see how attempts from there travel; "" where somebody can."""
     if not subject.capabilities(origin).tells_port:
         return f"{origin} cannot tell from which port its attempts come"
     blind = [n.name for n in subject.cluster.nodes if n.name in subject.unwatchable()]
-    return f"without Python the packets of {' and '.join(blind)} cannot be watched" if blind else ""
+    refused = [subject.capture_refused[name] for name in blind if name in subject.capture_refused]
+    return "; ".join(refused) or (f"without Python the packets of {' and '.join(blind)} cannot be watched" if blind else "")
 
 
 def unchecked(subject: ClusterUnderTest, origin: Origin, service: Service, active: str, why: str) -> PathCheck:

@@ -29,7 +29,8 @@ from harness.hosts.windows.script_protocol import ScriptAnswer
 from harness.hosts.windows.script_runner import ask
 from harness.hosts.windows.windows_host import moment
 from harness.managers.manager import MAX_LOG_LENGTH, ClusterState, Manager, Question
-from harness.remote.captures.packet_capture import PacketCapture
+from harness.remote.captures.capture_factory import capture_of
+from harness.remote.host_capabilities import COMPILED, FULL
 from harness.remote.recording import pcapng
 
 LOGIN_TIMEOUT_S = 10.0  # to log in to a host and run `true` there
@@ -191,20 +192,23 @@ class Gathering:
         """Headers only: what connections carry is nobody's business, and may hold secrets."""
         ports = [self.cluster.load_balancer.probe.port, *(s.port for s in self.cluster.services)]
         seconds = min(self.span.capture_s, MAX_CAPTURE_S)
-        with PacketCapture(host, machine.ssh.python, ports=ports) as witness:
+        bears = COMPILED if machine.platform == "windows" else FULL
+        with capture_of(host, bears, machine.ssh.python, ports=ports) as witness:
             capturing = Deadline(seconds)
             # Asking for marks all along notices at once when the host is gone.
             capturing.wait_for(
                 witness.mark, until=lambda n: n >= MAX_PACKETS or capturing.expired, what=f"{machine.name}: its capture", every=0.5
             )
             packets = [p.headers for p in witness.packets(0, MAX_PACKETS)]
-            lost = witness.dropped
+            lost = (witness.drop_reason or f"the kernel dropped {witness.dropped} packets") if witness.dropped else ""
         note = "; ".join(
             filter(
                 None,
                 [
                     f"stopped at its limit of {MAX_PACKETS} packets" if len(packets) >= MAX_PACKETS else "",
-                    f"the kernel dropped {lost} packets" if lost else "",
+                    lost,
+                    witness.unproven,
+                    "" if witness.loopback else "what stays inside the host is not captured there",
                 ],
             )
         )

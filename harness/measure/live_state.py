@@ -9,9 +9,10 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from harness.remote.recording.recording import CapturedPacket, NodeEvent, Sample, Series
+from harness.remote.recording.recording import NEW, CapturedPacket, NodeEvent, Sample, Series
 
 KEPT_S = 3.0
+TOLD_LATER_S = 0.1  # clocks of hosts are compared to within that
 UNKNOWN = "?"
 
 
@@ -26,9 +27,17 @@ class SeriesState:
 
 
 class Live:
-    """Thread-safe. `nodes` are the hosts whose packets are watched; an attempt is attributed by the origin's address and port."""
+    """Thread-safe. An attempt is attributed by the origin's address and port. `without_loopback`: hosts whose captures do not see what
+    stays inside them, so that it is what none of their NICs has seen."""
 
-    def __init__(self, series: Iterable[Series], addresses: Mapping[str, Iterable[str]], probe: tuple[str, int]) -> None:
+    def __init__(
+        self,
+        series: Iterable[Series],
+        addresses: Mapping[str, Iterable[str]],
+        probe: tuple[str, int],
+        *,
+        without_loopback: Iterable[str] = (),
+    ) -> None:
         self._series = {t.id: t for t in series}
         self._owner = {address: host for host, found in addresses.items() for address in found}
         self._probe = probe  # source and port
@@ -36,6 +45,9 @@ class Live:
         self._samples: dict[str, deque[Sample]] = {t: deque() for t in self._series}
         self._last_good: dict[str, float] = {}
         self._received: dict[tuple[str, int], tuple[float, str]] = {}
+        self.without_loopback = frozenset(without_loopback)
+        self._left: dict[tuple[str, int], float] = {}  # when a connection was seen to leave one of these
+        self._captured: dict[str, float] = {}  # up to when one of these has told packets
         self.news = ""  # what happened last at a host, in a sentence
         self._pruned = time.monotonic()
         self._lock = threading.Lock()
@@ -56,6 +68,10 @@ class Live:
         """Takes packets of a witness: probes are what is shown of them."""
         with self._lock:
             for row in rows:
+                if row.host in self.without_loopback and row.what != "socket":
+                    self._captured[row.host] = row.at
+                    if row.what == "syn" and row.outgoing:
+                        self._left[row.host, row.sport] = row.at
                 if row.what == "syn" and (row.src, row.dport) == self._probe and not row.outgoing:
                     self._probed[row.host] = row.at
                 elif row.what in ("syn", "socket") and (row.interface == "lo" or not row.outgoing):
@@ -70,6 +86,7 @@ class Live:
         if now - self._pruned > KEPT_S:
             self._pruned = now
             self._received = {key: found for key, found in self._received.items() if found[0] > now - 2 * KEPT_S}
+            self._left = {key: at for key, at in self._left.items() if at > now - 2 * KEPT_S}
 
     def event(self, event: NodeEvent) -> None:
         """Takes an event; the last one is shown."""
@@ -109,5 +126,16 @@ class Live:
         return SeriesState(series, newest.outcome, node, max(0.0, out))
 
     def _node(self, series: str, sample: Sample) -> str | None:
-        found = self._received.get((self._series[series].origin, sample.port))
-        return found[1] if found is not None and abs(found[0] - sample.at) < KEPT_S else None
+        origin = self._series[series].origin
+        found = self._received.get((origin, sample.port))
+        # A port is used again: what then stays inside such a host overwrites nothing.
+        near = TOLD_LATER_S + self._series[series].limit_s if origin in self.without_loopback else KEPT_S
+        if found is not None and abs(found[0] - sample.at) < near:
+            return found[1]
+        return origin if self._series[series].kind == NEW and self._stayed_inside(origin, sample) else None
+
+    def _stayed_inside(self, origin: str, sample: Sample) -> bool:
+        """Has a capture that has told what came later not seen it leave?"""
+        told = self._captured.get(origin, 0.0) > sample.at + sample.seconds + TOLD_LATER_S
+        left = self._left.get((origin, sample.port))
+        return told and (left is None or abs(left - sample.at) > TOLD_LATER_S + sample.seconds)

@@ -7,7 +7,7 @@ import contextlib
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,10 @@ from harness.measure.evaluation.timing_quality import MIN_CALM_LINES, is_calm
 from harness.measure.live_state import Live
 from harness.remote.agents.agent_factory import Measures, agent_of
 from harness.remote.agents.agent_launch import AgentPlan, AgentSeries, AgentWatch, bearable
+from harness.remote.captures.capture_factory import capture_of
 from harness.remote.captures.continuous_capture import Watched
 from harness.remote.captures.packet_capture import SYN, PacketCapture
-from harness.remote.host_capabilities import Capabilities
+from harness.remote.host_capabilities import Capabilities, Kind
 from harness.remote.recording.packets import Packet
 from harness.remote.recording.recording import NEW, PINNED, CapturedPacket, Clock, Header, NodeEvent, Noise, Recorder, Sample, Series
 from harness.services import service_registry
@@ -89,11 +90,13 @@ class Meter:
         sentences = {name: capabilities.sentence(name, period_s) for name, capabilities in self._capabilities.items()}
         self.coarse = {name: sentence for name, sentence in sentences.items() if sentence}  # hosts that bear less than the whole agent
         self.addresses = addresses_of(cluster)
-        self.live = Live(self.series, self.addresses, (str(probe.source), probe.port))
+        compiled = [name for name, capabilities in self._capabilities.items() if capabilities.kind is Kind.COMPILED]
+        self.live = Live(self.series, self.addresses, (str(probe.source), probe.port), without_loopback=compiled)
         self.blind: dict[str, str] = {}  # nodes whose packets cannot be watched, and why
         self._lifetime_s = lifetime_s
         self._agents: dict[str, Measures] = {}
         self._recorder: Recorder | None = None
+        self._since = 0.0  # when its recording began
         self._watched: dict[str, Watched] = {}
         self._clocks: dict[str, Clock] = {}
         self._standing: dict[
@@ -116,14 +119,18 @@ class Meter:
 
     def _see(self, node: str) -> None:
         """Find out whether a node's packets may be watched."""
-        if not self._capabilities[node].full:
+        if not self._capabilities[node].captures:
             self.blind[node] = f"{node}: its packets cannot be watched without Python"
             return
         try:
-            with PacketCapture(self.subject.hosts[node], self.subject.python(node), flags=SYN):
+            with self._capture(node):
                 return
         except Unusable as why:
             self.blind[node] = str(why)
+
+    def _capture(self, node: str, tell: Callable[[Packet], None] | None = None) -> PacketCapture:
+        host, capabilities, python = self.subject.hosts[node], self._capabilities[node], self.subject.python(node)
+        return capture_of(host, capabilities, python, flags=SYN, tell=tell, newest=tell is not None)
 
     def stop(self) -> list[str]:
         """End the agents and remove what they left. Returns what could not be done, in sentences."""
@@ -136,7 +143,7 @@ class Meter:
         self._renew_agents()
         with Recorder(path, replace(header, wall_minus_mono=time.time() - time.monotonic()), clean=self.subject.cleaner.data) as recorder:
             with self._lock:
-                self._recorder = recorder
+                self._recorder, self._since = recorder, time.monotonic()
                 for clock in self._clocks.values():
                     recorder.add(clock)
                 for event in self._standing.values():
@@ -191,7 +198,7 @@ class Meter:
         watch = AgentWatch(
             vip=str(cluster.vip),
             ports=ports,
-            connections=tuple(s.port for s in cluster.services) if host in self.blind else (),
+            connections=tuple(s.port for s in cluster.services) if host in {*self.blind, *self.live.without_loopback} else (),
             log=str(self.subject.manager.log or ""),
             every_s=WATCH_INTERVAL_S,
         )
@@ -207,12 +214,9 @@ class Meter:
             text = f"{self.blind[node]}{instead}"
             self.event(NodeEvent(time.monotonic(), node, "no-capture", text))
             return
-        host, python = self.subject.hosts[node], self.subject.python(node)
-
-        def make() -> PacketCapture:
-            return PacketCapture(host, python, flags=SYN, tell=lambda packet: self._saw(node, packet), newest=True)
-
-        watched = Watched(node, make, self.event)
+        if node in self.live.without_loopback:
+            self.event(NodeEvent(time.monotonic(), node, "no-loopback", "what stays inside it is in no capture: by that it is known"))
+        watched = Watched(node, lambda: self._capture(node, lambda packet: self._saw(node, packet)), self.event)
         with self._lock:
             self._watched[node] = watched
         watched.start()
@@ -275,17 +279,19 @@ class Meter:
                 self._recorder.sightings(rows)
 
     def samples(self, series: str, rows: list[Sample]) -> None:
-        """Takes attempts from an agent, for the screen and the recording."""
+        """Takes attempts from an agent, for the screen and the recording; what began before that is not its concern, whenever it ended."""
         self.live.samples(series, rows)
         with self._lock:
             self._flush()
             if self._recorder is not None:
-                self._recorder.samples(series, rows)
+                self._recorder.samples(series, [row for row in rows if row.at >= self._since])
 
     def _connected(self, event: NodeEvent) -> None:
         """A connection that was looked at, in the place of its packets."""
         data, here = event.data, {*self.addresses[event.host], str(self.subject.cluster.vip)}
         interface = "lo" if data["peer"] in here else ""
+        if not interface and event.host not in self.blind:
+            return  # the capture sees its packets
         seen = CapturedPacket(
             event.at, event.host, interface, "socket", data["peer"], data["peer_port"], data["address"], data["port"], False
         )

@@ -24,6 +24,7 @@ from harness.expectations.connectivity_matrix import Origin, Situation, listens_
 from harness.measure.measured_disruption import Start
 from harness.measure.measurement_result import Measured
 from harness.pytest_plugin.measurement_plan import Planned
+from harness.remote.captures.attempt_address import with_addresses
 from harness.remote.connections.attempt import Attempt, AttemptOutcome, attempt
 from harness.report.run_record_builder import OpenDisruption, ReportBuilder
 
@@ -103,12 +104,15 @@ class ClusterFixture:
         """No packet of the active node's connection to the VIP is on any NIC, seen by a capture that is shown not to be blind."""
         subject, active = self.subject, self.active
         if active in subject.unwatchable():
-            pytest.skip(f"without Python the packets of {active} cannot be watched, so that none is on a NIC cannot be shown there")
+            pytest.skip(_not_shown(f"without Python the packets of {active} cannot be watched"))
         vip, peer = str(subject.cluster.vip), subject.cluster.peer_of(active)
         with subject.watched() as sight:
             own = attempt(subject.residents[active], vip, service.port, count=3)
             control = attempt(subject.residents[active], str(peer.address), service.port, count=1)
             packets = sight.packets()
+        if active not in packets:
+            pytest.skip(_not_shown(subject.capture_refused.get(active, f"{active} was not watched")))
+        own, control = (with_addresses(made, packets, subject.cluster) for made in (own, control))
         control_seen = _on_nics(packets, control)
         strays = _on_nics(packets, own)
         if not control_seen:
@@ -321,6 +325,10 @@ def settle(verdict: Verdict) -> None:
         pytest.fail(verdict.reason, pytrace=False)
     if verdict.outcome is Outcome.INCONCLUSIVE:
         raise Inconclusive(verdict.reason)
+
+
+def _not_shown(why: str) -> str:
+    return f"{why}, so that none is on a NIC cannot be shown there"
 
 
 def _on_nics(packets: dict[str, list], attempts: list[Attempt]) -> list:

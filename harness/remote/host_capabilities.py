@@ -66,6 +66,11 @@ class Capabilities:
         """Whether its agent tells what else changes there: the VIP, who listens, who is connected."""
         return self.kind in (Kind.PYTHON, Kind.COMPILED)
 
+    @property
+    def captures(self) -> bool:
+        """Whether there is something that captures packets there; it may be refused all the same."""
+        return self.kind in (Kind.PYTHON, Kind.COMPILED)
+
     def period_s(self, asked: float) -> float:
         """The period that is possible there when this one is asked for, in seconds."""
         return max(asked, self.least_period_s)
@@ -89,8 +94,8 @@ COMPILED = Capabilities(
     Kind.COMPILED,
     0.01,
     keeps=True,
-    how="runs Windows, so it is measured by a program in C# that its PowerShell compiles",
-    skip_reason=("its own packets", "its manager's log"),
+    how="runs Windows, so it is measured by programs in C# that its PowerShell compiles",
+    skip_reason=("its manager's log",),
 )
 FORWARDED = Capabilities(
     Kind.FORWARDING,

@@ -22,8 +22,7 @@ def _suite(suite: str, *more: str) -> Part:
     return Part(" ".join((suite, *(word.removeprefix("--") for word in more))), (suite, "-q", *more))
 
 
-# What no Windows host can be asked for: a capture, which takes Python there, and a resource that is taken out with nobody to put it back.
-NOT_ON_WINDOWS = "not leaves_no_nic and not without_ip_resource"
+NOT_ON_WINDOWS = "not without_ip_resource"  # a resource that is taken out with nobody there to put it back
 
 
 def _windows_shaped(design: str) -> Part:

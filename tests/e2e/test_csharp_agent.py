@@ -24,6 +24,7 @@ from harness.remote import host_capabilities
 from harness.remote.agents import csharp_agent
 from harness.remote.agents.agent_launch import AgentSeries, AgentWatch
 from harness.remote.agents.csharp_agent import CsharpAgent
+from harness.remote.csharp import csharp_program
 from tests import deep_option
 
 pytestmark = pytest.mark.skipif(
@@ -38,14 +39,14 @@ def answer():
 threading.Thread(target=answer, daemon=True).start()
 input()
 """
-SOURCE = Path(csharp_agent.__file__).with_name("agent.cs")
+SOURCES = [str(csharp_program.FOLDER / f"{part}.cs") for part in csharp_program.PARTS[csharp_program.AGENT]]
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As Windows PowerShell 5.1 would compile it: C# 5, and no library but System.dll."""
     made = tmp_path_factory.mktemp("agent") / "agent.exe"
-    words = ["mcs", "-langversion:5", "-warn:4", "-warnaserror", "-r:System.dll", f"-out:{made}", str(SOURCE)]
+    words = ["mcs", "-langversion:5", "-warn:4", "-warnaserror", "-r:System.dll", f"-out:{made}", *SOURCES]
     done = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 0, done.stdout + done.stderr
     return made
@@ -55,7 +56,6 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def measuring(
     program: Path,
     *series: AgentSeries,
-    capture: str = "",
     lifetime_s: float = 600.0,
     watch: AgentWatch | None = None,
     host: Host | None = None,
@@ -65,7 +65,7 @@ def measuring(
     def start(lifetime: float) -> Process:
         # Mono on Linux takes no priority for a process; where nice may not, it says so and runs all the same.
         process = host.start(["nice", "-n", "-20", "mono", str(program)])
-        process.send(csharp_agent.plan_lines([t.wire() for t in series], lifetime_s=lifetime, capture=capture, watch=watch))
+        process.send(csharp_agent.plan_lines([t.wire() for t in series], lifetime_s=lifetime, watch=watch))
         return process
 
     agent = CsharpAgent(host, plan("", *series, lifetime_s=lifetime_s), seen, start)
@@ -128,10 +128,9 @@ def test_all_that_is_said_is_told_as_by_the_others(program: Path) -> None:
     with contextlib.ExitStack() as stack:
         several = {mode: stack.enter_context(service(mode)) for mode in modes}
         all_series = [series(mode, it.port, period_s=0.1, limit_s=0.3) for mode, it in several.items()]
-        with measuring(program, *all_series, capture="127.0.0.1") as (_, seen):
+        with measuring(program, *all_series) as (_, seen):
             for mode, outcome in (("hang", "silent"), ("close", "reset"), ("babble", "silent"), ("reset", "reset")):
                 seen.wait_rows(mode, 1, outcome)
-            seen.wait_event("no-capture")
         details = {mode: {row.detail for row in seen.rows[mode]} for mode in modes}
     assert details["hang"] == {"accepted, but not answered"} and details["close"] <= {"closed without a word", ""}
     assert details["babble"] == {"said b'go away\\n'"}
@@ -172,7 +171,7 @@ def test_it_ends_with_its_input(program: Path) -> None:
 def faults(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The agent with streams and sockets that fail."""
     folder, own = tmp_path_factory.mktemp("faults"), Path(__file__).with_name("agent_faults.cs")
-    words = ["mcs", "-langversion:5", "-r:System.dll", "-main:Faults", f"-out:{folder}/faults.exe", str(SOURCE), str(own)]
+    words = ["mcs", "-langversion:5", "-r:System.dll", "-main:Faults", f"-out:{folder}/faults.exe", *SOURCES, str(own)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "faults.exe"
@@ -240,8 +239,8 @@ class Compiling:
         self._program, self._refuses = program, refuses
 
     def run(self, command: str, *, limit: float, input: bytes) -> CommandResult:
-        assert command == csharp_agent.loader() and "Add-Type" in command
-        head = b"%d\n" % len(SOURCE.read_bytes()) + SOURCE.read_bytes()
+        assert command == csharp_program.loader() and "Add-Type" in command
+        head = csharp_program.sent(csharp_program.AGENT, b"")
         assert input.startswith(head)
         if self._refuses == "slow":
             raise DeadlineExceeded("it did not end in time")

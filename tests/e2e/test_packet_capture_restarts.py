@@ -50,7 +50,8 @@ def test_a_witness_that_ends_is_told_and_followed_by_another(tmp_path: Path) -> 
     Deadline(LIMIT).wait_for(lambda: len(seen) > count, what="packets after it", every=0.02)
     one.stop()
     one.write_pcap(tmp_path / "n.pcapng")
-    lost, back = events
+    lost, back, end = events
+    assert end.kind == "witness-end" and end.at >= back.at
     assert lost.data == {"from": lost.at, "dropped": 0} and back.data == {"from": lost.at, "until": back.at, "dropped": 0}
     assert lost.at < back.at and "the packet capture has ended" in lost.text and (tmp_path / "n.pcapng").stat().st_size > 0
 
@@ -70,7 +71,8 @@ class Scripted:
     """A witness that starts, or not, and whose marks say what they are told to."""
 
     def __init__(self, *marks: int | Exception, fails: Exception | None = None) -> None:
-        self.dropped, self._marks, self._fails = 0, list(marks), fails
+        self.dropped, self.drop_reason, self.unproven = 0, "", ""
+        self._marks, self._fails = list(marks), fails
 
     def start(self) -> None:
         if self._fails is not None:
@@ -96,7 +98,8 @@ def test_what_the_kernel_dropped_lies_between_two_marks() -> None:
     one.start()
     wait(events, "witness-lost", "witness-back")
     one.stop()
-    lost, back = events
+    lost, back, end = events
+    assert end.kind == "witness-end" and end.at == end.data["from"] >= back.data["until"]
     assert lost.data["dropped"] == back.data["dropped"] == 7 and lost.at == lost.data["from"] == back.data["from"] < back.data["until"]
 
 
@@ -113,3 +116,14 @@ def test_one_that_cannot_begin_is_tried_until_it_can() -> None:
     wait(events, "witness-lost", "witness-back", "witness-lost")
     one.stop()
     assert len(events) == 3 and events[2].text == "gone" and events[2].at >= events[1].at
+
+
+def test_one_that_sees_no_packet_come_in_has_not_watched() -> None:
+    events: list[NodeEvent] = []
+    blind = Scripted(0)
+    blind.unproven = "it has seen 9 packets leave and 0 come in"
+    one = Watched("lknode01", lambda: blind, events.append)  # type: ignore[arg-type,return-value]
+    one.start()
+    wait(events, "witness-lost", "witness-back")
+    one.stop()
+    assert events[0].text == blind.unproven and events[0].data["from"] < events[1].data["until"]

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from harness.cluster import cluster_under_test
-from harness.core.errors import Inconclusive
+from harness.core.errors import Inconclusive, Unusable
 from harness.core.timeline import Timeline
+from harness.remote import host_capabilities
 from harness.remote.captures.packet_capture import mark_all
 
 
@@ -18,7 +19,8 @@ class Capture:
     """A witness that answers marks with the number of captures so far; `dead` answers none."""
 
     def __init__(self, host="a", python="", *, dead=False, told=None):
-        self.name, self.dead, self.dropped, self.told = host, dead, 0, told if told is not None else []
+        self.name, self.dead, self.dropped, self.unproven = host, dead, 0, ""
+        self.told = told if told is not None else []
         self.stopped, self.held = False, 0
 
     def start(self):
@@ -54,11 +56,12 @@ class Capture:
 def subject(monkeypatch):
     """Two hosts, each with a Python, and captures that tell what was asked of them in `told`."""
     told: list[str] = []
-    monkeypatch.setattr(cluster_under_test, "PacketCapture", lambda host, python, newest: Capture(host, python, told=told))
+    monkeypatch.setattr(cluster_under_test, "capture_of", lambda host, capabilities, python, newest: Capture(host, python, told=told))
     made = cluster_under_test.ClusterUnderTest.__new__(cluster_under_test.ClusterUnderTest)
     made.cluster = SimpleNamespace(machines=[SimpleNamespace(name=n, ssh=SimpleNamespace(python="")) for n in ("a", "b")])
     made.hosts, made.absent, made.timeline = {"a": "a", "b": "b"}, set(), Timeline()
-    made._witnesses, made._capabilities = {}, {n: SimpleNamespace(full=True) for n in ("a", "b")}
+    made._witnesses, made.capture_refused = {}, {}
+    made._capabilities = {n: host_capabilities.FULL for n in ("a", "b")}
     made._asking = {n: threading.Lock() for n in ("a", "b")}
     made._beginning = {n: threading.Lock() for n in ("a", "b")}
     made.told = told
@@ -107,3 +110,27 @@ def test_packets_are_held_while_somebody_watches_and_no_longer(subject):
         with subject.watched(), subject.watched("a"):
             assert {name: one.held for name, one in subject._witnesses.items()} == {"a": 2, "b": 1}
         assert not any(one.held for one in subject._witnesses.values())
+
+
+def test_a_windows_host_that_allows_no_capture_is_asked_once_and_judged_by_outcomes(subject, monkeypatch):
+    def refused(host, capabilities, python, newest):
+        one = Capture(host, python, told=subject.told)
+        if host == "a":
+            one.start = lambda: (_ for _ in ()).throw(Unusable("a: receive-all was refused: AccessDenied"))
+        return one
+
+    monkeypatch.setattr(cluster_under_test, "capture_of", refused)
+    subject._capabilities["a"] = host_capabilities.COMPILED
+    for _ in range(2):
+        with subject.watched() as sight:
+            assert sight.watching == ("b",)
+    assert subject.unwatchable() == ["a"] and subject.capture_refused == {"a": "a: receive-all was refused: AccessDenied"}
+
+
+def test_a_linux_host_that_allows_no_capture_is_an_error(subject, monkeypatch):
+    def refused(host, capabilities, python, newest):
+        raise Unusable(f"{host}: no root")
+
+    monkeypatch.setattr(cluster_under_test, "capture_of", refused)
+    with pytest.raises(Unusable, match="no root"), subject.watched():
+        raise AssertionError("it is not watched")

@@ -15,7 +15,7 @@ from harness.measure.evaluation import attempt_attribution, observer_coverage, t
 from harness.measure.evaluation.recording_evaluation import measured
 from harness.pytest_plugin.cluster_fixture import ClusterFixture
 from harness.remote.host_capabilities import FORWARDED, FULL, POWERSHELL, SHELL
-from harness.remote.recording.recording import CapturedPacket, Clock, Mark, NodeEvent, Noise, Recording, Sample
+from harness.remote.recording.recording import NEW, PINNED, CapturedPacket, Clock, Mark, NodeEvent, Noise, Recording, Sample
 
 HEALTHY = expectation(Design.NAT, Origin.CLIENT)
 BOUND = expectation(Design.NAT, Origin.CLIENT, Situation.BOUND_TO_VIP)
@@ -107,3 +107,64 @@ def test_the_inside_path_is_not_called_blind_where_nobody_can_capture():
     fixture = ClusterFixture(SimpleNamespace(cluster=SimpleNamespace(services=()), active=A, unwatchable=lambda: [A]), None, None, None)
     with pytest.raises(pytest.skip.Exception, match=f"without Python the packets of {A} cannot be watched"):
         fixture.inside_path_stays_inside(None)
+
+
+OWN, OTHER = ADDRESSES[A][0], ADDRESSES[B][0]
+
+
+def inside(sample: Sample, *more: CapturedPacket, events: tuple[NodeEvent, ...] = (), until: float = 12.0) -> str | None:
+    """Which node an attempt from A reached, whose NICs were captured from 8 s to `until` and whose loopback interface was not."""
+    return reached([sample], *more, events=events, until=until)[0]
+
+
+def reached(
+    samples: list[Sample], *more: CapturedPacket, events: tuple[NodeEvent, ...] = (), until: float = 12.0, kind: str = NEW
+) -> list[str | None]:
+    series = a_series(A, kind=kind)
+    around = [CapturedPacket(at, A, "Ethernet", "syn", OTHER, 50000, OWN, LISTENER, False) for at in (8.0, until)]
+    events = (NodeEvent(1.0, A, "no-loopback"), *events)
+    clocks = [Clock(host, 0.0, 0.0, 0.001) for host in (CLIENT, A, B)]
+    recording = Recording(a_header(series=(series,)), {series.id: samples}, [*around, *more], events=list(events), clocks=clocks)
+    (found,) = attempt_attribution.trace(recording).values()
+    return [one.node for one in found]
+
+
+def test_what_no_nic_saw_leave_was_answered_inside():
+    answered = Sample(10.0, 0.002, "answered", 40000)
+    left = CapturedPacket(10.001, A, "Ethernet", "syn", OWN, 40000, VIP, LISTENER, True)
+    assert inside(answered) == A and inside(answered._replace(outcome="refused")) == A
+    assert inside(answered, left) is None  # it left, and no other node saw it
+    assert inside(answered, left._replace(at=10.5)) is None  # stamped late
+    assert inside(answered, left._replace(at=4.0)) == A  # the port's last use
+    assert inside(answered, left, left._replace(host=B, outgoing=False, dst=OTHER)) == B
+
+
+def test_a_kept_connection_is_where_it_was_opened():
+    beats = [Sample(9.0 + i / 10, 0.0003, "answered", port) for i, port in enumerate([40000, 40000, 40001, 40001, 40002, 40002])]
+    left = [CapturedPacket(9.2, A, "Ethernet", "syn", OWN, 40001, VIP, LISTENER, True)]
+    assert reached(beats, *left, kind=PINNED) == [None, None, None, None, A, A]  # the first one is older than the recording
+    beats[0] = beats[0]._replace(detail="reconnected because a recording began")
+    assert reached(beats, *left, kind=PINNED) == [A, A, None, None, A, A]
+
+
+@pytest.mark.parametrize("outcome", ["silent", "unreachable", "skipped"])
+def test_what_got_no_answer_may_have_been_dropped_before_it_could_leave(outcome):
+    assert inside(Sample(10.0, 0.002, outcome, 40000)) is None
+
+
+def test_a_capture_that_did_not_see_everything_then_proves_nothing():
+    answered = Sample(10.0, 0.002, "answered", 40000)
+    lost = (NodeEvent(9.5, A, "witness-lost", data={"from": 9.5}), NodeEvent(10.5, A, "witness-back", data={"from": 9.5, "until": 10.5}))
+    assert inside(answered, events=lost) is None
+    assert inside(answered, until=10.5) is None  # what is stamped then may have been sent before
+    ended = NodeEvent(10.4, A, "witness-end", data={"from": 10.4})
+    assert inside(answered, until=10.5, events=(ended,)) == A  # all of it was there by then
+    assert inside(answered, until=10.5, events=(replace(ended, at=10.0),)) is None
+    assert inside(answered._replace(port=0)) is None
+
+
+def test_a_node_whose_packets_were_captured_is_not_one_that_nobody_saw():
+    recording = replace(a_recording([], []), events=[NodeEvent(1.0, B, "coarse", "no log")])
+    assert observer_coverage.unseen_nodes(recording) == [B]
+    recording.events.append(NodeEvent(1.0, B, "no-loopback"))
+    assert observer_coverage.unseen_nodes(recording) == []

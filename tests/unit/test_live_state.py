@@ -175,3 +175,24 @@ def test_news_are_what_changed_and_what_the_manager_notices(live, now):
     assert live.news == "lknode01: vip-up eth1"
     live.event(NodeEvent(now, B, "log", "FAILOVER: begins", {"means": "noticed"}))
     assert live.news == "lknode02: log FAILOVER: begins"
+
+
+@pytest.mark.parametrize(
+    ("left", "told", "node"),
+    [(False, True, A), (True, True, None), (False, False, None)],
+    ids=["on no NIC", "it left", "its packets may be on the way here"],
+)
+def test_what_no_nic_saw_stayed_inside_where_loopback_is_not_captured(now, left, told, node):
+    live = Live([OWN], ADDRESSES, (SOURCE, PROBE), without_loopback=[A])
+    live.samples(OWN.id, [answered(now - 1, 40000)])
+    live.sightings([syn(now - 1, A, 40000, out=True)] if left else [])
+    live.sightings([syn(now if told else now - 2, A, 40001, out=True)])
+    assert standing(live, OWN.id).node == node
+
+
+def test_a_port_used_again_is_not_the_one_of_before_where_loopback_is_not_captured(now):
+    live = Live([OWN], ADDRESSES, (SOURCE, PROBE), without_loopback=[A])
+    live.samples(OWN.id, [answered(now - 1, 40000)])
+    own = ADDRESSES[A][0]
+    live.sightings([syn(now - 2.5, A, 40000, src=own, out=True), syn(now - 2.5, B, 40000, src=own), syn(now, A, 40001, out=True)])
+    assert standing(live, OWN.id).node == A

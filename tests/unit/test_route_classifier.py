@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from harness.config import cluster_config
+from harness.remote.captures.attempt_address import with_addresses
 from harness.remote.captures.route_classifier import MEANING, classify, classify_all
 from harness.remote.connections.attempt import Attempt, AttemptOutcome
 from harness.remote.recording.packets import Packet
@@ -180,3 +181,31 @@ def test_another_flow_s_syn_is_not_the_returned_one():
     attempt = tried(SILENT, "lknode01", A)
     way = classify(attempt, seen([], [syn(A, VIP, "outgoing", seq=7), syn(A, A, "host", seq=8)]), CLUSTER)
     assert way.code == "W8"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "packets", "code"),
+    [
+        (ANSWERED, [], "W3"),
+        (REFUSED, [], "W6"),
+        (SILENT, [], "W?"),
+        (SILENT, [syn(A, VIP, "outgoing"), syn(A, A, "host")], "W4"),
+        (SILENT, [syn(A, VIP, "outgoing")], "W8"),
+    ],
+)
+def test_where_loopback_is_not_captured_what_was_on_no_nic_stayed_inside(outcome, packets, code):
+    way = classify(tried(outcome, "lknode01", A), seen([], packets), CLUSTER, without_loopback={"lknode01"})
+    assert way.code == code and (code not in ("W3", "W6") or (way.node == "lknode01" and not way.left_a_nic))
+
+
+def test_no_packet_of_a_host_that_was_not_captured_says_nothing():
+    packets = {name: some for name, some in seen().items() if name != "lknode01"}
+    assert not classify(tried(ANSWERED, "lknode01", A), packets, CLUSTER, without_loopback={"lknode01"}).known
+
+
+def test_the_address_of_an_attempt_whose_host_tells_its_port_alone():
+    one = tried(ANSWERED, "lknode02", None)
+    packets = seen([syn(C, VIP, "outgoing")], [syn(S, A, "host"), syn("10.9.9.9", A, "host")], [])
+    assert [a.local_address for a in with_addresses([one, tried(SILENT)], packets, CLUSTER)] == [S, C]
+    assert [a.local_address for a in with_addresses([one], seen(), CLUSTER)] == [S]
+    assert with_addresses([tried(ANSWERED, "lknode02", None, None)], packets, CLUSTER)[0].local_address is None

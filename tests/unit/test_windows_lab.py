@@ -21,6 +21,7 @@ from harness.lab.guests.windows.stand_ins import firewall_scripts, lifekeeper_sc
 from harness.lab.lifecycle import default_cluster
 from harness.managers.parse import lcdstatus_parse
 from harness.remote.agents import csharp_agent, powershell_agent
+from harness.remote.csharp import csharp_program
 
 NOT_YET = {"wsfc-state", "wsfc-change"}  # docs/support.md says so
 TABLE = """LOCAL     TAG               ID               STATE     PRIO  PRIMARY
@@ -89,7 +90,7 @@ def test_a_changed_script_is_refused() -> None:
 @pytest.mark.parametrize("limit", [None, 10.0])
 def test_our_own_lines_are_taken(limit: float | None) -> None:
     assert known_scripts.is_known("bootstrap", encoded_script(powershell.encoded(script_protocol.bootstrap())))
-    for command, name in ((powershell_agent.loader(), known_scripts.LOADER), (csharp_agent.loader(), known_scripts.COMPILER)):
+    for command, name in ((powershell_agent.loader(), known_scripts.LOADER), (csharp_program.loader(), known_scripts.COMPILER)):
         line, _ = powershell.invocation(command, b"", limit=limit)
         assert known_scripts.is_known(name, body_of(encoded_script(line)))
     line, _ = powershell.invocation(["true"], limit=limit)
@@ -158,7 +159,7 @@ def test_a_lab_of_stand_ins_for_windows() -> None:
         lab_config.make_lab_config(cluster_config.parse(default_cluster.merged(data, client), Path("x")), Path("x"))
 
 
-def test_two_labs_compile_the_agent_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_labs_compile_a_program_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[str] = []
 
     def compiler(words: list[str], **_: object) -> subprocess.CompletedProcess[str]:
@@ -166,13 +167,14 @@ def test_two_labs_compile_the_agent_at_once(tmp_path: Path, monkeypatch: pytest.
         new = Path(next(w for w in words if w.startswith("-out:")).removeprefix("-out:"))
         with new.open("w") as file:
             if len(begun) == 1:  # another lab comes in between, and is done first
-                assert install.compile_agent(tmp_path).read_text() == "whole"
+                assert install.compile_programs(tmp_path)["agent"].read_text() == "whole"
             file.write("whole")
         return subprocess.CompletedProcess(words, 0, "", "")
 
     monkeypatch.setattr(subprocess, "run", compiler)
-    made = install.compile_agent(tmp_path)
-    assert (made.read_text(), [*tmp_path.iterdir()], len(begun)) == ("whole", [made], 2)
+    made = install.compile_programs(tmp_path)
+    assert {path.read_text() for path in made.values()} == {"whole"} and {*tmp_path.iterdir()} == {*made.values()}
+    assert len(begun) == 3  # the first one twice
 
 
 def test_a_compiler_that_does_not_end_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,5 +183,5 @@ def test_a_compiler_that_does_not_end_is_a_sentence(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(subprocess, "run", compiler)
     with pytest.raises(Unusable, match="did not compile the agent in C# within") as told:
-        install.compile_agent(tmp_path)
+        install.compile_programs(tmp_path)
     assert told.value.exit_code == 4 and not [*tmp_path.iterdir()]

@@ -19,12 +19,14 @@ from harness.collect.collectors import table
 from harness.core.errors import BadUse
 from harness.hosts.windows import powershell, script_protocol
 from harness.hosts.windows.script_contract import ENGINE, SCRIPTS, contract_of, contracts, misfit, refusal
+from harness.remote.agents import powershell_agent
+from harness.remote.csharp import csharp_program
 
 REPOSITORY = Path(__file__).parents[2]
 TYPES = {"text": "string", "texts": "string[]", "number": "int", "flag": "switch"}
 SCRIPT_FILES = sorted(SCRIPTS.rglob("*.ps1"))
 AGENTS = REPOSITORY / "harness/remote/agents/powershell"
-FILES = sorted([*SCRIPT_FILES, *ENGINE.glob("*.ps1"), *AGENTS.glob("*.ps1")])
+FILES = sorted([*SCRIPT_FILES, *ENGINE.glob("*.ps1"), *AGENTS.glob("*.ps1"), *csharp_program.FOLDER.glob("*.ps1")])
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -176,8 +178,8 @@ def test_the_bootstrap_fits_into_a_command_line():
 
 def test_what_takes_an_agent_from_its_input_fits_into_a_command_line():
     """Its input is the agent's, so it has no other way."""
-    for name in ("load-agent", "compile-agent"):
-        line, data = powershell.invocation((AGENTS / f"{name}.ps1").read_text(encoding="utf-8").rstrip("\n"), streams=True)
+    for text in (powershell_agent.loader(), csharp_program.loader()):
+        line, data = powershell.invocation(text, streams=True)
         assert len(line) <= powershell.LINE_AT_MOST and data is None
 
 

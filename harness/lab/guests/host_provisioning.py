@@ -21,7 +21,7 @@ from harness.lab.topology import Topology
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SSHD = "/usr/sbin/sshd"
-AGENT_PROGRAM = "windows-agent.exe"  # in the lab's folder: the agent in C# for nodes that are stand-ins for Windows
+WINDOWS_PROGRAMS = "windows"  # in the lab's folder: the programs in C# for nodes that are stand-ins for Windows
 AZURE_FILES = "azure"  # in the lab's folder: the secret and the certificate of the stand-in for Azure's API
 AZURE_CA = "etc/lkharness-lab/azure-ca.pem"  # on a host: the authority to trust with it
 MSSQL_FILES = "mssql"  # in the lab's folder: the certificate of the stand-in for SQL Server
@@ -55,8 +55,8 @@ def plans(cluster: Cluster, settings: LabSettings, topology: Topology, root: Pat
             start = _install_cluster_manager(disk, cluster, settings, machine, folder)
             starts += [] if bare else [start]
             if machine.platform == "windows":
-                agent = folder / AGENT_PROGRAM
-                windows.install(disk, cluster.manager.root, agent if agent.exists() else None)
+                programs = {program.stem: program for program in (folder / WINDOWS_PROGRAMS).glob("*.exe")}
+                windows.install(disk, cluster.manager.root, programs)
                 starts.insert(0, windows.START)
         made.append(Plan(machine.name, fabric.guest_lines(topology.of(machine.name)), disk, starts))
     return made

@@ -24,7 +24,7 @@ from harness.core.errors import BadUse, HarnessError, Unusable
 from harness.lab import lab_config, lifekeeper_config
 from harness.lab.azure import launch_api
 from harness.lab.control import control_socket, lab_registry
-from harness.lab.guests.host_provisioning import AGENT_PROGRAM, MSSQL_FILES, REPOSITORY, stand_in_note
+from harness.lab.guests.host_provisioning import MSSQL_FILES, REPOSITORY, WINDOWS_PROGRAMS, stand_in_note
 from harness.lab.guests.images.image_store import cache_folder
 from harness.lab.guests.windows import install as windows
 from harness.lab.lifecycle import container_launch, doctor, ssh_keys
@@ -238,7 +238,9 @@ def _prepare(data: dict[str, Any], name: str, folder: Path, *, network_only: boo
         addresses = dict.fromkeys(str(one) for one in (cluster.vip, *(node.address for node in cluster.nodes)))
         certificate.make(folder / MSSQL_FILES, list(addresses), of="stand-in for SQL Server")
     if lab_config.has_windows(cluster):
-        shutil.copyfile(windows.compile_agent(cache_folder()), folder / AGENT_PROGRAM)
+        (folder / WINDOWS_PROGRAMS).mkdir()
+        for program, made in windows.compile_programs(cache_folder()).items():
+            shutil.copyfile(made, folder / WINDOWS_PROGRAMS / f"{program}.exe")
     file.write_text(_cluster_file({**data, "manager": {**of_manager, **data.get("manager", {})}}, name, listeners, stand_in_note(cluster)))
     return listeners
 

@@ -2,7 +2,8 @@
 
 The balancer keeps the client's address and port, so (origin's address, local port) names an attempt on the wire (facts measuring).
 Ports are used again, so the join also asks for the time: the sighting nearest to the attempt's start, not before it and not after
-its limit, give or take the stated error of both clocks. What a host sees on its own `lo` came from itself and was for itself.
+its limit, give or take the stated error of both clocks. What a host sees on its own `lo` came from itself and was for itself; where `lo`
+is not captured, what was answered and none of the host's NICs saw leave stayed inside it.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from typing import NamedTuple
 
-from harness.remote.recording.recording import PINNED, CapturedPacket, Header, Recording
+from harness.measure.evaluation import observer_coverage
+from harness.remote.recording.recording import PINNED, CapturedPacket, Header, Recording, Sample, Series
 
 ANSWERED, SKIPPED, WRONG_NODE = "answered", "skipped", "wrong-node"
+FROM_A_NODE = (ANSWERED, "refused", "reset")  # outcomes that a node gave, be it the origin
 LOOPBACK = "lo"
 NO_PORT = 0  # of an attempt from a host that cannot tell
 SYN, SOCKET = "syn", "socket"  # a packet, or a connection in the socket table of a host that may not capture packets
+STAMPED_LATE_S = 1.0  # a packet of receive-all is stamped when it is read, on a busy host later than it was sent
 MIN_TOLERANCE_S = 0.002  # stamps of packets and of attempts are taken at different places in a host
 UNKNOWN_CLOCK_ERROR_S = 0.1  # for a host whose clock was never compared; such a recording's timing is inconclusive anyhow
 
@@ -62,6 +66,7 @@ _Seen = dict[_Key, list[tuple[float, str]]]  # time and node, in order of time
 def trace(recording: Recording) -> Traces:
     """Every series's samples in order of their start, each with the node that it was traced to."""
     received, answered = _index(recording)
+    inside = {host: _OnNoNic(recording, host) for host in observer_coverage.without_loopback(recording)}
     slack = clock_errors(recording)
     worst = max([slack.get(node, UNKNOWN_CLOCK_ERROR_S) for node in recording.header.nodes], default=UNKNOWN_CLOCK_ERROR_S)
     traces: Traces = {}
@@ -78,6 +83,8 @@ def trace(recording: Recording) -> Traces:
                 node = find(answered.get(key, []), s.at, s.seconds, margin)
             if node is None and s.outcome != SKIPPED and s.port != NO_PORT:
                 node = find(received.get(key, []), s.at, max(series.limit_s, s.seconds), margin)
+            if node is None and series.origin in inside and inside[series.origin].stayed(s, series, margin):
+                node = series.origin
             rows.append(Traced(s.at, s.seconds, s.outcome, node, s.detail))
         traces[series.id] = rows
     return traces
@@ -125,6 +132,44 @@ def _index(recording: Recording) -> tuple[_Seen, _Seen]:
         for rows in seen.values():
             rows.sort()
     return received, answered
+
+
+class _OnNoNic:
+    """What of a host's own attempts did not leave it, by a capture of its NICs that saw packets before and after."""
+
+    def __init__(self, recording: Recording, host: str) -> None:
+        packets = [s for s in recording.sightings if s.host == host and s.interface != LOOPBACK and s.what != SOCKET]
+        seen = sorted(packets, key=lambda s: s.at)
+        ends = [e.at for e in recording.events if e.host == host and e.kind == "witness-end"]
+        self._first = seen[0].at if seen else 0.0
+        self._last = max(ends, default=seen[-1].at - STAMPED_LATE_S if seen else 0.0)
+        self._missing = observer_coverage.unwitnessed(recording, host)
+        self._opened: dict[str, tuple[int, bool]] = {}  # of each series with a kept connection: its port, and whether it stayed inside
+        self._left: dict[tuple[int, int], list[float]] = defaultdict(list)
+        for s in seen:
+            if s.what == SYN and s.outgoing:
+                self._left[s.sport, s.dport].append(s.at)
+
+    def stayed(self, sample: Sample, series: Series, margin: float) -> bool:
+        """Did this attempt stay inside? One that was not answered may have been dropped before it could leave. Ask in order of time: a
+        heartbeat stays where its connection was opened, at the first one from its port; one that is older than the recording is not known.
+        """
+        if series.kind != PINNED:
+            return self._stayed(sample, series.port, margin)
+        before, inside = self._opened.get(series.id, (NO_PORT, False))
+        if sample.port != before:
+            inside = (before != NO_PORT or "connected" in sample.detail) and self._stayed(sample, series.port, margin)
+            self._opened[series.id] = (sample.port, inside)
+        return inside and sample.outcome in FROM_A_NODE
+
+    def _stayed(self, sample: Sample, port: int, margin: float) -> bool:
+        start, end = sample.at - margin, sample.at + sample.seconds + margin
+        if sample.outcome not in FROM_A_NODE or sample.port == NO_PORT or not self._first <= start <= end <= self._last:
+            return False
+        if any(a <= end and start <= b for a, b in self._missing):
+            return False
+        left = self._left.get((sample.port, port), [])
+        return bisect_left(left, start) == bisect_right(left, end + STAMPED_LATE_S)
 
 
 def _only_one(rows: list[tuple[float, str]], at: float, seconds: float, margin: float) -> str | None:

@@ -59,8 +59,13 @@ def limited_hosts(recording: Recording) -> dict[str, str]:
 
 
 def unseen_nodes(recording: Recording) -> list[str]:
-    """Nodes of which neither packets nor connections are known: those without Python."""
-    return sorted(set(limited_hosts(recording)) & set(recording.header.nodes))
+    """Nodes without Python whose packets are not known; of connections at most those that stand for a while."""
+    return sorted((set(limited_hosts(recording)) & set(recording.header.nodes)) - without_loopback(recording))
+
+
+def without_loopback(recording: Recording) -> set[str]:
+    """Hosts whose packets were captured, but for those that stay inside them."""
+    return {e.host for e in recording.events if e.kind == "no-loopback"}
 
 
 def unwatched(recording: Recording) -> list[Span]:

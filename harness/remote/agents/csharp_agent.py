@@ -8,36 +8,16 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from harness.core.errors import DeadlineExceeded
 from harness.hosts.host import Host, Process
 from harness.remote.agents.agent_launch import AgentWatch
 from harness.remote.agents.streamed_agent import StreamedAgent
+from harness.remote.csharp import csharp_program
 
 MIN_PERIOD_S = 0.01
 COMPILE_TIMEOUT_S = 30.0  # Add-Type took 2.4 s on a machine that was not busy
-
-
-@cache
-def source() -> str:
-    """The C# file's text."""
-    return (Path(__file__).parent / "agent.cs").read_text(encoding="utf-8")
-
-
-@cache
-def loader() -> str:
-    """The script that takes the source and the plan from its input. Where the language is constrained, or nothing may be compiled, it says
-    so and exits 46; the script of `powershell_agent` remains then."""
-    return (Path(__file__).parent / "powershell/compile-agent.ps1").read_text(encoding="utf-8").rstrip("\n")
-
-
-def sent(plan: bytes) -> bytes:
-    """What the loader takes from its input: the source with its length before it, and the plan."""
-    text = source().encode("utf-8")
-    return b"%d\n" % len(text) + text + plan
 
 
 def plan_lines(
@@ -45,11 +25,9 @@ def plan_lines(
     *,
     lifetime_s: float,
     max_open: int = 2000,
-    capture: str = "",
     watch: AgentWatch | None = None,
 ) -> bytes:
-    """What the agent is told first. `series` as `AgentSeries.wire` gives them; `capture`: the host's address whose packets are watched;
-    of `watch`, all but the log."""
+    """What the agent is told first. `series` as `AgentSeries.wire` gives them; of `watch`, all but the log."""
     lines = []
     for series in all_series:
         period = max(MIN_PERIOD_S, series["period"])
@@ -58,7 +36,7 @@ def plan_lines(
         where += " 1" if series.get("http") else " 0"
         words = " ".join(series.get(key) or "-" for key in ("say", "expect", "again"))
         lines.append(f"track {name} {where} {words}")
-    lines += [f"lifetime {lifetime_s:g}", f"max_open {max_open}", *([f"capture {capture}"] if capture else []), *_watch(watch), "begin"]
+    lines += [f"lifetime {lifetime_s:g}", f"max_open {max_open}", *_watch(watch), "begin"]
     return ("\n".join(lines) + "\n").encode("ascii")
 
 
@@ -72,7 +50,8 @@ def _watch(watch: AgentWatch | None) -> list[str]:
 def compiles(host: Host) -> bool:
     """Whether PowerShell there compiles and runs the agent: tried once, without a series and for no time. Raises HostUnreachable."""
     try:
-        done = host.run(loader(), limit=COMPILE_TIMEOUT_S, input=sent(plan_lines([], lifetime_s=0.0)))
+        plan = csharp_program.sent(csharp_program.AGENT, plan_lines([], lifetime_s=0.0))
+        done = host.run(csharp_program.loader(), limit=COMPILE_TIMEOUT_S, input=plan)
     except DeadlineExceeded:
         return False
     return "h running" in done.out.splitlines() and done.out.rstrip().endswith("\nx")
@@ -89,17 +68,9 @@ class CsharpAgent(StreamedAgent):
         process.send(b"renew\n")
 
 
-def start(
-    host: Host, series: Sequence[Mapping[str, Any]], *, lifetime_s: float, capture: str = "", watch: AgentWatch | None = None
-) -> Process:
+def start(host: Host, series: Sequence[Mapping[str, Any]], *, lifetime_s: float, watch: AgentWatch | None = None) -> Process:
     """Have PowerShell compile and start it; it measures until it is sent `stop`, its input ends or its lifetime is over.
 
     Raises what `Host.start` raises, OSError.
     """
-    process = host.start(loader())
-    try:
-        process.send(sent(plan_lines(series, lifetime_s=lifetime_s, capture=capture, watch=watch)))
-    except OSError:
-        process.close()
-        raise
-    return process
+    return csharp_program.start(host, csharp_program.AGENT, plan_lines(series, lifetime_s=lifetime_s, watch=watch))

@@ -2,7 +2,8 @@
 
 Events on the node, times on the harness's monotonic clock, in seconds: `witness-lost`, at the last moment up to which everything that
 was captured has come in (data: `from`, that moment; `dropped`, packets that the kernel dropped); `witness-back`, from when on everything
-is seen again (data: `from`, `until`, `dropped`). What is not between two such is complete.
+is seen again (data: `from`, `until`, `dropped`); `witness-end`, up to when everything has come in at its end. What is not between two of
+the first is complete.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class Watched:
         self._thread.join(MARK_TIMEOUT_S + END_TIMEOUT_S)
         if self._working:
             self._look(END_TIMEOUT_S)
+        if self._working:
+            self._event("witness-end", self._whole, "everything up to here has come in", since=self._whole)
         for witness in self._witnesses:
             witness.stop()
 
@@ -89,10 +92,10 @@ class Watched:
             witness.stop()
             return
         dropped, self._dropped = witness.dropped - self._dropped, witness.dropped
-        if dropped:
-            text = f"the kernel dropped {dropped} packets there before they could be read"
-            self._event("witness-lost", self._whole, text, since=self._whole, dropped=dropped)
-            self._event("witness-back", before, "no more are dropped", since=self._whole, until=before, dropped=dropped)
+        if dropped or witness.unproven:
+            text = witness.drop_reason or f"the kernel dropped {dropped} packets there before they could be read"
+            self._event("witness-lost", self._whole, text if dropped else witness.unproven, since=self._whole, dropped=dropped)
+            self._event("witness-back", before, "nothing more is known to be missing", since=self._whole, until=before, dropped=dropped)
         self._whole = before
 
     def _is_lost(self, why: str) -> None:

@@ -1,6 +1,6 @@
 """A packet capture (*witness* in event kinds): what one host's interfaces saw, gathered while a test runs.
 
-The script on the host (root) reports every TCP packet with SYN, RST or FIN. `mark` says when all that was captured so far
+The program on the host (root) reports every TCP packet with SYN, RST or FIN. `mark` says when all that was captured so far
 has arrived here, so that nobody needs to wait for a guess.
 """
 
@@ -11,11 +11,12 @@ import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.core.deadline import Deadline
-from harness.core.errors import Inconclusive, Unusable
+from harness.core.errors import DeadlineExceeded, Inconclusive, Unusable
 from harness.hosts.host import Host, Process
 from harness.hosts.root_rights import refused_by
 from harness.remote import script_transport
@@ -24,6 +25,7 @@ from harness.remote.recording.packets import Packet, decode
 
 START_TIMEOUT_S = 20.0
 MARK_TIMEOUT_S = 5.0
+CONTROL_TIMEOUT_S = 5.0  # a node sends and receives something within that: heartbeats, probes, our own session
 REASON_TIMEOUT_S = 5.0  # its reader hears why it ended a moment after nothing can be sent to it any more
 SNAP_LENGTH = 96
 BUFFER_BYTES = 8 * 1024 * 1024  # facts: with 8 MB nothing was lost at 20,000 packets a second
@@ -32,6 +34,15 @@ MAX_NEWEST_PACKETS = 50_000
 MAX_NOTES = 1000
 MAX_COMPLAINT_LENGTH = 600  # characters of a complaint
 SYN, FIN_SYN_RST = 0x02, 0x07
+
+
+@dataclass(frozen=True)
+class CaptureProgram:
+    """What captures on a host, in the place of the script in Python. `loopback`: does it see what stays inside the host?"""
+
+    runs_in: str
+    start: Callable[[dict[str, Any]], Process]
+    loopback: bool = True
 
 
 class PacketCapture:
@@ -51,15 +62,18 @@ class PacketCapture:
         flags: int = FIN_SYN_RST,
         tell: Callable[[Packet], None] | None = None,
         newest: bool = False,
+        program: CaptureProgram | None = None,
     ) -> None:
         self.name = host.name
+        self.loopback = program is None or program.loopback
+        """Whether what stays inside the host is seen, on its loopback interface."""
         self.dropped = 0
-        """Packets that the kernel dropped because the script was too slow, as of the last mark. Not 0: do not trust absence."""
+        """Packets that were dropped before they could be read, or how often some were, as of the last mark. Not 0: do not trust absence."""
+        self.drop_reason = ""
         self.notes: deque[str] = deque(maxlen=MAX_NOTES)
         self.left_out = 0
         """Packets that are no longer kept here; `tell` has heard of them."""
-        self._host = host
-        self._python = python
+        self._program = program or CaptureProgram(f"`{python}`", lambda plan: script_transport.start(host, python, "packet_capture", plan))
         self._tell = tell
         self._plan = {"ports": list(ports), "flags": flags, "snap": SNAP_LENGTH, "buffer": BUFFER_BYTES}
         self._newest = newest
@@ -67,6 +81,7 @@ class PacketCapture:
         self._packets: list[Packet] = []
         self._marks: dict[int, int] = {}
         self._asked = 0
+        self._counts: tuple[int, int] | None = None  # packets of any kind that it saw leave and come in, where it tells
         self._ready = False
         self._ended: str | None = None
         self._changed = threading.Condition()
@@ -82,11 +97,12 @@ class PacketCapture:
 
     def start(self, limit: float = START_TIMEOUT_S) -> None:
         """Begin; on return every further packet will be seen. Raises HostUnreachable, Unusable, or Inconclusive with the reason."""
-        self._process = script_transport.start(self._host, self._python, "packet_capture", self._plan)
+        self._process = self._program.start(self._plan)
         self._thread = threading.Thread(target=self._read, args=(self._process,), name=f"witness-{self.name}", daemon=True)
         self._thread.start()
         try:
             self._wait(lambda: self._ready, Deadline(limit), "begin")
+            self._see_both_ways()
         except Inconclusive as error:
             ended = self._ended
             self.stop()
@@ -96,6 +112,16 @@ class PacketCapture:
         except BaseException:
             self.stop()
             raise
+
+    @property
+    def unproven(self) -> str:
+        """Why nothing follows from what it did not see; "" where something does. One that tells how much it saw of everything, as of the
+        last mark, must have seen packets go and come."""
+        if self._counts is None or all(self._counts):
+            return ""
+        sent, received = self._counts
+        said = f"the capture has seen {sent} packets leave and {received} come in, of any kind, so that what it did not see proves nothing"
+        return f"{said}; does the firewall there keep them from it?" if sent else said
 
     def mark(self, limit: float = MARK_TIMEOUT_S) -> int:
         """Wait until everything captured before this call has arrived; returns the position after it, for `packets`.
@@ -158,6 +184,12 @@ class PacketCapture:
         with self._changed:
             return self._marks.pop(asked)
 
+    def _see_both_ways(self) -> None:
+        """Give one that tells how much it sees the time to see something; what it then has not seen, `unproven` says. Raises as `mark`."""
+        if not self.loopback:
+            with contextlib.suppress(DeadlineExceeded):
+                Deadline(CONTROL_TIMEOUT_S).wait_for(self.mark, until=lambda _: not self.unproven, what="packets", every=0.1)
+
     def _wait(self, done: Callable[[], bool], deadline: Deadline, what: str) -> None:
         with self._changed:
             while not done():
@@ -191,7 +223,7 @@ class PacketCapture:
             if said := script_transport.complaint(process):
                 reason = f"the host said: {said}"
             elif other:
-                reason = f"`{self._python}` on the host said: {other}"
+                reason = f"{self._program.runs_in} on the host said: {other}"
             if refused := refused_by(said or other):
                 line = f"{script_transport.INSTALLABLE['packet_capture']}"
                 reason = f"sudo does not allow it ({refused}); its sudoers lacks the line for `{line}` (`lkharness sudoers` prints it)"
@@ -216,7 +248,9 @@ class PacketCapture:
             if "mark" in record:
                 if len(self._marks) < MAX_NOTES:
                     self._marks[record["mark"]] = self.left_out + len(self._packets)
-                self.dropped = record["dropped"]
+                self.dropped, self.drop_reason = record["dropped"], record.get("why", "")
+                if "received" in record:
+                    self._counts = record["sent"], record["received"]
             elif "note" in record:
                 self.notes.append(record["note"])
             elif "ready" in record:

@@ -3,11 +3,14 @@
 The codes W1 to W9 are those of the expectation matrix (facts/azure-ilb section 11). A packet belongs to the attempt when it
 carries the origin's address and local port; clocks are never compared. Precondition: every witness was watching before the
 attempt started and was marked after it ended, and `packets` holds only what came between.
+
+Receive-all on Windows does not see the loopback interface. There an attempt stayed inside its origin when it was answered or refused and
+none of its packets was on a NIC, all of which are captured (`without_loopback`: such hosts; their captures are shown not to be blind).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.config.cluster_config import Cluster
@@ -69,17 +72,17 @@ class _Traces:
         return bool(self.left or self.returned or self.arrived)
 
 
-def classify_all(attempts: Sequence[Attempt], packets: Seen, cluster: Cluster) -> list[Way]:
+def classify_all(attempts: Sequence[Attempt], packets: Seen, cluster: Cluster, *, without_loopback: Collection[str] = ()) -> list[Way]:
     """The way of each attempt; the packets of each local port are looked up once, whatever their number."""
     by_port = {a.local_port: dict[str, list[Packet]]((host, []) for host in packets) for a in attempts}
     for host, seen in packets.items():
         for packet in seen:
             for port in {packet.sport, packet.dport} & by_port.keys():
                 by_port[port][host].append(packet)
-    return [classify(a, by_port[a.local_port], cluster) for a in attempts]
+    return [classify(a, by_port[a.local_port], cluster, without_loopback=without_loopback) for a in attempts]
 
 
-def classify(attempt: Attempt, packets: Seen, cluster: Cluster) -> Way:
+def classify(attempt: Attempt, packets: Seen, cluster: Cluster, *, without_loopback: Collection[str] = ()) -> Way:
     """The way that `attempt` took, from what each witness saw (`packets` by host name; a host that is missing was not watched)."""
     if attempt.local_port is None or attempt.local_address is None:
         return _unknown(attempt, None, f"it has no local port, so its packets cannot be told ({attempt.detail})")
@@ -92,6 +95,8 @@ def classify(attempt: Attempt, packets: Seen, cluster: Cluster) -> Way:
         return _at_a_node(attempt, traces, cluster)
     if traces.on_lo and not traces.left:
         return _inside(attempt, traces)
+    if attempt.origin in packets and attempt.origin in without_loopback and not traces.left:
+        return _on_no_nic(attempt, traces)
     return _nowhere(attempt, traces, packets, cluster)
 
 
@@ -138,6 +143,17 @@ def _inside(attempt: Attempt, traces: _Traces) -> Way:
     return _unknown(
         attempt, traces, f"it stayed on {syn.interface} of {attempt.origin} and was {attempt.outcome}: does a local filter drop it?"
     )
+
+
+def _on_no_nic(attempt: Attempt, traces: _Traces) -> Way:
+    """None of its packets was on a NIC of its origin, whose loopback interface nobody watches."""
+    code = {AttemptOutcome.ANSWERED: "W3", AttemptOutcome.REFUSED: "W6"}.get(attempt.outcome)
+    if code is None:
+        why = f"no NIC of {attempt.origin} saw it leave, and it was {attempt.outcome}: does a local filter or the lack of a route stop it?"
+        return _unknown(attempt, traces, why)
+    did = "answered itself" if code == "W3" else "refused it itself"
+    said = f"{attempt.origin} {did} on {attempt.destination}: no NIC of it saw a packet of that (its loopback interface is not captured)"
+    return Way(code, attempt.origin, None, attempt.destination, False, f"{_name(attempt)}: {said}")
 
 
 def _hairpin(attempt: Attempt, traces: _Traces, cluster: Cluster) -> Way:

@@ -14,16 +14,22 @@ from pathlib import Path
 import harness
 from harness.hosts.windows import powershell, script_protocol
 from harness.hosts.windows.script_contract import ENGINE, contracts
+from harness.remote.csharp import csharp_program
 
 LIST = Path(__file__).with_suffix(".json")
 AGENTS = Path(harness.__file__).parent / "remote/agents"
-LOADER, COMPILER, AGENT_SCRIPT, AGENT_SOURCE = "load-agent.ps1", "compile-agent.ps1", "agent.ps1", "agent.cs"
+LOADER, COMPILER, AGENT_SCRIPT = "load-agent.ps1", "compile.ps1", "agent.ps1"
 NOTHING = "exit 0"  # with which the harness asks whether a host runs commands at all
 
 
 def digest(text: str) -> str:
     """The hash of a script's text, whatever follows its last line."""
     return hashlib.sha256(text.rstrip("\n").encode()).hexdigest()
+
+
+def program_name(name: str) -> str:
+    """What a program in C# is called in the list."""
+    return f"program {name}"
 
 
 def actual() -> dict[str, str]:
@@ -36,8 +42,9 @@ def actual() -> dict[str, str]:
         "prelude": loop["prelude"],
         "guard.cmd": (ENGINE / "guard.cmd").read_text(encoding="ascii"),
         "job.ps1": (ENGINE / "job.ps1").read_text(encoding="utf-8"),
-        AGENT_SOURCE: (AGENTS / AGENT_SOURCE).read_text(encoding="utf-8"),
-        **{name: (AGENTS / "powershell" / name).read_text(encoding="utf-8") for name in (LOADER, COMPILER, AGENT_SCRIPT)},
+        COMPILER: csharp_program.loader(),
+        **{program_name(name): csharp_program.source(name) for name in csharp_program.PARTS},
+        **{name: (AGENTS / "powershell" / name).read_text(encoding="utf-8") for name in (LOADER, AGENT_SCRIPT)},
         **{f"script {name}": contract.text for name, contract in contracts().items()},
     }
     return {name: digest(text) for name, text in sorted(texts.items())}

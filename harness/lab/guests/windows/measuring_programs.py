@@ -1,5 +1,6 @@
-"""The measuring agents on a stand-in for Windows: the C# agent itself on Mono. It takes the place of the script for PowerShell, too,
-which no program here runs; what that one is told is told to the C# agent in its own words, and both print the same lines."""
+"""What measures on a stand-in for Windows: the programs in C# themselves, on Mono. The agent takes the place of the script for PowerShell,
+too, which no program here runs; what that one is told is told to the C# agent in its own words, and both print the same lines. In the
+packet capture a packet socket of Linux takes the place of receive-all, which is Windows' own."""
 
 from __future__ import annotations
 
@@ -10,9 +11,10 @@ import subprocess
 import sys
 import threading
 
-from harness.lab.guests.windows.known_scripts import AGENT_SCRIPT, AGENT_SOURCE, is_known
+from harness.lab.guests.windows.known_scripts import AGENT_SCRIPT, is_known, program_name
 from harness.lab.guests.windows.powershell_line import NotTaken
-from harness.lab.guests.windows.underlying_node import setting
+from harness.lab.guests.windows.underlying_node import ALIASES, setting
+from harness.remote.csharp import csharp_program
 
 MONO = "/usr/bin/mono"
 NO_COMPILER = 46  # as the loader has it where nothing may be compiled
@@ -22,13 +24,15 @@ LEAST_PERIOD_S = 0.05  # of the script
 def compiled() -> int:
     """Take the C# source, hold it against the list, and become the program that the lab compiled of it. Nothing may read ahead."""
     source = _counted().decode("utf-8")
-    if not is_known(AGENT_SOURCE, source):
-        raise NotTaken("the agent in C# was sent with a text that is not known")
-    program = setting("agent")
+    name = next((name for name in csharp_program.PARTS if is_known(program_name(name), source)), None)
+    if name is None:
+        raise NotTaken("a program in C# was sent with a text that is not known")
+    program = setting("programs").get(name)
     if not program:
         sys.stdout.write("no compiler: Mono is not installed on this machine\n")
         return NO_COMPILER
-    os.execv(MONO, [MONO, program])
+    nics = [f"{device}={alias}" for device, alias in ALIASES.items()] if name == csharp_program.CAPTURE else []
+    os.execv(MONO, [MONO, program, *nics])
 
 
 def by_script() -> int:
@@ -36,7 +40,7 @@ def by_script() -> int:
     task = json.loads(_counted())
     if not is_known(AGENT_SCRIPT, task["script"]):
         raise NotTaken("the measuring script was sent with a text that is not known")
-    program = setting("agent")
+    program = setting("programs").get(csharp_program.AGENT)
     if not program:
         raise NotTaken("nothing measures from this host: Mono, on which the stand-in's agent runs, is not installed on this machine")
     agent = subprocess.Popen([MONO, program], stdin=subprocess.PIPE)
