@@ -65,9 +65,9 @@ class Series:
 class NodeEvent:
     """Something that changed at a host: vip-up, vip-down, listener-up, listener-down (data: port), log (text: the line),
     host-lost, host-back, agent-lost, agent-back, no-capture, no-loopback (what stays inside it is not captured), no-warm-up (the first
-    ticks may be late), coarse (text: what a host without Python left to be measured), not-asked (text: why what a flight recorder kept there
-    is missing), witness-lost, witness-back (data: from, until: when not all of its packets were seen; dropped: by the kernel), witness-end
-    (all of its packets up to then are here)."""
+    ticks may be late), coarse (text: what a host without Python left to be measured), not-asked (text: why what a flight recorder kept
+    there is missing), witness-lost, witness-back (data: from, until: when not all of its packets were seen; dropped: by the kernel),
+    witness-end (all of its packets up to then are here)."""
 
     at: float
     host: str
