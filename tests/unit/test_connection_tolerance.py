@@ -22,6 +22,8 @@ from harness.services.service_kind import Unbearable
 MYSQL = b"J\x00\x00\x00\x0a8.0.36-28\x00\x0b\x00\x00\x00abcdefgh\x00\xff\xff\xff\x02\x00" + b"x" * 40
 MARIADB = b"n\x00\x00\x00\x0a5.5.5-10.11.6-MariaDB-log\x00\x1f\x00\x00\x00abcdefgh\x00"
 BLOCKED = b"J\x00\x00\x00\xff\x69\x04Host '10.20.1.20' is blocked because of many connection errors"
+NOT_LET_IN = b"E\x00\x00\x00\xff\x6a\x04Host '10.20.1.20' is not allowed to connect to this MariaDB server"
+TOO_MANY = b"\x17\x00\x00\x00\xff\x10\x04#08004Too many connections"
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def demand(port: int, **settings: str) -> None:
     service_registry.kind("tcp").demand_bearable("127.0.0.1", port, settings=settings, deadline=Deadline(60))  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("says", [MYSQL, MARIADB, BLOCKED])
+@pytest.mark.parametrize("says", [MYSQL, MARIADB, BLOCKED, NOT_LET_IN, TOO_MANY])
 def test_who_counts_broken_handshakes_is_not_measured(greeter: SimpleNamespace, says: bytes) -> None:
     greeter.says = says
     with pytest.raises(Unbearable, match=r"max_connect_errors.*broken_handshakes = "):

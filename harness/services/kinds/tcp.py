@@ -9,25 +9,15 @@ import select
 from harness.config import service_settings as given
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded
+from harness.services import mysql_handshake
 from harness.services.deadline_socket import BoundedSocket, dial, quoted
-from harness.services.service_kind import Hello, Identity, NotServing, NotTheService, ServiceKind, Unbearable
+from harness.services.service_kind import Hello, Identity, NotTheService, ServiceKind, Unbearable
 
 SETTINGS = {"greeting", "connect_every_s", "broken_handshakes"}
 MAX_GREETING_BYTES = 4096
 MIN_CONNECT_INTERVAL_S = 0.1  # what it does for each connection is not known
 GREETING_TIMEOUT_S = 1.0  # a server that looks up the name of its client first is slow to greet
 UNCOUNTED = "uncounted"
-# MySQL's or MariaDB's error packet in the place of a greeting: length, number 0, 0xff, the error's number, mostly `#` with the SQLSTATE.
-MYSQL_ERROR = re.compile(rb"...\x00\xff(?P<number>..)(?:#[0-9A-Z]{5})?(?P<says>[\x20-\x7e]{1,500})", re.DOTALL)
-# Of a server that serves nobody from there. That a host is not let in (1130) is none: its clients may be others.
-NOT_SERVING = {
-    1040: "all its connections are taken (max_connections)",
-    1129: "it has blocked the host that asks, after too many broken handshakes (max_connect_errors)",
-    1203: "the account has all the connections that it may (max_user_connections)",
-    1226: "the account has used up what it may",
-}
-# A packet's length, number 0, and protocol 10 with the version, or an error: 1129, too many handshakes were broken off already.
-MYSQL = re.compile(rb"...\x00(?:\x0a[\x20-\x7e]{3,64}\x00|\xff\x69\x04)", re.DOTALL)
 STAYS_OPEN_S = 0.2  # how long an accepted connection is watched when nothing is expected on it
 
 
@@ -48,12 +38,13 @@ class Tcp(ServiceKind):
             return _stays_open(sock, host, port, deadline) if greeting is None else _greets(sock, host, port, greeting)
 
     def demand_bearable(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> None:
-        """Hears the greeting, at most a second. Raises Unbearable for MySQL's or MariaDB's."""
+        """Hears the greeting, at most a second, and breaks off no handshake. Raises Unbearable for MySQL's or MariaDB's."""
         if given.one_of(settings, "broken_handshakes", (UNCOUNTED,)):
             return
         with dial(host, port, deadline) as sock:
             said = sock.recv(MAX_GREETING_BYTES) if select.select([sock], [], [], deadline.within(GREETING_TIMEOUT_S))[0] else b""
-        if MYSQL.match(said):
+            mysql_handshake.leave(sock, said)
+        if mysql_handshake.is_greeting(said):
             raise Unbearable(
                 f"{host}:{port} greets as MySQL or MariaDB, which refuses a host, its real clients included, that has broken off 100 "
                 "handshakes (max_connect_errors), as measuring does; leave this service out, or, where its skip_name_resolve is on, say "
@@ -79,7 +70,7 @@ def _stays_open(sock: BoundedSocket, host: str, port: int, deadline: Deadline) -
         said = sock.recv(MAX_GREETING_BYTES)
         if not said:
             raise ConnectionResetError(f"{host}:{port} accepted the connection and closed it at once")
-        _demand_no_refusal(said, host, port)
+        mysql_handshake.demand_no_refusal(said, host, port)
     what = f"it said {quoted(said)}" if said else f"it stayed open for {watched:g} s"
     return Identity(kind=Tcp.kind, said=f"the connection was accepted and {what}; that tells no node")
 
@@ -95,21 +86,12 @@ def _greets(sock: BoundedSocket, host: str, port: int, greeting: re.Pattern[str]
     text = heard.decode("utf-8", "replace")
     found = greeting.search(text)
     if found is None:
-        _demand_no_refusal(heard, host, port)
+        mysql_handshake.demand_no_refusal(heard, host, port)
         if not heard:
             raise ConnectionResetError(f"{host}:{port} accepted the connection and closed it without a greeting")
         raise NotTheService(f"{host}:{port} said {quoted(heard)}, which is not the greeting {greeting.pattern!r}")
     told = found.groupdict()
     return Identity(kind=Tcp.kind, said=text.strip(), node=told.get("node"), started=_number(told.get("started")))
-
-
-def _demand_no_refusal(said: bytes, host: str, port: int) -> None:
-    """Raises NotServing for what MySQL and MariaDB say instead of a greeting when they take nobody."""
-    found = MYSQL_ERROR.match(said)
-    number = int.from_bytes(found["number"], "little") if found else 0
-    if found and number in NOT_SERVING:
-        words = found["says"].decode("ascii")
-        raise NotServing(f"{host}:{port}: MySQL or MariaDB answers, but does not serve: error {number}, {words}: {NOT_SERVING[number]}")
 
 
 def _number(text: str | None) -> float | None:
