@@ -101,6 +101,10 @@ class LabSettings(Part):
     rules: list[ExtraRule] = Field([], description="load-balancing rules besides those of the services")
     nsg: dict[str, list[NsgRule]] = Field({}, description="custom rules by NIC (`lknode01.eth0`) or subnet (`subnet1`)")
     guests: dict[str, GuestSettings] = Field({}, description="what a host is made of, by its name; a host not named is a namespace")
+    fence: Literal["lab", "azure"] = Field(
+        "lab",
+        description="what Pacemaker fences with: the lab's own device, or the distribution's fence_azure_arm through the lab's Azure API",
+    )
     shared_disk_mb: Annotated[int, Field(ge=128)] = 256
     lifekeeper: dict[str, float | str] = Field({}, description="further settings of the LifeKeeper stand-in's /etc/default/LifeKeeper")
     hc_timeout_s: Seconds | None = Field(None, description="how long the health-check resource waits for a probe (product default unknown)")
@@ -127,7 +131,7 @@ def make_lab_config(cluster: Cluster, path: Path) -> LabSettings:
     unknown = [
         f"  lab.nsg.{place}: there is no such NIC or subnet; there are {', '.join(places)}" for place in settings.nsg if place not in places
     ]
-    unknown += _guests_that_cannot_be(cluster, settings)
+    unknown += _guests_that_cannot_be(cluster, settings) + _fence_that_cannot_be(cluster, settings)
     faults = unknown + [f"  {fault}" for fault in _cannot_be_carried(cluster)]
     if faults:
         raise BadUse(f"{path}: {len(faults)} fault(s)\n" + "\n".join(faults))
@@ -145,6 +149,14 @@ def _guests_that_cannot_be(cluster: Cluster, settings: LabSettings) -> list[str]
     if len({settings.kind_of(name) for name in nodes}) > 1:
         faults.append(f"  lab.guests: {' and '.join(nodes)} share a disk, so they must be of one kind")
     return faults
+
+
+def _fence_that_cannot_be(cluster: Cluster, settings: LabSettings) -> list[str]:
+    if settings.fence == "lab":
+        return []
+    if cluster.manager.kind != "pacemaker" or any(settings.kind_of(n.name) != "container" for n in cluster.nodes):
+        return ['  lab.fence: fence_azure_arm is in an image only; make both nodes containers with Pacemaker, or set it to "lab"']
+    return []
 
 
 def _cannot_be_carried(cluster: Cluster) -> list[str]:

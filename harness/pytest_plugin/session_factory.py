@@ -57,6 +57,6 @@ def _lab_data(options: Namespace) -> dict[str, Any]:
         raise BadUse(f"--guests {options.guests}: a lab's nodes are of kind {' or '.join(lab_config.GUESTS)}")
     changes: dict[str, Any] = {"design": options.design} if options.design else {}
     if options.guests:
-        changes = default_cluster.with_guests(changes, options.guests)
+        changes = default_cluster.with_guests(changes, options.guests, azure=options.azure)
     changes = default_cluster.with_platform(changes, options.platform, options.manager)
     return default_cluster.cluster_data(options.profile, changes)

@@ -7,6 +7,7 @@ what real ones did (azure-linux-extensions 1318, LAMP 41: "Could not get lock").
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -83,7 +84,8 @@ def test_one_that_does_not_pass_ends_in_one_sentence(bin: Path, verb: str, says:
     program(bin, "apt-get", refuses(1000, verb, says))
     done = run(bin, APT_LIMIT_S="2", APT_PAUSE_S="1")
     said = done.stderr.strip().splitlines()[-1]
-    assert done.returncode == 1 and f"apt-get {verb} failed 2 times" in said and "Could not get lock" in said and "(exit 100)" in said
+    assert done.returncode == 1 and re.search(f"apt-get {verb} failed [12] times", said), said  # one, where the machine is busy
+    assert "Could not get lock" in said and "(exit 100)" in said
 
 
 def test_an_apt_that_hangs_is_ended(bin: Path) -> None:

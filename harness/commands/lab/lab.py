@@ -106,7 +106,7 @@ def _lab_settings(given: argparse.Namespace) -> dict[str, Any]:
         data = {**data, "design": given.design}
     data = default_cluster.with_platform(data, given.platform, given.manager)
     if given.guests:
-        data = default_cluster.with_guests(data, given.guests)
+        data = default_cluster.with_guests(data, given.guests, azure=given.azure)
     lab = data.get("lab", {})
     complaints = []
     # A profile that there is not would keep the rest of the file from being looked at.

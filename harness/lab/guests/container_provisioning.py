@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.config.cluster_config import Cluster, Node
 from harness.lab.guests.container import ContainerPlan
-from harness.lab.guests.host_provisioning import REPOSITORY, SFTP, SSHD_CONFIG, install_way_in, stand_in_note
+from harness.lab.guests.host_provisioning import AZURE_CA, AZURE_FILES, REPOSITORY, SFTP, SSHD_CONFIG, install_way_in, stand_in_note
 from harness.lab.guests.images import image_store
 from harness.lab.lab_config import LabSettings
 from harness.lab.lifekeeper_config import DATABASE, DISK_SOURCE
 from harness.lab.network import fabric
+from harness.lab.network.platform_endpoints import RESOURCE_MANAGER, RESOURCE_MANAGER_NAME
 from harness.lab.pacemaker import install as pacemaker
 from harness.lab.topology import Topology
 
@@ -75,9 +77,18 @@ class Shared:
 
 
 def container_plans(
-    cluster: Cluster, settings: LabSettings, topology: Topology, folder: Path, shared: Shared, *, prefix: str, bare: bool
+    cluster: Cluster,
+    settings: LabSettings,
+    topology: Topology,
+    folder: Path,
+    shared: Shared,
+    *,
+    prefix: str,
+    bare: bool,
+    azure: Mapping[str, str] | None,
 ) -> list[ContainerPlan]:
-    """A plan for every host that is a container, with its seed written; their names with the engine begin with `prefix`."""
+    """A plan for every host that is a container, with its seed written; their names with the engine begin with `prefix`. With `azure`,
+    the subscription and its resource group, they know its API."""
     made = []
     for machine in cluster.machines:
         if machine.name not in settings.containers:
@@ -85,27 +96,35 @@ def container_plans(
         image = image_store.find(settings.containers[machine.name].image)
         place = folder / FOLDER / machine.name
         seed = Seed(place / "seed")
-        _write(seed, cluster, machine.name, folder, is_node=isinstance(machine, Node), bare=bare)
+        if azure:
+            seed.write(AZURE_CA, (folder / AZURE_FILES / "ca.pem").read_text())
+        fence = (
+            {"subscriptionId": azure["subscription"], "resourceGroup": azure["resource_group"]}
+            if azure and settings.fence == "azure"
+            else None
+        )
+        _write(seed, cluster, machine.name, folder, is_node=isinstance(machine, Node), bare=bare, fence=fence)
         mine = place / "run"
         mine.mkdir(mode=0o755)
         binds = {f"{REPOSITORY / 'harness'}": f"{LIBRARY}/harness:ro"}
         if isinstance(machine, Node):
             binds |= {str(shared.disk): str(DISK_SOURCE), str(shared.sockets): SOCKETS}
         name = f"{prefix}-{machine.name}"
-        hosts = {m.name: str(m.address) for m in cluster.machines}
+        hosts = {m.name: str(m.address) for m in cluster.machines} | ({RESOURCE_MANAGER_NAME: RESOURCE_MANAGER} if azure else {})
         made.append(
             ContainerPlan(machine.name, name, image.tag, fabric.guest_lines(topology.of(machine.name)), seed.disk, mine, hosts, binds)
         )
     return made
 
 
-def _write(seed: Seed, cluster: Cluster, name: str, folder: Path, *, is_node: bool, bare: bool) -> None:
+def _write(seed: Seed, cluster: Cluster, name: str, folder: Path, *, is_node: bool, bare: bool, fence: Mapping[str, str] | None) -> None:
     install_way_in(seed, name, folder, motd=stand_in_note(cluster))
     seed.write("etc/ssh/sshd_config", "\n".join([*SSHD_CONFIG, SFTP, ""]))
     seed.write("opt/lab/bin/lab-python", f'#!/bin/sh\nPYTHONPATH={LIBRARY} exec /usr/bin/python3 -S "$@"\n', mode=0o755)
     (seed.disk / "opt/lab/bin/python3").symlink_to("/usr/bin/python3")
     if is_node:
-        pacemaker.configure(seed, cluster, (folder / "keys" / "login").read_text(), sbin="usr/sbin")
+        secret, trusted = (folder / "keys" / "login").read_text(), f"REQUESTS_CA_BUNDLE=/{AZURE_CA}\n" if fence else ""
+        pacemaker.configure(seed, cluster, secret, sbin="usr/sbin", azure=fence, environment=trusted)
         seed.write("etc/tmpfiles.d/lab.conf", TMPFILES)
     if bare or not is_node:
         for unit in UNITS:

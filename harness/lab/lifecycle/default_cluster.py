@@ -54,6 +54,8 @@ DEFAULT_CLUSTER: dict[str, Any] = {
     ],
 }
 
+AZURE_IMAGE = "pacemaker-azure"  # the recipe of an image with Azure's packages
+
 
 def cluster_data(profile: Profile | None = None, given: dict[str, Any] | None = None) -> dict[str, Any]:
     """A whole cluster file as data: the figure, the profile's timers, and over both what was given."""
@@ -67,11 +69,13 @@ def cluster_data(profile: Profile | None = None, given: dict[str, Any] | None = 
     return merged(data, {"lab": {"profile": chosen}})
 
 
-def with_guests(data: dict[str, Any], kind: str) -> dict[str, Any]:
-    """The same with every node made of `kind`, and with each its own settings otherwise."""
+def with_guests(data: dict[str, Any], kind: str, *, azure: bool = False) -> dict[str, Any]:
+    """The same with every node made of `kind`, and with each its own settings otherwise; containers with `azure` fence through its API."""
     nodes = data.get("nodes", DEFAULT_CLUSTER["nodes"])
     names = [n["name"] for n in nodes if isinstance(n, dict) and "name" in n] if isinstance(nodes, list) else []
-    return _with_options(data, {"lab": {"guests": {name: {"kind": kind} for name in names}}})
+    fences = azure and kind == "container"
+    guest = {"kind": kind, **({"image": AZURE_IMAGE} if fences else {})}
+    return _with_options(data, {"lab": {"guests": dict.fromkeys(names, guest), **({"fence": "azure"} if fences else {})}})
 
 
 def with_platform(data: dict[str, Any], platform: str | None, manager: str | None) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def _bring_up(
             "listeners": doors,
             "persistent": persistent,
             "network_only": network_only,
-            "azure": stand_in is not None,
+            "azure": {name: stand_in.table[name] for name in ("subscription", "resource_group")} if stand_in else None,
             "database_template": "" if network_only else _database_template(data),
             "limit": max(1.0, deadline.remaining() - REASON_MARGIN_S),  # so that it can say itself what is missing
             "began": began,
@@ -159,7 +159,7 @@ def _bring_up(
             stand_in.start(folder, deadline)
             progress(f"Azure's API up after {deadline.elapsed():.2f} s")
         ready = True
-        return RunningLab(lab_registry.read(folder), hold, timings)
+        return RunningLab(lab_registry.read(folder), None if persistent else hold, timings)
     except KeyboardInterrupt:
         interrupted = True
         raise

@@ -19,20 +19,26 @@ from harness.lab.services.postgres_template import server_binaries
 
 SCHEMA = "pacemaker-3.0"  # of Pacemaker 2.0, which every newer one takes
 FENCE, FENCE_AGENT = "fence", "fence_lab"
+AZURE_AGENT = "fence_azure_arm"
 SOCKET_FOLDER = "/run/postgresql"
+LAB_FENCE_S, AZURE_FENCE_S = (
+    20,
+    120,
+)  # how long a fence may take; Azure's agent loads its packages, and powers off, on, and looks in between
 LIMITS_S = {"start": 60, "stop": 60}  # how long an agent may take; the agents' own hints
 
 
-def text(cluster: Cluster) -> str:
-    """The whole CIB, as both nodes find it on their disks when they boot for the first time."""
+def text(cluster: Cluster, *, azure: Mapping[str, str] | None = None) -> str:
+    """The whole CIB, as both nodes find it on their disks when they boot for the first time. `azure`: what fence_azure_arm needs to know of
+    the subscription, where it is what fences."""
     cib = xml.Element("cib", {"validate-with": SCHEMA, "admin_epoch": "1", "epoch": "1", "num_updates": "0"})
     configuration = xml.SubElement(cib, "configuration")
     options = xml.SubElement(xml.SubElement(configuration, "crm_config"), "cluster_property_set", id="cib-bootstrap-options")
-    for name, value in _options(cluster).items():
+    for name, value in _options(cluster, fence_s=AZURE_FENCE_S if azure else LAB_FENCE_S).items():
         xml.SubElement(options, "nvpair", id=f"cib-bootstrap-options-{name}", name=name, value=value)
     xml.SubElement(configuration, "nodes")
     resources = xml.SubElement(configuration, "resources")
-    _fence(resources, cluster)
+    _fence(resources, cluster, azure)
     group = xml.SubElement(resources, "group", id=cluster.manager.resource)
     if any(s.kind in DATABASES for s in cluster.services):
         parameters = {"device": str(DISK_SOURCE), "directory": str(MOUNTPOINT), "fstype": "none", "options": "bind"}
@@ -51,23 +57,25 @@ def text(cluster: Cluster) -> str:
     return '<?xml version="1.0" ?>\n' + xml.tostring(cib, encoding="unicode") + "\n"
 
 
-def _options(cluster: Cluster) -> Mapping[str, str]:
+def _options(cluster: Cluster, *, fence_s: int) -> Mapping[str, str]:
     silence = cluster.manager.heartbeat_s * cluster.manager.heartbeats_missed
     return {
         "cluster-name": cluster.name,
-        "stonith-enabled": "true",  # by the lab's own fence device, which cuts the peer's power
-        "stonith-timeout": "20s",
+        "stonith-enabled": "true",
+        "stonith-timeout": f"{fence_s}s",
         "dc-deadtime": f"{max(2.0, silence):g}s",  # both nodes boot at once; the default would hold the first election back for 20 s
         "cluster-recheck-interval": "60s",
     }
 
 
-def _fence(resources: xml.Element, cluster: Cluster) -> None:
-    made = xml.SubElement(resources, "primitive", {"id": FENCE, "class": "stonith", "type": FENCE_AGENT})
+def _fence(resources: xml.Element, cluster: Cluster, azure: Mapping[str, str] | None) -> None:
+    """The device that cuts the peer's power: the lab's own, or Azure's API with the node's own identity."""
+    made = xml.SubElement(resources, "primitive", {"id": FENCE, "class": "stonith", "type": AZURE_AGENT if azure else FENCE_AGENT})
     given = {"pcmk_host_check": "static-list", "pcmk_host_list": " ".join(n.name for n in cluster.nodes)}
-    _attributes(made, "instance_attributes", FENCE, given)
+    _attributes(made, "instance_attributes", FENCE, {**given, **({"msi": "true", **azure} if azure else {})})
     operations = xml.SubElement(made, "operations")
-    xml.SubElement(operations, "op", id=f"{FENCE}-monitor", name="monitor", interval="60s", timeout="20s")
+    limit = f"{AZURE_FENCE_S if azure else LAB_FENCE_S}s"
+    xml.SubElement(operations, "op", id=f"{FENCE}-monitor", name="monitor", interval="60s", timeout=limit)
 
 
 def _service(group: xml.Element, cluster: Cluster, service: Service) -> None:

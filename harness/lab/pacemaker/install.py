@@ -6,6 +6,7 @@ import grp
 import hashlib
 import os
 import pwd
+from collections.abc import Mapping
 from pathlib import Path
 
 from harness.config.cluster_config import Cluster
@@ -30,17 +31,19 @@ ENVIRONMENT = "PCMK_logfile=/var/log/pacemaker/pacemaker.log\nPCMK_logfacility=n
 PAM = "auth sufficient pam_rootok.so\naccount sufficient pam_permit.so\npassword required pam_deny.so\nsession sufficient pam_permit.so\n"
 
 
-def configure(disk: Disk, cluster: Cluster, secret: str, sbin: str) -> None:
+def configure(
+    disk: Disk, cluster: Cluster, secret: str, sbin: str, *, azure: Mapping[str, str] | None = None, environment: str = ""
+) -> None:
     """What every node has of the lab, whatever it is made of. `secret` is the lab's own; Corosync's key is made of it, so that both nodes
-    have the same. `sbin` is where /usr/sbin lies on this disk."""
+    have the same. `sbin` is where /usr/sbin lies on this disk; `azure` as the CIB takes it; `environment`: further lines of Pacemaker's."""
     disk.write("etc/corosync/corosync.conf", corosync(cluster))
     key = disk.disk / "etc/corosync/authkey"
     key.write_bytes(hashlib.shake_256(b"corosync " + secret.encode()).digest(256))
     key.chmod(0o400)
-    disk.write("etc/default/pacemaker", ENVIRONMENT)
+    disk.write("etc/default/pacemaker", ENVIRONMENT + environment)
     disk.write(monitor_hook.PATH.lstrip("/"), monitor_hook.script(), mode=0o755)
     disk.write(f"{sbin}/{cib.FENCE_AGENT}", f'#!/bin/sh\nexec {PYTHON} -m harness.lab.pacemaker.fence_agent "$@"\n', mode=0o755)
-    disk.write(CIB, cib.text(cluster), mode=0o600)
+    disk.write(CIB, cib.text(cluster, azure=azure), mode=0o600)
 
 
 def install(disk: FileSystem, cluster: Cluster, secret: str) -> None:

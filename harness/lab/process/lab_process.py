@@ -99,13 +99,13 @@ class Lab:
         """Every host, in the order of the cluster file."""
         bare = bool(self.order["network_only"])
         where = (self.cluster, self.settings, self.topology)
-        own = host_provisioning.plans(*where, ROOT, self.folder, bare=bare, azure=self.order["azure"])
+        own = host_provisioning.plans(*where, ROOT, self.folder, bare=bare, azure=bool(self.order["azure"]))
         made = {plan.name: NamespaceGuest(plan) for plan in own}
         guests: dict[str, Guest] = {**made}
         if self.settings.containers:
             keeper = KeeperClient(socket.socket(fileno=self.order["keeper_fd"]))
             plans = container_provisioning.container_plans(
-                *where, self.folder, self.shared, prefix=self.order["container_prefix"], bare=bare
+                *where, self.folder, self.shared, prefix=self.order["container_prefix"], bare=bare, azure=self.order["azure"]
             )
             guests |= {plan.name: ContainerGuest(plan, keeper) for plan in plans}
         return {machine.name: guests[machine.name] for machine in self.cluster.machines}

@@ -72,6 +72,7 @@ def _mmdebstrap(recipe: Recipe, archive: Path) -> None:
     words = ["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", "--format=tar"]
     words += ["--aptopt=APT::Install-Recommends false", "--dpkgopt=force-unsafe-io"]
     words += [f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.excluded]
+    words += [f"--dpkgopt=path-include={pattern}" for pattern in recipe.included]  # of two patterns that match, the later decides
     words += [f"--hook-dir={EATMYDATA}"] if EATMYDATA.is_dir() else []
     words += [f"--essential-hook={recipe.before_packages}", f"--customize-hook={recipe.after_packages}"]
     words += [f"--include={','.join(recipe.packages)}", recipe.suite, str(archive)]
