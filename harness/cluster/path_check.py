@@ -99,7 +99,7 @@ def check_path(
     something that fills segments, where its kind bears that."""
     began = time.monotonic()
     cluster = subject.cluster
-    expected = expectation(cluster.design, origin, situation)
+    expected = expectation(cluster.design, origin, situation, windows=all(n.platform == "windows" for n in cluster.nodes))
     host = subject.origin(origin, active)
     limit = ATTEMPT_TIMEOUT_S if all(e.outcome == "answered" for e in expected.ways) else SILENCE_TIMEOUT_S
     with subject.watched() as sight:

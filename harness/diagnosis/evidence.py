@@ -193,6 +193,11 @@ class Evidence:
         """The connections that were tried to a node's own address at that port."""
         return [d for d in self.direct if d.node == node and d.port == port]
 
+    def stealthy(self, node: str, port: int) -> bool:
+        """Is it a Windows node where nobody listens on that port, as far as is known? It is silent to other hosts then (facts WNET-13)."""
+        seen = self.hosts.get(node)
+        return self.cluster.node(node).platform == "windows" and not (seen and seen.listening(port))
+
     def resource(self, node: str, tag: str) -> ResourceState | None:
         """A resource's state on a node; None where the manager did not tell it."""
         there = self.state.nodes.get(node)

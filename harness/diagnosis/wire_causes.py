@@ -68,6 +68,13 @@ def _of(way: RouteTaken) -> tuple[str, str, Certainty, str, str] | None:
             says = f"connections to {way.to} reach {node}, which does not answer: it does not hold {way.vip}, or its firewall drops them"
             do = f"see on {node} whether it has {way.vip} (`ip addr`), then its firewall; {CHECK} evaluates it"
             return says, node, Certainty.LIKELY, do, "a node that is frozen looks the same: nothing else of it answers then"
+        case "W10":
+            says = f"connections to {way.to} reach {node}, a Windows node that keeps silent: nobody listens there (stealth mode), or its "
+            says += "firewall drops them"
+            do = f"see on {node} whether {way.service} is in service and where it listens (`Get-NetTCPConnection -State Listen`); {CHECK} "
+            do += "evaluates its firewall"
+            otherwise = f"if {node} is the standby, the balancer sends connections to the wrong node: see who answers the probe there"
+            return says, node, Certainty.LIKELY, do, otherwise
         case "W8":
             says = f"connections from {origin} to {way.to} leave it and reach no node: the balancer or the network drops them"
             do = (

@@ -208,10 +208,9 @@ class Meter:
     def _watch(self, node: str) -> None:
         """Begin to watch a node's packets; where that is not allowed, its connections are looked at instead, and that is told."""
         if node in self.blind:
-            instead = (
-                f"; its connections were looked at every {WATCH_INTERVAL_S * 1000:g} ms instead" if self._capabilities[node].watches else ""
-            )
-            text = f"{self.blind[node]}{instead}"
+            capabilities = self._capabilities[node]
+            every = f" every {WATCH_INTERVAL_S * 1000:g} ms" if capabilities.full else ""  # else the agent tells how often it really is
+            text = f"{self.blind[node]}{f'; its connections were looked at{every} instead' if capabilities.watches else ''}"
             self.event(NodeEvent(time.monotonic(), node, "no-capture", text))
             return
         if node in self.live.without_loopback:
@@ -306,7 +305,8 @@ class Meter:
             event = replace(event, data={**event.data, "means": "noticed"})
         if event.kind == "log":
             event = replace(event, text=self.subject.cleaner.line(event.host, event.text))
-        self.live.event(event)
+        if event.kind != "looks":
+            self.live.event(event)
         with self._lock:
             if event.kind.startswith(("vip-", "listener-")):
                 self._standing[event.host, event.kind.partition("-")[0], event.data.get("port")] = event

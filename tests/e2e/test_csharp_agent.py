@@ -146,6 +146,8 @@ def test_the_vip_listeners_and_who_is_connected_are_told_as_by_the_others(progra
         with measuring(program, pinned, host=host, watch=watch) as (_, seen):
             assert seen.wait_event("vip-down").data == {"address": vip, "interface": "", "initial": True}
             assert seen.wait_event("listener-down").data == {"port": 8080, "address": "", "initial": True}
+            looks = seen.wait_event("looks").data
+            assert 0.02 <= looks["every"] <= looks["longest"] and looks["vip_longest"] >= 0.05  # as asked for, and as its own limit is
             host.check(["ip", "addr", "add", f"{vip}/32", "dev", "lo"])
             up = seen.wait_event("vip-up")
             assert (up.text, up.data) == ("lo", {"address": vip, "interface": "lo"})

@@ -48,6 +48,9 @@ def test_a_node_is_asked_cut_off_and_undoes_it_by_itself() -> None:
             with contextlib.closing(host.start("Get-Date")) as process:  # PowerShell's progress in XML is nothing for a person
                 assert list(process.lines()) == []
                 assert "a script that is not known was sent: 'Get-Date'" in process.errors and "<Obj" not in process.errors
+            for origin, code in ((other, 124), (node, 1)):  # stealth mode: silent to others, refused on the node itself (WNET-13, 14)
+                closed = ["timeout", "1", "bash", "-c", f"exec 3<>/dev/tcp/{node.address}/1521"]
+                assert nsenter.run(lab.record, origin.name, closed).returncode == code
             said = {"Verb": "take", "Token": LEASE, "Holder": "a test", "Term": 600, "Longest": 900}
             assert ask(host, "lease", said, limit=60.0).rows[0]["State"] == "mine"
             assert ask(host, "lease", {**said, "Token": LEASE[::-1]}, limit=60.0).rows[0]["State"] == "held"

@@ -19,6 +19,7 @@ from harness.expectations.connectivity_matrix import (
     cell,
     expectation,
     judge,
+    judge_outcomes,
     listens_rightly,
     reaches,
     refused,
@@ -159,3 +160,22 @@ def test_listening_addresses(design, addresses, fits):
 def test_a_failure_outweighs_a_way_that_could_not_be_told(order):
     verdict = judge(cell(silent("W8")), [one("silent", "W?"), one("refused", "W5")][::order])
     assert verdict.outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize(("design", "silence"), [(Design.NAT, "W10"), (Design.FLOATING, "W7")])
+def test_on_windows_a_closed_port_is_silent_to_others_and_refused_on_the_node_itself(design, silence):
+    client, inside, standby = (expectation(design, o, Situation.SERVICE_DOWN, windows=True) for o in Origin)
+    assert client.ways == standby.ways == (silent(silence),) and inside.ways == (refused("W6"),)
+    assert judge(client, seen_as(client)).outcome is Outcome.PASS
+    assert judge(client, [one("refused", "W5")] * 2).outcome is Outcome.PASS  # stealth mode may be off
+    assert judge(client, [one("refused", "W5"), one("silent", silence)]).outcome is Outcome.FAIL  # but not now and then
+    assert judge(client, [one("answered", "W1", Role.ACTIVE)]).outcome is Outcome.FAIL
+    assert judge(inside, [one("silent", "W?")]).outcome is Outcome.FAIL
+    assert judge_outcomes(client, [one("refused", "W?")], "no port").outcome is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(("design", "situation", "origin"), CELLS)
+def test_windows_changes_nothing_but_refusals_by_another_host(design, situation, origin):
+    plain, windows = expectation(design, origin, situation), expectation(design, origin, situation, windows=True)
+    assert (windows is plain) == (refused("W5") not in plain.ways)
+    assert [w.by for w in windows.ways] == [w.by for w in plain.ways]

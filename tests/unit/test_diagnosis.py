@@ -366,3 +366,20 @@ def test_a_vip_that_is_on_another_nic_besides() -> None:
     base = node("lknode01")
     seen = replace(base, addresses=[*(base.addresses or ()), InterfaceAddress("lo", "10.20.1.200", 32, "UNKNOWN")])
     only(with_host(seen), "lknode01", "is on lo of lknode01 besides eth1")
+
+
+WINDOWS = CLUSTER.model_copy(update={"nodes": tuple(n.model_copy(update={"platform": "windows"}) for n in CLUSTER.nodes)})
+
+
+SHUT = {"direct": [Direct("lkclient", "lknode02", s.port, "silent") for s in CLUSTER.services]}
+UNANSWERED = {"probes": {"lknode01": probed("lknode01"), "lknode02": probed("lknode02", refused=0)}}
+
+
+@pytest.mark.parametrize(("seen", "says"), [(SHUT, "security group (NSG) at lknode02 denies"), (UNANSWERED, "nothing answers it")])
+def test_a_windows_standby_that_is_silent_where_nobody_listens_is_sound(seen: dict[str, Any], says: str) -> None:
+    """Its stealth mode sends no RST (WNET-13). On Linux the same silence has a cause, and on Windows where somebody listens."""
+    assert [says in c.says for c in diagnose(evidence(**seen)).causes] == [True]
+    assert diagnose(evidence(**seen, cluster=WINDOWS)).causes == []
+    listens = node("lknode02", listeners=[listening(p) for p in (12345, *(s.port for s in CLUSTER.services))])
+    hosts = {"lknode01": node("lknode01"), "lknode02": listens, "lkclient": client()}
+    assert any(says in cause.says for rule in all_rules() for cause in rule(evidence(**seen, cluster=WINDOWS, hosts=hosts)))

@@ -168,3 +168,14 @@ def test_a_node_whose_packets_were_captured_is_not_one_that_nobody_saw():
     assert observer_coverage.unseen_nodes(recording) == [B]
     recording.events.append(NodeEvent(1.0, B, "no-loopback"))
     assert observer_coverage.unseen_nodes(recording) == []
+
+
+def test_how_often_a_node_was_looked_at_is_what_its_agent_told():
+    rows = [Sample(10.0, 0.003, "answered", 40000), Sample(11.0, 0.003, "answered", 40001)]
+    looked = [(0.02, 0.1, 0.2), (0.01, 0.3, 0.1), (0.03, 0.05, 0.06)]
+    events = [NodeEvent(10 + i, A, "looks", data={"every": a, "longest": b, "vip_longest": c}) for i, (a, b, c) in enumerate(looked)]
+    recording = replace(a_recording(rows, [(10.001, A)]), events=events, complete=True, marks=[Mark(10.5, "begin")])
+    assert observer_coverage.looks(recording) == {A: (0.02, 0.3)}
+    found = measured(recording)
+    assert any("looked at every 20 ms, at worst after 300 ms" in note for note in found.notes)
+    assert not any(text.startswith("looks") for _, _, text in found.log)

@@ -23,6 +23,7 @@ CLUSTER = cluster_config.Cluster(
     ],
     services=[{"name": "db", "kind": "oracle", "port": PORT, "tag": "t"}],
 )
+WINDOWS = CLUSTER.model_copy(update={"nodes": tuple(n.model_copy(update={"platform": "windows"}) for n in CLUSTER.nodes)})
 ANSWERED, REFUSED, SILENT = AttemptOutcome.ANSWERED, AttemptOutcome.REFUSED, AttemptOutcome.SILENT
 
 
@@ -88,6 +89,7 @@ CASES = {
     "W7": (tried(SILENT), seen([LEFT_C, LEFT_C], [syn(C, VIP, "host"), syn(C, VIP, "host")]), ("lknode01", "eth0", VIP, True)),
     "W8": (tried(SILENT), seen([LEFT_C]), (None, None, None, True)),
     "W8 from a node": (tried(SILENT, "lknode01", A), seen([], [syn(A, VIP, "outgoing")]), (None, None, None, True)),
+    "W10": (tried(SILENT), seen([LEFT_C], [syn(C, A, "host"), syn(C, A, "host")]), ("lknode01", "eth0", A, True)),
     "W9": (tried(SILENT, "lknode01", A), seen([], [syn(A, VIP, "outgoing"), syn(A, VIP, "host")]), ("lknode01", "eth0", VIP, True)),
 }
 
@@ -95,7 +97,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_every_wire_code(case):
     attempt, packets, expected = CASES[case]
-    way = classify(attempt, packets, CLUSTER)
+    way = classify(attempt, packets, WINDOWS if case == "W10" else CLUSTER)
     assert (way.code, way.node, way.interface, way.destination, way.left_a_nic) == (case.split()[0], *expected), way.sentence
     assert way.known and not way.reason
     assert f"{attempt.origin}:{LOCAL}" in way.sentence
@@ -209,3 +211,11 @@ def test_the_address_of_an_attempt_whose_host_tells_its_port_alone():
     assert [a.local_address for a in with_addresses([one, tried(SILENT)], packets, CLUSTER)] == [S, C]
     assert [a.local_address for a in with_addresses([one], seen(), CLUSTER)] == [S]
     assert with_addresses([tried(ANSWERED, "lknode02", None, None)], packets, CLUSTER)[0].local_address is None
+
+
+def test_silence_of_a_linux_node_is_no_stealth_mode_and_a_windows_node_s_answer_that_was_lost_is_none():
+    attempt, packets, _ = CASES["W10"]
+    assert classify(attempt, packets, CLUSTER).code == "W?"
+    packets = {**packets, "lknode01": [*packets["lknode01"], reply(A, C, "SA")]}
+    assert classify(attempt, packets, WINDOWS).code == "W?"
+    assert "stealth mode" in classify(CASES["W7"][0], CASES["W7"][1], WINDOWS).sentence

@@ -99,7 +99,7 @@ def _no_rule(evidence: Evidence, mine: list[PathSeen]) -> Cause:
     ]
     evident += [f"from {d.origin} to {active}'s own address, port {service.port}: {d.outcome}" for d in tried]
     explains = tuple(p.name for p in mine)
-    if tried and all(d.outcome == "silent" for d in tried):
+    if tried and all(d.outcome == "silent" and not evidence.stealthy(active, d.port) for d in tried):
         return Cause(
             f"a network security group (NSG) rule denies port {service.port} ({service.name}) at {active}: neither through the load "
             f"balancer nor past it does "
@@ -136,7 +136,7 @@ def _sends_nothing(evidence: Evidence, outside: list[PathSeen]) -> Iterator[Caus
         *(f"from {d.origin} to {address}:{d.port}: {d.outcome}" for d in tried[:4]),
     )
     explains = tuple(p.name for p in outside)
-    if tried and all(d.outcome == "silent" for d in tried):
+    if tried and all(d.outcome == "silent" and not evidence.stealthy(active, d.port) for d in tried):
         yield Cause(
             f"a network security group (NSG) rule at {active} denies everybody but the probe: it is healthy, and no client's "
             f"connection arrives, nor past the balancer",
@@ -163,7 +163,7 @@ def _sends_nothing(evidence: Evidence, outside: list[PathSeen]) -> Iterator[Caus
 
 
 def _standby_shut(evidence: Evidence) -> Iterator[Cause]:
-    """The standby's kernel refuses what nobody listens to; silence was made before it."""
+    """The standby's kernel refuses what nobody listens to; silence was made before it. Windows is silent itself."""
     cluster, standby = evidence.cluster, evidence.standby
     seen = evidence.hosts.get(standby or "")
     away = any(f.host == standby and f.weight is Weight.UNREACHABLE for f in evidence.findings)
@@ -174,6 +174,8 @@ def _standby_shut(evidence: Evidence) -> Iterator[Cause]:
     shut = []
     for one in evidence.direct:
         if one.node != standby or one.origin != cluster.client.name or one.port not in services or one.outcome != "silent":
+            continue
+        if evidence.stealthy(standby, one.port):
             continue
         packet = Packet(str(cluster.client.address), str(address), one.port, in_nic=nic)
         if seen is None or seen.firewall is None or evaluate(seen.firewall, packet).passes is not False:

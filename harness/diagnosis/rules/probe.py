@@ -19,7 +19,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         yield _no_probe(evidence, node, evidence.probes[node.name], both=len(unprobed) == len(evidence.cluster.nodes))
     for node, _ in evidence.nodes:
         seen = evidence.probes.get(node.name)
-        if seen and seen.syns.get(probe.port) and not seen.answered and not seen.refused:
+        unanswered = seen and seen.syns.get(probe.port) and not seen.answered and not seen.refused
+        if seen and unanswered and not evidence.stealthy(node.name, probe.port):
             yield _unanswered(evidence, node, seen)
     yield from _sent_though_down(evidence)
     yield from _status(evidence)

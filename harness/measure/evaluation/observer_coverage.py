@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 from harness.remote.recording.recording import Recording
 
 Span = tuple[float, float]
@@ -90,3 +92,15 @@ def unwitnessed(recording: Recording, node: str) -> list[Span]:
             spans.append((begun if since is None else min(since, begun), max(ended, event.at)))
             since = None
     return spans if since is None else [*spans, (since, float("inf"))]
+
+
+def looks(recording: Recording) -> dict[str, tuple[float, float]]:
+    """How long it took from one look at the VIP, listeners and connections of a host to the next, in seconds, by hosts that told it: as a
+    rule (the median of their means), and the longest."""
+    means: dict[str, list[float]] = {}
+    longest: dict[str, float] = {}
+    for event in recording.events:
+        if event.kind == "looks":
+            means.setdefault(event.host, []).append(event.data["every"])
+            longest[event.host] = max(longest.get(event.host, 0.0), event.data["longest"], event.data.get("vip_longest", 0.0))
+    return {host: (median(found), longest[host]) for host, found in means.items()}

@@ -238,7 +238,8 @@ def _edges(all_series: Sequence[SeriesResult]) -> list[float]:
 
 def _log(recording: Recording, moments: list[float]) -> list[tuple[float, str, str]]:
     """Log lines, events, marks, and the packets around the moments that matter, in order of time."""
-    rows = [(e.at, e.host, e.text if e.kind == "log" else f"{e.kind} {_detail(e.text, e.data)}".strip()) for e in recording.events]
+    told = [e for e in recording.events if e.kind != "looks"]
+    rows = [(e.at, e.host, e.text if e.kind == "log" else f"{e.kind} {_detail(e.text, e.data)}".strip()) for e in told]
     words = {**MARKS, "begin": "the incident begins"} if recording.header.observed else MARKS
     rows += [(m.at, "harness", f"{words.get(m.kind, m.kind)}{f': {m.text}' if m.text else ''}") for m in recording.marks]
     known_before = (recording.header.budget_s, recording.header.budget_because)
@@ -269,6 +270,11 @@ def _notes(case: Case, all_series: Sequence[SeriesResult], found: Sequence[Bound
     recording = case.recording
     notes = [f"{e.host} could not capture packets, so who answered is known of few attempts: {e.text}" for e in _blind(recording)]
     notes += observer_coverage.limited_hosts(recording).values()
+    notes += [
+        f"{host}: its VIP and listeners were looked at every {every * 1000:.0f} ms, at worst after {longest * 1000:.0f} ms: when they came "
+        "and went is known to that"
+        for host, (every, longest) in observer_coverage.looks(recording).items()
+    ]
     notes += [f"{recording.header.disruption} is counted from {m.text}" for m in recording.marks if m.kind == "counted-from"]
     notes += _unwatched(recording)
     if calibration is None:

@@ -1,6 +1,7 @@
 """How one attempt travelled, judged from what the packet captures saw. Pure.
 
-The codes W1 to W9 are those of the expectation matrix (facts/azure-ilb section 11). A packet belongs to the attempt when it
+The codes W1 to W9 are those of the expectation matrix (facts/azure-ilb section 11); W10 is what W5 is on Windows, whose stealth mode sends no
+RST (facts WNET-13). A packet belongs to the attempt when it
 carries the origin's address and local port; clocks are never compared. Precondition: every witness was watching before the
 attempt started and was marked after it ended, and `packets` holds only what came between.
 
@@ -30,6 +31,7 @@ MEANING = {
     "W7": "reached a node at the frontend's address, and the node did not answer",
     "W8": "left the origin and reached no node",
     "W9": "hairpin: the origin's own SYN came back unchanged",
+    "W10": "reached a Windows node at its private address, which kept silent",
 }
 
 
@@ -185,6 +187,7 @@ def _at_a_node(attempt: Attempt, traces: _Traces, cluster: Cluster) -> Way:
     arrival = f"arrived at {node} as → {syn.dst}:{syn.dport} on {syn.interface}"
     answers = traces.answers.get(node, [])
     accepted, refused = any(p.is_syn_ack for p in answers), any(p.is_rst for p in answers)
+    is_windows = cluster.node(node).platform == "windows"
     match attempt.outcome:
         case AttemptOutcome.ANSWERED if accepted:
             return _way("W2" if as_vip else "W1", attempt, traces, node, syn, f"{arrival} and was answered by it")
@@ -203,7 +206,11 @@ def _at_a_node(attempt: Attempt, traces: _Traces, cluster: Cluster) -> Way:
         case AttemptOutcome.SILENT if accepted or refused:
             return _unknown(attempt, traces, f"it {arrival}, whose {'SYN-ACK' if accepted else 'RST'} was lost on the way back")
         case AttemptOutcome.SILENT if as_vip:
-            return _way("W7", attempt, traces, node, syn, f"{arrival} and {node} did not answer: does it lack {syn.dst}?")
+            stealth = f", or does nobody listen on {syn.dst}:{syn.dport} there (stealth mode)" if is_windows else ""
+            return _way("W7", attempt, traces, node, syn, f"{arrival} and {node} did not answer: does it lack {syn.dst}{stealth}?")
+        case AttemptOutcome.SILENT if is_windows:
+            said = f"{arrival} and {node} kept silent: nobody listens on {syn.dst}:{syn.dport} there (stealth mode), or a filter drops it"
+            return _way("W10", attempt, traces, node, syn, said)
         case AttemptOutcome.SILENT:
             return _unknown(attempt, traces, f"it {arrival} and was not answered: does a filter of {node} drop it, or is the node frozen?")
     return _unknown(attempt, traces, f"it {arrival} and was {attempt.outcome} ({attempt.detail or 'no detail'})")

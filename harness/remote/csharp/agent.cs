@@ -10,8 +10,8 @@
 // Its output, times in microseconds since t0, as harness/remote/scripts/agent.py has them:
 //   h running; a {header}; s SERIES AT TOOK OUTCOME PORT DETAIL; n AT TICKS LATE WORST STEAL LOAD; v {event}; e {end}; x
 // Steal and load are not known here: -1. With `watch`, looked at every so many seconds, or as often as it can be borne: vip-up and vip-down,
-// listener-up and listener-down on PORTS, and `connected` for who came to CONNECTIONS (both parted by commas); `looks` tells how often
-// it was looked at.
+// listener-up and listener-down on PORTS, and `connected` for who came to CONNECTIONS (both parted by commas); `looks` tells each
+// second how often it was looked at.
 namespace LkHarness
 {
     using System;

@@ -8,9 +8,32 @@ namespace LkHarness
     using System.Net.NetworkInformation;
     using System.Threading;
 
+    /// <summary>The time between moments, since it was last begun: on the mean, and the longest.</summary>
+    public sealed class Intervals
+    {
+        private double last = -1, first;
+        private int count;
+
+        public double Longest { get; private set; }
+        public double Length { get { return last - first; } }
+        public double Mean { get { return count == 0 ? 0 : Length / count; } }
+
+        public void Add(double at)
+        {
+            if (last < 0) { last = first = at; return; }
+            Longest = Math.Max(Longest, at - last);
+            last = at;
+            count++;
+        }
+
+        public void Begin() { first = last; count = 0; Longest = 0; }
+    }
+
     /// <summary>What changes at the host: its VIP, who listens, and who is connected. What comes and goes between two looks is not seen.</summary>
     public sealed class HostWatch
     {
+        private const double LooksEvery = 1; // seconds, at which it tells how often it looked
+        private readonly Intervals looks = new Intervals(), looksForVip = new Intervals();
         private const double AddressesEvery = 0.05; // to list NICs costs more than to list connections
         private readonly Action<string, string, string> tell;
         private double addressesAt;
@@ -49,6 +72,8 @@ namespace LkHarness
                 while (true)
                 {
                     double begun = Clocks.Mono();
+                    looks.Add(begun);
+                    if (looks.Length >= LooksEvery) TellLooks();
                     Look(begun);
                     double took = Clocks.Mono() - begun; // a system with many connections takes long to list them: a tenth of a processor at most
                     Thread.Sleep(Math.Max(1, (int)(Math.Max(every - took, 9 * took) * 1000)));
@@ -58,6 +83,14 @@ namespace LkHarness
             {
                 tell("unwatched", "addresses, listeners and connections can no longer be watched: " + e.GetType().Name + ": " + e.Message, "\"what\":\"host\"");
             }
+        }
+
+        private void TellLooks()
+        {
+            string vipData = vip == "" ? "" : string.Format(CultureInfo.InvariantCulture, ",\"vip_longest\":{0:F4}", looksForVip.Longest);
+            tell("looks", "", string.Format(CultureInfo.InvariantCulture, "\"every\":{0:F4},\"longest\":{1:F4}", looks.Mean, looks.Longest) + vipData);
+            looks.Begin();
+            looksForVip.Begin();
         }
 
         private void Look(double now)
@@ -75,6 +108,7 @@ namespace LkHarness
             TellListeners(heard);
             if (vip == "" || now < addressesAt) return;
             addressesAt = now + AddressesEvery;
+            looksForVip.Add(now);
             TellVip();
         }
 

@@ -67,7 +67,8 @@ class NodeEvent:
     host-lost, host-back, agent-lost, agent-back, no-capture, no-loopback (what stays inside it is not captured), no-warm-up (the first
     ticks may be late), coarse (text: what a host without Python left to be measured), not-asked (text: why what a flight recorder kept
     there is missing), witness-lost, witness-back (data: from, until: when not all of its packets were seen; dropped: by the kernel),
-    witness-end (all of its packets up to then are here)."""
+    witness-end (all of its packets up to then are here), looks (data: every, longest, vip_longest: seconds from one look at its VIP,
+    listeners and connections to the next, in the second before)."""
 
     at: float
     host: str

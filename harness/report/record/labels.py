@@ -19,6 +19,7 @@ TRAVELLED = {
     "W7": "reached a node that does not hold the virtual address: no answer",
     "W8": "left its origin and reached no node",
     "W9": "its own packet came back from the ILB unchanged and died",
+    "W10": "reached a Windows node, which kept silent",
 }
 
 # What a stand-in must not claim (cluster-managers facts, section 10).

@@ -160,7 +160,7 @@ class CheckRecord(Record):
     expected: Text
     observed: Text
     wire: Text | None = None
-    """How it travelled: a wire code W1 to W9 of the expectation matrix."""
+    """How it travelled: a wire code W1 to W10 of the expectation matrix."""
     node: Text | None = None
     """The node that answered or was reached."""
     identity: Text | None = None

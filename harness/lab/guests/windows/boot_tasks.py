@@ -1,5 +1,5 @@
-"""What a Windows host does when it starts, before anything of ours can ask it: counts the boot, takes up its firewall's rules, leaves what
-was disabled disabled, and begins the tasks that have a trigger at boot."""
+"""What a Windows host does when it starts, before anything of ours can ask it: counts the boot, begins its stealth mode, takes up its
+firewall's rules, leaves what was disabled disabled, and begins the tasks that have a trigger at boot."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def main() -> None:
     underlying_node.STORE.mkdir(parents=True, exist_ok=True)
     underlying_node.write_whole(underlying_node.BOOTS, str(underlying_node.boot_number() + 1))
     Path("/proc/sys/net/ipv4/ip_local_port_range").write_text(DYNAMIC_PORTS)
+    firewall_scripts.keep_silent()
     if firewall_scripts.rules():
         firewall_scripts.enforce()
     for device in adapter_scripts.disabled():

@@ -14,6 +14,16 @@ from harness.lab.guests.windows.underlying_node import ALIASES, STORE, links, lo
 
 RULES = STORE / "firewall.json"  # kept over a boot, as Windows keeps rules in its registry
 TABLE = "inet lab_windows_firewall"
+# Stealth mode (WNET-13): no RST leaves for a port without a listener. Such a RST has no sequence number; the node itself is refused (WNET-14).
+STEALTH = """table inet lab_windows_stealth
+delete table inet lab_windows_stealth
+table inet lab_windows_stealth {
+    chain output {
+        type filter hook output priority 0; policy accept;
+        oifname != "lo" tcp flags & (fin | syn | rst | ack) == rst | ack tcp sequence 0 drop
+    }
+}
+"""
 
 
 def rules() -> list[dict[str, Any]]:
@@ -43,6 +53,13 @@ def enforce() -> None:
     for chain, inside in chains.items():
         lines.append(f"chain {chain} {{ type filter hook {chain} priority 0; policy accept; {'; '.join(inside)}{';' if inside else ''} }}")
     done = run(["nft", "-f", "-"], input="\n".join([*lines, "}", ""]))
+    if done.returncode != 0:
+        raise ScriptError("StandInNft", done.stderr.strip())
+
+
+def keep_silent() -> None:
+    """Begin stealth mode, which is on by default. Raises ScriptError."""
+    done = run(["nft", "-f", "-"], input=STEALTH)
     if done.returncode != 0:
         raise ScriptError("StandInNft", done.stderr.strip())
 
