@@ -189,7 +189,7 @@ def expectation(design: Design, origin: Origin, situation: Situation = Situation
 
 
 def _in_stealth(of: Cell, design: Design) -> Cell:
-    """The same on Windows, whose stealth mode, on by default, keeps silent where Linux sends a RST (facts WNET-13); not so on the node itself
+    """The same on Windows, whose stealth mode, on by default, keeps silent where Linux sends a RST (facts WNET-13), but on the node itself
     (WNET-14). Somebody may have turned it off."""
     silence = silent("W7" if design is Design.FLOATING else "W10")
     ways = tuple(silence if one == refused("W5") else one for one in of.ways)

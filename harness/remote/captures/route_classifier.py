@@ -1,9 +1,9 @@
 """How one attempt travelled, judged from what the packet captures saw. Pure.
 
-The codes W1 to W9 are those of the expectation matrix (facts/azure-ilb section 11); W10 is what W5 is on Windows, whose stealth mode sends no
-RST (facts WNET-13). A packet belongs to the attempt when it
-carries the origin's address and local port; clocks are never compared. Precondition: every witness was watching before the
-attempt started and was marked after it ended, and `packets` holds only what came between.
+The codes W1 to W9 are those of the expectation matrix (facts/azure-ilb section 11); W10 is what W5 is on Windows, whose stealth mode sends
+no RST (facts WNET-13). A packet belongs to the attempt when it carries the origin's address and local port; clocks are never compared.
+Precondition: every witness was watching before the attempt started and was marked after it ended, and `packets` holds only what came
+between.
 
 Receive-all on Windows does not see the loopback interface. There an attempt stayed inside its origin when it was answered or refused and
 none of its packets was on a NIC, all of which are captured (`without_loopback`: such hosts; their captures are shown not to be blind).

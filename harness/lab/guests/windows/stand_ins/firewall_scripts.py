@@ -14,7 +14,8 @@ from harness.lab.guests.windows.underlying_node import ALIASES, STORE, links, lo
 
 RULES = STORE / "firewall.json"  # kept over a boot, as Windows keeps rules in its registry
 TABLE = "inet lab_windows_firewall"
-# Stealth mode (WNET-13): no RST leaves for a port without a listener. Such a RST has no sequence number; the node itself is refused (WNET-14).
+# Stealth mode (WNET-13): no RST leaves for a port without a listener (such a RST has no sequence number); the node itself is refused
+# (WNET-14).
 STEALTH = """table inet lab_windows_stealth
 delete table inet lab_windows_stealth
 table inet lab_windows_stealth {
