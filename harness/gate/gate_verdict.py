@@ -116,7 +116,9 @@ def _slowdown(gate: Gate, run: RunRecord, baseline: Sequence[RunRecord], left_ou
         return
     if not baseline:
         why = f"; {count(len(left_out), 'run')} left out, first {left_out[0]}" if left_out else ""
-        reason = f"there is no comparable run that passed, so there is no baseline{why}"
+        reason = (
+            f"there is no comparable run that passed, so there is no baseline{why}; a run whose tests passed is one for the runs after it"
+        )
         yield GateFinding(about="slowdown", outcome=REFUSED, reason=reason)
         return
     unknown = list(dict.fromkeys(clause for one in baseline for clause in not_known_whether_comparable(one, run)))

@@ -142,6 +142,9 @@ class Measured:
     observations: list[str] = field(default_factory=list)  # what it showed beside outages: what became of a held connection, and the like
     expects: dict[str, str] = field(default_factory=dict)  # path → recovers, untouched, out or any, as in the header
 
-    def allowance(self, path: str) -> str:
-        """For how long that path may be out, in words: the budget, or not at all."""
-        return "no outage allowed" if self.expects.get(path) == "untouched" else f"{seconds(self.budget_s)} allowed"
+    def allowed_in_words(self, path: str) -> str:
+        """For how long that path may be out, in words behind a figure: the budget, or not at all; empty where nothing is demanded of it."""
+        effect = self.expects.get(path)
+        if effect == "any":
+            return ""
+        return ", no outage allowed" if effect == "untouched" else f", {seconds(self.budget_s)} allowed"

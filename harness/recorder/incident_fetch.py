@@ -4,7 +4,7 @@ other's from home: the run says what it lacks, and a later fetch completes it.""
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,8 @@ class FetchResult:
     faults: list[str] = field(default_factory=list)
     lacking: list[str] = field(default_factory=list)
     """Hosts that could not be asked for all; the runs say so, and are completed once they can."""
-    hosts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    hosts: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    """What each host's recorder said of itself; None where there is none."""
 
 
 def fetch(recorders: Recorders, reports: Path) -> FetchResult:
@@ -40,14 +41,15 @@ def fetch(recorders: Recorders, reports: Path) -> FetchResult:
     Raises Inconclusive where no host has a recorder.
     """
     subject, brought = recorders.subject, FetchResult()
-    brought.hosts = {name: said for name, said in recorders.status().items() if said is not None}
+    brought.hosts = recorders.status()
+    present = {name: said for name, said in brought.hosts.items() if said is not None}
     lacking = dict(recorders.faults)
     brought.faults += lacking.values()
-    if not brought.hosts and not brought.faults:
+    if not present and not brought.faults:
         raise Inconclusive("no flight recorder is on this cluster; `lkharness record --cluster FILE` starts one")
-    asked, going_on = _ask(recorders, brought, lacking)
+    asked, going_on = _ask(recorders, present, brought, lacking)
     all_series = [series for name in recorders.links for series in series_of(subject, name)]
-    offsets = {host: asked.offset_s(host) for host in brought.hosts}
+    offsets = {host: asked.offset_s(host) for host in present}
     going_on = [(host, begun + offsets[host]) for host, begun in going_on]
     files = list(asked.files)
     for one in incident_completion.incomplete(subject, reports, brought.faults):
@@ -69,15 +71,17 @@ def fetch(recorders: Recorders, reports: Path) -> FetchResult:
     return brought
 
 
-def _ask(recorders: Recorders, brought: FetchResult, lacking: dict[str, str]) -> tuple[Sources, list[tuple[str, float]]]:
-    """What the hosts say, and those of which an incident goes on, with when it began by the host's wall clock. Why one could not be asked
-    for all goes into `lacking`."""
+def _ask(
+    recorders: Recorders, present: Mapping[str, dict[str, Any]], brought: FetchResult, lacking: dict[str, str]
+) -> tuple[Sources, list[tuple[str, float]]]:
+    """What the hosts say that have a recorder, and those of which an incident goes on, with when it began by the host's wall clock. Why one
+    could not be asked for all goes into `lacking`."""
     clocks: dict[str, Clock] = {}
     files: list[HostIncident] = []
     roles: dict[str, list[NodeEvent]] = {}
     going_on: list[tuple[str, float]] = []
     wall_minus_mono = time.time() - time.monotonic()
-    for name, said in brought.hosts.items():
+    for name, said in present.items():
         link = recorders.links[name]
         try:
             clock = link.clock(str(said["folder"]), Deadline(CLOCK_LIMIT_S))

@@ -94,7 +94,7 @@ def _measured(run: RunRecord) -> list[str]:
     for kind, found in (("", gate_statistics.worst_outages(run)), (", established connection", gate_statistics.worst_established(run))):
         for path, figure in found.items():
             measured = figure.record.measured
-            told = f"{figure.sentence}, {measured.allowance(path)} ({measured.disruption}, {figure.series.service})"
+            told = f"{figure.sentence}{measured.allowed_in_words(path)} ({measured.disruption}, {figure.series.service})"
             lines.append(f"  {path} path{kind}: at worst {told}")
     if run.calibration and run.measurements:
         lines.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -163,3 +164,39 @@ def test_a_disk_that_is_nearly_full_is_left_to_others(tmp_path) -> None:
         Deadline(LIMIT).wait_for(lambda: "bytes of an incident were not kept" in link.fetch("journal"), what="it being told", every=1.0)
         assert sum(p.stat().st_size for p in (tmp_path / NAME).glob("incident-*")) == 0
         running(link)
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A file system of its own of half a megabyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(place)], capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.deep
+def test_a_disk_that_is_full_to_the_last_byte_is_outlived_and_what_comes_later_is_kept(small_disk) -> None:
+    with service() as it, recording(small_disk, it.port, options=RecorderOptions(before=1.0, after=0.0, calm=0.1, free=0)) as link:
+        running(link)
+        _, worker = sorted(processes_of(small_disk / NAME))
+        link.mark("y" * 100)  # a file that is there already can be read on a full disk
+        filler = small_disk / "filler"
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 512)
+        full = Deadline(3.0)
+        Deadline(LIMIT).wait_for(lambda: full.expired, what="some time without a free byte", every=0.2)
+        assert sorted(processes_of(small_disk / NAME))[1] == worker, "it goes on, and is not begun anew"
+        running(link)
+        filler.unlink()
+        before = {one["name"] for one in (link.status() or {"incidents": []})["incidents"]}
+        Deadline(LIMIT).wait_for(lambda: not (small_disk / NAME / "mark").exists(), what="the first mark being taken", every=0.2)
+        link.mark("room again")
+        later = lambda: [one for one in kept(link) if one.why == "mark room again"]  # noqa: E731
+        (one,) = Deadline(LIMIT).wait_for(later, what="an incident that is kept again", every=0.5)
+        assert one.samples["t"] and one.name not in before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,8 +126,15 @@ def _resume(given: argparse.Namespace, recorders: Recorders) -> int:
 
 
 def _status(given: argparse.Namespace, recorders: Recorders) -> int:
-    found = {name: said for name, said in recorders.status().items() if said is not None}
-    return _print_outcome(given, recorders, {"hosts": found}, "\n".join(_one(name, said) for name, said in found.items()))
+    asked = recorders.status()
+    found = {name: said for name, said in asked.items() if said is not None}
+    lines = [_one(name, said) for name, said in found.items()]
+    return _print_outcome(given, recorders, {"hosts": found}, "\n".join([*lines, *_absent(asked)] if found else []))
+
+
+def _absent(asked: Mapping[str, dict[str, Any] | None]) -> list[str]:
+    """The hosts that have none, where others have one."""
+    return [f"{name}: no flight recorder is there" for name, said in asked.items() if said is None]
 
 
 def _one(name: str, said: dict[str, Any]) -> str:
@@ -154,7 +161,10 @@ def _fetch(given: argparse.Namespace, recorders: Recorders) -> int:
     recorders.faults = {str(number): fault for number, fault in enumerate(brought.faults)}
     runs = [str(run) for run in brought.runs]
     more = f"; {count(brought.going_on, 'file')} of an incident that goes on stayed for the next time" if brought.going_on else ""
-    still = [f"{name}: its recorder does not run; see `record status`" for name, said in brought.hosts.items() if not said["alive"]]
+    still = [
+        f"{name}: its recorder does not run; see `record status`" for name, said in brought.hosts.items() if said and not said["alive"]
+    ]
+    still += _absent(brought.hosts)
     completed = [str(run) for run in brought.completed]
     if brought.lacking and runs:
         still.append(

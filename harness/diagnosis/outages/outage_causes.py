@@ -160,7 +160,7 @@ def _cause(measured: Measured, group: Sequence[OutageExplanation], found: Mappin
     whose += " was" if len(names) == 1 else " were"
     whose += f" out {len(group)} times" if len(group) > len(names) else " out"
     out = _span([one.outage.seconds for one in group])
-    allowed = f", {measured.allowance(worst.series.path)}" if worst.failed else ""
+    allowed = measured.allowed_in_words(worst.series.path) if worst.failed else ""
     says = f"{measured.disruption}{of}: {whose} for {out}{allowed}; {_most(group)} waited {worst.wait.until}"
     if longest.name == STILL_OUT:
         missing = hidden(worst.phases)

@@ -91,7 +91,7 @@ class _PathView:
     def of(cls, summary: PathSummary, measured: SeriesFigure | None) -> _PathView:
         worst = f"Worst recovery: {worst_recovery(summary)}"
         if measured:
-            worst = f"At worst {measured.sentence}, {measured.record.measured.allowance(summary.path)} ({title(measured.record)})"
+            worst = f"At worst {measured.sentence}{measured.record.measured.allowed_in_words(summary.path)} ({title(measured.record)})"
         return cls(
             name=summary.path.value,
             css=_css(summary.result),
