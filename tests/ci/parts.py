@@ -30,6 +30,19 @@ def _windows_shaped(design: str) -> Part:
     return Part(f"acceptance design {design} platform windows", words)
 
 
+# Every disruption that is done to a Windows node; of the others `./run failover --platform windows` says why not.
+ON_WINDOWS = (
+    *("switchover", "failback", "service crash", "probe responder crash", "probe blocked", "one comm path cut", "all comm paths cut"),
+    *("NIC down Subnet#1", "NIC down Subnet#2", "power loss", "node reboot", "node freeze", "idle beyond the balancer's timeout", "none"),
+)
+
+
+def _windows_failover(design: str, *disruptions: str) -> Part:
+    words = [word for name in disruptions for word in ("--disruption", name)]
+    name = f"failover design {design} platform windows"
+    return Part(name, ("failover", "-q", "--design", design, "--platform", "windows", *words))
+
+
 LINT = Part("lint", ("lint",), has_tests=False)
 
 # What a change can break. The harness's own tests come last: their summary is the last line.
@@ -43,6 +56,7 @@ CHANGE = (
     *(_suite("acceptance", "--design", design, "--manager", "pacemaker", "--guests", "container") for design in DESIGNS),
     _windows_shaped("nat"),
     _suite("failover", "--design", "nat", "--disruption", "switchover", "--disruption", "power loss"),
+    _windows_failover("nat", "switchover", "service crash"),
     Part("tests", ("tests", "-q")),
 )
 
@@ -55,6 +69,7 @@ DEEP = (
     *(_suite("acceptance", "--design", design, "--azure") for design in DESIGNS),
     *(_suite("failover", "--design", design, "--azure") for design in DESIGNS),
     *(_suite("failover", "--design", design, "--manager", "pacemaker") for design in DESIGNS),
+    *(_windows_failover(design, *ON_WINDOWS) for design in DESIGNS),
     Part("tests --deep", ("tests", "-q", "--deep")),
 )
 

@@ -44,7 +44,7 @@ namespace LkHarness
     public sealed class ReceiveAll : IPacketSource
     {
         private const int IpLevel = 3; // RCVALL_IPLEVEL: what is this host's, without promiscuous mode
-        private const double FollowEvery = 0.25, LookAgain = 0.02;
+        private const double FollowEvery = 0.25, LookAgain = 0.05;
         private readonly Dictionary<string, Tap> taps = new Dictionary<string, Tap>();
         private readonly Queue<Tap> ready = new Queue<Tap>();
         private readonly Directions directions = new Directions();
@@ -109,9 +109,9 @@ namespace LkHarness
                 packet.At = Clocks.Wall();
                 packet.Nic = tap.Name;
                 packet.Data = data;
-                if (!directions.Knows(data) && packet.At >= lookAt) // an address that has just come or gone, such as the VIP
+                if (data[9] == 6 && !directions.Knows(data) && Clocks.Mono() >= lookAt) // an address that has just come or gone, such as the VIP
                 {
-                    lookAt = packet.At + LookAgain;
+                    lookAt = Clocks.Mono() + LookAgain;
                     LookAtOwn(NetworkInterface.GetAllNetworkInterfaces());
                 }
                 packet.Kind = directions.Of(data, packet.Count, tap.Name, packet.At);
@@ -125,7 +125,9 @@ namespace LkHarness
 
         private void Ended(Tap tap, string why)
         {
-            if (ready.Count > 0 && ready.Peek() == tap) ready.Dequeue();
+            Tap[] waiting = ready.ToArray();
+            ready.Clear();
+            foreach (Tap one in waiting) if (one != tap) ready.Enqueue(one);
             foreach (string id in new List<string>(taps.Keys)) if (taps[id] == tap) taps.Remove(id);
             tap.Raw.Close();
             Lost("receive-all on " + tap.Name + " ended: " + why);
