@@ -25,6 +25,7 @@ from harness.core.text import one_line
 from harness.hosts.host import Host, HostUnreachable
 from harness.hosts.host_facts import HostFacts, facts_of
 from harness.hosts.ssh.ssh_host import give_up
+from harness.hosts.windows import powershell
 from harness.hosts.windows.script_protocol import ScriptAnswer
 from harness.hosts.windows.script_runner import ask
 from harness.hosts.windows.windows_host import moment
@@ -121,7 +122,7 @@ class Gathering:
     def _host(self, machine: Machine) -> None:
         report, host = self.reports[machine.name], self.hosts[machine.name]
         try:
-            host.check(["true"] if machine.platform == "linux" else "$true", limit=LOGIN_TIMEOUT_S)
+            host.check(["true"] if machine.platform == "linux" else powershell.script_of(["true"]), limit=LOGIN_TIMEOUT_S)
         except HarnessError as error:
             give_up(host, error)
             report.why = one_line(str(error))
