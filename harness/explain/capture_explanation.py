@@ -20,7 +20,7 @@ from harness.diagnosis.evidence import Evidence, PathSeen, ProbesSeen
 from harness.diagnosis.wire_causes import RouteTaken
 from harness.expectations.connectivity_matrix import Cell, Origin, PathObservation, Role, expectation, judge, judge_outcomes
 from harness.explain.capture_attempts import CapturedAttempt, Seen, Span, directed, taken_at, tried
-from harness.explain.explanation import LocatedCause, first
+from harness.explain.explanation_output import LocatedCause, first
 from harness.managers.manager import ClusterState, NodeState
 from harness.remote.captures import capture_file
 from harness.remote.captures.route_classifier import MEANING

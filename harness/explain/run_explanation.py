@@ -13,7 +13,7 @@ from harness.diagnosis import wire_causes
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.outages.outage_causes import Explained, explain
 from harness.diagnosis.wire_causes import RouteTaken
-from harness.explain.explanation import LocatedCause, first
+from harness.explain.explanation_output import LocatedCause, first
 from harness.explain.failure_bundles import FailureStates
 from harness.report.record.labels import LABEL, where
 from harness.report.record.measurement_record import MeasurementRecord

@@ -74,7 +74,8 @@ def asked(lab, method: str, path: str, token: str = "") -> tuple[int, Any]:
 
 def test_what_clients_ask_before_and_besides(lab) -> None:
     assert asked(lab, "GET", "/metadata/endpoints?api-version=2015-01-01")[1]["authentication"]["audiences"]
-    assert asked(lab, "GET", "/metadata/endpoints?api-version=2022-09-01")[1][0]["authentication"]["loginEndpoint"]
+    assert asked(lab, "GET", "/metadata/endpoints?api-version=2022-09-01")[1]["authentication"]["loginEndpoint"]
+    assert asked(lab, "GET", "/metadata/endpoints?api-version=2019-05-01")[1][0]["authentication"]["loginEndpoint"]
     keys = asked(lab, "GET", f"/{lab.azure.tenant}/v2.0/.well-known/openid-configuration")[1]["jwks_uri"]
     assert asked(lab, "GET", keys.removeprefix(lab.azure.resource_manager))[1] == {"keys": []}
     token = lab.credential().get_token("https://management.core.windows.net/.default").token

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 from harness.lab.azure.state import resource_ids
 from harness.lab.azure.state.http_types import Answer, Problem, Request
 
+ONE_CLOUD = "2022-09-01"  # the version from which on the clouds are one
 ADFS = "adfs"  # in place of a tenant's id
 OTHER_AUDIENCES = ("https://management.core.windows.net",)  # by which clients ask for the same
 TOKEN_LIFETIME_S = 3600  # a token's life unless a fault shortens it
@@ -121,12 +122,15 @@ class Tokens:
 
 
 def cloud_metadata(base: str, version: str) -> dict[str, object] | list[dict[str, object]]:
-    """What `/metadata/endpoints` says of the cloud: one object in 2015-01-01, later a list of clouds. Anybody may ask."""
+    """What `/metadata/endpoints` says of the cloud: one object in 2015-01-01, a list of clouds in 2019-05-01, from 2022-09-01 on one object
+    again, as Azure's command line 2.91 takes it. Anybody may ask."""
     ends: dict[str, object] = {"loginEndpoint": base, "audiences": [resource_ids.AUDIENCE, base]}
     if version == "2015-01-01":
         return {"galleryEndpoint": base, "graphEndpoint": base, "portalEndpoint": base, "authentication": ends}
     authentication = {**ends, "tenant": resource_ids.TENANT, "identityProvider": "AAD"}
-    return [{"name": "lab", "portal": base, "graph": base, "resourceManager": base, "authentication": authentication, "suffixes": {}}]
+    cloud: dict[str, object] = {"name": "lab", "portal": base, "graph": base, "resourceManager": base, "suffixes": {}}
+    cloud["authentication"] = authentication
+    return cloud if version >= ONE_CLOUD else [cloud]
 
 
 def identity_of(machine: str) -> str:
