@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -115,3 +116,19 @@ def test_a_region_is_asked_for_as_the_price_list_spells_it(monkeypatch: pytest.M
     with pytest.raises(Exception, match="cannot be asked"):
         prices.of_retail("West Europe")("Standard_D2s_v5")
     assert "westeurope" in asked[0] and "West" not in asked[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "bits", "taken"), [("rsa", "2048", True), ("ed25519", "256", True), ("rsa", "1024", False), ("ecdsa", "256", False)]
+)
+def test_only_keys_that_azure_takes_for_a_machine(tmp_path: Path, kind: str, bits: str, taken: bool) -> None:
+    """Refused before anything is made, and not by the machine's own deployment minutes and a network later; the private half never."""
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-b", bits, "-N", "", "-f", tmp_path / "key"], check=True, timeout=120)
+    public = tmp_path / "key.pub"
+    if taken:
+        assert deployment_request.public_key(public) == public.read_text().strip()
+    else:
+        with pytest.raises(BadUse, match="Azure takes RSA keys of 2048 bits or more and Ed25519 ones"):
+            deployment_request.public_key(public)
+    with pytest.raises(BadUse, match="is no public key"):
+        deployment_request.public_key(tmp_path / "key")
