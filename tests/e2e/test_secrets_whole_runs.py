@@ -48,7 +48,7 @@ def in_host(shell: Shell, host: str, line: str) -> None:
 
 def say_secrets(shell: Shell) -> None:
     text = "".join(f"lcm[7]: {LOGGED} {name}: {said}\n" for name, said in lines_of(SAID).items()) + f"lcm[7]: password={UNKNOWN}\n"
-    line = "printf '%s %s\\n' \"$stamp\" \"$line\""
+    line = 'printf \'%s %s\\n\' "$stamp" "$line"'
     stamped = f"stamp=$(tail -n 1 $log | cut -d' ' -f1-4); while read -r line; do {line}; done </tmp/said >>$log"
     forever = f"log=/var/log/lifekeeper.log; while :; do {stamped}; sleep 3; done"
     for host in ("lknode01", "lknode02"):
