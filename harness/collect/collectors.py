@@ -24,6 +24,7 @@ PATHS = 'PATH="$PATH:/usr/sbin:/sbin"; '  # an ordinary user's PATH often lacks 
 SYSCTLS = (
     "net.ipv4.ip_forward",
     "net.ipv4.ip_nonlocal_bind",
+    "net.ipv4.ip_default_ttl",
     "net.ipv4.tcp_timestamps",
     "net.ipv4.tcp_syncookies",
     "net.ipv4.tcp_retries2",

@@ -16,6 +16,7 @@ from harness.managers.manager import Answer, ClusterState, Question, ResourceSta
 from harness.managers.unlisted_members import RESPONDER_WORDS
 
 ANY = {"0.0.0.0", "*", "::"}
+DOWN = {"DOWN", "LOWERLAYERDOWN", "NOTPRESENT"}  # states of a link
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,11 @@ class HostSeen:
     def nic_of(self, address: object) -> str | None:
         """The NIC that has this address on the host; None where it is on none, or where that was not told."""
         return next((a.interface for a in self.addresses or () if a.address == str(address)), None)
+
+    def is_up(self, address: object) -> bool:
+        """Whether the NIC that has this address is up; True where that was not told."""
+        found = next((a for a in self.addresses or () if a.address == str(address)), None)
+        return self.addresses is None or (found is not None and found.state not in DOWN)
 
     def listening(self, port: int) -> list[Socket]:
         """The sockets that listen on that port."""

@@ -61,7 +61,10 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         clock=clock,
         zone=zone,
         names=_names(parts.get("names", "")),
-        units={**_instances(parts, ip_tag), **_configuration(parts.get("configuration", ""), ip_tag)},
+        units={
+            **_instances(parts, ip_tag),
+            **_configuration(parts.get("configuration", ""), ip_tag),
+        },
     )
 
 
@@ -262,6 +265,10 @@ def _configuration(text: str, ip_tag: str) -> dict[str, str]:
         ]
         found[f"monitor {tag}"] = "yes" if monitors and all(op.get("enabled") != "false" for op in monitors) else "none"
     if root is not None:
+        devices = {p.get("id", "") for p in root.iter("primitive") if p.get("class") == "stonith"}
+        for level in root.iterfind(".//fencing-topology/fencing-level"):
+            if lacking := [d for d in level.get("devices", "").split(",") if d.strip() not in devices]:
+                found[f"fencing level {level.get('id')}"] = f"{level.get('target') or 'nodes'} {','.join(lacking)}"
         for disk, tag in lies_on(root):  # file systems lie within each other
             found[f"disk of {tag}"] = f"{found.get(f'disk of {tag}', '')} {disk}".lstrip()
         for pair in root.iterfind(".//crm_config//nvpair"):

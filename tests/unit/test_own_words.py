@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,33 +27,11 @@ from harness.services import oracle_session, service_registry
 from harness.services.service_kind import NotServing, NotTheService, TurnedAway, WrongAnswer
 from harness.services.sqlserver import session as mssql_session
 from harness.services.sqlserver.tds import ServerError
+from tests.saying_server import saying
 
 DATABASE = next(s for s in CLUSTER.services if s.kind == "postgres")
 FULL = "10.20.1.200:5432: PostgreSQL answers, but does not serve: FATAL: 53300: sorry, too many clients already"
 MIXED = {"outcome": "fail", "outcomes": frozenset({"answered", "silent"}), "identity": FULL}
-
-
-@contextmanager
-def server(says: bytes) -> Iterator[int]:
-    """Says it to whoever connects, and hangs up."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            while True:
-                try:
-                    sock, _ = listener.accept()
-                except OSError:
-                    return
-                with sock:
-                    sock.sendall(says)
-                    sock.shutdown(socket.SHUT_WR)
-                    sock.recv(1)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join(10)
 
 
 def refusal(number: int, says: bytes, state: bytes = b"#08004") -> bytes:
@@ -67,13 +43,13 @@ def refusal(number: int, says: bytes, state: bytes = b"#08004") -> bytes:
 @pytest.mark.parametrize(("number", "says"), [(1040, b"Too many connections"), (1203, b"User has more"), (1129, b"Host blocked")])
 def test_mysql_without_a_connection_left_is_heard(number: int, says: bytes, settings: dict[str, str]) -> None:
     for state in (b"#08004", b""):  # MariaDB and old servers send no SQLSTATE here
-        with server(refusal(number, says, state)) as port, pytest.raises(NotServing, match=rf"error {number}, {says.decode()}"):
+        with saying(refusal(number, says, state)) as port, pytest.raises(NotServing, match=rf"error {number}, {says.decode()}"):
             service_registry.kind("tcp").who_are_you("127.0.0.1", port, settings=settings, deadline=Deadline(10))
 
 
 def test_a_host_that_mysql_does_not_let_in_is_not_told_by_it() -> None:
     for says in (refusal(1130, b"Host '10.0.0.9' is not allowed to connect"), b"J\0\0\0\x0a8.0.36\0" + b"x" * 60, b"220 ready\r\n"):
-        with server(says) as port:
+        with saying(says) as port:
             told = service_registry.kind("tcp").who_are_you("127.0.0.1", port, settings={}, deadline=Deadline(10))
         assert "it said" in told.said
 
@@ -182,13 +158,14 @@ def check(monkeypatch: pytest.MonkeyPatch, ask: Any, outcomes: list[AttemptOutco
     reached = Way("W1", "lknode01", "eth0", "10.20.1.11", True, "by the balancer")
     ways = [reached if o is AttemptOutcome.ANSWERED else Way("W8", None, None, None, True, "silent") for o in outcomes]
     monkeypatch.setattr(path_check, "attempt", lambda *_, **__: attempts)
-    monkeypatch.setattr(path_check, "classify_all", lambda *_: ways)
+    monkeypatch.setattr(path_check, "classify_all", lambda *_, **__: ways)
+    monkeypatch.setattr(path_check, "with_addresses", lambda attempts, *_: attempts)
     monkeypatch.setattr(path_check, "why_unseen", lambda *_: "")
     monkeypatch.setattr(path_check, "ask_over_the_path", ask)
 
     @contextmanager
     def watched() -> Iterator[Any]:
-        yield SimpleNamespace(packets=dict)
+        yield SimpleNamespace(packets=dict, without_loopback=frozenset())
 
     subject = SimpleNamespace(cluster=CLUSTER, origin=lambda origin, active: "lkclient", residents={"lkclient": None}, watched=watched)
     subject.standby_of = lambda active: "lknode02"

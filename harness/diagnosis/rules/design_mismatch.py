@@ -9,6 +9,7 @@ from harness.core.finding import Weight
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, PathSeen
 from harness.diagnosis.firewall import Packet, evaluate
+from harness.diagnosis.rules.host_firewall import is_doubted
 
 OUTSIDE = ("client", "standby")
 
@@ -170,6 +171,9 @@ def _standby_shut(evidence: Evidence) -> Iterator[Cause]:
     if standby is None or evidence.moved or away:  # a machine that is off or frozen is silent by itself
         return
     address, nic = cluster.node(standby).address, seen.nic_of(cluster.node(standby).address) if seen else None
+    back = seen.routes.get((str(cluster.client.address), str(address))) if seen else None
+    if seen is not None and (not seen.is_up(address) or (back is not None and (back.kind != "unicast" or back.interface != nic))):
+        return  # its answers, refusals too, come back to nobody
     services = {s.port: s.name for s in cluster.services}
     shut = []
     for one in evidence.direct:
@@ -212,7 +216,7 @@ def _one_origin(evidence: Evidence, mine: list[PathSeen]) -> Cause:
 
 def _one_port_of_one_origin(evidence: Evidence, outside: list[PathSeen]) -> Iterator[Cause]:
     for path in outside:
-        if not path.silent or path.nodes:
+        if not path.silent or path.nodes or is_doubted(evidence, path.origin, path):
             continue
         same_port = any(p.nodes for p in outside if p.service.name == path.service.name and p.path != path.path)
         same_origin = any(p.nodes for p in outside if p.path == path.path and p.service.name != path.service.name)

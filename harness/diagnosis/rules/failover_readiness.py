@@ -47,6 +47,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
                 "tie them together in the cluster manager: a group, a colocation with an order, or a dependency",
                 (f"the cluster manager's own rules: {sentence}",),
             )
+    yield from _fencing_levels(evidence, to)
     if evidence.fencing is not None and evidence.fencing.no:
         yield Cause(
             f"fencing is off or does not work: {'; '.join(evidence.fencing.because)}; if the nodes lost each other, both could have "
@@ -98,6 +99,21 @@ def _disk_elsewhere(evidence: Evidence, to: str, loose: Mapping[str, tuple[str, 
                 f"`ins_list` on {to}: {tag}, {place}, is in service there",
                 *(f"/proc on {evidence.active}: what serves {name} works below {place}" for name in used),
             ),
+        )
+
+
+def _fencing_levels(evidence: Evidence, to: str) -> Iterator[Cause]:
+    """Pacemaker asks no other device than those of the topology, once a node is in it."""
+    levels = {name: told for _, seen in evidence.nodes for name, told in seen.units.items() if name.startswith("fencing level ")}
+    for name, told in levels.items():
+        target, _, devices = told.partition(" ")
+        yield Cause(
+            f"the {name} of the fencing topology, for {target}, names a fence device that is not there: {devices}; {target} could not be "
+            "fenced by that level, and without another one nothing would be recovered from it",
+            target if target in evidence.state.nodes else to,
+            Certainty.CERTAIN,
+            f"give the level a device that is there, or take it out: `cibadmin -Q -o fencing-topology`, level {name.split()[-1]}",
+            (f"the cluster's configuration: {name}, target {target}, devices {devices}",),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
@@ -10,6 +11,8 @@ from harness.diagnosis.evidence import Evidence, PathSeen
 from harness.diagnosis.ipsec_policy import Policy, deciding
 from harness.diagnosis.required_flows import FlowVerdict, listed
 
+SOURCE = re.compile(r"\bsnat\b", re.IGNORECASE)  # a rule that changes the source, in nft's words or in iptables'
+SENT_ELSEWHERE = re.compile(r"sent to another address|target DNAT")  # as the evaluation says that a packet leaves for somebody else
 MAX_CONNTRACK_SHARE = 0.95  # of the table of tracked connections: a burst fills the rest
 
 
@@ -20,7 +23,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     yield from _swallowed(evidence)
     for host, firewall in evidence.firewalls.items():
         for rule, fates in firewall.moved.items():
-            yield _moved(evidence, host, rule, fates)
+            yield from _moved(evidence, host, rule, fates)
         for why, fates in firewall.unsure.items():
             yield from _unsure(evidence, host, why, fates)
         for (rule, does), fates in firewall.stopped.items():
@@ -41,7 +44,7 @@ def _unsure(evidence: Evidence, host: str, why: str, fates: Sequence[FlowVerdict
         (*dict.fromkeys(f"{host}'s ruleset, evaluated for {f.found.packet}: cannot tell" for f in lost), *_felt(evidence, host, lost)),
         "nothing else that was looked at explains it; with the rule taken away for a moment it is decided",
         explains=_explained(evidence, host, lost),
-        general=True,
+        general=not SENT_ELSEWHERE.search(why),
     )
 
 
@@ -60,12 +63,11 @@ def _felt(evidence: Evidence, host: str, fates: Sequence[FlowVerdict]) -> list[s
     paths = [p.name for p in evidence.failed if any(fnmatchcase(p.name, pattern) for pattern in patterns)]
     probes = evidence.probes.get(host)
     unanswered = probes is not None and any(probes.syns.values()) and not probes.answered
-    return [f"attempts on the paths {listed(paths)}: they fail"] * bool(paths) + [
-        f"the packet capture on {host}: probes arrive, and none is answered"
-    ] * unanswered
+    felt = [f"attempts on the paths {listed(paths)}: they fail"] if paths else []
+    return felt + [f"the packet capture on {host}: probes arrive, and none is answered"] * unanswered
 
 
-def _doubted(evidence: Evidence, host: str, path: PathSeen) -> bool:
+def is_doubted(evidence: Evidence, host: str, path: PathSeen) -> bool:
     """Is there a rule of which it cannot be told what it does to this path?"""
     fates = [f for those in evidence.firewalls[host].unsure.values() for f in those] if host in evidence.firewalls else []
     return any(fnmatchcase(path.name, pattern) for pattern in _explained(evidence, host, fates))
@@ -100,7 +102,7 @@ def _swallowed(evidence: Evidence) -> Iterator[Cause]:
     swallowed: dict[str, list[PathSeen]] = {}
     for path in evidence.paths:
         listens = [node for node in path.nodes if (seen := evidence.hosts.get(node)) and seen.listening(path.service.port)]
-        if path.silent and not path.answers_left and len(path.nodes) == 1 and listens and not _doubted(evidence, listens[0], path):
+        if path.silent and not path.answers_left and len(path.nodes) == 1 and listens and not is_doubted(evidence, listens[0], path):
             swallowed.setdefault(listens[0], []).append(path)
     for node, paths in swallowed.items():
         ports = listed(f"port {p.service.port} ({p.service.name})" for p in paths)
@@ -120,15 +122,22 @@ def _swallowed(evidence: Evidence) -> Iterator[Cause]:
         )
 
 
-def _moved(evidence: Evidence, host: str, rule: str, fates: Sequence[FlowVerdict]) -> Cause:
-    return Cause(
-        f"its own firewall gives {listed(f.needed.question for f in fates)} another destination: `{rule}`",
+def _moved(evidence: Evidence, host: str, rule: str, fates: Sequence[FlowVerdict]) -> Iterator[Cause]:
+    """Translated on the way: to another destination, or, of what leaves by a NIC, to have another source (facts FAB-08)."""
+    of_source = SOURCE.search(rule) is not None
+    mine = [f for f in fates if not of_source or (f.needed.first.hook == "output" and f.needed.first.out_nic != "lo")]
+    if not mine:
+        return
+    what = "another source address" if of_source else "another destination"
+    drops = ": Azure drops what leaves a NIC with an address that is not the NIC's own" if of_source else ""
+    yield Cause(
+        f"its own firewall gives {listed(f.needed.question for f in mine)} {what}: `{rule}`{drops}",
         host,
         Certainty.LIKELY,
         "see who put that translation there and whether what it leads to serves; else take it away",
-        (f"{host}'s ruleset, evaluated for {fates[0].needed.first}", *_felt(evidence, host, fates)),
-        explains=_explained(evidence, host, fates),
-        general=True,
+        (f"{host}'s ruleset, evaluated for {mine[0].needed.first}", *_felt(evidence, host, mine)),
+        explains=_explained(evidence, host, mine),
+        general=not (of_source and any(_is_lost(evidence, host, f) for f in mine)),
     )
 
 

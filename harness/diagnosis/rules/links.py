@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 from harness.config.cluster_config import Cluster, Machine
 from harness.diagnosis.cause import Cause, Certainty
-from harness.diagnosis.evidence import Evidence, HostSeen
+from harness.diagnosis.evidence import DOWN, Evidence, HostSeen
 from harness.diagnosis.firewall import ArpPacket, Outcome, evaluate_arp
 from harness.managers.manager_registry import manager_class
 
 FABRIC = "12:34:56:78:9a:bc"  # FAB-04
-DOWN = {"DOWN", "LOWERLAYERDOWN", "NOTPRESENT"}
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -29,7 +28,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
 
 def _of(evidence: Evidence, seen: HostSeen, address: str, subnet: str) -> Iterator[Cause]:
     found = next((a for a in seen.addresses or () if a.address == address), None)
-    mine = ("*/*",) if seen.name == evidence.active and subnet == "Subnet#1" else ()
+    begun_there = tuple(p.name for p in evidence.failed if p.origin == seen.name)
+    mine = () if subnet != "Subnet#1" else ("*/*",) if seen.name == evidence.active else begun_there
     explains = (*mine, "*:communication path", f"{seen.name}:route to the VIP", f"{seen.name}:route to the probe")
     if found is None:
         yield Cause(
@@ -140,8 +140,13 @@ def _written_down(evidence: Evidence) -> Iterator[Cause]:
     names = {vip: "the load balancer's frontend", **{str(m.address): m.name for m in cluster.machines}}
     names |= {str(n.second_address): n.name for n in cluster.nodes}
     for name, seen in evidence.hosts.items():
+        gateways = {r.gateway: f"the gateway on its way to {to}" for (to, _), r in seen.routes.items() if r.gateway}
         for address, hardware in seen.neighbours.items():
-            if address not in names or hardware.lower() == FABRIC:
+            if hardware.lower() == FABRIC:
+                continue
+            if address in gateways and address not in names:
+                yield _wrong_gateway(evidence, name, address, gateways[address], hardware)
+            if address not in names:
                 continue
             to_vip = [p.name for p in evidence.failed if p.origin == name and address == vip]
             answers = [p.name for p in evidence.failed if name == evidence.active and names[address] == p.origin]
@@ -155,6 +160,20 @@ def _written_down(evidence: Evidence) -> Iterator[Cause]:
                 (f"`ip neigh show nud permanent` on {name}: {address} lladdr {hardware}; Azure answers every ARP query with {FABRIC}",),
                 explains=(*to_vip, *answers, *(("*:communication path",) if second or address != vip else ())),
             )
+
+
+def _wrong_gateway(evidence: Evidence, name: str, address: str, what: str, hardware: str) -> Cause:
+    probes = evidence.probes.get(name)
+    felt = name == evidence.active and probes is not None and bool(probes.answered) and any(p.silent for p in evidence.failed)
+    return Cause(
+        f"{name} has a neighbour entry for {address} ({what}) that somebody wrote down (lladdr {hardware}, PERMANENT): what it sends by "
+        "that gateway goes to that machine, as its answers to the probe, and ARP is not asked",
+        name,
+        Certainty.CERTAIN if felt else Certainty.LIKELY,
+        f"take it away: `ip neigh del {address} dev …` on {name}, and where it is configured",
+        (f"`ip neigh show nud permanent` on {name}: {address} lladdr {hardware}; Azure answers every ARP query with {FABRIC}",),
+        explains=("client/*", "standby/*", f"{name}:probe port") if name == evidence.active else (),
+    )
 
 
 def _dead_path(evidence: Evidence) -> Iterator[Cause]:

@@ -128,6 +128,8 @@ def _disagrees(evidence: Evidence) -> Iterator[Cause]:
     ]
     for tag, number, what in wanted:
         state = evidence.resource(active, tag)
+        if state is ResourceState.STANDBY and seen.listening(number) and not any(_in(evidence, n, tag) for n in evidence.state.nodes):
+            yield _runs_out_of_service(evidence, active, tag, number, what)
         if state is None or seen.listening(number):
             continue
         if state.active:
@@ -162,6 +164,22 @@ def _disagrees(evidence: Evidence) -> Iterator[Cause]:
                 (f"the cluster manager on {active}: {tag} is {state}",),
                 explains=_explains(evidence, active, tag),
             )
+
+
+def _runs_out_of_service(evidence: Evidence, active: str, tag: str, port: int, what: str) -> Cause:
+    owner = next(s.owner for s in evidence.hosts[active].listening(port))
+    return Cause(
+        f"the cluster manager has {tag} out of service on {active}, where everything else is in service, but {owner} listens on port "
+        f"{port} ({what}): it runs without the manager, which neither watches it nor moves it",
+        active,
+        Certainty.CERTAIN,
+        f"see who started it beside the manager, or set the state by hand; then put {tag} in service there by the cluster manager",
+        (
+            f"the cluster manager on {active}: {tag} is {evidence.resource(active, tag)}",
+            f"`ss -tlnp` on {active}: {owner} listens on {port}",
+        ),
+        explains=("*:roles", f"{active}:resource"),
+    )
 
 
 def _in(evidence: Evidence, node: str, tag: str) -> bool:
@@ -239,15 +257,19 @@ def _ip_resource(evidence: Evidence) -> Iterator[Cause]:
             explains=(*_explains(evidence, active, tag), "*:roles"),
         )
         return
+    failed = [t for t, s in evidence.state.nodes[active].resources.items() if s is ResourceState.FAILED]
     yield Cause(
         f"the IP resource {tag} is out of service (stopped) on {active}: {cluster.vip} is on no NIC, so {active} cannot reach itself "
         f"through the frontend, "
         "because the balancer has no loopback" + ("; and with floating IP on nobody is served" if cluster.design == "floating" else ""),
         active,
         Certainty.CERTAIN,
-        f"put {tag} in service there, by the cluster manager",
+        f"fix {', '.join(failed)} first, which it may wait for; then put {tag} in service there, by the cluster manager"
+        if failed
+        else f"put {tag} in service there, by the cluster manager",
         (f"the cluster manager on {active}: {tag} is {state}", f"`ip addr` on {active}: {cluster.vip} is not there"),
         explains=_explains(evidence, active, tag),
+        general=bool(failed),
     )
 
 

@@ -16,6 +16,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     probe = evidence.cluster.load_balancer.probe
     unprobed = [n for n in evidence.cluster.nodes if (p := evidence.probes.get(n.name)) and not p.syns.get(probe.port)]
     for node in unprobed:
+        if (there := evidence.hosts.get(node.name)) is not None and not there.is_up(node.address):
+            continue  # told as what it is
         yield _no_probe(evidence, node, evidence.probes[node.name], both=len(unprobed) == len(evidence.cluster.nodes))
     for node, _ in evidence.nodes:
         seen = evidence.probes.get(node.name)
@@ -150,11 +152,17 @@ def _status(evidence: Evidence) -> Iterator[Cause]:
             )
 
 
+def _split(evidence: Evidence) -> bool:
+    """Do both nodes' managers have the responder in service? Then it answers on both by right, and why that is so is another rule's."""
+    own = [r for n in evidence.state.nodes for tag in evidence.responders if (r := evidence.resource(n, tag)) is not None and r.active]
+    return len(own) > 1
+
+
 def _asks_a_shared_port(evidence: Evidence) -> Iterator[Cause]:
     """Something that every node runs, or another program on the standby, answers the probe."""
     port = evidence.cluster.load_balancer.probe.port
     held = {node.name: [s for s in seen.listening(port) if s.address in {*ANY, str(node.address)}] for node, seen in evidence.nodes}
-    if evidence.active is None or evidence.moved:
+    if evidence.active is None or evidence.moved or _split(evidence):
         return
     if len(held) == 2 and all(held.values()):
         who = {s.process or "a process" for those in held.values() for s in those}

@@ -10,12 +10,14 @@ from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
 from harness.hosts.linux.linux_parse import Route
 
+MIN_HOPS = 16  # of packets that a host sends; Linux's default is 64, and ways through Azure have a few
+
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
     for node, seen in evidence.nodes:
         first = seen.nic_of(node.address)
-        if first is None:
+        if first is None or not seen.is_up(node.address):
             continue
         probe = str(evidence.cluster.load_balancer.probe.source)
         wrong = {d: r for d in _asked_from(evidence, node) if (r := _wrong(seen, d, str(node.address), first)) is not None}
@@ -28,6 +30,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     yield from _as_the_vip(evidence)
     yield from _to_the_vip(evidence)
     yield from _strict(evidence)
+    yield from _few_hops(evidence)
 
 
 def _from_another_address(evidence: Evidence, node: Node, seen: HostSeen, first: str) -> Iterator[Cause]:
@@ -140,7 +143,7 @@ def _to_the_vip(evidence: Evidence) -> Iterator[Cause]:
         seen = evidence.hosts.get(machine.name)
         route = seen.routes.get((vip, "")) if seen else None
         nic = seen.nic_of(machine.address) if seen else None
-        if seen is None or route is None or nic is None:
+        if seen is None or route is None or nic is None or not seen.is_up(machine.address):
             continue
         explains = tuple(p.name for p in evidence.failed if p.origin == machine.name)
         known = f"`ip route get {vip}` on {machine.name}: {route.kind} dev {route.interface} via {route.gateway or 'nobody'}"
@@ -149,8 +152,9 @@ def _to_the_vip(evidence: Evidence) -> Iterator[Cause]:
                 says = f"{machine.name} holds {vip} itself: what it sends there never leaves it"
                 yield Cause(says, machine.name, Certainty.CERTAIN, f"take {vip} off its NICs", (known,), explains=explains)
         elif route.kind != "unicast":
-            says = f"{machine.name} has a {route.kind} route to {vip}: what it sends there is not sent at all"
-            yield Cause(says, machine.name, Certainty.CERTAIN, "take that route away", (known,), explains=explains)
+            says = f"{machine.name} has no way to {vip} ({route.kind}): what it sends there is not sent at all"
+            do = f"take away the {route.kind} route, or give it the one to its subnet again: `ip route show table all` and `ip rule` there"
+            yield Cause(says, machine.name, Certainty.CERTAIN, do, (known,), explains=explains)
         elif explains and (route.gateway is not None or route.interface != nic):
             by = f"via {route.gateway} ({route.interface})" if route.gateway else f"by {route.interface}"
             says = f"{machine.name} routes {vip} {by}, though it is an address of its own subnet, by {nic}"
@@ -232,3 +236,23 @@ def _strict(evidence: Evidence) -> Iterator[Cause]:
                     (f"`ip route get {address}` on {node.name}: {back.kind} dev {back.interface}",),
                     explains=(f"{node.name}:rp_filter", "client/*", "standby/*"),
                 )
+
+
+def _few_hops(evidence: Evidence) -> Iterator[Cause]:
+    """What a host sends with too short a time to live is dropped by the first router, and in Azure everything is routed."""
+    for name, seen in evidence.hosts.items():
+        value = seen.sysctls.get("ip_default_ttl", "")
+        if not value.isdigit() or int(value) >= MIN_HOPS:
+            continue
+        here = (
+            ("*/*",) if name == evidence.active or evidence.active is None else tuple(p.name for p in evidence.failed if p.origin == name)
+        )
+        yield Cause(
+            f"{name} sends its packets with a time to live of {value} (net.ipv4.ip_default_ttl): after so many routers they are dropped, "
+            "answers to clients and to the probe, and what it says to its peer",
+            name,
+            Certainty.CERTAIN if int(value) == 1 else Certainty.LIKELY,
+            f"set net.ipv4.ip_default_ttl to 64 on {name}, and see what set it (`grep -r ip_default_ttl /etc/sysctl*`)",
+            (f"net.ipv4 on {name}: ip_default_ttl {value}",),
+            explains=(*here, "*:communication path", "*:roles"),
+        )

@@ -20,6 +20,7 @@ from harness.services.deadline_socket import BoundedSocket, dial, quoted
 from harness.services.service_kind import FULL_BYTES, Hello, Identity, NotTheService, ServiceKind, WrongAnswer
 from harness.services.tls_channel import SERVER_HELLO, TlsStream, client_hello
 
+TLS_ALERT = re.compile(r"\x15\x03[\x00-\x04]")  # the head of a record of TLS that says what is wrong
 SETTINGS = {"path", "node_header", "status", "host_header", "text", "tls", *certificates.SETTINGS}
 MAX_BODY_BYTES = 65_536
 TLS_PORT = 443
@@ -60,6 +61,11 @@ class Http(ServiceKind):
         except http.client.RemoteDisconnected as error:
             raise ConnectionResetError(f"{host}:{port} closed the connection on GET {path} without a word") from error
         except http.client.BadStatusLine as error:
+            if TLS_ALERT.match(str(error)):
+                raise NotTheService(
+                    f"{host}:{port} speaks TLS, and was asked plain HTTP: it answered GET {path} with an alert of TLS; "
+                    'give the port that serves HTTP, or say tls = "yes" in its settings'
+                ) from error
             raise NotTheService(f"{host}:{port} does not speak HTTP; it said {quoted(str(error).encode('latin-1', 'replace'))}") from error
         except http.client.HTTPException as error:
             raise NotTheService(f"{host}:{port} answered GET {path} with broken HTTP: {type(error).__name__}: {error}") from error

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 
 from harness.diagnosis.firewall.chain_evaluation import Step, Verdict
 from harness.diagnosis.firewall.packet_state import Flow, redirected
 from harness.diagnosis.firewall.partial_values import Missing, Span, Value, exactly, unknown
 
-VERDICTS = {"ACCEPT": "accept", "DROP": "drop", "RETURN": "return", "MASQUERADE": "accept", "SNAT": "accept"}
+VERDICTS = {"ACCEPT": "accept", "DROP": "drop", "RETURN": "return", "MASQUERADE": "accept"}
 # Targets that change nothing about where a packet goes, or whether.
 NOTHING = {
     "LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "TCPMSS", "TOS", "DSCP", "TTL", "HL", "CLASSIFY", "CHECKSUM", "ECN", "SECMARK",
@@ -46,6 +47,8 @@ def target(words: list[str], table: str, text: str) -> list[Step]:
         return _mark(name, options)
     if name == "REDIRECT":
         return _redirect(options, text)
+    if name == "SNAT":
+        return _from_elsewhere(options, text)
     if name == "SET":
         changed = [options[at + 1] for at, option in enumerate(options[:-1]) if option in ("--add-set", "--del-set", "--map-set")]
         return [lambda flow, one=one: flow.touching(one) for one in changed]  # type: ignore[misc]
@@ -102,5 +105,19 @@ def _redirect(options: list[str], text: str) -> list[Step]:
         if port:
             changes["dport"] = exactly(int(port)) if port.isdigit() else unknown(f"which port of {port} it is redirected to")
         return redirected(flow, changes, text)
+
+    return [change, lambda flow: Verdict("accept")]
+
+
+def _from_elsewhere(options: list[str], text: str) -> list[Step]:
+    """Another source address than it has."""
+    to = options[options.index("--to-source") + 1] if "--to-source" in options[:-1] else ""
+    try:
+        source = int(ip_address(to.partition(":")[0] if "." in to else to))
+    except ValueError:  # a range, or a port alone
+        return [lambda flow: Verdict("accept")]
+
+    def change(flow: Flow) -> Flow:
+        return flow if source == flow.known("saddr") else redirected(flow, {"saddr": exactly(source)}, text)
 
     return [change, lambda flow: Verdict("accept")]

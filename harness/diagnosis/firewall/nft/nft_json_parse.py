@@ -94,7 +94,9 @@ def _steps(part: Any, sets: Sets, table: str, last: bool) -> list[Step]:
         return [_mangle(about, sets)]
     if name == "notrack":
         return [lambda flow: flow.having(notrack=exactly(1))]
-    if name in ("snat", "masquerade"):
+    if name == "snat":
+        return _from_elsewhere(about if isinstance(about, dict) else {})
+    if name == "masquerade":
         return [lambda flow: Verdict("accept")]
     if name in ("dnat", "redirect"):
         return _elsewhere(name, about if isinstance(about, dict) else {}, sets)
@@ -241,6 +243,17 @@ def _elsewhere(name: str, about: dict[str, Any], sets: Sets) -> list[Step]:
         return Verdict("accept")
 
     return [change, end]
+
+
+def _from_elsewhere(about: dict[str, Any]) -> list[Step]:
+    """Another source address than it has; with masquerading it is the NIC's own, which it mostly has already."""
+    where, shown = about.get("addr"), nft_json_to_text.verdict({"snat": about})
+    source = nft_json_to_text.number(where, "address") if isinstance(where, str) else None
+
+    def change(flow: Flow) -> Flow:
+        return flow if source is None or source == flow.known("saddr") else redirected(flow, {"saddr": exactly(source)}, shown)
+
+    return [change, lambda flow: Verdict("accept")]
 
 
 def _remember(about: dict[str, Any], sets: Sets) -> list[Step]:
