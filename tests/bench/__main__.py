@@ -18,12 +18,12 @@ from pathlib import Path
 
 from harness.core.files import write_atomically
 from harness.lab.lifecycle import default_cluster, launch
-from tests.bench import agent, metering
+from tests.bench import agent, fleet, metering
 from tests.bench.rows import HEAD, Row, line, row, user
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "reports" / "bench.json"
-PARTS = ("networks", "clusters", "commands", "suites", "metering", "agent")
+PARTS = ("networks", "clusters", "commands", "suites", "fleet", "metering", "agent")
 
 
 def networks(runs: int) -> Iterator[Row]:
@@ -115,6 +115,7 @@ def main() -> int:
         "clusters": lambda: clusters(given.runs),
         "commands": lambda: commands(given.runs),
         "suites": suites,
+        "fleet": lambda: fleet.fleet(1 if given.quick else 3),
         "metering": lambda: metering.metering(cuts),
         "agent": lambda: agent.rows(given.runs, given.soak),
     }

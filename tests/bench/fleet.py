@@ -1,0 +1,48 @@
+"""What a fleet of labs costs on this machine: one measured switchover on one lab, and on eight labs under one command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from harness.lab.lifecycle import default_cluster, launch
+from tests.bench.rows import Row, row
+
+MANY = 8
+WORDS = ("failover", "--allow-disruption", "--disruption", "switchover")
+
+
+def fleet(runs: int) -> Iterator[Row]:
+    """Seconds of one cluster, of eight with as many at once, and their ratio. The labs are up before anything is timed."""
+    alone, together = list[float](), list[float]()
+    with ExitStack() as ending:
+        files = []
+        for number in range(MANY):
+            lab = launch.up(default_cluster.cluster_data(), name=f"bench-{os.getpid()}-f{number}", persistent=False)
+            ending.callback(lab.down)
+            files.append(lab.record.cluster_file)
+        for _ in range(runs):
+            alone.append(_seconds(files[:1]))
+            together.append(_seconds(files))
+    yield row("fleet: a measured switchover of one lab", "s", alone)
+    yield row(f"fleet: the same of {MANY} labs, all at once", "s", together)
+    yield row(f"{MANY} labs against one", "×", [many / one for many, one in zip(together, alone, strict=True)], "3")
+
+
+def _seconds(files: Sequence[Path]) -> float:
+    """How long a fleet of these takes. One that could not be judged, because the machine was too busy for its meter, took its time, too."""
+    with tempfile.TemporaryDirectory() as reports:
+        began = time.monotonic()
+        words = [sys.executable, "-m", "harness.cli", "fleet", *map(str, files), "--at-once", str(MANY), "--reports", reports, "--", *WORDS]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        took = time.monotonic() - began
+        if done.returncode not in (0, 3):
+            raise SystemExit(f"bench: a fleet of {len(files)} labs ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        print(f"  fleet of {len(files)}: exit code {done.returncode}, {done.stdout.splitlines()[-2]}", flush=True)
+    return took
