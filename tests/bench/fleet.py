@@ -15,7 +15,7 @@ from harness.lab.lifecycle import default_cluster, launch
 from tests.bench.rows import Row, row
 
 MANY = 8
-WORDS = ("failover", "--allow-disruption", "--disruption", "switchover")
+WORDS = ("failover", "--allow-disruption", "--disruption", "switchover", "--period", "100")
 
 
 def fleet(runs: int) -> Iterator[Row]:
@@ -36,13 +36,13 @@ def fleet(runs: int) -> Iterator[Row]:
 
 
 def _seconds(files: Sequence[Path]) -> float:
-    """How long a fleet of these takes. One that could not be judged, because the machine was too busy for its meter, took its time, too."""
+    """How long a fleet of these takes. What its runs came to is printed: a machine that is too busy fails them, and takes its time."""
     with tempfile.TemporaryDirectory() as reports:
         began = time.monotonic()
         words = [sys.executable, "-m", "harness.cli", "fleet", *map(str, files), "--at-once", str(MANY), "--reports", reports, "--", *WORDS]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         took = time.monotonic() - began
-        if done.returncode not in (0, 3):
+        if done.returncode not in (0, 1, 3):
             raise SystemExit(f"bench: a fleet of {len(files)} labs ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         print(f"  fleet of {len(files)}: exit code {done.returncode}, {done.stdout.splitlines()[-2]}", flush=True)
     return took

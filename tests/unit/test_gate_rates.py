@@ -43,6 +43,7 @@ MANY = 22
 
 
 @pytest.mark.deep
+@pytest.mark.timeout(7200)  # 9,000 comparisons take a quarter of an hour on a busy machine
 @pytest.mark.parametrize("profile", sorted(FIGURES))
 def test_of_400_splits_of_all_disruptions_together_at_most_2_percent_fail(profile):
     alarms = share("fail", profile, 400, disruptions=MANY)
