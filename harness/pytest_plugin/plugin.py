@@ -283,7 +283,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
         terminalreporter.write_line(f"inconclusive: every test was skipped, so nothing was looked at: {why}", yellow=True)
     if own is not None and own.finished is not None:
         terminalreporter.reportchars = "".join(c for c in terminalreporter.reportchars if c not in "fE")  # the summary names them once
-        terminalreporter.section("acceptance run")
+        terminalreporter.section("result of the run")
         terminalreporter.write_line(own.summary())
         if own.kept:
             terminalreporter.write_line(own.kept)
