@@ -39,7 +39,7 @@ def test_it_is_said_first_and_last_and_the_guardian_mends_it(shell: Shell, tmp_p
     assert done.returncode == 1, done.stdout + done.stderr
     run = tmp_path / "latest"
     assert done.stderr.splitlines()[-1].startswith(SAYS), done.stderr
-    lines = re.sub(r"\n {2,}", " ", done.stdout.partition("acceptance run")[2]).splitlines()
+    lines = re.sub(r"\n {2,}", " ", done.stdout.partition("result of the run")[2]).splitlines()
     assert lines[1].startswith(f"FAILED: {SAYS}") and any(line.startswith(SAYS) for line in lines[2:])
     record = json.loads((run / "run.json").read_text())
     assert record["exit_code"] == 1 and record["verdict"]["reason"].startswith(SAYS)
