@@ -32,6 +32,7 @@ for _ in range({MAX_ERRORS + 1}):
         one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # as the meter leaves
 """
 GREETED = f"""
+import socket
 with socket.create_connection(("{ADDRESS}", {PORT}), timeout=60) as one:
     print(one.recv(4096)[4])
 """

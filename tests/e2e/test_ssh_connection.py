@@ -104,7 +104,8 @@ def test_a_host_that_boots_is_tried_again_and_the_timeline_says_so(serve):
         booting.join()
         server.process = restarted[0]
         host.close()
-    assert "refused the connection" in next(e.text for e in timeline.events if e.kind == "retry")
+    first = next(e.text for e in timeline.events if e.kind == "retry")
+    assert "refused the connection" in first or "broke off SSH's greeting" in first  # the second where the port is another's meanwhile
 
 
 def test_a_wrong_host_key_is_refused_at_once(serve):
