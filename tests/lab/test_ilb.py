@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -128,6 +129,45 @@ def test_node_sees_the_clients_own_address_and_port(lab: Any) -> None:
         assert done["hello"]["peer"] == [ADDRESS[CLIENT], done["port"]]
         syn = node.wait_for(dport=APP, flags="S", out=False)
         assert (syn.src, syn.sport) == (ADDRESS[CLIENT], done["port"])
+
+
+FROM_ONE_PORT = """
+import socket, sys
+with socket.socket() as one:
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    one.bind(("", 41000))
+    one.settimeout(0.3)
+    try:
+        one.connect((sys.argv[1], int(sys.argv[2])))
+        print("answered")
+    except TimeoutError:
+        print("silent")
+"""
+
+
+@pytest.mark.fact("ILB-02")
+def test_a_nodes_silence_does_not_change_the_next_connections_port(labs: Callable[..., Any]) -> None:
+    """Nobody answered a connection to the node's own address; one by the frontend from the same port soon keeps its port again."""
+    lab = labs("nat")
+    chain = "add table ip guest; add chain ip guest in { type filter hook input priority 0; }"
+    ignore = f"nft '{chain}; add rule ip guest in tcp dport {APP} drop'"
+
+    def connect(to: str) -> str:
+        return lab.sh(NODE2, shlex.join(["python3", "-c", FROM_ONE_PORT, to, str(APP)])).stdout.strip()
+
+    with in_service(lab, NODE1):
+        node = Eyes(lab, NODE1)
+        lab.listen(NODE1, APP)
+        with shell(lab, NODE1, (ignore, "nft delete table ip guest")):
+            assert connect(ADDRESS[NODE1]) == "silent"
+            node.wait_for("the SYN at the node", sport=41000, flags="S", out=False)
+        later = Eyes(lab, NODE1)
+
+        def keeps_its_port() -> bool:
+            connect(lab.vip)
+            return bool(later.all(sport=41000, dport=APP, flags="S", out=False))
+
+        lab.wait_for(keeps_its_port, "a connection by the frontend arriving with its own port", limit=60.0)
 
 
 @pytest.mark.fact("ILB-03")
