@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import socket
 import traceback
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from harness.core.errors import HarnessError
+from harness.lab.azure.listener_server import ListenerServer
 from harness.lab.azure.relayed_socket import read_caller
 from harness.lab.azure.resources import instance_metadata
 from harness.lab.azure.resources.instance_metadata import Refusal
@@ -97,15 +98,11 @@ class MetadataHandler(BaseHTTPRequestHandler):
         """Nothing: machines ask every few seconds."""
 
 
-class MetadataServer(ThreadingHTTPServer):
+class MetadataServer(ListenerServer):
     """Serves the machines of one lab on the relay's socket."""
 
-    daemon_threads = True
-
     def __init__(self, listener: socket.socket, state: AzureState) -> None:
-        super().__init__(listener.getsockname(), MetadataHandler, bind_and_activate=False)
-        self.socket.close()
-        self.socket = listener
+        super().__init__(listener, MetadataHandler)
         self.state = state
 
     def handle_error(self, request: Any, client_address: Any) -> None:

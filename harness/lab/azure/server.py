@@ -13,13 +13,14 @@ import traceback
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from harness.core.errors import HarnessError
 from harness.lab.azure import control_endpoint, url_routing
+from harness.lab.azure.listener_server import ListenerServer
 from harness.lab.azure.relayed_socket import read_caller
 from harness.lab.azure.state import api_faults
 from harness.lab.azure.state.azure_state import AzureState
@@ -222,15 +223,11 @@ def _unavailable(fault: api_faults.Fault) -> Answer:
     return Problem(503, "ServerTimeout", "The server could not process the request right now; try again.", headers).answer
 
 
-class Server(ThreadingHTTPServer):
+class Server(ListenerServer):
     """Serves one lab's Azure on a listening socket that was made before: of a port that the cluster file names, or of the lab's relay."""
 
-    daemon_threads = True
-
     def __init__(self, listener: socket.socket, folder: Path, fabric: AzureState) -> None:
-        super().__init__(listener.getsockname(), Handler, bind_and_activate=False)
-        self.socket.close()
-        self.socket = listener
+        super().__init__(listener, Handler)
         self.is_relayed = listener.family == socket.AF_UNIX
         self.base = f"https://{RESOURCE_MANAGER_NAME}" if self.is_relayed else f"https://127.0.0.1:{listener.getsockname()[1]}"
         self.fabric = fabric

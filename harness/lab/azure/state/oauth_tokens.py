@@ -71,7 +71,7 @@ class Tokens:
         if not self.is_secret(given.get("client_secret", "")):
             return _refused(401, "invalid_client", "AADSTS7000215: Invalid client secret provided.")
         wanted = given.get("scope") or given.get("resource", "")  # the second in version 1 of the protocol
-        if wanted.removesuffix("/.default").rstrip("/") not in (resource_ids.AUDIENCE, *OTHER_AUDIENCES, base):
+        if not _is_audience(wanted, base):
             return _refused(400, "invalid_scope", f"AADSTS70011: the lab's tokens are for {resource_ids.AUDIENCE}/.default only.")
         return Answer(200, {"token_type": "Bearer", "expires_in": int(self.lasts_s), "ext_expires_in": int(self.lasts_s), **self._new()})
 
@@ -80,7 +80,7 @@ class Tokens:
 
         Raises Problem for another audience than the resource manager's.
         """
-        if resource.removesuffix("/.default").rstrip("/") not in (resource_ids.AUDIENCE, *OTHER_AUDIENCES):
+        if not _is_audience(resource):
             raise Problem(400, "invalid_resource", f"AADSTS500011: The resource principal named {resource} was not found in the tenant.")
         client = identity_of(machine)
         lasts, now = int(self.lasts_s), int(time.time())
@@ -131,6 +131,11 @@ def cloud_metadata(base: str, version: str) -> dict[str, object] | list[dict[str
     cloud: dict[str, object] = {"name": "lab", "portal": base, "graph": base, "resourceManager": base, "suffixes": {}}
     cloud["authentication"] = authentication
     return cloud if version >= ONE_CLOUD else [cloud]
+
+
+def _is_audience(asked: str, *others: str) -> bool:
+    """Whether a token that is asked for this resource or scope is one for the resource manager."""
+    return asked.removesuffix("/.default").rstrip("/") in (resource_ids.AUDIENCE, *OTHER_AUDIENCES, *others)
 
 
 def identity_of(machine: str) -> str:
