@@ -36,7 +36,10 @@ def load(tmp_path: Path, monkeypatch, server: Server) -> Iterator:
     process = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)
     monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
     monkeypatch.setattr(ssh_connection, "_good_keys", {})
-    Deadline(120).wait_for(socket.exists, what="the agent's socket", every=0.02)
+    # Its socket is there before it takes connections (bind comes before listen): 1 is "no key", 2 is "no agent".
+    Deadline(120).wait_for(
+        lambda: subprocess.run(["ssh-add", "-l"], capture_output=True).returncode == 1, what="ssh-agent answers", every=0.05
+    )
 
     def add(strangers: int, *, before: int | None = None) -> None:
         for number in range(strangers + 1):
