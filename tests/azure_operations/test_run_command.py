@@ -7,6 +7,8 @@ import gzip
 import re
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from azure_labs import AzureLab
@@ -20,6 +22,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import Unusable
 from harness.hosts.host import CommandFailed, HostUnreachable
 from harness.hosts.linux.linux_host import LinuxHost
+from harness.lab.control import nsenter
 from harness.lab.lifecycle import default_cluster, launch
 
 
@@ -112,15 +115,32 @@ def test_a_lost_answer_is_not_asked_for_again(host, lab):
 
 def test_somebody_elses_script_is_waited_for(host, lab):
     """409 is a refusal, so nothing has run: it is sent again."""
-    lab.own("conditions", "POST", {"one_script": True})
+    from azure.core.exceptions import ResourceExistsError  # here, since the packages may not be installed
+
     other = sdk_clients.make_clients(lab.azure)
+    machines, group = other.compute.virtual_machines, lab.azure.resource_group
+
+    def theirs_begun() -> Any:
+        try:
+            script = ["until [ -e /tmp/theirs-may-end ]; do sleep 0.1; done"]
+            return machines.begin_run_command(group, "lknode01", {"commandId": "RunShellScript", "script": script})
+        except ResourceExistsError:
+            return None  # what the test before left running
+
+    def end_theirs() -> None:
+        refused = Deadline(120)
+        refused.wait_for(lambda: 409 in {r["status"] for r in lab.requests("/runCommand")}, what="our script being refused", every=0.05)
+        nsenter.run(lab.running.record, "lknode01", ["touch", "/tmp/theirs-may-end"])
+
+    lab.own("conditions", "POST", {"one_script": True})
     try:
-        body = {"commandId": "RunShellScript", "script": ["sleep 3"]}
-        theirs = other.compute.virtual_machines.begin_run_command(lab.azure.resource_group, "lknode01", body)
+        theirs = Deadline(120).wait_for(theirs_begun, what="a machine without another's script", every=0.1)
         lab.own("requests", "DELETE")
-        assert host.check("echo here") == "here\n"
-        assert 409 in {r["status"] for r in lab.requests("/runCommand")}
-        theirs.wait(20)
+        with ThreadPoolExecutor(1) as pool:
+            ended = pool.submit(end_theirs)
+            assert host.check("echo here") == "here\n"
+            ended.result()
+        theirs.wait(120)
     finally:
         other.close()
         lab.own("conditions", "DELETE")
