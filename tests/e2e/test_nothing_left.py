@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,13 +96,16 @@ def test_during_a_switchover(shell: Shell):
     order = ["/opt/LifeKeeper/bin/perform_action", "-t", "cluster-services", "-a", "restore"]
     switch = shell.begin("-m", "harness.cli", "lab", "exec", "lknode02", "--", *order)
     inside = namespaces(pid) - namespaces(os.getpid())
-    Deadline(120).wait_for(lambda: ordered(switch.pid), what="the switchover's beginning", every=0.002)
+    order_pid = Deadline(120).wait_for(lambda: ordered(switch.pid), what="the switchover's beginning", every=0.002)
     looks = CHANCE.randint(1, 60)
     print(f"killed after {looks} looks")
     for _ in range(looks):
         assert any(namespaces(p) & inside for p in processes())
-    during = switch.poll() is None
+    during = stopped(order_pid)  # it cannot end between this look and the blow
     traces = kill_first(shell, pid)
+    for one in descendants(switch.pid):  # nsenter stops with what it has started
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(one, signal.SIGCONT)
     traces.gone()
     switch.communicate(timeout=120)
     print("the switchover was still under way" if during else "the switchover was over already")
@@ -110,12 +114,27 @@ def test_during_a_switchover(shell: Shell):
     assert shell.folders() == []
 
 
-def ordered(pid: int) -> bool:
-    """Has the command below this process begun inside the node?"""
+def ordered(pid: int) -> int | None:
+    """The process inside the node that carries out the order which this process gave, once it has begun."""
+    outside = {inode for kind, inode in namespaces(os.getpid()) if kind == "pid"}
     for one in descendants(pid):
         with contextlib.suppress(OSError):
-            if b"perform_action" in Path(f"/proc/{one}/cmdline").read_bytes() and namespaces(one) != namespaces(os.getpid()):
-                return True
+            if b"perform_action" in Path(f"/proc/{one}/cmdline").read_bytes() and any(
+                kind == "pid" and inode not in outside for kind, inode in namespaces(one)
+            ):
+                return one
+    return None
+
+
+def stopped(pid: int) -> bool:
+    """Stops a process where it is; False when it has ended."""
+    with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+        os.kill(pid, signal.SIGSTOP)
+        state = Path(f"/proc/{pid}/stat")
+        letter = Deadline(60).wait_for(
+            lambda: state.read_text().rpartition(")")[2].split()[0], until=lambda now: now in "TZX", what="it being stopped", every=0.002
+        )
+        return letter == "T"
     return False
 
 

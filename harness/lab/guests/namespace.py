@@ -103,7 +103,8 @@ class NamespaceGuest:
             loop.remove_reader(news)
         said = _read_line(news)
         os.close(news)
-        self._news = None
+        if self._news == news:  # it may have lost its power and been given it again meanwhile
+            self._news = None
         if said != "up":
             raise OSError(f"{self.name} did not come up: {said or 'its first process died'}")
 

@@ -20,7 +20,9 @@ class HostPower:
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
         self._silenced: dict[str, list[float]] = {}  # when each host was last cut off the wire: before and after, seconds since the epoch
-        self._reboots: set[str] = set()  # hosts that halted by themselves or were reset, and are not yet on again
+        # Hosts that halted by themselves or were reset and are not yet on again, each with the reboot that is to bring it back: a later
+        # one takes over from an earlier one.
+        self._reboots: dict[str, object] = {}
         self._stays_off: set[str] = set()  # hosts that were asked to shut down in order: they are not to come back by themselves
         self._turns: dict[str, asyncio.Lock] = {}  # by host: a guest's power is changed by one at a time
         self._timers: dict[str, asyncio.Task] = {}  # what gives a host its power back, or thaws it, if nobody does before
@@ -42,7 +44,7 @@ class HostPower:
             return host.power  # it may even be on its way up, which is not to be disturbed
         if to in host.cannot:
             raise ValueError(f"{node} cannot do that ({to}): {host.cannot[to]}")
-        self._reboots.discard(node)
+        self._reboots.pop(node, None)
         self._stays_off.discard(node)
         if timer := self._timers.pop(node, None):
             timer.cancel()
@@ -115,6 +117,8 @@ class HostPower:
         try:
             host.connect()
             await host.booted()
+            if host.pid != pid:
+                raise OSError("its power was cut just after it had booted")
         except OSError:
             if host.pid == pid:
                 await self._power_off(host)
@@ -142,23 +146,25 @@ class HostPower:
         loop.add_reader(end, ended)
 
     async def _reboot(self, host: Guest, seconds: float | None = None) -> None:
-        """Off, for long enough that the peer misses it (no machine boots faster than that), and on again, until it stays on."""
+        """Off, for long enough that the peer misses it (no machine boots faster than that), and on again, until it stays on.
+
+        It ends as soon as somebody else has decided about the host's power.
+        """
         manager = self._lab.cluster.manager
-        self._reboots.add(host.name)
-        while host.name in self._reboots:
+        this = self._reboots[host.name] = object()
+        while self._reboots.get(host.name) is this:
             await self._power_off(host)
             await asyncio.sleep(2 * manager.heartbeat_s * manager.heartbeats_missed if seconds is None else seconds)
-            if host.name in self._reboots:  # otherwise somebody has decided about its power meanwhile
-                await self._boot_again(host)
-
-    async def _boot_again(self, host: Guest) -> None:
-        try:
-            await self._power_on(host)
-        except OSError as error:
-            self._lab.note("lab", "halt", f"{host.name} halted while it booted, and tries again: {error}", node=host.name)
-            return
-        self._reboots.discard(host.name)
-        self._lab.note("lab", "power", f"{host.name} is up again", node=host.name, to="on")
+            if self._reboots.get(host.name) is not this:
+                return
+            try:
+                await self._power_on(host)
+            except OSError as error:
+                self._lab.note("lab", "halt", f"{host.name} halted while it booted, and tries again: {error}", node=host.name)
+                continue
+            if self._reboots.get(host.name) is this:
+                del self._reboots[host.name]
+                self._lab.note("lab", "power", f"{host.name} is up again", node=host.name, to="on")
 
     async def _freeze(self, host: Guest) -> None:
         if host.power != "on":
