@@ -16,6 +16,7 @@ ON_OFF = re.compile(r"(?<![\w-])(?P<value>on|off)(?![\w-])", re.IGNORECASE)
 QUORUM = re.compile(r"^\s*(?:export\s+)?QUORUM_MODE\s*=\s*[\"']?(?P<mode>[^\"'\s#]*)", re.MULTILINE)
 NO_QUORUM = {"", "none", "off"}
 CONFIRM = re.compile(r"^\s*(?:export\s+)?CONFIRMSO(?P<which>DEF|TO)\s*=\s*[\"']?(?P<number>\d+)", re.MULTILINE)
+CHECKS = re.compile(r"^\s*(?:export\s+)?LKCHECKINTERVAL\s*=\s*[\"']?(?P<number>\d+)", re.MULTILINE)
 HARMLESS = re.compile(r"shutdown_switchover\Z|\S+-hc-ng\Z")  # every other flag may be one that holds transfers up (WCLU-31)
 
 
@@ -79,12 +80,18 @@ def by_policies(policies: Mapping[str, NodeOutput]) -> Case:
 
 
 def by_settings(settings: Mapping[str, NodeOutput], question: Question = Question.LOST, quorum: str | None = None) -> Case:
-    """/etc/default/LifeKeeper of every node: what quorum and confirmation it demands when a node is lost.
+    """/etc/default/LifeKeeper of every node: what quorum and confirmation it demands when a node is lost, and whether a failed resource is
+    noticed. What LifeKeeper makes of an interval of 0 between its checks (LKL-41) is not known, so it makes no *yes*.
 
     `quorum`: the mode in force where the settings name none, by the cluster file: absent is not off where the quorum package is installed
     (WCLU-28). A mode that needs more than both nodes' word cannot be read.
     """
     case = Case()
+    if question is Question.FAILED:
+        for node, told in settings.items():
+            intervals = [int(m["number"]) for m in CHECKS.finditer(told.text or "")]
+            if intervals and intervals[-1] == 0:
+                case.unknown.append(f"{node}: LKCHECKINTERVAL is 0, and whether a resource that fails is then noticed at all is not known")
     if question is not Question.LOST:
         return case
     for node, told in settings.items():
