@@ -16,7 +16,12 @@ NOTHING = {
     "counter", "log", "comment", "ct helper", "ct timeout", "ct expectation", "secmark", "last", "flow", "dup", "reset", "optstrip",
     "nftrace", "ct event",
 }  # fmt: skip
-ELSEWHERE = {"queue": "a program decides (queue)", "tproxy": "a proxy takes it", "synproxy": "a proxy answers", "fwd": "it is sent on"}
+ELSEWHERE = {
+    "queue": "the program that decides about it (queue)",
+    "tproxy": "the proxy that takes it (tproxy)",
+    "synproxy": "the proxy that answers it (synproxy)",
+    "fwd": "the interface that it is sent on by (fwd)",
+}
 ORDERS = {">": (1, None), ">=": (0, None), "<": (None, -1), "<=": (None, 0)}
 NIC_NOT_TOLD = "whether its chain is on that NIC, which this version of nft does not tell as JSON"
 FAMILIES = ("ip", "ip6", "inet", "netdev", "arp")
@@ -107,7 +112,7 @@ def _steps(part: Any, sets: Sets, table: str, last: bool) -> list[Step]:
     if name in ELSEWHERE:
         return [lambda flow: Verdict("unsure", ELSEWHERE[name])]
     if name == "xt":
-        why = "nft does not show what this extension of iptables does"
+        why = "what this extension of iptables does, which nft does not show"
         return [lambda flow: Choice((None, Verdict("unsure", why)), why) if last else why]
     return [] if name in NOTHING else [_not_known(nft_json_to_text.statement(part))]
 
@@ -212,7 +217,8 @@ def _mangle(about: dict[str, Any], sets: Sets) -> Step:
     changes |= {"ip saddr": "saddr", "ip daddr": "daddr", "ip6 saddr": "saddr", "ip6 daddr": "daddr", "th dport": "dport"}
     field = changes.get(name)
     if field is None and isinstance(key, dict) and "payload" in key and "base" in target:
-        return lambda flow: Choice((None, Verdict("unsure", f"it changes {name}")), f"it changes {name}")
+        why = f"what the change of {name} does"
+        return lambda flow: Choice((None, Verdict("unsure", why)), why)
 
     def change(flow: Flow) -> Truth | Flow:
         new: Value = exactly(known) if known is not None else given(flow)
@@ -239,7 +245,7 @@ def _elsewhere(name: str, about: dict[str, Any], sets: Sets) -> list[Step]:
 
     def end(flow: Flow) -> Verdict:
         if name == "dnat" and nft_json_to_text.number(where, "address") != flow.known("daddr") and where is not None:
-            return Verdict("unsure", f"it is sent to another address ({shown})")
+            return Verdict("unsure", f"the other address that it is sent to ({shown})")
         return Verdict("accept")
 
     return [change, end]
