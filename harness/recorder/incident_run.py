@@ -22,7 +22,7 @@ from harness.remote.recording.recording import Clock, Mark, NodeEvent, Noise, Re
 from harness.report import reevaluate
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_directory import Run, evidence_in
-from harness.report.record.run_record import ClusterKind, HostNote, RunRecord
+from harness.report.record.run_record import ClusterKind, HostNote, Moment, RunRecord
 from harness.report.render import render, store_record
 from harness.report.run_record_builder import ReportBuilder
 
@@ -33,13 +33,15 @@ NOT_ASKED = "what it kept of this could not be asked"
 
 
 def store(subject: ClusterUnderTest, sources: Sources, all_series: Sequence[Series], reports: Path) -> Path:
-    """Write one incident as a run; its folder. Raises Unusable when nothing can be written there."""
+    """Write one incident as a run, dated by the incident; its folder. Raises Unusable when nothing can be written there."""
     made = incident_recording.assemble(subject.cluster, sources, all_series)
     run = Run.create(reports, command=COMMAND)
     run.cleaner.knows(subject.cleaner.values)
     report = ReportBuilder(run)
     report.cluster_is(subject.cluster, ClusterKind.ATTACHED, active=made.header.active or None)
     when = datetime.fromtimestamp(made.marks[0].at + made.header.wall_minus_mono, UTC)
+    # The history and whoever reads the run want the night of the incident; on the monotonic clock the run is what was done now.
+    run.record.started = Moment.at_wall_time(when, at=run.record.started.at)
     test = f"recorder/{when:%Y-%m-%dT%H:%M:%S}Z"
     report.begin_test(test, _title(made), properties={"design": made.header.design})
     path = run.directory / EVIDENCE / reevaluate.RECORDING

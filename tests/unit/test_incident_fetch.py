@@ -147,6 +147,21 @@ def test_a_later_fetch_completes_the_same_run_once_and_for_all(down, tmp_path: P
     assert fetch(found, tmp_path).completed == []
 
 
+def test_the_history_has_it_on_the_night_it_happened(down, tmp_path: Path) -> None:
+    from harness.history.store import FILE, Store
+
+    found, links, brought = down
+    (run,) = brought.runs
+    for _ in ("as it was brought home", "completed"):
+        with Store(tmp_path / FILE) as store:
+            (kept,) = store.runs()
+        started = load_record(run).started
+        assert kept.started == started.epoch and abs(kept.started - FAILED) < 1.0 and kept.iso == started.iso
+        assert load_record(run).seconds < 600, "what the run itself took is not the time since the incident"
+        links[ONE].fails = None
+        fetch(found, tmp_path)
+
+
 def test_what_the_history_knows_of_it_is_the_completed_run(down, tmp_path: Path) -> None:
     from harness.history.run_entry import stamp_of
     from harness.history.store import FILE, Store

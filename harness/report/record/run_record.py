@@ -75,9 +75,13 @@ class Moment(Record):
         """This moment, or the one that was at monotonic time `at`."""
         monotonic, wall = time.monotonic(), time.time()
         at = monotonic if at is None else at
-        epoch = wall - (monotonic - at)
-        iso = datetime.fromtimestamp(epoch, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return cls(iso=iso, epoch=round(epoch, 6), at=round(at, 6))
+        return cls.at_wall_time(datetime.fromtimestamp(wall - (monotonic - at), UTC), at=at)
+
+    @classmethod
+    def at_wall_time(cls, when: datetime, *, at: float) -> Moment:
+        """A moment in UTC, with its place on the monotonic clock."""
+        iso = when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return cls(iso=iso, epoch=round(when.timestamp(), 6), at=round(at, 6))
 
 
 class Judgement(Record):
