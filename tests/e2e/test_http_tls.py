@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,25 @@ def test_the_right_error_for_each_wrong_thing(web: Web) -> None:
     with pytest.raises(WrongAnswer, match=r"503 Service Unavailable, not 200; Windows' HTTP.sys sent it.*application pool is stopped"):
         web.ask()
     (web.folder / "stopped").unlink()
+
+
+@pytest.mark.parametrize("resets", [False, True], ids=["closes", "resets"])
+def test_a_server_that_hangs_up_at_tlss_first_message(web: Web, resets: bool) -> None:
+    """By an alert it would say why; without one the asker says what was asked and what to look at."""
+
+    def hang_up() -> None:
+        sock, _ = listener.accept()
+        assert sock.recv(4096)
+        if resets:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        port, ended = listener.getsockname()[1], pool.submit(hang_up)
+        words = rf"127.0.0.1:{port} took .* TLS's first message, .* the name 127.0.0.1, without an alert"
+        with pytest.raises(ConnectionResetError, match=words):
+            HTTP.who_are_you("127.0.0.1", port, settings=web.settings, deadline=Deadline(60))
+        ended.result()
 
 
 def test_its_certificates_end_is_a_finding(web: Web) -> None:

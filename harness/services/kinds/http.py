@@ -153,6 +153,13 @@ def _stream(host: str, port: int, settings: Mapping[str, str], deadline: Deadlin
     except ssl.SSLError as error:
         sock.close()
         raise NotTheService(f"{host}:{port} does not speak TLS as it should: {error.reason or error}") from error
+    except ConnectionError as error:
+        sock.close()
+        asked = f"the name {name}" if name else "no name"
+        raise ConnectionResetError(
+            f"{host}:{port} took the connection and ended it at TLS's first message, which asked for {asked}, without an alert that says "
+            "why; look at what certificate is bound to that port, and whether the server behind it speaks TLS at all"
+        ) from error
     except BaseException:
         sock.close()
         raise
