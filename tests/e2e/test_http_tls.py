@@ -101,6 +101,20 @@ def test_a_server_that_hangs_up_at_tlss_first_message(web: Web, resets: bool) ->
         ended.result()
 
 
+def test_a_server_of_plain_http_that_is_asked_by_tls(web: Web) -> None:
+    def answer() -> None:
+        sock, _ = listener.accept()
+        assert sock.recv(4096)
+        sock.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        sock.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        port, ended = listener.getsockname()[1], pool.submit(answer)
+        with pytest.raises(NotTheService, match=rf"127.0.0.1:{port} was asked by TLS, and its answer is none of TLS, .* plain HTTP"):
+            HTTP.who_are_you("127.0.0.1", port, settings=web.settings, deadline=Deadline(60))
+        ended.result()
+
+
 def test_its_certificates_end_is_a_finding(web: Web) -> None:
     [found] = HTTP.findings("127.0.0.1", web.port, settings=web.settings, deadline=Deadline(60))
     assert found.what == "certificate" and "expires in 29 days" in found.says

@@ -21,6 +21,7 @@ from harness.services.service_kind import FULL_BYTES, Hello, Identity, NotTheSer
 from harness.services.tls_channel import SERVER_HELLO, TlsStream, client_hello
 
 TLS_ALERT = re.compile(r"\x15\x03[\x00-\x04]")  # the head of a record of TLS that says what is wrong
+NOT_TLS = {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}  # OpenSSL's names for an answer that is no record of TLS
 SETTINGS = {"path", "node_header", "status", "host_header", "text", "tls", *certificates.SETTINGS}
 MAX_BODY_BYTES = 65_536
 TLS_PORT = 443
@@ -152,6 +153,11 @@ def _stream(host: str, port: int, settings: Mapping[str, str], deadline: Deadlin
         raise WrongAnswer(f"{host}:{port}: its certificate is not to be trusted: {certificates.why_not_trusted(error, name)}") from error
     except ssl.SSLError as error:
         sock.close()
+        if error.reason in NOT_TLS:
+            raise NotTheService(
+                f"{host}:{port} was asked by TLS, and its answer is none of TLS, as of a server of plain HTTP; "
+                'give the port that serves HTTPS, or take tls = "yes" out of its settings'
+            ) from error
         raise NotTheService(f"{host}:{port} does not speak TLS as it should: {error.reason or error}") from error
     except ConnectionError as error:
         sock.close()
