@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,17 @@ class Case:
 class Result:
     """NAMED, SYMPTOM (something failed, and nothing names it), MISSED (all green) or WRONG (it misleads, or a control is not quiet).
 
-    `by` is what named it, a cause or a finding; `says` its sentence. `offline`: what the cluster's bundle says otherwise.
+    `by` is what named it, a cause or a finding; `says` its sentence. `offline`: what the cluster's bundle says otherwise. `suite`: the same
+    word for the acceptance suite, only reading, on the same lab, empty where it was not run; `suite_fails`: which of its tests and audits
+    did not pass.
     """
 
     verdict: str
     by: str = ""
     says: str = ""
     offline: tuple[str, ...] = ()
+    suite: str = ""
+    suite_fails: tuple[str, ...] = ()
 
 
 def all_cases() -> list[Case]:
@@ -86,6 +91,16 @@ def judge(case: Case, answer: Mapping[str, Any], code: int) -> Result:
             right = code == case.code if case.code is not None else code != 0
             return Result("NAMED" if right else "MISSED", by, says)
     return Result("SYMPTOM" if code else "MISSED", "", " | ".join(f"{by}: {says}" for by, says in loud))
+
+
+def judge_suite(case: Case, run: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """The same judgement on the run.json of an acceptance run; what it is to say is the cause, whatever its exit code. And what failed."""
+    code = run["exit_code"]
+    word = judge(case if case.quiet else replace(case, code=code), {"causes": run["causes"]}, code).verdict
+    tests = [(one["id"].rpartition("::")[2].partition("[")[0], one) for one in run["tests"]]
+    audits = [(f"audit: {one['name']}", one) for one in run["audits"]]
+    failed = Counter(name for name, one in (*tests, *audits) if one["verdict"]["outcome"] not in ("pass", "skip"))
+    return word, tuple(f"{name} × {number}" if number > 1 else name for name, number in failed.items())
 
 
 def differences(live: Mapping[str, Any], offline: Mapping[str, Any]) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
-from tests.cases.case import Case, Result, differences, judge
+from tests.cases.case import Case, Result, differences, judge, judge_suite
 from tests.e2e.command_shell import Shell, shell_in
 
 HOLDS_S = 60.0
@@ -37,8 +37,9 @@ class CannotBeMade(Exception):
     """The lab did not come up, or the fault is not there: nothing was judged."""
 
 
-def run(case: Case, folder: Path) -> Result:
-    """Raises CannotBeMade."""
+def run(case: Case, folder: Path, *, suite: bool = False) -> Result:
+    """What `check` says of it, what it says of the cluster's bundle and, where it is wanted, what the acceptance suite says. Raises
+    CannotBeMade."""
     with shell_in(folder) as shell:
         lab = LabOfACase(shell, case)
         for line in case.make:
@@ -46,7 +47,11 @@ def run(case: Case, folder: Path) -> Result:
         for line in case.proof:
             lab.hold(line)
         answer, code = lab.check()
-        return replace(judge(case, answer, code), offline=tuple(differences(answer, lab.check_offline())))
+        judged = replace(judge(case, answer, code), offline=tuple(differences(answer, lab.check_offline())))
+        if not suite:
+            return judged
+        word, fails = judge_suite(case, lab.run_suite())
+        return replace(judged, suite=word, suite_fails=fails)
 
 
 class LabOfACase:
@@ -91,6 +96,15 @@ class LabOfACase:
             "collect", "--cluster", self._asked, "--output", bundle, of=()
         )  # exit 3 where a host told less: it is judged all the same
         return self._answer("check", "--json", bundle)[0]
+
+    def run_suite(self) -> dict[str, Any]:
+        """The run.json of the acceptance suite, which only reads here."""
+        reports = self._shell.home / "reports"
+        self._run("acceptance", "--cluster", self._asked, "--trust-cluster-file", "--reports", reports, "-q", of=())
+        try:
+            return json.loads((reports / "latest" / "run.json").read_text())
+        except OSError:
+            raise CannotBeMade(f"{self._case.name}: the suite left no run: exit {self._done.returncode}: {self._said}") from None
 
     def _answer(self, *words: object) -> tuple[dict[str, Any], int]:
         self._run(*words, of=())

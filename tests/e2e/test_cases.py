@@ -35,9 +35,10 @@ def test_each_fault_is_named(tmp_path: Path, case: Case) -> None:
         pytest.skip("Pacemaker is not installed")
     if "--azure" in case.lab:
         pytest.importorskip("azure.core")
-    judged = run(case, tmp_path / "state")
+    judged = run(case, tmp_path / "state", suite=True)
     assert judged.verdict == "NAMED", judged
     assert not judged.offline
+    assert judged.suite != "WRONG", judged
 
 
 def test_what_a_command_left_in_a_lab_does_not_keep_the_lab_from_being_taken_down(tmp_path: Path) -> None:

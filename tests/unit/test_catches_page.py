@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.cases import catches
-from tests.cases.case import Case, all_cases, differences, judge
+from tests.cases.case import Case, all_cases, differences, judge, judge_suite
 
 CAUSE = {"says": "the filter of it drops 1521", "host": "lknode01", "certainty": "certain"}
 CASE = Case("a", "family", "a fault", names=("lknode01", "1521", "drop"))
@@ -51,6 +51,20 @@ def test_no_two_cases_share_a_name_and_both_managers_and_designs_are_there() -> 
 )
 def test_the_judgement(case: Case, answer: dict[str, Any], code: int, verdict: str) -> None:
     assert judge(case, answer, code).verdict == verdict
+
+
+def test_what_the_suite_made_of_it() -> None:
+    def one(id: str, outcome: str) -> dict[str, Any]:
+        return {"id": f"tests/acceptance/test_x.py::{id}", "name": id, "verdict": {"outcome": outcome, "reason": ""}}
+
+    fails = [one("test_path[a]", "fail"), one("test_path[b]", "inconclusive"), one("test_other", "pass"), one("test_more", "skip")]
+    run = {"exit_code": 1, "causes": [CAUSE], "tests": fails, "audits": [one("healthy", "fail")]}
+    assert judge_suite(CASE, run) == ("NAMED", ("test_path × 2", "audit: healthy"))
+    assert judge_suite(CASE, run | {"causes": []})[0] == "SYMPTOM"
+    green = {"exit_code": 0, "causes": [], "tests": [], "audits": []}
+    assert judge_suite(CASE, green) == ("MISSED", ()) and judge_suite(CASE, green | {"causes": [CAUSE]})[0] == "NAMED"
+    control = Case("a", "f", "", quiet=True)
+    assert judge_suite(control, green)[0] == "NAMED" and judge_suite(control, run)[0] == "WRONG"
 
 
 def test_a_bundle_says_what_the_cluster_said() -> None:
