@@ -54,7 +54,7 @@ from harness.measure.meter import WATCH_INTERVAL_S, Meter
 from harness.remote.recording import recording
 
 PERIOD_S = 0.01
-TRIES = 3
+QUIET_MOMENT_S = 400.0  # until the machine has had one that is long enough to measure in
 JOURNAL = "/var/log/lifekeeper-standin.journal.jsonl"
 SERVICE = default_cluster.DEFAULT_CLUSTER["services"][0]
 # The service's log has the host's local time, so the host itself turns it into seconds since the epoch.
@@ -201,9 +201,11 @@ class Measurer:
         self._lab, self._subject, self._meter, self._folder = lab, subject, meter, folder
 
     def measure(self, name: str) -> Done:
-        """Once more, at most twice, where the measurement itself says that its timing is worth nothing; a conclusive one stands."""
-        reasons = []
-        for number in range(TRIES):
+        """Once more for as long as the measurement itself says that its timing is worth nothing; a conclusive one stands."""
+        reasons: list[str] = []
+        limit = Deadline(QUIET_MOMENT_S)
+        while not limit.expired:
+            number = len(reasons)
             try:
                 done = self._once(name, number)
             except Inconclusive as why:
@@ -212,7 +214,7 @@ class Measurer:
             if done.result.timing.outcome is Outcome.PASS:
                 return done
             reasons.append(done.result.timing.reason)
-        pytest.fail(f"{name} could not be measured in {TRIES} tries: {'; '.join(reasons)}")
+        pytest.fail(f"{name} could not be measured in {len(reasons)} tries: {'; '.join(reasons)}")
 
     def _once(self, name: str, number: int) -> Done:
         subject, path = self._subject, self._folder / f"{name.replace(' ', '-')}-{number}.jsonl"
