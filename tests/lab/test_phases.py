@@ -24,15 +24,18 @@ spawns, hears of the answer up to 25 ms later. A script of the IP resource gives
 comes up to one period after its cause, and takes its own time, which its sample tells.
 
 The tolerance, on either side, is one period and the interval at which the agent watches, the stated error of the observer's clock, and
-by how much the machine's ticks were late then by the recording's own word: all hosts of a lab, and the lab, share its processors.
+by how much the machine's ticks were late then, by the recording's own word and by the test's own ticks: all hosts of a lab, the lab, and
+the test share its processors. Of the last recovery, also by how much its attempt began later than a period after the one before.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,6 +129,36 @@ class Record:
         return found[0]
 
 
+class Ticks(threading.Thread):
+    """Wakes up every few milliseconds, and knows by how much too late."""
+
+    EVERY_S = 0.003
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._ended = threading.Event()
+        self._late: list[tuple[float, float]] = []
+
+    def __enter__(self) -> Ticks:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self.join()
+
+    def run(self) -> None:
+        due = time.monotonic() + self.EVERY_S
+        while not self._ended.wait(max(0.0, due - time.monotonic())):
+            now = time.monotonic()
+            self._late.append((now, now - due))
+            due = now + self.EVERY_S
+
+    def late_around(self, at: float) -> float:
+        """By how much the latest of the half second before, or a tenth after, was late, in seconds."""
+        return max((late for now, late in self._late if at - 0.5 < now < at + 0.1), default=0.0)
+
+
 class Done(NamedTuple):
     """One disruption, measured."""
 
@@ -134,6 +167,7 @@ class Done(NamedTuple):
     disruption: base.Disruption
     record: Record
     cluster: cluster_config.Cluster
+    ticks: Ticks
 
     def happened(self) -> dict[str, Span | None]:
         """Each boundary by the lab's record; None: there is nothing that could be observed. The module's text is its table."""
@@ -169,13 +203,24 @@ class Done(NamedTuple):
         """In seconds; the module's text says why."""
         at = boundary.at or 0.0
         late = [n.worst_late_s for n in self.recording.noise if n.at - 1.5 < at < n.at + 0.5]  # a line tells of the second before it
-        own = self._took(boundary) if boundary.name == "first answer" else 0.0
-        return PERIOD_S + WATCH_INTERVAL_S + clock_errors(self.recording)[boundary.source] + max(late, default=0.0) + own
+        own = {"first answer": self._took, "all recovered": self._waited}.get(boundary.name, lambda _: 0.0)(boundary)
+        late.append(self.ticks.late_around(at))
+        return PERIOD_S + WATCH_INTERVAL_S + clock_errors(self.recording)[boundary.source] + max(late) + own
 
     def _took(self, answer: Boundary) -> float:
         """The seconds of the attempt that was answered then: what is its own time, and not the meter's."""
         rows = [s for samples in self.recording.samples.values() for s in samples]
         return max((s.seconds for s in rows if abs(s.at + s.seconds - (answer.at or 0.0)) < 1e-5), default=0.0)
+
+    def _waited(self, recovered: Boundary) -> float:
+        """By how many seconds the attempt that was answered then began later than a period after the one before it."""
+        gaps = [
+            later.at - earlier.at
+            for samples in self.recording.samples.values()
+            for earlier, later in pairwise(sorted(samples, key=lambda s: s.at))
+            if abs(later.at - (recovered.at or 0.0)) < 1e-5
+        ]
+        return max(0.0, max(gaps, default=0.0) - PERIOD_S)
 
 
 def deviations(done: Done, boundaries: list[Boundary]) -> list[str]:
@@ -221,11 +266,12 @@ class Measurer:
         subject.wait_until_healthy(Deadline(120))
         disruption = base.get_disruption(name)(subject)
         disruption.prepare(Deadline(120))
-        MeasuredDisruption(subject, self._meter, disruption).record(path, Start(offset_s=0.1 * number))
+        with Ticks() as ticks:
+            MeasuredDisruption(subject, self._meter, disruption).record(path, Start(offset_s=0.1 * number))
         read = recording.read(path)
         result = measured(read)
         record = Record(self._lab, subject, result.anchor - PERIOD_S, time.time() - time.monotonic())
-        return Done(result, read, disruption, record, subject.cluster)
+        return Done(result, read, disruption, record, subject.cluster, ticks)
 
 
 @pytest.fixture(scope="module")
