@@ -14,7 +14,7 @@ from typing import ClassVar, Protocol
 
 from harness.config.cluster_config import Cluster, Machine
 from harness.core.deadline import Deadline
-from harness.core.errors import Inconclusive, Unusable
+from harness.core.errors import HarnessError, Inconclusive, Unusable
 from harness.core.redaction.output_redaction import Cleaner
 from harness.core.timeline import Timeline
 from harness.expectations.connectivity_matrix import Origin
@@ -73,6 +73,7 @@ class ClusterUnderTest:
         self._witnesses: dict[str, PacketCapture] = {}
         self.capture_refused: dict[str, str] = {}  # Windows hosts that may not be captured, and what they said; asked of each once
         self._beginning = {name: threading.Lock() for name in self.hosts}
+        self._failed_beginnings: dict[str, HarnessError] = {}  # the last one of each host
         self._capabilities: dict[str, Capabilities] = {}
         self._asking = {name: threading.Lock() for name in self.hosts}
 
@@ -197,8 +198,13 @@ class ClusterUnderTest:
         """A new witness of the host, in place of one that died with it, and the position of what it sees from now on; None for a Windows
         host that does not allow one, whose paths are then judged by outcomes alone.
 
-        It watches until the run ends, for hours maybe: behind what is `held` it keeps the newest packets alone."""
+        It watches until the run ends, for hours maybe: behind what is `held` it keeps the newest packets alone. Of several that ask at once
+        one tries: a host that does not answer makes all of them wait once, and not each behind the other."""
+        before = self._failed_beginnings.get(name)
         with self._beginning[name]:
+            failed = self._failed_beginnings.get(name)
+            if failed is not None and failed is not before:
+                raise failed
             if self._witnesses.get(name) is old:  # else another thread has begun one meanwhile
                 if old is not None:
                     self.timeline.note(name, "packet-capture", f"begins again: {why}")
@@ -206,8 +212,9 @@ class ClusterUnderTest:
                 witness = capture_of(self.hosts[name], self.capabilities(name), self.python(name), newest=True)
                 try:
                     witness.start()
-                except Unusable as error:
-                    if self.capabilities(name).kind is not Kind.COMPILED:
+                except HarnessError as error:
+                    self._failed_beginnings[name] = error
+                    if not isinstance(error, Unusable) or self.capabilities(name).kind is not Kind.COMPILED:
                         raise
                     self.capture_refused[name] = str(error)
                     self.timeline.note(name, "no-capture", str(error))

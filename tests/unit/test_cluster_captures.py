@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -63,7 +64,7 @@ def subject(monkeypatch):
     made._witnesses, made.capture_refused = {}, {}
     made._capabilities = {n: host_capabilities.FULL for n in ("a", "b")}
     made._asking = {n: threading.Lock() for n in ("a", "b")}
-    made._beginning = {n: threading.Lock() for n in ("a", "b")}
+    made._beginning, made._failed_beginnings = {n: threading.Lock() for n in ("a", "b")}, {}
     made.told = told
     return made
 
@@ -103,6 +104,53 @@ def test_whoever_finds_it_begun_again_does_not_begin_it_once_more(subject):
     subject._witnesses["a"] = Capture("a", told=subject.told)  # another thread was quicker
     witness, start = subject._begin("a", old, Inconclusive("died"), contextlib.ExitStack())
     assert (witness, start) == (subject._witnesses["a"], 7) and "a begins" not in subject.told
+
+
+def test_of_many_that_wait_for_a_host_that_does_not_answer_one_tries(subject, monkeypatch):
+    """Nine paths are tried at once; each for itself would wait for the capture behind the others."""
+    begun, waiting = [], threading.Barrier(10)
+
+    def silent(host, capabilities, python, newest):
+        one = Capture(host, python, told=subject.told)
+        if host == "a":
+
+            def start():
+                begun.append(host)
+                waiting.wait(60)  # until the others have come, too
+                raise Inconclusive("a: the packet capture did not begin")
+
+            one.start = start
+        return one
+
+    monkeypatch.setattr(cluster_under_test, "capture_of", silent)
+    lock = subject._beginning["a"]
+
+    class Counted:
+        def __enter__(self):
+            if not lock.acquire(blocking=False):
+                waiting.wait(60)
+                lock.acquire()
+
+        def __exit__(self, *_):
+            lock.release()
+
+    subject._beginning["a"] = Counted()
+
+    def watch():
+        with pytest.raises(Inconclusive, match="did not begin"), subject.watched("a"):
+            pass
+
+    with ThreadPoolExecutor(10) as pool:
+        for done in [pool.submit(watch) for _ in range(10)]:
+            done.result()
+    assert begun == ["a"]
+    waiting.reset()
+    subject._beginning["a"] = lock
+    monkeypatch.setattr(
+        cluster_under_test, "capture_of", lambda host, capabilities, python, newest: Capture(host, python, told=subject.told)
+    )
+    with subject.watched("a") as sight:  # a later look tries anew
+        assert sight.watching == ("a",)
 
 
 def test_packets_are_held_while_somebody_watches_and_no_longer(subject):
