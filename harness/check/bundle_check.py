@@ -35,14 +35,15 @@ MOVED = "they moved while the bundle was made, so what was tried on paths is not
 Paths = Callable[[Cluster], Sequence[PathSeen]]
 
 
-def look(path: Path, paths: Paths = lambda cluster: ()) -> Findings:
-    """What the bundle shows. `paths`: what paths did at the time that it was made, where somebody tried them. Raises BadUse for what is no
-    bundle, or one that was changed so that it cannot be read."""
+def look(path: Path, paths: Paths | None = None) -> Findings:
+    """What the bundle shows. `paths`: what paths did at the time that it was made, where somebody else tried them, in the place of what the
+    bundle has of them. Raises BadUse for what is no bundle, or one that was changed so that it cannot be read."""
     index, data, texts = read_with_texts(path, bundle_parse.WANTED)
     cluster = cluster_config.parse(data, path, only_looked_at=True)
     try:
         told = index.get("observed", {})
-        seen = observation.parse(told, cluster) if "paths" in told else Observation(paths=paths(cluster))
+        tried = observation.parse(told, cluster) if "paths" in told and paths is None else None
+        seen = tried or Observation(paths=paths(cluster) if paths is not None else ())
         lines = [PathLine(**{name: str(line[name]) for name in PathLine.__annotations__}) for line in told.get("lines", ())]
         return _judged(cluster, index, texts, seen, lines)
     except (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError) as error:

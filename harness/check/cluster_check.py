@@ -54,10 +54,7 @@ def look(cluster: Cluster, *, run_command: bool = False, file: Path | str = "FIL
                     raise Unusable(found[len(left_out)].says)
                 return Findings(None, inconclusive("no node lets anybody log in"), [], [*found, *in_azure(None)])
             demand_bearable(subject)
-            for last in (*[False] * (MAX_LOOKS_WHILE_ROLES_MOVE - 1), True):
-                seen, moved = _once(subject, instead)
-                if not moved or last:
-                    break
+            seen = _at_rest(subject, instead)
         return _judged(seen, found, in_azure)
     finally:
         subject.close()
@@ -74,6 +71,15 @@ class _Seen:
 
     def __init__(self, evidence: Evidence, cluster_verdict: Verdict, checks: list[PathCheck], of_services: list[Finding]) -> None:
         self.evidence, self.cluster_verdict, self.checks, self.of_services = evidence, cluster_verdict, checks, of_services
+
+
+def _at_rest(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> _Seen:
+    """Look until no role moves meanwhile, and a few times at most."""
+    for last in (*[False] * (MAX_LOOKS_WHILE_ROLES_MOVE - 1), True):
+        seen, moved = _once(subject, instead)
+        if not moved or last:
+            break
+    return seen
 
 
 def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen, bool]:
@@ -165,9 +171,25 @@ def observed(cluster: Cluster, file: Path | str) -> dict[str, Any]:
     found = look(cluster, file=file)
     if found.evidence is None:
         raise Unusable("no node lets anybody log in")
+    return _as_data(found, found.evidence)
+
+
+def observed_in_run(subject: ClusterUnderTest) -> dict[str, Any]:
+    """The same by the connections of a run, which has them already, without Azure. The run takes no host for lost because this look does.
+    Raises HarnessError."""
+    absent = set(subject.absent)
+    try:
+        found = _judged(_at_rest(subject, {}), [], lambda active: [])
+    finally:
+        subject.absent = absent
+    assert found.evidence is not None
+    return _as_data(found, found.evidence)
+
+
+def _as_data(found: Findings, evidence: Evidence) -> dict[str, Any]:
     verdict = {"outcome": str(found.cluster_verdict.outcome), "reason": found.cluster_verdict.reason}
     lines = [asdict(line) for line in found.paths]
-    return {**as_data(found.evidence, found.beyond_hosts), "lines": lines, "cluster": verdict}
+    return {**as_data(evidence, found.beyond_hosts), "lines": lines, "cluster": verdict}
 
 
 def _watching(subject: ClusterUnderTest, stack: ExitStack) -> CaptureWindow | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.check import bundle_check
+from harness.check.check_result import Findings
 from harness.config.cluster_config import Cluster
 from harness.core.errors import BadUse
 from harness.diagnosis import wire_causes
@@ -50,11 +51,15 @@ class FailureStates:
         self._looks += 1
         checks = [check for t in self._run.tests if t.id == test for check in t.checks if check.path]
         try:
-            found = bundle_check.look(path, lambda cluster: _paths(checks, cluster))
+            # How all paths were right after the test; where that names nothing (it may have been over by then), how the test's own were.
+            return _faults(bundle_check.look(path)) or _faults(bundle_check.look(path, lambda cluster: _paths(checks, cluster)))
         except BadUse:  # it was changed, or cut off: what the run itself recorded is told
             return []
-        told = zip(found.diagnosis.causes, found.diagnosis.under, strict=True)
-        return [(cause, under) for cause, under in told if cause.is_fault]
+
+
+def _faults(found: Findings) -> list[tuple[Cause, tuple[str, ...]]]:
+    told = zip(found.diagnosis.causes, found.diagnosis.under, strict=True)
+    return [(cause, under) for cause, under in told if cause.is_fault]
 
 
 def _paths(checks: list[CheckRecord], cluster: Cluster) -> list[PathSeen]:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from harness.check.cluster_check import observed_in_run
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.collect.bundle import MB, Bundle
 from harness.collect.collection_runner import Span, gather
@@ -36,7 +37,8 @@ class RunEvidence:
         self._tests: set[str] = set()
 
     def failing(self, test: str = "", in_force: str = "") -> None:
-        """Keep what all hosts say of themselves now, because `test` fails (empty: something before the first test); once for each.
+        """Keep what all hosts say of themselves now and, where nothing is in force, how the paths are, because `test` fails (empty:
+        something before the first test); once for each.
 
         A stranger's cluster is not kept disturbed any longer for it: what is `in_force` there is undone first, and this is called again.
         """
@@ -45,17 +47,19 @@ class RunEvidence:
             return
         self._tests.add(test)
         name = f"{test.rpartition('::')[2] or 'before-the-first-test'}-state.tar.gz"
-        if (path := run.collect(name, self._gather)) is not None:
-            during = in_force or ", ".join(d.name for t in record.tests if t.id == test for d in t.disruptions)
+        during = in_force or ", ".join(d.name for t in record.tests if t.id == test for d in t.disruptions)
+        if (path := run.collect(name, partial(self._gather, observe=not during))) is not None:
             record.states = [*record.states, StateRecord(path=path.relative_to(run.directory).as_posix(), test=test, during=during)]
 
-    def _gather(self, path: Path) -> None:
+    def _gather(self, path: Path, observe: bool) -> None:
         subject, now = self._subject, time.time()
+        tried = partial(observed_in_run, subject) if observe else None
 
         def make(redactor: Redactor) -> Bundle:
             return Bundle(path, redactor, most=STATE_AT_MOST)
 
-        gather(subject.cluster, self._data, subject.hosts, subject.manager, Span(now - LOG_WINDOW_S, now), make, host_s=HOST_TIMEOUT_S)
+        span = Span(now - LOG_WINDOW_S, now)
+        gather(subject.cluster, self._data, subject.hosts, subject.manager, span, make, host_s=HOST_TIMEOUT_S, observe=tried)
 
     def at_the_end(self) -> None:
         """What was captured all the while, what managers logged, and which versions the nodes run."""
