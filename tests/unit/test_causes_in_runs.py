@@ -148,8 +148,8 @@ def test_a_run_is_not_lost_to_its_explanation(builder: ReportBuilder, monkeypatc
 class Gathered(RunEvidence):
     """Writes a file in place of asking hosts."""
 
-    def _gather(self, path: Path) -> None:
-        path.write_bytes(b"state")
+    def _gather(self, path: Path, observe: bool) -> None:
+        path.write_bytes(b"paths too" if observe else b"hosts only")
 
 
 def test_the_state_is_kept_once_for_each_test_and_of_the_first_few(builder: ReportBuilder) -> None:
@@ -158,6 +158,7 @@ def test_the_state_is_kept_once_for_each_test_and_of_the_first_few(builder: Repo
         for _ in range(2):
             evidence.failing(f"t::{number}")
     assert [s.test for s in builder.run.record.states] == [f"t::{n}" for n in range(MAX_STATES)]
+    assert {(builder.run.directory / s.path).read_bytes() for s in builder.run.record.states} == {b"paths too"}
 
 
 def test_a_stranger_s_cluster_is_not_kept_disturbed_for_it(builder: ReportBuilder) -> None:
@@ -168,5 +169,7 @@ def test_a_stranger_s_cluster_is_not_kept_disturbed_for_it(builder: ReportBuilde
     evidence.failing("t::one", "power loss")
     assert builder.run.record.states == []
     evidence.failing("t::one")
-    assert [(s.test, s.during) for s in builder.run.record.states] == [("t::one", "power loss")]
+    (kept,) = builder.run.record.states
+    assert (kept.test, kept.during) == ("t::one", "power loss")
+    assert (builder.run.directory / kept.path).read_bytes() == b"hosts only", "what a disruption does to the paths names no cause"
     builder.end_test(passed("done"))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from report_sample import a_cluster
+from report_sample import a_builder, a_cluster
 from test_bundle_check import a_bundle, told
 from test_diagnosis import CLUSTER, evidence, path, paths, probed
 
@@ -16,8 +17,12 @@ from harness.check import bundle_check
 from harness.check.check_result import PathLine
 from harness.core.errors import BadUse
 from harness.core.finding import Finding, Weight
+from harness.core.verdict import failed
 from harness.diagnosis import observation
 from harness.diagnosis.evidence import Direct, Evidence, PathSeen, ProbesSeen
+from harness.explain.failure_bundles import FailureStates
+from harness.report.record.run_record import StateRecord
+from harness.report.run_record_builder import ReportBuilder
 
 OUTCOMES = ("answered", "silent", "refused", "reset", "unreachable")
 FOUND = (
@@ -95,6 +100,39 @@ def test_causes_of_paths_and_what_services_say_are_in_a_bundle(tmp_path: Path) -
     assert not [c for c in told(without) if floating in c] and [c for c in told(there) if floating in c]
     assert FOUND[0] in there.found and [p.outcome for p in there.paths] == ["fail"] and "not served" in there.cluster_verdict.reason
     assert "not in a bundle" in {f.what for f in without.found} and "not in a bundle" not in {f.what for f in there.found}
+
+
+def test_what_somebody_else_tried_takes_its_place(tmp_path: Path) -> None:
+    assert not [c for c in told(bundle_check.look(with_it(tmp_path), lambda cluster: ())) if "floating IP is on" in c]
+
+
+def a_run(builder: ReportBuilder, bundle: Path) -> FailureStates:
+    kept = builder.run.directory / "evidence" / "state.tar.gz"
+    kept.parent.mkdir(exist_ok=True)
+    bundle.replace(kept)
+    builder.begin_test("t::one", "One")
+    at = {"expected": "", "observed": "", "origin": "lkclient", "attempts": {"refused": 24}}
+    builder.add_check(failed("W5"), path="client", service="listener", wire="W5", node="lknode01", **at)
+    builder.end_test(failed("W5"))
+    builder.run.record.states.append(StateRecord(path="evidence/state.tar.gz", test="t::one", during=""))
+    return FailureStates(builder.run.record, builder.run.directory)
+
+
+def test_a_failed_test_is_judged_by_how_all_paths_were_then(tmp_path: Path) -> None:
+    states = a_run(a_builder(tmp_path / "reports"), with_it(tmp_path))
+    assert [c for c, _ in states.causes("t::one") if "floating IP is on" in c.says]
+
+
+def test_where_that_names_nothing_it_is_judged_by_its_own_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    states, real, asked = a_run(a_builder(tmp_path / "reports"), with_it(tmp_path)), bundle_check.look, []
+
+    def look(path: Path, paths: bundle_check.Paths | None = None) -> Any:
+        asked.append(paths and [p.name for p in paths(a_cluster())])
+        found = real(path, paths)
+        return found if paths else replace(found, diagnosis=replace(found.diagnosis, causes=(), under=()))
+
+    monkeypatch.setattr(bundle_check, "look", look)
+    assert states.causes("t::one") and asked == [None, ["client/listener"]]
 
 
 def test_paths_that_were_held_against_another_active_node_are_not_judged(tmp_path: Path) -> None:
