@@ -78,7 +78,12 @@ def _judged(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str]
     found += judge(cluster, state, facts, evaluated)
     active = state.leading or favoured(cluster, state)
     manager = index["manager"]
-    fencing = manager.get("fencing")
+    fencing = _answer(manager["fencing"]) if manager.get("fencing") else None
+    may_move = {Question(asked): _answer(told) for asked, told in manager.get("may_move", {}).items()}
+    left_behind = [str(line) for line in manager.get("left_behind", [])]
+    if not all(reports[n.name]["reached"] for n in cluster.nodes if n.name != active):
+        # A node that is away takes nothing over, which is said already: a look does not ask for it.
+        fencing, may_move, left_behind = None, {}, []
     moved = tried.moved or (tried.active is not None and tried.active != active)
     if moved:
         found = [f for f in found if not f.what.startswith(OF_A_ROLE)]
@@ -94,9 +99,9 @@ def _judged(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str]
         tried.probes,
         tried.direct,
         tried.asked_by_probe,
-        may_move={Question(asked): _answer(told) for asked, told in manager.get("may_move", {}).items()},
-        fencing=_answer(fencing) if fencing else None,
-        left_behind=[str(line) for line in manager.get("left_behind", [])],
+        may_move=may_move,
+        fencing=fencing,
+        left_behind=left_behind,
         unrelated_resources=frozenset(_unrelated_resources(manager)),
         firewalls=evaluated,
         findings=tuple(found),

@@ -16,6 +16,7 @@ from harness.core.errors import BadUse
 from harness.core.redaction.redactor import Redactor
 from harness.diagnosis import bundle_parse, linux_host_script_parse
 from harness.diagnosis.firewall import parse
+from harness.managers.manager import Question
 
 FIREWALL = """# nft list ruleset
 table inet filter {
@@ -89,6 +90,16 @@ def a_bundle(folder: Path, change: Any = None) -> Path:
         bundle.data(CLUSTER, cluster)
         bundle.data(INDEX, index)
     return folder / "b.tar.gz"
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_whether_a_node_that_was_not_reached_may_take_over_is_not_asked(tmp_path: Path, reached: bool) -> None:
+    def change(index: dict[str, Any], _: Any) -> None:
+        index["hosts"][2]["reached"] = reached
+        index["manager"]["may_move"] = {str(Question.LOST): {"says": "cannot tell", "because": ["lknode02: its flags could not be read"]}}
+
+    named = [c for c in told(bundle_check.look(a_bundle(tmp_path, change))) if "flags could not be read" in c]
+    assert bool(named) is reached
 
 
 def test_a_bundle_of_before_names_what_it_can_and_says_what_it_lacks(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def _standby_shut(evidence: Evidence) -> Iterator[Cause]:
     """The standby's kernel refuses what nobody listens to; silence was made before it. Windows is silent itself."""
     cluster, standby = evidence.cluster, evidence.standby
     seen = evidence.hosts.get(standby or "")
-    away = any(f.host == standby and f.weight is Weight.UNREACHABLE for f in evidence.findings)
+    away = any(f.host == standby and (f.weight is Weight.UNREACHABLE or f.what == "log-in") for f in evidence.findings)
     if standby is None or evidence.moved or away:  # a machine that is off or frozen is silent by itself
         return
     address, nic = cluster.node(standby).address, seen.nic_of(cluster.node(standby).address) if seen else None

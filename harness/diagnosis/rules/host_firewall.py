@@ -13,7 +13,7 @@ from harness.diagnosis.required_flows import FlowVerdict, listed
 
 SOURCE = re.compile(r"\bsnat\b", re.IGNORECASE)  # a rule that changes the source, in nft's words or in iptables'
 # As the evaluation says that a packet leaves for somebody else.
-SENT_ELSEWHERE = re.compile(r"other address that it is sent to|target DNAT")
+SENT_ELSEWHERE = re.compile(r"another address that it is sent to|target DNAT")
 MAX_CONNTRACK_SHARE = 0.95  # of the table of tracked connections: a burst fills the rest
 
 

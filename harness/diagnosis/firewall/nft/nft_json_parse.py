@@ -245,7 +245,7 @@ def _elsewhere(name: str, about: dict[str, Any], sets: Sets) -> list[Step]:
 
     def end(flow: Flow) -> Verdict:
         if name == "dnat" and nft_json_to_text.number(where, "address") != flow.known("daddr") and where is not None:
-            return Verdict("unsure", f"the other address that it is sent to ({shown})")
+            return Verdict("unsure", f"another address that it is sent to ({shown})")
         return Verdict("accept")
 
     return [change, end]
