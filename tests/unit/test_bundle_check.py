@@ -96,7 +96,7 @@ def a_bundle(folder: Path, change: Any = None) -> Path:
 def test_whether_a_node_that_was_not_reached_may_take_over_is_not_asked(tmp_path: Path, reached: bool) -> None:
     def change(index: dict[str, Any], _: Any) -> None:
         index["hosts"][2]["reached"] = reached
-        index["manager"]["may_move"] = {str(Question.LOST): {"says": "cannot tell", "because": ["lknode02: its flags could not be read"]}}
+        index["manager"]["may_move"] = {str(Question.LOST): {"says": "no", "because": ["lknode02: its flags could not be read"]}}
 
     named = [c for c in told(bundle_check.look(a_bundle(tmp_path, change))) if "flags could not be read" in c]
     assert bool(named) is reached
