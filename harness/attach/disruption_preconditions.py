@@ -74,7 +74,7 @@ class Preconditions:
     @cached_property
     def state(self) -> ClusterState:
         """The manager's word on the cluster, asked once."""
-        return self._subject.manager.state()
+        return self._subject.state()
 
     @cached_property
     def _unlisted_members(self) -> list[str]:

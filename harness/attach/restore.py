@@ -43,7 +43,7 @@ def put_back(subject: ClusterUnderTest, active: str, before: StateBefore | None 
             except StillRunning:  # nobody ends it; what is seen afterwards counts
                 _let_finish(subject)
         left = _settled(subject, patience_s)
-        ends = subject.manager.state().active
+        ends = subject.state().active
         changed = _changed(subject, before) if before is not None and left and ends == active else []
     except HarnessError as error:
         return failed(f"{active} was active; {error}{_unless_there(subject, active)}")
@@ -72,7 +72,7 @@ def _changed(subject: ClusterUnderTest, before: StateBefore) -> list[str]:
 
 def _unless_there(subject: ClusterUnderTest, active: str) -> str:
     try:
-        there = subject.manager.state().active == active
+        there = subject.state().active == active
     except HarnessError:
         there = False
     return "" if there else f"; {by_hand(subject, active)}"
@@ -119,7 +119,7 @@ def _wait_until_movable(subject: ClusterUnderTest, active: str, deadline: Deadli
             raise
         except HarnessError:  # what a cluster that is not at rest answers
             pass
-        now = subject.manager.state()
+        now = subject.state()
         if now != seen:
             seen, still = now, Deadline(subject.cluster.manager.takeover_s)
         return now

@@ -362,7 +362,7 @@ def wait_until_healthy(subject: ClusterUnderTest, deadline: Deadline) -> None:
     def whole() -> bool:
         try:
             clear_failures(subject, deadline)
-            return subject.manager.state().healthy
+            return subject.state().healthy
         except BadUse:
             raise
         except HarnessError:

@@ -33,6 +33,8 @@ from harness.remote.connections.connection_worker import ConnectionWorker
 from harness.remote.connections.connector_without_python import FallbackConnector
 from harness.remote.host_capabilities import Capabilities, Kind
 
+UNRELATED_INTERVAL_S = 30.0  # after which another application's resources are asked for again, where none were told
+
 
 class StandingDisruption(Protocol):
     """What was done to the cluster, as far as the cluster has to know it until it is seen undone: a disruption."""
@@ -71,6 +73,8 @@ class ClusterUnderTest:
         self.lost: Callable[[], str] = str
         self.permit: Callable[[StandingDisruption], None] = lambda disruption: None
         self._witnesses: dict[str, PacketCapture] = {}
+        self._unrelated: frozenset[str] = frozenset()
+        self._ask_unrelated_again = Deadline(0.0)
         self.capture_refused: dict[str, str] = {}  # Windows hosts that may not be captured, and what they said; asked of each once
         self._beginning = {name: threading.Lock() for name in self.hosts}
         self._failed_beginnings: dict[str, HarnessError] = {}  # the last one of each host
@@ -114,10 +118,21 @@ class ClusterUnderTest:
 
         A node whose hierarchy is incomplete still leads when the other has nothing; that it is incomplete is for other checks to say.
         """
-        state = self.manager.state()
+        state = self.state()
         if state.leading is None:
             raise Inconclusive(f"{state.why_none_leads}: {state}")
         return state.leading
+
+    def state(self, *, limit: float | None = None) -> ClusterState:
+        """What the manager says of all that the file names. Another application's resources are left out: they may be anywhere, and may
+        have failed. Which those are is asked where the whole is not healthy, and kept. Raises HarnessError as `Manager.state` does."""
+        whole = self.manager.state() if limit is None else self.manager.state(limit=limit)
+        if whole.healthy:
+            return whole
+        if not self._unrelated and self._ask_unrelated_again.expired:
+            self._unrelated = self.manager.unrelated_resources()
+            self._ask_unrelated_again = Deadline(UNRELATED_INTERVAL_S)
+        return whole.without(self._unrelated)
 
     def standby_of(self, active: str) -> str:
         """The node that is not this one."""
@@ -230,7 +245,7 @@ class ClusterUnderTest:
 
     def wait_until_healthy(self, deadline: Deadline) -> ClusterState:
         """Until one node is active, the other stands by and all communication paths are alive. Raises DeadlineExceeded."""
-        return deadline.wait_for(self.manager.state, until=lambda s: s.healthy, what="the cluster being healthy", every=0.2)
+        return deadline.wait_for(self.state, until=lambda s: s.healthy, what="the cluster being healthy", every=0.2)
 
     def close(self) -> None:
         """Ends what runs on the hosts and closes every connection."""

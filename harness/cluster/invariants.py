@@ -32,14 +32,14 @@ def audit(subject: ClusterUnderTest, *, patience_s: float | None = None) -> Verd
     # What does not depend on who is active is asked beside the state. Where that was not whole at once, or the answer is no pass, it is
     # asked again when the cluster is whole, and only that counts.
     state, early_addresses, early_left = subject.together(
-        subject.manager.state, lambda: _early(lambda: _addresses(subject)), lambda: _early(lambda: nothing_left(subject))
+        subject.state, lambda: _early(lambda: _addresses(subject)), lambda: _early(lambda: nothing_left(subject))
     )
     if not state.healthy:
         early_addresses = early_left = None
         try:
             state = subject.wait_until_healthy(Deadline(patience))
         except DeadlineExceeded as error:
-            return failed(str(error) if patience else f"the cluster is not healthy: {subject.manager.state()}")
+            return failed(str(error) if patience else f"the cluster is not healthy: {subject.state()}")
     active = state.active
     assert active is not None  # a whole cluster has one
     found = subject.together(

@@ -212,7 +212,7 @@ class Disruption(ABC):
 def clear_failures(subject: ClusterUnderTest, deadline: Deadline) -> None:
     """Clear the marks of failure on a node that has nothing in service: with them it would not stand by (facts LKL-14)."""
     manager = subject.manager
-    for node, state in manager.state(limit=max(deadline.within(10.0), 1.0)).nodes.items():
+    for node, state in subject.state(limit=max(deadline.within(10.0), 1.0)).nodes.items():
         if not state.has_something:
             for tag in [t for t, r in state.resources.items() if r is ResourceState.FAILED]:
                 manager.clear_failure(tag, node, deadline=deadline)

@@ -148,7 +148,7 @@ class ClusterFixture:
 
     def one_node_is_active(self) -> None:
         """Demands that everything is in service on exactly one node."""
-        state = self.subject.manager.state()
+        state = self.subject.state()
         verdict = passed(f"{state.active} is active") if state.active else failed(f"no single node is active: {state}")
         self.demand("placement", verdict, expected="everything in service on exactly one node")
 

@@ -106,7 +106,7 @@ class MeasurementSession:
     def _wait_until_healthy(self) -> None:
         """Where the first look does not find it so, the paths may be out meanwhile, and nobody sees that."""
         began = time.monotonic()
-        if self._subject.manager.state().healthy:
+        if self._subject.state().healthy:
             return
         try:
             self._subject.wait_until_healthy(Deadline(self._subject.cluster.manager.boot_s))

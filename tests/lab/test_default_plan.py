@@ -62,6 +62,7 @@ def plan_of(manager: Any, told: cluster_config.Cluster, hosts: dict[str, Node], 
         active=N1,
         standby_of=lambda active: told.peer_of(active).name,
         manager=manager,
+        state=lambda **limit: manager.state(**limit),
         hosts={**hosts, told.client.name: hosts[N1]},
         facts={m.name: facts for m in told.machines},
     )

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness.cluster import invariants
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import Unusable
 from harness.core.timeline import Timeline
+from harness.core.verdict import Outcome
 from harness.disrupt.network.ip_resource import IpResourceOut
+from harness.disrupt.node.switchover import Switchover
 from harness.hosts.deadman.deadman_switch import remains
 from harness.lab.lifecycle import default_cluster, doctor, launch
 from harness.lab.pacemaker import packages
@@ -153,6 +156,32 @@ def test_what_takes_the_ip_resource_out_ends_by_itself(whole: ClusterUnderTest, 
     assert out_of(whole)
     whole.manager.put_back(tag, active, deadline=Deadline(20.0))
     assert not out_of(whole)
+
+
+def test_another_applications_group_on_the_other_node_is_none_of_ours(whole: ClusterUnderTest) -> None:
+    """The cluster is healthy all the same, by a look, by an audit, and once everything has moved; the other group stays where it is."""
+    home, other = whole.active, whole.standby_of(whole.active)
+
+    def on_it(line: str) -> None:
+        whole.hosts[home].check(f"PATH=$PATH:/usr/sbin; {line}; crm_resource --wait --timeout=30s")
+
+    theirs = '<primitive id="theirs" class="ocf" provider="heartbeat" type="Dummy"/>'
+    place = f'<rsc_location id="theirs-there" rsc="theirs" node="{other}" score="INFINITY"/>'
+    try:
+        on_it(f"cibadmin -C -o resources -X '{theirs}' && cibadmin -C -o constraints -X '{place}'")
+        assert whole.manager.state().active is None, "by everything that the manager has, both nodes have something"
+        assert whole.state().active == whole.active == home
+        assert invariants.audit(whole, patience_s=0.0).outcome is Outcome.PASS
+        disruption = Switchover(whole)
+        disruption.prepare(Deadline(60))
+        disruption.begin(Deadline(120))
+        disruption.took_effect(Deadline(120))
+        whole.wait_until_healthy(Deadline(120))
+        assert whole.active == other and whole.manager.state().nodes[other].resources["theirs"] is ResourceState.IN_SERVICE
+    finally:
+        on_it(
+            "cibadmin -D -o constraints -X '<rsc_location id=\"theirs-there\"/>'; cibadmin -D -o resources -X '<primitive id=\"theirs\"/>'"
+        )
 
 
 def test_a_switchover_leaves_no_constraint(whole: ClusterUnderTest) -> None:

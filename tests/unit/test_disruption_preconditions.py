@@ -36,7 +36,9 @@ def state(paths: int = 2) -> ClusterState:
 
 def asked(paths: int = 2, *, named: list[str] | None = None, allow_unproven: bool = False, **about) -> Preconditions:
     manager = PermittingManager(state(paths), **about)
-    subject = SimpleNamespace(manager=manager, standby_of=lambda a: CLUSTER.peer_of(a).name, cluster=CLUSTER)
+    subject = SimpleNamespace(
+        manager=manager, state=lambda **limit: manager.state(**limit), standby_of=lambda a: CLUSTER.peer_of(a).name, cluster=CLUSTER
+    )
     return Preconditions(subject, frozenset(named or ()), allow_unproven=allow_unproven)  # type: ignore[arg-type]
 
 
@@ -120,7 +122,13 @@ def test_a_plan_adds_up_what_the_manager_counts():
     assert "2 failures of db are counted already, and 1 more would reach 3" in used_up({"db": (2, 3)}, 1)[0]
     wanted = [PlannedDisruption("service crash", measured=True)] * 5
     manager = PermittingManager(state(), failures={"db": (1, 5)})
-    subject = SimpleNamespace(manager=manager, standby_of=lambda a: CLUSTER.peer_of(a).name, cluster=CLUSTER, active="lknode01")
+    subject = SimpleNamespace(
+        manager=manager,
+        state=lambda **limit: manager.state(**limit),
+        standby_of=lambda a: CLUSTER.peer_of(a).name,
+        cluster=CLUSTER,
+        active="lknode01",
+    )
     (entry,) = show(subject, wanted, Preconditions(subject)).entries  # type: ignore[arg-type]
     assert "1 failures of db are counted already, and 5 more would reach 5" in entry.skipped
 
@@ -132,7 +140,13 @@ def test_a_soak_says_that_it_repeats_and_is_refused_by_any_failure_that_is_count
     monkeypatch.setattr(disruption.get_disruption("service crash"), "steps", lambda self: [])
     for seen, refused in ((failures, True), ({"db": (0, 5000)}, False), ({}, False)):
         manager = PermittingManager(state(), failures=seen)
-        subject = SimpleNamespace(manager=manager, standby_of=lambda a: CLUSTER.peer_of(a).name, cluster=CLUSTER, active="lknode01")
+        subject = SimpleNamespace(
+            manager=manager,
+            state=manager.state,
+            standby_of=lambda a: CLUSTER.peer_of(a).name,
+            cluster=CLUSTER,
+            active="lknode01",
+        )
         (entry,) = show(subject, [crash], Preconditions(subject)).entries  # type: ignore[arg-type]
         assert entry.title == "service crash, again and again for 8 h"
         assert ("1 failures of db are counted already, and those of a soak would reach 5000" in entry.skipped) is refused
@@ -159,7 +173,7 @@ def test_what_the_plan_leaves_out_is_skipped_with_its_reason(monkeypatch: pytest
 
 def test_within_another_fencing_is_asked_all_the_same():
     manager = PermittingManager(state(), fencing=no("nothing is started"))
-    subject = SimpleNamespace(manager=manager, standby_of=lambda a: CLUSTER.peer_of(a).name)
+    subject = SimpleNamespace(manager=manager, state=lambda **limit: manager.state(**limit), standby_of=lambda a: CLUSTER.peer_of(a).name)
     look = lambda s: Preconditions(s, frozenset({"node freeze"}))  # noqa: E731
     guard = Preflight(subject, frozenset({"node freeze"}), str, look=look)  # type: ignore[arg-type]
     with pytest.raises(Inconclusive, match="fencing is not proven: nothing is started"):

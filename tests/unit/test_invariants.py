@@ -49,7 +49,7 @@ def audited(
     )
     subject: Any = SimpleNamespace(
         cluster=cluster,
-        manager=SimpleNamespace(state=state),
+        state=state,
         facts={"lknode01": SimpleNamespace(addresses=lambda: told("vip", vip))},
         together=lambda *work: [one() for one in work],
         wait_until_healthy=wait,

@@ -105,7 +105,7 @@ def test_waiting_for_the_cluster_to_be_healthy_is_time_in_which_nobody_looks(who
     cluster = SimpleNamespace(manager=SimpleNamespace(boot_s=60.0))
     measuring = Scripted([])
     measuring._subject = SimpleNamespace(
-        manager=manager,
+        state=manager.state,
         cluster=cluster,
         wait_until_healthy=lambda deadline: deadline.wait_for(manager.state, until=lambda s: s.healthy, what=""),
     )

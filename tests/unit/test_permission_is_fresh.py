@@ -101,7 +101,13 @@ def run(act: str) -> Any:
 
 def a_subject(**about: Any) -> Any:
     manager = SimpleNamespace(in_service_test=lambda tag: about.get("role", "true"))
-    return SimpleNamespace(cluster=CLUSTER, manager=manager, lease_line=about.get("lease_line", ""), standing=about.get("standing", []))
+    return SimpleNamespace(
+        cluster=CLUSTER,
+        manager=manager,
+        state=lambda **limit: manager.state(**limit),
+        lease_line=about.get("lease_line", ""),
+        standing=about.get("standing", []),
+    )
 
 
 def a_disruption(target: str = "lknode01") -> Any:
@@ -152,7 +158,7 @@ def a_guard(active: str = "lknode01", left: list[str] | None = None) -> Prefligh
     in_service, standby = ResourceState.IN_SERVICE, ResourceState.STANDBY
     nodes = {n.name: NodeState(n.name, True, {"ip": in_service if n.name == active else standby}, PATHS) for n in CLUSTER.nodes}
     manager = PermittingManager(ClusterState(nodes))
-    subject = SimpleNamespace(manager=manager, standby_of=lambda a: CLUSTER.peer_of(a).name)
+    subject = SimpleNamespace(manager=manager, state=lambda **limit: manager.state(**limit), standby_of=lambda a: CLUSTER.peer_of(a).name)
     return Preflight(subject, frozenset({"switchover"}), str, list, lambda: left or [])  # type: ignore[arg-type]
 
 

@@ -59,7 +59,9 @@ def test_what_speaks_against_disturbing(seen: ClusterState, reason: str | None):
 
 def guard(seen: ClusterState | None = None, says: Says = Says.YES, lost: str = "", *, unproven: bool = False) -> Preflight:
     manager = PermittingManager(seen or state(), switch=lambda _: Answer(says, ("a reason",) if says is not Says.YES else ()))
-    subject = SimpleNamespace(manager=manager, standby_of=lambda a: CLUSTER.peer_of(a).name, timeline=Timeline())
+    subject = SimpleNamespace(
+        manager=manager, state=lambda **limit: manager.state(**limit), standby_of=lambda a: CLUSTER.peer_of(a).name, timeline=Timeline()
+    )
     look = partial(Preconditions, allow_unproven=unproven)
     return Preflight(subject, frozenset({"switchover"}), lambda: lost, look=look)  # type: ignore[arg-type]
 
@@ -122,11 +124,13 @@ class Told(PermittingManager, LifeKeeper):
 def subject() -> Iterator[SimpleNamespace]:
     ports = [s.port for s in CLUSTER.services] + [CLUSTER.load_balancer.probe.port]
     facts = SimpleNamespace(listeners=lambda: [SimpleNamespace(port=p, pid=100 + i, process="one") for i, p in enumerate(ports)])
+    manager = Told()
     yield SimpleNamespace(
         cluster=CLUSTER,
         active="lknode01",
         standby_of=lambda a: CLUSTER.peer_of(a).name,
-        manager=Told(),
+        manager=manager,
+        state=lambda **limit: manager.state(**limit),
         hosts={m.name: NoHost() for m in CLUSTER.machines},
         facts={m.name: facts for m in CLUSTER.machines},
     )

@@ -49,6 +49,7 @@ def subject(log: list[str], times: int, switch_over) -> SimpleNamespace:
         cluster=CLUSTER,
         hosts={"lknode01": Host(log, times), "lknode02": Host([], 0)},
         manager=manager,
+        state=lambda **limit: manager.state(**limit),
         timeline=SimpleNamespace(note=lambda *words, **_: log.append(words[1])),
     )
 

@@ -91,6 +91,7 @@ def subject_of(manager: Manager) -> Any:
     return SimpleNamespace(
         cluster=CLUSTER,
         manager=manager,
+        state=lambda **limit: manager.state(**limit),
         timeline=Timeline(),
         hosts={n.name: SimpleNamespace(name=n.name, check=lambda *words, **more: "") for n in CLUSTER.nodes},
         standing=[],

@@ -191,7 +191,9 @@ def guard(unlisted_members: list[str], paths: int = 2) -> Preflight:
         for n in CLUSTER.nodes
     }
     manager = PermittingManager(ClusterState(states), unlisted_members=unlisted_members)
-    subject = SimpleNamespace(manager=manager, standby_of=lambda active: CLUSTER.peer_of(active).name)
+    subject = SimpleNamespace(
+        manager=manager, state=lambda **limit: manager.state(**limit), standby_of=lambda active: CLUSTER.peer_of(active).name
+    )
     return Preflight(subject, frozenset({"switchover", *CUTS}), str)  # type: ignore[arg-type]
 
 

@@ -121,7 +121,8 @@ def subject_of(*, token: str = TOKEN) -> Any:
         host.lease = {"token": token, "boot": host.boot, "until": 1e9} if token else None
     manager = Manager(hosts)
     return SimpleNamespace(
-        cluster=CLUSTER, active="lknode01", standby_of=lambda a: CLUSTER.peer_of(a).name, manager=manager, hosts=hosts,
+        cluster=CLUSTER, active="lknode01", standby_of=lambda a: CLUSTER.peer_of(a).name, manager=manager,
+        state=lambda **limit: manager.state(**limit), hosts=hosts,
         facts={name: WindowsHost(host) for name, host in hosts.items()}, timeline=Timeline(), lease_token=token, lease_line="x",
         standing=[], absent=set(), arming=lambda one: None, disarmed=lambda token: None, lost=str, before_undoing=lambda: None,
         together=lambda *works: [work() for work in works], runs_commands=lambda name: True, cleaner=SimpleNamespace(values=[]),

@@ -143,6 +143,6 @@ class IpResourceOut(OnHost):
 
             def back() -> bool:
                 """On the node where the services are by now."""
-                return set(subject.holders_of_vip()) == {subject.manager.state(limit=max(deadline.within(10.0), 1.0)).leading}
+                return set(subject.holders_of_vip()) == {subject.state(limit=max(deadline.within(10.0), 1.0)).leading}
 
             deadline.wait_for(back, what=f"{subject.cluster.vip} being back where the services are")

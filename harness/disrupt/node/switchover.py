@@ -42,4 +42,4 @@ class Switchover(Disruption):
         self._subject.manager.switch_over(self._to, deadline=deadline)
 
     def took_effect(self, deadline: Deadline) -> None:
-        deadline.wait_for(self._subject.manager.state, until=lambda s: s.active == self._to, what=f"the switchover to {self._to}")
+        deadline.wait_for(self._subject.state, until=lambda s: s.active == self._to, what=f"the switchover to {self._to}")

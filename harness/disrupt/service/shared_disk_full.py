@@ -200,7 +200,7 @@ class SharedDiskFull(OnHost):
         manager, timers = self._subject.manager, self._subject.cluster.manager
         try:
             soon = Deadline(deadline.within(timers.check_interval_s + timers.takeover_s))
-            soon.wait_for(manager.state, until=lambda s: s.active is not None, what="the cluster being in service again", every=0.3)
+            soon.wait_for(self._subject.state, until=lambda s: s.active is not None, what="the cluster being in service again", every=0.3)
         except DeadlineExceeded:
             manager.switch_over(self._node, deadline=deadline)
 
