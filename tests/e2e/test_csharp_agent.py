@@ -119,7 +119,9 @@ def test_a_kept_connection_is_made_anew_when_asked(program: Path) -> None:
         seen.wait_rows("p", 3, "answered")
         agent.renew()
         Deadline(LIMIT).wait_for(lambda: len({row.port for row in seen.rows["p"]}) > 1, what="another port", every=0.01)
-    details = [row.detail for row in seen.rows["p"] if row.detail]
+        details = Deadline(LIMIT).wait_for(
+            lambda: [row.detail for row in seen.rows["p"] if row.detail], until=lambda told: len(told) > 1, what="why", every=0.01
+        )
     assert details == ["connected", "reconnected because a recording began"] and seen.outcomes("p") == {"answered"}
 
 

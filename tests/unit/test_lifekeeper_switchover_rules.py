@@ -144,7 +144,7 @@ def test_what_the_settings_demand_when_a_node_is_lost(settings, quorum, says, wh
 
 
 def test_checks_that_may_never_come_are_told_where_a_resource_fails():
-    told = {"a": NodeOutput("LKCHECKINTERVAL=120\n"), "b": NodeOutput("LKCHECKINTERVAL=120\nLKCHECKINTERVAL=0\n")}
+    told = {"a": NodeOutput("LKCHECKINTERVAL=0.5\n"), "b": NodeOutput("LKCHECKINTERVAL=120\nLKCHECKINTERVAL=0\n")}
     found = by_settings(told, FAILS, "off").answer
     assert found.says is Says.CANNOT_TELL and "b: LKCHECKINTERVAL is 0" in str(found) and "a:" not in str(found)
     assert by_settings(told, NODE, "off").answer.yes and by_settings(told, TOLD, "off").answer.yes

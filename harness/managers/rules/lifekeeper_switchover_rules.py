@@ -16,7 +16,7 @@ ON_OFF = re.compile(r"(?<![\w-])(?P<value>on|off)(?![\w-])", re.IGNORECASE)
 QUORUM = re.compile(r"^\s*(?:export\s+)?QUORUM_MODE\s*=\s*[\"']?(?P<mode>[^\"'\s#]*)", re.MULTILINE)
 NO_QUORUM = {"", "none", "off"}
 CONFIRM = re.compile(r"^\s*(?:export\s+)?CONFIRMSO(?P<which>DEF|TO)\s*=\s*[\"']?(?P<number>\d+)", re.MULTILINE)
-CHECKS = re.compile(r"^\s*(?:export\s+)?LKCHECKINTERVAL\s*=\s*[\"']?(?P<number>\d+)", re.MULTILINE)
+CHECKS = re.compile(r"^\s*(?:export\s+)?LKCHECKINTERVAL\s*=\s*[\"']?(?P<number>\d+(?:\.\d+)?)", re.MULTILINE)
 HARMLESS = re.compile(r"shutdown_switchover\Z|\S+-hc-ng\Z")  # every other flag may be one that holds transfers up (WCLU-31)
 
 
@@ -89,7 +89,7 @@ def by_settings(settings: Mapping[str, NodeOutput], question: Question = Questio
     case = Case()
     if question is Question.FAILED:
         for node, told in settings.items():
-            intervals = [int(m["number"]) for m in CHECKS.finditer(told.text or "")]
+            intervals = [float(m["number"]) for m in CHECKS.finditer(told.text or "")]
             if intervals and intervals[-1] == 0:
                 case.unknown.append(f"{node}: LKCHECKINTERVAL is 0, and whether a resource that fails is then noticed at all is not known")
     if question is not Question.LOST:
