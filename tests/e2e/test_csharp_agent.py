@@ -148,7 +148,11 @@ def test_the_vip_listeners_and_who_is_connected_are_told_as_by_the_others(progra
         with measuring(program, pinned, host=host, watch=watch) as (_, seen):
             assert seen.wait_event("vip-down").data == {"address": vip, "interface": "", "initial": True}
             assert seen.wait_event("listener-down").data == {"port": 8080, "address": "", "initial": True}
-            looks = seen.wait_event("looks").data
+            # Of the first seconds a busy machine may tell before it has looked for the VIP twice.
+            told = Deadline(LIMIT).wait_for(
+                lambda: [e.data for e in list(seen.events) if e.kind == "looks" and e.data["vip_longest"]], what="looks", every=0.01
+            )
+            looks = told[0]
             assert 0.02 <= looks["every"] <= looks["longest"] and looks["vip_longest"] >= 0.05  # as asked for, and as its own limit is
             host.check(["ip", "addr", "add", f"{vip}/32", "dev", "lo"])
             up = seen.wait_event("vip-up")
