@@ -41,7 +41,9 @@ lock=$folder.lock again=0
 until [ "$lock" -ef /proc/self/fd/9 ]; do
   again=$((again + 1))
   mkdir "$lock" 2>/dev/null
-  [ ! -L "$lock" ] && [ "$(stat -c '%u %a' "$lock" 2>/dev/null)" = "$(id -u) 700" ] && [ $again -lt 20 ] &&
+  is=$(stat -c '%u %a' "$lock" 2>/dev/null)
+  [ -n "$is" ] || [ $again -ge 20 ] || continue  # removed since by who gives back
+  [ ! -L "$lock" ] && [ "$is" = "$(id -u) 700" ] && [ $again -lt 20 ] &&
     exec 9<"$lock" && flock -w 5 9 && continue
   echo "$lock cannot be locked; it must be a folder of this account's own, with mode 700" >&2; exit 3
 done

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from harness.attach.lease import Lease, LeaseHeld
+from harness.attach.lease import _SCRIPT, Lease, LeaseHeld
 from harness.core.deadline import Deadline
 from harness.core.errors import Unusable
 from harness.hosts.local_host import LocalHost
@@ -154,3 +156,15 @@ def test_a_lock_that_others_may_hold_is_not_used(tmp_path: Path, made):
     with pytest.raises(Unusable, match=r"lease.lock cannot be locked; it must be a folder of this account's own, with mode 700"):
         lease(tmp_path).take()
     assert not (tmp_path / "lease").exists()
+
+
+def test_who_gives_back_while_another_takes_it_is_no_error(tmp_path: Path) -> None:
+    """The lock's folder goes between its being made and its being looked at: it is made once more."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "stat").write_text(f'#!/bin/sh\n[ -e {tools}/once ] || {{ : >{tools}/once; rmdir "$3"; }}\nPATH=$WAS exec stat "$@"\n')
+    (tools / "stat").chmod(0o755)
+    environment = {**os.environ, "WAS": os.environ["PATH"], "PATH": f"{tools}:{os.environ['PATH']}"}
+    given = f"take\n{tmp_path}/lease\ntoken\nholder\n60\n"
+    done = subprocess.run(["sh", "-c", _SCRIPT], input=given, env=environment, capture_output=True, text=True, timeout=60)
+    assert (tools / "once").exists() and (done.returncode, done.stdout, done.stderr) == (0, "mine\n", "")
