@@ -42,8 +42,10 @@ def look(path: Path, paths: Paths | None = None) -> Findings:
     cluster = cluster_config.parse(data, path, only_looked_at=True)
     try:
         told = index.get("observed", {})
-        tried = observation.parse(told, cluster) if "paths" in told and paths is None else None
-        seen = tried or Observation(paths=paths(cluster) if paths is not None else ())
+        if paths is not None:
+            seen = Observation(paths=paths(cluster))
+        else:
+            seen = observation.parse(told, cluster) if "paths" in told else Observation()
         lines = [PathLine(**{name: str(line[name]) for name in PathLine.__annotations__}) for line in told.get("lines", ())]
         return _judged(cluster, index, texts, seen, lines)
     except (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError) as error:

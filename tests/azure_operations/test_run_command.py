@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from azure.core.exceptions import ResourceExistsError
 from azure_labs import AzureLab
 
 from harness.azure.client import sdk_clients
@@ -115,8 +116,6 @@ def test_a_lost_answer_is_not_asked_for_again(host, lab):
 
 def test_somebody_elses_script_is_waited_for(host, lab):
     """409 is a refusal, so nothing has run: it is sent again."""
-    from azure.core.exceptions import ResourceExistsError  # here, since the packages may not be installed
-
     other = sdk_clients.make_clients(lab.azure)
     machines, group = other.compute.virtual_machines, lab.azure.resource_group
 

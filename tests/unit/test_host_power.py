@@ -90,13 +90,19 @@ async def boots(machine: Machine, number: int) -> None:
         await asyncio.sleep(0.001)
 
 
+async def rebooting() -> tuple[Machine, Power]:
+    """One that has its power back and boots."""
+    machine = Machine()
+    power = Power(machine)
+    await power.power(NODE, "reboot")
+    await boots(machine, 1)
+    return machine, power
+
+
 def test_a_reboot_between_its_last_word_and_the_labs_hearing_it() -> None:
     async def lives() -> None:
-        machine = Machine()
-        power = Power(machine)
-        await power.power(NODE, "reboot")
-        await boots(machine, 1)
-        await asyncio.sleep(0)
+        machine, power = await rebooting()
+        await asyncio.sleep(0)  # until the lab waits for its last word
         machine.up.set()
         await power.power(NODE, "reboot")
         await boots(machine, 2)
@@ -109,10 +115,7 @@ def test_a_reboot_between_its_last_word_and_the_labs_hearing_it() -> None:
 
 def test_what_is_switched_off_while_it_reboots_stays_off() -> None:
     async def lives() -> None:
-        machine = Machine()
-        power = Power(machine)
-        await power.power(NODE, "reboot")
-        await boots(machine, 1)
+        machine, power = await rebooting()
         await power.power(NODE, "off")
         machine.up.set()
         await asyncio.gather(*power.kept)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,11 +25,12 @@ def state(theirs_at_a: ResourceState | None, theirs_at_b: ResourceState | None) 
 
 
 class Manager:
-    def __init__(self, *states: ClusterState, unrelated: Iterator[str] | tuple[str, ...] = ()) -> None:
-        self.states, self.unrelated, self.asked, self.cleared = list(states), frozenset(unrelated), 0, []
+    def __init__(self, state: ClusterState, unrelated: tuple[str, ...] = ()) -> None:
+        self.whole, self.unrelated, self.asked = state, frozenset(unrelated), 0
+        self.cleared: list[tuple[str, str]] = []
 
     def state(self, *, limit: float = 10.0) -> ClusterState:
-        return self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        return self.whole
 
     def unrelated_resources(self, *, limit: float = 10.0) -> frozenset[str]:
         self.asked += 1
