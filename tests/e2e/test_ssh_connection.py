@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sshd_server import SSHD, make_key, servers, wildcard_of
@@ -278,3 +279,35 @@ def test_paramiko_s_log_stays_off_the_terminal(serve, capfd, caplog):
     assert host.alive(limit=120)
     host.close()
     assert capfd.readouterr() == ("", "") and caplog.records == []
+
+
+def test_new_keys_are_agreed_on_while_other_commands_end(serve):
+    """Each 2 MiB here, 512 MiB as a rule: the close of one command that comes in meanwhile must not keep the others waiting."""
+    host = SshHost(serve().machine())
+    host.check("true")
+    transport = host._connection.transport
+    transport.packetizer.REKEY_BYTES = 2 * 1024 * 1024
+    texts = []
+    transport.logger.addHandler(_Noted(texts))
+    transport.logger.setLevel(logging.DEBUG)
+    stream = host.start("exec yes 0123456789abcdef")
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            ends = [pool.submit(lambda: host.run("true", limit=120)) for _ in range(60)]
+            while not all(end.done() for end in ends):
+                assert stream.recv(1 << 20), "the stream ended"
+        assert [end.result().exit for end in ends] == [0] * 60
+    finally:
+        transport.logger.setLevel(logging.NOTSET)
+        stream.close()
+        host.close()
+    assert sum("Switch to new keys" in text for text in texts) >= 5
+
+
+class _Noted(logging.Handler):
+    def __init__(self, texts):
+        super().__init__(logging.DEBUG)
+        self._texts = texts
+
+    def emit(self, record):
+        self._texts.append(record.getMessage())

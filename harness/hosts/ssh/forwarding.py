@@ -41,7 +41,7 @@ class ForwardingTransport(OrderedTransport):
     """Asks for connections without waiting, and knows of each why it failed; paramiko keeps one reason for all."""
 
     def __init__(self, sock: object) -> None:
-        super().__init__(sock)  # type: ignore[arg-type]
+        super().__init__(sock)
         self._openings: dict[int, Opening] = {}
 
     def begin(self, address: str, port: int) -> Opening:

@@ -72,16 +72,37 @@ def _to_us_alone(record: logging.LogRecord) -> bool:
 
 
 class OrderedTransport(paramiko.Transport):
-    """Never sends a word on a channel after its CLOSE.
+    """Sends no word on a channel after its CLOSE, and does not wait for new keys in the thread that has to agree on them.
 
     paramiko builds such a message under the channel's lock and sends it after letting go; the thread that answers sshd's CLOSE may
     come in between, and sshd ends the whole connection when it hears of a channel that it has forgotten.
+
+    After 512 MiB it asks for new keys, until when nobody may send (RFC 4253, 7.1). Its reading thread answers a CLOSE that comes meanwhile,
+    and would wait there for what only it can read: 30 s, after which the connection is lost (paramiko's issue 822).
     """
+
+    def __init__(self, sock: object) -> None:
+        super().__init__(sock)  # type: ignore[arg-type]
+        self._kept_back: list[paramiko.Message] = []  # the reading thread's own, until the new keys are there
+
+    def _send_user_message(self, data: paramiko.Message) -> None:
+        if threading.current_thread() is not self:
+            super()._send_user_message(data)  # type: ignore[misc]
+        elif self.clear_to_send.is_set():  # type: ignore[attr-defined]  # only this thread and `renegotiate_keys`, not used here, clear it
+            self._send_message(data)
+        else:
+            self._kept_back.append(data)
+
+    def _parse_newkeys(self, message: paramiko.Message) -> None:
+        super()._parse_newkeys(message)  # type: ignore[misc]
+        kept_back, self._kept_back = self._kept_back, []
+        for data in kept_back:
+            self._send_message(data)
 
     def _send_message(self, data: paramiko.Message) -> None:
         raw = data.asbytes()
         if raw[:1] not in OF_AN_OPEN_CHANNEL or self._is_open(int.from_bytes(raw[1:5], "big")):
-            super()._send_message(data)  # type: ignore[misc]  # paramiko's stubs leave these two out
+            super()._send_message(data)  # type: ignore[misc]  # paramiko's stubs leave these out
 
     def _is_open(self, remote_id: int) -> bool:
         return any(channel.remote_chanid == remote_id and not channel.closed for channel in self._channels.values())  # type: ignore[attr-defined]

@@ -19,6 +19,7 @@ CHUNK = 65536
 OUTPUT_QUIET_TIMEOUT_S = 0.5  # after the exit, how long output may pause before a daemon that kept it open is no longer waited for
 MAX_STDERR_BYTES = 64 * 1024
 MAX_GREETING_BYTES = 64 * 1024  # of what a profile prints before a stream begins
+LOST = (OSError, EOFError, paramiko.SSHException)  # what paramiko raises in the middle of a session whose connection is gone
 WINDOW_RETRY_INTERVAL_S = 0.02  # how often a full window is tried again; paramiko does not announce that it has opened
 
 
@@ -32,7 +33,7 @@ def execute(channel: paramiko.Channel, host: str, line: str, command: str, deadl
     ender.start()
     try:
         channel.exec_command(line)
-    except (paramiko.SSHException, EOFError, OSError) as error:
+    except LOST as error:
         if deadline.expired:
             raise CommandTookTooLong(host, command, deadline.seconds, "", "") from error
         raise lost(host, command) from error
@@ -73,7 +74,11 @@ def finish(
             if not pending:
                 input_open = False
                 _end_input(channel)
-        if _drain(channel, out, err):
+        try:
+            came = _drain(channel, out, err)
+        except LOST as error:  # paramiko tells sshd that there is room again, and waits for new keys before it may
+            raise lost(host, command) from error
+        if came:
             quiet = Deadline(OUTPUT_QUIET_TIMEOUT_S)
             if not deadline.expired:
                 continue
@@ -150,17 +155,24 @@ class SshProcess:
 
     def _recv(self, size: int) -> bytes:
         while True:
-            while self._channel.recv_stderr_ready():
-                self._errors += self._channel.recv_stderr(CHUNK)
-                del self._errors[:-MAX_STDERR_BYTES]
-            if self._channel.recv_ready():
-                if data := self._past_the_greeting(self._channel.recv(size)):
-                    return data
-                continue
-            if _nothing_more(self._channel):
+            try:
+                data = self._taken(size)
+            except LOST:
+                return b""
+            if data:
+                return data
+            if data is None and _nothing_more(self._channel):
                 greeting, self._greeting = self._greeting, None
                 return bytes(greeting or b"")
-            self._arrival.wait(1.0)
+            if data is None:
+                self._arrival.wait(1.0)
+
+    def _taken(self, size: int) -> bytes | None:
+        """What there is to read, without waiting; None when that is nothing."""
+        while self._channel.recv_stderr_ready():
+            self._errors += self._channel.recv_stderr(CHUNK)
+            del self._errors[:-MAX_STDERR_BYTES]
+        return self._past_the_greeting(self._channel.recv(size)) if self._channel.recv_ready() else None
 
     def _past_the_greeting(self, data: bytes) -> bytes:
         if self._greeting is None:
@@ -193,7 +205,7 @@ def _feed(channel: paramiko.Channel, pending: memoryview) -> memoryview:
             sent = channel.send(bytes(pending[:CHUNK]))
         except TimeoutError:
             return pending
-        except (OSError, EOFError):
+        except LOST:
             return memoryview(b"")  # closed between the two lines; how it ended is told from its exit
         pending = pending[sent:]
     return pending
@@ -201,7 +213,7 @@ def _feed(channel: paramiko.Channel, pending: memoryview) -> memoryview:
 
 def close(channel: paramiko.Channel) -> None:
     """Close a channel; on a connection that is lost, paramiko cannot tell the peer and says so, which changes nothing."""
-    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+    with contextlib.suppress(*LOST):
         channel.close()
 
 
@@ -211,7 +223,7 @@ def _has_ended(channel: paramiko.Channel) -> bool:
 
 
 def _end_input(channel: paramiko.Channel) -> None:
-    with contextlib.suppress(OSError, EOFError):  # a closed channel has no input left to end
+    with contextlib.suppress(*LOST):  # a closed channel has no input left to end
         channel.shutdown_write()
 
 
