@@ -167,6 +167,25 @@ def test_a_rule_that_cannot_be_evaluated_is_the_likely_cause_where_what_it_is_fo
     assert faults(diagnose(with_host(doubtful))) == []
 
 
+IPTABLES_STRING = """*filter
+:INPUT ACCEPT [0:0]
+-A INPUT -p tcp -m tcp --dport 80 -m string --string "GET" --algo bm -j DROP
+COMMIT
+"""
+NFT_PAYLOAD = "table ip c {\nchain in {\ntype filter hook input priority 0;\ntcp dport 80 @ih,0,24 0x474554 drop\n}\n}\n"
+
+
+@pytest.mark.parametrize("rules", [IPTABLES_STRING, NFT_PAYLOAD])
+def test_a_rule_that_looks_into_what_is_sent_is_the_likely_cause_where_connections_open_and_nobody_answers(rules: str) -> None:
+    hung = {"outcome": "fail", "hung": True, "identity": "10.20.1.200:80 accepted the connection, but did not answer within 10 s"}
+    unanswered = [replace(p, **hung) if p.service is WEB and p.path in ("client", "standby") else p for p in paths()]
+    filtered = with_host(node("lknode01", firewall=parse(rules)), paths=unanswered)
+    only(filtered, "lknode01", "may well stop", "handshake", "port 80")
+    (cause,) = faults(diagnose(filtered))
+    assert cause.otherwise.startswith("or the service itself hangs")
+    assert "does not serve them" in faults(diagnose(evidence(paths=unanswered)))[0].says
+
+
 def test_a_loopback_nic_that_is_down() -> None:
     base = node("lknode01")
     seen = replace(base, addresses=[*(base.addresses or ()), InterfaceAddress("lo", "127.0.0.1", 8, "DOWN")])

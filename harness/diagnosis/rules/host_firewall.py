@@ -14,6 +14,8 @@ from harness.diagnosis.required_flows import FlowVerdict, listed
 SOURCE = re.compile(r"\bsnat\b", re.IGNORECASE)  # a rule that changes the source, in nft's words or in iptables'
 # As the evaluation says that a packet leaves for somebody else.
 SENT_ELSEWHERE = re.compile(r"another address that it is sent to|target DNAT")
+# Matches that look into what is sent, or at how much: a handshake passes them, and what follows it may not.
+OF_CONTENT = re.compile(r"-m (?:string|u32|bpf|length|connbytes|quota|ndpi|layer7)\b|@(?:ih|th|nh),|\b(?:meta length|ip6? length|ct bytes|quota)\b")
 MAX_CONNTRACK_SHARE = 0.95  # of the table of tracked connections: a burst fills the rest
 
 
@@ -34,16 +36,23 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
 def _unsure(evidence: Evidence, host: str, why: str, fates: Sequence[FlowVerdict]) -> Iterator[Cause]:
     """What a rule does to these cannot be told by reading it; but they do not pass."""
     lost = [f for f in fates if _is_lost(evidence, host, f)]
-    if not lost:
+    opened = [f for f in fates if OF_CONTENT.search(why) and _is_unanswered(evidence, host, f)] if not lost else []
+    if not lost and not opened:
         return
+    stops = (
+        f"what follows the handshake of {listed(f.lost for f in opened)}: they open, and nobody answers what is sent"
+        if opened
+        else f"{listed(f.lost for f in lost)}, which {'do' if len(lost) > 1 else 'does'} not pass"
+    )
+    lost = lost or opened
     yield Cause(
-        f"its own firewall may well stop {listed(f.lost for f in lost)}, which {'do' if len(lost) > 1 else 'does'} not pass; it "
-        f"depends on {why}",
+        f"its own firewall may well stop {stops}; it depends on {why}",
         host,
         Certainty.LIKELY,
         "see what that rule does to them (its counter: `nft list ruleset`, `iptables -vnL`); let these pass by a rule before it",
         (*dict.fromkeys(f"{host}'s ruleset, evaluated for {f.found.packet}: cannot tell" for f in lost), *_felt(evidence, host, lost)),
-        "nothing else that was looked at explains it; with the rule taken away for a moment it is decided",
+        ("or the service itself hangs; " if opened else "nothing else that was looked at explains it; ")
+        + "with the rule taken away for a moment it is decided",
         explains=_explained(evidence, host, lost),
         general=not SENT_ELSEWHERE.search(why),
     )
@@ -56,6 +65,12 @@ def _is_lost(evidence: Evidence, host: str, fate: FlowVerdict) -> bool:
         return host == evidence.active and probes is not None and bool(probes.syns) and not probes.answered
     mine = _explained(evidence, host, [fate])
     return any(not p.connects and fnmatchcase(p.name, pattern) for p in evidence.failed for pattern in mine)
+
+
+def _is_unanswered(evidence: Evidence, host: str, fate: FlowVerdict) -> bool:
+    """Was a connection that this is part of taken, and what was sent over it never answered?"""
+    mine = _explained(evidence, host, [fate])
+    return any(p.hung and p.connects and fnmatchcase(p.name, pattern) for p in evidence.failed for pattern in mine)
 
 
 def _felt(evidence: Evidence, host: str, fates: Sequence[FlowVerdict]) -> list[str]:

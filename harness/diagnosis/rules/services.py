@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, PathSeen
+from harness.diagnosis.rules.host_firewall import is_doubted
 
 # How servers say that they have no connection left: SQLSTATE 53300 (PGS-01), MySQL, Oracle (ORA-14), SQL Server (SQL-68).
 NO_CONNECTION_LEFT = re.compile(r"\b53300\b|error (?:1040|1203|1226)\b|ORA-(?:00018|00020|12516|12519|12520)|\b(?:17809|10928)\b")
@@ -37,6 +38,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             tuple(f"asked on the path {p.path}, from {p.origin}: {p.identity}" for p in paths),
             "its log says whether it hangs or is only slow" if any(p.hung for p in paths) else "",
             explains=tuple(p.name for p in paths),
+            general=any(p.hung and is_doubted(evidence, evidence.active or "", p) for p in paths),  # its firewall may be what is silent
         )
 
 
