@@ -58,10 +58,12 @@ def test_what_the_suite_made_of_it() -> None:
         return {"id": f"tests/acceptance/test_x.py::{id}", "name": id, "verdict": {"outcome": outcome, "reason": ""}}
 
     fails = [one("test_path[a]", "fail"), one("test_path[b]", "inconclusive"), one("test_other", "pass"), one("test_more", "skip")]
-    run = {"exit_code": 1, "causes": [CAUSE], "tests": fails, "audits": [one("healthy", "fail")]}
+    run = {"exit_code": 1, "verdict": {"reason": "1 of 4 failed"}, "causes": [CAUSE], "tests": fails, "audits": [one("healthy", "fail")]}
     assert judge_suite(CASE, run) == ("NAMED", ("test_path × 2", "audit: healthy"))
     assert judge_suite(CASE, run | {"causes": []})[0] == "SYMPTOM"
-    green = {"exit_code": 0, "causes": [], "tests": [], "audits": []}
+    nothing_to_test = {"exit_code": 4, "verdict": {"reason": "lknode01 drops 1521"}, "causes": [], "tests": [], "audits": []}
+    assert judge_suite(CASE, nothing_to_test) == ("NAMED", ())
+    green = {"exit_code": 0, "verdict": {}, "causes": [], "tests": [], "audits": []}
     assert judge_suite(CASE, green) == ("MISSED", ()) and judge_suite(CASE, green | {"causes": [CAUSE]})[0] == "NAMED"
     control = Case("a", "f", "", quiet=True)
     assert judge_suite(control, green)[0] == "NAMED" and judge_suite(control, run)[0] == "WRONG"
