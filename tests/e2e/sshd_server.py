@@ -10,7 +10,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.config import cluster_config
@@ -24,9 +24,9 @@ SSHD = Path("/usr/sbin/sshd")
 class Server:
     port: int
     folder: Path
-    process: subprocess.Popen
     key: Path
     host_key: Path
+    process: subprocess.Popen = field(init=False)
 
     @property
     def known_hosts(self) -> Path:
@@ -47,13 +47,22 @@ def make_key(path: Path) -> Path:
 
 
 def start_server(folder: Path, *more: str) -> Server:
+    server, words = prepare_server(folder, *more)
+    with (folder / "log").open("wb") as log:
+        server.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    Deadline(120).wait_for(lambda: answers(server.port), what="sshd listens", every=0.02)
+    return server
+
+
+def prepare_server(folder: Path, *more: str, address: str = "127.0.0.1") -> tuple[Server, list[str]]:
+    """The files of a server, and the command that starts it."""
     folder.mkdir()
     Path("/run/sshd").mkdir(exist_ok=True)
     host_key, key, port = make_key(folder / "host_key"), make_key(folder / "user_key"), free_port()
     shutil.copy(folder / "user_key.pub", folder / "authorized_keys")
     config = folder / "sshd_config"
     lines = [
-        f"ListenAddress 127.0.0.1:{port}",
+        f"ListenAddress {address}:{port}",
         f"HostKey {host_key}",
         f"AuthorizedKeysFile {folder / 'authorized_keys'}",
         "PidFile none",
@@ -66,11 +75,7 @@ def start_server(folder: Path, *more: str) -> Server:
     config.write_text("\n".join(lines) + "\n")
     words = host_key.with_suffix(".pub").read_text().split()[:2]
     (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {' '.join(words)}\n")
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([SSHD, "-D", "-e", "-f", config], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    server = Server(port, folder, process, key, host_key)
-    Deadline(120).wait_for(lambda: answers(port), what="sshd listens", every=0.02)
-    return server
+    return Server(port, folder, key, host_key), [str(SSHD), "-D", "-e", "-f", str(config)]
 
 
 def answers(port: int) -> bool:

@@ -15,7 +15,9 @@ SOURCE = re.compile(r"\bsnat\b", re.IGNORECASE)  # a rule that changes the sourc
 # As the evaluation says that a packet leaves for somebody else.
 SENT_ELSEWHERE = re.compile(r"another address that it is sent to|target DNAT")
 # Matches that look into what is sent, or at how much: a handshake passes them, and what follows it may not.
-OF_CONTENT = re.compile(r"-m (?:string|u32|bpf|length|connbytes|quota|ndpi|layer7)\b|@(?:ih|th|nh),|\b(?:meta length|ip6? length|ct bytes|quota)\b")
+OF_CONTENT = re.compile(
+    r"-m (?:string|u32|bpf|length|connbytes|quota|ndpi|layer7)\b|@(?:ih|th|nh),|\b(?:meta length|ip6? length|ct bytes|quota)\b"
+)
 MAX_CONNTRACK_SHARE = 0.95  # of the table of tracked connections: a burst fills the rest
 
 

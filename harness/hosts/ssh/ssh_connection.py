@@ -30,6 +30,8 @@ MAX_SESSIONS = 8  # sshd's default MaxSessions is 10; two are left for liveness 
 KEEPALIVE_INTERVAL_S = 10
 OF_AN_OPEN_CHANNEL = {bytes([number]) for number in (93, 94, 95, 96, 98)}  # WINDOW_ADJUST, DATA, EXTENDED_DATA, EOF, REQUEST (RFC 4254)
 REFUSED_TO_ANOTHER = "Unable to open channel."  # paramiko keeps one reason for all threads; the second one refused hears only this
+# Of either end, told in the SYN: one of the faults to be found is a path that loses full-sized packets and does not say so (RFC 4821).
+MAX_SEGMENT_BYTES = 1200
 SILENT_PEER_TIMEOUT_MS = 30_000  # unanswered for this long, the kernel gives a connection up
 
 # what paramiko logs is told to people as sentences; without a handler Python would print it to the terminal as well
@@ -186,7 +188,7 @@ def dial_directly(name: str) -> Dial:
 
     def dial(address: str, port: int, deadline: Deadline) -> socket.socket:
         try:
-            sock = socket.create_connection((address, port), timeout=max(0.01, deadline.remaining()))
+            sock = _opened(address, port, deadline)
         except TimeoutError as error:
             raise NotYet(
                 f"{name}: no answer from {address}:{port} within {deadline.seconds:g} s; "
@@ -205,6 +207,24 @@ def dial_directly(name: str) -> Dial:
         return sock
 
     return dial
+
+
+def _opened(address: str, port: int, deadline: Deadline) -> socket.socket:
+    """A TCP connection to the first of the name's addresses that takes one. Raises OSError, the last one's."""
+    refused: OSError = OSError("the name has no address")
+    for family, kind, protocol, _, where in socket.getaddrinfo(address, port, type=socket.SOCK_STREAM):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            with contextlib.suppress(AttributeError, OSError):  # Windows has no such option
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, MAX_SEGMENT_BYTES)
+            sock.settimeout(max(0.01, deadline.remaining()))
+            sock.connect(where)
+        except OSError as error:
+            sock.close()
+            refused = error
+        else:
+            return sock
+    raise refused
 
 
 def _known_keys(machine: Machine, address: str, port: int) -> known_hosts.HostKeys:
