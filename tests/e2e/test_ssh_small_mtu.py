@@ -64,9 +64,7 @@ def within(namespace: str, *words: str) -> None:
 def start_within(namespace: str, folder: Path) -> Server:
     server, words = prepare_server(folder, address="0.0.0.0")
     with (folder / "log").open("wb") as log:
-        server.process = subprocess.Popen(
-            ["ip", "netns", "exec", namespace, *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        )
+        server.process = subprocess.Popen(["ip", "netns", "exec", namespace, *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     known = server.known_hosts
     known.write_text(known.read_text().replace("127.0.0.1", NODE))
     return server
