@@ -13,7 +13,6 @@ from typing import Any
 
 from harness.check.check_result import OF_A_ROLE, WHEN_IT_RESTS, Findings, PathLine
 from harness.check.linux_findings import NodeFacts, firewalls, judge
-from harness.check.manager_survey import favoured
 from harness.check.node_facts import of_script
 from harness.collect.bundle import read_with_texts
 from harness.config import cluster_config
@@ -25,6 +24,7 @@ from harness.diagnosis import bundle_parse, linux_host_script_parse, observation
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence, HostSeen, PathSeen
 from harness.diagnosis.observation import Observation
+from harness.managers.health_check_resources import favoured
 from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, Question, ResourceState, Says
 
 LACKS = "paths were not tried, and neither the balancer's probes nor packets were watched{}: it holds what hosts say of themselves"

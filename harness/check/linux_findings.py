@@ -10,12 +10,12 @@ from harness.check.firewall_findings import findings
 from harness.check.windows_findings import WindowsFacts
 from harness.config.cluster_config import Cluster, Node
 from harness.core.finding import Finding, Weight
-from harness.diagnosis.evidence import responders
 from harness.diagnosis.firewall import parse, windows
 from harness.diagnosis.required_flows import FirewallVerdict, judge_firewall
 from harness.expectations.connectivity_matrix import listens_rightly
 from harness.hosts.linux.linux_parse import InterfaceAddress, Listener, Route
 from harness.hosts.windows.windows_parse import WindowsListener
+from harness.managers.health_check_resources import responders
 from harness.managers.manager import ClusterState, ResourceState
 
 ANY = {"0.0.0.0", "*", "::"}

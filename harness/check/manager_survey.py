@@ -10,8 +10,8 @@ from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.config.cluster_config import Cluster
 from harness.core.errors import HarnessError
 from harness.core.finding import Finding, Weight
-from harness.diagnosis.evidence import responders
 from harness.hosts.host import Host
+from harness.managers.health_check_resources import favoured
 from harness.managers.manager import Answer, ClusterState, Manager, Question, answer
 from harness.managers.manager_registry import manager_of
 
@@ -52,13 +52,6 @@ def ask_manager(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> Manag
         fences, lambda: _left_behind(manager), *(lambda q=q: _may_move(manager, standby, q) for q in FAILOVERS)
     )
     return ManagerSurvey(state, active, found, dict(zip(FAILOVERS, answers, strict=True)), fencing, left, beside)
-
-
-def favoured(cluster: Cluster, state: ClusterState) -> str | None:
-    """Where services are apart: the node that the balancer sends clients to, because its health-check resource is in service."""
-    tags = responders(cluster, state)
-    nodes = [n for n, s in state.nodes.items() if any(s.resources.get(t) and s.resources[t].active for t in tags)]
-    return nodes[0] if len(nodes) == 1 else None
 
 
 def _state(

@@ -29,6 +29,7 @@ from harness.hosts.windows import powershell
 from harness.hosts.windows.script_protocol import ScriptAnswer
 from harness.hosts.windows.script_runner import ask
 from harness.hosts.windows.windows_host import moment
+from harness.managers.health_check_resources import favoured
 from harness.managers.manager import MAX_LOG_LENGTH, ClusterState, Manager, Question
 from harness.remote.captures.capture_factory import capture_of
 from harness.remote.host_capabilities import COMPILED, FULL
@@ -105,14 +106,15 @@ class Gathering:
         """What the manager says of the next failover, for the diagnosis of the bundle."""
         report = self.reports[self.cluster.nodes[0].name]
         state = state.without(self.state["unrelated_resources"])
-        to = self.cluster.peer_of(state.leading).name if state.leading else self.cluster.nodes[0].name
-        questions = (Question.LOST, Question.FAILED) if state.leading else (Question.LOST,)
+        active = state.leading or favoured(self.cluster, state)
+        to = self.cluster.peer_of(active).name if active else self.cluster.nodes[0].name
+        questions = (Question.LOST, Question.FAILED) if active else (Question.LOST,)
         told = self.state["may_move"] = {}
         for question in questions:
             with self._guarded(report, f"failover: {question}"):
                 self._must_be_asked()
                 told[str(question)] = asdict(self.manager.may_switch_over(to, question))
-        if state.leading:
+        if active:
             with self._guarded(report, "failover: what it leaves behind"):
                 self.state["left_behind"] = self.manager.unlisted_members()
             if self.manager.needs_fencing:

@@ -12,8 +12,8 @@ from harness.diagnosis.firewall import Ruleset
 from harness.diagnosis.ipsec_policy import Policy
 from harness.diagnosis.required_flows import FirewallVerdict
 from harness.hosts.linux.linux_parse import InterfaceAddress, Route
+from harness.managers.health_check_resources import responders
 from harness.managers.manager import Answer, ClusterState, Question, ResourceState
-from harness.managers.unlisted_members import RESPONDER_WORDS
 
 ANY = {"0.0.0.0", "*", "::"}
 DOWN = {"DOWN", "LOWERLAYERDOWN", "NOTPRESENT"}  # states of a link
@@ -214,11 +214,3 @@ class Evidence:
         """The resources that may be the health-check resource: the cluster file names the services' and the VIP's; of the rest those that
         have the probe's port in their name, or a usual word for it."""
         return responders(self.cluster, self.state)
-
-
-def responders(cluster: Cluster, state: ClusterState) -> list[str]:
-    """The resources that answer the probe, by their tags' words; the cluster file's other resources are none."""
-    port = str(cluster.load_balancer.probe.port)
-    known = {cluster.ip_resource.tag, cluster.manager.resource, *(s.tag for s in cluster.services)}
-    tags = dict.fromkeys(tag for node in state.nodes.values() for tag in node.resources if tag not in known)
-    return [t for t in tags if port in t] or [t for t in tags if any(w in t.lower() for w in RESPONDER_WORDS)]

@@ -10,11 +10,10 @@ from itertools import pairwise
 from xml.etree import ElementTree as xml
 
 from harness.config.cluster_config import Cluster
+from harness.managers.health_check_resources import RESPONDER_WORDS
 from harness.managers.parse.lcdstatus_parse import parse, rows_with_depth
 from harness.managers.parse.pacemaker_parse import COLLECTIONS, document
 
-# What a health-check resource is called; the cluster file has no name for it.
-RESPONDER_WORDS = ("lbhc", "azure-lb", "probe", "health", "socat", "nc-", "genlb")
 BLOCKS = {"primitive", "group"}
 MUST = ("INFINITY", "+INFINITY", "1000000")
 
