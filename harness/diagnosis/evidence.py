@@ -10,6 +10,7 @@ from harness.config.cluster_config import Cluster, Node, Service
 from harness.core.finding import Finding
 from harness.diagnosis.firewall import Ruleset
 from harness.diagnosis.ipsec_policy import Policy
+from harness.diagnosis.manager_settings import Setting
 from harness.diagnosis.required_flows import FirewallVerdict
 from harness.hosts.linux.linux_parse import InterfaceAddress, Route
 from harness.managers.health_check_resources import responders
@@ -73,6 +74,8 @@ class HostSeen:
     zone: timezone = UTC
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # what names resolve to there
     units: Mapping[str, str] = field(default_factory=dict)  # what the manager there has in its own database, by what it is
+    settings: Mapping[str, str] = field(default_factory=dict)  # LifeKeeper's, of /etc/default/LifeKeeper
+    doubtful: Sequence[Setting] = ()  # Pacemaker's settings that may not be meant
 
     def nic_of(self, address: object) -> str | None:
         """The NIC that has this address on the host; None where it is on none, or where that was not told."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, timedelta, timezone
 from typing import TypeVar
 
-from harness.diagnosis import ipsec_policy
+from harness.diagnosis import ipsec_policy, manager_settings
 from harness.diagnosis.evidence import HostSeen, Socket
 from harness.diagnosis.firewall import parse
 from harness.hosts.bounded_parse import json_of, xml_of
@@ -65,6 +65,8 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
             **_instances(parts, ip_tag),
             **_configuration(parts.get("configuration", ""), ip_tag),
         },
+        settings=manager_settings.of_lifekeeper(parts.get("settings", "")),
+        doubtful=manager_settings.of_pacemaker(parts.get("configuration", "")),
     )
 
 

@@ -30,7 +30,7 @@ BY_ETH0, LOCAL = Route("unicast", "eth0"), Route("local", "lo")
 
 
 def state(active: dict[str, ResourceState] | None = None, standby: dict[str, ResourceState] | None = None) -> ClusterState:
-    paths = (CommPath("other", "10.20.1.11/10.20.1.12", True),)
+    paths = tuple(CommPath("other", f"10.20.{subnet}.11/10.20.{subnet}.12", True) for subnet in (1, 2))
     one = NodeState("lknode01", True, dict.fromkeys(TAGS, IN) | (active or {}), paths)
     return ClusterState({"lknode01": one, "lknode02": NodeState("lknode02", True, dict.fromkeys(TAGS, OUT) | (standby or {}), paths)})
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence
+from harness.diagnosis.manager_settings import hc_timeout, lifekeeper_heartbeats
 from harness.diagnosis.required_flows import listed
 from harness.managers.manager import Question
 
@@ -23,10 +24,10 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     reasons, foretold = _reasons_and_consequences(evidence, to, list(against))
     for why in reasons:
         yield Cause(
-            f"the next failover to {to} would not work: {why}",
+            f"the next failover to {to} would not work{_if(against[why])}: {why}",
             to,
             Certainty.CERTAIN,
-            f"take that away, so that the cluster manager may bring everything to {to}; what was set by hand is cleared by hand",
+            _remedy(why, to),
             (
                 *(f"the cluster manager, asked about {question} to {to}: no" for question in against[why]),
                 *(foretold if why == reasons[0] else ()),
@@ -47,6 +48,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
                 "tie them together in the cluster manager: a group, a colocation with an order, or a dependency",
                 (f"the cluster manager's own rules: {sentence}",),
             )
+    yield from _settings(evidence, to)
     yield from _fencing_levels(evidence, to)
     if evidence.fencing is not None and evidence.fencing.no:
         yield Cause(
@@ -54,9 +56,71 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             f"everything in service, or neither",
             to,
             Certainty.CERTAIN,
-            "give the cluster a fence device that works for both nodes, and switch fencing on (stonith-enabled)",
+            "give the cluster a fence device that works for both nodes, and switch fencing on (stonith-enabled)"
+            if any("not in use" in why for why in evidence.fencing.because)
+            else "see what the fence device failed of (`crm_mon -1rf`, its log), put that right, and try it: it must work for both nodes",
             ("the cluster manager, asked about its fence devices",),
         )
+
+
+def _if(questions: list[Question]) -> str:
+    """Where the loss of the node is covered, and a failure on it is not."""
+    return " when a resource fails" if questions == [Question.FAILED] else ""
+
+
+def _remedy(why: str, to: str) -> str:
+    if "(crm_simulate)" in why:
+        return "see what makes it so: `crm_simulate -sL`, failures (`crm_mon -1rf`) and the constraints of what it names"
+    if "fence" in why:
+        return "see why no fence device works (`crm_mon -1rf`, its log), and put that right"
+    if "took longer than" in why or "could not be" in why:
+        return f"see why {to} does not answer: whether the cluster manager's processes run there (`ps -eo pid,stat,comm`)"
+    if "unprotected" in why:
+        return "have the cluster manager bring it in service itself, so that it is protected (ISP)"
+    return f"take that away, so that the cluster manager may bring everything to {to}; what was set by hand is cleared by hand"
+
+
+def _settings(evidence: Evidence, to: str) -> Iterator[Cause]:
+    """What an administrator may have set on purpose, and what a failover makes of it."""
+    of_nodes = {name: seen for name, seen in evidence.hosts.items() if name in evidence.state.nodes}
+    doubtful = dict.fromkeys(one for seen in of_nodes.values() for one in seen.doubtful if one.tag not in evidence.unrelated_resources)
+    for one in doubtful:
+        yield Cause(one.says, to, Certainty.LIKELY, one.do, (one.seen,))
+    files = {name: seen.settings for name, seen in of_nodes.items() if seen.settings}
+    where = "/etc/default/LifeKeeper"
+    for node, says in lifekeeper_heartbeats(files) if len(files) == len(of_nodes) else ():
+        yield Cause(says, node, Certainty.LIKELY, f"give it the same value in {where} on every node, then restart LifeKeeper", (where,))
+    interval_s = evidence.cluster.load_balancer.probe.interval_s
+    for node, own in files.items():
+        patience = hc_timeout(own)
+        if patience is not None and patience <= interval_s:
+            yield Cause(
+                f"HC_TIMEOUT is {patience:g} s, and the balancer probes every {interval_s:g} s: in service on {node}, the health-check "
+                "resource hears no probe in time, and fails again and again",
+                node,
+                Certainty.LIKELY,
+                f"raise HC_TIMEOUT in {where} on {node} well above twice the probe's interval",
+                (f"{where} on {node}: HC_TIMEOUT={own['HC_TIMEOUT']}", f"the cluster file: interval_s {interval_s:g}"),
+            )
+    yield from _single_path(evidence, to)
+
+
+def _single_path(evidence: Evidence, to: str) -> Iterator[Cause]:
+    """LifeKeeper wants two; Corosync's one ring is usual on Azure, where fencing decides."""
+    paths = {name: node.comm_paths for name, node in evidence.state.nodes.items()}
+    if evidence.cluster.manager.kind != "lifekeeper" or any(len(those) != 1 for those in paths.values()):
+        return
+    if to not in paths or not all(n.second_address for n in evidence.cluster.nodes):
+        return
+    (path,) = paths[to]
+    yield Cause(
+        f"the nodes have one communication path only ({path.addresses}), though each has two NICs: when it is lost, each thinks that the "
+        "other is dead, and both have everything in service",
+        to,
+        Certainty.LIKELY,
+        "make a second communication path over the other subnet",
+        tuple(f"the cluster manager on {name}: {those[0].addresses} is its only path" for name, those in paths.items()),
+    )
 
 
 def _loose_disks(evidence: Evidence) -> dict[str, tuple[str, tuple[str, ...]]]:

@@ -34,7 +34,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             _certainty(paths),
             "ask again when the hosts are less busy; see what keeps them busy (`top`, `cat /proc/pressure/cpu`)"
             if overload
-            else "fix what the service itself says: the way to it is right",
+            else _remedy(paths),
             tuple(f"asked on the path {p.path}, from {p.origin}: {p.identity}" for p in paths),
             "its log says whether it hangs or is only slow" if any(p.hung for p in paths) else "",
             explains=tuple(p.name for p in paths),
@@ -47,6 +47,20 @@ def _is_unserved(evidence: Evidence, path: PathSeen) -> bool:
     return (
         judged and path.full is not False and (path.connects or _by_the_active_node_alone(evidence, path))
     )  # else large segments are lost
+
+
+def _remedy(paths: list[PathSeen]) -> str:
+    if any(p.hung for p in paths):
+        return (
+            "the service says nothing: see there whether it is stopped, overloaded, or waits for something (a lock, a disk, a name): "
+            "its own log, and its list of sessions; the way to it is right"
+        )
+    if any("28P01" in p.identity for p in paths):
+        return (
+            "its log says which it is: another password than the cluster file's, one that has expired (`rolvaliduntil` of pg_roles), or an "
+            "account without one; the way to it is right"
+        )
+    return "fix what the service itself says: the way to it is right"
 
 
 def _full(evidence: Evidence, paths: list[PathSeen]) -> Cause:

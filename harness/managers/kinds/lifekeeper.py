@@ -79,7 +79,7 @@ class LifeKeeper(Manager):
 
     def survey_commands(self) -> dict[str, str]:
         tool = shlex.quote(str(self._bin / "ins_list"))
-        return {"instances": f"{ROOT} {tool}"}
+        return {"instances": f"{ROOT} {tool}", "settings": READ_SETTINGS}
 
     def switch_over(self, to: str, *, deadline: Deadline) -> None:
         self._act(to, self._cluster.manager.resource, "restore", [], deadline)

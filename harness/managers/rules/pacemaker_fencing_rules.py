@@ -27,7 +27,7 @@ def fenced_by(said: Mapping[str, NodeOutput], names: Sequence[str], cut: str) ->
             continue
         started = _started(root)
         if not started:
-            against.append("no fence device is started")
+            against.append(f"no fence device is started{_own_words(root)}")
         if len(lists) != len(names):
             unknown.append(f"{node}: which fence devices cover each node could not be asked")
         kept = _kept_off(node, root, reading)
@@ -43,9 +43,24 @@ def fenced_by(said: Mapping[str, NodeOutput], names: Sequence[str], cut: str) ->
 
 def _kept_off(node: str, root: xml.Element, reading: Reading) -> str:
     """A node uses a device that runs elsewhere as well, unless a constraint forbids it the device."""
-    devices = {r.get("id", "") for r in root.iter("resource") if r.get("resource_agent", "").startswith("stonith:")}
+    devices = _devices(root)
     kept = [f"{id} keeps {device} off {node}" for id, device, where in sorted(reading.bans) if where == node and device in devices]
     return f"; the constraint {', '.join(kept)}" if kept else ""
+
+
+def _devices(root: xml.Element) -> set[str]:
+    return {r.get("id", "") for r in root.iter("resource") if r.get("resource_agent", "").startswith("stonith:")}
+
+
+def _own_words(root: xml.Element) -> str:
+    """What the devices failed of, as crm_mon has it from their agents."""
+    devices, told = _devices(root), []
+    for failure in root.iterfind("failures/failure"):
+        device = next((d for d in devices if failure.get("op_key", "").startswith(f"{d}_")), None)
+        if device is not None:
+            why = failure.get("exitreason") or failure.get("exitstatus") or "it does not say why"
+            told.append(f"{device} failed on {failure.get('node', 'a node')} ({failure.get('task') or 'start'}): {why}")
+    return f": {'; '.join(dict.fromkeys(told))}" if told else ""
 
 
 def _started(root: xml.Element) -> set[str]:

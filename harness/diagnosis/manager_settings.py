@@ -1,0 +1,199 @@
+"""Settings of the cluster manager that let a failover happen in another way than people expect, or not at all. Pure.
+
+They are what an administrator may have meant, so none is certain by itself; what each does is in the manager's own documentation
+(Pacemaker Explained: cluster options, resource meta-attributes, fencing; LifeKeeper: facts LKL-35, LKL-56, LKL-59).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from xml.etree import ElementTree as xml
+
+from harness.hosts.bounded_parse import xml_of
+
+TRUE, FALSE = ("true", "yes", "on", "1", "y"), ("false", "no", "off", "0", "n")
+FENCES_NOTHING = ("metadata", "meta-data", "monitor", "list", "status", "validate-all")  # actions of a fence agent that cut nobody off
+WITHOUT_FENCING = ("nothing", "quorum")  # of the meta-attribute `requires`
+HEARTBEAT = ("LCMHBEATTIME", "LCMNUMHBEATS")  # which must be equal on all nodes (LKL-35)
+DEFAULTS = {"LCMHBEATTIME": 5.0, "LCMNUMHBEATS": 3.0}  # LKL-35
+TIME = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|msec|us|usec|s|sec|m|min|h|hr)?\s*", re.IGNORECASE)
+SECONDS = {"ms": 0.001, "msec": 0.001, "us": 1e-6, "usec": 1e-6, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "hr": 3600.0}
+OPERATION_TIMEOUT_S = 20.0  # Pacemaker's own, where nothing is set
+HARD_ERRORS = {"2": "wrong arguments", "3": "not implemented", "4": "no permission", "5": "not installed", "6": "not configured"}
+SETTING = re.compile(r"\s*(?:export\s+)?(?P<name>[A-Za-z_]\w*)=(?P<value>\"[^\"]*\"|'[^']*'|[^\s#]*)")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What it does, where it is (`seen`), and what would be right. `tag`: the resource that has it, empty for the whole cluster."""
+
+    says: str
+    seen: str
+    do: str
+    tag: str = ""
+
+
+def of_pacemaker(configuration: str) -> tuple[Setting, ...]:
+    """From `cibadmin -Q`; nothing from what is not that."""
+    try:
+        root = xml_of(configuration) if configuration.lstrip().startswith("<") else None
+    except ValueError:
+        return ()
+    return () if root is None else (*_options(root), *_resources(root), *_fence_devices(root), *_operations(root), *_hard_errors(root))
+
+
+def of_lifekeeper(text: str) -> dict[str, str]:
+    """From /etc/default/LifeKeeper: the last value of each name."""
+    found = (SETTING.match(line) for line in text.splitlines())
+    return {one["name"]: one["value"].strip("\"'") for one in found if one}
+
+
+def lifekeeper_heartbeats(settings: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str]]:
+    """By node: which heartbeat setting is not the other node's, in words. What is absent has its default."""
+    for name in HEARTBEAT:
+        values = {node: _number(own.get(name, ""), DEFAULTS[name]) for node, own in settings.items()}
+        if len(set(values.values())) > 1 and None not in values.values():
+            told = " and ".join(f"{value:g} on {node}" for node, value in values.items())
+            odd = max(values, key=lambda node: values[node] or 0.0)
+            yield odd, f"{name} is {told}: it must be the same on all nodes, or one notices a dead peer long after the other"
+
+
+def hc_timeout(settings: Mapping[str, str]) -> float | None:
+    """HC_TIMEOUT in seconds, where it is set to a number."""
+    return _number(settings.get("HC_TIMEOUT", ""), None)
+
+
+def _number(text: str, absent: float | None) -> float | None:
+    try:
+        return float(text) if text else absent
+    except ValueError:
+        return None
+
+
+def _options(root: xml.Element) -> Iterator[Setting]:
+    where = "the cluster's properties"
+    options = {v.get("name", ""): v.get("value", "") for v in root.iterfind("configuration/crm_config//nvpair")}
+    if options.get("shutdown-lock", "").lower() in TRUE:
+        until = options.get("shutdown-lock-limit", "0")
+        ends = f"for {until}" if re.search("[1-9]", until) else "until it is back"
+        yield Setting(
+            f"shutdown-lock is on: when a node is shut down in order, what it has in service stays locked to it {ends}, and the "
+            "other node takes nothing over",
+            f"{where}: shutdown-lock={options['shutdown-lock']}",
+            "switch shutdown-lock off, unless an orderly reboot is to be an outage",
+        )
+    if options.get("startup-fencing", "").lower() in FALSE:
+        yield Setting(
+            "startup-fencing is off: a node that starts alone takes everything in service without fencing the other, which it has not seen "
+            "and which may have it in service, too",
+            f"{where}: startup-fencing={options['startup-fencing']}",
+            "switch startup-fencing on (its default)",
+        )
+
+
+def _resources(root: xml.Element) -> Iterator[Setting]:
+    fences = not any(
+        v.get("name") == "stonith-enabled" and v.get("value", "").lower() in FALSE
+        for v in root.iterfind("configuration/crm_config//nvpair")
+    )
+    for primitive, meta in _primitives(root):
+        tag, of = primitive.get("id", ""), "the configuration"
+        requires = meta.get("requires", "").lower()
+        if fences and requires in WITHOUT_FENCING:
+            yield Setting(
+                f"{tag} has requires={requires}: it starts here before the lost node has been fenced, and both may have it in service",
+                f"{of}: {tag}, meta-attribute requires={requires}",
+                f"take requires={requires} away from {tag} (its default is fencing)",
+                tag,
+            )
+        if meta.get("critical", "").lower() in FALSE:
+            yield Setting(
+                f"{tag} has critical=false: when it fails for good it is stopped, and nothing moves for its sake",
+                f"{of}: {tag}, meta-attribute critical=false",
+                f"take critical=false away from {tag}, unless clients can do without it",
+                tag,
+            )
+
+
+def _primitives(root: xml.Element) -> Iterator[tuple[xml.Element, dict[str, str]]]:
+    """Every resource that is no fence device, with its meta-attributes: its own, its group's, the defaults."""
+    defaults = _meta(root.find("configuration/rsc_defaults"), "meta_attributes/nvpair")
+    parents = {child: parent for parent in root.iter() for child in parent}
+    for primitive in root.iterfind("configuration/resources//primitive"):
+        if primitive.get("class") == "stonith":
+            continue
+        of_parent = _meta(parents.get(primitive), "meta_attributes/nvpair")
+        yield primitive, {**defaults, **of_parent, **_meta(primitive, "meta_attributes/nvpair")}
+
+
+def _meta(where: xml.Element | None, path: str) -> dict[str, str]:
+    return {v.get("name", ""): v.get("value", "") for v in where.iterfind(path)} if where is not None else {}
+
+
+def _fence_devices(root: xml.Element) -> Iterator[Setting]:
+    for device in root.iterfind("configuration/resources//primitive[@class='stonith']"):
+        given = _meta(device, "instance_attributes/nvpair")
+        tag = device.get("id", "")
+        for name in ("pcmk_reboot_action", "pcmk_off_action"):
+            if given.get(name, "").lower() in FENCES_NOTHING:
+                yield Setting(
+                    f"the fence device {tag} cuts nobody off: its {name} is {given[name]}, which says yes and does nothing to the node; "
+                    "both nodes could have everything in service",
+                    f"the configuration: {tag}, {name}={given[name]}",
+                    f"take {name} away from {tag}, or give it an action that cuts the node off (off, reboot)",
+                )
+
+
+def _operations(root: xml.Element) -> Iterator[Setting]:
+    """Starts and stops that took longer, the last time that they succeeded, than they may take."""
+    usual = _seconds(_meta(root.find("configuration/op_defaults"), "meta_attributes/nvpair").get("timeout", "")) or OPERATION_TIMEOUT_S
+    took: dict[tuple[str, str], float] = {}
+    for resource in root.iterfind("status//lrm_resource"):
+        for done in resource.iterfind("lrm_rsc_op[@rc-code='0']"):
+            key, spent = (resource.get("id", ""), done.get("operation", "")), done.get("exec-time", "")
+            if spent.isdigit():
+                took[key] = max(took.get(key, 0.0), int(spent) / 1000)
+    for primitive, _ in _primitives(root):
+        tag = primitive.get("id", "")
+        for name in ("start", "stop"):
+            own = next((op for op in primitive.iterfind("operations/op") if op.get("name") == name), None)
+            given = "" if own is None else own.get("timeout") or _meta(own, "meta_attributes/nvpair").get("timeout", "")
+            allowed = (_seconds(given) if given else usual) or usual
+            last = took.get((tag, name))
+            if last is not None and last > allowed:
+                yield Setting(
+                    f"{tag} may take {allowed:g} s for its {name}, and the last one took {last:g} s: the next one is cut off, "
+                    "and counts as failed",
+                    f"the configuration: {tag}, operation {name}, timeout {given or f'{usual:g}s'}; the last took {last * 1000:g} ms",
+                    f"give the {name} of {tag} a timeout well above {last:g} s",
+                    tag,
+                )
+
+
+def _hard_errors(root: xml.Element) -> Iterator[Setting]:
+    """What an agent said on a node, for which Pacemaker starts a resource there no more until it is told to look again."""
+    for node in root.iterfind("status/node_state"):
+        for resource in node.iterfind(".//lrm_resource"):
+            newest = max(resource.iterfind("lrm_rsc_op"), key=lambda op: int(_digits(op.get("call-id", ""))), default=None)
+            error = HARD_ERRORS.get(newest.get("rc-code", "")) if newest is not None else None
+            if newest is None or error is None:
+                continue
+            tag, where, reason = resource.get("id", ""), node.get("uname", "a node"), newest.get("exit-reason", "")
+            yield Setting(
+                f"{tag} may not run on {where}: its agent's {newest.get('operation', 'check')} there ended with “{error}”"
+                + (f": {reason}" if reason else ", and did not say of what"),
+                f"the status of {where}: {tag}, {newest.get('operation')}, rc-code={newest.get('rc-code')}",
+                f"install or configure there what the agent lacks, then `crm_resource --refresh -r {tag} -N {where}`",
+                tag,
+            )
+
+
+def _digits(text: str) -> str:
+    return text if text.isdigit() else "0"
+
+
+def _seconds(text: str) -> float | None:
+    found = TIME.fullmatch(text)
+    return float(found[1]) * SECONDS[(found[2] or "s").lower()] if found else None

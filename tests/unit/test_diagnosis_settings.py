@@ -1,0 +1,140 @@
+"""Settings of a cluster manager that let a failover happen in another way than people expect; their harmless neighbours are not told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from test_diagnosis import CLUSTER, evidence, faults, node, only, state
+
+from harness.diagnosis import linux_host_script_parse
+from harness.diagnosis.engine import diagnose
+from harness.diagnosis.evidence import Evidence
+from harness.diagnosis.manager_settings import of_lifekeeper, of_pacemaker
+from harness.managers.manager import Answer, Question, Says
+
+CIB = """<cib><configuration><crm_config><cluster_property_set id="o">{options}</cluster_property_set></crm_config>
+<resources>
+<group id="cluster-services">
+<primitive id="pgsql-5432" class="ocf" type="pgsql">{meta}<operations>{operations}</operations></primitive>
+</group>
+<primitive id="fence" class="stonith" type="fence_azure_arm"><instance_attributes id="i">{fence}</instance_attributes></primitive>
+</resources>{defaults}</configuration>
+<status><node_state uname="lknode01"><lrm><lrm_resources><lrm_resource id="pgsql-5432">
+<lrm_rsc_op operation="start" rc-code="0" exec-time="{took}"/><lrm_rsc_op operation="stop" rc-code="1" exec-time="99000"/>
+</lrm_resource></lrm_resources></lrm></node_state></status></cib>"""
+NAMES = {"options": "", "meta": "", "operations": "", "fence": "", "defaults": "", "took": "1200"}
+
+
+def pair(name: str, value: str) -> str:
+    return f'<nvpair id="{name}-{value}" name="{name}" value="{value}"/>'
+
+
+def meta(name: str, value: str) -> str:
+    return f'<meta_attributes id="m-{name}">{pair(name, value)}</meta_attributes>'
+
+
+def said(**given: str) -> list[str]:
+    return [one.says for one in of_pacemaker(CIB.format(**{**NAMES, **given}))]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"options": pair("shutdown-lock", "true")}, ("shutdown-lock", "until it is back")),
+        ({"options": pair("shutdown-lock", "TRUE") + pair("shutdown-lock-limit", "5min")}, ("shutdown-lock", "for 5min")),
+        ({"options": pair("startup-fencing", "0")}, ("startup-fencing",)),
+        ({"meta": meta("requires", "nothing")}, ("pgsql-5432", "requires=nothing", "fenced")),
+        ({"defaults": f"<rsc_defaults>{meta('requires', 'quorum')}</rsc_defaults>"}, ("pgsql-5432", "requires=quorum")),
+        ({"meta": meta("critical", "false")}, ("pgsql-5432", "critical=false")),
+        ({"fence": pair("pcmk_reboot_action", "metadata")}, ("fence", "pcmk_reboot_action", "metadata", "cuts nobody off")),
+        ({"operations": '<op id="a" name="start" interval="0" timeout="500ms"/>'}, ("pgsql-5432", "0.5 s", "1.2 s", "start")),
+        ({"took": "21000"}, ("pgsql-5432", "20 s", "21 s")),
+        ({"took": "21000", "defaults": f"<op_defaults>{meta('timeout', '2s')}</op_defaults>"}, ("may take 2 s", "21 s")),
+    ],
+)
+def test_what_it_does_is_told(given: dict[str, str], words: tuple[str, ...]) -> None:
+    (told,) = said(**given)
+    assert not [w for w in words if w not in told], told
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"options": pair("shutdown-lock", "false") + pair("startup-fencing", "true")},
+        {"meta": meta("requires", "fencing") + meta("critical", "true")},
+        {"meta": meta("requires", "nothing"), "options": pair("stonith-enabled", "false")},  # that is told by itself
+        {"fence": pair("pcmk_reboot_action", "off") + pair("pcmk_delay_max", "15s")},
+        {"operations": '<op id="a" name="start" interval="0" timeout="60"/><op id="b" name="stop" interval="0" timeout="1"/>'},
+        {"operations": '<op id="a" name="start" interval="0" timeout="for ever"/>'},
+    ],
+)
+def test_what_is_meant_or_usual_is_not(given: dict[str, str]) -> None:
+    assert said(**given) == []
+
+
+@pytest.mark.parametrize("text", ["", "<cib", "no CIB at all", "<cib/>", "<a><status><lrm_resource/></status></a>"])
+def test_no_text_makes_it_raise(text: str) -> None:
+    assert of_pacemaker(text) == ()
+
+
+def test_what_an_agent_lacks_on_a_node_is_told_until_it_was_asked_again() -> None:
+    def status(*ends: tuple[int, int]) -> str:
+        done = "".join(f'<lrm_rsc_op operation="monitor" rc-code="{code}" call-id="{n}" exit-reason="no nc"/>' for n, code in ends)
+        return f'<cib><status><node_state uname="lknode02"><lrm_resource id="lbhc-12345">{done}</lrm_resource></node_state></status></cib>'
+
+    (told,) = of_pacemaker(status((9, 7), (10, 5)))
+    assert not [w for w in ("lbhc-12345", "lknode02", "not installed", "no nc") if w not in told.says]
+    assert of_pacemaker(status((9, 5), (10, 7))) == () == of_pacemaker(status((1, 0)))
+
+
+def test_a_setting_of_a_resource_that_is_not_the_files_is_none_of_ours() -> None:
+    (setting,) = of_pacemaker(CIB.format(**{**NAMES, "meta": meta("critical", "false")}))
+    hosts = {name: node(name, doubtful=(setting,)) for name in ("lknode01", "lknode02")}
+    only(evidence(hosts=hosts), "lknode02", "critical=false")
+    assert faults(diagnose(evidence(hosts=hosts, unrelated_resources=frozenset({"pgsql-5432"})))) == []
+
+
+def of_files(first: str, second: str) -> Evidence:
+    hosts = {
+        name: linux_host_script_parse.host(name, f"@@ settings\n{text}\n", "ip-10.20.1.200")
+        for name, text in (("lknode01", first), ("lknode02", second))
+    }
+    return evidence(hosts={name: node(name, settings=seen.settings) for name, seen in hosts.items()})
+
+
+def test_lifekeepers_heartbeats_must_be_the_same_on_both_nodes() -> None:
+    only(of_files("LCMNUMHBEATS=3\nHC_TIMEOUT=60", "# more\nLCMNUMHBEATS=300"), "lknode02", "LCMNUMHBEATS", "300", "3 on lknode01")
+    only(of_files("LKCHECKINTERVAL=120\n", "LCMHBEATTIME='30' # s"), "lknode02", "LCMHBEATTIME", "30", "5 on lknode01")
+    assert faults(diagnose(of_files("LCMNUMHBEATS=3", "LCMHBEATTIME=5\nOTHER=1"))) == []  # what is absent has its default
+    assert faults(diagnose(of_files("LCMNUMHBEATS=many", "LCMNUMHBEATS=3"))) == []
+    assert of_lifekeeper('A=1\nexport B="two words"\n#C=3\nA=2') == {"A": "2", "B": "two words"}
+
+
+def test_a_health_check_that_waits_less_than_a_probe_takes() -> None:
+    interval_s = CLUSTER.load_balancer.probe.interval_s
+    short = f"HC_TIMEOUT={interval_s / 2:g}"
+    only(of_files("HC_TIMEOUT=60", short), "lknode02", "HC_TIMEOUT", f"{interval_s / 2:g} s", "balancer probes every")
+    assert faults(diagnose(of_files("HC_TIMEOUT=60", f"HC_TIMEOUT={interval_s * 3:g}"))) == []
+
+
+def test_one_communication_path_where_two_are_possible() -> None:
+    both = state()
+    single = replace(both, nodes={name: replace(one, comm_paths=one.comm_paths[:1]) for name, one in both.nodes.items()})
+    only(evidence(state=single), "lknode02", "one communication path only", "10.20.1.11/10.20.1.12")
+    assert faults(diagnose(evidence(state=both))) == []
+    pacemaker = CLUSTER.model_copy(update={"manager": CLUSTER.manager.model_copy(update={"kind": "pacemaker"})})
+    assert faults(diagnose(evidence(state=single, cluster=pacemaker))) == []  # one ring is usual there
+
+
+def test_what_fails_alone_is_told_as_that_and_each_reason_with_its_own_remedy() -> None:
+    def no(*because: str) -> Answer:
+        return Answer(Says.NO, because)
+
+    alone = only(evidence(may_move={Question.FAILED: no("web in service on lknode01 unprotected")}), "lknode02", "when a resource fails")
+    assert "protected" in alone.do
+    simulated = only(evidence(may_move={Question.LOST: no("Pacemaker would have web stopped (crm_simulate)")}), "lknode02")
+    assert "when a resource fails" not in simulated.says and "crm_simulate -sL" in simulated.do
+    by_hand = only(evidence(may_move={Question.LOST: no("the constraint cli-ban forbids lknode02")}), "lknode02")
+    assert "by hand" in by_hand.do
