@@ -11,9 +11,10 @@ from harness.managers.log_window import time_of
 BAD = re.compile(r"\b(error|fail\w*|fatal|cannot|could not|refused|in use|denied|no connection|timed? ?out|not running)\b", re.IGNORECASE)
 # LifeKeeper's action `recover` (LKL-34), Pacemaker's plan to recover, and a recurring monitor that found nothing; not a first probe.
 BEGUN = re.compile(r":recover:|\bRecover +\S|^(?!.*(?:probe|monitor_0)).*\bmonitor\b.*\bnot running\b")
-HEAD = re.compile(r"^\S+ +\d+ [\d:.]+ \S+ (?:[^\s:]+: ?|[\w-]+ +\[\d+\] \([\w-]+\)\s*)")  # LifeKeeper's and Pacemaker's
+HEAD = re.compile(r"^\S+ +\d+ [\d:.]+ \S+ (?:[^\s:]+: ?|[\w-]+ *\[\d+\] \([\w-]+\)\s*)")  # LifeKeeper's and Pacemaker's
 RUN = re.compile(r"(?<=\d)\[\d+\](?= error output)")  # the process of one run of an agent: another one each time
 PLANS = re.compile(r"\bpacemaker-schedulerd\b.*\t?(?:info|debug|trace): ")  # what is to be done about a failure, not what failed
+COUNTS = re.compile(r"migration.threshold|has failed \w+ times|fail-count-", re.IGNORECASE)  # what a failure led to, not what it was
 SAID_NOTHING = re.compile(r"error output \[\s*\]")
 
 
@@ -26,6 +27,7 @@ def about(log: Sequence[str], tag: str, most: int = 3) -> list[str]:
     """The last lines that say what went wrong with a resource, without date and host."""
     named = _names(tag)
     lines = [line for line in log if BAD.search(line) and named.search(line) and not SAID_NOTHING.search(line) and not PLANS.search(line)]
+    lines = [line for line in lines if not COUNTS.search(line)] or lines
     found = [RUN.sub("", HEAD.sub("", line)).strip() for line in lines]
     return list(dict.fromkeys(found))[-most:]
 

@@ -282,6 +282,11 @@ def test_last_words_are_of_what_failed_and_not_of_what_is_planned_next() -> None
         "Nov 29 17:41:08.4 lknode01 pacemaker-schedulerd[22] (pcmk__assign) \tinfo: Unmanaged resource web assigned to a: failed",
     ]
     assert about(log, "web") == ["error: Result of stop operation for web on lknode01: Timed Out"]
+    counted = (
+        "Nov 29 17:41:09.4 lknode01 pacemaker-schedulerd[22] (threshold) \twarning: web cannot run on a due to reaching migration threshold"
+    )
+    assert about([*log, counted], "web") == about(log, "web")
+    assert about([counted], "web") == ["warning: web cannot run on a due to reaching migration threshold"]
 
 
 def test_an_own_name_that_is_a_loopback_address_is_no_fault_by_itself() -> None:
