@@ -57,13 +57,14 @@ def probes(node: Node, packets: Sequence[Packet], cluster: Cluster, seconds: flo
     came = [p for p in packets if p.protocol == "tcp" and p.src == source and p.is_syn and p.came_in]
     back = [p for p in packets if p.protocol == "tcp" and p.dst == source and p.sport == port and p.outgoing and not p.local]
     answers = [p for p in back if p.is_syn_ack]
+    opened = {p.dport for p in answers}
     return ProbesSeen(
         node.name,
         seconds,
         syns=dict(Counter(p.dport for p in came)),
         came_by=frozenset(p.interface for p in came),
         answered=len(answers),
-        refused=sum(p.is_rst for p in back),
+        refused=sum(p.is_rst and p.dport not in opened for p in back),  # a connection that was open may end by one as well
         answers_by=frozenset(p.interface for p in answers),
     )
 

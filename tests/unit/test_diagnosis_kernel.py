@@ -260,3 +260,13 @@ def test_a_short_accept_queue_that_is_overrun_is_told_where_some_connections_got
     ]
     told = [c for c in faults(diagnose(with_host(node("lknode01", listeners=listeners), paths=some))) if "accept queue" in c.says]
     assert [(c.host, "python3 (pid 9)" in c.says, "queue of 5 only" in c.says) for c in told] == [("lknode01", True, True)] * found
+
+
+@pytest.mark.parametrize(("answered", "refused", "told"), [(5, 4, True), (8, 1, False), (1, 8, False), (9, 0, False)])
+def test_a_probe_port_that_comes_and_goes(answered: int, refused: int, told: bool) -> None:
+    probes = {"lknode01": probed("lknode01", answered=answered, refused=refused), "lknode02": probed("lknode02")}
+    if told:
+        only(evidence(probes=probes), "lknode01", "12345", "comes and goes", f"{answered} were answered", f"{refused} refused")
+    else:
+        assert faults(diagnose(evidence(probes=probes))) == []
+    assert faults(diagnose(evidence(probes=probes, moved=True))) == []

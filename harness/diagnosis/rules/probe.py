@@ -9,6 +9,7 @@ from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import ANY, Evidence, ProbesSeen
 
 OUTSIDE = ("client/*", "standby/*")
+MIN_CHANGES = 2  # probes of either kind
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -24,9 +25,27 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         unanswered = seen and seen.syns.get(probe.port) and not seen.answered and not seen.refused
         if seen and unanswered and not evidence.stealthy(node.name, probe.port):
             yield _unanswered(evidence, node, seen)
+    yield from _comes_and_goes(evidence)
     yield from _sent_though_down(evidence)
     yield from _status(evidence)
     yield from _asks_a_shared_port(evidence)
+
+
+def _comes_and_goes(evidence: Evidence) -> Iterator[Cause]:
+    """Within one look the port was open for some probes and shut for others; the first and the last may be cut off by the look itself."""
+    probe, active = evidence.cluster.load_balancer.probe, evidence.active
+    seen = evidence.probes.get(active or "")
+    if active is None or seen is None or evidence.moved or min(seen.answered, seen.refused) < MIN_CHANGES:
+        return
+    yield Cause(
+        f"port {probe.port} of {active} comes and goes: of the balancer's probes in {seen.seconds:.1f} s {seen.answered} were answered and "
+        f"{seen.refused} refused, so the balancer takes {active} out and in again",
+        active,
+        Certainty.LIKELY,
+        f"see who listens on port {probe.port} and what ends it again and again (`ss -tlnp`, the health-check resource's log)",
+        (f"the packet capture on {active}: {seen.answered} SYN-ACKs and {seen.refused} resets to {probe.source}",),
+        explains=(*OUTSIDE, f"{active}:probe port"),
+    )
 
 
 def _no_probe(evidence: Evidence, node: Node, seen: ProbesSeen, *, both: bool) -> Cause:
