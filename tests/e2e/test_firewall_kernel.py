@@ -117,7 +117,7 @@ def packets_counted(listing: str, rule: str) -> int | None:
             about = item.get("rule", {})
             if [about.get(key) for key in ("family", "table", "chain")] == list(found.groups()[:3]) and str(about["handle"]) == found[4]:
                 return next((part["counter"]["packets"] for part in about["expr"] if "counter" in part), None)
-    if found := re.search(r"\(iptables -t (\S+), rule (\d+) of (\S+)\)$", rule):
+    if found := re.search(r"\(iptables(?:-legacy)? -t (\S+), rule (\d+) of (\S+)\)$", rule):
         (block,) = re.findall(rf"^\*{found[1]}\n(.*?)^COMMIT", listing, re.MULTILINE | re.DOTALL)
         lines = re.findall(rf"^\[(\d+):\d+\] -A {re.escape(found[3])}\b", block, re.MULTILINE)
         return int(lines[int(found[2]) - 1])
@@ -166,6 +166,10 @@ PROBE, LISTENER = ["168.63.129.16", 12345], ["10.9.1.20", 1521]
 PUBLISHED = {
     "a last reject, iptables": ({"iptables-restore": LAST}, PROBE, "icmp host-prohibited", "-A INPUT -j REJECT"),
     "a last reject, the old iptables": ({"iptables-legacy-restore": LAST}, LISTENER, "icmp host-prohibited", "rule 4 of INPUT"),
+    "nft lets the listener in, the old iptables does not": (
+        {"nft": OWN.format("input priority 0", "accept", "tcp dport 1521 accept"), "iptables-legacy-restore": LAST},
+        LISTENER, "icmp host-prohibited", "iptables-legacy -t filter, rule 4 of INPUT",
+    ),
     "firewalld's last reject": ({"nft": FIREWALLD}, PROBE, "icmp admin-prohibited", "reject with icmpx admin-prohibited"),
     "firewalld lets the web in": ({"nft": FIREWALLD}, ["10.9.1.20", 80], "answer", "tcp dport 80 accept"),
     "udp is not tcp": ({"nft": OWN.format("input priority 0", "drop", "udp dport 12345 accept")}, PROBE, "silence", "policy drop"),
