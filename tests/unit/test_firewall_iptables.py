@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -127,8 +128,8 @@ def test_half_a_listing_is_never_said_to_let_pass(cut: int) -> None:
 def test_a_rule_of_the_old_iptables_is_named_as_its_tool_is_called() -> None:
     """Since 1.8 `iptables` may be nft's, which does not show it."""
     rule = "-A INPUT -p tcp -m tcp --dport 12345 -j DROP"
-    named = {head: evaluate(parse(saved(rule, head=head)), PROBE).rule for head in (OLD, BY_NFT, LEGACY)}
-    assert [tool in named[head] for head, tool in ((OLD, "(iptables -t"), (BY_NFT, "(iptables -t"), (LEGACY, "(iptables-legacy -t"))] == [True] * 3
+    for head, tool in ((OLD, "iptables"), (BY_NFT, "iptables"), (LEGACY, "iptables-legacy")):
+        assert f"({tool} -t filter" in evaluate(parse(saved(rule, head=head)), PROBE).rule
     both = parse(saved("-A INPUT -j ACCEPT", head=BY_NFT) + saved(rule, head=LEGACY))
     assert evaluate(both, PROBE).outcome is Outcome.DROP and "iptables-legacy" in evaluate(both, PROBE).rule
 
@@ -141,6 +142,24 @@ def test_the_old_iptables_is_asked_only_where_its_module_is_loaded(loaded: bool,
     names = tmp_path / "names"
     if loaded:
         names.touch()  # a file of /proc has no size, whatever is in it
-    line = FIREWALL.replace(TOOLS.strip(), f"PATH={tmp_path}:/bin:/usr/bin").replace(ROOT, "").replace("/proc/net/ip_tables_names", str(names))
+    line = FIREWALL.replace(TOOLS.strip(), f"PATH={tmp_path}:/bin:/usr/bin").replace(ROOT, "")
+    line = line.replace("/proc/net/ip_tables_names", str(names))
     said = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout.split()
     assert said == ["iptables-nft-save", *(["iptables-legacy-save"] if loaded else [])]
+
+
+@pytest.mark.parametrize(
+    ("rule", "listened", "passes"),
+    [
+        ("-A PREROUTING -p tcp -j TPROXY --on-port 15001 --on-ip 0.0.0.0 --tproxy-mark 0x1/0x1", frozenset({80}), False),
+        ("-A PREROUTING -p tcp -j TPROXY --on-port 15001 --on-ip 0.0.0.0 --tproxy-mark 0x1/0x1", frozenset({80, 15001}), None),
+        ("-A PREROUTING -p tcp -j TPROXY --on-port 15001 --on-ip 0.0.0.0 --tproxy-mark 0x1/0x1", None, None),
+        ("-A PREROUTING -p tcp -j TPROXY --on-port 0 --on-ip 127.0.0.1 --tproxy-mark 0x0/0x0", frozenset({80}), False),  # its own port
+        ("-A PREROUTING -p udp -j TPROXY --on-port 15001 --on-ip 0.0.0.0", frozenset(), True),
+    ],
+)
+def test_what_is_handed_to_a_transparent_proxy_is_dropped_where_nobody_listens(
+    rule: str, listened: frozenset[int] | None, passes: bool | None
+) -> None:
+    text = f"*mangle\n:PREROUTING ACCEPT [0:0]\n{rule}\nCOMMIT\n"
+    assert evaluate(parse(text), replace(PROBE, listened=listened)).passes is passes
