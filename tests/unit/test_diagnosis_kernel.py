@@ -12,7 +12,7 @@ from harness.core.finding import Finding, Weight
 from harness.diagnosis import ipsec_policy, linux_host_script_parse
 from harness.diagnosis.cause import Certainty
 from harness.diagnosis.engine import diagnose
-from harness.diagnosis.evidence import PathSeen, Socket
+from harness.diagnosis.evidence import Direct, PathSeen, Socket
 from harness.diagnosis.firewall import Packet, evaluate, parse
 from harness.hosts.linux.linux_parse import InterfaceAddress, Route
 
@@ -303,6 +303,8 @@ def test_a_proxy_that_is_gone_is_the_cause_and_not_the_mark_that_led_to_it() -> 
     marked = chosen("mark 0x1", "local", "400: from all fwmark 0x1 lookup 133")
     left = node("lknode01", firewall=parse(FORWARDED), **marked)
     only(with_host(left, paths=swallowed("client", "standby")), "lknode01", "TPROXY", "port 80", "15001", "nobody listens")
+    silent = [Direct("lkclient", "lknode02", 80, "silent")]
+    only(with_host(node("lknode02", firewall=parse(FORWARDED)), direct=silent), "lknode02", "nobody listens", "could not take over")
     serves = replace(left, listeners=[*(left.listeners or ()), listening(15001)])
     assert faults(diagnose(with_host(serves))) == []
 

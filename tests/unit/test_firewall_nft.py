@@ -157,6 +157,7 @@ PREROUTING = "table inet own {{\n chain pre {{\n type filter hook prerouting pri
         ("tcp dport 80 tproxy ip to :15001 meta mark set 0x1 accept", VISITOR, True),
         ("tcp dport 80 tproxy to 127.0.0.1:15001", replace(VISITOR, listened=frozenset({15001})), None),
         ("tcp dport 80 tproxy to :15001", replace(VISITOR, listened=None), None),
+        ("tproxy to :15001", replace(VISITOR, protocol="udp"), None),  # of UDP nobody was asked who listens
         ("tproxy ip to 127.0.0.1 drop", replace(VISITOR, listened=frozenset()), True),
     ],
 )

@@ -56,9 +56,9 @@ def redirected(flow: Flow, changes: Mapping[str, Value], rule: str) -> Flow:
 
 
 def handed_to_proxy(flow: Flow, port: int | None) -> bool | None:
-    """Whether somebody listens on the port that a rule (TPROXY) hands the packet to, its own where that says none; None: not known."""
+    """Whether somebody listens on the TCP port that a rule (TPROXY) hands the packet to, its own where that says none; None: not known."""
     there, port = flow.get("listened"), port or flow.known("dport")
-    return None if port is None or not isinstance(there, tuple) else exactly(port) in there
+    return None if port is None or not isinstance(there, tuple) or flow.known("l4proto") != PROTOCOLS["tcp"] else exactly(port) in there
 
 
 def merged(flows: Collection[Flow | None]) -> Flow | None:
