@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from harness.check import windows_findings
 from harness.check.firewall_findings import findings
 from harness.check.windows_findings import WindowsFacts
 from harness.config.cluster_config import Cluster, Node
 from harness.core.finding import Finding, Weight
+from harness.diagnosis.evidence import HostSeen
 from harness.diagnosis.firewall import parse, windows
 from harness.diagnosis.required_flows import FirewallVerdict, judge_firewall
 from harness.expectations.connectivity_matrix import listens_rightly
@@ -37,6 +39,7 @@ class NodeFacts:
     untold: tuple[str, ...] = ()
     disks: tuple[str, ...] = ()  # what keeps programs there from writing
     windows: WindowsFacts | None = None
+    seen: HostSeen | None = field(default=None, compare=False, repr=False)  # a Linux host's own words, of which the rest is made
 
     def nic_of(self, address: object) -> str | None:
         """The NIC that has this address on the node; None where it is on none."""
@@ -49,7 +52,8 @@ def firewalls(cluster: Cluster, seen: Mapping[str, NodeFacts]) -> dict[str, Fire
     for name, one in seen.items():
         if one.firewall is not None:
             back = one.probe_route.interface if one.probe_route else None
-            found[name] = judge_firewall(cluster, name, parse(one.firewall), one.nic_of, back)
+            placed = partial(one.seen.placed, cluster.vip) if one.seen else None
+            found[name] = judge_firewall(cluster, name, parse(one.firewall), one.nic_of, back, placed=placed)
         if one.windows is not None and one.windows.firewall is not None:
             rows = one.windows.firewall
             firewall = windows.read(rows.profiles, rows.rules, rows.nics)

@@ -41,7 +41,7 @@ def of_script(
     firewall = parts.get("firewall") if seen.firewall is not None else None
     addresses = list(seen.addresses) if seen.addresses is not None else None
     if name == cluster.client.name:  # whose firewall an ordinary user need not be able to read
-        return NodeFacts(name, addresses if firewall else None, firewall=firewall or None, offset=offset, untold=tuple(untold))
+        return NodeFacts(name, addresses if firewall else None, firewall=firewall or None, offset=offset, untold=tuple(untold), seen=seen)
     listeners = [Listener(s.address, s.port, "tcp", s.pid, s.process) for s in seen.listeners] if seen.listeners is not None else None
     vip, probe = str(cluster.vip), str(cluster.load_balancer.probe.source)
     sysctls = {**(settings or {}), **seen.sysctls}
@@ -57,7 +57,8 @@ def of_script(
     }
     missing = [f"{what}: {name}: {_why(parts, of, failed or {})}" for (what, of), told in there.items() if not told]
     to_vip, to_probe = (seen.routes.get((to, "")) for to in (vip, probe))
-    return NodeFacts(name, addresses, listeners, to_vip, to_probe, sysctls, firewall, offset, (*untold, *missing), tuple(full or ()))
+    told = (name, addresses, listeners, to_vip, to_probe, sysctls, firewall, offset, (*untold, *missing), tuple(full or ()))
+    return NodeFacts(*told, seen=seen)
 
 
 def _why(parts: Mapping[str, str], of: str, failed: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from harness.remote.script_transport import QUICKLY
 MAX_LOG_LINES = 400
 SCRIPT_TIMEOUT_S = 20.0  # for all of it
 FULL_BYTES = 1500
+CONNTRACK = ("count", "max", "tcp_timeout_established", "tcp_loose")
 ECHO_TIMEOUT_S = 0.7  # for an echo, where round trips are below 5 ms
 
 # Echoes of 56 and 1500 bytes to each address, the large ones not to be cut into pieces. Prints ADDRESS SMALL LARGE SIZE.
@@ -127,7 +128,7 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
         "descriptors": f"whole sh -c {shlex.quote(_DESCRIPTORS)} descriptors $pids",
         "working folders": "whole sh -c " + shlex.quote(_FOLDERS) + " folders $pids; cat /proc/mounts",
         "sysctls": f"(cd /proc/sys/net/ipv4 && grep -H . {' '.join([f'conf/*/{n}' for n in NIC_SYSCTLS] + settings)}; "
-        "cd ../netfilter && grep -H . nf_conntrack_count nf_conntrack_max)",
+        f"cd ../netfilter && grep -H . {' '.join(f'nf_conntrack_{n}' for n in CONNTRACK)})",
         "firewall": "ask firewall rules",
         "firewall told": 'case "$why" in *"firewall "*) echo not told ;; esac',
         "names": f"for name in {names}; do echo \"= $name\"; getent ahosts $name; done | awk '{_NAMES}'",

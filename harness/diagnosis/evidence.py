@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, timezone
 
 from harness.config.cluster_config import Cluster, Node, Service
 from harness.core.finding import Finding
-from harness.diagnosis.firewall import Ruleset
+from harness.diagnosis.firewall import Packet, Ruleset
 from harness.diagnosis.ipsec_policy import Policy
 from harness.diagnosis.manager_settings import Setting
 from harness.diagnosis.required_flows import FirewallVerdict
@@ -17,6 +18,7 @@ from harness.managers.health_check_resources import responders
 from harness.managers.manager import Answer, ClusterState, Question, ResourceState
 
 ANY = {"0.0.0.0", "*", "::"}
+ROUTED_BY_DESTINATION = re.compile(r"\d+: from all lookup (local|main|default)")  # as `ip rule` prints what every kernel begins with
 DOWN = {"DOWN", "LOWERLAYERDOWN", "NOTPRESENT"}  # states of a link
 
 
@@ -24,7 +26,8 @@ DOWN = {"DOWN", "LOWERLAYERDOWN", "NOTPRESENT"}  # states of a link
 class Socket:
     """One TCP socket of a host, as `ss` shows it. A listener's `waiting` connections wait to be accepted, of at most `room`.
 
-    `device` is the NIC that it is bound to; `timer` what ss names in `timer:(…)`; `idle_s` since when nothing was sent or received.
+    `device` is the NIC that it is bound to; `timer` what ss names in `timer:(…)`; `idle_s` since when nothing was sent or
+    received, `unheard_s` since when nothing at all came from the other end.
     """
 
     state: str
@@ -39,6 +42,7 @@ class Socket:
     device: str | None = None
     timer: str = ""
     idle_s: float | None = None
+    unheard_s: float | None = None
 
     @property
     def owner(self) -> str:
@@ -80,6 +84,22 @@ class HostSeen:
     def nic_of(self, address: object) -> str | None:
         """The NIC that has this address on the host; None where it is on none, or where that was not told."""
         return next((a.interface for a in self.addresses or () if a.address == str(address)), None)
+
+    def placed(self, vip: object, packet: Packet) -> Packet:
+        """The packet with the NICs that this host's addresses and routes give it; the VIP on the one that it would be put on there."""
+        own, far = (packet.destination, packet.source) if packet.hook == "input" else (packet.source, packet.destination)
+        holders = {a.interface for a in self.addresses or () if a.address == own}
+        if not holders and own == str(vip) and self.units.get("ip address", own) == own and self.addresses is not None:
+            holders = {a.interface for a in self.addresses if a.interface == self.units.get("ip nic")}
+        listened = frozenset(s.port for s in self.listeners) if self.listeners is not None else None
+        own_nic = next(iter(holders)) if len(holders) == 1 else None
+        return replace(packet, own_nic=own_nic, far_nic=self._nic_to(far, own), listened=listened)
+
+    def _nic_to(self, far: str, own: str) -> str | None:
+        route = self.routes.get((far, own))
+        if route is None and self.rules and all(ROUTED_BY_DESTINATION.fullmatch(rule) for rule in self.rules):
+            route = self.routes.get((far, ""))
+        return route.interface if route is not None and route.kind == "unicast" else None
 
     def is_up(self, address: object) -> bool:
         """Whether the NIC that has this address is up; True where that was not told."""

@@ -134,6 +134,7 @@ def _sockets(text: str) -> Iterator[Socket]:
             continue
         owner, timer = OWNER.search(line), re.search(r"timer:\(([^)]*)\)", line)
         idle = [int(found) for found in re.findall(r"\blast(?:snd|rcv):(\d+)", line)]
+        unheard = [int(found) for found in re.findall(r"\blast(?:rcv|ack):(\d+)", line)]
         yield Socket(
             words[0],
             _bare(here["address"]),
@@ -147,6 +148,7 @@ def _sockets(text: str) -> Iterator[Socket]:
             device=here["device"],
             timer=timer[1] if timer else "",
             idle_s=min(idle) / 1000 if idle else None,
+            unheard_s=min(unheard) / 1000 if unheard else None,
         )
 
 

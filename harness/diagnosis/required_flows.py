@@ -6,7 +6,7 @@ Every node is judged as if it were active: a standby whose firewall is closed is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from harness.config.cluster_config import Cluster, Design, Node, Service
@@ -16,6 +16,7 @@ from harness.managers.manager_registry import manager_class
 
 OUTSIDE = ("client/*", "standby/*")
 NicOf = Callable[[object], str | None]
+Places = Callable[[Packet], Packet]
 K = TypeVar("K")
 
 
@@ -87,11 +88,14 @@ def judge_firewall(
     nic_of: NicOf,
     probe_back: str | None = None,
     programs: Mapping[int, str] | None = None,
+    placed: Places | None = None,
 ) -> FirewallVerdict:
     """`nic_of` tells the host's NIC that has an address, `probe_back` the NIC that leads to the probe's source. A client's are its
-    connections to the frontend. `programs`: of a Windows host, whose path listens on a port."""
+    connections to the frontend. `programs`: of a Windows host, whose path listens on a port. `placed`: of a Linux host, the packet with
+    what its own addresses, routes and listeners make of it."""
     node = next((n for n in cluster.nodes if n.name == host), None)
     needed = _of_node(cluster, node, nic_of, probe_back) if node else _of_client(cluster, nic_of)
+    needed = (replace(one, first=placed(one.first)) for one in needed) if placed else needed
     return FirewallVerdict(tuple(FlowVerdict(one, _opened(ruleset, one, programs or {})) for one in needed), ruleset.not_told)
 
 

@@ -15,7 +15,6 @@ import struct
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -25,6 +24,7 @@ from harness.lab.linux.nft import Nft
 
 PORTS = (80, 1521, 1522, 3389, 5432, 12345)
 NEAR = {"eth0": ("10.9.1.11", 24), "eth1": ("10.9.2.11", 24)}
+VIP = ("10.9.1.200", "eth1")  # in the first subnet, and on the second NIC
 FAR = {"10.9.1.20": "eth0", "10.9.1.30": "eth0", "168.63.129.16": "eth0", "10.9.2.20": "eth1"}
 QUICK_S, PATIENT_S = 0.03, 4.0  # how long silence is waited for: where it is expected, and where it is not
 HEARD = {
@@ -51,6 +51,7 @@ class Kernel:
         for nic, (address, bits) in NEAR.items():
             sh(f"ip link add {nic} type veth peer name far{nic[-1]}; ip link set far{nic[-1]} netns {self.holder.pid}")
             sh(f"sysctl -qw net.ipv4.conf.{nic}.rp_filter=0; ip addr add {address}/{bits} dev {nic}; ip link set {nic} up")
+        sh(f"ip addr add {VIP[0]}/32 dev {VIP[1]}")
         sh("ip route add 168.63.129.16/32 dev eth0; sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.icmp_ratelimit=0")
         subprocess.run("sysctl -qw net.ipv4.icmp_msgs_per_sec=100000 net.ipv4.icmp_msgs_burst=10000", shell=True, stderr=subprocess.DEVNULL)
         self.enter(self.there)
@@ -94,8 +95,7 @@ class Kernel:
                 parts.append(subprocess.run([tool, "-c"], capture_output=True, text=True, check=True).stdout)
         return "\n".join(parts)
 
-    def begin(self, source: str, port: int) -> socket.socket:
-        nic = FAR[source]
+    def begin(self, source: str, port: int, to: str) -> socket.socket:
         self.enter(self.there)
         try:
             client = socket.socket()
@@ -104,7 +104,7 @@ class Kernel:
             client.setblocking(False)
             self.next_port = self.next_port + 1 if self.next_port < 60_000 else 10_000
             client.bind((source, self.next_port))
-            client.connect_ex((NEAR[nic][0], port))
+            client.connect_ex((to, port))
             return client
         finally:
             self.enter(self.here)
@@ -143,12 +143,15 @@ class Kernel:
         ruleset = parse(listing)
         by_words = parse(self.nft.run("list ruleset")) if set(task["load"]) == {"nft"} else ruleset
         said, from_words = [], []
-        for source, port in task["packets"]:
-            syn = Packet(source, NEAR[FAR[source]][0], port, in_nic=FAR[source], source_port=(10_000, 60_000))
+        packets = [(source, port, to[0] if to else NEAR[FAR[source]][0]) for source, port, *to in task["packets"]]
+        for source, port, to in packets:
+            came, listened = FAR[source], frozenset(PORTS)
+            own = VIP[1] if to == VIP[0] else came
+            syn = Packet(source, to, port, (10_000, 60_000), in_nic=came, own_nic=own, far_nic=came, listened=listened)
             said.append(opening(ruleset, syn, uid=0))
             from_words.append(opening(by_words, syn, uid=0).heard)
         expected = [HEARD.get(one.heard) for one in said]  # None where silence is expected, or nothing is
-        clients = [self.begin(source, port) for source, port in task["packets"]]
+        clients = [self.begin(source, port, to) for source, port, to in packets]
         seen = self.heard(clients, expected)
         for client in clients:
             client.close()
@@ -156,7 +159,7 @@ class Kernel:
         self.drain()
         rows = [
             {"heard": one.heard, "decision": str(one.decision), "outcome": one.decision.outcome, "rule": one.decision.rule,
-             "packet": asdict(one.packet), "what": one.what, "seen": got, "told": HEARD.get(one.heard),
+             "packet": str(one.packet), "what": one.what, "seen": got, "told": HEARD.get(one.heard),
              "passes": one.passes}
             for one, got in zip(said, seen, strict=True)
         ]  # fmt: skip

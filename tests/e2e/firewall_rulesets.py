@@ -6,6 +6,7 @@ from random import Random
 
 PORTS = (80, 1521, 1522, 3389, 5432, 12345)
 SOURCES = ("10.9.1.20", "10.9.1.30", "168.63.129.16", "10.9.2.20")
+VIP = "10.9.1.200"
 NEAR = ("10.9.1.11", "10.9.2.11")
 STRANGE = ("udp", "icmp", "ip6", "meta nfproto ipv6", "meta l4proto udp", "meta l4proto != tcp", "ip protocol {")  # not TCP over IPv4
 NETS = ("10.9.1.0/24", "10.9.2.0/24", "10.9.0.0/16", "10.9.1.16/28", "168.63.129.0/24", "0.0.0.0/0", "192.0.2.0/24")
@@ -15,7 +16,13 @@ def task(seed: int, packets: int = 4) -> dict:
     """A ruleset and connections to try through it."""
     rng = Random(seed)
     load = {"nft": nft(rng)} if rng.random() < 0.6 else iptables(rng)
-    return {"seed": seed, "load": load, "packets": [[rng.choice(SOURCES), rng.choice(PORTS)] for _ in range(packets)]}
+    return {"seed": seed, "load": load, "packets": [packet(rng) for _ in range(packets)]}
+
+
+def packet(rng: Random) -> list:
+    """Where from, to which port, and sometimes to the VIP, which is on another NIC than it is asked by."""
+    source, to = rng.choice(SOURCES), rng.choice(PORTS)
+    return [source, to, VIP] if rng.random() < 0.4 and source != SOURCES[-1] else [source, to]
 
 
 def port(rng: Random) -> str:
@@ -181,8 +188,13 @@ class Table:
             many += ["meta nfproto ipv6", "ip6 saddr ::1", "icmpv6 type echo-request", "meta nfproto ipv4"]
         if hook == "output":
             many += ["meta skuid 0", "meta skuid != 0", "meta skuid 1000", "oif eth0", 'iifname "eth0"']
+            many += ["fib saddr . oif type local", "fib saddr . oif type unicast"]
         if hook in ("input", "prerouting"):
             many += ["iif lo", "iif eth0", "iif != lo", 'oifname "eth0"', 'oifname != "eth0"']
+            many += [f"fib daddr . iif type {kind}" for kind in ("local", "unicast", "!= local", "!= { local, broadcast, multicast }")]
+            many += ["fib saddr . iif type local", "fib saddr . iif type unicast", f"ip daddr {VIP}", "fib daddr . iif type != unicast"]
+            many += [f"fib saddr . iif oif {presence}" for presence in ("missing", "exists", "eth0")]
+            many += ["fib saddr . mark . iif oif missing", 'fib saddr . iif oifname "eth1"']
         return rng.choice(many)
 
 

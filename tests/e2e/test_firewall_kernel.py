@@ -117,7 +117,7 @@ def packets_counted(listing: str, rule: str) -> int | None:
             about = item.get("rule", {})
             if [about.get(key) for key in ("family", "table", "chain")] == list(found.groups()[:3]) and str(about["handle"]) == found[4]:
                 return next((part["counter"]["packets"] for part in about["expr"] if "counter" in part), None)
-    if found := re.search(r"\(iptables -t (\S+), rule (\d+) of (\S+)\)$", rule):
+    if found := re.search(r"\(iptables(?:-legacy)? -t (\S+), rule (\d+) of (\S+)\)$", rule):
         (block,) = re.findall(rf"^\*{found[1]}\n(.*?)^COMMIT", listing, re.MULTILINE | re.DOTALL)
         lines = re.findall(rf"^\[(\d+):\d+\] -A {re.escape(found[3])}\b", block, re.MULTILINE)
         return int(lines[int(found[2]) - 1])
@@ -162,10 +162,25 @@ AGENT = """*security
 -A OUTPUT -d 168.63.129.16/32 -p tcp -m tcp --dport 53 -j ACCEPT
 {}COMMIT
 """
+OF_ITS_NIC = "fib daddr . iif type != { local, broadcast, multicast }"
+STRONG = f"table inet h {{ chain p {{ type filter hook prerouting priority mangle; iif != lo {OF_ITS_NIC} drop; }}; }}\n"
+PROXIED = """*mangle
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+-A PREROUTING -p tcp -m tcp --dport 1521 -j TPROXY --on-port {} --on-ip 0.0.0.0 --tproxy-mark 0x1/0x1
+COMMIT
+"""
 PROBE, LISTENER = ["168.63.129.16", 12345], ["10.9.1.20", 1521]
 PUBLISHED = {
     "a last reject, iptables": ({"iptables-restore": LAST}, PROBE, "icmp host-prohibited", "-A INPUT -j REJECT"),
     "a last reject, the old iptables": ({"iptables-legacy-restore": LAST}, LISTENER, "icmp host-prohibited", "rule 4 of INPUT"),
+    "nft lets the listener in, the old iptables does not": (
+        {"nft": OWN.format("input priority 0", "accept", "tcp dport 1521 accept"), "iptables-legacy-restore": LAST},
+        LISTENER, "icmp host-prohibited", "iptables-legacy -t filter, rule 4 of INPUT",
+    ),
     "firewalld's last reject": ({"nft": FIREWALLD}, PROBE, "icmp admin-prohibited", "reject with icmpx admin-prohibited"),
     "firewalld lets the web in": ({"nft": FIREWALLD}, ["10.9.1.20", 80], "answer", "tcp dport 80 accept"),
     "udp is not tcp": ({"nft": OWN.format("input priority 0", "drop", "udp dport 12345 accept")}, PROBE, "silence", "policy drop"),
@@ -187,6 +202,14 @@ PUBLISHED = {
         {"iptables-restore": AGENT.format("-A OUTPUT -d 168.63.129.16/32 -p tcp -m conntrack --ctstate INVALID,NEW -j DROP\n")},
         PROBE, "answer", "",
     ),
+    "the VIP is not the NIC's own, by which it is asked": (
+        {"nft": STRONG}, ["10.9.1.20", 80, "10.9.1.200"], "silence", "fib daddr . iif type != { local, broadcast, multicast } drop",
+    ),
+    "the NIC's own address is": ({"nft": STRONG}, ["10.9.1.20", 80], "answer", ""),
+    "the way back is the way that it came": ({"nft": STRONG.replace(OF_ITS_NIC, "fib saddr . iif oif missing")}, PROBE, "answer", ""),
+    "a proxy that is gone": ({"iptables-restore": PROXIED.format(15001)}, LISTENER, "silence", "rule 1 of PREROUTING"),
+    "a proxy that is gone, the old iptables": ({"iptables-legacy-restore": PROXIED.format(15001)}, LISTENER, "silence", "TPROXY"),
+    "a proxy that is gone, of nft": ({"nft": STRONG.replace(OF_ITS_NIC, "tcp dport 1521 tproxy ip to :15001")}, LISTENER, "answer", ""),
     "a word in quotes": (
         {"nft": OWN.format("input priority 0",
         "drop", 'ct state established accept\n log prefix "to drop: " accept')}, LISTENER, "answer", "",

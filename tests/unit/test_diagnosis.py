@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,11 @@ def evidence(**more: Any) -> Evidence:
 
 
 def evaluated(hosts: dict[str, HostSeen]) -> dict[str, required_flows.FirewallVerdict]:
-    return {n: required_flows.judge_firewall(CLUSTER, n, one.firewall, one.nic_of) for n, one in hosts.items() if one.firewall is not None}
+    return {
+        n: required_flows.judge_firewall(CLUSTER, n, one.firewall, one.nic_of, placed=partial(one.placed, CLUSTER.vip))
+        for n, one in hosts.items()
+        if one.firewall is not None
+    }
 
 
 def client(**more: Any) -> HostSeen:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from test_diagnosis import CLUSTER, IN, OUT, SILENT, WEB, client, evidence, faults, listening, node, only, paths, probed, state, with_host
 
+from harness.core.finding import Finding, Weight
 from harness.diagnosis import ipsec_policy, linux_host_script_parse
 from harness.diagnosis.cause import Certainty
 from harness.diagnosis.engine import diagnose
-from harness.diagnosis.evidence import PathSeen
-from harness.diagnosis.firewall import Packet, parse
+from harness.diagnosis.evidence import Direct, PathSeen, Socket
+from harness.diagnosis.firewall import Packet, evaluate, parse
 from harness.hosts.linux.linux_parse import InterfaceAddress, Route
 
 BLOCK = """src 10.20.1.0/24 dst 10.20.1.11/32 proto tcp dport 80 
@@ -270,3 +271,97 @@ def test_a_probe_port_that_comes_and_goes(answered: int, refused: int, told: boo
     else:
         assert faults(diagnose(evidence(probes=probes))) == []
     assert faults(diagnose(evidence(probes=probes, moved=True))) == []
+
+
+STRONG = (
+    "table inet h {\nchain pre {\ntype filter hook prerouting priority mangle; policy accept;\n"
+    'iifname "eth0" fib daddr . iif type != { local, broadcast, multicast } tcp dport 80 counter drop\n}\n}\n'
+)
+FORWARDED = (
+    "*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -i eth0 -p tcp -m tcp --dport 80 -j TPROXY --on-port 15001 --on-ip 0.0.0.0\nCOMMIT\n"
+)
+STATEFUL = (
+    "table inet s {\nchain in {\ntype filter hook input priority 0; policy drop;\niif lo accept\nct state established,related accept\n"
+    "tcp dport %s ct state new tcp flags & (syn|ack) == syn accept\nip protocol != tcp accept\ntcp dport { 22, 7365, 12345 } accept\n}\n}\n"
+)
+SERVED = "{{ {} }}".format(", ".join(str(s.port) for s in CLUSTER.services))
+
+
+def test_where_the_vip_is_or_would_be_decides_a_rule_about_the_nic_of_an_address() -> None:
+    """With floating IP what clients send is for the VIP, on the second NIC; on a standby the IP resource names it."""
+    vip, owned = "10.20.1.200", Packet("10.20.1.20", "10.20.1.11", 80, in_nic="eth0")
+    there, asked = node("lknode01"), replace(owned, destination="10.20.1.200")
+    assert (there.placed(vip, owned).own_nic, there.placed(vip, asked).own_nic) == ("eth0", "eth1")
+    standby = node("lknode02")
+    assert standby.placed(vip, asked).own_nic is None
+    assert replace(standby, units={"ip nic": "eth1"}).placed(vip, asked).own_nic == "eth1"
+    for other in ({"ip nic": "eth7"}, {"ip nic": "eth1", "ip address": "10.20.1.201"}):
+        assert replace(standby, units=other).placed(vip, asked).own_nic is None
+    twice = replace(there, addresses=[*(there.addresses or ()), InterfaceAddress("lo", vip, 32, "UP")])
+    assert twice.placed(vip, asked).own_nic is None
+    assert (there.placed(vip, owned).far_nic, there.placed(vip, asked).far_nic) == ("eth0", None)  # nothing was asked of the VIP's routes
+    plain = ("0: from all lookup local", "32766: from all lookup main", "32767: from all lookup default")
+    assert replace(there, rules=plain).placed(vip, asked).far_nic == "eth0"
+    assert replace(there, rules=(*plain, "99: from 10.20.1.200 lookup 7")).placed(vip, asked).far_nic is None
+    assert there.placed(vip, owned).listened == {12345, *(s.port for s in CLUSTER.services)}
+    assert faults(diagnose(with_host(node("lknode01", firewall=parse(STRONG))))) == []  # without floating IP it is the first NIC's own
+    doubtful = evaluate(parse(STRONG), replace(there, addresses=None).placed(vip, asked))
+    assert doubtful.passes is None and evaluate(parse(STRONG), there.placed(vip, asked)).passes is False
+
+
+def test_a_proxy_that_is_gone_is_the_cause_and_not_the_mark_that_led_to_it() -> None:
+    marked = chosen("mark 0x1", "local", "400: from all fwmark 0x1 lookup 133")
+    left = node("lknode01", firewall=parse(FORWARDED), **marked)
+    only(with_host(left, paths=swallowed("client", "standby")), "lknode01", "TPROXY", "port 80", "15001", "nobody listens")
+    silent = [Direct("lkclient", "lknode02", 80, "silent")]
+    only(with_host(node("lknode02", firewall=parse(FORWARDED)), direct=silent), "lknode02", "nobody listens", "could not take over")
+    serves = replace(left, listeners=[*(left.listeners or ()), listening(15001)])
+    assert faults(diagnose(with_host(serves))) == []
+
+
+def test_only_what_was_seen_failing_is_told_as_not_passing() -> None:
+    hours = 'table inet h {\nchain in {\ntype filter hook input priority 0; policy accept;\nmeta hour "00:00"-"23:59" drop\n}\n}\n'
+    doubtful = with_host(node("lknode01", firewall=parse(hours)), paths=swallowed("client"))
+    cause = only(doubtful, "lknode01", "may well stop", "connections to port 80 (web) from the client")
+    assert "communication path" not in cause.says and "from lknode02" not in cause.says and "probe" not in cause.says
+    for says, told in (("10.20.1.11/10.20.1.12 is dead", True), ("10.20.9.1/10.20.9.2 is dead", False), ("lknode02 is dead", True)):
+        dead = Finding(Weight.FAULT, "lknode01", "communication path", says, "fix it")
+        (one, *_) = [c for c in faults(diagnose(replace(doubtful, findings=(dead,)))) if "may well stop" in c.says]
+        assert ("communication path" in one.says) is told, says
+
+
+@pytest.mark.parametrize(
+    ("settings", "idle", "certainty"),
+    [
+        ({}, None, Certainty.POSSIBLE),
+        ({}, {"idle_s": 9.0, "unheard_s": 9.0}, Certainty.LIKELY),
+        ({}, {"idle_s": 9.0, "unheard_s": 1.0, "timer": "keepalive,1sec,0"}, Certainty.POSSIBLE),
+        ({}, {"idle_s": 9.0, "unheard_s": 9.0, "timer": "keepalive,110sec,0"}, Certainty.LIKELY),
+        ({}, {"idle_s": 1.0, "unheard_s": 1.0}, Certainty.POSSIBLE),
+        ({"nf_conntrack_tcp_timeout_established": "432000"}, {"idle_s": 9.0, "unheard_s": 9.0}, None),
+        ({"nf_conntrack_tcp_timeout_established": ""}, {"idle_s": 9.0, "unheard_s": 9.0}, None),
+    ],
+)
+def test_connections_that_a_stateful_firewall_forgets_early(settings: dict, idle: dict | None, certainty: Certainty | None) -> None:
+    sysctls = {"nf_conntrack_tcp_timeout_established": "3"} | settings
+    seen = with_host(node("lknode01", firewall=parse(STATEFUL % SERVED), sysctls=sysctls))
+    held = [Socket("ESTAB", "10.20.1.20", 40000, "10.20.1.200", 80, **idle)] if idle else []
+    told = diagnose(replace(seen, hosts={**seen.hosts, "lkclient": client(sockets=held)})).causes
+    assert [(c.host, c.certainty) for c in told if "forgets a connection" in c.says] == ([("lknode01", certainty)] if certainty else [])
+
+
+@pytest.mark.parametrize(("state_of_it", "loose", "found"), [("new", "1", False), ("new", "0", True), ("new,invalid", "0", False)])
+def test_a_firewall_that_takes_the_middle_of_a_connection_for_a_new_one_loses_nothing(state_of_it: str, loose: str, found: bool) -> None:
+    head = "table inet s {\nchain in {\ntype filter hook input priority 0; policy drop;\n"
+    rules = f"{head}ct state established,{state_of_it} accept\n}}\n}}\n"
+    sysctls = {"nf_conntrack_tcp_timeout_established": "3", "nf_conntrack_tcp_loose": loose}
+    told = diagnose(with_host(node("lknode01", firewall=parse(rules), sysctls=sysctls))).causes
+    assert bool([c for c in told if "forgets a connection" in c.says]) is found
+
+
+def test_since_when_a_connection_is_quiet_and_what_connection_tracking_is_set_to() -> None:
+    line = "ESTAB 0 0 10.20.1.20:4000 10.20.1.200:80 timer:(keepalive,9sec,0)\n\t cubic lastsnd:5000 lastrcv:6000 lastack:2000\n"
+    settings = "nf_conntrack_count:7\nnf_conntrack_tcp_timeout_established:600\nnf_conntrack_tcp_loose:1\n"
+    seen = linux_host_script_parse.host("lkclient", f"@@ sockets\n{line}@@ sysctls\n{settings}")
+    assert [(s.idle_s, s.unheard_s) for s in seen.sockets] == [(5.0, 2.0)]
+    assert (seen.sysctls["nf_conntrack_tcp_timeout_established"], seen.sysctls["nf_conntrack_tcp_loose"]) == ("600", "1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,47 @@ def test_a_host_whose_nft_does_not_tell_the_nic_is_asked_for_its_text(printed: s
     line = FIREWALL.replace(TOOLS.strip(), f"PATH={tmp_path}:/bin:/usr/bin").replace(ROOT, "")
     said = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout
     assert ("as text" in said) is text and (printed in said) is not text
+
+
+VISITOR = Packet("10.20.1.20", "10.20.1.200", 80, in_nic="eth0", own_nic="eth1", far_nic="eth0", listened=frozenset({80}))
+STRONG = "fib daddr . iif type != { local, broadcast, multicast } drop"
+WAY_BACK = "fib saddr . iif oif missing drop"
+PREROUTING = "table inet own {{\n chain pre {{\n type filter hook prerouting priority mangle; policy accept;\n {}\n }}\n}}\n"
+
+
+@pytest.mark.parametrize(
+    ("rule", "packet", "passes"),
+    [
+        (STRONG, VISITOR, False),
+        (STRONG, replace(VISITOR, own_nic="eth0"), True),
+        (STRONG, replace(VISITOR, own_nic=None), None),
+        (STRONG, replace(VISITOR, in_nic=None), None),
+        (STRONG, replace(VISITOR, source="10.20.1.200", in_nic="lo"), False),  # to itself: the VIP is not lo's
+        ("fib daddr type != local drop", VISITOR, True),
+        ("fib daddr . iif type unicast drop", VISITOR, False),
+        ("fib saddr . iif type local drop", VISITOR, True),
+        ("tcp dport 81 fib daddr . iif type unicast drop", VISITOR, True),
+        (WAY_BACK, VISITOR, True),
+        (WAY_BACK, replace(VISITOR, far_nic="eth1"), None),  # the route may have several ways
+        (WAY_BACK, replace(VISITOR, far_nic=None), None),
+        ("fib saddr . mark . iif oif missing drop", VISITOR, True),
+        ("meta mark set 0x7 fib saddr . mark . iif oif missing drop", VISITOR, None),
+        ("fib saddr . iif oif 0 drop", VISITOR, True),
+        ("fib saddr . iif oif exists drop", VISITOR, False),
+        ('fib saddr . iif oifname "eth0" drop', VISITOR, False),
+        ("fib saddr oif lo drop", VISITOR, None),
+        ("tcp dport 80 tproxy ip to :15001 meta mark set 0x1 accept", VISITOR, True),
+        ("tcp dport 80 tproxy to 127.0.0.1:15001", replace(VISITOR, listened=frozenset({15001})), None),
+        ("tcp dport 80 tproxy to :15001", replace(VISITOR, listened=None), None),
+        ("tproxy to :15001", replace(VISITOR, protocol="udp"), None),  # of UDP nobody was asked who listens
+        ("tproxy ip to 127.0.0.1 drop", replace(VISITOR, listened=frozenset()), True),
+    ],
+)
+def test_what_depends_on_the_hosts_own_addresses_routes_and_listeners(rule: str, packet: Packet, passes: bool | None) -> None:
+    assert evaluate(parse(PREROUTING.format(rule)), packet).passes is passes
+
+
+def test_an_address_that_a_rule_gave_is_on_a_nic_that_is_not_known() -> None:
+    nat = "table ip n {\n chain pre {\n type nat hook prerouting priority dstnat;\n tcp dport 80 redirect to :8080\n }\n}\n"
+    filtered = PREROUTING.format(STRONG).replace("prerouting priority mangle", "input priority 0")
+    assert evaluate(parse(nat + filtered), replace(VISITOR, own_nic="eth0")).passes is None

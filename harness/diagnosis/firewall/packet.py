@@ -26,6 +26,8 @@ class Packet:
     error about it), `invalid`. A None is not known, and what depends on it cannot be told. `source_port` may be a range, from and to.
     `flags` are TCP's; not given they are a SYN's for what is new and a SYN-ACK's for what is established. `uid` is the owner of the
     socket that sends. `icmp` is the type and code of an ICMP packet. `rejects`: it is the kernel's own word on a packet that it rejected.
+    `own_nic` is the NIC that has this host's own address of the two, `far_nic` the one by which the host routes from it to the other.
+    `listened` are the TCP ports that somebody listens on at this host.
     """
 
     source: str
@@ -42,6 +44,9 @@ class Packet:
     reply: bool | None = None
     icmp: tuple[int, int] | None = None
     rejects: bool = False
+    own_nic: str | None = None
+    far_nic: str | None = None
+    listened: frozenset[int] | None = None
 
     def answer(self, nic: str | None = None, uid: int | None = None) -> Packet:
         """What answers this SYN: the SYN-ACK, by the NIC it came in by unless another is given."""

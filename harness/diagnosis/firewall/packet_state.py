@@ -48,10 +48,17 @@ class Flow:
 def redirected(flow: Flow, changes: Mapping[str, Value], rule: str) -> Flow:
     """The packet given another destination by `rule`; its connection is marked as translated if that is another than it had."""
     before, port = flow.known("ct status"), changes.get("dport")
+    changes = {**changes, "own nic": unknown("which NIC has the address that it is sent to")} if "daddr" in changes else changes
     moved = isinstance(port, Span) and port.exact and flow.known("dport") not in (None, port.low)
     status = exactly(before | STATUSES["dnat"]) if moved and before is not None else unknown("whether its connection is translated")
     values = {**flow.values, **changes, "ct status": status}
     return Flow(values, flow.touched, (*flow.changed, rule))
+
+
+def handed_to_proxy(flow: Flow, port: int | None) -> bool | None:
+    """Whether somebody listens on the TCP port that a rule (TPROXY) hands the packet to, its own where that says none; None: not known."""
+    there, port = flow.get("listened"), port or flow.known("dport")
+    return None if port is None or not isinstance(there, tuple) or flow.known("l4proto") != PROTOCOLS["tcp"] else exactly(port) in there
 
 
 def merged(flows: Collection[Flow | None]) -> Flow | None:
@@ -87,7 +94,11 @@ def of(packet: Packet) -> Flow:
         "ct direction": exactly(int(packet.is_reply)),
         "ct mark": exactly(0) if packet.state == "new" else unknown("the connection's mark"),
         "uid": _sender(packet),
+        "own nic": packet.own_nic or unknown("which NIC has its own address"),
+        "far nic": packet.far_nic or unknown("by which NIC it routes to that address"),
     }
+    if packet.listened is not None:
+        values["listened"] = tuple(exactly(port) for port in sorted(packet.listened))
     if packet.state == "invalid":  # there is no connection
         values |= {"ct status": MISSING, "ct direction": MISSING, "ct mark": MISSING}
     if protocol in (6, 17):

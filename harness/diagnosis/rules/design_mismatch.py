@@ -182,7 +182,7 @@ def _standby_shut(evidence: Evidence) -> Iterator[Cause]:
         if evidence.stealthy(standby, one.port):
             continue
         packet = Packet(str(cluster.client.address), str(address), one.port, in_nic=nic)
-        if seen is None or seen.firewall is None or evaluate(seen.firewall, packet).passes is not False:
+        if seen is None or seen.firewall is None or evaluate(seen.firewall, seen.placed(cluster.vip, packet)).passes is not False:
             shut.append(one)
     if shut:
         ports = ", ".join(f"{d.port} ({services[d.port]})" for d in shut)

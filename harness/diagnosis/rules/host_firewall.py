@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
+from harness.core.finding import Weight
 from harness.diagnosis.cause import Cause, Certainty
-from harness.diagnosis.evidence import Evidence, PathSeen
+from harness.diagnosis.evidence import Evidence, HostSeen, PathSeen
+from harness.diagnosis.firewall import evaluate
 from harness.diagnosis.ipsec_policy import Policy, deciding
 from harness.diagnosis.required_flows import FlowVerdict, listed
 
@@ -18,12 +21,16 @@ SENT_ELSEWHERE = re.compile(r"another address that it is sent to|target DNAT")
 OF_CONTENT = re.compile(
     r"-m (?:string|u32|bpf|length|connbytes|quota|ndpi|layer7)\b|@(?:ih|th|nh),|\b(?:meta length|ip6? length|ct bytes|quota)\b"
 )
+ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
+TO_A_PROXY = re.compile(r"-j TPROXY .*?--on-port ([1-9]\d*)")
+COMMUNICATION = "communication path"
 MAX_CONNTRACK_SHARE = 0.95  # of the table of tracked connections: a burst fills the rest
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
     yield from _full_table(evidence)
+    yield from _forgotten(evidence)
     yield from _ipsec(evidence)
     yield from _swallowed(evidence)
     for host, firewall in evidence.firewalls.items():
@@ -61,7 +68,11 @@ def _unsure(evidence: Evidence, host: str, why: str, fates: Sequence[FlowVerdict
 
 
 def _is_lost(evidence: Evidence, host: str, fate: FlowVerdict) -> bool:
-    """Did a path or the probe that this is part of fail without a connection?"""
+    """Did a path, the probe, or the manager's own communication path that this is part of fail without a connection?"""
+    if f"*:{COMMUNICATION}" in fate.needed.explains:
+        ends = {fate.needed.first.source, fate.needed.first.destination}
+        dead = [f.says for f in evidence.findings if f.what == COMMUNICATION and f.weight is Weight.FAULT]
+        return any(not (told := set(ADDRESS.findall(says))) or bool(told & ends) for says in dead)
     if fate.needed.first.destination_port == evidence.cluster.load_balancer.probe.port:
         probes = evidence.probes.get(host)
         return host == evidence.active and probes is not None and bool(probes.syns) and not probes.answered
@@ -88,6 +99,12 @@ def _felt(evidence: Evidence, host: str, fates: Sequence[FlowVerdict]) -> list[s
 def is_doubted(evidence: Evidence, host: str, path: PathSeen) -> bool:
     """Is there a rule of which it cannot be told what it does to this path?"""
     fates = [f for those in evidence.firewalls[host].unsure.values() for f in those] if host in evidence.firewalls else []
+    return any(fnmatchcase(path.name, pattern) for pattern in _explained(evidence, host, fates))
+
+
+def is_stopped(evidence: Evidence, host: str, path: PathSeen) -> bool:
+    """Is there a rule that surely stops this path, or a part of it?"""
+    fates = [f for those in evidence.firewalls[host].stopped.values() for f in those] if host in evidence.firewalls else []
     return any(fnmatchcase(path.name, pattern) for pattern in _explained(evidence, host, fates))
 
 
@@ -164,13 +181,19 @@ def _stopped(evidence: Evidence, host: str, rule: str, does: str, fates: Sequenc
     serves = any(not f.needed.as_standby for f in fates)
     later = f", so {host} could not take over" if serves and host == evidence.standby else ""
     return Cause(
-        f"its own firewall {does} {listed(f.lost for f in fates)}: no rule lets it pass before {rule}{later}",
+        f"its own firewall {does} {listed(f.lost for f in fates)}: no rule lets it pass before {rule}{_to_nobody(rule)}{later}",
         host,
         Certainty.CERTAIN,
         "let these pass by a rule before it, or take the rule away, and make that permanent where the firewall is configured",
         tuple(dict.fromkeys(f"{host}'s ruleset, evaluated: {f.found.decision.why}" for f in fates)),
         explains=(*_explained(evidence, host, fates), f"{host}:firewall"),
     )
+
+
+def _to_nobody(rule: str) -> str:
+    """Of a rule that hands packets to a proxy of the host: one is lost by it only where nobody listens there."""
+    port = TO_A_PROXY.search(rule)
+    return f", which hands them to a transparent proxy on port {port[1]} of the host itself, and nobody listens on it" if port else ""
 
 
 def _explained(evidence: Evidence, host: str, fates: Sequence[FlowVerdict]) -> tuple[str, ...]:
@@ -197,3 +220,51 @@ def _full_table(evidence: Evidence) -> Iterator[Cause]:
             (f"net.netfilter on {name}: nf_conntrack_count {number}, nf_conntrack_max {most}",),
             explains=here,
         )
+
+
+def _forgotten(evidence: Evidence) -> Iterator[Cause]:
+    """A stateful ruleset whose connection tracking forgets an idle connection before the balancer does: what comes over it next is no
+    packet that opens a connection, and is dropped without a word."""
+    limit = evidence.cluster.load_balancer.idle_timeout_s
+    for node, seen in evidence.nodes:
+        told = seen.sysctls.get("nf_conntrack_tcp_timeout_established", "").strip()
+        lost = _lost_when_forgotten(evidence, node.name, seen) if told.isdigit() and int(told) < limit else []
+        if not lost:
+            continue
+        client = evidence.hosts.get(evidence.cluster.client.name) if node.name == evidence.active else None
+        ports = {f.needed.first.destination_port for f in lost}
+        held = [s for s in (client.sockets if client else ()) if s.state == "ESTAB" and s.peer == str(evidence.cluster.vip)]
+        quiet = [
+            (s, for_s)
+            for s in held
+            if s.peer_port in ports and (for_s := (s.unheard_s if "keepalive" in s.timer else s.idle_s) or 0.0) >= int(told)
+        ]
+        seen_idle = f"; {len(quiet)} of the client's are idle for longer now" if quiet else ""
+        yield Cause(
+            f"its own firewall forgets a connection that is idle for {told} s, before the balancer's idle timeout of {limit:g} s, and "
+            f"drops what comes after that, as it opens no connection: {listed(f.needed.question for f in lost)}{seen_idle}",
+            node.name,
+            Certainty.LIKELY if quiet else Certainty.POSSIBLE,
+            f"raise net.netfilter.nf_conntrack_tcp_timeout_established on {node.name} above {limit:g} (Linux's own value is 432000), or "
+            f"let programs send keepalive more often than every {told} s",
+            (
+                f"net.netfilter on {node.name}: nf_conntrack_tcp_timeout_established {told}",
+                f"{node.name}'s ruleset, evaluated for a packet in the middle of a connection that is not tracked: dropped",
+                *(f"`ss -tanopi` on the client: {s.owner}, to port {s.peer_port}, silent for {t:.0f} s" for s, t in quiet[:3]),
+            ),
+        )
+
+
+def _lost_when_forgotten(evidence: Evidence, host: str, seen: HostSeen) -> list[FlowVerdict]:
+    """What the client sends in the middle of a connection that is tracked no more, and is dropped. The kernel takes such a packet for a
+    new connection, unless it was told not to be loose."""
+    loose = seen.sysctls.get("nf_conntrack_tcp_loose", "1").strip() != "0"
+    ports = {s.port for s in evidence.cluster.services}
+    found = []
+    for fate in evidence.firewalls[host].fates if host in evidence.firewalls and seen.firewall is not None else ():
+        first = fate.needed.first
+        if fate.found.passes and first.source == str(evidence.cluster.client.address) and first.destination_port in ports:
+            later = replace(first, state="new" if loose else "invalid", flags=("ack", "psh"))
+            if seen.firewall is not None and evaluate(seen.firewall, later).passes is False:
+                found.append(fate)
+    return found

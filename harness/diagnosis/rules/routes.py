@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from harness.config.cluster_config import Design, Node
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
+from harness.diagnosis.rules.host_firewall import is_stopped
 from harness.hosts.linux.linux_parse import Route
 
 MIN_HOPS = 16  # of packets that a host sends; Linux's default is 64, and ways through Azure have a few
@@ -66,7 +67,8 @@ def _chosen(evidence: Evidence, node: Node, seen: HostSeen, first: str) -> Itera
             continue  # no rule sends it there: the route itself does, and that is told as one
         by = f"the policy rule `{rules[0]}`" if rules else "a policy rule"
         port = int(value) if value.isdigit() else 0
-        felt = [p.name for p in evidence.failed if p.silent and p.nodes == {node.name} and not p.answers_came]
+        silent = [p for p in evidence.failed if p.silent and p.nodes == {node.name} and not p.answers_came]
+        felt = [p.name for p in silent if not is_stopped(evidence, node.name, p)]  # nothing is answered that never came in
         if kind == "mark":
             if felt:
                 yield Cause(

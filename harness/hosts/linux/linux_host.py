@@ -15,7 +15,8 @@ from harness.hosts.root_rights import ROOT
 
 TOOLS = 'PATH="$PATH:/usr/sbin:/sbin" '  # an ordinary user's PATH often lacks them
 
-# Where both kinds of iptables are there, `iptables-save` is only one of them. The old one's table names: no tables, no need to ask.
+# Where both kinds of iptables are there, `iptables-save` is only one of them. The old one's table names are there once its module is loaded
+# (the file never tells a size); of them the old one lists those that the kernel has, and loads nothing for it.
 FIREWALL = f"""export {TOOLS.strip()}
 there() {{ command -v "$1" >/dev/null; }}
 if there nft; then any=yes
@@ -24,7 +25,7 @@ if there nft; then any=yes
     esac; printf '%s\n\n' "$rules"; elif {ROOT} nft list ruleset 2>/dev/null; then told=yes; fi
 fi
 if there iptables-nft-save; then any=yes; {ROOT} iptables-nft-save 2>/dev/null && told=yes
-  if [ -s /proc/net/ip_tables_names ] && there iptables-legacy-save; then {ROOT} iptables-legacy-save 2>/dev/null; fi
+  if [ -e /proc/net/ip_tables_names ] && there iptables-legacy-save; then {ROOT} iptables-legacy-save 2>/dev/null; fi
 elif there iptables-save; then any=yes; {ROOT} iptables-save 2>/dev/null && told=yes
 fi
 [ -z "$any" ] || [ -n "$told" ] || {{ echo "the firewall may be read by root only" >&2; exit 1; }}

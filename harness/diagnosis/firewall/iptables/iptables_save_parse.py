@@ -24,8 +24,9 @@ HOOKS: dict[str, dict[str, tuple[str, int]]] = {
 }
 
 
-def chains(text: str, family: str = "ip") -> list[Chain]:
-    """The chains of every table in the text. Raises ValueError where a line is none that iptables-save writes."""
+def chains(text: str, family: str = "ip", old_tool: bool = False) -> list[Chain]:
+    """The chains of every table in the text. `old_tool`: they are `iptables-legacy`'s, and `iptables` shows others. Raises
+    ValueError where a line is none that iptables-save writes."""
     found: dict[tuple[str, str], Chain] = {}
     table = ""
     for line in text.splitlines():
@@ -41,7 +42,7 @@ def chains(text: str, family: str = "ip") -> list[Chain]:
             chain = found.get((table, rule[2]))
             if chain is None:
                 raise ValueError(f"`{line}` belongs to no chain that was listed")
-            chain.rules.append(_rule(chain, rule[1], family))
+            chain.rules.append(_rule(chain, rule[1], family, old_tool))
         else:
             raise ValueError(f"`{line[:80]}` is no line of iptables-save")
     return list(found.values())
@@ -65,8 +66,9 @@ def _chain(family: str, table: str, name: str, policy: str) -> Chain:
     )
 
 
-def _rule(chain: Chain, text: str, family: str) -> Rule:
-    where = f"{'ip6tables' if family == 'ip6' else 'iptables'} -t {chain.table.split()[2]}, rule {len(chain.rules) + 1} of {chain.name}"
+def _rule(chain: Chain, text: str, family: str, old_tool: bool) -> Rule:
+    tool = f"{'ip6tables' if family == 'ip6' else 'iptables'}{'-legacy' if old_tool else ''}"
+    where = f"{tool} -t {chain.table.split()[2]}, rule {len(chain.rules) + 1} of {chain.name}"
     words = shlex.split(text)[2:]
     conditions, rest = matches(words)
     return Rule(where, text, [*conditions, *target(rest, chain.table, text)])

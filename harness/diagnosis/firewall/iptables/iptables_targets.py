@@ -6,7 +6,7 @@ import re
 from ipaddress import ip_address
 
 from harness.diagnosis.firewall.chain_evaluation import Step, Verdict
-from harness.diagnosis.firewall.packet_state import Flow, redirected
+from harness.diagnosis.firewall.packet_state import Flow, handed_to_proxy, redirected
 from harness.diagnosis.firewall.partial_values import Missing, Span, Value, exactly, unknown
 
 VERDICTS = {"ACCEPT": "accept", "DROP": "drop", "RETURN": "return", "MASQUERADE": "accept"}
@@ -15,7 +15,7 @@ NOTHING = {
     "LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "TCPMSS", "TOS", "DSCP", "TTL", "HL", "CLASSIFY", "CHECKSUM", "ECN", "SECMARK",
     "CONNSECMARK", "RATEEST", "IDLETIMER", "LED", "TCPOPTSTRIP", "TEE", "HMARK",
 }  # fmt: skip
-ELSEWHERE = {"NFQUEUE", "QUEUE", "TPROXY", "SYNPROXY", "DNAT", "NETMAP", "TARPIT", "DELUDE", "STEAL", "CHAOS", "BPF"}
+ELSEWHERE = {"NFQUEUE", "QUEUE", "SYNPROXY", "DNAT", "NETMAP", "TARPIT", "DELUDE", "STEAL", "CHAOS", "BPF"}
 REPLIES = {
     "icmp-net-unreachable": "net-unreachable", "net-unreach": "net-unreachable", "icmp-host-unreachable": "host-unreachable",
     "host-unreach": "host-unreachable", "icmp-port-unreachable": "port-unreachable", "port-unreach": "port-unreachable",
@@ -52,6 +52,8 @@ def target(words: list[str], table: str, text: str) -> list[Step]:
     if name == "SET":
         changed = [options[at + 1] for at, option in enumerate(options[:-1]) if option in ("--add-set", "--del-set", "--map-set")]
         return [lambda flow, one=one: flow.touching(one) for one in changed]  # type: ignore[misc]
+    if name == "TPROXY":
+        return [_proxied(options)]
     if name in ELSEWHERE:
         return [lambda flow: Verdict("unsure", f"where the target {name} sends it")]
     return [lambda flow: Verdict("jump", f"{table} {name}")]
@@ -107,6 +109,14 @@ def _redirect(options: list[str], text: str) -> list[Step]:
         return redirected(flow, changes, text)
 
     return [change, lambda flow: Verdict("accept")]
+
+
+def _proxied(options: list[str]) -> Step:
+    """Where nobody listens on the proxy's port it drops the packet (xt_TPROXY)."""
+    word = options[options.index("--on-port") + 1] if "--on-port" in options[:-1] else "0"
+    port = int(word) if word.isdigit() else None
+    unsure = Verdict("unsure", f"what the proxy on port {word} does with it (TPROXY)")
+    return lambda flow: Verdict("drop") if port is not None and handed_to_proxy(flow, port) is False else unsure
 
 
 def _from_elsewhere(options: list[str], text: str) -> list[Step]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.diagnosis.firewall.nft import nft_json_to_text
-from harness.diagnosis.firewall.packet_state import Flow
+from harness.diagnosis.firewall.packet_state import RTN_LOCAL, RTN_UNICAST, Flow
 from harness.diagnosis.firewall.partial_values import MISSING, Missing, Span, Truth, Value, either, exactly, no, unknown, within
 
 Read = Callable[[Flow], Value]
@@ -76,9 +76,38 @@ def _field(name: str, about: dict[str, Any]) -> Read:
     if name == "fib":
         flags = about.get("flags")
         flags = flags if isinstance(flags, list) else [flags]
-        if about.get("result") == "type" and len(flags) == 1 and flags[0] in ("saddr", "daddr"):
-            return lambda flow: flow.get(f"{flags[0]} type")
+        if about.get("result") == "type":
+            return _type_of_address([str(flag) for flag in flags])
+        if set(flags) in ({"saddr", "iif"}, {"saddr", "iif", "mark"}) and about.get("result") in ("oif", "oifname"):
+            return lambda flow: _way_back(flow, "mark" in flags)
     return lambda flow: unknown(f"what `{shown}` is")
+
+
+def _type_of_address(flags: list[str]) -> Read:
+    """`fib daddr . iif type` and the like: with a NIC, an address that another NIC of the host has is unicast (nft_fib_ipv4)."""
+    field = next((flag for flag in flags if flag in ("saddr", "daddr")), "")
+    nic = next((f"{flag}name" for flag in flags if flag in ("iif", "oif")), "")
+
+    def read(flow: Flow) -> Value:
+        kind, at = flow.get(f"{field} type"), flow.values.get(nic)
+        if at is None or kind != exactly(RTN_LOCAL):
+            return kind
+        own = flow.get("own nic")
+        both_own = flow.get("saddr type") == flow.get("daddr type") and flow.get("saddr") != flow.get("daddr")
+        if both_own or not isinstance(own, str) or not isinstance(at, str):
+            return unknown(next((value.why for value in (own, at) if isinstance(value, Span)), "which NIC has that address"))
+        return exactly(RTN_LOCAL if own == at else RTN_UNICAST)
+
+    return read
+
+
+def _way_back(flow: Flow, by_mark: bool) -> Value:
+    """`fib saddr . iif oif`: the NIC that it came in by, where the host routes to its source by that one; else there is none, or the
+    route has several ways, of which one is told."""
+    far, came = flow.get("far nic"), flow.values.get("iifname")
+    if isinstance(far, str) and far == came and (not by_mark or flow.known("mark") == 0):
+        return far
+    return unknown("whether the host routes to its source by the NIC that it came in by")
 
 
 def _payload(about: dict[str, Any], shown: str) -> Read:
@@ -270,6 +299,8 @@ def _in_set(name: str, kinds: list[str], sets: Sets) -> Fits:
 
 def _single(right: Any, kind: str, bits: bool) -> Fits:
     shown = nft_json_to_text.expression(right)
+    if kind == "name" and (isinstance(right, bool) or right in (0, "0")):  # whether there is one
+        return lambda got, flow: got.why if isinstance(got, Span) else bool(got) is (right is True)
     if kind == "name" and isinstance(right, str):
         return lambda got, flow: _named(got, right)
     if right == "*":

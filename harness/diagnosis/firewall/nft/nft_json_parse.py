@@ -8,7 +8,7 @@ from typing import Any
 from harness.diagnosis.firewall.chain_evaluation import Chain, Choice, Rule, Step, Verdict
 from harness.diagnosis.firewall.nft import nft_json_to_text
 from harness.diagnosis.firewall.nft.nft_expressions import Read, Sets, depends, fit, kinds_of, lookup, value
-from harness.diagnosis.firewall.packet_state import Flow, redirected
+from harness.diagnosis.firewall.packet_state import Flow, handed_to_proxy, redirected
 from harness.diagnosis.firewall.partial_values import Missing, Span, Truth, Value, exactly, no, unknown, within
 
 PLAIN = ("accept", "drop", "return", "continue")
@@ -18,7 +18,6 @@ NOTHING = {
 }  # fmt: skip
 ELSEWHERE = {
     "queue": "the program that decides about it (queue)",
-    "tproxy": "the proxy that takes it (tproxy)",
     "synproxy": "the proxy that answers it (synproxy)",
     "fwd": "the interface that it is sent on by (fwd)",
 }
@@ -109,6 +108,8 @@ def _steps(part: Any, sets: Sets, table: str, last: bool) -> list[Step]:
         return [lambda flow: f"whether the packets before this one leave room for it ({nft_json_to_text.statement(part)})"]
     if name in ("set", "map") and isinstance(about, dict):
         return _remember(about, sets)
+    if name == "tproxy":
+        return [_proxied(about if isinstance(about, dict) else {})]
     if name in ELSEWHERE:
         return [lambda flow: Verdict("unsure", ELSEWHERE[name])]
     if name == "xt":
@@ -249,6 +250,12 @@ def _elsewhere(name: str, about: dict[str, Any], sets: Sets) -> list[Step]:
         return Verdict("accept")
 
     return [change, end]
+
+
+def _proxied(about: dict[str, Any]) -> Step:
+    """Where nobody listens on the proxy's port the rule does not match (nft_tproxy)."""
+    port, unsure = about.get("port", 0), Verdict("unsure", "the proxy that takes it (tproxy)")
+    return lambda flow: False if isinstance(port, int) and handed_to_proxy(flow, port) is False else unsure
 
 
 def _from_elsewhere(about: dict[str, Any]) -> list[Step]:

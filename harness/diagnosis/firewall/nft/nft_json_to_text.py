@@ -149,6 +149,9 @@ def verdict(what: dict[str, Any]) -> str:
         return f"{name} {about.get('target')}"
     if name == "reject" and isinstance(about, dict) and about:
         return f"reject with {about.get('type', 'icmp')}" + (f" {about['expr']}" if "expr" in about else "")
+    if name == "tproxy" and isinstance(about, dict):
+        family = f" {about['family']}" if "family" in about else ""
+        return f"tproxy{family} to {expression(about.get('addr', ''))}" + (f":{expression(about['port'])}" if "port" in about else "")
     if name in ("dnat", "snat", "redirect", "masquerade") and isinstance(about, dict):
         to = expression(about["addr"]) if "addr" in about else ""
         port = f":{expression(about['port'])}" if "port" in about else ""

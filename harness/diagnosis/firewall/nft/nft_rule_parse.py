@@ -120,6 +120,8 @@ def _statement(words: Words) -> dict[str, Any]:
         return verdict(words)
     if word in ("masquerade", "snat", "dnat", "redirect"):
         return _translated(words)
+    if word == "tproxy":
+        return _proxied(words)
     if word == "counter":
         words.next()
         for _ in range({"packets": 4, "name": 2}.get(words.peek(), 0)):
@@ -177,6 +179,17 @@ def _translated(words: Words) -> dict[str, Any]:
         about |= {"addr": value(address)} if address else {}
         about |= {"port": value(port)} if port else {}
     return {name: about}
+
+
+def _proxied(words: Words) -> dict[str, Any]:
+    """`tproxy ip to 127.0.0.1:15001`; other statements may follow."""
+    words.next()
+    about: dict[str, Any] = {"family": words.next()} if words.peek() in ("ip", "ip6") else {}
+    words.expect("to")
+    address, colon, port = words.next().rpartition(":")
+    address, port = (address, port) if colon else (port, "")
+    about |= {"addr": value(address)} if address else {}
+    return {"tproxy": about | ({"port": value(port)} if port else {})}
 
 
 def _counted(words: Words) -> dict[str, Any]:
