@@ -19,7 +19,7 @@ from harness.remote.captures.route_classifier import Way, classify_all
 from harness.remote.connections.attempt import Attempt, AttemptOutcome, attempt
 from harness.services import service_registry
 from harness.services.node_identity import node_of
-from harness.services.service_kind import NotServing, NotTheService, Proof, TurnedAway, WrongAnswer
+from harness.services.service_kind import NotServing, NotTheService, Proof, SaysItself, TurnedAway, WordsUntold, WrongAnswer
 
 SILENCE_TIMEOUT_S = 1.3
 IDENTITY_TIMEOUT_S = 10.0  # for all that a service may have to do to say who it is: a log-in, a query
@@ -191,6 +191,9 @@ def ask_identity(
     except WrongAnswer as error:
         why = failed(f"{where}: the {service.kind} service answers, and not what it should: {error}")
         return Introduction(why, str(error), own_words=True)
+    except WordsUntold as error:
+        words = _words_untold(subject, host, service, limit) or str(error)
+        return Introduction(failed(f"{where}: the {service.kind} service broke off when asked who it is: {words}"), words, own_words=True)
     except NotServing as error:
         why = failed(f"{where}: the {service.kind} service broke off when asked who it is: {error}")
         return Introduction(why, str(error), own_words=True)
@@ -229,6 +232,16 @@ def _own_words(subject: ClusterUnderTest, host: str, service: Service, wanted: s
         if asked.verdict or asked.hung:
             break
     return None
+
+
+def _words_untold(subject: ClusterUnderTest, host: str, service: Service, limit: float) -> str:
+    """What the library kept back of the service's error, by a second question; empty where that brings nothing."""
+    kind = service_registry.kind(service.kind)
+    try:
+        told = ask_over_the_path(subject, host, service, kind.own_words, limit) if isinstance(kind, SaysItself) else ""
+    except (DeadlineExceeded, OSError):
+        return ""
+    return f"{subject.cluster.vip}:{service.port}: {told}" if told else ""
 
 
 def _hung(subject: ClusterUnderTest, host: str, service: Service, wanted: str, what: str, why: str) -> Introduction:

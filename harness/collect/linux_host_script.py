@@ -16,6 +16,8 @@ MAX_LOG_LINES = 400
 SCRIPT_TIMEOUT_S = 20.0  # for all of it
 FULL_BYTES = 1500
 CONNTRACK = ("count", "max", "tcp_timeout_established", "tcp_loose")
+NAME_TIMEOUT_S = 2  # for what resolves names
+NUMERIC = "127.0.0.1"
 ECHO_TIMEOUT_S = 0.7  # for an echo, where round trips are below 5 ms
 
 # Echoes of 56 and 1500 bytes to each address, the large ones not to be cut into pieces. Prints ADDRESS SMALL LARGE SIZE.
@@ -77,8 +79,19 @@ _DESCRIPTORS = (
     'echo "$pid $n $(grep "open files" "/proc/$pid/limits")"; done'
 )
 _FOLDERS = 'for pid; do [ -r "/proc/$pid/cwd/." ] && echo "= $pid $(readlink "/proc/$pid/cwd")"; done; true'
-_NAMES = 'function end() { if (line) print line } $1 == "=" { end(); line = $2; next } { line = line " " $1 } END { end() }'
+# Each name at the same time as the others, so that a resolver which is slow with all of them costs the look no more than once; the
+# numeric address asks no resolver, and tells how busy the host is. Prints NAME ADDRESS …, or NAME alone, and `# NAME MILLISECONDS EXIT`.
+_NAMES = f"""resolve() {{ began=$(date +%s%N); said=$($bound getent ahosts "$1"); gave=$?; ended=$(date +%s%N)
+[ $gave = 124 ] || printf '%s\\n' "$1 $(printf %s "$said" | awk '{{ print $1 }}' | tr '\\n' ' ')"
+echo "# $1 $(((ended - began) / 1000000)) $gave"; }}
+command -v timeout >/dev/null && bound='timeout {NAME_TIMEOUT_S}' || bound="""
 _FAILED = 'printf %s "$why"'
+_FREE_PAGES = """awk '/^HugePages_Free/ { print "vm/free_hugepages:" $2 }' /proc/meminfo"""
+# What a database or a busy server needs of the kernel; an administrator raises it on the one node, and forgets the other.
+LIMITS = (
+    *("kernel/shmmni", "kernel/shmmax", "kernel/shmall", "kernel/sem", "fs/file-max", "fs/aio-max-nr", "vm/nr_hugepages"),
+    *("net/core/somaxconn", "net/ipv4/ip_local_port_range"),
+)
 FACTS = ("addresses", "routes", "listening", "sysctls", "firewall", "disks")  # what findings are made of by themselves
 
 
@@ -131,12 +144,22 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
         f"cd ../netfilter && grep -H . {' '.join(f'nf_conntrack_{n}' for n in CONNTRACK)})",
         "firewall": "ask firewall rules",
         "firewall told": 'case "$why" in *"firewall "*) echo not told ;; esac',
-        "names": f"for name in {names}; do echo \"= $name\"; getent ahosts $name; done | awk '{_NAMES}'",
+        "names": f"({_NAMES}; for name in {NUMERIC} {names}; do resolve $name & done; wait) | sort",
+        "resolver": "grep -hE '^[[:space:]]*(nameserver|hosts:)[[:space:]]' /etc/resolv.conf /etc/nsswitch.conf",
     }
     if is_node:
         log = read_by_root(f"tail -n {MAX_LOG_LINES}", str(manager.log or "/dev/null"))
+        limits = f"(cd /proc/sys && grep -H . {' '.join(LIMITS)}); {_FREE_PAGES}"
+        parts |= {"limits": limits, "daemons": _frozen(manager.process_names)} if manager.process_names else {"limits": limits}
         parts |= {"disks": "ask disks disks", "log": log, **manager.survey_commands()}
     return parts
+
+
+def _frozen(names: tuple[str, ...]) -> str:
+    """Those of these processes that are stopped or in uninterruptible sleep; where there are some, they are listed again a second later,
+    because many a sleep of that kind ends at once."""
+    wanted = f"awk '$2 ~ /^[TtD]/ && $3 ~ /^({'|'.join(names)})$/'"
+    return f'frozen() {{ ps -eo pid=,stat=,comm= | {wanted}; }}; them=$(frozen); [ -z "$them" ] || {{ echo "$them"; sleep 1; frozen; }}'
 
 
 def _routes(cluster: Cluster, machine: Machine, is_node: bool) -> list[str]:

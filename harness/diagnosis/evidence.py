@@ -77,6 +77,13 @@ class HostSeen:
     clock: float | None = None
     zone: timezone = UTC
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # what names resolve to there
+    slow_names: Mapping[str, tuple[float, bool]] = field(default_factory=dict)  # seconds that a name took, and whether that was an answer
+    resolver: Sequence[str] = ()  # lines of /etc/resolv.conf and /etc/nsswitch.conf
+    limits: Mapping[str, str] = field(default_factory=dict)  # the kernel's, by the names of sysctl
+    frozen: Mapping[int, tuple[str, str]] = field(default_factory=dict)  # the manager's daemons that do not run on: state letter, name
+    programs: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # by file: what keeps it from being run, where it is mounted
+    keys: Mapping[str, str] = field(default_factory=dict)  # by file: the first digits of its SHA-256
+    corosync: Mapping[str, str] = field(default_factory=dict)  # settings of corosync.conf, `totem.transport`
     units: Mapping[str, str] = field(default_factory=dict)  # what the manager there has in its own database, by what it is
     settings: Mapping[str, str] = field(default_factory=dict)  # LifeKeeper's, of /etc/default/LifeKeeper
     doubtful: Sequence[Setting] = ()  # Pacemaker's settings that may not be meant

@@ -6,6 +6,7 @@ What a tool did not print, or printed so that it cannot be read, is None or left
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, timedelta, timezone
 from typing import TypeVar
@@ -17,6 +18,8 @@ from harness.hosts.bounded_parse import json_of, xml_of
 from harness.hosts.host import NotReadable
 from harness.hosts.linux import linux_parse
 from harness.hosts.linux.linux_parse import Route
+from harness.managers.parse import corosync_parse
+from harness.managers.parse.pacemaker_parse import PROGRAM_SETTINGS
 from harness.managers.unlisted_members import lies_on
 
 MARK = "@@ "
@@ -28,6 +31,8 @@ END = re.compile(r"(?P<address>.*?)(?:%(?P<device>[^:\]]+))?\]?:(?P<port>\d+|\*)
 NEIGHBOUR = re.compile(r"(?m)^(\S{1,64}) dev \S+ (?:\S+ )*?lladdr (\S{1,64}) (?:\S+ )*?PERMANENT")
 ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 PORT = re.compile(r"--port[ =](\d{1,5})(?!\d)")
+SLOW_S = 1.0  # for a name to be resolved
+TIMED_OUT = "124"  # the exit of `timeout`
 READ_ONLY_BY_DESIGN = ("squashfs", "erofs", "iso9660", "cramfs", "overlay")  # file systems of packages and images
 T = TypeVar("T")
 
@@ -61,6 +66,13 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         clock=clock,
         zone=zone,
         names=_names(parts.get("names", "")),
+        slow_names=dict(_slow_names(parts.get("names", ""))),
+        resolver=tuple(line.strip() for line in parts.get("resolver", "").splitlines()),
+        limits={name.replace("/", "."): " ".join(told.split()) for name, told in _sysctls(parts.get("limits", ""))},
+        frozen=_frozen(parts.get("daemons", "")),
+        programs=dict(_programs(parts.get("programs", ""))),
+        keys={found[2]: found[1] for found in re.finditer(r"(?m)^([0-9a-f]{16}) +\*?(/\S+)$", parts.get("keys", ""))},
+        corosync=corosync_parse.parse(parts.get("corosync", "")),
         units={
             **_instances(parts, ip_tag),
             **_configuration(parts.get("configuration", ""), ip_tag),
@@ -218,8 +230,43 @@ def _time(text: str) -> tuple[float | None, timezone]:
 
 
 def _names(text: str) -> dict[str, tuple[str, ...]]:
-    """Lines `NAME ADDRESS …`."""
-    return {words[0]: tuple(dict.fromkeys(words[1:])) for line in text.splitlines() if (words := line.split())}
+    """Lines `NAME ADDRESS …`; a name that was waited for too long has none."""
+    return {words[0]: tuple(dict.fromkeys(words[1:])) for line in text.splitlines() if (words := line.split()) and words[0] != "#"}
+
+
+def _slow_names(text: str) -> Iterator[tuple[str, tuple[float, bool]]]:
+    """Lines `# NAME MILLISECONDS EXIT`: the names that took longer than SLOW_S, and far longer than what needs no resolver."""
+    lines = re.findall(r"(?m)^# (\S{1,255}) (\d{1,7}) (\d{1,3})$", text)
+    busy = max((int(ms) for name, ms, _ in lines if _is_numeric(name)), default=0)
+    for name, ms, gave in lines:
+        if not _is_numeric(name) and int(ms) > 1000 * SLOW_S + 3 * busy:
+            yield name, (int(ms) / 1000, gave != TIMED_OUT)
+
+
+def _is_numeric(name: str) -> bool:
+    return ADDRESS.fullmatch(name) is not None
+
+
+def _frozen(text: str) -> dict[int, tuple[str, str]]:
+    """Lines `PID STATE NAME`, of those that were there both times."""
+    found = [line.split() for line in text.splitlines()]
+    times = Counter(words[0] for words in found if len(words) == 3 and words[0].isdigit())
+    return {int(words[0]): (words[1][:1], words[2]) for words in found if words and times[words[0]] > 1}
+
+
+def _programs(text: str) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Lines `= FILE`, each with `MODE SIZE PLACE KIND` behind it, or with the error that stat gave; of what the account may not look at,
+    nothing."""
+    for block in re.split(r"(?m)^= ", text)[1:]:
+        file, _, said = block.partition("\n")
+        words = said.split(maxsplit=3)
+        if "No such file" in said or "Not a directory" in said:
+            yield file, ("is not there", "")
+        elif len(words) == 4 and re.fullmatch(r"[0-7]{1,4}", words[0]) and words[1].isdigit():
+            may = any(int(digit) & 1 for digit in words[0][-3:].zfill(3))
+            regular = words[3].strip().startswith("regular")
+            why = f"is no program but a {words[3].strip()}" if not regular else "is empty" if words[1] == "0" else ""
+            yield file, (why or ("" if may else f"may be run by nobody (mode {words[0]})"), words[2])
 
 
 def _neighbours(parts: dict[str, str]) -> dict[str, str]:
@@ -258,6 +305,11 @@ def _configuration(text: str, ip_tag: str) -> dict[str, str]:
         tag = primitive.get("id", "")
         nic = next((v.get("value", "") for v in primitive.iter("nvpair") if v.get("name") == "nic"), "")
         given = {v.get("name", ""): v.get("value", "") for v in primitive.iterfind("instance_attributes/nvpair")}
+        found[f"agent {tag}"] = primitive.get("type", "")
+        if program := next((given[name] for name in PROGRAM_SETTINGS if given.get(name, "").startswith("/")), ""):
+            found[f"program {tag}"] = program
+        if primitive.get("type") == "Filesystem" and given.get("directory", "").startswith("/"):
+            found[f"directory {tag}"] = given["directory"].rstrip("/")
         if tag == ip_tag and nic:
             found["ip nic"] = nic
         if tag == ip_tag and ADDRESS.fullmatch(given.get("ip", "")):

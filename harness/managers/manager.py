@@ -191,6 +191,7 @@ class Manager(ABC):
     packages: ClassVar[tuple[str, ...]] = ()  # whose versions a Linux node is asked for
     peer_port: ClassVar[tuple[Literal["tcp", "udp"], int] | None] = None  # by which its nodes talk; what their own firewalls must let pass
     misses_probes: ClassVar[bool] = True  # does the responder's monitor notice that no probe comes any more?
+    process_names: ClassVar[tuple[str, ...]] = ()  # all of its own that must run, as `ps` has their names (15 characters)
     usual_daemons: ClassVar[tuple[str, ...]] = ()  # of its own, by name, that a supervisor brings back; a cluster file may name others
     needs_fencing: ClassVar[bool] = False  # does it take nothing over from a lost node before that is fenced?
 

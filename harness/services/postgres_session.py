@@ -19,12 +19,13 @@ from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, Unusable
 from harness.core.files import expand_user
 from harness.services.deadline_socket import dial, quoted
-from harness.services.service_kind import NotServing, NotTheService, TurnedAway
+from harness.services.service_kind import NotServing, NotTheService, TurnedAway, WordsUntold
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
 
 PROTOCOL_3 = 196_608
+MAX_ERROR_BYTES = 4096
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 # How a server may ask for a password unless the settings say otherwise: by SCRAM neither side tells it to the other. Without a password
 # of ours it may also ask for none; libpq might find one on this machine by itself (PGPASSWORD, ~/.pgpass).
@@ -36,6 +37,7 @@ PEER = re.compile(r'\bconnection to server at "[^"]*"(?: \([^)]*\))?, port \d+ f
 WHERE = re.compile(r"\s+LOCATION:  \S.*", re.DOTALL)  # which line of the server's source it was
 # SQLSTATEs by which the account or the database of the settings is refused; any other is the server's own trouble (facts PGS-04).
 REFUSED = ("28", "3D", "42501")
+NO_TLS_ANSWER = "server sent an error response during SSL exchange"  # libpq's word, which leaves the server's own out
 FOREIGN = ("invalid response to", "expected authentication request", "unsupported frontend protocol", "received invalid")
 
 
@@ -188,6 +190,8 @@ def _explain(connection: PGconn, host: str, port: int, deadline: Deadline) -> No
             f"this is "
             "your server, let it ask by scram-sha-256, or say with the setting require_auth what it may do"
         )
+    if NO_TLS_ANSWER in said:
+        raise WordsUntold(f"{host}:{port}: {said}")
     if "Connection refused" in said:
         raise ConnectionRefusedError(f"{host}:{port} refused the connection")
     if any(hint in said for hint in FOREIGN):
@@ -206,6 +210,32 @@ def _what_it_says(host: str, port: int, deadline: Deadline) -> str:
             return quoted(sock.recv(200))
     except (OSError, DeadlineExceeded):
         return ""
+
+
+def own_words(host: str, port: int, user: str, database: str, deadline: Deadline) -> str:
+    """What a server says to a startup packet, where it is an error: it comes before any log-in, and no password is sent. Empty where it
+    says anything else. Raises OSError and DeadlineExceeded."""
+    with dial(host, port, deadline) as sock:
+        sock.sendall(startup_packet(user, database))
+        said = sock.recv(MAX_ERROR_BYTES)
+        while said[:1] == b"E" and not said.endswith(b"\0") and len(said) < MAX_ERROR_BYTES and (part := sock.recv(MAX_ERROR_BYTES)):
+            said += part
+    words = error_in(said)
+    return f"PostgreSQL answers, but does not serve: {words}" if words else ""
+
+
+def error_in(said: bytes) -> str:
+    """The server's own sentence in an ErrorResponse, or in the error of protocol 2.0, which a server sends that cannot fork (its letter E,
+    a text, and a zero byte). Empty for anything else."""
+    if said[:1] != b"E":
+        return ""
+    fields = said[5:].split(b"\0")
+    if said[1:2] == b"\0":  # a length below 16 MiB begins with it; a text does not
+        told = {field[:1]: field[1:] for field in fields if field}
+        words = b": ".join(told[key] for key in (b"S", b"C", b"M") if key in told)
+    else:
+        words = said[1:].partition(b"\0")[0]
+    return "".join(c if c.isprintable() else "?" for c in _text(words))[:300]
 
 
 def _text(message: bytes | str) -> str:

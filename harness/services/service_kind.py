@@ -67,6 +67,10 @@ class NotServing(ConnectionAbortedError):
     """The service answers, and says itself that it does not serve (yet), and mostly why; the message has its own words."""
 
 
+class WordsUntold(NotServing):
+    """The service answered with an error whose words this client's library did not hand on; `SaysItself` may bring them."""
+
+
 class NotTheService(Exception):
     """Something answered, but it did not speak the service's protocol; the message quotes what it said."""
 
@@ -116,6 +120,15 @@ class Proof(Protocol):
 
     def is_it_really_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
         """Returns what proved it, in words. Raises as `who_are_you` does."""
+
+
+@runtime_checkable
+class SaysItself(Protocol):
+    """A kind that can be asked once more for the words of an error, on a connection of its own, where WordsUntold was raised."""
+
+    def own_words(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
+        """The error in the service's own words, empty where it says none any more. No password is sent. Raises OSError and
+        DeadlineExceeded."""
 
 
 FULL_BYTES = 3000  # fills two segments at the usual MTU of 1500; well within the longest header and query that any server takes

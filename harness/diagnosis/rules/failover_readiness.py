@@ -3,17 +3,48 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from harness.diagnosis.cause import Cause, Certainty
-from harness.diagnosis.evidence import Evidence
+from harness.diagnosis.evidence import Evidence, HostSeen
 from harness.diagnosis.manager_settings import hc_timeout, lifekeeper_heartbeats
 from harness.diagnosis.required_flows import listed
 from harness.managers.manager import Question
+from harness.managers.parse import corosync_parse
+
+COROSYNC_KEY = "/etc/corosync/authkey"
+REMOTE_KEY = "/etc/pacemaker/authkey"
+DATABASES = {"postgres", "oracle", "mysql", "sqlserver"}
+# Limits of the kernel, each number of them with how much is enough for nearly everybody: what is below a tenth of the active node's, or of
+# that, is told. Distributions' own defaults are enough, or alike on two nodes of one kind.
+ENOUGH: Mapping[str, tuple[int, ...]] = {
+    "kernel.shmmni": (4096,),
+    "kernel.shmmax": (1 << 36,),
+    "kernel.shmall": (1 << 24,),
+    "kernel.sem": (250, 32000, 32, 128),
+    "fs.file-max": (1_000_000,),
+    "fs.aio-max-nr": (1 << 20,),
+    "vm.nr_hugepages": (1 << 62,),
+    "net.core.somaxconn": (128,),
+}
+USED_FOR = {
+    "kernel.shmmni": "segments of System V shared memory",
+    "kernel.shmmax": "bytes of one segment of System V shared memory",
+    "kernel.shmall": "pages of System V shared memory",
+    "kernel.sem": "System V semaphores",
+    "fs.file-max": "open files of the whole host",
+    "fs.aio-max-nr": "asynchronous reads and writes",
+    "vm.nr_hugepages": "huge pages",
+    "net.core.somaxconn": "connections that may wait to be accepted",
+    "net.ipv4.ip_local_port_range": "ephemeral ports",
+}
+# Where programs of the system lie, which a package brings; what is mounted elsewhere may well be a disk that moves with the services.
+OF_THE_SYSTEM = ("/", "/usr", "/usr/bin", "/usr/sbin", "/usr/local", "/opt")
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
+    yield from _corosync_apart(evidence)
     to = evidence.standby
     if to is None or evidence.moved:
         return
@@ -50,6 +81,10 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             )
     yield from _settings(evidence, to)
     yield from _fencing_levels(evidence, to)
+    active, standby = evidence.hosts.get(evidence.active or ""), evidence.hosts.get(to)
+    if active is not None and standby is not None:
+        yield from _programs(evidence, active, standby)
+        yield from _limits(evidence, active, standby)
     if evidence.fencing is not None and evidence.fencing.no:
         yield Cause(
             f"fencing is off or does not work: {'; '.join(evidence.fencing.because)}; if the nodes lost each other, both could have "
@@ -179,6 +214,117 @@ def _fencing_levels(evidence: Evidence, to: str) -> Iterator[Cause]:
             f"give the level a device that is there, or take it out: `cibadmin -Q -o fencing-topology`, level {name.split()[-1]}",
             (f"the cluster's configuration: {name}, target {target}, devices {devices}",),
         )
+
+
+def _corosync_apart(evidence: Evidence) -> Iterator[Cause]:
+    """Corosync reads its key and its settings when it starts: until then nodes that differ go on together."""
+    ours, theirs = (evidence.hosts.get(node.name) for node in evidence.cluster.nodes)
+    if ours is None or theirs is None:
+        return
+    at = evidence.standby or theirs.name
+    apart = [*corosync_parse.differences(ours.corosync, theirs.corosync)]
+    sealed = {corosync_parse.is_sealed(one.corosync) for one in (ours, theirs)}
+    file = next((one.corosync["totem.keyfile"] for one in (ours, theirs) if "totem.keyfile" in one.corosync), COROSYNC_KEY)
+    if sealed != {False} and _differ(ours.keys.get(file), theirs.keys.get(file)):
+        yield Cause(
+            f"the nodes have different keys of corosync ({file}): the one on {ours.name} is not the same as the one on {theirs.name}; a "
+            f"node whose key is not the one that runs, {at} for instance, would be alone from its next start on",
+            at,
+            Certainty.LIKELY if True in sealed else Certainty.POSSIBLE,
+            f"see which key the cluster runs with (which file is newer than corosync's start), copy that one to the other node, with mode "
+            f"0400, before anything is restarted: `scp -p {file}`",
+            tuple(f"the SHA-256 of {file} on {one.name} begins with {one.keys[file]}" for one in (ours, theirs)),
+            explains=("*:communication path",),
+        )
+    if _differ(ours.keys.get(REMOTE_KEY), theirs.keys.get(REMOTE_KEY)):
+        yield Cause(
+            f"the nodes have different keys of Pacemaker for remote nodes ({REMOTE_KEY}), which only clusters with such nodes need",
+            at,
+            Certainty.POSSIBLE,
+            "copy the right one to the other node, if there are remote nodes or bundles",
+            tuple(f"the SHA-256 of {REMOTE_KEY} on {one.name} begins with {one.keys[REMOTE_KEY]}" for one in (ours, theirs)),
+        )
+    if apart:
+        words = "; ".join(f"{name} is {here} on {ours.name} and {there} on {theirs.name}" for name, here, there in apart)
+        yield Cause(
+            f"the nodes' settings of corosync differ: {words}; {at} may be alone, or count votes otherwise, from its next start on",
+            at,
+            Certainty.LIKELY,
+            "make /etc/corosync/corosync.conf the same on both nodes (`pcs cluster sync` or `csync2` does), and have it read: "
+            "`corosync-cfgtool -R`",
+            tuple(f"/etc/corosync/corosync.conf: {name}: {here} on {ours.name}, {there} on {theirs.name}" for name, here, there in apart),
+            explains=("*:communication path",),
+        )
+
+
+def _differ(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and one != other
+
+
+def _programs(evidence: Evidence, active: HostSeen, standby: HostSeen) -> Iterator[Cause]:
+    """What a resource agent starts, which is on the active node and not on the other."""
+    port = evidence.cluster.load_balancer.probe.port
+    responder = next((s.process for s in active.listening(port) if s.process), None)
+    disks = [place for name, place in active.units.items() if name.startswith("directory ")]
+    for name, agent in active.units.items():
+        kind, _, tag = name.partition(" ")
+        if kind != "agent":
+            continue
+        file = active.units.get(f"program {tag}", "")
+        if agent == "azure-lb" and not file and responder in ("nc", "socat"):
+            file = f"/usr/bin/{responder}"  # the agent's own default, which is the other one on SUSE
+        here, there = active.programs.get(file), standby.programs.get(file)
+        if here is None or there is None or here[0] or not there[0] or here[1] not in OF_THE_SYSTEM:
+            continue
+        if any(f"{file}/".startswith(f"{place}/") for place in disks):
+            continue
+        follows = "nothing would answer the load balancer's health probe" if tag in evidence.responders else f"{tag} would not run"
+        yield Cause(
+            f"{file}, which the resource agent {agent} of {tag} starts, {there[0]} on {standby.name}, while {active.name} has it: after a "
+            f"failover {tag} could not start there, and {follows}",
+            standby.name,
+            Certainty.LIKELY,
+            f"install on {standby.name} what brings {file} (see with `rpm -qf` or `dpkg -S` on {active.name}), or mend it; then let {tag} "
+            "be tried there by a switchover in a quiet hour",
+            (
+                f"`stat -L {file}` on {standby.name}: it {there[0]}",
+                f"`stat -L {file}` on {active.name}: a program",
+                f"the cluster's configuration: {tag} is of the agent {agent}",
+            ),
+        )
+
+
+def _limits(evidence: Evidence, active: HostSeen, standby: HostSeen) -> Iterator[Cause]:
+    """Only what is lower by far: hosts differ."""
+    low = [name for name in USED_FOR if _is_far_lower(name, active.limits.get(name, ""), standby.limits.get(name, ""))]
+    if active.limits.get("vm.free_hugepages") in (None, active.limits.get("vm.nr_hugepages")):  # nobody there uses any
+        low = [name for name in low if name != "vm.nr_hugepages"]
+    services = [s.name for s in evidence.cluster.services if s.kind in DATABASES] or [s.name for s in evidence.cluster.services]
+    if low:
+        those = "; ".join(f"{n} is {standby.limits[n]} ({USED_FOR[n]}), and {active.limits[n]} on {active.name}" for n in low)
+        yield Cause(
+            f"the kernel's limits on {standby.name} are far lower than on {active.name}: {those}; after a failover {listed(services)} may "
+            f"not start there, or fail under load",
+            standby.name,
+            Certainty.LIKELY,
+            f"set {', '.join(low)} on {standby.name} as on {active.name}, below /etc/sysctl.d, so that it is there after a restart too",
+            tuple(f"`sysctl {name}`: {one.limits[name]} on {one.name}" for name in low for one in (standby, active)),
+        )
+
+
+def _is_far_lower(name: str, here: str, there: str) -> bool:
+    """Is one of the numbers of `there`, the standby's, below a tenth of the active node's, or of what is enough?"""
+    ours, theirs = _numbers(name, here), _numbers(name, there)
+    enough = ENOUGH.get(name, (28_000,))
+    return any(10 * b < min(a, most) for a, b, most in zip(ours, theirs, enough, strict=False))
+
+
+def _numbers(name: str, told: str) -> Sequence[int]:
+    words = told.split()
+    if not words or not all(word.isdigit() for word in words):
+        return ()
+    numbers = [int(word) for word in words]
+    return [numbers[1] - numbers[0] + 1] if name.endswith("ip_local_port_range") and len(numbers) == 2 else numbers
 
 
 def _reasons_and_consequences(evidence: Evidence, to: str, against: list[str]) -> tuple[list[str], list[str]]:

@@ -22,6 +22,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
     if evidence.moved:
         return
+    yield from _frozen(evidence)
     yield from _stopped(evidence)
     yield from _both_or_none(evidence)
     yield from _failed(evidence)
@@ -45,11 +46,40 @@ def _explains(evidence: Evidence, node: str, tag: str) -> tuple[str, ...]:
     return ((f"*/{service}",) if here else ()) + (f"{node}:listener of {service}",) if service else (f"{node}:resource",)
 
 
+def _frozen(evidence: Evidence) -> Iterator[Cause]:
+    """A daemon of the manager's that is there and does nothing: the rest of the manager may well go on saying that all is well."""
+    manager = manager_class(evidence.cluster).name
+    for node, seen in evidence.nodes:
+        for letter, word in (("T", "stopped, as by SIGSTOP or a debugger"), ("D", "in uninterruptible sleep, as on a disk that hangs")):
+            if not (those := _asleep(evidence, node.name, letter)):
+                continue
+            names = ", ".join(f"{name} (pid {pid})" for pid, name in those.items())
+            pids = " ".join(map(str, those))
+            yield Cause(
+                f"{names} of {manager} {'is' if len(those) == 1 else 'are'} {word} (state {letter}) on {node.name}: {manager} cannot act "
+                "there, so nothing would be started, stopped or watched by it",
+                node.name,
+                Certainty.CERTAIN if letter == "T" else Certainty.LIKELY,
+                f"see who stopped it (`grep TracerPid /proc/{next(iter(those))}/status`); `kill -CONT {pids}` lets it go on, and so does a "
+                f"restart of {manager} there"
+                if letter == "T"
+                else f"see what it waits for (`cat /proc/{next(iter(those))}/stack`, `dmesg`): a disk or a file system that hangs",
+                tuple(f"`ps` on {node.name}, twice within a second: {pid} {seen.frozen[pid][0]} {name}" for pid, name in those.items()),
+                explains=("*:communication path", "*:roles"),
+            )
+
+
+def _asleep(evidence: Evidence, node: str, letter: str) -> dict[int, str]:
+    """The manager's daemons in that state, by their process ids."""
+    seen = evidence.hosts.get(node)
+    return {pid: name for pid, (state, name) in seen.frozen.items() if state.upper() == letter} if seen is not None else {}
+
+
 def _stopped(evidence: Evidence) -> Iterator[Cause]:
     """It was asked and does not run, or is no member: what runs there is watched by nobody, and nothing moves there."""
     name = manager_class(evidence.cluster).name
     for node in evidence.state.nodes.values():
-        if node.running or not node.stopped:
+        if node.running or not node.stopped or _asleep(evidence, node.node, "T"):
             continue
         seen = evidence.hosts.get(node.node)
         services = [s.name for s in evidence.cluster.services if seen is not None and seen.listening(s.port)]

@@ -35,9 +35,42 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         yield from _own_name(evidence, node, seen)
         yield from _unknown(evidence, node, seen)
     for name, seen in evidence.hosts.items():
+        yield from _slow(evidence, name, seen)
+    for name, seen in evidence.hosts.items():
         for other in evidence.cluster.nodes:
             if other.name != name:
                 yield from _wrong(evidence, name, seen, other)
+
+
+def _slow(evidence: Evidence, name: str, seen: HostSeen) -> Iterator[Cause]:
+    """A name that the peer knows at once, or that is answered late here, is a real one; others may be labels of the cluster file alone."""
+    slow = {n: told for n, told in seen.slow_names.items() if n in {m.name for m in evidence.cluster.machines}}
+    if not slow:
+        return
+    known = [n for n, (_, answered) in slow.items() if (answered and seen.names.get(n)) or _known_elsewhere(evidence, name, n)]
+    servers = [line.split()[1] for line in seen.resolver if line.startswith("nameserver") and len(line.split()) > 1]
+    order = next((" ".join(line.split()[1:]) for line in seen.resolver if line.startswith("hosts:")), "")
+    kinds = order.split()
+    first = "files" in kinds and "dns" in kinds and kinds.index("dns") < kinds.index("files")
+    asked = f"the first name server there, {servers[0]} (/etc/resolv.conf)" if servers else "what resolves names there"
+    before = f", which is asked before /etc/hosts (`hosts: {order}` in /etc/nsswitch.conf)," if first else ""
+    times = [f"{n}: {seconds:.1f} s" + ("" if answered else ", then given up") for n, (seconds, answered) in slow.items()]
+    yield Cause(
+        f"names are resolved slowly on {name} ({'; '.join(times)}): {asked}{before} does not answer, or late; whatever goes by names waits "
+        f"so long each time, agents and log-ins too",
+        name,
+        Certainty.LIKELY if known else Certainty.POSSIBLE,
+        f"see why {servers[0] if servers else 'the resolver'} does not answer {name}, or take it out of /etc/resolv.conf; let /etc/hosts "
+        "with the cluster's names, be asked first (`hosts: files dns` in /etc/nsswitch.conf)",
+        (
+            *(f"`getent ahosts` on {name}: {told}" for told in times),
+            *(f"resolv.conf and nsswitch.conf on {name}: {line}" for line in seen.resolver),
+        ),
+    )
+
+
+def _known_elsewhere(evidence: Evidence, here: str, name: str) -> bool:
+    return any(seen.names.get(name) and name not in seen.slow_names for host, seen in evidence.hosts.items() if host != here)
 
 
 def _wrong(evidence: Evidence, name: str, seen: HostSeen, other: Node) -> Iterator[Cause]:

@@ -56,6 +56,7 @@ class LifeKeeper(Manager):
     out_settings = None
     packages = ("steeleye-lk",)  # its core (docs of SIOS: `rpm -q steeleye-lk`)
     peer_port = ("tcp", 7365)  # LKL-36
+    process_names = ("lcm", "lcd", "lkcheck", "lkscsid", "lkvmhad", "eventslcm", "ttymonlcm", "lcdremexec")
     usual_daemons = ("lcm", "lcd", "lkcheck")  # LKL-02
 
     def __init__(self, cluster: cluster_config.Cluster, hosts: Mapping[str, Host]) -> None:

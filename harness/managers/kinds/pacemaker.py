@@ -30,7 +30,17 @@ from harness.managers.manager import (
     SwitchRefused,
     answer,
 )
-from harness.managers.parse.pacemaker_parse import Reading, borne, fail_counts, moved_by_hand, node_state, notices, read, timed_moves
+from harness.managers.parse.pacemaker_parse import (
+    PROGRAM_SETTINGS,
+    Reading,
+    borne,
+    fail_counts,
+    moved_by_hand,
+    node_state,
+    notices,
+    read,
+    timed_moves,
+)
 from harness.managers.rules import pacemaker_out_of_service_rules as take_out
 from harness.managers.rules.boot_start_rules import at_boot_line, by_units
 from harness.managers.rules.pacemaker_fencing_rules import fenced_by
@@ -59,6 +69,15 @@ CUT = "-- links --"
 LOOK = f"{SBIN}{MONITOR}; echo '{CUT}'; {ROOT} corosync-cfgtool -s 2>&1; true"
 CLEAN = f"cibadmin --delete-all --force --xpath \"//meta_attributes[starts-with(@id,'{take_out.OURS}')]\""
 CLEANED = f"cib=$(cibadmin -Q) && ! printf '%s' \"$cib\" | grep -q 'id=\"{take_out.OURS}'"
+CIB_TIMEOUT_S = 8  # where a daemon hangs, the rest of what a node tells must come all the same
+COROSYNC = "/etc/corosync/corosync.conf"
+KEYS = ("/etc/corosync/authkey", "/etc/pacemaker/authkey")  # of which no more leaves the host than a part of their SHA-256
+# What resource agents start: azure-lb's defaults (PCM-08), and what the configuration names. Prints `= FILE`, and what stat says of it.
+PROGRAMS = (
+    "{ printf '%s\\n' /usr/bin/nc /usr/bin/socat; printf '%s\\n' \"$cib\" | "
+    f'grep -oE \'name="({"|".join(PROGRAM_SETTINGS)})" value="/[^"]*"\' | cut -d \'"\' -f 4; }} | sort -u | head -n 50 | '
+    'while read -r file; do echo "= $file"; stat -Lc \'%a %s %m %F\' "$file" 2>&1; done'
+)
 MAX_OUT_S = 900  # after which what takes a resource out ends by itself, whatever became of everybody: longer than any such disruption
 CONSTRAINT_MARGIN_S = 30.0  # by how much a move's constraint outlasts the move, should nobody be left to take it away
 
@@ -73,6 +92,10 @@ class Pacemaker(Manager):
     peer_port = ("udp", 5405)  # PCM-02
     misses_probes = False  # azure-lb's monitor only sees whether its process is there (facts PCM-08)
     needs_fencing = True
+    process_names = (
+        *("corosync", "pacemakerd", "pacemaker-based", "pacemaker-contr", "pacemaker-execd", "pacemaker-sched", "pacemaker-attrd"),
+        *("pacemaker-fence", "cib", "crmd", "lrmd", "pengine", "attrd", "stonithd"),  # the last six as Pacemaker 1.1 calls them
+    )
     # The one daemon whose end pacemakerd always mends without a word to the cluster. Without its controller, CIB manager or executor a
     # node is fenced; and pacemakerd 2.1.5 now and then finds the cluster gone while it mends the fencer or the attribute manager ("Not
     # respawning … subdaemon until cluster returns"), and then leaves them dead for ever.
@@ -99,7 +122,12 @@ class Pacemaker(Manager):
         return node_state(node, monitor, links, peer.name, pairs)
 
     def survey_commands(self) -> dict[str, str]:
-        return {"configuration": f"{ROOT} cibadmin -Q"}
+        return {
+            "configuration": f"cib=$(timeout {CIB_TIMEOUT_S} {ROOT} cibadmin -Q); printf '%s\\n' \"$cib\"",
+            "programs": PROGRAMS,  # of the configuration that was just read
+            "keys": "; ".join(f"{{ {read_by_root('sha256sum', key)}; }} | sed 's/^\\(.\\{{16\\}}\\)[^ ]*/\\1/'" for key in KEYS),
+            "corosync": f"{{ {read_by_root('cat', COROSYNC)}; }} | grep -v '^[[:space:]]*key[[:space:]]*:'",  # which may be a key itself
+        }
 
     def switch_over(self, to: str, *, deadline: Deadline) -> None:
         """By `crm_resource --move`, whose constraint is taken away as soon as everything is there, and ends by itself otherwise."""

@@ -16,6 +16,7 @@ from harness.hosts.bounded_parse import xml_of
 from harness.managers.manager import CommPath, NodeState, ResourceState
 from harness.managers.switchover_readiness import last_words
 
+PROGRAM_SETTINGS = ("nc", "binfile", "pgctl", "psql", "httpd", "binary")  # of resource agents, by which they are given what to start
 IN_SERVICE_ROLES = {"started", "promoted", "unpromoted", "master", "slave"}
 IN_TRANSIT = {"starting", "stopping", "promoting", "demoting", "migrating"}
 NOT_CONFIGURED = "6"  # and on no other
