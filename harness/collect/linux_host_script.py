@@ -76,6 +76,14 @@ _DESCRIPTORS = (
     'echo "$pid $n $(grep "open files" "/proc/$pid/limits")"; done'
 )
 _FOLDERS = 'for pid; do [ -r "/proc/$pid/cwd/." ] && echo "= $pid $(readlink "/proc/$pid/cwd")"; done; true'
+# What has a master, or another hardware address than it was born with; not all that a host of containers has, and of each the beginning.
+_LINKS = "ip -d -o link | grep -E ' (master|permaddr) ' | cut -c -500 | head -n 200"
+# Classes and filters, where there may be some, of NICs that have an address of their own.
+_SHAPERS = (
+    "for nic in $(ip -o -4 addr show scope global | awk '{print $2}' | sort -u | head -n 32); do "
+    'case "$(tc qdisc show dev $nic)" in *htb*|*hfsc*|*cbq*|*prio\\ *|*drr*|*ingress*|*clsact*) echo "= $nic"; tc -s class show dev $nic; '
+    "for at in root ingress egress; do tc -s filter show dev $nic $at; done | head -n 400 ;; esac; done"
+)
 _NAMES = 'function end() { if (line) print line } $1 == "=" { end(); line = $2; next } { line = line " " $1 } END { end() }'
 _FAILED = 'printf %s "$why"'
 FACTS = ("addresses", "routes", "listening", "sysctls", "firewall", "disks")  # what findings are made of by themselves
@@ -115,6 +123,9 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
     settings = [s.removeprefix("net.ipv4.") for s in SYSCTLS if s.startswith("net.ipv4.")]
     parts = {
         "addresses": "ask addresses addresses",
+        "links": _LINKS,
+        "queues": "tc -s qdisc | head -n 1000",
+        "shapers": _SHAPERS,
         "rules": "ip rule",
         "neighbours written down": "ip neigh show nud permanent",
         "routes": "; ".join(_routes(cluster, machine, is_node)),
