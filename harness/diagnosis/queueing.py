@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # Those that are there to hold packets back. All others (fq_codel, fq, mq, noqueue, pfifo_fast, bare ingress and clsact) drop by right.
 SHAPERS = frozenset({"tbf", "netem", "htb", "hfsc", "cake", "cbq"})
 DEVICE = re.compile(r"\bdev (\S{1,15})")
 RATE = re.compile(r"\b(rate|ceil|bandwidth) (\d{1,12}(?:\.\d{1,6})?)([KMGT]?)(bit|bps)\b")
+DEFAULT = re.compile(r"qdisc (?:htb|hfsc) (\S{1,8}:) .*?\bdefault (?:0x)?([1-9a-f][0-9a-f]{0,3})\b")  # the class of what no filter takes
 UPPER_LIMIT = re.compile(r"\bul .*?\bm2 (\d{1,12}(?:\.\d{1,6})?)([KMGT]?)(bit|bps)\b")  # of hfsc; what it guarantees limits nothing
 UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 LOSS = re.compile(r"\b(?:loss|corrupt)(?: (?:random|p))? (\d{1,3}(?:\.\d{1,9})?)%")
@@ -24,7 +25,8 @@ ALL = re.compile(r"\bmatchall\b|match 00000000/00000000 at ")
 class Queue:
     """One shaper at `nic`: a queueing discipline, a class of one, or what a filter does (`police`, `drop`). `shown` is tc's own line.
 
-    `whole`: everything that the NIC sends (or, for a filter's action, that the filter's direction has) goes through it. `rate` in bits per
+    `whole`: everything that the NIC sends, but for what a filter leads elsewhere, goes through it (or, for a filter's action, all
+    that comes or goes there). `rate` in bits per
     second, `loss` in percent, `delay_s` in seconds; the counts are of packets since it was made.
     """
 
@@ -48,7 +50,14 @@ class Queue:
 def parse(disciplines: str, details: str = "") -> tuple[Queue, ...]:
     """`tc -s qdisc`, and under a line `= NIC` for each NIC what `tc -s class` and `tc -s filter` tell. JSON is not asked for: older tools
     have none for classes, and their plain words have not changed."""
-    return tuple(found for head, lines in _blocks(disciplines, details) if (found := _queue(*head, lines)) is not None)
+    found = [one for head, lines in _blocks(disciplines, details) if (one := _queue(*head, lines)) is not None]
+    defaults = {(one.nic, f"{at[1]}{at[2]}") for one in found if one.whole and (at := DEFAULT.match(one.shown))}
+    return tuple(replace(one, whole=True) if (one.nic, _class(one)) in defaults else one for one in found)
+
+
+def _class(queue: Queue) -> str:
+    words = queue.shown.split()
+    return words[2] if words[0] == "class" and len(words) > 2 else ""
 
 
 def _blocks(disciplines: str, details: str) -> Iterator[tuple[tuple[str, str, bool], list[str]]]:

@@ -138,6 +138,28 @@ def test_a_policer_of_all_that_comes_in_is_likely_where_it_drops_what_is_lost() 
     assert faults(diagnose(with_host(node("lknode01", queues=queues)))) == []
 
 
+def test_a_slow_class_is_the_cause_only_where_what_no_filter_takes_goes_through_it() -> None:
+    def lost(root: str) -> list[str]:
+        queues = queueing.parse(root + COUNTS.format(90, 1, 0, 0, 0), CLASSES[: CLASSES.index("class hfsc")].replace("2Mbit", "64Kbit"))
+        seen = with_host(node("lknode01", queues=queues), paths=paths(**OUTSIDE))
+        return [f"{c.certainty}" for c in diagnose(seen).causes if "to 64 kbit/s" in c.says]
+
+    assert lost(HTB) == ["certain"]
+    assert lost(HTB.replace("0x1", "0x10")) == lost(HTB.replace("0x1", "0")) == ["possible"]
+    chaos = shaped(LOSSY.replace("root", "parent 1:3"), dropped=40)
+    assert [c for c in faults(diagnose(with_host(node("lknode01", queues=chaos), paths=paths(**OUTSIDE)))) if "loses 30 %" in c.says]
+    assert faults(diagnose(with_host(node("lknode01", queues=chaos)))) == []
+
+
+def test_a_peer_that_is_away_says_nothing_of_a_nic() -> None:
+    second = [CommPath("other", "10.20.2.11/10.20.2.12", False)]
+    both = {name: replace(one, comm_paths=tuple(second)) for name, one in state().nodes.items()}
+    seen = with_host(node("lknode01", links={"eth1": BRIDGED}), state=ClusterState(both))
+    assert only(seen, "lknode01", "eth1 in Subnet#2", "br0").certainty is Certainty.LIKELY
+    off = ClusterState(both | {"lknode02": replace(both["lknode02"], running=False)})
+    assert not [c for c in faults(diagnose(replace(seen, state=off))) if "br0" in c.says]
+
+
 BRIDGED = Link("br0", "bridge")
 
 

@@ -230,8 +230,9 @@ def _lost_paths(evidence: Evidence, one: _Nic) -> tuple[str, ...]:
 
 
 def _felt(evidence: Evidence, one: _Nic) -> bool:
-    """Is anything lost that goes by this NIC: of a path, of what was tried to its address, of the manager's own communication?"""
-    ends = [p.addresses.split("/") for n in evidence.state.nodes.values() for p in n.comm_paths if not p.alive]
+    """Is anything lost that goes by this NIC: of a path, of what was tried to its address, of the communication of managers that run?"""
+    run = all(n.running for n in evidence.state.nodes.values())
+    ends = [p.addresses.split("/") for n in evidence.state.nodes.values() for p in n.comm_paths if run and not p.alive]
     tried = [d for d in evidence.direct if d.node == one.host and one.subnet == "Subnet#1" and not evidence.stealthy(d.node, d.port)]
     silent = any(d.outcome == "silent" for d in tried)
     return bool(_lost_paths(evidence, one)) or silent or any(one.address in both for both in ends)
@@ -263,7 +264,7 @@ def _enslaved(evidence: Evidence, one: _Nic) -> Iterator[Cause]:
             f"{one} is a port of {TAKES_ALL[link.kind]} {link.master}, and the address stayed on the NIC: what arrives there is "
             f"{link.master}'s, and is not taken for the address of {one.nic}",
             one.host,
-            Certainty.CERTAIN if felt else Certainty.POSSIBLE,
+            Certainty.POSSIBLE if not felt else Certainty.CERTAIN if one.subnet == "Subnet#1" else Certainty.LIKELY,
             f"take it out (`ip link set {one.nic} nomaster` on {one.host}), or give the address and its routes to {link.master}, and see "
             "what enslaved it",
             (f"`ip link` on {one.host}: {one.nic} has the master {link.master} ({link.kind}); `ip addr`: {one.address} is on {one.nic}",),
@@ -285,7 +286,7 @@ def _foreign_hardware(evidence: Evidence, one: _Nic) -> Iterator[Cause]:
     """Azure delivers by the hardware address that it gave a NIC, whatever the host made of it; the kernel drops what is for another."""
     link = one.seen.links.get(one.nic, Link())
     probes = evidence.probes.get(one.host)
-    astray = probes.misdelivered.get(one.address, 0) if probes is not None else 0
+    astray = probes.misdelivered.get(one.address, 0) if probes is not None and one.nic in one.seen.hardware else 0
     changed = link.permanent and link.permanent != link.hardware and link.kind not in ("bond", "team") and not link.master
     felt = _felt(evidence, one) and not _answers(evidence, one)
     if not changed and not (astray and felt):
@@ -315,13 +316,12 @@ def _held_back(evidence: Evidence, one: _Nic) -> Iterator[Cause]:
     told = [(queue, sure) for queue in one.seen.queues if queue.nic in nics and (sure := _certainty(queue, felt, on_node)) is not None]
     for queue, certainty in sorted(told, key=lambda each: each[1].rank)[:1]:
         where = "" if queue.nic == one.nic else f" (at {queue.nic}, which sends for it)"
-        later = "" if felt else "; what is larger than a handshake does not come through in time"
+        way = f"`tc filter show dev {queue.nic} ingress` and `egress`" if queue.incoming else f"`tc qdisc del dev {queue.nic} root`"
         yield Cause(
-            f"{one} {_does(queue)}{where}{later}",
+            f"{one} {_does(queue)}{where}",
             one.host,
             certainty,
-            f"take it away, if nobody meant it: `tc {'filter' if queue.incoming else 'qdisc'} del dev {queue.nic} "
-            f"{'ingress' if queue.incoming else 'root'}` on {one.host}, and see what set it",
+            f"take it away, if nobody meant it: {way} on {one.host}, and see what set it",
             (
                 f"`tc -s qdisc` on {one.host}: {queue.shown}",
                 f"of its packets {queue.dropped} were dropped, {queue.sent} sent, {queue.waiting} wait",
@@ -335,14 +335,16 @@ def _does(queue: Queue) -> str:
     named = f"`tc` {queue.kind}"
     if queue.kind == "drop":
         return "drops what a filter of tc at it takes (action drop)"
+    sends = "all that it sends" if queue.whole else "some of what it sends"
     if queue.kind == "netem":
         words = [f"loses {queue.loss:g} %"] if queue.loss else []
         words += [f"delays by {queue.delay_s:g} s"] if queue.delay_s else []
         words += [f"limits to {_rate(queue.rate)}"] if queue.rate else []
-        return f"{' and '.join(words) or 'holds back'} of all that it sends, by a queueing discipline for tests ({named})"
+        return f"has a queueing discipline for tests on {sends} ({named}), which {' and '.join(words) or 'holds packets back'}"
+    slow = "; what is larger than a handshake does not come through in time" if _is_slow(queue) else ""
     most = f" to {_rate(queue.rate)}" if queue.rate else ""
-    what = "what it receives" if queue.incoming else "all that it sends" if queue.whole else "some of what it sends"
-    return f"limits {what}{most}, by a {'policer' if queue.incoming else 'queueing discipline that shapes'} ({named})"
+    what = "what it receives" if queue.incoming else sends
+    return f"limits {what}{most}, by a {'policer' if queue.incoming else 'queueing discipline that shapes'} ({named}){slow}"
 
 
 def _rate(bits: float | None) -> str:
@@ -352,14 +354,19 @@ def _rate(bits: float | None) -> str:
     return f"{bits or 0:g} bit/s"
 
 
+def _is_slow(queue: Queue) -> bool:
+    return queue.rate is not None and queue.rate < STRANGLING_BITS_S
+
+
 def _certainty(queue: Queue, felt: bool, on_node: bool) -> Certainty | None:
     """None for a shaper that is nobody's trouble. Where nothing fails yet, one that everything has to go through is the cluster's trouble
     at its next failover, if it is on a node; a client may be slow on purpose."""
-    slow = queue.rate is not None and queue.rate < STRANGLING_BITS_S
+    slow = _is_slow(queue)
     bad = slow or queue.loss >= 1 or queue.delay_s >= LONG_DELAY_S
     loses = queue.dropped > MANY_DROPS * (queue.sent + queue.dropped) or (slow and queue.waiting > 0)
     if felt and loses:
-        return Certainty.CERTAIN if queue.whole and bad else Certainty.LIKELY if queue.whole else Certainty.POSSIBLE
+        likely = queue.whole or queue.kind == "netem"  # else who knows whether it is the cluster's packets
+        return Certainty.CERTAIN if queue.whole and bad else Certainty.LIKELY if likely else Certainty.POSSIBLE
     if queue.whole and bad and not queue.incoming:
         return Certainty.LIKELY if felt or on_node else Certainty.POSSIBLE
     return None
