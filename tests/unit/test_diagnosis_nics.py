@@ -67,6 +67,17 @@ def test_a_shaper_loses_full_segments_too_and_no_mtu_is_guessed() -> None:
     assert any("MTU" in c.says for c in faults(diagnose(on(seen, node("lknode01", large=echoes)))))
 
 
+@pytest.mark.parametrize("silence", [{"identity": "the connection was silent"}, {"identity": "nothing came in 5 s", "hung": True}])
+def test_what_a_service_could_not_say_through_a_shaper_is_not_the_services_fault(silence: dict[str, Any]) -> None:
+    mixed = {"outcome": "fail", "outcomes": frozenset({"answered", "silent"})} | silence
+    lost = [replace(p, **mixed) if p.path == "standby" and p.service is WEB else p for p in paths()]
+    only(with_host(node("lknode02", queues=shaped(SLOW, dropped=40)), paths=lost), "lknode02", "4 kbit/s")
+    assert [c for c in faults(diagnose(evidence(paths=lost))) if "does not serve them" in c.says]
+    said = [replace(p, identity="503 Service Unavailable", hung=False) if p.identity else p for p in lost]
+    told = faults(diagnose(with_host(node("lknode02", queues=shaped(SLOW, dropped=40)), paths=said)))
+    assert [c.host for c in told if "503" in c.says] == ["lknode01"]
+
+
 def test_a_shaper_on_the_standby_is_told_before_the_failover_that_would_feel_it() -> None:
     cause = only(with_host(node("lknode02", queues=shaped(SLOW))), "lknode02", "4 kbit/s", "does not come through in time")
     assert cause.certainty is Certainty.LIKELY
