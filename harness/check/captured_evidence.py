@@ -66,7 +66,15 @@ def probes(node: Node, packets: Sequence[Packet], cluster: Cluster, seconds: flo
         answered=len(answers),
         refused=sum(p.is_rst and p.dport not in opened for p in back),  # a connection that was open may end by one as well
         answers_by=frozenset(p.interface for p in answers),
+        misdelivered=_misdelivered(node, packets),
     )
+
+
+def _misdelivered(node: Node, packets: Sequence[Packet]) -> dict[str, int]:
+    """By address of the node. A lower device sees what it passes on too, as a stranger's: one that came rightly clears it."""
+    own = (str(node.address), str(node.second_address))
+    rightly = {p.dst for p in packets if p.came_in}
+    return dict(Counter(p.dst for p in packets if p.kind == "otherhost" and p.dst in own and p.dst not in rightly))
 
 
 def outcome(attempt: Attempt) -> str:

@@ -85,6 +85,14 @@ _NAMES = f"""resolve() {{ began=$(date +%s%N); said=$($bound getent ahosts "$1")
 [ $gave = 124 ] || printf '%s\\n' "$1 $(printf %s "$said" | awk '{{ print $1 }}' | tr '\\n' ' ')"
 echo "# $1 $(((ended - began) / 1000000)) $gave"; }}
 command -v timeout >/dev/null && bound='timeout {NAME_TIMEOUT_S}' || bound="""
+# What has a master, or another hardware address than it was born with; not all that a host of containers has, and of each the beginning.
+_LINKS = "ip -d -o link | grep -E ' (master|permaddr) ' | cut -c -500 | head -n 200"
+# Classes and filters, where there may be some, of NICs that have an address of their own.
+_SHAPERS = (
+    "for nic in $(ip -o -4 addr show scope global | awk '{print $2}' | sort -u | head -n 32); do "
+    'case "$(tc qdisc show dev $nic)" in *htb*|*hfsc*|*cbq*|*prio\\ *|*drr*|*ingress*|*clsact*) echo "= $nic"; tc -s class show dev $nic; '
+    "for at in root ingress egress; do tc -s filter show dev $nic $at; done | head -n 400 ;; esac; done"
+)
 _FAILED = 'printf %s "$why"'
 _FREE_PAGES = """awk '/^HugePages_Free/ { print "vm/free_hugepages:" $2 }' /proc/meminfo"""
 # What a database or a busy server needs of the kernel; an administrator raises it on the one node, and forgets the other.
@@ -129,6 +137,9 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
     settings = [s.removeprefix("net.ipv4.") for s in SYSCTLS if s.startswith("net.ipv4.")]
     parts = {
         "addresses": "ask addresses addresses",
+        "links": _LINKS,
+        "queues": "tc -s qdisc | head -n 1000",
+        "shapers": _SHAPERS,
         "rules": "ip rule",
         "neighbours written down": "ip neigh show nud permanent",
         "routes": "; ".join(_routes(cluster, machine, is_node)),

@@ -12,6 +12,7 @@ from harness.core.finding import Finding
 from harness.diagnosis.firewall import Packet, Ruleset
 from harness.diagnosis.ipsec_policy import Policy
 from harness.diagnosis.manager_settings import Setting
+from harness.diagnosis.queueing import Queue
 from harness.diagnosis.required_flows import FirewallVerdict
 from harness.hosts.linux.linux_parse import InterfaceAddress, Route
 from harness.managers.health_check_resources import responders
@@ -51,6 +52,17 @@ class Socket:
 
 
 @dataclass(frozen=True)
+class Link:
+    """What of a NIC is unusual: the device whose `master` it has (a bridge, a bond, a VRF: `kind`, where that was told), and the hardware
+    address that it was born with (`permanent`), where it was given another one."""
+
+    master: str = ""
+    kind: str = ""
+    hardware: str = ""
+    permanent: str = ""
+
+
+@dataclass(frozen=True)
 class HostSeen:
     """What one host told; a None was not told. Of a Windows host most of it is None, and rules pass that over."""
 
@@ -62,6 +74,9 @@ class HostSeen:
     chosen_routes: Mapping[tuple[str, str, str], Route] = field(default_factory=dict)
     ipsec: Sequence[Policy] = ()
     without_arp: frozenset[str] = frozenset()  # NICs that were set to use no ARP
+    links: Mapping[str, Link] = field(default_factory=dict)  # by NIC, those that have a master or another hardware address
+    hardware: Mapping[str, str] = field(default_factory=dict)  # by NIC
+    queues: Sequence[Queue] = ()  # what holds packets back at a NIC
     rules: Sequence[str] = ()
     listeners: Sequence[Socket] | None = None
     sockets: Sequence[Socket] = ()
@@ -171,6 +186,8 @@ class ProbesSeen:
     answered: int = 0
     refused: int = 0
     answers_by: frozenset[str] = frozenset()
+    # Packets for the node's own addresses, whoever sent them, that came in a frame for another hardware address; where none came rightly.
+    misdelivered: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

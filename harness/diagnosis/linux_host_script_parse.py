@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, timedelta, timezone
 from typing import TypeVar
 
-from harness.diagnosis import ipsec_policy, manager_settings
-from harness.diagnosis.evidence import HostSeen, Socket
+from harness.diagnosis import ipsec_policy, manager_settings, queueing
+from harness.diagnosis.evidence import HostSeen, Link, Socket
 from harness.diagnosis.firewall import parse
 from harness.hosts.bounded_parse import json_of, xml_of
 from harness.hosts.host import NotReadable
@@ -30,6 +30,7 @@ OWNER = re.compile(r'users:\(\("((?:[^"\\]|\\.)*)",(?:pid=)?(\d+)')
 END = re.compile(r"(?P<address>.*?)(?:%(?P<device>[^:\]]+))?\]?:(?P<port>\d+|\*)")
 NEIGHBOUR = re.compile(r"(?m)^(\S{1,64}) dev \S+ (?:\S+ )*?lladdr (\S{1,64}) (?:\S+ )*?PERMANENT")
 ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
+NIC = re.compile(r"\d+: ([^:@\s]+)(?:@\S+)?: ")
 PORT = re.compile(r"--port[ =](\d{1,5})(?!\d)")
 SLOW_S = 1.0  # for a name to be resolved
 TIMED_OUT = "124"  # the exit of `timeout`
@@ -48,6 +49,9 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         addresses=_read(linux_parse.addresses, parts.get("addresses", "")),
         mtus=_mtus(parts.get("addresses", "")),
         without_arp=_without_arp(parts.get("addresses", "")),
+        hardware=_hardware(parts.get("addresses", "")),
+        links=dict(_links(parts.get("links", ""))),
+        queues=queueing.parse(parts.get("queues", ""), parts.get("shapers", "")),
         routes={(to, source): route for to, source, words, route in _routes(parts.get("routes", "")) if not words},
         chosen_routes={key[:3]: key[3] for key in _routes(parts.get("chosen routes", ""))},
         ipsec=ipsec_policy.parse(parts.get("ipsec", "")),
@@ -117,6 +121,28 @@ def _without_arp(text: str) -> frozenset[str]:
     except (ValueError, TypeError, KeyError, AttributeError):
         plain = re.finditer(r"(?m)^\d+: ([^:@\s]+)(?:@\S+)?: <([^>]*)>.*\n\s+link/ether", text)
         return frozenset(found[1] for found in plain if "NOARP" in found[2].split(","))
+
+
+def _hardware(text: str) -> dict[str, str]:
+    try:
+        links = json_of(text)
+        return {link["ifname"]: str(link["address"]) for link in links if link.get("link_type") == "ether" and "address" in link}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        found = re.finditer(r"(?m)^\d+: ([^:@\s]+)(?:@\S+)?: .*\n\s+link/ether (\S{17})\b", text)
+        return {one[1]: one[2] for one in found}
+
+
+def _links(text: str) -> Iterator[tuple[str, Link]]:
+    """Lines of `ip -d -o link`; of the details a port's own kind is read (`bridge_slave`). What it has a permanent address of by nature, a
+    VLAN for one, is passed over."""
+    for line in text.splitlines():
+        nic, hardware = NIC.match(line), re.search(r"\blink/ether (\S{17})\b", line)
+        master, kind = re.search(r" master (\S+)", line), re.search(r"\\ +(\w+)_slave\b", line)
+        born = re.search(r" permaddr (\S{17})\b", line)
+        stacked = re.search(r"\\ +(?:vlan|bond|team|bridge|macvlan|macvtap|ipvlan|dummy) ", line)
+        if nic and (master or born):
+            permanent = born[1] if born and not stacked else ""
+            yield nic[1], Link(master[1] if master else "", kind[1] if kind else "", hardware[1] if hardware else "", permanent)
 
 
 def _routes(text: str) -> Iterator[tuple[str, str, str, Route]]:

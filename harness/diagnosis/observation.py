@@ -39,7 +39,9 @@ def as_data(evidence: Evidence, findings: Sequence[Finding]) -> dict[str, Any]:
         "moved": evidence.moved,
         "paths": [_of_path(one) for one in evidence.paths],
         "probes": [
-            {**asdict(one), "syns": list(one.syns.items()), **_sorted(one, "came_by", "answers_by")} for one in evidence.probes.values()
+            {**asdict(one), "syns": list(one.syns.items()), **_sorted(one, "came_by", "answers_by")}
+            | {"misdelivered": list(one.misdelivered.items())}
+            for one in evidence.probes.values()
         ],
         "direct": [asdict(one) for one in evidence.direct],
         "asked_by_probe": dict(evidence.asked_by_probe),
@@ -89,7 +91,8 @@ def _probes(one: Mapping[str, Any]) -> dict[str, Any]:
     counts = {name: _number(one[name]) for name in ("answered", "refused")}
     nics = {name: frozenset(_texts(one[name])) for name in ("came_by", "answers_by")}
     syns = {_number(port): _number(times) for port, times in one["syns"]}
-    return {"node": one["node"], "seconds": float(one["seconds"]), "syns": syns, **counts, **nics}
+    astray = {_text(address): _number(times) for address, times in one.get("misdelivered", ())}  # which older archives lack
+    return {"node": one["node"], "seconds": float(one["seconds"]), "syns": syns, "misdelivered": astray, **counts, **nics}
 
 
 def _finding(one: Mapping[str, Any]) -> Finding:

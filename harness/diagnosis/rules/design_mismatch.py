@@ -9,6 +9,7 @@ from harness.core.finding import Weight
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, PathSeen
 from harness.diagnosis.firewall import Packet, evaluate
+from harness.diagnosis.rules import links
 from harness.diagnosis.rules.host_firewall import is_doubted
 
 OUTSIDE = ("client", "standby")
@@ -18,7 +19,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
     yield from _frontend(evidence)
     yield from _floating(evidence)
-    outside = [p for p in evidence.paths if p.path in OUTSIDE]
+    at_fault = links.at_fault(evidence)  # what their own NICs lose, nothing in Azure denies
+    outside = [p for p in evidence.paths if p.path in OUTSIDE and not at_fault & {p.origin, evidence.active}]
     for service in evidence.cluster.services:
         mine = [p for p in outside if p.service.name == service.name]
         others = [p for p in outside if p.service.name != service.name]
@@ -31,7 +33,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             yield _one_origin(evidence, mine)
     yield from _one_port_of_one_origin(evidence, outside)
     yield from _sends_nothing(evidence, outside)
-    yield from _standby_shut(evidence)
+    if evidence.standby not in at_fault:
+        yield from _standby_shut(evidence)
     yield from (_lost_answers(evidence, p) for p in evidence.paths if p.answers_left and not p.connects and p.silent)
 
 

@@ -1,16 +1,24 @@
-"""NICs: down, or without the address that the cluster file says they have; and neighbours that are written down by hand."""
+"""NICs: down, or without the address that the cluster file says they have, in a bridge with it, with a foreign hardware address, or held
+back by a shaper; and neighbours that are written down by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from harness.config.cluster_config import Cluster, Machine
 from harness.diagnosis.cause import Cause, Certainty
-from harness.diagnosis.evidence import DOWN, Evidence, HostSeen
+from harness.diagnosis.evidence import DOWN, Evidence, HostSeen, Link
 from harness.diagnosis.firewall import ArpPacket, Outcome, evaluate_arp
+from harness.diagnosis.queueing import Queue
 from harness.managers.manager_registry import manager_class
 
 FABRIC = "12:34:56:78:9a:bc"  # FAB-04
+STRANGLING_BITS_S = 1e6  # nothing that a cluster serves is meant to be slower than that
+MANY_DROPS = 0.05  # of what a shaper got: less is how it tells a sender to slow down
+LONG_DELAY_S = 1.0
+# What takes over all that its ports receive. A NIC keeps its address in a VRF; of other masters it is not known.
+TAKES_ALL = {"bridge": "the bridge", "bond": "the bond", "team": "the team", "openvswitch": "the Open vSwitch"}
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -23,7 +31,18 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     yield from _without_arp(evidence)
     yield from _arp_filtered(evidence)
     yield from _written_down(evidence)
+    for one in _cluster_nics(evidence):
+        yield from _enslaved(evidence, one)
+        yield from _foreign_hardware(evidence, one)
+        yield from _held_back(evidence, one)
     yield from _dead_path(evidence)
+
+
+def at_fault(evidence: Evidence) -> frozenset[str]:
+    """The hosts whose own NIC in Subnet#1 is what loses packets: of their silence nothing follows for Azure, nor for the way to them."""
+    mine = [one for one in _cluster_nics(evidence) if one.subnet == "Subnet#1"]
+    found = [c for one in mine for rule in (_enslaved, _foreign_hardware, _held_back) for c in rule(evidence, one)]
+    return frozenset(c.host for c in found if c.is_fault)
 
 
 def _of(evidence: Evidence, seen: HostSeen, address: str, subnet: str) -> Iterator[Cause]:
@@ -174,6 +193,183 @@ def _wrong_gateway(evidence: Evidence, name: str, address: str, what: str, hardw
         (f"`ip neigh show nud permanent` on {name}: {address} lladdr {hardware}; Azure answers every ARP query with {FABRIC}",),
         explains=("client/*", "standby/*", f"{name}:probe port") if name == evidence.active else (),
     )
+
+
+@dataclass(frozen=True)
+class _Nic:
+    """A NIC that has an address of the cluster file."""
+
+    seen: HostSeen
+    nic: str
+    address: str
+    subnet: str
+
+    @property
+    def host(self) -> str:
+        return self.seen.name
+
+    def __str__(self) -> str:
+        return f"{self.host}'s NIC {self.nic} in {self.subnet} ({self.address})"
+
+
+def _cluster_nics(evidence: Evidence) -> Iterator[_Nic]:
+    told = [(m.name, str(m.address), "Subnet#1") for m in evidence.cluster.machines]
+    told += [(n.name, str(n.second_address), "Subnet#2") for n in evidence.cluster.nodes]
+    for name, address, subnet in told:
+        seen = evidence.hosts.get(name)
+        if seen is not None and (nic := seen.nic_of(address)) is not None and seen.is_up(address):
+            yield _Nic(seen, nic, address, subnet)
+
+
+def _lost_paths(evidence: Evidence, one: _Nic) -> tuple[str, ...]:
+    """The paths that fail over this NIC because something does not come through."""
+    if one.subnet != "Subnet#1":
+        return ()
+    felt = [p for p in evidence.failed if p.path != "inside" and ("silent" in p.outcomes or p.full is False or p.hung)]
+    return tuple(p.name for p in felt if one.host in (p.origin, evidence.active))
+
+
+def _felt(evidence: Evidence, one: _Nic) -> bool:
+    """Is anything lost that goes by this NIC: of a path, of what was tried to its address, of the communication of managers that run?"""
+    run = all(n.running for n in evidence.state.nodes.values())
+    ends = [p.addresses.split("/") for n in evidence.state.nodes.values() for p in n.comm_paths if run and not p.alive]
+    tried = [d for d in evidence.direct if d.node == one.host and one.subnet == "Subnet#1" and not evidence.stealthy(d.node, d.port)]
+    silent = any(d.outcome == "silent" for d in tried)
+    return bool(_lost_paths(evidence, one)) or silent or any(one.address in both for both in ends)
+
+
+def _answers(evidence: Evidence, one: _Nic) -> bool:
+    """Was anything at all answered or refused over this NIC? Then it is not cut off, whatever is lost besides."""
+    if one.subnet != "Subnet#1":
+        return False
+    tried = [d.outcome for d in evidence.direct if one.host in (d.node, d.origin)]
+    outside = [p for p in evidence.paths if p.path != "inside" and (one.host == p.origin or one.host in p.nodes)]
+    probes = evidence.probes.get(one.host)
+    by_probe = probes is not None and bool(probes.answered or probes.refused)
+    return by_probe or any(o in ("answered", "refused") for o in (*tried, *(o for p in outside for o in p.outcomes)))
+
+
+def _explains(evidence: Evidence, one: _Nic) -> tuple[str, ...]:
+    return (*_lost_paths(evidence, one), "*:communication path")
+
+
+def _enslaved(evidence: Evidence, one: _Nic) -> Iterator[Cause]:
+    """With accelerated networking Azure's VF is a slave of the NIC: it has no address, and is none of these."""
+    link = one.seen.links.get(one.nic, Link())
+    if not link.master:
+        return
+    felt = _felt(evidence, one) and not _answers(evidence, one)
+    if link.kind in TAKES_ALL:
+        yield Cause(
+            f"{one} is a port of {TAKES_ALL[link.kind]} {link.master}, and the address stayed on the NIC: what arrives there is "
+            f"{link.master}'s, and is not taken for the address of {one.nic}",
+            one.host,
+            Certainty.POSSIBLE if not felt else Certainty.CERTAIN if one.subnet == "Subnet#1" else Certainty.LIKELY,
+            f"take it out (`ip link set {one.nic} nomaster` on {one.host}), or give the address and its routes to {link.master}, and see "
+            "what enslaved it",
+            (f"`ip link` on {one.host}: {one.nic} has the master {link.master} ({link.kind}); `ip addr`: {one.address} is on {one.nic}",),
+            explains=_explains(evidence, one) if felt else (),
+        )
+        return
+    what = f"the VRF {link.master}" if link.kind == "vrf" else f"{link.master}, its master"
+    yield Cause(
+        f"{one} belongs to {what}: who listens or connects outside of that is not reached by it, and does not reach it",
+        one.host,
+        Certainty.POSSIBLE,
+        f"if nobody meant it: `ip link set {one.nic} nomaster` on {one.host}; if so, let the services run in it "
+        "(`ip vrf exec`), or set net.ipv4.tcp_l3mdev_accept=1",
+        (f"`ip link` on {one.host}: {one.nic} has the master {link.master}",),
+    )
+
+
+def _foreign_hardware(evidence: Evidence, one: _Nic) -> Iterator[Cause]:
+    """Azure delivers by the hardware address that it gave a NIC, whatever the host made of it; the kernel drops what is for another."""
+    link = one.seen.links.get(one.nic, Link())
+    probes = evidence.probes.get(one.host)
+    astray = probes.misdelivered.get(one.address, 0) if probes is not None and one.nic in one.seen.hardware else 0
+    changed = link.permanent and link.permanent != link.hardware and link.kind not in ("bond", "team") and not link.master
+    felt = _felt(evidence, one) and not _answers(evidence, one)
+    if not changed and not (astray and felt):
+        return
+    own = link.hardware if changed else one.seen.hardware.get(one.nic, "")
+    evident = [f"`ip link` on {one.host}: {one.nic} has {own}" + (f", its permanent address is {link.permanent}" if changed else "")]
+    if astray:
+        evident += [f"the packet capture on {one.host}: frames for {one.address} arrive for another hardware address than the NIC's own"]
+    given = f", {link.permanent}" if changed else ""
+    yield Cause(
+        f"{one} has a hardware address (MAC){' ' + own if own else ''} that the network does not know it by: what is sent to "
+        f"{one.address} comes for {link.permanent if changed else 'another one'}, and the kernel drops it",
+        one.host,
+        Certainty.CERTAIN if astray and felt else Certainty.LIKELY if felt else Certainty.POSSIBLE,
+        f"give {one.nic} the hardware address that Azure gave it{given} (Azure's metadata and the portal "
+        "tell it), and take the cloned one out of the host's network configuration (NetworkManager, netplan, ifcfg)",
+        tuple(evident),
+        explains=_explains(evidence, one) if felt else (),
+    )
+
+
+def _held_back(evidence: Evidence, one: _Nic) -> Iterator[Cause]:
+    """A shaper at the NIC itself or at its slave: with accelerated networking the VF sends for it."""
+    nics = {one.nic, *(nic for nic, link in one.seen.links.items() if link.master == one.nic)}
+    felt = _felt(evidence, one)
+    on_node = any(n.name == one.host for n in evidence.cluster.nodes)
+    told = [(queue, sure) for queue in one.seen.queues if queue.nic in nics and (sure := _certainty(queue, felt, on_node)) is not None]
+    for queue, certainty in sorted(told, key=lambda each: each[1].rank)[:1]:
+        where = "" if queue.nic == one.nic else f" (at {queue.nic}, which sends for it)"
+        way = f"`tc filter show dev {queue.nic} ingress` and `egress`" if queue.incoming else f"`tc qdisc del dev {queue.nic} root`"
+        yield Cause(
+            f"{one} {_does(queue)}{where}",
+            one.host,
+            certainty,
+            f"take it away, if nobody meant it: {way} on {one.host}, and see what set it",
+            (
+                f"`tc -s qdisc` on {one.host}: {queue.shown}",
+                f"of its packets {queue.dropped} were dropped, {queue.sent} sent, {queue.waiting} wait",
+            ),
+            explains=_explains(evidence, one) if felt and certainty is not Certainty.POSSIBLE else (),
+        )
+
+
+def _does(queue: Queue) -> str:
+    """In words that do not change from look to look."""
+    named = f"`tc` {queue.kind}"
+    if queue.kind == "drop":
+        return "drops what a filter of tc at it takes (action drop)"
+    sends = "all that it sends" if queue.whole else "some of what it sends"
+    if queue.kind == "netem":
+        words = [f"loses {queue.loss:g} %"] if queue.loss else []
+        words += [f"delays by {queue.delay_s:g} s"] if queue.delay_s else []
+        words += [f"limits to {_rate(queue.rate)}"] if queue.rate else []
+        return f"has a queueing discipline for tests on {sends} ({named}), which {' and '.join(words) or 'holds packets back'}"
+    slow = "; what is larger than a handshake does not come through in time" if _is_slow(queue) else ""
+    most = f" to {_rate(queue.rate)}" if queue.rate else ""
+    what = "what it receives" if queue.incoming else sends
+    return f"limits {what}{most}, by a {'policer' if queue.incoming else 'queueing discipline that shapes'} ({named}){slow}"
+
+
+def _rate(bits: float | None) -> str:
+    for size, unit in ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")):
+        if bits is not None and bits >= size:
+            return f"{bits / size:g} {unit}"
+    return f"{bits or 0:g} bit/s"
+
+
+def _is_slow(queue: Queue) -> bool:
+    return queue.rate is not None and queue.rate < STRANGLING_BITS_S
+
+
+def _certainty(queue: Queue, felt: bool, on_node: bool) -> Certainty | None:
+    """None for a shaper that is nobody's trouble. Where nothing fails yet, one that everything has to go through is the cluster's trouble
+    at its next failover, if it is on a node; a client may be slow on purpose."""
+    slow = _is_slow(queue)
+    bad = slow or queue.loss >= 1 or queue.delay_s >= LONG_DELAY_S
+    loses = queue.dropped > MANY_DROPS * (queue.sent + queue.dropped) or (slow and queue.waiting > 0)
+    if felt and loses:
+        likely = queue.whole or queue.kind == "netem"  # else who knows whether it is the cluster's packets
+        return Certainty.CERTAIN if queue.whole and bad else Certainty.LIKELY if likely else Certainty.POSSIBLE
+    if queue.whole and bad and not queue.incoming:
+        return Certainty.LIKELY if felt or on_node else Certainty.POSSIBLE
+    return None
 
 
 def _dead_path(evidence: Evidence) -> Iterator[Cause]:

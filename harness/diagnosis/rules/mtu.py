@@ -8,14 +8,21 @@ from collections.abc import Iterator
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, PathSeen
 from harness.diagnosis.required_flows import listed
+from harness.diagnosis.rules import links
 
 MAX_PACKET = 65535  # bytes of an IP packet
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
-    echoes = _echoes(evidence)
-    segments = [p for p in evidence.paths if p.full is False]
+    at_fault = links.at_fault(evidence)  # a shaper loses the large ones first
+    names = _names(evidence)
+    echoes = {
+        name: kept
+        for name, those in _echoes(evidence).items()
+        if name not in at_fault and (kept := [(a, size) for a, size in those if names.get(a, "") not in at_fault])
+    }
+    segments = [p for p in evidence.paths if p.full is False and not at_fault & {p.origin, evidence.active}]
     if echoes:
         yield _all_packets(evidence, echoes, segments)
     elif segments:

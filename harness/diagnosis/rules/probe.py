@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from harness.config.cluster_config import Node
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import ANY, Evidence, ProbesSeen
+from harness.diagnosis.rules import links
 
 OUTSIDE = ("client/*", "standby/*")
 MIN_CHANGES = 2  # probes of either kind
@@ -16,7 +17,10 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
     probe = evidence.cluster.load_balancer.probe
     unprobed = [n for n in evidence.cluster.nodes if (p := evidence.probes.get(n.name)) and not p.syns.get(probe.port)]
+    at_fault = links.at_fault(evidence)
     for node in unprobed:
+        if node.name in at_fault:
+            continue  # its own NIC loses them
         if (there := evidence.hosts.get(node.name)) is not None and not there.is_up(node.address):
             continue  # told as what it is
         yield _no_probe(evidence, node, evidence.probes[node.name], both=len(unprobed) == len(evidence.cluster.nodes))

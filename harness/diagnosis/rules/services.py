@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, PathSeen
+from harness.diagnosis.rules import links
 from harness.diagnosis.rules.host_firewall import is_doubted
 
 # How servers say that they have no connection left: SQLSTATE 53300 (PGS-01), MySQL, Oracle (ORA-14), SQL Server (SQL-68).
@@ -23,8 +24,10 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     for path in unserved:
         if path.identity and path.service.name not in full:
             told.setdefault((path.service.name, path.identity.partition(": ")[2] or path.identity), []).append(path)
+    at_fault = links.at_fault(evidence)
     for (service, _), paths in told.items():
         one = paths[0]
+        lost = all(_is_silence(p) and at_fault & {p.origin, evidence.active} for p in paths)  # a NIC loses what it would say
         where = ", ".join(f"{p.path} ({p.origin})" for p in paths)
         overload = "; ".join(dict.fromkeys(p.overload for p in paths if p.overload))
         words = f"{service} (port {one.service.port}) takes connections and does not serve them, {where}: {one.identity}"
@@ -38,7 +41,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             tuple(f"asked on the path {p.path}, from {p.origin}: {p.identity}" for p in paths),
             "its log says whether it hangs or is only slow" if any(p.hung for p in paths) else "",
             explains=tuple(p.name for p in paths),
-            general=any(p.hung and is_doubted(evidence, evidence.active or "", p) for p in paths),  # its firewall may be what is silent
+            general=lost or any(p.hung and is_doubted(evidence, evidence.active or "", p) for p in paths),  # by its firewall
         )
 
 
@@ -61,6 +64,10 @@ def _remedy(paths: list[PathSeen]) -> str:
             "account without one; the way to it is right"
         )
     return "fix what the service itself says: the way to it is right"
+
+
+def _is_silence(path: PathSeen) -> bool:
+    return path.hung or path.identity.endswith("the connection was silent")
 
 
 def _full(evidence: Evidence, paths: list[PathSeen]) -> Cause:

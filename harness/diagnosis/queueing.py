@@ -1,0 +1,122 @@
+"""What shapes, delays or drops packets at a NIC: tc's queueing disciplines, their classes, and actions of its filters. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+# Those that are there to hold packets back. All others (fq_codel, fq, mq, noqueue, pfifo_fast, bare ingress and clsact) drop by right.
+SHAPERS = frozenset({"tbf", "netem", "htb", "hfsc", "cake", "cbq"})
+DEVICE = re.compile(r"\bdev (\S{1,15})")
+RATE = re.compile(r"\b(rate|ceil|bandwidth) (\d{1,12}(?:\.\d{1,6})?)([KMGT]?)(bit|bps)\b")
+DEFAULT = re.compile(r"qdisc (?:htb|hfsc) (\S{1,8}:) .*?\bdefault (?:0x)?([1-9a-f][0-9a-f]{0,3})\b")  # the class of what no filter takes
+UPPER_LIMIT = re.compile(r"\bul .*?\bm2 (\d{1,12}(?:\.\d{1,6})?)([KMGT]?)(bit|bps)\b")  # of hfsc; what it guarantees limits nothing
+UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+LOSS = re.compile(r"\b(?:loss|corrupt)(?: (?:random|p))? (\d{1,3}(?:\.\d{1,9})?)%")
+DELAY = re.compile(r"\bdelay (\d{1,12}(?:\.\d{1,9})?)(us|ms|s)\b")
+SENT = re.compile(r"\bSent \d{1,20} bytes (\d{1,20}) pkts? \(dropped (\d{1,20})\b")
+WAITING = re.compile(r"\bbacklog \S{1,20} (\d{1,10})p\b")
+ACTION = re.compile(r"\b(?:police 0x[0-9a-f]+ |gact action drop\b)")
+ALL = re.compile(r"\bmatchall\b|match 00000000/00000000 at ")
+
+
+@dataclass(frozen=True)
+class Queue:
+    """One shaper at `nic`: a queueing discipline, a class of one, or what a filter does (`police`, `drop`). `shown` is tc's own line.
+
+    `whole`: everything that the NIC sends, but for what a filter leads elsewhere, goes through it (or, for a filter's action, all
+    that comes or goes there). `rate` in bits per
+    second, `loss` in percent, `delay_s` in seconds; the counts are of packets since it was made.
+    """
+
+    nic: str
+    kind: str
+    shown: str
+    whole: bool
+    rate: float | None = None
+    loss: float = 0.0
+    delay_s: float = 0.0
+    sent: int = 0
+    dropped: int = 0
+    waiting: int = 0
+
+    @property
+    def incoming(self) -> bool:
+        """Does it stand where packets come in?"""
+        return self.kind in ("police", "drop")
+
+
+def parse(disciplines: str, details: str = "") -> tuple[Queue, ...]:
+    """`tc -s qdisc`, and under a line `= NIC` for each NIC what `tc -s class` and `tc -s filter` tell. JSON is not asked for: older tools
+    have none for classes, and their plain words have not changed."""
+    found = [one for head, lines in _blocks(disciplines, details) if (one := _queue(*head, lines)) is not None]
+    defaults = {(one.nic, f"{at[1]}{at[2]}") for one in found if one.whole and (at := DEFAULT.match(one.shown))}
+    return tuple(replace(one, whole=True) if (one.nic, _class(one)) in defaults else one for one in found)
+
+
+def _class(queue: Queue) -> str:
+    words = queue.shown.split()
+    return words[2] if words[0] == "class" and len(words) > 2 else ""
+
+
+def _blocks(disciplines: str, details: str) -> Iterator[tuple[tuple[str, str, bool], list[str]]]:
+    """Each thing's NIC, line, and whether its filter is for all packets; with the lines below it."""
+    nic, everything = "", False
+    current: tuple[tuple[str, str, bool], list[str]] | None = None
+    for line in (*disciplines.splitlines(), *details.splitlines()):
+        words = line.split()
+        if line.startswith("= ") and len(words) > 1:
+            yield from [current] if current else []
+            nic, current = words[1], None
+        elif line.startswith(("qdisc ", "class ")):
+            device = DEVICE.search(line)
+            yield from [current] if current else []
+            current = ((device[1] if device else nic, " ".join(words), False), [])
+        elif line.startswith("filter "):
+            yield from [current] if current else []
+            current, everything = None, ALL.search(line) is not None
+        elif ACTION.search(line):
+            yield from [current] if current else []
+            current = ((nic, " ".join(words), everything), [])
+        elif ALL.search(line):
+            everything = True
+        elif current:
+            current[1].append(line)
+    yield from [current] if current else []
+
+
+def _queue(nic: str, head: str, for_all: bool, lines: list[str]) -> Queue | None:
+    words = head.split()
+    of_filter = words[0] not in ("qdisc", "class")
+    kind = ("police" if "police" in words else "drop") if of_filter else words[1] if len(words) > 1 else ""
+    if not nic or (not of_filter and kind not in SHAPERS):
+        return None
+    below = "\n".join(lines)
+    sent, waiting = SENT.search(below), WAITING.search(below)
+    delay = DELAY.search(head)
+    return Queue(
+        nic,
+        kind,
+        head,
+        for_all if of_filter else words[0] == "qdisc" and "root" in words,
+        rate=_rate(head),
+        loss=max(map(float, LOSS.findall(head)), default=0.0),
+        delay_s=float(delay[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1.0}[delay[2]] if delay else 0.0,
+        sent=int(sent[1]) if sent else 0,
+        dropped=int(sent[2]) if sent else 0,
+        waiting=int(waiting[1]) if waiting else 0,
+    )
+
+
+def _rate(head: str) -> float | None:
+    """The most that may pass: a class's `ceil`, else the `rate`."""
+    limit = UPPER_LIMIT.search(head)
+    found = {name: _bits(*rest) for name, *rest in RATE.findall(head)}
+    if limit:
+        return _bits(*limit.groups())
+    return found.get("ceil", found.get("rate", found.get("bandwidth")))
+
+
+def _bits(number: str, unit: str, word: str) -> float:
+    return float(number) * UNITS[unit] * (8 if word == "bps" else 1)
