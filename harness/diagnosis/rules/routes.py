@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from itertools import takewhile
 
 from harness.config.cluster_config import Design, Node
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
+from harness.diagnosis.required_flows import listed
 from harness.hosts.linux.linux_parse import Route
 
 MIN_HOPS = 16  # of packets that a host sends; Linux's default is 64, and ways through Azure have a few
@@ -20,17 +23,25 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         if first is None or not seen.is_up(node.address):
             continue
         probe = str(evidence.cluster.load_balancer.probe.source)
-        wrong = {d: r for d in _asked_from(evidence, node) if (r := _wrong(seen, d, str(node.address), first)) is not None}
+        wrong = {
+            d: r
+            for d in _asked_from(evidence, node)
+            if (r := _wrong(seen, d, str(node.address), first)) is not None and not _apart(seen, d, str(node.address), first)
+        }
+        yield from _by_several(evidence, node, seen, first)
+        yield from _of_accounts(evidence, node, seen, first)
         if wrong:
             yield _answers(evidence, node, seen, first, wrong, probe)
         yield from _from_another_address(evidence, node, seen, first)
         yield from _chosen(evidence, node, seen, first)
-        if not wrong.get(probe):
+        if not wrong.get(probe) and not _apart(seen, probe, str(node.address), first):
             yield from _probe_by_another_nic(evidence, node, seen, first)
     yield from _as_the_vip(evidence)
+    yield from _not_local(evidence)
     yield from _to_the_vip(evidence)
     yield from _strict(evidence)
     yield from _few_hops(evidence)
+    yield from _few_hops_of_a_route(evidence)
 
 
 def _from_another_address(evidence: Evidence, node: Node, seen: HostSeen, first: str) -> Iterator[Cause]:
@@ -60,6 +71,8 @@ def _chosen(evidence: Evidence, node: Node, seen: HostSeen, first: str) -> Itera
         if (route.kind == "unicast" and route.interface == first) or (source and seen.nic_of(source) is None):
             continue  # a standby, which has not the VIP, routes nothing that is from it
         kind, _, value = words.partition(" ")
+        if kind == "uid":
+            continue
         way = f"out of {route.interface}" if route.kind == "unicast" else f"nowhere ({route.kind})"
         rules = [r for r in seen.rules if (f"fwmark {value}" in r if kind == "mark" else _is_for_port(r, kind, value))]
         if kind != "mark" and not rules:
@@ -122,6 +135,8 @@ def _as_the_vip(evidence: Evidence) -> Iterator[Cause]:
     route = seen.routes.get((client, vip))
     if first is None or route is None or seen.nic_of(vip) is None or (route.kind == "unicast" and route.interface == first):
         return
+    if _apart(seen, client, vip, first):
+        return
     way = f"out of {route.interface}" if route.kind == "unicast" else f"nowhere ({route.kind})"
     rules = [r for r in seen.rules if vip in r]
     by = f"the policy rule `{rules[0]}`" if rules else "a route or a policy rule"
@@ -160,6 +175,201 @@ def _to_the_vip(evidence: Evidence) -> Iterator[Cause]:
             says = f"{machine.name} routes {vip} {by}, though it is an address of its own subnet, by {nic}"
             do = f"take that route away: look at `ip route show table all` and `ip rule` on {machine.name}"
             yield Cause(says, machine.name, Certainty.LIKELY, do, (known,), explains=(*explains, f"{machine.name}:route to the VIP"))
+
+
+def _not_local(evidence: Evidence) -> Iterator[Cause]:
+    """The active node has the VIP on a NIC, and yet its kernel does not take for its own what is sent there."""
+    cluster, seen = evidence.cluster, evidence.hosts.get(evidence.active or "")
+    vip = str(cluster.vip)
+    route = seen.routes.get((vip, "")) if seen else None
+    at = next((a for a in seen.addresses or () if a.address == vip), None) if seen else None
+    if seen is None or route is None or at is None or route.kind == "local" or seen.vip_is_local is None:
+        return
+    known = f"`ip route get {vip}` on {seen.name}: {route.kind} dev {route.interface}"
+    nic, put_back = f"{at.interface}", f"ip route add table local local {vip} dev {at.interface} proto kernel scope host src {vip}"
+    if seen.vip_is_local:
+        before = takewhile(lambda rule: not rule.endswith("from all lookup local"), seen.rules)
+        rules = [f"`{rule}`" for rule in before]
+        by = f"a policy rule that comes before the table local ({', '.join(rules[:3])})" if rules else "a policy rule"
+        says = f"{vip} is on {nic}, and {by} routes what {seen.name} sends there {_way(route)}: its own connections to it do not arrive"
+        do = f"give that rule a later place than the one with `lookup local`, or let it leave {vip} out (`ip rule`)"
+        certainty, shown = Certainty.LIKELY, f"`ip route show table local {vip}` on {seen.name} has the entry"
+    else:
+        says = f"{vip} is on {nic}, and the routing table `local` has no entry for it: {seen.name} does not take it for its own address"
+        do = f"delete the address and add it again (`ip addr del {vip}/{at.prefix} dev {nic}`, then `ip addr add` with the same), or put "
+        do += f"the route back (`{put_back}`), and see who takes routes away (`ip route flush table local`)"
+        certainty = Certainty.CERTAIN
+        shown = f"`ip route show table local {vip}` on {seen.name} has no entry; `ip addr`: {vip}/{at.prefix} {nic}"
+    # In the other design what clients send arrives as the node's own address.
+    outside = ("client/*", "standby/*") if cluster.design is Design.FLOATING and not seen.vip_is_local else ()
+    inside = [p.name for p in evidence.failed if p.origin == seen.name]
+    yield Cause(says, seen.name, certainty, do, (known, shown), explains=(f"{seen.name}:route to the VIP", *inside, *outside))
+
+
+def _way(route: Route) -> str:
+    return f"out of {route.interface}" if route.kind == "unicast" else f"nowhere ({route.kind})"
+
+
+def _apart(seen: HostSeen, destination: str, source: str, first: str) -> bool:
+    """Whether a route has several next hops (ECMP), by this NIC and by another: which one a single look-up meets is chance."""
+    nics = {hop.interface for hop in seen.next_hops.get((destination, source), ())}
+    return first in nics and len(nics) > 1
+
+
+def _by_several(evidence: Evidence, node: Node, seen: HostSeen, first: str) -> Iterator[Cause]:
+    """A route with next hops by several NICs: the kernel spreads connections, by a hash of their addresses or of their ports as well."""
+    cluster = evidence.cluster
+    probe = str(cluster.load_balancer.probe.source)
+    asked = {d: (d, _source(evidence, node, seen, d)) for d in _asked_from(evidence, node)}
+    to = {d: key for d, key in asked.items() if _apart(seen, *key, first)}
+    if not to:
+        return
+    hops = seen.next_hops[next(iter(to.values()))]
+    nics = sorted({str(hop.interface) for hop in hops})
+    others = [nic for nic in nics if nic != first]
+    saw = evidence.probes.get(node.name)
+    seen_there = sorted(set(saw.answers_by) & set(others)) if saw and probe in to else []
+    evident = [
+        f"`ip route get fibmatch {d} from {s}` on {node.name}: {', '.join(map(_hop, seen.next_hops[(d, s)]))}" for d, s in to.values()
+    ]
+    if saw and seen_there:
+        evident.append(f"the packet capture on {node.name}: probes come in by {', '.join(sorted(saw.came_by))}, answers leave by "
+                       f"{', '.join(sorted(saw.answers_by))}")  # fmt: skip
+    named = listed(f"the probe's source {d}" if d == probe else f"the client {d}" if d == str(cluster.client.address) else d for d in to)
+    yield Cause(
+        f"the route to {named} has several next hops, by {' and '.join(nics)} (ECMP): some of the answers leave {node.name} by "
+        f"{' and '.join(others)}, not by {first} where the question came in, and Azure drops them",
+        node.name,
+        Certainty.CERTAIN if seen_there else Certainty.LIKELY,
+        f"leave the next hop by {first} alone in that route (`ip route show`, and where it is configured), and give what comes from "
+        f"{' and '.join(others)} a table of its own by a policy rule if it needs a gateway",
+        tuple(evident),
+        explains=tuple(_explains_lost(evidence, node, set(to))),
+    )
+
+
+def _source(evidence: Evidence, node: Node, seen: HostSeen, to: str) -> str:
+    """The address that answers to there have: with floating IP on that is the VIP, but for the probe."""
+    cluster, vip = evidence.cluster, str(evidence.cluster.vip)
+    as_vip = cluster.design is Design.FLOATING and seen.nic_of(vip) is not None and to != str(cluster.load_balancer.probe.source)
+    return vip if as_vip else str(node.address)
+
+
+def _hop(hop: Route) -> str:
+    return f"nexthop {f'via {hop.gateway} ' if hop.gateway else ''}dev {hop.interface}"
+
+
+def _explains_lost(evidence: Evidence, node: Node, to: set[str]) -> Iterator[str]:
+    """The symptoms of answers to these destinations that are lost on their way out."""
+    cluster = evidence.cluster
+    if str(cluster.load_balancer.probe.source) in to:
+        yield f"{node.name}:route to the probe"
+    if str(cluster.peer_of(node.name).address) in to:
+        yield "*:communication path"
+    if node.name != evidence.active:
+        return
+    probed = str(cluster.load_balancer.probe.source) in to
+    if probed or str(cluster.client.address) in to:
+        yield "client/*"
+    if probed or str(cluster.peer_of(node.name).address) in to:
+        yield "standby/*"
+
+
+def _of_accounts(evidence: Evidence, node: Node, seen: HostSeen, first: str) -> Iterator[Cause]:
+    """Policy rules that choose by the account (`uidrange`), which a look-up as root does not meet: the kernel routes what a socket sends,
+    its SYN-ACK too, by the account that opened it."""
+    cluster = evidence.cluster
+    if not any("uidrange" in rule for rule in seen.rules) or evidence.moved:
+        return
+    ports = {cluster.load_balancer.probe.port: "the health-check resource", **{s.port: s.name for s in cluster.services}}
+    runs = evidence.hosts.get(evidence.active or "", seen)
+    lost: dict[tuple[int, str, bool], list[tuple[int, str, Route]]] = {}
+    for port in ports:
+        for uid, name in _listen_as(seen, runs, port):
+            for to in _answered(evidence, node, port):
+                if (route := _lost_by_account(evidence, node, seen, first, uid, to)) is not None:
+                    lost.setdefault((uid, name, port in seen.accounts), []).append((port, to, route))
+    for account, several in lost.items():
+        yield _account_cause(evidence, node, seen, first, account, several, ports)
+
+
+def _listen_as(seen: HostSeen, runs: HostSeen, port: int) -> list[tuple[int, str]]:
+    """The accounts that listen on a port, by their numbers on this host; where nobody does, those that do on the other one: by their
+    name, else by their number."""
+    if port in seen.accounts:
+        return [(uid, seen.account_names.get(uid, "")) for uid in sorted(seen.accounts[port])]
+    found = []
+    for uid in sorted(runs.accounts.get(port, ())):
+        name = runs.account_names.get(uid, "root" if uid == 0 else "")
+        same = [number for number, one in seen.account_names.items() if one == name]
+        if same or not name or seen.account_names.get(uid, name) == name:
+            found.append((same[0] if same else uid, name))
+    return found
+
+
+def _answered(evidence: Evidence, node: Node, port: int) -> list[str]:
+    """Whom a listener answers, without those whose connections are seen to be answered."""
+    cluster = evidence.cluster
+    if port == cluster.load_balancer.probe.port:
+        saw = evidence.probes.get(node.name)
+        return [] if saw and saw.answered and evidence.active == node.name else [str(cluster.load_balancer.probe.source)]
+    service = next(s for s in cluster.services if s.port == port)
+    to = {"client": str(cluster.client.address), "standby": str(cluster.peer_of(node.name).address)}
+    tried = {origin: evidence.path(origin, service) if node.name == evidence.active else None for origin in to}
+    return [address for origin, address in to.items() if not ((path := tried[origin]) and path.connects)]
+
+
+def _lost_by_account(evidence: Evidence, node: Node, seen: HostSeen, first: str, uid: int, to: str) -> Route | None:
+    """The account's route to there, if what it answers is lost by it, and not what others do."""
+    source = _source(evidence, node, seen, to)
+    route, plain = seen.chosen_routes.get((to, source, _asked_as(seen, uid))), seen.routes.get((to, source))
+    if route is None or (route.kind == "unicast" and route.interface == first):
+        return None
+    return None if plain is not None and (plain.kind, plain.interface) == (route.kind, route.interface) else route
+
+
+def _asked_as(seen: HostSeen, uid: int) -> str:
+    """The words by which the kernel was asked for that account: of a range that nobody listens from, only its first was."""
+    words = f"uid {uid}"
+    if any(of == words for _, _, of in seen.chosen_routes):
+        return words
+    return next((f"uid {low}" for rule in seen.rules for low in [_range_with(rule, uid)] if low is not None), words)
+
+
+def _range_with(rule: str, uid: int) -> int | None:
+    """Where the range of accounts begins that a policy rule chooses, if this one is in it."""
+    found = re.search(r"\buidrange (\d+)-(\d+)", rule)
+    return int(found[1]) if found and int(found[1]) <= uid <= int(found[2]) else None
+
+
+def _account_cause(
+    evidence: Evidence,
+    node: Node,
+    seen: HostSeen,
+    first: str,
+    account: tuple[int, str, bool],
+    several: list[tuple[int, str, Route]],
+    ports: dict[int, str],
+) -> Cause:
+    cluster, (uid, name, here) = evidence.cluster, account
+    active = node.name == evidence.active
+    rules = [r for r in seen.rules if _range_with(r, uid) is not None] or [r for r in seen.rules if "uidrange" in r]
+    who = f"the account {name} (uid {uid})" if name else f"the account with uid {uid}"
+    runs = f"{'runs' if here else f'runs on {evidence.active}'} as {who}"
+    origins = {str(cluster.client.address): "client", str(cluster.peer_of(node.name).address): "standby"}
+    explains = {f"{origins[to]}/{ports[port]}" for port, to, _ in several if to in origins} if active else set()
+    if active and any(to not in origins for _, to, _ in several):
+        explains |= {"client/*", "standby/*", f"{node.name}:probe port"}
+    return Cause(
+        f"{listed(f'{ports[port]} (port {port})' for port, _, _ in several)} {runs}, and what that account sends to "
+        f"{listed(to for _, to, _ in several)} is routed {_way(several[0][2])} by the policy rule `{rules[0]}`, not by {first}"
+        + ("" if active else ": it would answer nobody there after a failover"),
+        node.name,
+        Certainty.CERTAIN if active else Certainty.LIKELY,
+        "take that rule away or leave the account out of it (`ip rule`), and see who made it: a VPN client's split by account does",
+        tuple(dict.fromkeys(f"`ip route get {to} {_asked_as(seen, uid)}` on {node.name}: {_way(route)}" for _, to, route in several)),
+        explains=tuple(sorted(explains)),
+    )
 
 
 def _asked_from(evidence: Evidence, node: Node) -> list[str]:
@@ -226,6 +436,8 @@ def _strict(evidence: Evidence) -> Iterator[Cause]:
             (str(evidence.cluster.load_balancer.probe.source), "the probe"),
         ):
             back = seen.routes.get((address, ""))
+            if _apart(seen, address, str(node.address), first):
+                continue  # the filter is content with any of a route's next hops
             if back is not None and back.interface != first:
                 yield Cause(
                     f"{first} has rp_filter strict (1), and the route back to {name} ({address}) is by {back.interface}: the kernel "
@@ -256,3 +468,47 @@ def _few_hops(evidence: Evidence) -> Iterator[Cause]:
             (f"net.ipv4 on {name}: ip_default_ttl {value}",),
             explains=(*here, "*:communication path", "*:roles"),
         )
+
+
+def _few_hops_of_a_route(evidence: Evidence) -> Iterator[Cause]:
+    """The same for one destination: a route that gives its packets a time to live of its own (`hoplimit`)."""
+    cluster = evidence.cluster
+    names = {str(m.address): m.name for m in cluster.machines}
+    names |= {
+        str(cluster.client.address): f"the client {cluster.client.name}",
+        str(cluster.load_balancer.probe.source): "the probe's source",
+        str(cluster.vip): "the VIP",
+    }
+    for name, seen in evidence.hosts.items():
+        is_client = name == cluster.client.name
+        short = {
+            to: (source, route.hops)
+            for (to, source), route in seen.routes.items()
+            if route.kind == "unicast" and route.hops and route.hops < MIN_HOPS and (not is_client or to == str(cluster.vip))
+        }
+        if not short:
+            continue
+        explains = tuple(_felt_by(evidence, name, set(short)))
+        symptoms = [*(p.name for p in evidence.failed), *(f"{f.host}:{f.what}" for f in evidence.findings)]
+        felt = any(fnmatchcase(s, e) for s in symptoms for e in explains)
+        unseen = name == evidence.standby  # whose answers nobody waits for
+        least = min(hops for _, hops in short.values())
+        lost = "its connections there" if is_client else "what it answers and sends there"
+        yield Cause(
+            f"{name}'s route to {listed(f'{names[to]} ({to})' for to in short)} gives its packets a time to live of {least} (the route's "
+            f"`hoplimit`): after so many routers {lost} is dropped",
+            name,
+            Certainty.CERTAIN if least == 1 and felt else Certainty.LIKELY if felt or unseen else Certainty.POSSIBLE,
+            f"take `hoplimit {least}` off that route on {name} (`ip route show table all`), and where it is configured",
+            tuple(f"`ip route get {to}{f' from {s}' if s else ''}` on {name}: hoplimit {hops}" for to, (s, hops) in short.items()),
+            explains=explains,
+        )
+
+
+def _felt_by(evidence: Evidence, name: str, to: set[str]) -> Iterator[str]:
+    """The symptoms of packets to there that a host sends and that are lost."""
+    cluster = evidence.cluster
+    if name != cluster.client.name:
+        yield from _explains_lost(evidence, cluster.node(name), to)
+    if str(cluster.vip) in to and name != evidence.active:
+        yield from (p.name for p in evidence.failed if p.origin == name)
