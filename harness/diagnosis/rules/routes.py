@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from itertools import takewhile
 
 from harness.config.cluster_config import Design, Node
 from harness.diagnosis.cause import Cause, Certainty
@@ -29,7 +28,6 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             if (r := _wrong(seen, d, str(node.address), first)) is not None and not _apart(seen, d, str(node.address), first)
         }
         yield from _by_several(evidence, node, seen, first)
-        yield from _of_accounts(evidence, node, seen, first)
         if wrong:
             yield _answers(evidence, node, seen, first, wrong, probe)
         yield from _from_another_address(evidence, node, seen, first)
@@ -37,7 +35,6 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         if not wrong.get(probe) and not _apart(seen, probe, str(node.address), first):
             yield from _probe_by_another_nic(evidence, node, seen, first)
     yield from _as_the_vip(evidence)
-    yield from _not_local(evidence)
     yield from _to_the_vip(evidence)
     yield from _strict(evidence)
     yield from _few_hops(evidence)
@@ -177,36 +174,8 @@ def _to_the_vip(evidence: Evidence) -> Iterator[Cause]:
             yield Cause(says, machine.name, Certainty.LIKELY, do, (known,), explains=(*explains, f"{machine.name}:route to the VIP"))
 
 
-def _not_local(evidence: Evidence) -> Iterator[Cause]:
-    """The active node has the VIP on a NIC, and yet its kernel does not take for its own what is sent there."""
-    cluster, seen = evidence.cluster, evidence.hosts.get(evidence.active or "")
-    vip = str(cluster.vip)
-    route = seen.routes.get((vip, "")) if seen else None
-    at = next((a for a in seen.addresses or () if a.address == vip), None) if seen else None
-    if seen is None or route is None or at is None or route.kind == "local" or seen.vip_is_local is None:
-        return
-    known = f"`ip route get {vip}` on {seen.name}: {route.kind} dev {route.interface}"
-    nic, put_back = f"{at.interface}", f"ip route add table local local {vip} dev {at.interface} proto kernel scope host src {vip}"
-    if seen.vip_is_local:
-        before = takewhile(lambda rule: not rule.endswith("from all lookup local"), seen.rules)
-        rules = [f"`{rule}`" for rule in before]
-        by = f"a policy rule that comes before the table local ({', '.join(rules[:3])})" if rules else "a policy rule"
-        says = f"{vip} is on {nic}, and {by} routes what {seen.name} sends there {_way(route)}: its own connections to it do not arrive"
-        do = f"give that rule a later place than the one with `lookup local`, or let it leave {vip} out (`ip rule`)"
-        certainty, shown = Certainty.LIKELY, f"`ip route show table local {vip}` on {seen.name} has the entry"
-    else:
-        says = f"{vip} is on {nic}, and the routing table `local` has no entry for it: {seen.name} does not take it for its own address"
-        do = f"delete the address and add it again (`ip addr del {vip}/{at.prefix} dev {nic}`, then `ip addr add` with the same), or put "
-        do += f"the route back (`{put_back}`), and see who takes routes away (`ip route flush table local`)"
-        certainty = Certainty.CERTAIN
-        shown = f"`ip route show table local {vip}` on {seen.name} has no entry; `ip addr`: {vip}/{at.prefix} {nic}"
-    # In the other design what clients send arrives as the node's own address.
-    outside = ("client/*", "standby/*") if cluster.design is Design.FLOATING and not seen.vip_is_local else ()
-    inside = [p.name for p in evidence.failed if p.origin == seen.name]
-    yield Cause(says, seen.name, certainty, do, (known, shown), explains=(f"{seen.name}:route to the VIP", *inside, *outside))
-
-
-def _way(route: Route) -> str:
+def way_of(route: Route) -> str:
+    """In words, where the kernel sends by that route."""
     return f"out of {route.interface}" if route.kind == "unicast" else f"nowhere ({route.kind})"
 
 
@@ -220,7 +189,7 @@ def _by_several(evidence: Evidence, node: Node, seen: HostSeen, first: str) -> I
     """A route with next hops by several NICs: the kernel spreads connections, by a hash of their addresses or of their ports as well."""
     cluster = evidence.cluster
     probe = str(cluster.load_balancer.probe.source)
-    asked = {d: (d, _source(evidence, node, seen, d)) for d in _asked_from(evidence, node)}
+    asked = {d: (d, answers_from(evidence, node, seen, d)) for d in _asked_from(evidence, node)}
     to = {d: key for d, key in asked.items() if _apart(seen, *key, first)}
     if not to:
         return
@@ -248,7 +217,7 @@ def _by_several(evidence: Evidence, node: Node, seen: HostSeen, first: str) -> I
     )
 
 
-def _source(evidence: Evidence, node: Node, seen: HostSeen, to: str) -> str:
+def answers_from(evidence: Evidence, node: Node, seen: HostSeen, to: str) -> str:
     """The address that answers to there have: with floating IP on that is the VIP, but for the probe."""
     cluster, vip = evidence.cluster, str(evidence.cluster.vip)
     as_vip = cluster.design is Design.FLOATING and seen.nic_of(vip) is not None and to != str(cluster.load_balancer.probe.source)
@@ -273,103 +242,6 @@ def _explains_lost(evidence: Evidence, node: Node, to: set[str]) -> Iterator[str
         yield "client/*"
     if probed or str(cluster.peer_of(node.name).address) in to:
         yield "standby/*"
-
-
-def _of_accounts(evidence: Evidence, node: Node, seen: HostSeen, first: str) -> Iterator[Cause]:
-    """Policy rules that choose by the account (`uidrange`), which a look-up as root does not meet: the kernel routes what a socket sends,
-    its SYN-ACK too, by the account that opened it."""
-    cluster = evidence.cluster
-    if not any("uidrange" in rule for rule in seen.rules) or evidence.moved:
-        return
-    ports = {cluster.load_balancer.probe.port: "the health-check resource", **{s.port: s.name for s in cluster.services}}
-    runs = evidence.hosts.get(evidence.active or "", seen)
-    lost: dict[tuple[int, str, bool], list[tuple[int, str, Route]]] = {}
-    for port in ports:
-        for uid, name in _listen_as(seen, runs, port):
-            for to in _answered(evidence, node, port):
-                if (route := _lost_by_account(evidence, node, seen, first, uid, to)) is not None:
-                    lost.setdefault((uid, name, port in seen.accounts), []).append((port, to, route))
-    for account, several in lost.items():
-        yield _account_cause(evidence, node, seen, first, account, several, ports)
-
-
-def _listen_as(seen: HostSeen, runs: HostSeen, port: int) -> list[tuple[int, str]]:
-    """The accounts that listen on a port, by their numbers on this host; where nobody does, those that do on the other one: by their
-    name, else by their number."""
-    if port in seen.accounts:
-        return [(uid, seen.account_names.get(uid, "")) for uid in sorted(seen.accounts[port])]
-    found = []
-    for uid in sorted(runs.accounts.get(port, ())):
-        name = runs.account_names.get(uid, "root" if uid == 0 else "")
-        same = [number for number, one in seen.account_names.items() if one == name]
-        if same or not name or seen.account_names.get(uid, name) == name:
-            found.append((same[0] if same else uid, name))
-    return found
-
-
-def _answered(evidence: Evidence, node: Node, port: int) -> list[str]:
-    """Whom a listener answers, without those whose connections are seen to be answered."""
-    cluster = evidence.cluster
-    if port == cluster.load_balancer.probe.port:
-        saw = evidence.probes.get(node.name)
-        return [] if saw and saw.answered and evidence.active == node.name else [str(cluster.load_balancer.probe.source)]
-    service = next(s for s in cluster.services if s.port == port)
-    to = {"client": str(cluster.client.address), "standby": str(cluster.peer_of(node.name).address)}
-    tried = {origin: evidence.path(origin, service) if node.name == evidence.active else None for origin in to}
-    return [address for origin, address in to.items() if not ((path := tried[origin]) and path.connects)]
-
-
-def _lost_by_account(evidence: Evidence, node: Node, seen: HostSeen, first: str, uid: int, to: str) -> Route | None:
-    """The account's route to there, if what it answers is lost by it, and not what others do."""
-    source = _source(evidence, node, seen, to)
-    route, plain = seen.chosen_routes.get((to, source, _asked_as(seen, uid))), seen.routes.get((to, source))
-    if route is None or (route.kind == "unicast" and route.interface == first):
-        return None
-    return None if plain is not None and (plain.kind, plain.interface) == (route.kind, route.interface) else route
-
-
-def _asked_as(seen: HostSeen, uid: int) -> str:
-    """The words by which the kernel was asked for that account: of a range that nobody listens from, only its first was."""
-    words = f"uid {uid}"
-    if any(of == words for _, _, of in seen.chosen_routes):
-        return words
-    return next((f"uid {low}" for rule in seen.rules for low in [_range_with(rule, uid)] if low is not None), words)
-
-
-def _range_with(rule: str, uid: int) -> int | None:
-    """Where the range of accounts begins that a policy rule chooses, if this one is in it."""
-    found = re.search(r"\buidrange (\d+)-(\d+)", rule)
-    return int(found[1]) if found and int(found[1]) <= uid <= int(found[2]) else None
-
-
-def _account_cause(
-    evidence: Evidence,
-    node: Node,
-    seen: HostSeen,
-    first: str,
-    account: tuple[int, str, bool],
-    several: list[tuple[int, str, Route]],
-    ports: dict[int, str],
-) -> Cause:
-    cluster, (uid, name, here) = evidence.cluster, account
-    active = node.name == evidence.active
-    rules = [r for r in seen.rules if _range_with(r, uid) is not None] or [r for r in seen.rules if "uidrange" in r]
-    who = f"the account {name} (uid {uid})" if name else f"the account with uid {uid}"
-    runs = f"{'runs' if here else f'runs on {evidence.active}'} as {who}"
-    origins = {str(cluster.client.address): "client", str(cluster.peer_of(node.name).address): "standby"}
-    explains = {f"{origins[to]}/{ports[port]}" for port, to, _ in several if to in origins} if active else set()
-    if active and any(to not in origins for _, to, _ in several):
-        explains |= {"client/*", "standby/*", f"{node.name}:probe port"}
-    return Cause(
-        f"{listed(f'{ports[port]} (port {port})' for port, _, _ in several)} {runs}, and what that account sends to "
-        f"{listed(to for _, to, _ in several)} is routed {_way(several[0][2])} by the policy rule `{rules[0]}`, not by {first}"
-        + ("" if active else ": it would answer nobody there after a failover"),
-        node.name,
-        Certainty.CERTAIN if active else Certainty.LIKELY,
-        "take that rule away or leave the account out of it (`ip rule`), and see who made it: a VPN client's split by account does",
-        tuple(dict.fromkeys(f"`ip route get {to} {_asked_as(seen, uid)}` on {node.name}: {_way(route)}" for _, to, route in several)),
-        explains=tuple(sorted(explains)),
-    )
 
 
 def _asked_from(evidence: Evidence, node: Node) -> list[str]:
