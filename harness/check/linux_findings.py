@@ -149,8 +149,9 @@ def _routes(cluster: Cluster, node: Node, seen: NodeFacts, leads: bool) -> Itera
     first = seen.nic_of(node.address)
     # Where the VIP itself is in the wrong place, that is the finding, and its route only follows from it.
     route = seen.vip_route if (seen.nic_of(cluster.vip) is not None) is leads else None
-    if route is not None and leads and route.kind != "local":
-        do = f"put {cluster.ip_resource.tag} in service: without it the inside path goes to the balancer, which does not loop back"
+    if route is not None and leads and route.kind != "local":  # and the address is on a NIC: its resource is in service
+        look = "Find-NetRoute" if node.platform == "windows" else f"ip route show table local {cluster.vip}` and `ip rule"
+        do = f"see `{look}` there: the inside path goes to the balancer, which does not loop back"
         yield Finding(Weight.FAULT, seen.node, "route to the VIP", f"{route.kind} dev {route.interface}, not local", do, ("HAIR-07",))
     if route is not None and not leads and first is not None and (route.kind != "unicast" or route.interface != first):
         do = f"let {cluster.vip} be routed by {first}; look at `ip route get {cluster.vip}` and `ip rule` there"

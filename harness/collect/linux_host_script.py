@@ -143,6 +143,7 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
         "rules": "ip rule",
         "neighbours written down": "ip neigh show nud permanent",
         "routes": "; ".join(_routes(cluster, machine, is_node)),
+        **(_of_nodes(cluster, machine) if is_node else {}),
         "chosen routes": _chosen_routes(cluster, machine, is_node),
         "ipsec": f"{ROOT} ip xfrm policy",
         "listening": f"ask listening {ROOT} ss -tlnp",
@@ -184,9 +185,33 @@ def _routes(cluster: Cluster, machine: Machine, is_node: bool) -> list[str]:
     return [f"echo '# {d} {s}'; ip route get {d}{f' from {s}' if s else ''} 2>&1" for d, s in pairs]
 
 
+def _of_nodes(cluster: Cluster, machine: Machine) -> dict[str, str]:
+    """What a node's answers meet: the VIP's entry in the table `local`, routes with several next hops, and whose sockets listen. Leaves
+    `$spans`, the accounts that policy rules choose by number, and `$uids`, those of them and of the listeners, for the routes below.
+
+    An account of a node's is looked for in /etc/passwd alone where a rule has a whole range: a directory of a company's is long."""
+    own, probe = str(machine.address), cluster.load_balancer.probe
+    others = [str(m.address) for m in cluster.machines if m.name != machine.name]
+    sources = [own, *([str(cluster.vip)] if cluster.design is Design.FLOATING else [])]
+    pairs = [*((d, s) for s in sources for d in others), (str(probe.source), own)]
+    ports = " or ".join(f"sport = :{p}" for p in (probe.port, *(s.port for s in cluster.services)))
+    told = """getent passwd $u | awk -F: '{ print "=", $3, $1; exit }'"""
+    within = """awk -F: -v a="${s%-*}" -v b="${s#*-}" '$3 >= a + 0 && $3 <= b + 0 { print "=", $3, $1 }' /etc/passwd | head -n 8"""
+    accounts = f"""listens=$(ss -tlne {shlex.quote(f"( {ports} )")}); echo "$listens"
+spans=$(ip rule | grep -o 'uidrange [0-9]*-[0-9]*' | cut -d ' ' -f 2 | sort -u | head -n 8)
+uids=$(echo "$listens" | grep -o 'uid:[0-9]*' | cut -d : -f 2 | sort -u | head -n 8)
+named=$(for u in $uids; do {told}; done; for s in $spans; do {within}; done); echo "$named"
+uids=$(echo "$named" | cut -d ' ' -f 2; for u in $uids $spans; do echo "${{u%-*}}"; done)"""
+    return {
+        "local table": f"ip route show table local {cluster.vip} && echo '# asked'",
+        "next hops": "; ".join(f"echo '# {d} {s}'; ip route get fibmatch {d} from {s}" for d, s in pairs),
+        "accounts": accounts,
+    }
+
+
 def _chosen_routes(cluster: Cluster, machine: Machine, is_node: bool) -> str:
-    """Where there are policy rules that look at ports or marks: what they make of what the services and the responder answer, or, on a
-    client, of what it sends."""
+    """Where there are policy rules that look at ports, marks or accounts: what they make of what the services and the responder answer,
+    or, on a client, of what it sends."""
     client, vip, own = str(cluster.client.address), str(cluster.vip), str(machine.address)
     ports = " ".join(str(s.port) for s in cluster.services)
     probe = cluster.load_balancer.probe
@@ -196,7 +221,17 @@ def _chosen_routes(cluster: Cluster, machine: Machine, is_node: bool) -> str:
         marked = f'ask {client} {own} "mark $m"'
     else:
         each, marked = f'for p in {ports}; do ask {vip} - "dport $p"; done', f'ask {vip} - "mark $m"'
-    get = 'ask() { case "$3" in mark*) t= ;; *) t="ipproto tcp" ;; esac; echo "# $1 $2 $3"; [ "$2" = - ] && set -- "$1" "" "$3"; '
+    get = 'ask() { case "$3" in mark*|uid*) t= ;; *) t="ipproto tcp" ;; esac; echo "# $1 $2 $3"; [ "$2" = - ] && set -- "$1" "" "$3"; '
     get += "ip route get $1 ${2:+from $2} $t $3 2>&1; }"
     marks = "$(ip rule | grep -o 'fwmark [0-9a-fx]*' | cut -d ' ' -f 2 | sort -u | head -n 8)"
-    return f'({get}; case "$(ip rule)" in *port*|*ipproto*) {each} ;; esac; for m in {marks}; do {marked}; done)'
+    owned = _of_accounts(cluster, machine) if is_node else ":"
+    return f'({get}; case "$(ip rule)" in *port*|*ipproto*) {each} ;; esac; for m in {marks}; do {marked}; done; {owned})'
+
+
+def _of_accounts(cluster: Cluster, machine: Machine) -> str:
+    """The same for accounts, root among them; nothing where no policy rule chooses by account."""
+    own, vip = str(machine.address), str(cluster.vip)
+    others = [str(m.address) for m in cluster.machines if m.name != machine.name]
+    pairs = [(d, s) for s in (own, *([vip] if cluster.design is Design.FLOATING else [])) for d in others]
+    asks = "; ".join(f'ask {d} {s} "uid $u"' for d, s in [*pairs, (str(cluster.load_balancer.probe.source), own)])
+    return f"""[ -z "$spans" ] || for u in $(printf '%s\\n' 0 $uids | sort -un | head -n 24); do {asks}; done"""

@@ -70,8 +70,13 @@ class HostSeen:
     addresses: Sequence[InterfaceAddress] | None = None
     mtus: Mapping[str, int] = field(default_factory=dict)
     routes: Mapping[tuple[str, str], Route] = field(default_factory=dict)  # by destination and source ("" where the kernel chooses it)
-    # What policy rules make of one port's packets, or of marked ones: by destination, source, and the words for `ip route get`.
+    # What policy rules make of one port's packets, of marked ones or of an account's: by destination, source, the words for `ip route get`.
     chosen_routes: Mapping[tuple[str, str, str], Route] = field(default_factory=dict)
+    # The next hops of a route that has several, by destination and source.
+    next_hops: Mapping[tuple[str, str], Sequence[Route]] = field(default_factory=dict)
+    vip_is_local: bool | None = None  # whether the table `local` has an entry for the VIP
+    accounts: Mapping[int, frozenset[int]] = field(default_factory=dict)  # by port of the cluster's: the accounts that listen there
+    account_names: Mapping[int, str] = field(default_factory=dict)  # of these, and of those that a policy rule chooses by number
     ipsec: Sequence[Policy] = ()
     without_arp: frozenset[str] = frozenset()  # NICs that were set to use no ARP
     links: Mapping[str, Link] = field(default_factory=dict)  # by NIC, those that have a master or another hardware address

@@ -29,6 +29,7 @@ STATES = {
 OWNER = re.compile(r'users:\(\("((?:[^"\\]|\\.)*)",(?:pid=)?(\d+)')
 END = re.compile(r"(?P<address>.*?)(?:%(?P<device>[^:\]]+))?\]?:(?P<port>\d+|\*)")
 NEIGHBOUR = re.compile(r"(?m)^(\S{1,64}) dev \S+ (?:\S+ )*?lladdr (\S{1,64}) (?:\S+ )*?PERMANENT")
+ACCOUNT = re.compile(r"(?m)^= (\d{1,10}) (\S{1,64})$")
 ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 NIC = re.compile(r"\d+: ([^:@\s]+)(?:@\S+)?: ")
 PORT = re.compile(r"--port[ =](\d{1,5})(?!\d)")
@@ -54,6 +55,10 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         queues=queueing.parse(parts.get("queues", ""), parts.get("shapers", "")),
         routes={(to, source): route for to, source, words, route in _routes(parts.get("routes", "")) if not words},
         chosen_routes={key[:3]: key[3] for key in _routes(parts.get("chosen routes", ""))},
+        next_hops=_next_hops(parts.get("next hops", "")),
+        vip_is_local="local " in parts["local table"] if parts.get("local table", "").strip() else None,
+        accounts=_accounts(parts.get("accounts", "")),
+        account_names={int(found[1]): found[2] for found in ACCOUNT.finditer(parts.get("accounts", ""))},
         ipsec=ipsec_policy.parse(parts.get("ipsec", "")),
         rules=tuple(" ".join(line.split()) for line in parts.get("rules", "").splitlines() if re.match(r"\d+:", line)),
         listeners=None if not listening or "Usage:" in listening else list(_sockets(listening)),  # ss has a header
@@ -153,6 +158,29 @@ def _routes(text: str) -> Iterator[tuple[str, str, str, Route]]:
         route = linux_parse.route_refusal(said) or _read(linux_parse.route, said)
         if words and route is not None:
             yield words[0], words[1].replace("-", "") if len(words) > 1 else "", " ".join(words[2:]), route
+
+
+def _next_hops(text: str) -> dict[tuple[str, str], tuple[Route, ...]]:
+    """Lines `# DESTINATION SOURCE`, each with what `ip route get fibmatch` printed behind it; those with several next hops."""
+    found: dict[tuple[str, str], tuple[Route, ...]] = {}
+    for block in re.split(r"(?m)^# ", text)[1:]:
+        head, _, said = block.partition("\n")
+        words, hops = head.split(), linux_parse.next_hops(said)
+        if len(words) == 2 and len(hops) > 1:
+            found[(words[0], words[1])] = hops
+    return found
+
+
+def _accounts(text: str) -> dict[int, frozenset[int]]:
+    """`ss -tlne`: the owner of each listening socket by its number, which ss leaves out where it is root; IPv6 ones count, too."""
+    found: dict[int, frozenset[int]] = {}
+    for line in text.splitlines():
+        words = line.split()
+        end = END.fullmatch(words[3]) if len(words) > 4 and words[0] == "LISTEN" else None
+        if end is not None and end["port"].isdigit():
+            uid, port = re.search(r"\buid:(\d{1,10})\b", line), int(end["port"])
+            found[port] = found.get(port, frozenset()) | {int(uid[1]) if uid else 0}
+    return found
 
 
 def _sockets(text: str) -> Iterator[Socket]:

@@ -13,6 +13,7 @@ from harness.hosts.linux.linux_parse import (
     addresses,
     boot_time,
     listeners,
+    next_hops,
     route,
     route_refusal,
     start_ticks,
@@ -107,6 +108,17 @@ def test_listeners():
 )
 def test_routes(text, expected):
     assert route(text) == expected
+
+
+def test_a_route_with_a_time_to_live_of_its_own_and_one_with_several_next_hops():
+    assert route("10.20.1.20 dev eth0 src 10.20.1.12 uid 0 \n    cache hoplimit 1 \n").hops == 1
+    assert route('[{"dst":"10.20.1.20","dev":"eth0","cache":[],"metrics":[{"mtu":1400,"hoplimit":3}]}]').hops == 3
+    assert route("10.20.1.20 dev eth0 src 10.20.1.12 uid 0 \n    cache \n").hops is None
+    two = "default \n\tnexthop via 10.20.1.1 dev eth0 weight 1 \n\tnexthop via inet6 fe80::1 dev eth1 weight 1 \n"
+    assert next_hops(two) == (Route("unicast", "eth0", gateway="10.20.1.1"), Route("unicast", "eth1", gateway="fe80::1"))
+    assert next_hops(two.replace("dev eth1 weight 1", "dev eth1 weight 1 dead linkdown"))[1:] == ()
+    assert next_hops("default nhid 9 \n\tnexthop dev wg0 weight 1\n") == (Route("unicast", "wg0"),)
+    assert next_hops("default via 10.20.1.1 dev eth0 \n") == next_hops("RTNETLINK answers: Network is unreachable\n") == ()
 
 
 def test_no_route_is_a_finding_and_a_broken_tool_is_not():

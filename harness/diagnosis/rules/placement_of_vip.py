@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 
+from harness.config.cluster_config import Design
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence
+from harness.diagnosis.rules.routes import way_of
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -13,6 +16,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     cluster = evidence.cluster
     yield from _twice(evidence)
     yield from _anothers(evidence)
+    yield from _not_local(evidence)
     tag = cluster.ip_resource.tag
     usual = {name: seen.nic_of(cluster.node(name).second_address) for name, seen in ((n.name, s) for n, s in evidence.nodes)}
     for node, seen in evidence.nodes:
@@ -78,3 +82,32 @@ def _anothers(evidence: Evidence) -> Iterator[Cause]:
                 (f"`ip addr` on {name}: {at.address}/{at.prefix} on {at.interface}",),
                 explains=("*:communication path", *(p.name for p in evidence.failed if p.origin == name)),
             )
+
+
+def _not_local(evidence: Evidence) -> Iterator[Cause]:
+    """The active node has the VIP on a NIC, and yet its kernel does not take for its own what is sent there."""
+    cluster, seen = evidence.cluster, evidence.hosts.get(evidence.active or "")
+    vip = str(cluster.vip)
+    route = seen.routes.get((vip, "")) if seen else None
+    at = next((a for a in seen.addresses or () if a.address == vip), None) if seen else None
+    if seen is None or route is None or at is None or route.kind == "local" or seen.vip_is_local is None:
+        return
+    known = f"`ip route get {vip}` on {seen.name}: {route.kind} dev {route.interface}"
+    nic, put_back = f"{at.interface}", f"ip route add table local local {vip} dev {at.interface} proto kernel scope host src {vip}"
+    if seen.vip_is_local:
+        before = takewhile(lambda rule: not rule.endswith("from all lookup local"), seen.rules)
+        rules = [f"`{rule}`" for rule in before]
+        by = f"a policy rule that comes before the table local ({', '.join(rules[:3])})" if rules else "a policy rule"
+        says = f"{vip} is on {nic}, and {by} routes what {seen.name} sends there {way_of(route)}: its own connections to it do not arrive"
+        do = f"give that rule a later place than the one with `lookup local`, or let it leave {vip} out (`ip rule`)"
+        certainty, shown = Certainty.LIKELY, f"`ip route show table local {vip}` on {seen.name} has the entry"
+    else:
+        says = f"{vip} is on {nic}, and the routing table `local` has no entry for it: {seen.name} does not take it for its own address"
+        do = f"delete the address and add it again (`ip addr del {vip}/{at.prefix} dev {nic}`, then `ip addr add` with the same), or put "
+        do += f"the route back (`{put_back}`), and see who takes routes away (`ip route flush table local`)"
+        certainty = Certainty.CERTAIN
+        shown = f"`ip route show table local {vip}` on {seen.name} has no entry; `ip addr`: {vip}/{at.prefix} {nic}"
+    # In the other design what clients send arrives as the node's own address.
+    outside = ("client/*", "standby/*") if cluster.design is Design.FLOATING and not seen.vip_is_local else ()
+    inside = [p.name for p in evidence.failed if p.origin == seen.name]
+    yield Cause(says, seen.name, certainty, do, (known, shown), explains=(f"{seen.name}:route to the VIP", *inside, *outside))

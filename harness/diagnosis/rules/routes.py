@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 
 from harness.config.cluster_config import Design, Node
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
+from harness.diagnosis.required_flows import listed
 from harness.diagnosis.rules.host_firewall import is_stopped
 from harness.hosts.linux.linux_parse import Route
 
@@ -21,17 +23,23 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         if first is None or not seen.is_up(node.address):
             continue
         probe = str(evidence.cluster.load_balancer.probe.source)
-        wrong = {d: r for d in _asked_from(evidence, node) if (r := _wrong(seen, d, str(node.address), first)) is not None}
+        wrong = {
+            d: r
+            for d in _asked_from(evidence, node)
+            if (r := _wrong(seen, d, str(node.address), first)) is not None and not _apart(seen, d, str(node.address), first)
+        }
+        yield from _by_several(evidence, node, seen, first)
         if wrong:
             yield _answers(evidence, node, seen, first, wrong, probe)
         yield from _from_another_address(evidence, node, seen, first)
         yield from _chosen(evidence, node, seen, first)
-        if not wrong.get(probe):
+        if not wrong.get(probe) and not _apart(seen, probe, str(node.address), first):
             yield from _probe_by_another_nic(evidence, node, seen, first)
     yield from _as_the_vip(evidence)
     yield from _to_the_vip(evidence)
     yield from _strict(evidence)
     yield from _few_hops(evidence)
+    yield from _few_hops_of_a_route(evidence)
 
 
 def _from_another_address(evidence: Evidence, node: Node, seen: HostSeen, first: str) -> Iterator[Cause]:
@@ -61,6 +69,8 @@ def _chosen(evidence: Evidence, node: Node, seen: HostSeen, first: str) -> Itera
         if (route.kind == "unicast" and route.interface == first) or (source and seen.nic_of(source) is None):
             continue  # a standby, which has not the VIP, routes nothing that is from it
         kind, _, value = words.partition(" ")
+        if kind == "uid":
+            continue
         way = f"out of {route.interface}" if route.kind == "unicast" else f"nowhere ({route.kind})"
         rules = [r for r in seen.rules if (f"fwmark {value}" in r if kind == "mark" else _is_for_port(r, kind, value))]
         if kind != "mark" and not rules:
@@ -124,6 +134,8 @@ def _as_the_vip(evidence: Evidence) -> Iterator[Cause]:
     route = seen.routes.get((client, vip))
     if first is None or route is None or seen.nic_of(vip) is None or (route.kind == "unicast" and route.interface == first):
         return
+    if _apart(seen, client, vip, first):
+        return
     way = f"out of {route.interface}" if route.kind == "unicast" else f"nowhere ({route.kind})"
     rules = [r for r in seen.rules if vip in r]
     by = f"the policy rule `{rules[0]}`" if rules else "a route or a policy rule"
@@ -162,6 +174,76 @@ def _to_the_vip(evidence: Evidence) -> Iterator[Cause]:
             says = f"{machine.name} routes {vip} {by}, though it is an address of its own subnet, by {nic}"
             do = f"take that route away: look at `ip route show table all` and `ip rule` on {machine.name}"
             yield Cause(says, machine.name, Certainty.LIKELY, do, (known,), explains=(*explains, f"{machine.name}:route to the VIP"))
+
+
+def way_of(route: Route) -> str:
+    """In words, where the kernel sends by that route."""
+    return f"out of {route.interface}" if route.kind == "unicast" else f"nowhere ({route.kind})"
+
+
+def _apart(seen: HostSeen, destination: str, source: str, first: str) -> bool:
+    """Whether a route has several next hops (ECMP), by this NIC and by another: which one a single look-up meets is chance."""
+    nics = {hop.interface for hop in seen.next_hops.get((destination, source), ())}
+    return first in nics and len(nics) > 1
+
+
+def _by_several(evidence: Evidence, node: Node, seen: HostSeen, first: str) -> Iterator[Cause]:
+    """A route with next hops by several NICs: the kernel spreads connections, by a hash of their addresses or of their ports as well."""
+    cluster = evidence.cluster
+    probe = str(cluster.load_balancer.probe.source)
+    asked = {d: (d, answers_from(evidence, node, seen, d)) for d in _asked_from(evidence, node)}
+    to = {d: key for d, key in asked.items() if _apart(seen, *key, first)}
+    if not to:
+        return
+    hops = seen.next_hops[next(iter(to.values()))]
+    nics = sorted({str(hop.interface) for hop in hops})
+    others = [nic for nic in nics if nic != first]
+    saw = evidence.probes.get(node.name)
+    seen_there = sorted(set(saw.answers_by) & set(others)) if saw and probe in to else []
+    evident = [
+        f"`ip route get fibmatch {d} from {s}` on {node.name}: {', '.join(map(_hop, seen.next_hops[(d, s)]))}" for d, s in to.values()
+    ]
+    if saw and seen_there:
+        evident.append(f"the packet capture on {node.name}: probes come in by {', '.join(sorted(saw.came_by))}, answers leave by "
+                       f"{', '.join(sorted(saw.answers_by))}")  # fmt: skip
+    named = listed(f"the probe's source {d}" if d == probe else f"the client {d}" if d == str(cluster.client.address) else d for d in to)
+    yield Cause(
+        f"the route to {named} has several next hops, by {' and '.join(nics)} (ECMP): some of the answers leave {node.name} by "
+        f"{' and '.join(others)}, not by {first} where the question came in, and Azure drops them",
+        node.name,
+        Certainty.CERTAIN if seen_there else Certainty.LIKELY,
+        f"leave the next hop by {first} alone in that route (`ip route show`, and where it is configured), and give what comes from "
+        f"{' and '.join(others)} a table of its own by a policy rule if it needs a gateway",
+        tuple(evident),
+        explains=tuple(_explains_lost(evidence, node, set(to))),
+    )
+
+
+def answers_from(evidence: Evidence, node: Node, seen: HostSeen, to: str) -> str:
+    """The address that answers to there have: with floating IP on that is the VIP, but for the probe."""
+    cluster, vip = evidence.cluster, str(evidence.cluster.vip)
+    as_vip = cluster.design is Design.FLOATING and seen.nic_of(vip) is not None and to != str(cluster.load_balancer.probe.source)
+    return vip if as_vip else str(node.address)
+
+
+def _hop(hop: Route) -> str:
+    return f"nexthop {f'via {hop.gateway} ' if hop.gateway else ''}dev {hop.interface}"
+
+
+def _explains_lost(evidence: Evidence, node: Node, to: set[str]) -> Iterator[str]:
+    """The symptoms of answers to these destinations that are lost on their way out."""
+    cluster = evidence.cluster
+    if str(cluster.load_balancer.probe.source) in to:
+        yield f"{node.name}:route to the probe"
+    if str(cluster.peer_of(node.name).address) in to:
+        yield "*:communication path"
+    if node.name != evidence.active:
+        return
+    probed = str(cluster.load_balancer.probe.source) in to
+    if probed or str(cluster.client.address) in to:
+        yield "client/*"
+    if probed or str(cluster.peer_of(node.name).address) in to:
+        yield "standby/*"
 
 
 def _asked_from(evidence: Evidence, node: Node) -> list[str]:
@@ -228,6 +310,8 @@ def _strict(evidence: Evidence) -> Iterator[Cause]:
             (str(evidence.cluster.load_balancer.probe.source), "the probe"),
         ):
             back = seen.routes.get((address, ""))
+            if _apart(seen, address, str(node.address), first):
+                continue  # the filter is content with any of a route's next hops
             if back is not None and back.interface != first:
                 yield Cause(
                     f"{first} has rp_filter strict (1), and the route back to {name} ({address}) is by {back.interface}: the kernel "
@@ -258,3 +342,47 @@ def _few_hops(evidence: Evidence) -> Iterator[Cause]:
             (f"net.ipv4 on {name}: ip_default_ttl {value}",),
             explains=(*here, "*:communication path", "*:roles"),
         )
+
+
+def _few_hops_of_a_route(evidence: Evidence) -> Iterator[Cause]:
+    """The same for one destination: a route that gives its packets a time to live of its own (`hoplimit`)."""
+    cluster = evidence.cluster
+    names = {str(m.address): m.name for m in cluster.machines}
+    names |= {
+        str(cluster.client.address): f"the client {cluster.client.name}",
+        str(cluster.load_balancer.probe.source): "the probe's source",
+        str(cluster.vip): "the VIP",
+    }
+    for name, seen in evidence.hosts.items():
+        is_client = name == cluster.client.name
+        short = {
+            to: (source, route.hops)
+            for (to, source), route in seen.routes.items()
+            if route.kind == "unicast" and route.hops and route.hops < MIN_HOPS and (not is_client or to == str(cluster.vip))
+        }
+        if not short:
+            continue
+        explains = tuple(_felt_by(evidence, name, set(short)))
+        symptoms = [*(p.name for p in evidence.failed), *(f"{f.host}:{f.what}" for f in evidence.findings)]
+        felt = any(fnmatchcase(s, e) for s in symptoms for e in explains)
+        unseen = name == evidence.standby  # whose answers nobody waits for
+        least = min(hops for _, hops in short.values())
+        lost = "its connections there" if is_client else "what it answers and sends there"
+        yield Cause(
+            f"{name}'s route to {listed(f'{names[to]} ({to})' for to in short)} gives its packets a time to live of {least} (the route's "
+            f"`hoplimit`): after so many routers {lost} is dropped",
+            name,
+            Certainty.CERTAIN if least == 1 and felt else Certainty.LIKELY if felt or unseen else Certainty.POSSIBLE,
+            f"take `hoplimit {least}` off that route on {name} (`ip route show table all`), and where it is configured",
+            tuple(f"`ip route get {to}{f' from {s}' if s else ''}` on {name}: hoplimit {hops}" for to, (s, hops) in short.items()),
+            explains=explains,
+        )
+
+
+def _felt_by(evidence: Evidence, name: str, to: set[str]) -> Iterator[str]:
+    """The symptoms of packets to there that a host sends and that are lost."""
+    cluster = evidence.cluster
+    if name != cluster.client.name:
+        yield from _explains_lost(evidence, cluster.node(name), to)
+    if str(cluster.vip) in to and name != evidence.active:
+        yield from (p.name for p in evidence.failed if p.origin == name)

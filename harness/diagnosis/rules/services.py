@@ -1,14 +1,21 @@
-"""The service itself: reached by the right way, it refuses, redirects, or answers what it should not. Its own sentence is the cause."""
+"""The service itself: reached by the right way, it refuses, redirects, or answers what it should not. Its own sentence is the cause.
+
+Or a policy rule for the account that it runs as leads its answers elsewhere.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
+from harness.config.cluster_config import Node
 from harness.diagnosis.cause import Cause, Certainty
-from harness.diagnosis.evidence import Evidence, PathSeen
+from harness.diagnosis.evidence import Evidence, HostSeen, PathSeen
+from harness.diagnosis.required_flows import listed
 from harness.diagnosis.rules import links
 from harness.diagnosis.rules.host_firewall import is_doubted
+from harness.diagnosis.rules.routes import answers_from, way_of
+from harness.hosts.linux.linux_parse import Route
 
 # How servers say that they have no connection left: SQLSTATE 53300 (PGS-01), MySQL, Oracle (ORA-14), SQL Server (SQL-68).
 NO_CONNECTION_LEFT = re.compile(r"\b53300\b|error (?:1040|1203|1226)\b|ORA-(?:00018|00020|12516|12519|12520)|\b(?:17809|10928)\b")
@@ -16,6 +23,8 @@ NO_CONNECTION_LEFT = re.compile(r"\b53300\b|error (?:1040|1203|1226)\b|ORA-(?:00
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
+    for node, seen in evidence.nodes:
+        yield from _accounts_led_elsewhere(evidence, node, seen)
     unserved = [p for p in evidence.paths if _is_unserved(evidence, p)]
     full = {p.service.name for p in unserved if NO_CONNECTION_LEFT.search(p.identity)}
     for service in sorted(full):
@@ -98,3 +107,101 @@ def _certainty(paths: list[PathSeen]) -> Certainty:
     if any(p.overload for p in paths):
         return Certainty.POSSIBLE
     return Certainty.LIKELY if any(p.hung for p in paths) else Certainty.CERTAIN
+
+
+def _accounts_led_elsewhere(evidence: Evidence, node: Node, seen: HostSeen) -> Iterator[Cause]:
+    """Policy rules that choose by the account (`uidrange`), which a look-up as root does not meet: the kernel routes what a socket sends,
+    its SYN-ACK too, by the account that opened it."""
+    cluster = evidence.cluster
+    first = seen.nic_of(node.address)
+    if first is None or not any("uidrange" in rule for rule in seen.rules) or evidence.moved or not seen.is_up(node.address):
+        return
+    ports = {cluster.load_balancer.probe.port: "the health-check resource", **{s.port: s.name for s in cluster.services}}
+    runs = evidence.hosts.get(evidence.active or "", seen)
+    lost: dict[tuple[int, str, bool], list[tuple[int, str, Route]]] = {}
+    for port in ports:
+        for uid, name in _listen_as(seen, runs, port):
+            for to in _answered(evidence, node, port):
+                if (route := _lost_by_account(evidence, node, seen, first, uid, to)) is not None:
+                    lost.setdefault((uid, name, port in seen.accounts), []).append((port, to, route))
+    for account, several in lost.items():
+        yield _account_cause(evidence, node, seen, first, account, several, ports)
+
+
+def _listen_as(seen: HostSeen, runs: HostSeen, port: int) -> list[tuple[int, str]]:
+    """The accounts that listen on a port, by their numbers on this host; where nobody does, those that do on the other one: by their
+    name, else by their number."""
+    if port in seen.accounts:
+        return [(uid, seen.account_names.get(uid, "")) for uid in sorted(seen.accounts[port])]
+    found = []
+    for uid in sorted(runs.accounts.get(port, ())):
+        name = runs.account_names.get(uid, "root" if uid == 0 else "")
+        same = [number for number, one in seen.account_names.items() if one == name]
+        if same or not name or seen.account_names.get(uid, name) == name:
+            found.append((same[0] if same else uid, name))
+    return found
+
+
+def _answered(evidence: Evidence, node: Node, port: int) -> list[str]:
+    """Whom a listener answers, without those whose connections are seen to be answered."""
+    cluster = evidence.cluster
+    if port == cluster.load_balancer.probe.port:
+        saw = evidence.probes.get(node.name)
+        return [] if saw and saw.answered and evidence.active == node.name else [str(cluster.load_balancer.probe.source)]
+    service = next(s for s in cluster.services if s.port == port)
+    to = {"client": str(cluster.client.address), "standby": str(cluster.peer_of(node.name).address)}
+    tried = {origin: evidence.path(origin, service) if node.name == evidence.active else None for origin in to}
+    return [address for origin, address in to.items() if not ((path := tried[origin]) and path.connects)]
+
+
+def _lost_by_account(evidence: Evidence, node: Node, seen: HostSeen, first: str, uid: int, to: str) -> Route | None:
+    """The account's route to there, if what it answers is lost by it, and not what others do."""
+    source = answers_from(evidence, node, seen, to)
+    route, plain = seen.chosen_routes.get((to, source, _asked_as(seen, uid))), seen.routes.get((to, source))
+    if route is None or (route.kind == "unicast" and route.interface == first):
+        return None
+    return None if plain is not None and (plain.kind, plain.interface) == (route.kind, route.interface) else route
+
+
+def _asked_as(seen: HostSeen, uid: int) -> str:
+    """The words by which the kernel was asked for that account: of a range that nobody listens from, only its first was."""
+    words = f"uid {uid}"
+    if any(of == words for _, _, of in seen.chosen_routes):
+        return words
+    return next((f"uid {low}" for rule in seen.rules for low in [_range_with(rule, uid)] if low is not None), words)
+
+
+def _range_with(rule: str, uid: int) -> int | None:
+    """Where the range of accounts begins that a policy rule chooses, if this one is in it."""
+    found = re.search(r"\buidrange (\d+)-(\d+)", rule)
+    return int(found[1]) if found and int(found[1]) <= uid <= int(found[2]) else None
+
+
+def _account_cause(
+    evidence: Evidence,
+    node: Node,
+    seen: HostSeen,
+    first: str,
+    account: tuple[int, str, bool],
+    several: list[tuple[int, str, Route]],
+    ports: dict[int, str],
+) -> Cause:
+    cluster, (uid, name, here) = evidence.cluster, account
+    active = node.name == evidence.active
+    rules = [r for r in seen.rules if _range_with(r, uid) is not None] or [r for r in seen.rules if "uidrange" in r]
+    who = f"the account {name} (uid {uid})" if name else f"the account with uid {uid}"
+    runs = f"{'runs' if here else f'runs on {evidence.active}'} as {who}"
+    origins = {str(cluster.client.address): "client", str(cluster.peer_of(node.name).address): "standby"}
+    explains = {f"{origins[to]}/{ports[port]}" for port, to, _ in several if to in origins} if active else set()
+    if active and any(to not in origins for _, to, _ in several):
+        explains |= {"client/*", "standby/*", f"{node.name}:probe port"}
+    return Cause(
+        f"{listed(f'{ports[port]} (port {port})' for port, _, _ in several)} {runs}, and what that account sends to "
+        f"{listed(to for _, to, _ in several)} is routed {way_of(several[0][2])} by the policy rule `{rules[0]}`, not by {first}"
+        + ("" if active else ": it would answer nobody there after a failover"),
+        node.name,
+        Certainty.CERTAIN if active else Certainty.LIKELY,
+        "take that rule away or leave the account out of it (`ip rule`), and see who made it: a VPN client's split by account does",
+        tuple(dict.fromkeys(f"`ip route get {to} {_asked_as(seen, uid)}` on {node.name}: {way_of(route)}" for _, to, route in several)),
+        explains=tuple(sorted(explains)),
+    )

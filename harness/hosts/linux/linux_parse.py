@@ -61,12 +61,16 @@ class Listener:
 
 @dataclass(frozen=True)
 class Route:
-    """The kernel's choice for a destination: `kind` is local, unicast, unreachable, blackhole, prohibit, …"""
+    """The kernel's choice for a destination: `kind` is local, unicast, unreachable, blackhole, prohibit, …
+
+    `hops` is the time to live that the route gives its packets (`hoplimit`); None where it leaves that to the kernel.
+    """
 
     kind: str
     interface: str | None = None
     source: str | None = None
     gateway: str | None = None
+    hops: int | None = None
 
 
 @_of("ip addr")
@@ -87,7 +91,14 @@ def route(text: str) -> Route:
     if not _is_json(text):
         return _checked_route(_route_plain(text))
     (found, *_) = json_of(text)
-    return _checked_route(Route(found.get("type", "unicast"), found.get("dev"), found.get("prefsrc"), found.get("gateway")))
+    hops = next((m["hoplimit"] for m in found.get("metrics", ()) if type(m.get("hoplimit")) is int), None)
+    return _checked_route(Route(found.get("type", "unicast"), found.get("dev"), found.get("prefsrc"), found.get("gateway"), hops))
+
+
+def next_hops(text: str) -> tuple[Route, ...]:
+    """The next hops of the route that `ip route get fibmatch ADDRESS` printed, without dead ones; none where it has one way only."""
+    found = re.findall(r"(?m)^\s*nexthop (?:via (?:inet6 )?(\S{1,64}) +)?dev (\S{1,64})(?!.* dead\b)", text)
+    return tuple(Route("unicast", nic, gateway=gateway or None) for gateway, nic in found)
 
 
 def route_refusal(text: str) -> Route | None:
@@ -187,4 +198,5 @@ def _route_plain(text: str) -> Route:
     words = text.split("\n", 1)[0].split()
     kind = words[0] if words and words[0] in ROUTES else "unicast"
     after = dict(pairwise(words))
-    return Route(kind, after.get("dev"), after.get("src"), after.get("via"))
+    hops = re.search(r"\bhoplimit (\d{1,3})\b", text)
+    return Route(kind, after.get("dev"), after.get("src"), after.get("via"), int(hops[1]) if hops else None)
