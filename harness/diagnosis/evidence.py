@@ -10,9 +10,9 @@ from datetime import UTC, timezone
 from harness.config.cluster_config import Cluster, Node, Service
 from harness.core.finding import Finding
 from harness.diagnosis.firewall import Packet, Ruleset
-from harness.diagnosis.ipsec_policy import Policy
-from harness.diagnosis.manager_settings import Setting
-from harness.diagnosis.queueing import Queue
+from harness.diagnosis.host_config.ipsec_policy import Policy
+from harness.diagnosis.host_config.manager_settings import Setting
+from harness.diagnosis.host_config.queueing import Queue
 from harness.diagnosis.required_flows import FirewallVerdict
 from harness.hosts.linux.linux_parse import InterfaceAddress, Route
 from harness.managers.health_check_resources import responders

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, timedelta, timezone
 from typing import TypeVar
 
-from harness.diagnosis import ipsec_policy, manager_settings, queueing
 from harness.diagnosis.evidence import HostSeen, Link, Socket
 from harness.diagnosis.firewall import parse
+from harness.diagnosis.host_config import ipsec_policy, manager_settings, queueing
 from harness.hosts.bounded_parse import json_of, xml_of
 from harness.hosts.host import NotReadable
 from harness.hosts.linux import linux_parse

@@ -30,11 +30,12 @@ from test_diagnosis import (
 
 from harness.config.cluster_config import Design
 from harness.core.finding import Finding, Weight
-from harness.diagnosis import ipsec_policy, linux_host_script_parse
+from harness.diagnosis import linux_host_script_parse
 from harness.diagnosis.cause import Certainty
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Direct, Evidence, PathSeen, Socket
 from harness.diagnosis.firewall import Packet, evaluate, parse
+from harness.diagnosis.host_config import ipsec_policy
 from harness.hosts.linux.linux_parse import InterfaceAddress, Route
 
 BLOCK = """src 10.20.1.0/24 dst 10.20.1.11/32 proto tcp dport 80 

@@ -10,10 +10,11 @@ from test_diagnosis import CLUSTER, PROBE, SILENT, WEB, client, evidence, faults
 
 from harness.check import captured_evidence
 from harness.collect.linux_host_script import script
-from harness.diagnosis import observation, queueing
+from harness.diagnosis import observation
 from harness.diagnosis.cause import Certainty
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Direct, Evidence, HostSeen, Link
+from harness.diagnosis.host_config import queueing
 from harness.diagnosis.linux_host_script_parse import host
 from harness.managers.manager import ClusterState, CommPath
 from harness.managers.manager_registry import manager_of

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
-from harness.diagnosis.manager_settings import hc_timeout, lifekeeper_heartbeats
+from harness.diagnosis.host_config.manager_settings import hc_timeout, lifekeeper_heartbeats
 from harness.diagnosis.required_flows import listed
 from harness.managers.manager import Question
 from harness.managers.parse import corosync_parse

@@ -11,7 +11,7 @@ from harness.core.finding import Weight
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen, PathSeen
 from harness.diagnosis.firewall import evaluate
-from harness.diagnosis.ipsec_policy import Policy, deciding
+from harness.diagnosis.host_config.ipsec_policy import Policy, deciding
 from harness.diagnosis.required_flows import FlowVerdict, listed
 
 SOURCE = re.compile(r"\bsnat\b", re.IGNORECASE)  # a rule that changes the source, in nft's words or in iptables'

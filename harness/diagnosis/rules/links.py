@@ -10,7 +10,7 @@ from harness.config.cluster_config import Cluster, Machine
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import DOWN, Evidence, HostSeen, Link
 from harness.diagnosis.firewall import ArpPacket, Outcome, evaluate_arp
-from harness.diagnosis.queueing import Queue
+from harness.diagnosis.host_config.queueing import Queue
 from harness.managers.manager_registry import manager_class
 
 FABRIC = "12:34:56:78:9a:bc"  # FAB-04
