@@ -148,6 +148,8 @@ def _single_path(evidence: Evidence, to: str) -> Iterator[Cause]:
     if to not in paths or not all(n.second_address for n in evidence.cluster.nodes):
         return
     (path,) = paths[to]
+    if not path.alive:  # which is told by itself
+        return
     yield Cause(
         f"the nodes have one communication path only ({path.addresses}), though each has two NICs: when it is lost, each thinks that the "
         "other is dead, and both have everything in service",
