@@ -18,6 +18,7 @@ FULL_BYTES = 1500
 CONNTRACK = ("count", "max", "tcp_timeout_established", "tcp_loose")
 NAME_TIMEOUT_S = 2  # for what resolves names
 NUMERIC = "127.0.0.1"
+SERVICE_ACCOUNTS = ("postgres", "mysql", "oracle", "mssql")  # as the databases' packages call them, on the standby, too
 ECHO_TIMEOUT_S = 0.7  # for an echo, where round trips are below 5 ms
 
 # Echoes of 56 and 1500 bytes to each address, the large ones not to be cut into pieces. Prints ADDRESS SMALL LARGE SIZE.
@@ -150,6 +151,7 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
         "sockets": f"whole ss -tanopi exclude time-wait {shlex.quote(f'( {about} )')} | head -n 2000",
         "processes": f"pids=$({ROOT} ss -tlnp | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u | head -n 200); "
         '(set -- /dev/null; for pid in $pids; do set -- "$@" "/proc/$pid/stat"; done; cat "$@")',
+        "stopped processes": "ps -eo pid=,ppid=,stat=,args= | awk '$3 ~ /^[Tt]/' | cut -c 1-160 | head -n 50",
         "descriptors": f"whole sh -c {shlex.quote(_DESCRIPTORS)} descriptors $pids",
         "working folders": "whole sh -c " + shlex.quote(_FOLDERS) + " folders $pids; cat /proc/mounts",
         "sysctls": f"(cd /proc/sys/net/ipv4 && grep -H . {' '.join([f'conf/*/{n}' for n in NIC_SYSCTLS] + settings)}; "
@@ -201,6 +203,7 @@ def _of_nodes(cluster: Cluster, machine: Machine) -> dict[str, str]:
 spans=$(ip rule | grep -o 'uidrange [0-9]*-[0-9]*' | cut -d ' ' -f 2 | sort -u | head -n 8)
 uids=$(echo "$listens" | grep -o 'uid:[0-9]*' | cut -d : -f 2 | sort -u | head -n 8)
 named=$(for u in $uids; do {told}; done; for s in $spans; do {within}; done); echo "$named"
+for n in {" ".join(SERVICE_ACCOUNTS)}; do getent passwd $n; done | awk -F: '{{ print "=", $3, $1 }}'
 uids=$(echo "$named" | cut -d ' ' -f 2; for u in $uids $spans; do echo "${{u%-*}}"; done)"""
     return {
         "local table": f"ip route show table local {cluster.vip} && echo '# asked'",

@@ -89,6 +89,7 @@ class HostSeen:
     firewall: Ruleset | None = None
     large: Mapping[str, tuple[bool, bool, int]] = field(default_factory=dict)  # by address: small came back, full-sized did, its bytes
     processes: Mapping[int, str] = field(default_factory=dict)  # a listening process's state letter: T is stopped
+    stopped: Mapping[int, tuple[int, str]] = field(default_factory=dict)  # by pid: its parent and its title, of every process in state T
     descriptors: Mapping[int, tuple[int, int]] = field(default_factory=dict)  # how many a listening process has, and may have
     folders: Mapping[int, str] = field(default_factory=dict)  # where a listening process works
     read_only: Mapping[int, str] = field(default_factory=dict)  # where a listening process works, if on a file system that takes no writes

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from test_diagnosis import CLUSTER, diagnose, evidence, faults, listening, node, only, with_host
+from test_diagnosis import CLUSTER, client, diagnose, evidence, faults, listening, node, only, with_host
 
 from harness.collect.linux_host_script import script
 from harness.core.deadline import Deadline
@@ -279,3 +279,28 @@ def test_a_server_that_answers_the_request_for_tls_with_an_error_is_asked_again_
         thread.join(5.0)
     assert "could not fork new process for connection: no memory" in told and "127.0.0.1" not in told
     assert b"harness" in heard[-1] and b"password" not in heard[-1]
+
+
+def test_an_account_with_another_number_on_the_standby() -> None:
+    database = next(s for s in CLUSTER.services if s.kind == "postgres")
+    runs = node("lknode01", accounts={database.port: frozenset({101})}, account_names={101: "postgres"})
+
+    def of(names: dict[int, str]) -> Evidence:
+        return evidence(hosts={"lknode01": runs, "lknode02": node("lknode02", account_names=names), "lkclient": client()})
+
+    only(of({113: "postgres"}), "lknode02", "postgres", "uid 113", "101 on lknode01", database.name)
+    for harmless in ({101: "postgres"}, {}, {113: "mysql"}, {101: "postgres", 113: "mysql"}):
+        assert faults(diagnose(of(harmless))) == [], harmless
+
+
+def test_a_stopped_process_of_a_service() -> None:
+    lines = ["   77     5 T    postgres: lknode01: checkpointer ", "   78     1 Ts   vi notes", "   5     1 T    postgres", "rubbish T"]
+    text = "\n".join(["@@ stopped processes", *lines, ""])
+    seen = host("lknode01", text, "ip-a").stopped
+    assert seen == {77: (5, "postgres: lknode01: checkpointer "), 78: (1, "vi notes"), 5: (1, "postgres")}
+    database = next(s for s in CLUSTER.services if s.kind == "postgres")
+    ports = [12345, *(s.port for s in CLUSTER.services)]
+    listeners = [listening(p, pid=5 if p == database.port else 9) for p in ports]
+    one = {77: seen[77], 78: seen[78]}
+    only(with_host(node("lknode01", listeners=listeners, stopped=one)), "lknode01", "checkpointer", "stopped", "77", "kill -CONT 77")
+    assert faults(diagnose(with_host(node("lknode01", listeners=listeners, stopped={78: seen[78]})))) == []

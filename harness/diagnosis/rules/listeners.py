@@ -177,6 +177,18 @@ def _stopped(seen: HostSeen, port: int, what: str, explains: tuple[str, ...]) ->
                 (f"/proc/{one.pid}/stat on {seen.name}: state {letter}",),
                 explains=explains,
             )
+    listens = {one.pid: one for one in seen.listening(port) if one.pid}
+    for pid, (parent, title) in seen.stopped.items():
+        if parent in listens and pid not in listens:
+            yield Cause(
+                f"a process of {listens[parent].owner}, which listens on port {port} ({what}), is stopped (state T): {title} (pid {pid}): "
+                "what it does for the others never comes, and an orderly stop waits for it",
+                seen.name,
+                Certainty.CERTAIN,
+                f"see who stopped it; `kill -CONT {pid}` lets it go on",
+                (f"`ps` on {seen.name}: pid {pid}, parent {parent}, state T, {title}",),
+                explains=explains,
+            )
 
 
 def _no_descriptors(seen: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
