@@ -82,9 +82,13 @@ _DESCRIPTORS = (
 _FOLDERS = 'for pid; do [ -r "/proc/$pid/cwd/." ] && echo "= $pid $(readlink "/proc/$pid/cwd")"; done; true'
 # Each name at the same time as the others, so that a resolver which is slow with all of them costs the look no more than once; the
 # numeric address asks no resolver, and tells how busy the host is. Prints NAME ADDRESS …, or NAME alone, and `# NAME MILLISECONDS EXIT`.
-_NAMES = f"""resolve() {{ began=$(date +%s%N); said=$($bound getent ahosts "$1"); gave=$?; ended=$(date +%s%N)
-[ $gave = 124 ] || printf '%s\\n' "$1 $(printf %s "$said" | awk '{{ print $1 }}' | tr '\\n' ' ')"
-echo "# $1 $(((ended - began) / 1000000)) $gave"; }}
+_NAMES = f"""now() {{ read -r up _ </proc/uptime; echo "${{up%.*}}${{up#*.}}"; }}
+resolve() {{ began=$(now); said=$($bound getent ahosts "$1"); gave=$?; ended=$(now); all=
+while read -r one _; do all="$all $one"; done <<END
+$said
+END
+[ $gave = 124 ] || echo "$1$all"
+echo "# $1 $(((ended - began) * 10)) $gave"; }}
 command -v timeout >/dev/null && bound='timeout {NAME_TIMEOUT_S}' || bound="""
 # What has a master, or another hardware address than it was born with; not all that a host of containers has, and of each the beginning.
 _LINKS = "ip -d -o link | grep -E ' (master|permaddr) ' | cut -c -500 | head -n 200"
@@ -203,7 +207,7 @@ def _of_nodes(cluster: Cluster, machine: Machine) -> dict[str, str]:
 spans=$(ip rule | grep -o 'uidrange [0-9]*-[0-9]*' | cut -d ' ' -f 2 | sort -u | head -n 8)
 uids=$(echo "$listens" | grep -o 'uid:[0-9]*' | cut -d : -f 2 | sort -u | head -n 8)
 named=$(for u in $uids; do {told}; done; for s in $spans; do {within}; done); echo "$named"
-for n in {" ".join(SERVICE_ACCOUNTS)}; do getent passwd $n; done | awk -F: '{{ print "=", $3, $1 }}'
+getent passwd {" ".join(SERVICE_ACCOUNTS)} | awk -F: '{{ print "=", $3, $1 }}'
 uids=$(echo "$named" | cut -d ' ' -f 2; for u in $uids $spans; do echo "${{u%-*}}"; done)"""
     return {
         "local table": f"ip route show table local {cluster.vip} && echo '# asked'",
