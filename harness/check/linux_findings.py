@@ -117,7 +117,10 @@ def _comm_paths(state: ClusterState) -> Iterator[Finding]:
     for node in state.nodes.values():
         for path in node.comm_paths:
             if not path.alive:
-                do = "fix the network between these two addresses; with the last path gone both nodes start everything"
+                do = (
+                    "see whether the manager answers on both nodes, then whether the network lets its packets pass; with the last path gone "
+                    "both start everything"
+                )
                 yield Finding(Weight.FAULT, node.node, "communication path", f"{path.addresses} is dead", do, ("LKL-36",))
 
 

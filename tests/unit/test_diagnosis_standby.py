@@ -304,3 +304,32 @@ def test_a_stopped_process_of_a_service() -> None:
     one = {77: seen[77], 78: seen[78]}
     only(with_host(node("lknode01", listeners=listeners, stopped=one)), "lknode01", "checkpointer", "stopped", "77", "kill -CONT 77")
     assert faults(diagnose(with_host(node("lknode01", listeners=listeners, stopped={78: seen[78]})))) == []
+
+
+@pytest.mark.parametrize(
+    ("title", "is_one"),
+    [
+        ("/opt/LifeKeeper/bin/lcd -e", True),
+        ("/usr/libexec/pacemaker/pacemaker-based", True),
+        ("/usr/sbin/corosync -f", True),
+        ("/usr/bin/python3.11 -S -IS /opt/x/lifekeeper/commands/entry.py lkstart", True),
+        ("vi /etc/corosync/corosync.conf", False),
+        ("less /opt/LifeKeeper/log", False),
+        ("python3 /root/notes.py /opt/LifeKeeper/bin", False),
+        ("postgres: writer", False),
+    ],
+)
+def test_a_stopped_process_that_runs_a_program_of_the_manager(title: str, is_one: bool) -> None:
+    seen = with_host(node("lknode02", stopped={40: (1, title)}))
+    if is_one:
+        only(seen, "lknode02", "pid 40", "stopped", "kill -CONT 40")
+    else:
+        assert faults(diagnose(seen)) == []
+
+
+def test_wait_for_all_that_was_switched_off_in_a_pair() -> None:
+    off = {"quorum.two_node": "1", "quorum.wait_for_all": "0"}
+    hosts = {name: node(name, corosync=off) for name in ("lknode01", "lknode02")}
+    only(evidence(hosts=hosts), "lknode02", "wait_for_all", "lknode01 and lknode02")
+    for harmless in ({"quorum.two_node": "1"}, {"quorum.wait_for_all": "0"}, {**off, "quorum.wait_for_all": "1"}):
+        assert faults(diagnose(with_host(node("lknode02", corosync=harmless)))) == []

@@ -139,6 +139,18 @@ def _settings(evidence: Evidence, to: str) -> Iterator[Cause]:
                 (f"{where} on {node}: HC_TIMEOUT={own['HC_TIMEOUT']}", f"the cluster file: interval_s {interval_s:g}"),
             )
     yield from _single_path(evidence, to)
+    alone = [
+        n for n, one in of_nodes.items() if (one.corosync.get("quorum.two_node"), one.corosync.get("quorum.wait_for_all")) == ("1", "0")
+    ]
+    if alone:
+        yield Cause(
+            f"wait_for_all is off in a cluster of two nodes, on {listed(alone)}: a node that starts alone has quorum at "
+            "once, fences it, and is fenced by it in turn when that one starts",
+            to,
+            Certainty.LIKELY,
+            "leave wait_for_all to two_node, which switches it on (corosync.conf, both nodes, then restart Corosync one by one)",
+            tuple(f"corosync.conf on {name}: two_node 1, wait_for_all 0" for name in alone),
+        )
 
 
 def _single_path(evidence: Evidence, to: str) -> Iterator[Cause]:

@@ -14,6 +14,11 @@ from harness.managers.manager_registry import manager_class
 # Seconds in which a recovery was logged, of REPEATED_RECOVERY_WINDOW_S: something takes it away as often as it is put back.
 MIN_REPEATED_RECOVERIES = 4
 REPEATED_RECOVERY_WINDOW_S = 120.0
+# A process that runs a program of the manager's, by itself or by an interpreter; not an editor that has a file of it open.
+OF_MANAGER = re.compile(
+    r"((?:\S*/)?(?:python\S*|perl|bash|sh) (?:-\S+ )*\S*/lifekeeper/\S+|\S*/(?:lifekeeper|pacemaker)/\S+|\S*/corosync)(?:\s|$)",
+    re.IGNORECASE,
+)
 CHECK_FAILS = re.compile(r"quickCheck|_monitor_", re.IGNORECASE)
 GONE = re.compile(r"\bnot (on|there|running|found|present|configured)\b|missing|\bgone\b|rc=7|no address", re.IGNORECASE)
 
@@ -64,15 +69,23 @@ def _frozen(evidence: Evidence) -> Iterator[Cause]:
                 f"restart of {manager} there"
                 if letter == "T"
                 else f"see what it waits for (`cat /proc/{next(iter(those))}/stack`, `dmesg`): a disk or a file system that hangs",
-                tuple(f"`ps` on {node.name}, twice within a second: {pid} {seen.frozen[pid][0]} {name}" for pid, name in those.items()),
+                tuple(
+                    f"`ps` on {node.name}, twice within a second: {pid} {seen.frozen[pid][0]} {name}"
+                    if pid in seen.frozen
+                    else f"`ps` on {node.name}: {pid} T {seen.stopped[pid][1]}"
+                    for pid, name in those.items()
+                ),
                 explains=("*:communication path", "*:roles"),
             )
 
 
 def _asleep(evidence: Evidence, node: str, letter: str) -> dict[int, str]:
-    """The manager's daemons in that state, by their process ids."""
+    """The manager's daemons in that state, by their process ids; stopped ones also by the program that they run."""
     seen = evidence.hosts.get(node)
-    return {pid: name for pid, (state, name) in seen.frozen.items() if state.upper() == letter} if seen is not None else {}
+    if seen is None:
+        return {}
+    run = {pid: found[1] for pid, (_, title) in seen.stopped.items() if letter == "T" and (found := OF_MANAGER.match(title))}
+    return run | {pid: name for pid, (state, name) in seen.frozen.items() if state.upper() == letter}
 
 
 def _stopped(evidence: Evidence) -> Iterator[Cause]:
