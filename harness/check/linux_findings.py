@@ -118,8 +118,8 @@ def _comm_paths(state: ClusterState) -> Iterator[Finding]:
         for path in node.comm_paths:
             if not path.alive:
                 do = (
-                    "see whether the manager answers on both nodes, then whether the network lets its packets pass; with the last path gone "
-                    "both start everything"
+                    "see whether the manager answers on both nodes, then whether the network lets its packets pass; with the last one "
+                    "gone both start everything"
                 )
                 yield Finding(Weight.FAULT, node.node, "communication path", f"{path.addresses} is dead", do, ("LKL-36",))
 
