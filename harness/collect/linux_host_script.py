@@ -98,6 +98,12 @@ _SHAPERS = (
     'case "$(tc qdisc show dev $nic)" in *htb*|*hfsc*|*cbq*|*prio\\ *|*drr*|*ingress*|*clsact*) echo "= $nic"; tc -s class show dev $nic; '
     "for at in root ingress egress; do tc -s filter show dev $nic $at; done | head -n 400 ;; esac; done"
 )
+# Processes that somebody stopped, not at a terminal (an editor, a pager), and still a second later: their names, and of their words no more
+# than the program of a cluster manager's, for secrets may be among them.
+_STOPPED = """stopped() { ps -eo pid=,ppid=,stat=,tty=,comm=,args= | awk '$3 ~ /^T/ && $4 == "?" { at = 6; program = ""
+if ($6 ~ /(python[0-9.]*|perl|bash|sh)$/) { at = 7; while ($at ~ /^-/) at++ }
+if ($at ~ /\\/([Ll]ife[Kk]eeper|pacemaker)\\/|\\/corosync$/) program = $at
+print $1, $2, $5, program }' | cut -c 1-200 | head -n 50; }; them=$(stopped); [ -z "$them" ] || { echo "$them"; sleep 1; stopped; }"""
 _FAILED = 'printf %s "$why"'
 _FREE_PAGES = """awk '/^HugePages_Free/ { print "vm/free_hugepages:" $2 }' /proc/meminfo"""
 # What a database or a busy server needs of the kernel; an administrator raises it on the one node, and forgets the other.
@@ -155,7 +161,7 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
         "sockets": f"whole ss -tanopi exclude time-wait {shlex.quote(f'( {about} )')} | head -n 2000",
         "processes": f"pids=$({ROOT} ss -tlnp | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u | head -n 200); "
         '(set -- /dev/null; for pid in $pids; do set -- "$@" "/proc/$pid/stat"; done; cat "$@")',
-        "stopped processes": "ps -eo pid=,ppid=,stat=,args= | awk '$3 ~ /^[Tt]/' | cut -c 1-160 | head -n 50",
+        "stopped processes": _STOPPED,
         "descriptors": f"whole sh -c {shlex.quote(_DESCRIPTORS)} descriptors $pids",
         "working folders": "whole sh -c " + shlex.quote(_FOLDERS) + " folders $pids; cat /proc/mounts",
         "sysctls": f"(cd /proc/sys/net/ipv4 && grep -H . {' '.join([f'conf/*/{n}' for n in NIC_SYSCTLS] + settings)}; "
@@ -201,13 +207,14 @@ def _of_nodes(cluster: Cluster, machine: Machine) -> dict[str, str]:
     sources = [own, *([str(cluster.vip)] if cluster.design is Design.FLOATING else [])]
     pairs = [*((d, s) for s in sources for d in others), (str(probe.source), own)]
     ports = " or ".join(f"sport = :{p}" for p in (probe.port, *(s.port for s in cluster.services)))
-    told = """getent passwd $u | awk -F: '{ print "=", $3, $1; exit }'"""
+    told = """$bound getent passwd $u | awk -F: '{ print "=", $3, $1; exit }'"""
     within = """awk -F: -v a="${s%-*}" -v b="${s#*-}" '$3 >= a + 0 && $3 <= b + 0 { print "=", $3, $1 }' /etc/passwd | head -n 8"""
-    accounts = f"""listens=$(ss -tlne {shlex.quote(f"( {ports} )")}); echo "$listens"
+    accounts = f"""bound=; ! command -v timeout >/dev/null || bound='timeout {NAME_TIMEOUT_S}'
+listens=$(ss -tlne {shlex.quote(f"( {ports} )")}); echo "$listens"
 spans=$(ip rule | grep -o 'uidrange [0-9]*-[0-9]*' | cut -d ' ' -f 2 | sort -u | head -n 8)
 uids=$(echo "$listens" | grep -o 'uid:[0-9]*' | cut -d : -f 2 | sort -u | head -n 8)
 named=$(for u in $uids; do {told}; done; for s in $spans; do {within}; done); echo "$named"
-getent passwd {" ".join(SERVICE_ACCOUNTS)} | awk -F: '{{ print "=", $3, $1 }}'
+awk -F: '$1 ~ /^({"|".join(SERVICE_ACCOUNTS)})$/ {{ print "=", $3, $1 }}' /etc/passwd
 uids=$(echo "$named" | cut -d ' ' -f 2; for u in $uids $spans; do echo "${{u%-*}}"; done)"""
     return {
         "local table": f"ip route show table local {cluster.vip} && echo '# asked'",

@@ -89,7 +89,8 @@ class HostSeen:
     firewall: Ruleset | None = None
     large: Mapping[str, tuple[bool, bool, int]] = field(default_factory=dict)  # by address: small came back, full-sized did, its bytes
     processes: Mapping[int, str] = field(default_factory=dict)  # a listening process's state letter: T is stopped
-    stopped: Mapping[int, tuple[int, str]] = field(default_factory=dict)  # by pid: its parent and its title, of every process in state T
+    # Each process in state T, twice and without a terminal: its parent, its name, and the file that it runs if that is a cluster manager's.
+    stopped: Mapping[int, tuple[int, str, str]] = field(default_factory=dict)
     descriptors: Mapping[int, tuple[int, int]] = field(default_factory=dict)  # how many a listening process has, and may have
     folders: Mapping[int, str] = field(default_factory=dict)  # where a listening process works
     read_only: Mapping[int, str] = field(default_factory=dict)  # where a listening process works, if on a file system that takes no writes

@@ -29,7 +29,7 @@ STATES = {
 OWNER = re.compile(r'users:\(\("((?:[^"\\]|\\.)*)",(?:pid=)?(\d+)')
 END = re.compile(r"(?P<address>.*?)(?:%(?P<device>[^:\]]+))?\]?:(?P<port>\d+|\*)")
 NEIGHBOUR = re.compile(r"(?m)^(\S{1,64}) dev \S+ (?:\S+ )*?lladdr (\S{1,64}) (?:\S+ )*?PERMANENT")
-STOPPED = re.compile(r"(?m)^\s*(\d{1,10})\s+(\d{1,10})\s+[Tt]\S*\s+(.*)$")
+STOPPED = re.compile(r"(?m)^(\d{1,10}) (\d{1,10}) (\S{1,64}) ?(\S*)$")
 ACCOUNT = re.compile(r"(?m)^= (\d{1,10}) (\S{1,64})$")
 ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 NIC = re.compile(r"\d+: ([^:@\s]+)(?:@\S+)?: ")
@@ -68,7 +68,7 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         firewall=parse(parts["firewall"]) if "firewall" in parts and "not told" not in parts.get("firewall told", "") else None,
         large=dict(_large(parts.get("large", ""))),
         processes=dict(_processes(parts.get("processes", ""))),
-        stopped={int(f[1]): (int(f[2]), f[3]) for f in STOPPED.finditer(parts.get("stopped processes", ""))},
+        stopped=_stopped(parts.get("stopped processes", "")),
         descriptors=dict(_descriptors(parts.get("descriptors", ""))),
         folders=dict(_folders(parts.get("working folders", ""))),
         read_only=dict(_read_only(parts.get("working folders", ""))),
@@ -301,6 +301,13 @@ def _slow_names(text: str) -> Iterator[tuple[str, tuple[float, bool]]]:
 
 def _is_numeric(name: str) -> bool:
     return ADDRESS.fullmatch(name) is not None
+
+
+def _stopped(text: str) -> dict[int, tuple[int, str, str]]:
+    """Lines `PID PARENT NAME PROGRAM`, of those that were there both times."""
+    found = [*STOPPED.finditer(text)]
+    times = Counter(one[1] for one in found)
+    return {int(one[1]): (int(one[2]), one[3], one[4]) for one in found if times[one[1]] > 1}
 
 
 def _frozen(text: str) -> dict[int, tuple[str, str]]:

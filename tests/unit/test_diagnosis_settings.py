@@ -8,6 +8,7 @@ import pytest
 from test_diagnosis import CLUSTER, evidence, faults, node, only, state
 
 from harness.diagnosis import linux_host_script_parse
+from harness.diagnosis.cause import Certainty
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.host_config.manager_settings import of_lifekeeper, of_pacemaker
@@ -89,6 +90,28 @@ def test_what_an_agent_lacks_on_a_node_is_told_until_it_was_asked_again() -> Non
     assert of_pacemaker(status((9, 5), (10, 7))) == () == of_pacemaker(status((1, 0)))
 
 
+def test_what_is_elsewhere_or_restricted_by_a_rule_is_not_read_as_if_it_counted() -> None:
+    ruled = '<op_defaults><meta_attributes id="r"><rule id="x"/><nvpair id="y" name="timeout" value="2s"/></meta_attributes></op_defaults>'
+    assert said(took="15000", defaults=ruled) == []
+    assert said(took="21000", operations='<op id-ref="elsewhere"/>') == []
+    assert of_pacemaker(CIB.format(**{**NAMES, "took": "99000"}).replace('type="pgsql"', 'template="t"')) == ()
+    assert said(took="²") == [] and of_pacemaker('<cib><status><node_state><lrm_resource><lrm_rsc_op call-id="²"/></lrm_resource>'
+                                                 "</node_state></status></cib>") == ()  # fmt: skip
+
+
+def test_a_setting_that_many_mean_and_one_of_another_applications_clone() -> None:
+    (critical,) = of_pacemaker(CIB.format(**{**NAMES, "meta": meta("critical", "false")}))
+    hosts = {name: node(name, doubtful=(replace(critical, tag="exporter"),)) for name in ("lknode01", "lknode02")}
+    (told,) = [c for c in diagnose(evidence(hosts=hosts)).causes if "critical" in c.says]
+    assert told.certainty is Certainty.POSSIBLE
+    cloned = CIB.format(**{**NAMES, "meta": meta("requires", "nothing")}).replace("group", "clone")
+    (requires,) = of_pacemaker(cloned)
+    assert requires.cloned and not [
+        c for c in diagnose(evidence(hosts={"lknode02": node("lknode02", doubtful=(replace(requires, tag="other"),))})).causes
+        if "requires" in c.says
+    ]  # fmt: skip
+
+
 def test_a_setting_of_a_resource_that_is_not_the_files_is_none_of_ours() -> None:
     (setting,) = of_pacemaker(CIB.format(**{**NAMES, "meta": meta("critical", "false")}))
     hosts = {name: node(name, doubtful=(setting,)) for name in ("lknode01", "lknode02")}
@@ -126,6 +149,8 @@ def test_one_communication_path_where_two_are_possible() -> None:
     assert faults(diagnose(evidence(state=both))) == []
     pacemaker = CLUSTER.model_copy(update={"manager": CLUSTER.manager.model_copy(update={"kind": "pacemaker"})})
     assert faults(diagnose(evidence(state=single, cluster=pacemaker))) == []  # one ring is usual there
+    witness = {name: node(name, settings={"QUORUM_MODE": "storage"}) for name in ("lknode01", "lknode02")}
+    assert faults(diagnose(evidence(state=single, hosts=witness))) == []  # then the paths alone decide nothing
 
 
 def test_what_fails_alone_is_told_as_that_and_each_reason_with_its_own_remedy() -> None:

@@ -21,6 +21,7 @@ DEFAULTS = {"LCMHBEATTIME": 5.0, "LCMNUMHBEATS": 3.0}  # LKL-35
 TIME = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|msec|us|usec|s|sec|m|min|h|hr)?\s*", re.IGNORECASE)
 SECONDS = {"ms": 0.001, "msec": 0.001, "us": 1e-6, "usec": 1e-6, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "hr": 3600.0}
 OPERATION_TIMEOUT_S = 20.0  # Pacemaker's own, where nothing is set
+NUMBER = re.compile(r"[0-9]{1,12}")
 HARD_ERRORS = {"2": "wrong arguments", "3": "not implemented", "4": "no permission", "5": "not installed", "6": "not configured"}
 SETTING = re.compile(r"\s*(?:export\s+)?(?P<name>[A-Za-z_]\w*)=(?P<value>\"[^\"]*\"|'[^']*'|[^\s#]*)")
 
@@ -33,6 +34,8 @@ class Setting:
     seen: str
     do: str
     tag: str = ""
+    cloned: bool = False  # the resource is within a clone, which may be another application's
+    usual: bool = False  # what many administrators mean
 
 
 def of_pacemaker(configuration: str) -> tuple[Setting, ...]:
@@ -98,6 +101,7 @@ def _resources(root: xml.Element) -> Iterator[Setting]:
         v.get("name") == "stonith-enabled" and v.get("value", "").lower() in FALSE
         for v in root.iterfind("configuration/crm_config//nvpair")
     )
+    cloned = _cloned(root)
     for primitive, meta in _primitives(root):
         tag, of = primitive.get("id", ""), "the configuration"
         requires = meta.get("requires", "").lower()
@@ -107,6 +111,7 @@ def _resources(root: xml.Element) -> Iterator[Setting]:
                 f"{of}: {tag}, meta-attribute requires={requires}",
                 f"take requires={requires} away from {tag} (its default is fencing)",
                 tag,
+                cloned=tag in cloned,
             )
         if meta.get("critical", "").lower() in FALSE:
             yield Setting(
@@ -114,7 +119,13 @@ def _resources(root: xml.Element) -> Iterator[Setting]:
                 f"{of}: {tag}, meta-attribute critical=false",
                 f"take critical=false away from {tag}, unless clients can do without it",
                 tag,
+                cloned=tag in cloned,
+                usual=True,
             )
+
+
+def _cloned(root: xml.Element) -> set[str]:
+    return {p.get("id", "") for kind in ("clone", "master", "bundle") for p in root.iterfind(f"configuration/resources//{kind}//primitive")}
 
 
 def _primitives(root: xml.Element) -> Iterator[tuple[xml.Element, dict[str, str]]]:
@@ -129,7 +140,10 @@ def _primitives(root: xml.Element) -> Iterator[tuple[xml.Element, dict[str, str]
 
 
 def _meta(where: xml.Element | None, path: str) -> dict[str, str]:
-    return {v.get("name", ""): v.get("value", "") for v in where.iterfind(path)} if where is not None else {}
+    """Without those that a rule restricts: to an operation, to hours."""
+    of, _, name = path.partition("/")
+    sets = [one for one in where.iterfind(of) if one.find("rule") is None] if where is not None else []
+    return {v.get("name", ""): v.get("value", "") for one in sets for v in one.iterfind(name)}
 
 
 def _fence_devices(root: xml.Element) -> Iterator[Setting]:
@@ -153,10 +167,12 @@ def _operations(root: xml.Element) -> Iterator[Setting]:
     for resource in root.iterfind("status//lrm_resource"):
         for done in resource.iterfind("lrm_rsc_op[@rc-code='0']"):
             key, spent = (resource.get("id", ""), done.get("operation", "")), done.get("exec-time", "")
-            if spent.isdigit():
+            if NUMBER.fullmatch(spent):
                 took[key] = max(took.get(key, 0.0), int(spent) / 1000)
     for primitive, _ in _primitives(root):
         tag = primitive.get("id", "")
+        if primitive.get("template") or any(one.get("id-ref") for one in primitive.iter()):
+            continue  # what it may take is elsewhere
         for name in ("start", "stop"):
             own = next((op for op in primitive.iterfind("operations/op") if op.get("name") == name), None)
             given = "" if own is None else own.get("timeout") or _meta(own, "meta_attributes/nvpair").get("timeout", "")
@@ -174,6 +190,7 @@ def _operations(root: xml.Element) -> Iterator[Setting]:
 
 def _hard_errors(root: xml.Element) -> Iterator[Setting]:
     """What an agent said on a node, for which Pacemaker starts a resource there no more until it is told to look again."""
+    cloned = _cloned(root)
     for node in root.iterfind("status/node_state"):
         for resource in node.iterfind(".//lrm_resource"):
             newest = max(resource.iterfind("lrm_rsc_op"), key=lambda op: int(_digits(op.get("call-id", ""))), default=None)
@@ -181,17 +198,21 @@ def _hard_errors(root: xml.Element) -> Iterator[Setting]:
             if newest is None or error is None:
                 continue
             tag, where, reason = resource.get("id", ""), node.get("uname", "a node"), newest.get("exit-reason", "")
+            place = "anywhere" if error == "not configured" else f"on {where}"
             yield Setting(
-                f"{tag} may not run on {where}: its agent's {newest.get('operation', 'check')} there ended with “{error}”"
+                f"{tag} may not run {place}: its agent's {newest.get('operation', 'check')} on {where} ended with “{error}”"
                 + (f": {reason}" if reason else ", and did not say of what"),
                 f"the status of {where}: {tag}, {newest.get('operation')}, rc-code={newest.get('rc-code')}",
-                f"install or configure there what the agent lacks, then `crm_resource --refresh -r {tag} -N {where}`",
+                f"correct the resource's parameters, then `crm_resource --refresh -r {tag}`"
+                if error == "not configured"
+                else f"install or configure there what the agent lacks, then `crm_resource --refresh -r {tag} -N {where}`",
                 tag,
+                cloned=tag.partition(":")[0] in cloned,
             )
 
 
 def _digits(text: str) -> str:
-    return text if text.isdigit() else "0"
+    return text if NUMBER.fullmatch(text) else "0"
 
 
 def _seconds(text: str) -> float | None:

@@ -120,8 +120,13 @@ def _settings(evidence: Evidence, to: str) -> Iterator[Cause]:
     """What an administrator may have set on purpose, and what a failover makes of it."""
     of_nodes = {name: seen for name, seen in evidence.hosts.items() if name in evidence.state.nodes}
     doubtful = dict.fromkeys(one for seen in of_nodes.values() for one in seen.doubtful if one.tag not in evidence.unrelated_resources)
+    cluster = evidence.cluster
+    served = {cluster.ip_resource.tag, *evidence.responders, *(s.tag for s in cluster.services)}
     for one in doubtful:
-        yield Cause(one.says, to, Certainty.LIKELY, one.do, (one.seen,))
+        if one.cloned and one.tag not in served:  # another application's, as far as is known
+            continue
+        sure = not one.usual or one.tag in served
+        yield Cause(one.says, to, Certainty.LIKELY if sure else Certainty.POSSIBLE, one.do, (one.seen,))
     files = {name: seen.settings for name, seen in of_nodes.items() if seen.settings}
     where = "/etc/default/LifeKeeper"
     for node, says in lifekeeper_heartbeats(files) if len(files) == len(of_nodes) else ():
@@ -145,7 +150,7 @@ def _settings(evidence: Evidence, to: str) -> Iterator[Cause]:
     if alone:
         yield Cause(
             f"wait_for_all is off in a cluster of two nodes, on {listed(alone)}: a node that starts alone has quorum at "
-            "once, fences it, and is fenced by it in turn when that one starts",
+            "once and fences the other, and where they go on not hearing each other, each fences the other in turn",
             to,
             Certainty.LIKELY,
             "leave wait_for_all to two_node, which switches it on (corosync.conf, both nodes, then restart Corosync one by one)",
@@ -158,6 +163,9 @@ def _single_path(evidence: Evidence, to: str) -> Iterator[Cause]:
     paths = {name: node.comm_paths for name, node in evidence.state.nodes.items()}
     if evidence.cluster.manager.kind != "lifekeeper" or any(len(those) != 1 for those in paths.values()):
         return
+    modes = {seen.settings.get("QUORUM_MODE", "").lower() for _, seen in evidence.nodes}
+    if modes - {"", "none", "off"} or evidence.cluster.manager.quorum not in (None, "off"):
+        return  # then it is not the paths alone that decide
     if to not in paths or not all(n.second_address for n in evidence.cluster.nodes):
         return
     (path,) = paths[to]
@@ -265,8 +273,8 @@ def _corosync_apart(evidence: Evidence) -> Iterator[Cause]:
             f"the nodes' settings of corosync differ: {words}; {at} may be alone, or count votes otherwise, from its next start on",
             at,
             Certainty.LIKELY,
-            "make /etc/corosync/corosync.conf the same on both nodes (`pcs cluster sync` or `csync2` does), and have it read: "
-            "`corosync-cfgtool -R`",
+            "make /etc/corosync/corosync.conf the same on both nodes (`pcs cluster sync` or `csync2` does), then restart Corosync: a "
+            "reload (`corosync-cfgtool -R`) is not enough for the transport, the cluster's name and the crypto settings",
             tuple(f"/etc/corosync/corosync.conf: {name}: {here} on {ours.name}, {there} on {theirs.name}" for name, here, there in apart),
             explains=("*:communication path",),
         )
@@ -309,8 +317,16 @@ def _programs(evidence: Evidence, active: HostSeen, standby: HostSeen) -> Iterat
         )
 
 
+def _moving_disks(evidence: Evidence, active: HostSeen) -> list[str]:
+    """Resources that are file systems; a cluster that copies its data to the other node has none."""
+    tags = [name.partition(" ")[2] for name in active.units if name.startswith(("directory ", "place "))]
+    return [tag for tag in tags if tag not in evidence.unrelated_resources]
+
+
 def _accounts(evidence: Evidence, active: HostSeen, standby: HostSeen) -> Iterator[Cause]:
     """A shared disk knows owners by their numbers: under another number the service cannot open what is its own."""
+    if not _moving_disks(evidence, active):
+        return
     numbers = {name: uid for uid, name in standby.account_names.items()}
     for service in evidence.cluster.services:
         for uid in sorted(active.accounts.get(service.port, ())):

@@ -10,6 +10,7 @@ from harness.diagnosis.evidence import ANY, Evidence, HostSeen, Socket
 from harness.diagnosis.required_flows import listed
 
 SHORT_BACKLOG = 16  # connections; fewer than a look makes at once, and by far fewer than any server of today asks for
+INIT = 1  # every orphan's parent; it listens itself where sockets start services
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -178,15 +179,15 @@ def _stopped(seen: HostSeen, port: int, what: str, explains: tuple[str, ...]) ->
                 explains=explains,
             )
     listens = {one.pid: one for one in seen.listening(port) if one.pid}
-    for pid, (parent, title) in seen.stopped.items():
-        if parent in listens and pid not in listens:
+    for pid, (parent, title, _) in seen.stopped.items():
+        if parent in listens and pid not in listens and parent != INIT:
             yield Cause(
                 f"a process of {listens[parent].owner}, which listens on port {port} ({what}), is stopped (state T): {title} (pid {pid}): "
                 "what it does for the others never comes, and an orderly stop waits for it",
                 seen.name,
                 Certainty.CERTAIN,
                 f"see who stopped it; `kill -CONT {pid}` lets it go on",
-                (f"`ps` on {seen.name}: pid {pid}, parent {parent}, state T, {title}",),
+                (f"`ps` on {seen.name}, twice within a second: pid {pid}, parent {parent}, state T, {title}",),
                 explains=explains,
             )
 

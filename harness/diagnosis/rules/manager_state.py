@@ -14,11 +14,6 @@ from harness.managers.manager_registry import manager_class
 # Seconds in which a recovery was logged, of REPEATED_RECOVERY_WINDOW_S: something takes it away as often as it is put back.
 MIN_REPEATED_RECOVERIES = 4
 REPEATED_RECOVERY_WINDOW_S = 120.0
-# A process that runs a program of the manager's, by itself or by an interpreter; not an editor that has a file of it open.
-OF_MANAGER = re.compile(
-    r"((?:\S*/)?(?:python\S*|perl|bash|sh) (?:-\S+ )*\S*/lifekeeper/\S+|\S*/(?:lifekeeper|pacemaker)/\S+|\S*/corosync)(?:\s|$)",
-    re.IGNORECASE,
-)
 CHECK_FAILS = re.compile(r"quickCheck|_monitor_", re.IGNORECASE)
 GONE = re.compile(r"\bnot (on|there|running|found|present|configured)\b|missing|\bgone\b|rc=7|no address", re.IGNORECASE)
 
@@ -64,7 +59,7 @@ def _frozen(evidence: Evidence) -> Iterator[Cause]:
                 f"{names} of {manager} {'is' if len(those) == 1 else 'are'} {word} (state {letter}) on {node.name}: {manager} cannot act "
                 "there, so nothing would be started, stopped or watched by it",
                 node.name,
-                Certainty.CERTAIN if letter == "T" else Certainty.LIKELY,
+                Certainty.CERTAIN if letter == "T" and set(those) <= set(seen.frozen) else Certainty.LIKELY,
                 f"see who stopped it (`grep TracerPid /proc/{next(iter(those))}/status`); `kill -CONT {pids}` lets it go on, and so does a "
                 f"restart of {manager} there"
                 if letter == "T"
@@ -72,7 +67,7 @@ def _frozen(evidence: Evidence) -> Iterator[Cause]:
                 tuple(
                     f"`ps` on {node.name}, twice within a second: {pid} {seen.frozen[pid][0]} {name}"
                     if pid in seen.frozen
-                    else f"`ps` on {node.name}: {pid} T {seen.stopped[pid][1]}"
+                    else f"`ps` on {node.name}, twice within a second: {pid} T {name}"
                     for pid, name in those.items()
                 ),
                 explains=("*:communication path", "*:roles"),
@@ -84,7 +79,7 @@ def _asleep(evidence: Evidence, node: str, letter: str) -> dict[int, str]:
     seen = evidence.hosts.get(node)
     if seen is None:
         return {}
-    run = {pid: found[1] for pid, (_, title) in seen.stopped.items() if letter == "T" and (found := OF_MANAGER.match(title))}
+    run = {pid: program for pid, (_, _, program) in seen.stopped.items() if letter == "T" and program}
     return run | {pid: name for pid, (state, name) in seen.frozen.items() if state.upper() == letter}
 
 

@@ -44,7 +44,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
 
 def _slow(evidence: Evidence, name: str, seen: HostSeen) -> Iterator[Cause]:
     """A name that the peer knows at once, or that is answered late here, is a real one; others may be labels of the cluster file alone."""
-    slow = {n: told for n, told in seen.slow_names.items() if n in {m.name for m in evidence.cluster.machines}}
+    is_node = any(n.name == name for n in evidence.cluster.nodes)
+    slow = {n: told for n, told in seen.slow_names.items() if n in {m.name for m in evidence.cluster.nodes}}
     if not slow:
         return
     known = [n for n, (_, answered) in slow.items() if (answered and seen.names.get(n)) or _known_elsewhere(evidence, name, n)]
@@ -59,7 +60,7 @@ def _slow(evidence: Evidence, name: str, seen: HostSeen) -> Iterator[Cause]:
         f"names are resolved slowly on {name} ({'; '.join(times)}): {asked}{before} does not answer, or late; whatever goes by names waits "
         f"so long each time, agents and log-ins too",
         name,
-        Certainty.LIKELY if known else Certainty.POSSIBLE,
+        Certainty.LIKELY if known and is_node else Certainty.POSSIBLE,
         f"see why {servers[0] if servers else 'the resolver'} does not answer {name}, or take it out of /etc/resolv.conf; let /etc/hosts "
         "with the cluster's names, be asked first (`hosts: files dns` in /etc/nsswitch.conf)",
         (
@@ -70,7 +71,7 @@ def _slow(evidence: Evidence, name: str, seen: HostSeen) -> Iterator[Cause]:
 
 
 def _known_elsewhere(evidence: Evidence, here: str, name: str) -> bool:
-    return any(seen.names.get(name) and name not in seen.slow_names for host, seen in evidence.hosts.items() if host != here)
+    return any(seen.names.get(name) and name not in seen.slow_names for host, seen in evidence.hosts.items() if host not in (here, name))
 
 
 def _wrong(evidence: Evidence, name: str, seen: HostSeen, other: Node) -> Iterator[Cause]:

@@ -92,6 +92,8 @@ def _not_local(evidence: Evidence) -> Iterator[Cause]:
     at = next((a for a in seen.addresses or () if a.address == vip), None) if seen else None
     if seen is None or route is None or at is None or route.kind == "local" or seen.vip_is_local is None:
         return
+    if (link := seen.links.get(at.interface)) is not None and link.kind == "vrf":  # whose own table has the entry
+        return
     known = f"`ip route get {vip}` on {seen.name}: {route.kind} dev {route.interface}"
     nic, put_back = f"{at.interface}", f"ip route add table local local {vip} dev {at.interface} proto kernel scope host src {vip}"
     if seen.vip_is_local:

@@ -23,8 +23,8 @@ def parse(text: str) -> dict[str, str]:
             node = {}
         elif line == "}":
             if within == ["nodelist", "node"]:
-                number = node.pop("nodeid", node.get("name", "?"))
-                found |= {f"node {number} {key}": value for key, value in node.items()}
+                number = node.pop("nodeid", "") or node.get("name") or node.get("ring0_addr") or "?"
+                found |= {f"node {number} {key}": value for key, value in node.items() if key}
             del within[-1:]
         elif not line.startswith("#") and ":" in line:
             key, _, value = line.partition(":")
