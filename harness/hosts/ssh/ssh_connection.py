@@ -90,16 +90,20 @@ class OrderedTransport(paramiko.Transport):
     def _send_user_message(self, data: paramiko.Message) -> None:
         if threading.current_thread() is not self:
             super()._send_user_message(data)  # type: ignore[misc]
-        elif self.clear_to_send.is_set():  # type: ignore[attr-defined]  # only this thread and `renegotiate_keys`, not used here, clear it
-            self._send_message(data)
-        else:
-            self._kept_back.append(data)
+            return
+        # Under the lock, so that no CLOSE is sent between another thread's look at a channel and its word on it.
+        with self.clear_to_send_lock:  # type: ignore[attr-defined]
+            if self.clear_to_send.is_set():  # type: ignore[attr-defined]
+                self._send_message(data)
+            else:
+                self._kept_back.append(data)
 
     def _parse_newkeys(self, message: paramiko.Message) -> None:
         super()._parse_newkeys(message)  # type: ignore[misc]
-        kept_back, self._kept_back = self._kept_back, []
-        for data in kept_back:
-            self._send_message(data)
+        with self.clear_to_send_lock:  # type: ignore[attr-defined]
+            kept_back, self._kept_back = self._kept_back, []
+            for data in kept_back:
+                self._send_message(data)
 
     def _send_message(self, data: paramiko.Message) -> None:
         raw = data.asbytes()
