@@ -179,6 +179,14 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
     return parts
 
 
+def _answers(cluster: Cluster, machine: Machine) -> list[tuple[str, str]]:
+    """Whom a node answers, and as which address: with floating IP on as the VIP, too, but the probe."""
+    own = str(machine.address)
+    others = [str(m.address) for m in cluster.machines if m.name != machine.name]
+    sources = [own, *([str(cluster.vip)] if cluster.design is Design.FLOATING else [])]
+    return [*((d, s) for s in sources for d in others), (str(cluster.load_balancer.probe.source), own)]
+
+
 def _frozen(names: tuple[str, ...]) -> str:
     """Those of these processes that are stopped or in uninterruptible sleep; where there are some, they are listed again a second later,
     because many a sleep of that kind ends at once."""
@@ -202,11 +210,7 @@ def _of_nodes(cluster: Cluster, machine: Machine) -> dict[str, str]:
     `$spans`, the accounts that policy rules choose by number, and `$uids`, those of them and of the listeners, for the routes below.
 
     An account of a node's is looked for in /etc/passwd alone where a rule has a whole range: a directory of a company's is long."""
-    own, probe = str(machine.address), cluster.load_balancer.probe
-    others = [str(m.address) for m in cluster.machines if m.name != machine.name]
-    sources = [own, *([str(cluster.vip)] if cluster.design is Design.FLOATING else [])]
-    pairs = [*((d, s) for s in sources for d in others), (str(probe.source), own)]
-    ports = " or ".join(f"sport = :{p}" for p in (probe.port, *(s.port for s in cluster.services)))
+    ports = " or ".join(f"sport = :{p}" for p in (cluster.load_balancer.probe.port, *(s.port for s in cluster.services)))
     told = """$bound getent passwd $u | awk -F: '{ print "=", $3, $1; exit }'"""
     within = """awk -F: -v a="${s%-*}" -v b="${s#*-}" '$3 >= a + 0 && $3 <= b + 0 { print "=", $3, $1 }' /etc/passwd | head -n 8"""
     accounts = f"""bound=; ! command -v timeout >/dev/null || bound='timeout {NAME_TIMEOUT_S}'
@@ -218,7 +222,7 @@ awk -F: '$1 ~ /^({"|".join(SERVICE_ACCOUNTS)})$/ {{ print "=", $3, $1 }}' /etc/p
 uids=$(echo "$named" | cut -d ' ' -f 2; for u in $uids $spans; do echo "${{u%-*}}"; done)"""
     return {
         "local table": f"ip route show table local {cluster.vip} && echo '# asked'",
-        "next hops": "; ".join(f"echo '# {d} {s}'; ip route get fibmatch {d} from {s}" for d, s in pairs),
+        "next hops": "; ".join(f"echo '# {d} {s}'; ip route get fibmatch {d} from {s}" for d, s in _answers(cluster, machine)),
         "accounts": accounts,
     }
 
@@ -244,8 +248,5 @@ def _chosen_routes(cluster: Cluster, machine: Machine, is_node: bool) -> str:
 
 def _of_accounts(cluster: Cluster, machine: Machine) -> str:
     """The same for accounts, root among them; nothing where no policy rule chooses by account."""
-    own, vip = str(machine.address), str(cluster.vip)
-    others = [str(m.address) for m in cluster.machines if m.name != machine.name]
-    pairs = [(d, s) for s in (own, *([vip] if cluster.design is Design.FLOATING else [])) for d in others]
-    asks = "; ".join(f'ask {d} {s} "uid $u"' for d, s in [*pairs, (str(cluster.load_balancer.probe.source), own)])
+    asks = "; ".join(f'ask {d} {s} "uid $u"' for d, s in _answers(cluster, machine))
     return f"""[ -z "$spans" ] || for u in $(printf '%s\\n' 0 $uids | sort -un | head -n 24); do {asks}; done"""

@@ -144,9 +144,11 @@ def _settings(evidence: Evidence, to: str) -> Iterator[Cause]:
                 (f"{where} on {node}: HC_TIMEOUT={own['HC_TIMEOUT']}", f"the cluster file: interval_s {interval_s:g}"),
             )
     yield from _single_path(evidence, to)
-    alone = [
-        n for n, one in of_nodes.items() if (one.corosync.get("quorum.two_node"), one.corosync.get("quorum.wait_for_all")) == ("1", "0")
-    ]
+    yield from _wait_for_all(of_nodes, to)
+
+
+def _wait_for_all(nodes: Mapping[str, HostSeen], to: str) -> Iterator[Cause]:
+    alone = [n for n, one in nodes.items() if (one.corosync.get("quorum.two_node"), one.corosync.get("quorum.wait_for_all")) == ("1", "0")]
     if alone:
         yield Cause(
             f"wait_for_all is off in a cluster of two nodes, on {listed(alone)}: a node that starts alone has quorum at "
