@@ -41,14 +41,14 @@ def test_the_guardian_undoes_what_azure_did(lab: AzureLab, tmp_path: Path, name:
     with (tmp_path / "said").open("wb") as said:
         run = subprocess.Popen([sys.executable, *words], cwd=ROOT, stdout=said, stderr=said, env={**os.environ, "PYTHONPATH": str(ROOT)})
     try:
-        Deadline(120).wait_for(lambda: lab.undisturbed() or run.poll() is not None, what=f"{name} being done")
+        Deadline(500).wait_for(lambda: lab.undisturbed() or run.poll() is not None, what=f"{name} being done")
     finally:
         run.send_signal(signal.SIGKILL)
         run.wait()
     assert lab.undisturbed(), (tmp_path / "said").read_text()[-2000:]
     (folder,) = tmp_path.glob("2*")
     log = folder / FILE
-    Deadline(100).wait_for(
+    Deadline(300).wait_for(
         lambda: log.exists() and "the lease is given back" in log.read_text(), what="the watchdog's last word", every=0.5
     )
     print(log.read_text())

@@ -16,7 +16,7 @@ from harness.config import cluster_config
 
 PLACEMENT = "tests/acceptance/test_placement.py"
 PATHS = "tests/acceptance/test_client_path.py"
-POWER_LOSS = ("tests/failover", "--disruption", "power loss")
+POWER_LOSS = ("tests/failover", "--disruption", "power loss", "--period", "100")  # a busy machine can keep this pace
 CANARIES = {
     place: f"canary-{place}-7Qz&4%x" for place in ("inline", "file", "variable", "command", "passphrase", "power", "option", "echoed")
 }

@@ -243,7 +243,7 @@ def test_a_host_behind_a_jump_host(server, serve):
     hosts = connect_all(cluster_of(server.machine("lkclient"), *nodes), Timeline())
     assert list(hosts) == ["lkclient", "lknode01", "lknode02"]
     assert hosts["lknode01"].check("echo $WHERE") == "behind\n"
-    assert hosts["lknode01"].alive()
+    assert hosts["lknode01"].alive(limit=120)
     with pytest.raises(HostUnreachable, match=r"lkclient, the jump host, could not connect to 127.0.0.1:\d+ \(.*Connection refused\)"):
         hosts["lknode02"].run("true")
     for host in hosts.values():
