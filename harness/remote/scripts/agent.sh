@@ -39,6 +39,11 @@ talk() {
             printf -v hex '%02x' $((hex & 255))
             detail+=$hex
             IFS= read -r -d '' -n 1 -t 0.01 byte <&3 || code=$?
+            # its time is over, too, where bash itself was kept waiting: what is there is read all the same
+            if [[ $code -gt 128 ]] && read -r -t 0 <&3; then
+                code=0
+                IFS= read -r -d '' -n 1 -t 1 byte <&3 || code=$?
+            fi
         done
         if [[ $code -gt 128 && ! $detail ]]; then outcome=s detail='accepted, but not answered'; fi
     else
