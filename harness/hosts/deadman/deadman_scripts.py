@@ -18,7 +18,7 @@ MAX_RETRY_INTERVAL_S = 60  # between two tries of an undoing that fails
 
 _OURS = r"""
 ours() {
-  [ "$(stat -c %u:%a:%F "$base" 2>/dev/null)" = 0:700:directory ] &&
+  [ -d "$base" ] && [ "$(stat -c %u:%a:%F "$base" 2>/dev/null)" = 0:700:directory ] &&
     [ -n "$(find "${base%/*}" -maxdepth 0 -user root \( ! -perm /022 -o -perm -1000 \) 2>/dev/null)" ]
 }
 """
@@ -201,10 +201,15 @@ pacemaker() { [ ! -r /proc/net/unix ] || grep -q 'cib_r[ow]' /proc/net/unix; }
 command -v cibadmin >/dev/null && pacemaker && timeout 5 cibadmin -Q 2>/dev/null |
   sed -n 's/.* id="\(lkharness-[A-Za-z0-9_.-]*\)".*/\1 in the cluster'"'"'s configuration (CIB)/p' | head -n 1
 files=$(
-awk '$3 !~ /^(nfs|cifs|smb|fuse|autofs|ceph|gluster|9p|afs|proc|sysfs|cgroup)/ { gsub(/\\040/, " ", $2); print $2 }' /proc/mounts |
-  xargs -r -d '\n' sh -c 'find "$@" -maxdepth 1 -name ".lkharness-*" -type f -user root' find 2>/dev/null
+while read -r _ place type _; do
+  case $type in nfs*|cifs*|smb*|fuse*|autofs*|ceph*|gluster*|9p*|afs*|proc*|sysfs*|cgroup*) continue ;; esac
+  case $place in *\\*) place=$(printf %b "$(printf %s "$place" | sed 's/\\\([0-7][0-7][0-7]\)/\\0\1/g')") ;; esac
+  for file in "${place%/}"/.lkharness-*; do
+    [ -f "$file" ] && [ ! -L "$file" ] && [ "$(stat -c %u "$file")" = 0 ] && printf 'file %s\n' "$file"
+  done
+done </proc/mounts 2>/dev/null
 )
-[ -z "$files" ] || printf '%s\n' "$files" | sort -u | sed 's/^/file /' | tr -cd '[:print:]\n'
+[ -z "$files" ] || printf '%s\n' "$files" | sort -u | tr -cd '[:print:]\n'
 for e in $(grep -lsz "^$mark=" /proc/[0-9]*/environ); do
   p=${e%/environ}
   grep -q '^Uid:.0.0.0.0$' "$p/status" 2>/dev/null || continue
