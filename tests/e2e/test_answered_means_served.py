@@ -72,10 +72,15 @@ class Server:
             self.start()
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def template() -> Iterator[Path]:
     with open_folder() as folder:
-        template = postgres_template.ensure_template(folder / "cache", PASSWORD)
+        yield postgres_template.ensure_template(folder / "cache", PASSWORD)
+
+
+@pytest.fixture
+def server(template: Path) -> Iterator[Server]:
+    with open_folder() as folder:
         made = Server(folder, template)
         (folder / "pw").write_text(PASSWORD + "\n")
         try:
