@@ -124,6 +124,26 @@ def test_a_standby_that_cannot_be_reached_is_silent_by_itself_and_nothing_denies
         assert not [c for c in faults(diagnose(evidence(direct=silent, findings=(away,)))) if "NSG" in c.says]
 
 
+def test_no_security_group_is_guessed_where_the_standbys_own_rule_cannot_be_told() -> None:
+    table = {"family": "ip", "name": "filter"}
+    listing = [
+        {"table": table},
+        {"chain": {**table, "table": "filter", "name": "INPUT", "type": "filter", "hook": "input", "prio": 0, "policy": "accept"}},
+        {
+            "rule": {
+                "family": "ip",
+                "table": "filter",
+                "chain": "INPUT",
+                "expr": [{"xt": {"type": "match", "name": "geoip"}}, {"drop": None}],
+            }
+        },
+    ]
+    standby = node("lknode02", firewall=host("lknode02", "@@ firewall\n" + json.dumps({"nftables": listing}) + "\n").firewall)
+    silent = [Direct("lkclient", "lknode02", s.port, "silent") for s in CLUSTER.services]
+    (cause,) = faults(diagnose(replace(with_host(standby), direct=silent)))
+    assert cause.host == "lknode02" and "its own firewall may well stop lkclient" in cause.says and "geoip" in cause.says
+
+
 @pytest.mark.parametrize(("count", "words"), [(1000, "is full"), (960, "nearly full"), (900, "")])
 def test_a_table_of_connections_that_is_full(count: int, words: str) -> None:
     text = f"@@ sysctls\nnf_conntrack_count:{count}\nnf_conntrack_max:1000\n"

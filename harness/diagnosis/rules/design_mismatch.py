@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from harness.config.cluster_config import Design
 from harness.core.finding import Weight
 from harness.diagnosis.cause import Cause, Certainty
-from harness.diagnosis.evidence import Evidence, PathSeen
+from harness.diagnosis.evidence import Direct, Evidence, PathSeen
 from harness.diagnosis.firewall import Packet, evaluate
 from harness.diagnosis.rules import links
 from harness.diagnosis.rules.host_firewall import is_doubted
@@ -178,15 +179,29 @@ def _standby_shut(evidence: Evidence) -> Iterator[Cause]:
     if seen is not None and (not seen.is_up(address) or (back is not None and (back.kind != "unicast" or back.interface != nic))):
         return  # its answers, refusals too, come back to nobody
     services = {s.port: s.name for s in cluster.services}
-    shut = []
+    shut, undecided = [], defaultdict[str, list[Direct]](list)
     for one in evidence.direct:
         if one.node != standby or one.origin != cluster.client.name or one.port not in services or one.outcome != "silent":
             continue
         if evidence.stealthy(standby, one.port):
             continue
         packet = Packet(str(cluster.client.address), str(address), one.port, in_nic=nic)
-        if seen is None or seen.firewall is None or evaluate(seen.firewall, seen.placed(cluster.vip, packet)).passes is not False:
+        own = evaluate(seen.firewall, seen.placed(cluster.vip, packet)) if seen is not None and seen.firewall is not None else None
+        if own is None or own.passes is True:
             shut.append(one)
+        elif own.passes is None:
+            undecided[own.why].append(one)
+    for why, those in undecided.items():
+        ports = ", ".join(f"{d.port} ({services[d.port]})" for d in those)
+        yield Cause(
+            f"its own firewall may well stop {cluster.client.name} at port {ports}: after a failover clients would get no answer; it "
+            f"depends on {why}",
+            standby,
+            Certainty.LIKELY,
+            "see what that rule does to them (its counter: `nft list ruleset`, `iptables -vnL`); let these pass by a rule before it",
+            tuple(f"from {d.origin} to {address}:{d.port}: {d.outcome}; its kernel would refuse what arrives" for d in those),
+            f"a network security group (NSG) at {standby} would do the same; with the rule taken away for a moment it is decided",
+        )
     if shut:
         ports = ", ".join(f"{d.port} ({services[d.port]})" for d in shut)
         yield Cause(
