@@ -13,9 +13,14 @@ MIN_FREE_KB = 256  # less than this is nothing to a log
 WRITTEN_TO = {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "overlay", "none"}  # kinds of file systems that data lie on
 
 # For each place a line: the place, and `absent` or what df says of its file system; then the mounts, of which the last on a place counts.
-LOOK = f"""for place in {" ".join((*PLACES, *STATE))}; do
-  if [ -d "$place" ]; then echo "$place $(df -Pk "$place" | tail -n 1)"; else echo "$place absent"; fi
+LOOK = f"""set --; for place in {" ".join((*PLACES, *STATE))}; do
+  if [ -d "$place" ]; then set -- "$@" "$place"; else echo "$place absent"; fi
 done
+if told=$(df -Pk "$@" 2>/dev/null); then
+  {{ read -r _; for place; do read -r line; echo "$place $line"; done; }} <<END
+$told
+END
+else for place; do echo "$place $(df -Pk "$place" | tail -n 1)"; done; fi
 cat /proc/mounts
 echo "@ blocks"; df -Plk
 echo "@ inodes"; df -Pli"""

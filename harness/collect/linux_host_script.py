@@ -76,10 +76,10 @@ disks() {{
 }}"""
 # Of processes that the account may not look into, nothing is told.
 _DESCRIPTORS = (
-    'for pid; do [ -r "/proc/$pid/fd" ] || continue; n=0; for one in "/proc/$pid/fd"/*; do n=$((n + 1)); done; '
-    'echo "$pid $n $(grep "open files" "/proc/$pid/limits")"; done'
+    'files=; for pid; do [ -r "/proc/$pid/fd" ] || continue; n=0; for one in "/proc/$pid/fd"/*; do n=$((n + 1)); done; '
+    'echo "$pid $n"; files="$files /proc/$pid/limits"; done; [ -z "$files" ] || grep -H "open files" $files'
 )
-_FOLDERS = 'for pid; do [ -r "/proc/$pid/cwd/." ] && echo "= $pid $(readlink "/proc/$pid/cwd")"; done; true'
+_FOLDERS = 'links=; for pid; do [ -r "/proc/$pid/cwd/." ] && links="$links /proc/$pid/cwd"; done; [ -z "$links" ] || ls -ld $links; true'
 # Each name at the same time as the others, so that a resolver which is slow with all of them costs the look no more than once; the
 # numeric address asks no resolver, and tells how busy the host is. Prints NAME ADDRESS …, or NAME alone, and `# NAME MILLISECONDS EXIT`.
 _NAMES = f"""now() {{ read -r up _ </proc/uptime; echo "${{up%.*}}${{up#*.}}"; }}
@@ -91,19 +91,27 @@ END
 echo "# $1 $(((ended - began) * 10)) $gave"; }}
 command -v timeout >/dev/null && bound='timeout {NAME_TIMEOUT_S}' || bound="""
 # What has a master, or another hardware address than it was born with; not all that a host of containers has, and of each the beginning.
-_LINKS = "ip -d -o link | grep -E ' (master|permaddr) ' | cut -c -500 | head -n 200"
+_LINKS = "ip -d -o link | awk '/ (master|permaddr) / { print substr($0, 1, 500); if (++n == 200) exit }'"
+_QUEUES = "queues=$(tc -s qdisc | head -n 1000); printf '%s\\n' \"$queues\""
 # Classes and filters, where there may be some, of NICs that have an address of their own.
+_SHAPING = "*htb*|*hfsc*|*cbq*|*prio\\ *|*drr*|*ingress*|*clsact*"
 _SHAPERS = (
-    "for nic in $(ip -o -4 addr show scope global | awk '{print $2}' | sort -u | head -n 32); do "
-    'case "$(tc qdisc show dev $nic)" in *htb*|*hfsc*|*cbq*|*prio\\ *|*drr*|*ingress*|*clsact*) echo "= $nic"; tc -s class show dev $nic; '
-    "for at in root ingress egress; do tc -s filter show dev $nic $at; done | head -n 400 ;; esac; done"
+    f'case "$queues" in {_SHAPING}) '
+    "for nic in $(ip -o -4 addr show scope global | awk '!seen[$2]++ && n++ < 32 { print $2 }'); do "
+    f'case "$(tc qdisc show dev $nic)" in {_SHAPING}) echo "= $nic"; tc -s class show dev $nic; '
+    "for at in root ingress egress; do tc -s filter show dev $nic $at; done | head -n 400 ;; esac; done ;; esac"
 )
 # Processes that somebody stopped, not at a terminal (an editor, a pager), and still a second later: their names, and of their words no more
 # than the program of a cluster manager's, for secrets may be among them.
 _STOPPED = """stopped() { ps -eo pid=,ppid=,stat=,tty=,comm=,args= | awk '$3 ~ /^T/ && $4 == "?" { at = 6; program = ""
 if ($6 ~ /(python[0-9.]*|perl|bash|sh)$/) { at = 7; while ($at ~ /^-/) at++ }
 if ($at ~ /\\/([Ll]ife[Kk]eeper|pacemaker)\\/|\\/corosync$/) program = $at
-print $1, $2, $5, program }' | cut -c 1-200 | head -n 50; }; them=$(stopped); [ -z "$them" ] || { echo "$them"; sleep 1; stopped; }"""
+print substr($1 " " $2 " " $5 " " program, 1, 200); if (++n == 50) exit }'; }; them=$(stopped); [ -z "$them" ] || { echo "$them"; sleep 1; stopped; }"""
+# Of `ss -p`, each number once.
+_PIDS = (
+    "awk '{ while (match($0, /pid=[0-9]+/)) { pid = substr($0, RSTART + 4, RLENGTH - 4); $0 = substr($0, RSTART + RLENGTH); "
+    "if (!seen[pid]++ && n++ < 200) print pid } }'"
+)
 _FAILED = 'printf %s "$why"'
 _FREE_PAGES = """awk '/^HugePages_Free/ { print "vm/free_hugepages:" $2 }' /proc/meminfo"""
 # What a database or a busy server needs of the kernel; an administrator raises it on the one node, and forgets the other.
@@ -149,9 +157,9 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
     parts = {
         "addresses": "ask addresses addresses",
         "links": _LINKS,
-        "queues": "tc -s qdisc | head -n 1000",
+        "queues": _QUEUES,
         "shapers": _SHAPERS,
-        "rules": "ip rule",
+        "rules": "policy=$(ip rule); printf '%s\\n' \"$policy\"",
         "neighbours written down": "ip neigh show nud permanent",
         "routes": "; ".join(_routes(cluster, machine, is_node)),
         **(_of_nodes(cluster, machine) if is_node else {}),
@@ -159,7 +167,7 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
         "ipsec": f"{ROOT} ip xfrm policy",
         "listening": f"ask listening {ROOT} ss -tlnp",
         "sockets": f"whole ss -tanopi exclude time-wait {shlex.quote(f'( {about} )')} | head -n 2000",
-        "processes": f"pids=$({ROOT} ss -tlnp | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u | head -n 200); "
+        "processes": f"pids=$({ROOT} ss -tlnp | {_PIDS}); "
         '(set -- /dev/null; for pid in $pids; do set -- "$@" "/proc/$pid/stat"; done; cat "$@")',
         "stopped processes": _STOPPED,
         "descriptors": f"whole sh -c {shlex.quote(_DESCRIPTORS)} descriptors $pids",
@@ -215,11 +223,11 @@ def _of_nodes(cluster: Cluster, machine: Machine) -> dict[str, str]:
     within = """awk -F: -v a="${s%-*}" -v b="${s#*-}" '$3 >= a + 0 && $3 <= b + 0 { print "=", $3, $1 }' /etc/passwd | head -n 8"""
     accounts = f"""bound=; ! command -v timeout >/dev/null || bound='timeout {NAME_TIMEOUT_S}'
 listens=$(ss -tlne {shlex.quote(f"( {ports} )")}); echo "$listens"
-spans=$(ip rule | grep -o 'uidrange [0-9]*-[0-9]*' | cut -d ' ' -f 2 | sort -u | head -n 8)
-uids=$(echo "$listens" | grep -o 'uid:[0-9]*' | cut -d : -f 2 | sort -u | head -n 8)
+spans=$(case "$policy" in *uidrange*) echo "$policy" | grep -o 'uidrange [0-9]*-[0-9]*' | cut -d ' ' -f 2 | sort -u | head -n 8 ;; esac)
+uids=$(echo "$listens" | awk '{{ for (i = 5; i <= NF; i++) if ($i ~ /^uid:[0-9]+$/ && !seen[$i]++ && n++ < 8) print substr($i, 5) }}')
 named=$(for u in $uids; do {told}; done; for s in $spans; do {within}; done); echo "$named"
 awk -F: '$1 ~ /^({"|".join(SERVICE_ACCOUNTS)})$/ {{ print "=", $3, $1 }}' /etc/passwd
-uids=$(echo "$named" | cut -d ' ' -f 2; for u in $uids $spans; do echo "${{u%-*}}"; done)"""
+[ -z "$spans" ] || uids=$(echo "$named" | cut -d ' ' -f 2; for u in $uids $spans; do echo "${{u%-*}}"; done)"""
     return {
         "local table": f"ip route show table local {cluster.vip} && echo '# asked'",
         "next hops": "; ".join(f"echo '# {d} {s}'; ip route get fibmatch {d} from {s}" for d, s in _answers(cluster, machine)),
@@ -241,9 +249,10 @@ def _chosen_routes(cluster: Cluster, machine: Machine, is_node: bool) -> str:
         each, marked = f'for p in {ports}; do ask {vip} - "dport $p"; done', f'ask {vip} - "mark $m"'
     get = 'ask() { case "$3" in mark*|uid*) t= ;; *) t="ipproto tcp" ;; esac; echo "# $1 $2 $3"; [ "$2" = - ] && set -- "$1" "" "$3"; '
     get += "ip route get $1 ${2:+from $2} $t $3 2>&1; }"
-    marks = "$(ip rule | grep -o 'fwmark [0-9a-fx]*' | cut -d ' ' -f 2 | sort -u | head -n 8)"
+    found = "echo \"$policy\" | grep -o 'fwmark [0-9a-fx]*' | cut -d ' ' -f 2 | sort -u | head -n 8"
+    marks = f'$(case "$policy" in *fwmark*) {found} ;; esac)'
     owned = _of_accounts(cluster, machine) if is_node else ":"
-    return f'({get}; case "$(ip rule)" in *port*|*ipproto*) {each} ;; esac; for m in {marks}; do {marked}; done; {owned})'
+    return f'({get}; case "$policy" in *port*|*ipproto*) {each} ;; esac; for m in {marks}; do {marked}; done; {owned})'
 
 
 def _of_accounts(cluster: Cluster, machine: Machine) -> str:

@@ -67,7 +67,7 @@ def read_by_root(tool: str, *files: str) -> str:
 
 WHOLE = f"""may_all=yes
 {MAY_ALL} || may_all=
-whole() {{ if [ -n "$may_all" ]; then {ROOT} sh -c 'exec "$@"' lkharness "$@"; else "$@"; fi; }}"""
+whole() {{ if [ -n "$may_all" ] && [ -n "{ROOT}" ]; then {ROOT} sh -c 'exec "$@"' lkharness "$@"; else "$@"; fi; }}"""
 """Defines `whole`: run these words as root for an account that may everything, and else as the account."""
 
 
