@@ -106,7 +106,8 @@ _SHAPERS = (
 _STOPPED = """stopped() { ps -eo pid=,ppid=,stat=,tty=,comm=,args= | awk '$3 ~ /^T/ && $4 == "?" { at = 6; program = ""
 if ($6 ~ /(python[0-9.]*|perl|bash|sh)$/) { at = 7; while ($at ~ /^-/) at++ }
 if ($at ~ /\\/([Ll]ife[Kk]eeper|pacemaker)\\/|\\/corosync$/) program = $at
-print substr($1 " " $2 " " $5 " " program, 1, 200); if (++n == 50) exit }'; }; them=$(stopped); [ -z "$them" ] || { echo "$them"; sleep 1; stopped; }"""
+print substr($1 " " $2 " " $5 " " program, 1, 200); if (++n == 50) exit }'; }
+them=$(stopped); [ -z "$them" ] || { echo "$them"; sleep 1; stopped; }"""
 # Of `ss -p`, each number once.
 _PIDS = (
     "awk '{ while (match($0, /pid=[0-9]+/)) { pid = substr($0, RSTART + 4, RLENGTH - 4); $0 = substr($0, RSTART + RLENGTH); "

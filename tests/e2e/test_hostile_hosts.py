@@ -27,7 +27,7 @@ EVERYWHERE = ("lkclient", "lknode01", "lknode02")
 PLACEMENT = "tests/acceptance/test_placement.py"
 PROGRAMS = "/opt/LifeKeeper/bin/*"
 SWITCHOVER = "tests/acceptance/test_switching.py::test_switchover"
-MEASURED = ("tests/failover", "--disruption", "none")  # with the agents, and without moving anything
+MEASURED = ("tests/failover", "--disruption", "none", "--period", "100")  # with the agents, and without moving anything
 
 
 @dataclass(frozen=True)

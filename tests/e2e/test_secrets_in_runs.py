@@ -104,7 +104,7 @@ def test_a_log_line_that_comes_while_it_is_measured(written: Written, shell: She
     begun = f"log=/var/log/lifekeeper.log setsid sh -c '{grows}' </dev/null >/dev/null 2>&1 &"
     assert shell.lkharness("lab", "exec", "lknode01", "--", "sh", "-c", begun).returncode == 0
     written.write({"password_env": "MINE"})
-    code = written.run("tests/failover", "--disruption", "none", "--allow-disruption", MINE=written.right)
+    code = written.run("tests/failover", "--disruption", "none", "--period", "100", "--allow-disruption", MINE=written.right)
     assert code in (0, 1, 3), written.said  # 1: an outage of a busy machine
     recordings = list((written.reports / "latest").resolve().glob("evidence/*/recording.jsonl"))
     assert any("opened with [removed]" in file.read_text() for file in recordings), "the log was not followed at all"
