@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ from harness.diagnosis.observation import as_data
 from harness.expectations.connectivity_matrix import Origin
 from harness.hosts.host import Host
 from harness.managers.manager import ClusterState
+from harness.remote.connections.connection_worker import ConnectionWorker
+from harness.services import service_registry
 
 MAX_LOOKS_WHILE_ROLES_MOVE = 3  # looks at a cluster whose roles move meanwhile, before it is told as that
 
@@ -88,8 +90,11 @@ def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen
     with ExitStack() as stack, ThreadPoolExecutor(max_workers=1) as beside:
         left_of_us = beside.submit(lambda: None if subject.absent else _guarded(lambda: nothing_left(subject)))
         # The hosts tell of their sockets before there are attempts, which could fill a listener's queue.
-        sight, word, surveyed = subject.together(
-            lambda: _watching(subject, stack), lambda: ask_manager(subject, instead), lambda: survey(subject, instead)
+        sight, word, surveyed, _ = subject.together(
+            lambda: _watching(subject, stack),
+            lambda: ask_manager(subject, instead),
+            lambda: survey(subject, instead),
+            lambda: _prepare(subject),
         )
         since, state, active = Deadline(0.0), word.state, word.active
         subject.absent |= {f.host for f in surveyed.lost}
@@ -198,6 +203,20 @@ def _watching(subject: ClusterUnderTest, stack: ExitStack) -> CaptureWindow | No
         return stack.enter_context(subject.watched())
     except (Unusable, Inconclusive):
         return None  # the paths say why nobody can watch there
+
+
+def _prepare(subject: ClusterUnderTest) -> None:
+    """What the checks of paths need, while the hosts tell of themselves: the scripts that make connections, which make none yet, and what
+    takes long to load."""
+
+    def start(name: str) -> None:
+        with suppress(HarnessError):  # it is tried again by whoever needs it, and told there
+            worker = subject.residents[name]
+            if isinstance(worker, ConnectionWorker):
+                worker.start()
+
+    present = [m.name for m in subject.cluster.machines if m.name not in subject.absent]
+    subject.together(*(lambda n=n: start(n) for n in present), *{service_registry.kind(s.kind).load for s in subject.cluster.services})
 
 
 def _seen_on_the_wire(sight: CaptureWindow | None, cluster: Cluster, since: Deadline) -> tuple[dict, dict[str, list]]:

@@ -37,8 +37,7 @@ def ask_manager(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> Manag
     cluster = subject.cluster
     hosts: dict[str, Host] = {name: CachingHost(host) for name, host in subject.hosts.items()}
     manager = manager_of(cluster, hosts)
-    whole, found = _state(manager, cluster, hosts, instead)
-    beside = manager.unrelated_resources()
+    (whole, found), beside = subject.together(lambda: _state(manager, cluster, hosts, instead), manager.unrelated_resources)
     state = whole.without(beside)
     active = state.leading or favoured(cluster, state)
     if active is None:  # what keeps it from being in service anywhere

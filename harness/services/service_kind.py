@@ -93,6 +93,9 @@ class ServiceKind(ABC):
     bears_silence_s: ClassVar[float] = 60.0
     data_on_shared_disk: ClassVar[bool] = False  # does its process work in a folder of the disk that moves with it?
 
+    def load(self) -> None:  # noqa: B027  # most kinds need no more than this package
+        """Load what its dialogue needs and takes long to load, while something else is waited for."""
+
     def usual_settings(self, vip: str, port: int) -> Mapping[str, str]:
         """What its clients say by themselves at that frontend; the cluster file's settings count first."""
         return {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from test_pacemaker_adapter import MONITOR
 
@@ -18,7 +20,7 @@ from harness.managers.rules.pacemaker_switchover_rules import (
     by_quorum,
     by_simulation,
     fenced_off,
-    would_line,
+    would_lines,
 )
 from harness.managers.switchover_readiness import NodeOutput
 
@@ -181,13 +183,29 @@ def simulated(tags: dict[str, str]) -> NodeOutput:
 
 
 def test_pacemakers_own_word_on_what_it_would_do() -> None:
-    reading = read(MONITOR)
-    assert by_simulation(B, simulated({"web": B, "ip": B, "fence": A}), reading).answer.yes
-    assert "would have ip stopped" in str(by_simulation(B, simulated({"web": B, "ip": ""}), reading).answer)
-    assert "would have web, ip on lknode01" in str(by_simulation(B, simulated({"web": A, "ip": A}), reading).answer)
+    reading, sound = read(MONITOR), simulated({"web": B, "ip": B})
+    assert by_simulation(B, [simulated({"web": B, "ip": B, "fence": A})], reading).answer.yes
+    assert "would have ip stopped" in str(by_simulation(B, [sound, simulated({"web": B, "ip": ""})], reading).answer)
+    assert "would have web, ip on lknode01" in str(by_simulation(B, [simulated({"web": A, "ip": A})], reading).answer)
     for told in (NodeOutput("crm_simulate: not found"), NodeOutput(None, "away"), NodeOutput("<pacemaker-result/>")):
-        assert by_simulation(B, told, reading).answer.says is Says.CANNOT_TELL
-    assert "cannot be asked" in would_line(Question.TOLD, "a'; rm -rf /; '", A, B)
+        assert by_simulation(B, [told], reading).answer.says is Says.CANNOT_TELL
+        assert by_simulation(B, [sound, told], reading).answer.says is Says.CANNOT_TELL  # where one of two failed
+        assert (
+            by_simulation(B, [simulated({"web": B, "ip": B}), told], reading).answer.says is Says.CANNOT_TELL
+        )  # of one that failed beside
+    assert "would have ip stopped" in str(
+        by_simulation(B, [simulated({"web": B, "ip": B}), simulated({"web": B, "ip": ""})], reading).answer
+    )
+    (line,) = would_lines(Question.TOLD, "a'; rm -rf /; '", A, B)
+    assert "cannot be asked" in line
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_failure_of_each_resource_is_asked_about_once(number: int) -> None:
+    tags = [f"r{n}" for n in range(number)]
+    lines = would_lines(Question.FAILED, "g", A, B, tags)
+    assert lines and sorted(re.findall(r'rsc="(r\d)" node="lknode01"', " ".join(lines))) == tags
+    assert sum(line.count("crm_simulate") for line in lines) == number
 
 
 def test_a_lost_node_is_fenced_first() -> None:

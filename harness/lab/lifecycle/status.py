@@ -61,7 +61,7 @@ def _node(lab: lab_registry.LabRecord, cluster: cluster_config.Cluster, node: cl
 
 def _node_state(lab: lab_registry.LabRecord, cluster: cluster_config.Cluster, node: cluster_config.Node) -> NodeState:
     if cluster.manager.kind == "pacemaker":
-        monitor, _, links = nsenter.run(lab, node.name, ["sh", "-c", pacemaker.LOOK]).stdout.partition(pacemaker.CUT)
+        monitor, _, links = nsenter.run(lab, node.name, ["sh", "-c", pacemaker.SBIN + pacemaker.LOOK]).stdout.partition(pacemaker.CUT)
         return pacemaker_parse.node_state(node.name, monitor, links, cluster.peer_of(node.name).name, {})
     return parse(node.name, nsenter.run(lab, node.name, [str(cluster.manager.root / "bin" / "lcdstatus"), "-q"]).stdout)
 

@@ -58,7 +58,7 @@ from harness.managers.rules.pacemaker_switchover_rules import (
     fenced_off,
     fences_failures,
     health_counts,
-    would_line,
+    would_lines,
 )
 from harness.managers.switchover_readiness import Case, NodeOutput, by_state, last_words
 from harness.managers.unlisted_members import of_pacemaker, own_tags, unrelated_in_pacemaker
@@ -66,7 +66,8 @@ from harness.managers.unlisted_members import of_pacemaker, own_tags, unrelated_
 SBIN = f"export {TOOLS.strip()}; "
 MONITOR = f"{{ {ROOT} crm_mon --output-as=xml -1 || {ROOT} crm_mon --as-xml -1; }} 2>&1"  # PCM-01
 CUT = "-- links --"
-LOOK = f"{SBIN}{MONITOR}; echo '{CUT}'; {ROOT} corosync-cfgtool -s 2>&1; true"
+LOOK = f"{MONITOR}; echo '{CUT}'; {ROOT} corosync-cfgtool -s 2>&1; true"
+CIB = f"{ROOT} cibadmin -Q; {NOW}"
 CLEAN = f"cibadmin --delete-all --force --xpath \"//meta_attributes[starts-with(@id,'{take_out.OURS}')]\""
 CLEANED = f"cib=$(cibadmin -Q) && ! printf '%s' \"$cib\" | grep -q 'id=\"{take_out.OURS}'"
 CIB_TIMEOUT_S = 8  # where a daemon hangs, the rest of what a node tells must come all the same
@@ -115,7 +116,7 @@ class Pacemaker(Manager):
         me, peer = self._cluster.node(node), self._cluster.peer_of(node)
         pairs = {str(me.address): str(peer.address), str(me.second_address): str(peer.second_address)}
         try:
-            done = self._hosts[node].run(LOOK, limit=limit)
+            done = self._hosts[node].run(SBIN + LOOK, limit=limit)
         except (HostUnreachable, DeadlineExceeded) as error:
             return NodeState(node, False, {}, (), str(error))
         monitor, _, links = done.out.partition(CUT)
@@ -166,13 +167,13 @@ class Pacemaker(Manager):
 
     def unlisted_members(self, *, limit: float = 10.0) -> list[str]:
         names = [n.name for n in self._cluster.nodes]
-        seen, rules = (self._try(names[0], line, limit) for line in (MONITOR, f"{ROOT} cibadmin -Q -o constraints"))
-        if seen is None or rules is None:
+        seen, rules = self._monitor(names[0], limit), self._output_of(names[0], CIB, limit)
+        if seen is None or rules.text is None:
             return [f"{names[0]} could not be asked what else the cluster has besides what its file names"]
-        return of_pacemaker(seen.out, rules.out, self._cluster.manager.resource, names)
+        return of_pacemaker(seen, rules.text, self._cluster.manager.resource, names)
 
     def unrelated_resources(self, *, limit: float = 10.0) -> frozenset[str]:
-        return self._unrelated_in(self._output_of(self._cluster.nodes[0].name, f"{ROOT} cibadmin -Q; {NOW}", limit))
+        return self._unrelated_in(self._output_of(self._cluster.nodes[0].name, CIB, limit))
 
     def _unrelated_in(self, cib: NodeOutput) -> frozenset[str]:
         return unrelated_in_pacemaker(cib.text or "", own_tags(self._cluster), self._cluster.load_balancer.probe.port)
@@ -202,18 +203,18 @@ class Pacemaker(Manager):
         with ThreadPoolExecutor(max_workers=6) as pool:
             state = pool.submit(self.state, limit=limit)
             asked = pool.submit(self._reading, to, limit)
-            whole = pool.submit(self._output_of, to, f"{ROOT} cibadmin -Q; {NOW}", limit)
+            whole = pool.submit(self._output_of, to, CIB, limit)
             quorum = pool.submit(self._output_of, to, QUORUM, limit) if lost else None
             cib = whole.result()
             beside = self._unrelated_in(cib)  # what is another application's may be in service anywhere, and stays there
             reading = asked.result().without(beside)
             in_service = [tag for tag, found in reading.resources.items() if found.find("node") is not None]
-            line = would_line(question, resource, active, to, in_service)
-            would = pool.submit(self._output_of, to, line, max(begun.remaining(), 0.1))
+            lines = would_lines(question, resource, active, to, in_service)
+            would = [pool.submit(self._output_of, to, line, max(begun.remaining(), 0.1)) for line in lines]
             fences = lost or (question is Question.FAILED and fences_failures(cib, reading))
             fencing = pool.submit(self.fencing, limit=max(begun.remaining(), 0.1)) if fences else None
         case = by_state(to, state.result().without(beside), question).add(by_cluster(to, reading, health=health_counts(cib)))
-        simulated = by_simulation(to, would.result(), reading)
+        simulated = by_simulation(to, [one.result() for one in would], reading)
         case.add(by_cib(cib, reading, resource, question)).add(simulated)
         if simulated.against:
             case.add(by_failures(to, cib, reading)).add(by_placement(to, cib, reading))
@@ -225,12 +226,17 @@ class Pacemaker(Manager):
     def fencing(self, *, limit: float = 10.0) -> Answer:
         """A device that is started, covers both nodes and has not failed, by each node's own word."""
         names = [n.name for n in self._cluster.nodes]
-        line = (
-            f"{MONITOR}; echo; " + "; ".join(f"echo '{CUT}'; {ROOT} stonith_admin -l {shlex.quote(name)} 2>&1" for name in names) + "; true"
-        )
+        line = "; ".join(f"echo '{CUT}'; {ROOT} stonith_admin -l {shlex.quote(name)} 2>&1" for name in names) + "; true"
+
+        def said(node: str) -> NodeOutput:
+            monitor, devices = self._monitor(node, limit), self._output_of(node, line, limit)
+            if monitor is None or devices.text is None:
+                return NodeOutput(None, f"{node} could not be asked")
+            return NodeOutput(f"{monitor}\n{devices.text}", devices.why)
+
         with ThreadPoolExecutor(max_workers=len(names)) as pool:
-            said = list(pool.map(lambda name: self._output_of(name, line, limit), names))
-        return fenced_by(dict(zip(names, said, strict=True)), names, CUT)
+            told = list(pool.map(said, names))
+        return fenced_by(dict(zip(names, told, strict=True)), names, CUT)
 
     def mirror(self, to: str, *, limit: float = 10.0) -> Answer:
         """DRBD's resources copy data; what their state is, the cluster file's command tells."""
@@ -262,8 +268,13 @@ class Pacemaker(Manager):
         return NodeOutput(None, f"{node} could not be asked") if done is None else NodeOutput(done.out, last_words(done.err))
 
     def _reading(self, node: str, limit: float) -> Reading:
-        done = self._try(node, MONITOR, limit)
-        return Reading(f"{node} could not be asked") if done is None else read(done.out)
+        monitor = self._monitor(node, limit)
+        return Reading(f"{node} could not be asked") if monitor is None else read(monitor)
+
+    def _monitor(self, node: str, limit: float) -> str | None:
+        """Its crm_mon, by the same line as the state, so that one look asks it once."""
+        done = self._try(node, LOOK, limit)
+        return None if done is None else done.out.partition(CUT)[0]
 
     def take_out_lines(self, tag: str, node: str) -> list[str]:
         found = self._alone(tag, node, 20.0)

@@ -7,7 +7,7 @@ forbade, quorum without the other node, and whether fencing can work.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from xml.etree import ElementTree as xml
 
 from harness.hosts.root_rights import ROOT
@@ -26,22 +26,23 @@ NEXT = "-- next --"
 FAIL_COUNT = re.compile(r"fail-count-(?P<tag>[^#]+)(?:#.*)?\Z")  # an attribute of a node's status
 
 
-def would_line(question: Question, resource: str, active: str, to: str, tags: Iterable[str] = ()) -> str:
-    """A line of shell that has Pacemaker tell, as XML, what it would do, and change nothing.
+def would_lines(question: Question, resource: str, active: str, to: str, tags: Iterable[str] = ()) -> list[str]:
+    """Lines of shell that have Pacemaker tell, as XML, what it would do, and change nothing; they may run side by side.
 
     Told, as `crm_resource --move` tells it; a node lost, as it would have to fence it; a failure of each of `tags`, as if that had banned
     the node for it.
     """
     failing = sorted(tags)
     if not all(NAME.match(name) for name in (resource, active, to, *failing)):
-        return "echo 'names that cannot be asked about'"
+        return ["echo 'names that cannot be asked about'"]
     ask = "crm_simulate -p -S --output-as=xml"
     if question is Question.LOST:
-        return f"{ROOT} cibadmin -Q | {ask} -f {active}"
+        return [f"{ROOT} cibadmin -Q | {ask} -f {active}"]
     if question is Question.TOLD:
-        return f"{ROOT} cibadmin -Q | {_with(resource, to, 'INFINITY')} | {ask}"
-    each = f"; echo '{NEXT}'; ".join(f"printf '%s' \"$cib\" | {_with(tag, active, '-INFINITY')} | {ask}" for tag in failing)
-    return f"cib=$({ROOT} cibadmin -Q); {each or 'true'}"
+        return [f"{ROOT} cibadmin -Q | {_with(resource, to, 'INFINITY')} | {ask}"]
+    each = [f"printf '%s' \"$cib\" | {_with(tag, active, '-INFINITY')} | {ask}" for tag in failing]
+    halves = (each[::2], each[1::2])
+    return [f"cib=$({ROOT} cibadmin -Q); " + f"; echo '{NEXT}'; ".join(half) for half in halves if half] or ["true"]
 
 
 def _with(resource: str, node: str, score: str) -> str:
@@ -50,14 +51,14 @@ def _with(resource: str, node: str, score: str) -> str:
     return f"sed 's|<constraints */>|<constraints></constraints>|; s|</constraints>|{rule}|'"
 
 
-def by_simulation(to: str, told: NodeOutput, reading: Reading) -> Case:
-    """`would_line`'s answers: everything that is in service now must be in service on `to`, and nowhere else, in the end."""
+def by_simulation(to: str, told: Sequence[NodeOutput], reading: Reading) -> Case:
+    """`would_lines`' answers: everything that is in service now must be in service on `to`, and nowhere else, in the end."""
     case = Case()
-    for text in (told.text or "").split(NEXT):
+    for text, why in ((text, one.why) for one in told for text in (one.text or "").split(NEXT)):
         root = document(text)
         end = None if root is None else root.find("revised_cluster_status/resources")
         if end is None:
-            said = last_words(text, told.why)
+            said = last_words(text, why)
             return Case(unknown=[f"{to}: Pacemaker could not be asked what it would do (crm_simulate); it said: {said}"])
         places = {r.get("id", ""): _places(r) for r in end.iter("resource")}
         amiss: dict[str, list[str]] = {}

@@ -58,6 +58,9 @@ class Postgres(ServiceKind):
     bears_silence_s = 60.0  # facts PGS-06
     data_on_shared_disk = True
 
+    def load(self) -> None:
+        from psycopg import pq  # noqa: F401  # takes a quarter of a second
+
     def takes_tokens(self, settings: Mapping[str, str]) -> bool:
         """Unless the setting `tokens = "no"` says that it may not."""
         return settings.get("tokens", "yes") != "no"
