@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sshd_server import SSHD, servers
@@ -134,8 +135,10 @@ def test_busy_sessions_do_not_make_a_host_look_dead_but_say_so_to_the_ninth(host
     assert host.run("true").ok
 
 
-def test_a_stream_closed_while_it_is_read_takes_nothing_from_another_connection(host, server):
+def test_a_stream_closed_while_it_is_read_takes_nothing_from_another_connection(server):
     """What reads one stream must never touch the descriptor that another connection got when the stream was closed."""
+    timeline = Timeline()
+    host = SshHost(server.machine(connect_limit_s=120), timeline=timeline)  # a busy sshd keeps sessions for a while that are closed here
 
     def read_while_it_is_closed(times: int) -> None:
         for _ in range(times):
@@ -155,19 +158,19 @@ def test_a_stream_closed_while_it_is_read_takes_nothing_from_another_connection(
 
     taken: list[int] = []
     over = threading.Event()
-    beside = [threading.Thread(target=open_and_close_descriptors, args=(over,)) for _ in range(3)]
-    workers = [threading.Thread(target=read_while_it_is_closed, args=(15,)) for _ in range(4)]
-    for thread in (*beside, *workers):
-        thread.start()
-    for thread in workers:
-        thread.join()
-    over.set()
-    for thread in beside:
-        thread.join()
+    with ThreadPoolExecutor(7) as pool:
+        beside = [pool.submit(open_and_close_descriptors, over) for _ in range(3)]
+        try:
+            for worker in [pool.submit(read_while_it_is_closed, 15) for _ in range(4)]:
+                worker.result()
+        finally:
+            over.set()
+        for one in beside:
+            one.result()
     assert set(taken) == {64}
     assert host.check("echo alive") == "alive\n"
-    assert host._timeline is not None
-    assert [event.text for event in host._timeline.events if event.kind in ("connected", "reconnected")] == ["lknode01: SSH connection up"]
+    assert [event.text for event in timeline.events if event.kind in ("connected", "reconnected")] == ["lknode01: SSH connection up"]
+    host.close()
 
 
 def test_missing_sudo_is_one_clear_sentence(serve, tmp_path):
