@@ -23,7 +23,7 @@ _MARKED = re.compile(rf"\${VARIABLE} (?!-)(?P<words>(?:'[^'\n]*'|[^|;&<>()`\n\"'
 _REFUSED = re.compile(
     r"^sudo: (?!unable to resolve host).*|^Sorry, user .{1,100} is not allowed to execute .*|sudo: (?:command )?not found", re.MULTILINE
 )
-_NO_SUDO = re.compile(r"^(?:env|timeout): .{0,40}.sudo.: No such file", re.MULTILINE)  # what starts it says so
+_NO_SUDO = re.compile(r"^timeout: .{0,40}.sudo.: No such file|exec: sudo: not found$", re.MULTILINE)  # what starts it says so
 ABSENT = re.compile(r"^sudo: \S+: command not found$", re.MULTILINE)
 
 

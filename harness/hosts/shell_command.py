@@ -11,7 +11,7 @@ from harness.hosts.root_rights import SUDO, VARIABLE, marked
 
 BEGINS = "\x1elkharness\x1e\n"  # comes on both streams before a command's own output; what a profile prints at log-in comes before it
 # Its octal form, so that no trace or complaint that quotes the command can be taken for it. C before sudo, so that sudo speaks it, too.
-_BEGIN = 'printf "\\036lkharness\\036\\n"; printf "\\036lkharness\\036\\n" >&2; LC_ALL=C; export LC_ALL; exec "$@"'
+_BEGIN = 'printf "\\036lkharness\\036\\n"; printf "\\036lkharness\\036\\n" >&2; export LC_ALL=C{}; exec "$@"'
 MAX_QUOTED_LENGTH = 600  # characters of output that a message to a person quotes
 
 
@@ -39,10 +39,9 @@ def wrapped(command: Command, *, sudo: bool = False, limit: float | None = None)
     sshd does not end a command that has no terminal when its channel closes, so `timeout` on the host does it, one
     second after the harness has given up; a lost connection then leaves nothing running for longer than that.
     """
-    words = ["sh", "-c", _BEGIN, "lkharness"]
+    words = ["sh", "-c", _BEGIN.format(f' {VARIABLE}="{SUDO}"' if sudo else ""), "lkharness"]
     if limit is not None:
         words += ["timeout", "-k", "2", str(math.ceil(limit) + 1)]
-    words += ["env", "LC_ALL=C", *([f"{VARIABLE}={SUDO}"] if sudo else [])]
     words += SUDO.split() if sudo and marked(command) else []
     words += ["sh", "-c", command] if isinstance(command, str) else list(command)
     return shlex.join(words)
