@@ -65,10 +65,7 @@ class Gate:
             group.create_task(self._carry(inner, outer))
 
     async def _carry(self, source: socket.socket, sink: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while data := await loop.sock_recv(source, CHUNK):
-            await self._frozen.wait()
-            await loop.sock_sendall(sink, data)
+        await _Flow(source, sink, self._frozen).run()
         await self._frozen.wait()
         with contextlib.suppress(OSError):  # the other end may be gone already
             sink.shutdown(socket.SHUT_WR)
@@ -97,6 +94,71 @@ class Gate:
             _close(outer, abruptly=True)
         self._silent.clear()
         self._frozen.set()
+
+
+class _Flow:
+    """One direction of a connection, carried by the event loop's callbacks: a task of its own for each piece, as `sock_recv` and
+    `sock_sendall` need, costs several times as much, and agents say something every few milliseconds."""
+
+    def __init__(self, source: socket.socket, sink: socket.socket, carrying: asyncio.Event) -> None:
+        self._source, self._sink, self._carrying = source, sink, carrying
+        self._loop = asyncio.get_running_loop()
+        self._ended = self._loop.create_future()
+        self._waiting: asyncio.Task | None = None
+
+    async def run(self) -> None:
+        """Until the source has ended. Raises OSError when either end breaks."""
+        self._loop.add_reader(self._source, self._readable)
+        try:
+            await self._ended
+        finally:
+            self._loop.remove_reader(self._source)
+            if self._waiting is not None:
+                self._waiting.cancel()
+
+    def _readable(self) -> None:
+        try:
+            if not self._carrying.is_set():
+                self._pause(b"")
+                return
+            data = self._source.recv(CHUNK)
+            if not data:
+                self._end(None)
+                return
+            try:
+                sent = self._sink.send(data)
+            except BlockingIOError:
+                sent = 0
+            if sent < len(data):
+                self._pause(data[sent:])
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._end(error)
+
+    def _pause(self, unsent: bytes) -> None:
+        """Nothing more is read until it carries again and the sink has taken what is unsent."""
+        self._loop.remove_reader(self._source)
+
+        async def wait() -> None:
+            try:
+                await self._carrying.wait()
+                await self._loop.sock_sendall(self._sink, unsent)
+            except OSError as error:
+                self._end(error)
+            else:
+                self._loop.add_reader(self._source, self._readable)
+
+        self._waiting = self._loop.create_task(wait())
+
+    def _end(self, error: OSError | None) -> None:
+        self._loop.remove_reader(self._source)
+        if self._ended.done():
+            return
+        if error is None:
+            self._ended.set_result(None)
+        else:
+            self._ended.set_exception(error)
 
 
 def send_at_once(end: socket.socket) -> None:
