@@ -88,6 +88,7 @@ class Session:
         self._attached: DisruptiveRun | None = None
         self._report: ReportBuilder | None = None
         self._broken: str | None = None
+        self._disturbs = False  # whether this test has had a disruption begun, or was about to
         self._not_healthy: str | None = None
         self._died: HarnessError | None = None
         self._lab: SessionLab | None = None
@@ -182,6 +183,7 @@ class Session:
         """Record one test; audit the cluster behind it."""
         assert self._subject is not None and self._report is not None and self._evidence is not None
         self._report.begin_test(item.nodeid, pytest_items.title(item), properties={"design": str(self.cluster.design)})
+        self._disturbs = False
         try:
             if reason := self._why_not_run(item):
                 item.stash[VERDICT] = inconclusive(reason)
@@ -205,6 +207,7 @@ class Session:
 
     def _before(self, disruption: Disruption, within: bool = False) -> None:
         """May this disruption be done now, or `within` another? Raises Inconclusive. A lab is the run's own, to do with as it likes."""
+        self._disturbs = True
         if self._lab_data is None:
             if self._attached is None:
                 raise Inconclusive(f"{disruption.name} was not done: {self.why_not_disturb}")
@@ -244,17 +247,17 @@ class Session:
 
         return measure
 
-    def _audited(self, after: str | None = None, patience_s: float | None = None) -> Verdict:
+    def _audited(self, after: str | None = None, patience_s: float | None = None, *, undone: bool = True) -> Verdict:
         assert self._subject is not None and self._report is not None
         try:
-            verdict = audit(self._subject, patience_s=patience_s)
+            verdict = audit(self._subject, patience_s=patience_s, undone=undone)
         except HarnessError as error:
             verdict = inconclusive(f"the cluster could not be audited: {error}")
         self._report.audit("the cluster is healthy", verdict, after=after)
         return verdict
 
     def _audit(self, item: pytest.Item) -> None:
-        verdict = self._audited(item.nodeid)
+        verdict = self._audited(item.nodeid, undone=self._disturbs)
         if not verdict:
             self._broken = f"after {item.name}: {verdict.reason}"
         if verdict.outcome is Outcome.INCONCLUSIVE:

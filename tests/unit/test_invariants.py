@@ -18,7 +18,12 @@ AWAY: list[InterfaceAddress] = []
 
 
 def audited(
-    monkeypatch: pytest.MonkeyPatch, *, whole: list[bool], left: list[Verdict | Exception], vip: list[list[InterfaceAddress]]
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    whole: list[bool],
+    left: list[Verdict | Exception],
+    vip: list[list[InterfaceAddress]],
+    undone: bool = True,
 ) -> tuple[Verdict, dict[str, int]]:
     """`whole`, `left` and `vip` are what is found at one asking after the other, the last one from then on."""
     asked = {"state": 0, "left": 0, "vip": 0}
@@ -57,7 +62,7 @@ def audited(
     monkeypatch.setattr(invariants, "nothing_left", lambda subject: told("left", left))
     monkeypatch.setattr(invariants, "probe_answered", lambda subject, active: passed("the probe"))
     monkeypatch.setattr(invariants, "_balancer", lambda subject, active: passed("the balancer"))
-    return invariants.audit(subject), asked
+    return invariants.audit(subject, undone=undone), asked
 
 
 def test_a_healthy_cluster_is_asked_everything_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,3 +95,10 @@ def test_a_host_that_boots_is_waited_for_and_one_that_stays_away_is_told(monkeyp
 def test_a_cluster_that_does_not_become_whole_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     verdict, _ = audited(monkeypatch, whole=[False], left=[passed("nothing")], vip=[PLACED])
     assert verdict.outcome is Outcome.FAIL and "being whole" in verdict.reason
+
+
+def test_after_what_only_read_nobody_looks_for_what_a_disruption_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    verdict, asked = audited(monkeypatch, whole=[True], left=[failed("left behind: x")], vip=[PLACED], undone=False)
+    assert verdict and asked == {"state": 1, "left": 0, "vip": 1}
+    verdict, _ = audited(monkeypatch, whole=[True], left=[], vip=[AWAY], undone=False)
+    assert verdict.outcome is Outcome.FAIL  # the rest holds after every test
