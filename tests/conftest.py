@@ -16,6 +16,7 @@ CEILING_S = 900  # for one test on a machine that does much else; what hangs is 
 TIMING_MARK = "mark.timing"  # how a file says that it has tests which measure time
 NEED_AZURE = ("azure", "azure_lab", "azure_operations")  # these folders
 WITH_LABS = ("harm", "e2e", "lab")
+AT_AZURES_PACE = ("azure", "azure_operations")  # not azure_lab, whose lab each worker keeps to the end
 
 
 def _is_installed(name: str) -> bool:
@@ -75,12 +76,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _waiting_among_working(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Tests of Azure wait at Azure's pace more than they work: their files are spread evenly among those of the other labs, so that neither
+    """Such tests wait more than they work: their files are spread evenly among those of the other labs, so that neither
     leaves the processors idle for minutes. Within a file the order stays, and what needs no lab at all comes last, as it is named."""
     files: dict[Path, list[pytest.Item]] = {}
     for item in items:
         files.setdefault(item.path, []).append(item)
-    waiting = [path for path in files if path.parent.name in NEED_AZURE]
+    waiting = [path for path in files if path.parent.name in AT_AZURES_PACE]
     working = [path for path in files if path.parent.name in WITH_LABS]
     if not waiting or not working:
         return items

@@ -32,7 +32,6 @@ from harness.diagnosis.observation import as_data
 from harness.expectations.connectivity_matrix import Origin
 from harness.hosts.host import Host
 from harness.managers.manager import ClusterState
-from harness.remote.connections.connection_worker import ConnectionWorker
 from harness.services import service_registry
 
 MAX_LOOKS_WHILE_ROLES_MOVE = 3  # looks at a cluster whose roles move meanwhile, before it is told as that
@@ -94,7 +93,7 @@ def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen
             lambda: _watching(subject, stack),
             lambda: ask_manager(subject, instead),
             lambda: survey(subject, instead),
-            lambda: _prepare(subject),
+            lambda: _load(cluster),
         )
         since, state, active = Deadline(0.0), word.state, word.active
         subject.absent |= {f.host for f in surveyed.lost}
@@ -205,18 +204,11 @@ def _watching(subject: ClusterUnderTest, stack: ExitStack) -> CaptureWindow | No
         return None  # the paths say why nobody can watch there
 
 
-def _prepare(subject: ClusterUnderTest) -> None:
-    """What the checks of paths need, while the hosts tell of themselves: the scripts that make connections, which make none yet, and what
-    takes long to load."""
-
-    def start(name: str) -> None:
-        with suppress(HarnessError):  # it is tried again by whoever needs it, and told there
-            worker = subject.residents[name]
-            if isinstance(worker, ConnectionWorker):
-                worker.start()
-
-    present = [m.name for m in subject.cluster.machines if m.name not in subject.absent]
-    subject.together(*(lambda n=n: start(n) for n in present), *{service_registry.kind(s.kind).load for s in subject.cluster.services})
+def _load(cluster: Cluster) -> None:
+    """What the services' dialogues need, while the hosts tell of themselves."""
+    for load in {service_registry.kind(s.kind).load for s in cluster.services}:
+        with suppress(ImportError):  # whoever needs it tells
+            load()
 
 
 def _seen_on_the_wire(sight: CaptureWindow | None, cluster: Cluster, since: Deadline) -> tuple[dict, dict[str, list]]:

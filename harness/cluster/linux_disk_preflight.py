@@ -17,9 +17,7 @@ LOOK = f"""set --; for place in {" ".join((*PLACES, *STATE))}; do
   if [ -d "$place" ]; then set -- "$@" "$place"; else echo "$place absent"; fi
 done
 if told=$(df -Pk "$@" 2>/dev/null); then
-  {{ read -r _; for place; do read -r line; echo "$place $line"; done; }} <<END
-$told
-END
+  printf '%s\\n' "$told" | {{ read -r _; for place; do read -r line; echo "$place $line"; done; }}
 else for place; do echo "$place $(df -Pk "$place" | tail -n 1)"; done; fi
 cat /proc/mounts
 echo "@ blocks"; df -Plk

@@ -79,20 +79,22 @@ _DESCRIPTORS = (
     'files=; for pid; do [ -r "/proc/$pid/fd" ] || continue; n=0; for one in "/proc/$pid/fd"/*; do n=$((n + 1)); done; '
     'echo "$pid $n"; files="$files /proc/$pid/limits"; done; [ -z "$files" ] || grep -H "open files" $files'
 )
-_FOLDERS = 'links=; for pid; do [ -r "/proc/$pid/cwd/." ] && links="$links /proc/$pid/cwd"; done; [ -z "$links" ] || ls -ld $links; true'
+_FOLDERS = 'links=; for pid; do [ -r "/proc/$pid/cwd/." ] && links="$links /proc/$pid/cwd"; done; [ -z "$links" ] || ls -ldn $links; true'
 # Each name at the same time as the others, so that a resolver which is slow with all of them costs the look no more than once; the
 # numeric address asks no resolver, and tells how busy the host is. Prints NAME ADDRESS …, or NAME alone, and `# NAME MILLISECONDS EXIT`.
 _NAMES = f"""now() {{ read -r up _ </proc/uptime; echo "${{up%.*}}${{up#*.}}"; }}
+newline='
+'
 resolve() {{ began=$(now); said=$($bound getent ahosts "$1"); gave=$?; ended=$(now); all=
-while read -r one _; do all="$all $one"; done <<END
-$said
-END
+while [ -n "$said" ]; do
+line=${{said%%"$newline"*}}; said=${{said#"$line"}}; said=${{said#"$newline"}}; all="$all ${{line%%[[:space:]]*}}"
+done
 [ $gave = 124 ] || echo "$1$all"
 echo "# $1 $(((ended - began) * 10)) $gave"; }}
 command -v timeout >/dev/null && bound='timeout {NAME_TIMEOUT_S}' || bound="""
 # What has a master, or another hardware address than it was born with; not all that a host of containers has, and of each the beginning.
 _LINKS = "ip -d -o link | awk '/ (master|permaddr) / { print substr($0, 1, 500); if (++n == 200) exit }'"
-_QUEUES = "queues=$(tc -s qdisc | head -n 1000); printf '%s\\n' \"$queues\""
+_QUEUES = "queues=$(tc -s qdisc); printf '%s\\n' \"$queues\" | head -n 1000"
 # Classes and filters, where there may be some, of NICs that have an address of their own.
 _SHAPING = "*htb*|*hfsc*|*cbq*|*prio\\ *|*drr*|*ingress*|*clsact*"
 _SHAPERS = (
@@ -224,7 +226,7 @@ def _of_nodes(cluster: Cluster, machine: Machine) -> dict[str, str]:
     within = """awk -F: -v a="${s%-*}" -v b="${s#*-}" '$3 >= a + 0 && $3 <= b + 0 { print "=", $3, $1 }' /etc/passwd | head -n 8"""
     accounts = f"""bound=; ! command -v timeout >/dev/null || bound='timeout {NAME_TIMEOUT_S}'
 listens=$(ss -tlne {shlex.quote(f"( {ports} )")}); echo "$listens"
-spans=$(case "$policy" in *uidrange*) echo "$policy" | grep -o 'uidrange [0-9]*-[0-9]*' | cut -d ' ' -f 2 | sort -u | head -n 8 ;; esac)
+spans=$(case "$policy" in (*uidrange*) echo "$policy" | grep -o 'uidrange [0-9]*-[0-9]*' | cut -d ' ' -f 2 | sort -u | head -n 8 ;; esac)
 uids=$(echo "$listens" | awk '{{ for (i = 5; i <= NF; i++) if ($i ~ /^uid:[0-9]+$/ && !seen[$i]++ && n++ < 8) print substr($i, 5) }}')
 named=$(for u in $uids; do {told}; done; for s in $spans; do {within}; done); echo "$named"
 awk -F: '$1 ~ /^({"|".join(SERVICE_ACCOUNTS)})$/ {{ print "=", $3, $1 }}' /etc/passwd
@@ -251,7 +253,7 @@ def _chosen_routes(cluster: Cluster, machine: Machine, is_node: bool) -> str:
     get = 'ask() { case "$3" in mark*|uid*) t= ;; *) t="ipproto tcp" ;; esac; echo "# $1 $2 $3"; [ "$2" = - ] && set -- "$1" "" "$3"; '
     get += "ip route get $1 ${2:+from $2} $t $3 2>&1; }"
     found = "echo \"$policy\" | grep -o 'fwmark [0-9a-fx]*' | cut -d ' ' -f 2 | sort -u | head -n 8"
-    marks = f'$(case "$policy" in *fwmark*) {found} ;; esac)'
+    marks = f'$(case "$policy" in (*fwmark*) {found} ;; esac)'
     owned = _of_accounts(cluster, machine) if is_node else ":"
     return f'({get}; case "$policy" in *port*|*ipproto*) {each} ;; esac; for m in {marks}; do {marked}; done; {owned})'
 

@@ -88,7 +88,7 @@ class Session:
         self._attached: DisruptiveRun | None = None
         self._report: ReportBuilder | None = None
         self._broken: str | None = None
-        self._disturbs = False  # whether this test has had a disruption begun, or was about to
+        self._disturbs = False  # whether a disruption was begun, or about to be, since an audit last found nothing of it
         self._not_healthy: str | None = None
         self._died: HarnessError | None = None
         self._lab: SessionLab | None = None
@@ -183,7 +183,6 @@ class Session:
         """Record one test; audit the cluster behind it."""
         assert self._subject is not None and self._report is not None and self._evidence is not None
         self._report.begin_test(item.nodeid, pytest_items.title(item), properties={"design": str(self.cluster.design)})
-        self._disturbs = False
         try:
             if reason := self._why_not_run(item):
                 item.stash[VERDICT] = inconclusive(reason)
@@ -257,8 +256,11 @@ class Session:
         return verdict
 
     def _audit(self, item: pytest.Item) -> None:
-        verdict = self._audited(item.nodeid, undone=self._disturbs)
-        if not verdict:
+        assert self._subject is not None
+        verdict = self._audited(item.nodeid, undone=self._disturbs or bool(self._subject.standing))
+        if verdict:
+            self._disturbs = False
+        else:
             self._broken = f"after {item.name}: {verdict.reason}"
         if verdict.outcome is Outcome.INCONCLUSIVE:
             raise Inconclusive(f"audit: {verdict.reason}")

@@ -241,15 +241,13 @@ class OnFile:
     def run(self, line: str, *, limit: float) -> CommandResult:
         devices = "fence\n1 fence device found\n" if self.state.covered else "0 fence devices found\n"
         if "stonith_admin" in line:
-            said = CUT.join([self.monitor, devices, devices])
+            said = f"{CUT}\n{devices}{CUT}\n{devices}"
         elif "corosync-quorumtool" in line:
             said = self.state.quorum
         elif "corosync-cfgtool" in line:
             said = f"{self.monitor}\n{CUT}\n{self.links}"
         elif "crm_mon" in line:
             said = self.monitor
-        elif "cibadmin -Q -o constraints" in line:
-            said = self.state.cib.read_text()
         elif "cibadmin -Q" in line:
             said = run(line.replace("cibadmin -Q", f"cat {self.state.cib}"), self.state.cib)
         else:

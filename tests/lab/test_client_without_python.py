@@ -125,7 +125,7 @@ def test_the_switchover_is_measured_with_that_period(ground, record):
     assert min(t["period_s"] for t in others) == 0.01 and "pinned" in {t["kind"] for t in others}
     assert record["verdict"]["outcome"] in ("pass", "inconclusive") and not record["counts"]["failed"], record["verdict"]
     if "was not done" in record["verdict"]["reason"]:
-        return  # a machine too busy to hold every path for half a second, which the run says; then there is no switchover to look at
+        pytest.skip(f"this machine was too busy: {record['verdict']['reason']}")  # then there is no switchover to look at
     for series in mine:
         # a busy machine has outages of its own: late attempts that come close together, and a last one that is silent
         ended = [o for o in series["outages"] if o["end"] is not None]

@@ -31,6 +31,7 @@ def held_against(number: int, folder: Path, seen: Counter[str]) -> list[str]:
         answer = manager.may_switch_over(N2, question)
         truth = goes(state, question, tags)
         seen[f"{answer.says} {truth}"] += 1
+        seen[f"{question} answered {answer.says}"] += 1
         if (answer.yes and not truth) or (answer.no and truth):
             wrong.append(f"{number}: {question}: {answer}; in truth {truth}; {', '.join(state.features)}")
     return wrong
@@ -40,9 +41,10 @@ def hold_against(numbers: range, folder: Path) -> None:
     seen: Counter[str] = Counter()
     wrong = [one for number in numbers for one in held_against(number, folder, seen)]
     false_yes = [one for one in wrong if "in truth False" in one]
-    asked, might = sum(seen.values()), sum(n for words, n in seen.items() if words.endswith("True"))
+    asked, might = (sum(n for words, n in seen.items() if words.endswith(ends)) for ends in (("True", "False"), ("True",)))
     print(f"{asked} answers: {dict(seen)}")
     assert asked > len(numbers) / 2 and seen[f"{Says.YES} True"] > asked / 10 and seen[f"{Says.NO} False"] > asked / 10, seen
+    assert all(seen[f"{question} answered {says}"] for question in Question for says in (Says.YES, Says.NO)), seen
     assert not false_yes, false_yes
     assert len(wrong) <= max(1, 0.01 * might), wrong
 

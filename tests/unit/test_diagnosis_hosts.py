@@ -13,6 +13,7 @@ from test_diagnosis import BY_ETH0, CLUSTER, SILENT, WEB, client, diagnose, evid
 from harness.config import cluster_config
 from harness.core.finding import Finding, Weight
 from harness.diagnosis.evidence import Direct, Socket
+from harness.diagnosis.firewall import parse
 from harness.diagnosis.linux_host_script_parse import host
 from harness.diagnosis.manager_log_excerpts import about
 from harness.hosts.linux.linux_parse import InterfaceAddress, Route
@@ -44,6 +45,9 @@ def test_a_process_without_a_descriptor_left_accepts_nobody() -> None:
     text = "@@ descriptors\n5 64\n6 3\n/proc/5/limits:Max open files            64                   4096                 files\n"
     known = host("lknode01", text).descriptors
     assert known == {5: (64, 64)}
+    before = "@@ descriptors\n5 64 Max open files            64                   4096                 files\n6 3 \n"
+    assert host("lknode01", before).descriptors == known  # a bundle of before
+    assert host("lknode01", "@@ working folders\n= 5 /srv/my data\n= x /srv\n").folders == {5: "/srv/my data"}
     listeners = [listening(WEB.port, pid=5), *(listening(p, pid=6) for p in (12345, 1521, 5432))]
     broken = paths(client={"outcome": "fail"})
     only(with_host(node("lknode01", listeners=listeners, descriptors=known), paths=broken[:0]), "lknode01", "64 of 64", str(WEB.port))
@@ -141,7 +145,16 @@ def test_no_security_group_is_guessed_where_the_standbys_own_rule_cannot_be_told
     standby = node("lknode02", firewall=host("lknode02", "@@ firewall\n" + json.dumps({"nftables": listing}) + "\n").firewall)
     silent = [Direct("lkclient", "lknode02", s.port, "silent") for s in CLUSTER.services]
     (cause,) = faults(diagnose(replace(with_host(standby), direct=silent)))
-    assert cause.host == "lknode02" and "its own firewall may well stop lkclient" in cause.says and "geoip" in cause.says
+    assert cause.host == "lknode02" and "its own firewall, or a network security group (NSG)" in cause.says and "geoip" in cause.says
+
+
+@pytest.mark.parametrize("rule", ["-m string --string x --algo bm -j DROP", "-m geoip --src-cc XX -j REJECT --reject-with tcp-reset"])
+def test_a_rule_that_keeps_no_handshake_back_in_silence_leaves_the_security_group(rule: str) -> None:
+    saved = f"*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp {rule}\nCOMMIT\n"
+    standby = node("lknode02", firewall=parse(saved))
+    silent = [Direct("lkclient", "lknode02", s.port, "silent") for s in CLUSTER.services]
+    (cause,) = faults(diagnose(replace(with_host(standby), direct=silent)))
+    assert "a network security group (NSG) at lknode02 denies" in cause.says
 
 
 @pytest.mark.parametrize(("count", "words"), [(1000, "is full"), (960, "nearly full"), (900, "")])

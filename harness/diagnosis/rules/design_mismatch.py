@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -14,6 +15,8 @@ from harness.diagnosis.rules import links
 from harness.diagnosis.rules.host_firewall import is_doubted
 
 OUTSIDE = ("client", "standby")
+# What keeps no SYN back without a word: it refuses, or looks into what is only sent after the handshake.
+NOT_IN_SILENCE = re.compile(r"\breject\b|-m (?:string|ndpi|layer7)\b|@ih,", re.IGNORECASE)
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -187,20 +190,20 @@ def _standby_shut(evidence: Evidence) -> Iterator[Cause]:
             continue
         packet = Packet(str(cluster.client.address), str(address), one.port, in_nic=nic)
         own = evaluate(seen.firewall, seen.placed(cluster.vip, packet)) if seen is not None and seen.firewall is not None else None
-        if own is None or own.passes is True:
+        if own is None or own.passes is True or (own.passes is None and NOT_IN_SILENCE.search(f"{own.rule} {own.why}")):
             shut.append(one)
         elif own.passes is None:
             undecided[own.why].append(one)
     for why, those in undecided.items():
         ports = ", ".join(f"{d.port} ({services[d.port]})" for d in those)
         yield Cause(
-            f"its own firewall may well stop {cluster.client.name} at port {ports}: after a failover clients would get no answer; it "
-            f"depends on {why}",
+            f"its own firewall, or a network security group (NSG) at {standby}, stops {cluster.client.name} at port {ports}: after a "
+            f"failover clients would get no answer; what the firewall does depends on {why}",
             standby,
             Certainty.LIKELY,
             "see what that rule does to them (its counter: `nft list ruleset`, `iptables -vnL`); let these pass by a rule before it",
             tuple(f"from {d.origin} to {address}:{d.port}: {d.outcome}; its kernel would refuse what arrives" for d in those),
-            f"a network security group (NSG) at {standby} would do the same; with the rule taken away for a moment it is decided",
+            "with the rule taken away for a moment it is decided which of the two it is",
         )
     if shut:
         ports = ", ".join(f"{d.port} ({services[d.port]})" for d in shut)

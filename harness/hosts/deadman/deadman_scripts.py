@@ -202,8 +202,8 @@ command -v cibadmin >/dev/null && pacemaker && timeout 5 cibadmin -Q 2>/dev/null
   sed -n 's/.* id="\(lkharness-[A-Za-z0-9_.-]*\)".*/\1 in the cluster'"'"'s configuration (CIB)/p' | head -n 1
 files=$(
 while read -r _ place type _; do
-  case $type in nfs*|cifs*|smb*|fuse*|autofs*|ceph*|gluster*|9p*|afs*|proc*|sysfs*|cgroup*) continue ;; esac
-  case $place in *\\*) place=$(printf %b "$(printf %s "$place" | sed 's/\\\([0-7][0-7][0-7]\)/\\0\1/g')") ;; esac
+  case $type in (nfs*|cifs*|smb*|fuse*|autofs*|ceph*|gluster*|9p*|afs*|proc*|sysfs*|cgroup*) continue ;; esac
+  case $place in (*\\*) place=$(printf %b "$(printf %s "$place" | sed 's/\\\([0-7][0-7][0-7]\)/\\0\1/g')") ;; esac
   for file in "${place%/}"/.lkharness-*; do
     [ -f "$file" ] && [ ! -L "$file" ] && [ "$(stat -c %u "$file")" = 0 ] && printf 'file %s\n' "$file"
   done

@@ -57,10 +57,6 @@ class ConnectionWorker:
             raise
         return request
 
-    def start(self) -> None:
-        """Have the script there before it is needed. Raises what `ask` raises."""
-        apart(self._living)
-
     def close(self) -> None:
         """End the script; requests under way are told. Asking again starts a new one."""
         apart(self._close)
