@@ -1,0 +1,50 @@
+"""What a host's script prints, on this machine, is what its reader reads; and no part of it needs a place to write to."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.cluster import linux_disk_preflight
+from harness.collect import linux_host_script
+from harness.diagnosis.linux_host_script_parse import host
+from harness.hosts.deadman import deadman_scripts
+from harness.managers.manager_registry import manager_of
+from tests.unit.test_diagnosis import CLUSTER
+
+SHELLS = [shell for shell in ("dash", "bash") if shutil.which(shell)]
+pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir() or not SHELLS, reason="needs Linux and a shell of it")
+
+
+def printed(shell: str, text: str, *words: str) -> str:
+    done = subprocess.run([shell, "-c", text, "test", *words], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == "", done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_descriptors_and_working_folders_of_a_process(shell: str) -> None:
+    me, gone = str(os.getpid()), "4194303"
+    told = f"@@ descriptors\n{printed(shell, linux_host_script._DESCRIPTORS, me, gone)}"
+    told += f"@@ working folders\n{printed(shell, linux_host_script._FOLDERS, me, gone)}"
+    seen = host("lknode01", told)
+    assert set(seen.descriptors) == {os.getpid()} and 0 < seen.descriptors[os.getpid()][0] < seen.descriptors[os.getpid()][1]
+    assert seen.folders == {os.getpid(): str(Path.cwd())}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_every_place_that_is_written_to_is_told(shell: str) -> None:
+    lines = printed(shell, linux_disk_preflight.LOOK).splitlines()
+    told = {words[0]: words[1:] for line in lines if (words := line.split()) and words[0] in linux_disk_preflight.PLACES}
+    assert set(told) == set(linux_disk_preflight.PLACES) and all(len(words) >= 6 and words[3].isdigit() for words in told.values()), told
+
+
+def test_nothing_of_it_needs_a_place_to_write_to() -> None:
+    """bash before 5.1 writes a here-document to a file: where /tmp is full or read-only, which is looked for, it prints nothing."""
+    texts = [linux_host_script.script(CLUSTER, machine, manager_of(CLUSTER, {})) for machine in CLUSTER.machines]
+    for text in (*texts, linux_disk_preflight.LOOK, deadman_scripts.REMAINS):
+        assert "<<" not in text
