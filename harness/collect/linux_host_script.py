@@ -75,11 +75,12 @@ disks() {{
 {DISKS}
 }}"""
 # Of processes that the account may not look into, nothing is told.
-_DESCRIPTORS = (
-    'files=; for pid; do [ -r "/proc/$pid/fd" ] || continue; n=0; for one in "/proc/$pid/fd"/*; do n=$((n + 1)); done; '
-    'echo "$pid $n"; files="$files /proc/$pid/limits"; done; [ -z "$files" ] || grep -H "open files" $files'
-)
-_FOLDERS = 'links=; for pid; do [ -r "/proc/$pid/cwd/." ] && links="$links /proc/$pid/cwd"; done; [ -z "$links" ] || ls -ldn $links; true'
+_DESCRIPTORS = """for pid; do [ -r "/proc/$pid/fd" ] || continue; n=0; for one in "/proc/$pid/fd"/*; do n=$((n + 1)); done
+while read -r a b c soft _; do
+case "$a $b $c" in "Max open files") echo "$pid $n Max open files $soft"; break ;; esac
+done <"/proc/$pid/limits"
+done"""
+_FOLDERS = """for pid; do [ -r "/proc/$pid/cwd/." ] && (cd -P "/proc/$pid/cwd" && printf '= %s ' "$pid" && pwd -P); done; true"""
 # Each name at the same time as the others, so that a resolver which is slow with all of them costs the look no more than once; the
 # numeric address asks no resolver, and tells how busy the host is. Prints NAME ADDRESS …, or NAME alone, and `# NAME MILLISECONDS EXIT`.
 _NAMES = f"""now() {{ read -r up _ </proc/uptime; echo "${{up%.*}}${{up#*.}}"; }}

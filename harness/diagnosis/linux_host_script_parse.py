@@ -30,8 +30,6 @@ OWNER = re.compile(r'users:\(\("((?:[^"\\]|\\.)*)",(?:pid=)?(\d+)')
 END = re.compile(r"(?P<address>.*?)(?:%(?P<device>[^:\]]+))?\]?:(?P<port>\d+|\*)")
 NEIGHBOUR = re.compile(r"(?m)^(\S{1,64}) dev \S+ (?:\S+ )*?lladdr (\S{1,64}) (?:\S+ )*?PERMANENT")
 STOPPED = re.compile(r"(?m)^(\d{1,10}) (\d{1,10}) (\S{1,64}) ?(\S*)$")
-# `ls -ldn`, and in bundles of before `= PID FOLDER`.
-WORKING_FOLDER = re.compile(r"^(?:= (?P<before>\d{1,10})|.* /proc/(?P<pid>\d{1,10})/cwd ->) (?P<folder>.*)$")
 ACCOUNT = re.compile(r"(?m)^= (\d{1,10}) (\S{1,64})$")
 ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 NIC = re.compile(r"\d+: ([^:@\s]+)(?:@\S+)?: ")
@@ -251,26 +249,26 @@ def _processes(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _descriptors(text: str) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Lines `PID NUMBER`, and `/proc/PID/limits:Max open files SOFT HARD files`; in bundles of before both were in one line."""
-    have = {int(pid): int(number) for pid, number in re.findall(r"(?m)^(\d{1,10}) (\d{1,10})(?:$| Max )", text)}
-    for pid, most in re.findall(r"(?m)^(?:/proc/)?(\d{1,10})(?:/limits:| \d{1,10} )Max open files +(\d{1,20})", text):
-        if int(pid) in have:
-            yield int(pid), (have[int(pid)], int(most))
+    """Lines `PID NUMBER Max open files SOFT HARD files`."""
+    for line in text.splitlines():
+        if found := re.match(r"(\d+) (\d+) Max open files +(\d+)", line):
+            yield int(found[1]), (int(found[2]), int(found[3]))
 
 
 def _folders(text: str) -> Iterator[tuple[int, str]]:
-    """`ls -ldn /proc/PID/cwd …`."""
+    """Lines `= PID FOLDER`."""
     for line in text.splitlines():
-        if found := WORKING_FOLDER.match(line):
-            yield int(found["pid"] or found["before"]), found["folder"]
+        words = line.split(" ")
+        if words[0] == "=" and len(words) > 2 and words[1].isdigit():
+            yield int(words[1]), " ".join(words[2:])
 
 
 def _read_only(text: str) -> Iterator[tuple[int, str]]:
-    """`ls -ldn /proc/PID/cwd …`, and /proc/mounts, of which the last on a place counts: the file systems that somebody would write to."""
+    """Lines `= PID FOLDER`, and /proc/mounts, of which the last on a place counts: the file systems that somebody would write to."""
     mounts: dict[str, bool] = {}  # place → read-only, and not by design
     for line in text.splitlines():
         words = line.split(" ")
-        if not WORKING_FOLDER.match(line) and len(words) > 3:
+        if words[0] != "=" and len(words) > 3:
             place = words[1].replace("\\040", " ")
             mounts[place] = "ro" in words[3].split(",") and words[2] not in READ_ONLY_BY_DESIGN and place not in ("/", "/usr")
     for pid, folder in _folders(text):

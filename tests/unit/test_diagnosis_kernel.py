@@ -170,13 +170,12 @@ def test_a_queue_without_room_is_full_with_the_one_that_waits() -> None:
 
 def test_a_service_that_works_on_a_read_only_file_system_is_told_before_it_fails() -> None:
     mounts = "/dev/sda1 / ext4 rw 0 0\n/dev/sdc /srv/my\\040data xfs ro,relatime 0 0\n/dev/sdd /srv/my\\040data/log xfs rw 0 0\n"
-    link = "lrwxrwxrwx 1 postgres postgres 0 Nov 30 06:28 /proc/{}/cwd -> {}\n"
-    folders = "".join(link.format(*each) for each in ((5, "/srv/my data/pg"), (6, "/srv/my data/log"), (7, "/"), ("x", "/srv")))
+    folders = "= 5 /srv/my data/pg\n= 6 /srv/my data/log\n= 7 /\n= x /srv\n= 8\n"
     seen = linux_host_script_parse.host("lknode01", f"@@ working folders\n{folders}{mounts}")
     assert seen.read_only == {5: "/srv/my data"}
     for by_design in ("/dev/sda1 / ext4 ro 0 0", "/dev/loop3 /snap squashfs ro,nodev 0 0", "/dev/sda2 /usr xfs ro 0 0"):
         place = by_design.split(" ")[1]
-        assert linux_host_script_parse.host("a", f"@@ working folders\n{link.format(5, place)}{by_design}\n").read_only == {}, by_design
+        assert linux_host_script_parse.host("a", f"@@ working folders\n= 5 {place}\n{by_design}\n").read_only == {}, by_design
     ports = [12345, *(s.port for s in CLUSTER.services)]
     listeners = [listening(p, pid=5 if p == 5432 else 9) for p in ports]
     only(with_host(node("lknode01", listeners=listeners, read_only=seen.read_only)), "lknode01", "5432", "/srv/my data", "read-only")

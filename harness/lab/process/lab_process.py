@@ -7,14 +7,17 @@ with them every namespace, mount, socket and rule.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import socket
 import sys
 import time
+import traceback
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from harness.config import cluster_config
 from harness.lab import lab_config, lifekeeper_config, topology
@@ -167,10 +170,27 @@ def main() -> None:
         _make_shared_disk(lab)
         if hasattr(asyncio, "PidfdChildWatcher") and sys.version_info < (3, 12):
             asyncio.set_child_watcher(asyncio.PidfdChildWatcher())  # the default one uses threads, and hosts are forks of this process
-        asyncio.run(_live(lab, said, lifeline))
+        asyncio.run(end_with(_live(lab, said, lifeline), said))
     except Exception as error:
-        tell(said, failed=str(error) or type(error).__name__, code=int(getattr(error, "exit_code", 4)))
+        _tell_failure(said, error)
         raise
+
+
+async def end_with(live: Coroutine[Any, Any, None], said: int) -> NoReturn:
+    """This process ends when that does, however it does. The event loop's own way out waits for every task and thread, and one of them may
+    never end; the kernel takes all of the lab with its first process."""
+    try:
+        await live
+    except BaseException as error:
+        traceback.print_exc()
+        _tell_failure(said, error)
+        os._exit(1)
+    os._exit(0)
+
+
+def _tell_failure(said: int, error: BaseException) -> None:
+    with contextlib.suppress(OSError):  # whoever started the lab may be gone, which is why it ends
+        tell(said, failed=str(error) or type(error).__name__, code=int(getattr(error, "exit_code", 4)))
 
 
 def _make_shared_disk(lab: Lab) -> None:
@@ -212,7 +232,6 @@ async def _live(lab: Lab, said: int, lifeline: int) -> None:
     if lab.order["persistent"]:
         loop.remove_reader(lifeline)
     await ended.wait()
-    os._exit(0)  # the kernel does the rest
 
 
 async def _booted(lab: Lab) -> None:
