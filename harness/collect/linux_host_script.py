@@ -88,7 +88,7 @@ newline='
 '
 resolve() {{ began=$(now); said=$($bound getent ahosts "$1"); gave=$?; ended=$(now); all=
 while [ -n "$said" ]; do
-line=${{said%%"$newline"*}}; said=${{said#"$line"}}; said=${{said#"$newline"}}; all="$all ${{line%%[[:space:]]*}}"
+line=${{said%%"$newline"*}}; said=${{said#"$line"}}; said=${{said#"$newline"}}; all="$all ${{line%% *}}"
 done
 [ $gave = 124 ] || echo "$1$all"
 echo "# $1 $(((ended - began) * 10)) $gave"; }}

@@ -37,6 +37,14 @@ def test_descriptors_and_working_folders_of_a_process(shell: str) -> None:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
+def test_a_name_is_told_with_its_addresses_and_one_without_is_told_too(shell: str) -> None:
+    told = r"""getent() { [ "$2" != two ] || printf '10.0.0.1      STREAM two\n10.0.0.1      DGRAM\nfe80::1  RAW\n'; }"""
+    said = printed(shell, f"{linux_host_script._NAMES}; {told}; bound=; resolve two; resolve none; resolve two")
+    lines = [line for line in said.splitlines() if not line.startswith("# ")]
+    assert lines == ["two 10.0.0.1 10.0.0.1 fe80::1", "none", "two 10.0.0.1 10.0.0.1 fe80::1"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 def test_every_place_that_is_written_to_is_told(shell: str) -> None:
     lines = printed(shell, linux_disk_preflight.LOOK).splitlines()
     told = {words[0]: words[1:] for line in lines if (words := line.split()) and words[0] in linux_disk_preflight.PLACES}
