@@ -206,9 +206,9 @@ def _watching(subject: ClusterUnderTest, stack: ExitStack) -> CaptureWindow | No
 
 def _load(cluster: Cluster) -> None:
     """What the services' dialogues need, while the hosts tell of themselves."""
-    for load in {service_registry.kind(s.kind).load for s in cluster.services}:
+    for kind in {s.kind for s in cluster.services}:
         with suppress(ImportError):  # whoever needs it tells
-            load()
+            service_registry.kind(kind).load()
 
 
 def _seen_on_the_wire(sight: CaptureWindow | None, cluster: Cluster, since: Deadline) -> tuple[dict, dict[str, list]]:

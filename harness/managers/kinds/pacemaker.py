@@ -169,9 +169,9 @@ class Pacemaker(Manager):
     def unlisted_members(self, *, limit: float = 10.0) -> list[str]:
         names = [n.name for n in self._cluster.nodes]
         seen, rules = self._monitor(names[0], limit), self._output_of(names[0], CIB, limit)
-        if seen is None or rules.text is None:
+        if seen.text is None or rules.text is None:
             return [f"{names[0]} could not be asked what else the cluster has besides what its file names"]
-        return of_pacemaker(seen, rules.text, self._cluster.manager.resource, names)
+        return of_pacemaker(seen.text, rules.text, self._cluster.manager.resource, names)
 
     def unrelated_resources(self, *, limit: float = 10.0) -> frozenset[str]:
         return self._unrelated_in(self._output_of(self._cluster.nodes[0].name, CIB, limit))
@@ -235,9 +235,9 @@ class Pacemaker(Manager):
                 monitor, devices = self._monitor(node, limit), self._output_of(node, line, max(deadline.remaining(), 0.1))
             except HarnessError as error:  # such as a line that sudoers lacks: one answer less, and no look is lost to it
                 return NodeOutput(None, str(error))
-            if monitor is None or devices.text is None:
-                return NodeOutput(None, f"{node} could not be asked")
-            return NodeOutput(f"{monitor}\n{devices.text}", devices.why)
+            if monitor.text is None or devices.text is None:
+                return monitor if monitor.text is None else devices
+            return NodeOutput(f"{monitor.text}\n{devices.text}", devices.why)
 
         with ThreadPoolExecutor(max_workers=len(names)) as pool:
             told = list(pool.map(said, names))
@@ -274,17 +274,18 @@ class Pacemaker(Manager):
 
     def _reading(self, node: str, limit: float) -> Reading:
         monitor = self._monitor(node, limit)
-        return Reading(f"{node} could not be asked") if monitor is None else read(monitor)
+        return Reading(monitor.why) if monitor.text is None else read(monitor.text)
 
-    def _monitor(self, node: str, limit: float) -> str | None:
+    def _monitor(self, node: str, limit: float) -> NodeOutput:
         """Its crm_mon, by the same line as the state, so that one look asks it once."""
+        unasked = NodeOutput(None, f"{node} could not be asked")
         try:
-            return self._hosts[node].run(SBIN + LOOK, limit=limit).out.partition(CUT)[0]
+            return NodeOutput(self._hosts[node].run(SBIN + LOOK, limit=limit).out.partition(CUT)[0])
         except CommandTookTooLong as error:  # crm_mon may have answered before corosync-cfgtool hung
             monitor, cut, _ = error.out.partition(CUT)
-            return monitor if cut else None
+            return NodeOutput(monitor) if cut else unasked
         except (HostUnreachable, DeadlineExceeded):
-            return None
+            return unasked
 
     def take_out_lines(self, tag: str, node: str) -> list[str]:
         found = self._alone(tag, node, 20.0)
