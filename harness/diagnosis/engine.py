@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib import import_module
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 
 from harness.core.finding import Finding, Weight
 from harness.diagnosis import rules
@@ -27,9 +27,9 @@ class Diagnosis:
 
 
 def all_rules() -> list[Rule]:
-    """The function `causes` of every module in `rules`: a rule is added by adding a file."""
-    names = sorted(m.name for m in iter_modules(rules.__path__))
-    return [import_module(f"{rules.__name__}.{name}").causes for name in names]
+    """The function `causes` of every module below `rules`, in the order of the files' own names: a rule is added by adding a file."""
+    names = [m.name for m in walk_packages(rules.__path__, f"{rules.__name__}.") if not m.ispkg]
+    return [import_module(name).causes for name in sorted(names, key=lambda name: name.rpartition(".")[2])]
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:

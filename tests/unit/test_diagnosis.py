@@ -141,7 +141,7 @@ def test_a_sound_cluster_has_no_cause() -> None:
 
 
 def test_every_family_is_found_by_being_there_and_has_its_row_in_the_page() -> None:
-    names = {p.stem for p in Path(rules.__path__[0]).glob("*.py")} - {"__init__"}
+    names = {p.stem for p in Path(rules.__path__[0]).rglob("*.py")} - {"__init__"}
     assert len(all_rules()) == len(names)
     page = (Path(__file__).parents[2] / "docs" / "diagnosis.md").read_text()
     assert [n for n in sorted(names) if f"| {n} |" not in page] == []

@@ -13,7 +13,7 @@ from harness.diagnosis import required_flows
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.firewall import opening, parse
 from harness.diagnosis.required_flows import FirewallVerdict, judge_firewall
-from harness.diagnosis.rules import host_firewall
+from harness.diagnosis.rules.network import host_firewall
 from harness.lab.lifecycle import default_cluster
 from harness.managers.manager import ClusterState
 from harness.plugins.extension_points import MANAGERS

@@ -1,1 +1,1 @@
-"""The rules, one file for each family. A module here has one function, `causes(evidence)`, and is found by being here."""
+"""The rules, one file for each family, in rooms. A module below with a function `causes(evidence)` is found by being there."""

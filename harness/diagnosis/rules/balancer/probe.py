@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.config.cluster_config import Node
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import ANY, Evidence, ProbesSeen
-from harness.diagnosis.rules import links
+from harness.diagnosis.rules.network import links
 
 OUTSIDE = ("client/*", "standby/*")
 MIN_CHANGES = 2  # probes of either kind

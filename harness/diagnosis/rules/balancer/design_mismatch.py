@@ -11,8 +11,8 @@ from harness.core.finding import Weight
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Direct, Evidence, PathSeen
 from harness.diagnosis.firewall import Packet, evaluate
-from harness.diagnosis.rules import links
-from harness.diagnosis.rules.host_firewall import is_doubted
+from harness.diagnosis.rules.network import links
+from harness.diagnosis.rules.network.host_firewall import is_doubted
 
 OUTSIDE = ("client", "standby")
 # What keeps no SYN back without a word: it refuses, or looks into what is only sent after the handshake.

@@ -12,9 +12,9 @@ from harness.config.cluster_config import Node
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen, PathSeen
 from harness.diagnosis.required_flows import listed
-from harness.diagnosis.rules import links
-from harness.diagnosis.rules.host_firewall import is_doubted
-from harness.diagnosis.rules.routes import answers_from, way_of
+from harness.diagnosis.rules.network import links
+from harness.diagnosis.rules.network.host_firewall import is_doubted
+from harness.diagnosis.rules.network.routes import answers_from, way_of
 from harness.hosts.linux.linux_parse import Route
 
 # How servers say that they have no connection left: SQLSTATE 53300 (PGS-01), MySQL, Oracle (ORA-14), SQL Server (SQL-68).

@@ -10,7 +10,7 @@ from harness.config.cluster_config import Design, Node
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
 from harness.diagnosis.required_flows import listed
-from harness.diagnosis.rules.host_firewall import is_stopped
+from harness.diagnosis.rules.network.host_firewall import is_stopped
 from harness.hosts.linux.linux_parse import Route
 
 MIN_HOPS = 16  # of packets that a host sends; Linux's default is 64, and ways through Azure have a few

@@ -8,7 +8,7 @@ from itertools import takewhile
 from harness.config.cluster_config import Design
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence
-from harness.diagnosis.rules.routes import way_of
+from harness.diagnosis.rules.network.routes import way_of
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:

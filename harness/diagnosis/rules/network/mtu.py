@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, PathSeen
 from harness.diagnosis.required_flows import listed
-from harness.diagnosis.rules import links
+from harness.diagnosis.rules.network import links
 
 MAX_PACKET = 65535  # bytes of an IP packet
 

@@ -1,0 +1,1 @@
+"""Rules on the services themselves: what they say, and who listens at their ports."""
