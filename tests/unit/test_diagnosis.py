@@ -136,6 +136,18 @@ def drop(protocol: str, field: str, right: object) -> str:
     )
 
 
+SWALLOWED = {**SILENT, "nodes": frozenset({"lknode01"})}
+
+
+def swallowed(*origins: str) -> list[PathSeen]:
+    return [replace(p, **SWALLOWED) if p.service is WEB and p.path in origins else p for p in paths()]
+
+
+def chosen(words: str, kind: str = "blackhole", rule: str = "400: from all ipproto tcp sport 80 blackhole") -> dict[str, Any]:
+    nic = "eth0" if kind == "unicast" else None
+    return {"chosen_routes": {("10.20.1.20", "10.20.1.11", words): Route(kind, nic)}, "rules": (rule,)}
+
+
 def test_a_sound_cluster_has_no_cause() -> None:
     assert faults(diagnose(evidence())) == []
 
