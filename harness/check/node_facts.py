@@ -44,6 +44,7 @@ def of_script(
         return NodeFacts(name, addresses if firewall else None, firewall=firewall or None, offset=offset, untold=tuple(untold), seen=seen)
     listeners = [Listener(s.address, s.port, "tcp", s.pid, s.process) for s in seen.listeners] if seen.listeners is not None else None
     vip, probe = str(cluster.vip), str(cluster.load_balancer.probe.source)
+    own = next((str(node.address) for node in cluster.nodes if node.name == name), "")
     sysctls = {**(settings or {}), **seen.sysctls}
     full = linux_disk_preflight.judge(parts["disks"]) if parts.get("disks") else disks
     there = {
@@ -56,7 +57,9 @@ def of_script(
         ("its disks", "disks"): full is not None,
     }
     missing = [f"{what}: {name}: {_why(parts, of, failed or {})}" for (what, of), told in there.items() if not told]
-    to_vip, to_probe = (seen.routes.get((to, "")) for to in (vip, probe))
+    to_vip = seen.routes.get((vip, ""))
+    # The probe asks the node's own address, so its answers have that source: a rule `from` it decides, not the default route alone.
+    to_probe = seen.routes.get((probe, own)) or seen.routes.get((probe, ""))
     told = (name, addresses, listeners, to_vip, to_probe, sysctls, firewall, offset, (*untold, *missing), tuple(full or ()))
     return NodeFacts(*told, seen=seen)
 

@@ -96,7 +96,8 @@ def judge(case: Case, answer: Mapping[str, Any], code: int) -> Result:
 def judge_suite(case: Case, run: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
     """The same judgement on the run.json of an acceptance run; what it is to say is the cause, whatever its exit code, or why there was
     nothing to test. And what failed."""
-    code, reason = run["exit_code"], run["verdict"].get("reason", "")
+    code, passed = run["exit_code"], run["verdict"].get("outcome") == "pass"  # whose reason is what was only read
+    reason = "" if passed else run["verdict"].get("reason", "")
     reasons = [{"host": "the run", "what": "verdict", "says": reason, "weight": "fault"}] if reason else []
     word = judge(case if case.quiet else replace(case, code=code), {"causes": run["causes"], "findings": reasons}, code).verdict
     tests = [(one["id"].rpartition("::")[2].partition("[")[0], one) for one in run["tests"]]

@@ -67,6 +67,8 @@ def test_what_the_suite_made_of_it() -> None:
     assert judge_suite(CASE, green) == ("MISSED", ()) and judge_suite(CASE, green | {"causes": [CAUSE]})[0] == "NAMED"
     control = Case("a", "f", "", quiet=True)
     assert judge_suite(control, green)[0] == "NAMED" and judge_suite(control, run)[0] == "WRONG"
+    only_read = green | {"verdict": {"outcome": "pass", "reason": "2 tests passed; 1 was skipped: it would disturb the cluster"}}
+    assert judge_suite(control, only_read)[0] == "NAMED"
 
 
 def test_a_bundle_says_what_the_cluster_said() -> None:

@@ -62,6 +62,18 @@ def test_one_script_tells_all_facts(tmp_path: Path) -> None:
     assert {"lo.rp_filter", "lo.arp_ignore", "tcp_timestamps"} <= set(found.sysctls)  # those of a live look's findings
 
 
+def test_the_probes_way_back_is_that_of_answers_from_the_nodes_own_address(tmp_path: Path) -> None:
+    """A default route by another NIC, and a policy rule that sends what has the node's address by the right one."""
+    by_eth1 = TOOLS["ip"].replace("10.20.1.1 dev eth0", "10.20.2.1 dev eth1")
+    ruled = by_eth1.replace("esac", '"route get 168.63.129.16 from 10.20.1.11") echo "168.63.129.16 from 10.20.1.11 dev eth0" ;; esac')
+    nics = []
+    for name, ip in (("without a rule", by_eth1), ("with one", ruled)):
+        (tmp_path / name).mkdir()
+        found = facts(told(tmp_path / name, script(CLUSTER, NODE, MANAGER), ip=ip))
+        nics.append(found.probe_route.interface if found.probe_route else None)
+    assert nics == ["eth1", "eth0"]
+
+
 @pytest.mark.parametrize(
     ("tool", "instead", "says"),
     [
