@@ -13,17 +13,17 @@ from harness.config.cluster_config import Cluster, Design, Service
 from harness.core.errors import BadUse, ExitCode
 from harness.core.text import count, one_line
 from harness.core.verdict import Outcome, Verdict, inconclusive
-from harness.diagnosis import wire_causes
+from harness.diagnosis import wire_code_causes
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence, PathSeen, ProbesSeen
-from harness.diagnosis.wire_causes import RouteTaken
+from harness.diagnosis.wire_code_causes import RouteTaken
 from harness.expectations.connectivity_matrix import Cell, Origin, PathObservation, Role, expectation, judge, judge_outcomes
 from harness.explain.capture_attempts import CapturedAttempt, Seen, Span, directed, taken_at, tried
 from harness.explain.explanation_output import LocatedCause, first
 from harness.managers.manager import ClusterState, NodeState
 from harness.remote.captures import capture_file
-from harness.remote.captures.route_classifier import MEANING
+from harness.remote.captures.wire_codes import MEANING
 from harness.remote.recording.packets import Packet
 
 MAX_FILES = 16
@@ -102,7 +102,7 @@ class CaptureExplanation:
         for p in self.paths:
             codes = ", ".join(f"{code} × {number}" for code, number in p.ways.items())
             lines.append(f"{p.verdict.outcome:13} {p.path:8} {p.service.name:9} {count(len(p.tried), 'attempt')}: {p.outcomes}; {codes}")
-        shown = {code for p in self.paths for code in wire_causes.codes(" ".join(p.ways))}
+        shown = {code for p in self.paths for code in wire_code_causes.codes(" ".join(p.ways))}
         lines += [f"{code}: {MEANING[code]}" for code in sorted(shown)]
         if not self.paths:
             lines.append("no connection to one of the cluster's services is in it")
@@ -249,7 +249,7 @@ def _by_wire(paths: Sequence[CapturedPath], cluster: Cluster) -> Iterator[Locate
     for p in paths:
         for one in p.tried:
             wanted = any(e.outcome == one.outcome and one.way.code in (e.way, "W?") for e in p.expected.ways)
-            codes = [one.way.code] if one.way.known else wire_causes.codes(_may_be(one, cluster))[-1:]
+            codes = [one.way.code] if one.way.known else wire_code_causes.codes(_may_be(one, cluster))[-1:]
             for code in codes if not wanted else ():
                 groups.setdefault((code, one.way.node or ""), []).append((p, one))
     for (code, node), those in groups.items():
@@ -260,7 +260,7 @@ def _by_wire(paths: Sequence[CapturedPath], cluster: Cluster) -> Iterator[Locate
         services = [p.service for p in paths if p.name in shown]
         names, port = ", ".join(s.name for s in services), services[0].port if len(services) == 1 else None
         way = RouteTaken(code, paths[0].path, names, port, mine[0].attempt.origin, node, str(cluster.vip))
-        cause = wire_causes.cause(way, tuple(one_line(f"{line} (capture)") for line in lines))
+        cause = wire_code_causes.cause(way, tuple(one_line(f"{line} (capture)") for line in lines))
         if cause is not None:
             yield LocatedCause(_as_known(cause, mine), "the capture", tuple(shown), failed=True)
 

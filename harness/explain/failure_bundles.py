@@ -12,7 +12,7 @@ from harness.check import bundle_check
 from harness.check.check_result import Findings
 from harness.config.cluster_config import Cluster
 from harness.core.errors import BadUse
-from harness.diagnosis import wire_causes
+from harness.diagnosis import wire_code_causes
 from harness.diagnosis.cause import Cause
 from harness.diagnosis.evidence import PathSeen
 from harness.report.record.run_record import CheckRecord, RunRecord, StateRecord
@@ -72,7 +72,7 @@ def _paths(checks: list[CheckRecord], cluster: Cluster) -> list[PathSeen]:
             str(check.verdict.outcome),
             check.verdict.reason,
             outcomes=frozenset(check.attempts.outcomes if check.attempts else ()),
-            ways=frozenset(wire_causes.codes(check.wire or "")),
+            ways=frozenset(wire_code_causes.codes(check.wire or "")),
             nodes=frozenset([check.node] if check.node else ()),
         )
         for check in checks

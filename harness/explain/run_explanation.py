@@ -9,10 +9,10 @@ from typing import Any
 
 from harness.core.text import one_line, seconds
 from harness.core.verdict import Outcome
-from harness.diagnosis import wire_causes
+from harness.diagnosis import wire_code_causes
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.outages.outage_causes import Explained, explain
-from harness.diagnosis.wire_causes import RouteTaken
+from harness.diagnosis.wire_code_causes import RouteTaken
 from harness.explain.explanation_output import LocatedCause, first
 from harness.explain.failure_bundles import FailureStates
 from harness.report.record.labels import LABEL, where
@@ -156,10 +156,10 @@ def _of_check(run: RunRecord, check: CheckRecord) -> Iterator[Cause]:
     """By how its attempts travelled, else by its own sentence."""
     vip = run.cluster.vip if run.cluster else "the VIP"
     evidence = (f"expected {check.expected}; seen {check.observed}",)
-    expected = wire_causes.codes(check.expected)
-    codes = [code for code in wire_causes.codes(check.wire or "") if code not in expected]
+    expected = wire_code_causes.codes(check.expected)
+    codes = [code for code in wire_code_causes.codes(check.wire or "") if code not in expected]
     ways = [RouteTaken(c, str(check.path), check.service or "", None, check.origin or "", check.node or "", vip) for c in codes]
-    found = [cause for way in ways if (cause := wire_causes.cause(way, evidence)) is not None]
+    found = [cause for way in ways if (cause := wire_code_causes.cause(way, evidence)) is not None]
     yield from found or [_plain(check.verdict.reason, check.node or check.origin or "", LOOK, evidence=evidence)]
 
 

@@ -13,7 +13,7 @@ from harness.gate.slowdown import FAIL, PASS, REFUSED
 from harness.report.record.gate_record import GateFinding
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import PathName, RunRecord
-from harness.report.statistics.gate_statistics import ANY, SeriesFigure, unknown_figures, worst_of
+from harness.report.statistics.outage_statistics import ANY, SeriesFigure, unknown_figures, worst_of
 
 
 @dataclass(frozen=True)

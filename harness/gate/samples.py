@@ -16,8 +16,8 @@ from harness.measure.measurement_result import Outage
 from harness.remote.recording.recording import INCIDENT
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import PathName, RunRecord
-from harness.report.statistics.gate_statistics import SeriesFigure, unknown_figures, worst_of
 from harness.report.statistics.mann_whitney import difference
+from harness.report.statistics.outage_statistics import SeriesFigure, unknown_figures, worst_of
 
 Direction = tuple[str, str]
 """The node that was active before, and the target."""

@@ -14,9 +14,9 @@ from harness.hosts.root_rights import ROOT
 QUICKLY = ("-I", "-S")  # the scripts need the standard library only; without site-packages an interpreter starts in half the time
 FOLDER = Path(__file__).parent / "scripts"
 PARTS = {  # of those that are too long for one file
-    "agent": ("agent_connections", "agent_monitors", "agent", "agent_start"),
+    "agent": ("agent_attempts", "agent_monitors", "agent", "agent_start"),
     "agent_control": ("agent_folder", "agent_control"),
-    "flight_recorder": ("agent_connections", "agent_monitors", "agent", "flight_recorder"),
+    "flight_recorder": ("agent_attempts", "agent_monitors", "agent", "flight_recorder"),
     "recorder_control": ("agent_folder", "recorder_control"),
     "connection_worker": ("connection_attempt", "connection_worker"),
 }

@@ -9,7 +9,7 @@ from harness.core.text import xml_safe
 from harness.report.record.labels import is_lab, lab_manager
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import AuditRecord, CauseRecord, Judgement, Result, RunRecord, TestRecord
-from harness.report.statistics.gate_statistics import figures, worst_outages
+from harness.report.statistics.outage_statistics import figures, worst_outages
 from harness.report.statistics.path_summary import summarise_paths, worst_recovery
 
 _CHILD = {Result.FAIL: "failure", Result.INCONCLUSIVE: "error", Result.SKIPPED: "skipped"}

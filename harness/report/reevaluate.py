@@ -14,7 +14,7 @@ from harness.measure.measurement_result import Measured
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import Judgement, PathName, Result, RunRecord
 from harness.report.record.run_verdict import judge_test, worst
-from harness.report.statistics.gate_statistics import worst_of
+from harness.report.statistics.outage_statistics import worst_of
 
 RECORDING = "recording.jsonl"
 

@@ -9,7 +9,7 @@ from harness.core.text import count, one_line, seconds
 from harness.report.record.labels import LABEL, MARK, is_lab, lab_manager, skipped_by_reason, where
 from harness.report.record.run_record import CauseRecord, Counts, Judgement, PathName, Result, RunRecord
 from harness.report.record.run_verdict import severity, worst
-from harness.report.statistics import gate_statistics
+from harness.report.statistics import outage_statistics
 from harness.report.statistics.path_summary import summarise_paths, worst_recovery
 
 _MAX_SHOWN = 20
@@ -91,32 +91,32 @@ def _why(run: RunRecord, verdict: Judgement, cause: CauseRecord | None) -> str:
 def _measured(run: RunRecord) -> list[str]:
     """The worst of each path, then a line for each disruption: its repeats together."""
     lines = []
-    for kind, found in (("", gate_statistics.worst_outages(run)), (", established connection", gate_statistics.worst_established(run))):
+    for kind, found in (("", outage_statistics.worst_outages(run)), (", established connection", outage_statistics.worst_established(run))):
         for path, figure in found.items():
             measured = figure.record.measured
             told = f"{figure.sentence}{measured.allowed_in_words(path)} ({measured.disruption}, {figure.series.service})"
             lines.append(f"  {path} path{kind}: at worst {told}")
     if run.calibration and run.measurements:
         lines.append(
-            f"  {MARK[Result(run.calibration.verdict.outcome.value)]} meter: {gate_statistics.calibration_in_words(run.calibration)}"
+            f"  {MARK[Result(run.calibration.verdict.outcome.value)]} meter: {outage_statistics.calibration_in_words(run.calibration)}"
         )
-    for group in gate_statistics.groups(run):
+    for group in outage_statistics.groups(run):
         lines.append(_group(group))
         lines += [f"    {said}" for said in dict.fromkeys(s for record in group.records for s in record.measured.observations)]
     return lines
 
 
-def _group(group: gate_statistics.Group) -> str:
+def _group(group: outage_statistics.Group) -> str:
     outcome = worst(Result(r.measured.verdict.outcome.value) for r in group.records)
     repeated = group.distributions
     if repeated:
         parts = [f"{d.path} median {_or_never(d.median)}, p95 {_or_never(d.p95)}, max {_or_never(d.longest)}" for d in repeated]
     else:
         record = group.records[-1]
-        parts = [f"{path} {f.words}" for path in PathName if (f := gate_statistics.worst_of(record, path))]
+        parts = [f"{path} {f.words}" for path in PathName if (f := outage_statistics.worst_of(record, path))]
     times = f", {len(group.records)} times" if len(group.records) > 1 else ""
-    tokens = gate_statistics.token_totals(group.records)
-    parts += [f"tokens {gate_statistics.tokens_in_words(tokens)}"] if tokens and (tokens.lost or tokens.doubled) else []
+    tokens = outage_statistics.token_totals(group.records)
+    parts += [f"tokens {outage_statistics.tokens_in_words(tokens)}"] if tokens and (tokens.lost or tokens.doubled) else []
     return f"  {MARK[outcome]} {group.name}{times}: {'; '.join(parts) or 'no path was measured'}"
 
 

@@ -32,7 +32,7 @@ from lab_services import LIMIT, open_folder
 from harness.core.deadline import Deadline
 from harness.hosts.local_host import LocalHost
 from harness.lab.services import node_process, postgres, postgres_template
-from harness.measure.evaluation import database_phase, outages
+from harness.measure.evaluation import database_recovery, outages
 from harness.measure.evaluation.attempt_attribution import Traced
 from harness.remote.recording.recording import NEW, Series
 from harness.services import service_registry
@@ -155,7 +155,7 @@ def by_the_meter(seen: Seen) -> tuple[Span, set[str]]:
     run = max(runs, key=lambda run: run.seconds(0.0))
     told = outages.outage(one, run, until=0.0, reason="", expected=True)
     assert told.end is not None and told.min_s is not None and told.max_s is not None
-    return Span(told.start, told.end, told.min_s, told.max_s), {database_phase.code_of(one.detail) for one in run.failed} - {""}
+    return Span(told.start, told.end, told.min_s, told.max_s), {database_recovery.code_of(one.detail) for one in run.failed} - {""}
 
 
 @pytest.fixture(scope="module")

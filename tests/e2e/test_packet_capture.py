@@ -14,7 +14,7 @@ from harness.config import cluster_config
 from harness.core.errors import Inconclusive, Unusable
 from harness.hosts.local_host import LocalHost
 from harness.remote.captures.packet_capture import PacketCapture
-from harness.remote.captures.route_classifier import classify
+from harness.remote.captures.wire_codes import classify
 from harness.remote.connections.attempt import AttemptOutcome, attempt
 from harness.remote.connections.connection_worker import ConnectionWorker
 

@@ -23,7 +23,7 @@ from harness.hosts.linux.linux_host import LinuxHost
 from harness.measure.evaluation.recording_evaluation import measured
 from harness.remote.recording.recording import Mark
 from harness.report.record.measurement_record import MeasurementRecord
-from harness.report.statistics import gate_statistics
+from harness.report.statistics import outage_statistics
 from harness.report.terminal_summary import _measured
 
 
@@ -87,7 +87,7 @@ def test_what_is_told_comes_from_the_recording_and_reaches_the_terminal() -> Non
         replace(a_measured("switchover", out=1.0, seed=1), observations=result.observations), id="01-it", test="t"
     )
     run = SimpleNamespace(measurements=[record], calibration=None)
-    assert gate_statistics.groups(run) and "    it was found silent" in _measured(run)  # type: ignore[arg-type]
+    assert outage_statistics.groups(run) and "    it was found silent" in _measured(run)  # type: ignore[arg-type]
 
 
 def test_the_page_says_so() -> None:

@@ -20,7 +20,7 @@ from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import Result, RunRecord
 from harness.report.render import render
 from harness.report.run_reader import load_record
-from harness.report.statistics import gate_statistics
+from harness.report.statistics import outage_statistics
 from harness.report.statistics.compare_runs import Change, compare
 from harness.report.statistics.series_figures import series_of
 from harness.report.terminal_summary import summary
@@ -45,21 +45,21 @@ def a_record(*series: SeriesResult, id: str = "01-x", **changes) -> MeasurementR
 def test_a_path_is_as_long_out_as_its_new_connections(out):
     """The kept connection is given up after the harness's own second, whatever the failover took."""
     record = a_record(a_series(out), a_series(1.0, kind="pinned"))
-    figure, kept = gate_statistics.worst_of(record, "client"), gate_statistics.longest_established(record, "client")
+    figure, kept = outage_statistics.worst_of(record, "client"), outage_statistics.longest_established(record, "client")
     assert figure and figure.series.recovered_after_s == out and kept and kept.series.recovered_after_s == 1.0
     run = a_run(record)
     assert (
-        gate_statistics.worst_outages(run)["client"].series.recovered_after_s == out
-        and gate_statistics.worst_established(run)["client"].series.recovered_after_s == 1.0
+        outage_statistics.worst_outages(run)["client"].series.recovered_after_s == out
+        and outage_statistics.worst_established(run)["client"].series.recovered_after_s == 1.0
     )
 
 
 def test_the_verdict_is_the_worst_and_the_seconds_are_the_longest():
     """One answer of the wrong node fails the listener (1.01 s); the database is out for 7.98 s of 8.1 and passes."""
     record = a_record(a_series(1.01, verdict=failed("the wrong node answered")), a_series(7.98, service="database"))
-    figure = gate_statistics.worst_of(record, "client")
+    figure = outage_statistics.worst_of(record, "client")
     assert figure and (figure.series.recovered_after_s, figure.result, figure.reason) == (7.98, Result.FAIL, "the wrong node answered")
-    over = gate_statistics.worst_outages(a_run(a_record(a_series(9.0)), record))["client"]
+    over = outage_statistics.worst_outages(a_run(a_record(a_series(9.0)), record))["client"]
     assert (over.series.recovered_after_s, over.result) == (9.0, Result.FAIL)
 
 
@@ -69,23 +69,23 @@ def test_a_path_of_which_nothing_is_demanded_is_shown_with_its_outage():
     header = a_header(disruption="shared disk full", moves=None, expects=dict.fromkeys(("client", "inside", "standby"), "any"))
     result = measured(marks(play(header, script, end=75.0), begin=2.0, undo_begin=70.0))
     record = MeasurementRecord.of(result, id="01-shared-disk-full", test="t")
-    figure = gate_statistics.worst_of(record, "client")
+    figure = outage_statistics.worst_of(record, "client")
     assert figure and "61.0" in figure.words and "nothing is demanded" in figure.sentence
     demanded = a_record(a_series(3.0))
-    assert gate_statistics.worst_outages(a_run(record, demanded))["client"].series.recovered_after_s == 3.0
+    assert outage_statistics.worst_outages(a_run(record, demanded))["client"].series.recovered_after_s == 3.0
 
 
 def test_the_interval_on_the_page_is_that_of_the_verdict():
     series = replace(a_series(8.29), min_s=8.04, max_s=8.30)
-    figure = gate_statistics.worst_of(a_record(series), "client")
+    figure = outage_statistics.worst_of(a_record(series), "client")
     assert figure and figure.words == "8.04 s to 8.30 s"
     outage = replace(a_series(0.2).outages[0], min_s=0.1, max_s=0.3)
-    assert gate_statistics.outage_words(outage) == "0.10 s to 0.30 s"
+    assert outage_statistics.outage_words(outage) == "0.10 s to 0.30 s"
 
 
 def test_never_out_says_for_how_long_nobody_looked():
     series = replace(a_series(1.0), outages=[], recovered_after_s=0.0, min_s=0.0, max_s=0.06, longest_gap_s=0.06)
-    figure = gate_statistics.worst_of(a_record(series), "client")
+    figure = outage_statistics.worst_of(a_record(series), "client")
     assert figure and figure.words == "no outage longer than 0.060 s"
 
 
@@ -118,7 +118,7 @@ def to_and_fro(a: list[float | None], b: list[float | None]) -> list[Measurement
 def test_the_two_directions_are_not_pooled():
     """To B 3 s, to A 9 s: there is no failover of 6 s."""
     run = a_run(*to_and_fro([3.0, 3.1], [9.0, 9.1]))
-    found = {g.name: [d.median for d in g.distributions if d.path == "client"] for g in gate_statistics.groups(run)}
+    found = {g.name: [d.median for d in g.distributions if d.path == "client"] for g in outage_statistics.groups(run)}
     assert found == {"switchover from lknode01": [pytest.approx(3.05)], "switchover from lknode02": [pytest.approx(9.05)]}
 
 
@@ -150,7 +150,7 @@ def test_a_direction_that_only_one_run_measured_is_told():
 def test_a_distribution_leaves_out_what_cannot_be_relied_on():
     records = repeats([1.0, 2.0, 3.0, 60.0])
     bad = records[3].model_copy(update={"measured": replace(records[3].measured, timing=inconclusive("the ticks came late"))})
-    client = gate_statistics.groups(a_run(*records[:3], bad))[0].distributions[0]
+    client = outage_statistics.groups(a_run(*records[:3], bad))[0].distributions[0]
     assert client.values == (1.0, 2.0, 3.0) and client.left_out == 1
 
 
@@ -160,7 +160,7 @@ def test_a_distribution_says_the_same_as_run_jsons_series():
     records[1] = records[1].model_copy(update={"measured": replace(records[1].measured, series=unknown)})
     records[2] = records[2].model_copy(update={"measured": replace(records[2].measured, budget_s=2.0)})
     run = a_run(*records)
-    shown = gate_statistics.groups(run)[0].distributions[0]
+    shown = outage_statistics.groups(run)[0].distributions[0]
     stored = next(s for s in series_of(run) if (s.path, s.service, s.kind) == ("client", "listener", "new"))
     assert (shown.runs, shown.left_out, shown.budget_s, shown.median, shown.p95) == (3, 1, 2.0, 3.0, 4.0)
     assert (stored.n, stored.left_out, stored.budget_s, stored.median_s, stored.p95_s) == (3, 1, 2.0, 3.0, 4.0)
@@ -181,7 +181,7 @@ def test_what_was_set_aside_is_in_the_sentence(tmp_path):
     began = a_measured().anchor
     early, later = (replace(a_series(2.0).outages[0], start=began + at, end=began + at + 2.0) for at in (-3.0, 1.0))
     aside = (a_record(replace(a_series(2.0), outages=[early])), a_record(replace(a_series(2.0), outages=[later])))
-    said = gate_statistics.sentence(a_run(a_record(a_series(1.0)), aside=aside))
+    said = outage_statistics.sentence(a_run(a_record(a_series(1.0)), aside=aside))
     assert said == (
         "The one measured disruption passed. 2 more set aside because of noise; before that a path was out 1 time, for up to 2.00 s, "
         "with nothing done."
@@ -214,5 +214,5 @@ def test_a_run_of_before_is_read_and_shown_as_it_was(tmp_path):
     (builder.run.directory / "run.json").write_text(json.dumps(stored))
     record = load_record(builder.run.directory)
     render(builder.run.directory)
-    words = {f.series.service: f.words for f in gate_statistics.figures(record.measurements[0], "client")}
+    words = {f.series.service: f.words for f in outage_statistics.figures(record.measurements[0], "client")}
     assert words == {"listener": "1.19 s to 1.20 s", "web": "no outage"}

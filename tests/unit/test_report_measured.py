@@ -21,7 +21,7 @@ from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import Result, RunRecord
 from harness.report.record.run_schema import schema
 from harness.report.run_reader import load_record
-from harness.report.statistics import gate_statistics
+from harness.report.statistics import outage_statistics
 from harness.report.terminal_summary import summary
 
 
@@ -87,7 +87,7 @@ def test_the_page_names_the_worst_outages_the_check_of_the_meter_and_the_distrib
     page = Page(html_of(measured))
     text = words(page)
     assert page.misplaced == []
-    worst = gate_statistics.worst_outages(load_record(measured))
+    worst = outage_statistics.worst_outages(load_record(measured))
     for path in ("client", "inside", "standby"):
         assert worst[path].words in text
     assert "a cut of 0.50 s was measured as 0.50 s to 0.52 s" in text
@@ -174,7 +174,7 @@ def test_junit_holds_node_outage_and_phases(measured):
 
 def test_the_terminal_has_the_worst_per_path_and_a_line_per_disruption(measured):
     said = summary(load_record(measured), measured, width=400)
-    worst = gate_statistics.worst_outages(load_record(measured))["client"]
+    worst = outage_statistics.worst_outages(load_record(measured))["client"]
     assert f"client path: at worst {worst.sentence}, 6.00 s allowed ({worst.record.measured.disruption}, {worst.series.service})" in said
     assert len(re.findall(r"^  ✓ (switchover, 5 times|failback|service crash): ", said, re.M)) == 3
     assert "✓ meter: a cut of 0.50 s was measured as 0.50 s to 0.52 s" in said
@@ -205,9 +205,9 @@ def test_a_path_that_did_not_come_back_is_never_a_figure(tmp_path):
 
 def test_a_distribution_counts_what_never_came_back_as_longest():
     run = RunRecord.model_construct(measurements=repeats([1.0, 2.0, 3.0, None]))
-    client = gate_statistics.groups(run)[0].distributions[0]
+    client = outage_statistics.groups(run)[0].distributions[0]
     assert (client.runs, client.never, client.median, client.p95, client.longest) == (4, 1, 2.5, None, None)
-    twenty = gate_statistics.Distribution("client", tuple(float(n) for n in range(1, 21)), 0, 0.01, 6.0)
+    twenty = outage_statistics.Distribution("client", tuple(float(n) for n in range(1, 21)), 0, 0.01, 6.0)
     assert (twenty.median, twenty.p95, twenty.longest) == (10.5, 19.0, 20.0)
 
 
@@ -215,4 +215,4 @@ def test_a_distribution_counts_what_never_came_back_as_longest():
     ("out", "period", "said"), [(1.21, 0.05, "1.16 s to 1.21 s"), (0.0, 0.01, "no outage"), (None, 0.01, "did not recover")]
 )
 def test_a_figure_is_an_interval(out, period, said):
-    assert gate_statistics.interval(out, period) == said
+    assert outage_statistics.interval(out, period) == said

@@ -14,7 +14,8 @@ from report_sample import a_builder
 from harness.core.verdict import inconclusive
 from harness.report.render import store_record
 from harness.report.run_reader import load_record
-from harness.report.statistics.series_figures import median_ranks, percentile, series_of
+from harness.report.statistics.percentiles import percentile
+from harness.report.statistics.series_figures import median_ranks, series_of
 
 
 def a_run(reports, made):

@@ -119,7 +119,7 @@ def _as_data(one: Rejudged) -> dict[str, Any]:
 
 def _paths(one: Rejudged) -> dict[str, Any]:
     from harness.report.record.run_record import PathName
-    from harness.report.statistics.gate_statistics import worst_of
+    from harness.report.statistics.outage_statistics import worst_of
 
     if one.after is None:
         return {}

@@ -10,10 +10,10 @@ from typing import Any
 from harness.core.text import count, one_line, seconds
 from harness.core.verdict import Outcome
 from harness.diagnosis.cause import Cause, Certainty
-from harness.diagnosis.outages import phase_waits
+from harness.diagnosis.outages import phase_explanations
 from harness.diagnosis.outages.budget_terms import Term, share, terms
 from harness.diagnosis.outages.path_phases import ANSWER, LASTED, OWN, STILL_OUT, Cutter, PathPhases
-from harness.diagnosis.outages.phase_waits import Wait
+from harness.diagnosis.outages.phase_explanations import Wait
 from harness.measure.measurement_result import Measured, Outage, SeriesResult
 
 MAX_OUTAGES = 1000  # of one measurement: a run's folder may be a stranger's
@@ -110,7 +110,7 @@ def _was_done(measured: Measured) -> bool:
 
 def _explanation(cutter: Cutter, series: SeriesResult, number: int, outage: Outage, found: Mapping[str, Term]) -> OutageExplanation:
     phases = cutter.cut(series, outage)
-    wait = phase_waits.of(phases.longest, phases.node, cutter.measured, series, found)
+    wait = phase_explanations.of(phases.longest, phases.node, cutter.measured, series, found)
     return OutageExplanation(series, number, outage, phases, wait, _certainty(phases, cutter.measured), _over(phases, series, found))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from harness.measure.evaluation import database_phase, observer_coverage
+from harness.measure.evaluation import database_recovery, observer_coverage
 from harness.measure.evaluation.attempt_attribution import LOOPBACK, Traces
 from harness.measure.measurement_result import PHASES, Boundary, Outage, SeriesResult
 from harness.remote.recording.recording import NodeEvent, Recording
@@ -166,7 +166,7 @@ def _service_up(scene: Scene, name: str) -> Boundary:
 
 def _database_ready(scene: Scene, name: str) -> Boundary:
     header = scene.recording.header
-    found = database_phase.ready(header.series, scene.traces, scene.new, scene.anchor)
+    found = database_recovery.ready(header.series, scene.traces, scene.new, scene.anchor)
     return _unseen(name, found.evidence) if found.at is None else Boundary(name, found.at, found.evidence, found.origin)
 
 

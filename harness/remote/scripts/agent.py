@@ -1,6 +1,6 @@
 """Runs on a host: measures connections without pause, tells what changes there, and lives on when the harness's connection is lost.
 
-Sent as one script: agent_connections.py, agent_monitors.py, agent.py, agent_start.py, one after the other; for weeks without a harness
+Sent as one script: agent_attempts.py, agent_monitors.py, agent.py, agent_start.py, one after the other; for weeks without a harness
 flight_recorder.py takes the last one's place. Python 3.6 or newer, standard library only, no root.
 The one argument is JSON:
   series [{id, destination, port, kind new|pinned, period, limit, http, say, expect, again (base64, the last two regular expressions)}],

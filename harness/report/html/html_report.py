@@ -22,7 +22,7 @@ from harness.report.html.page_environment import page_environment
 from harness.report.record import labels
 from harness.report.record.run_record import DisruptionRecord, EvidenceFile, RecoveryRecord, Result, RunRecord, TestRecord
 from harness.report.record.run_verdict import severity
-from harness.report.statistics.gate_statistics import SeriesFigure, tokens_in_words
+from harness.report.statistics.outage_statistics import SeriesFigure, tokens_in_words
 from harness.report.statistics.path_summary import PathSummary, summarise_paths, worst_recovery
 from harness.report.terminal_summary import counted
 

@@ -13,8 +13,9 @@ from harness.measure.measurement_result import PHASES
 from harness.report.html import azure_health_rows, chart_data
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import PathName, Result, RunRecord
-from harness.report.statistics import gate_statistics
-from harness.report.statistics.gate_statistics import Distribution, Group, SeriesFigure, TokenTotals
+from harness.report.statistics import outage_statistics
+from harness.report.statistics.outage_statistics import Group, SeriesFigure, TokenTotals
+from harness.report.statistics.percentiles import Distribution
 
 _MAX_OPEN_CARDS = 3  # so many cards are unfolded from the start; the others one by one
 
@@ -116,13 +117,13 @@ def measured_view(run: RunRecord, events: Sequence[Mapping[str, Any]] = ()) -> M
     cards = [_card(n, record, nodes, titles, record.id in opened, events) for n, record in enumerate(run.measurements, 1)]
     used = {part.colour for card in cards for row in card.rows for part in row.parts}
     return MeasuredView(
-        sentence=gate_statistics.sentence(run),
-        worst=gate_statistics.worst_outages(run),
-        kept=gate_statistics.worst_established(run),
-        tokens=gate_statistics.token_totals(run.measurements),
-        calibration=gate_statistics.calibration_in_words(run.calibration) if run.calibration else "",
+        sentence=outage_statistics.sentence(run),
+        worst=outage_statistics.worst_outages(run),
+        kept=outage_statistics.worst_established(run),
+        tokens=outage_statistics.token_totals(run.measurements),
+        calibration=outage_statistics.calibration_in_words(run.calibration) if run.calibration else "",
         cards=cards,
-        repeats=[GroupView(_title_of(g), g, strips(g.distributions)) for g in gate_statistics.groups(run) if g.distributions],
+        repeats=[GroupView(_title_of(g), g, strips(g.distributions)) for g in outage_statistics.groups(run) if g.distributions],
         phases=[(n, name) for n, name in enumerate(PHASES, 1) if n in used],
     )
 
@@ -185,9 +186,9 @@ def _card(
             BoundaryRow(n, _colour(b.name), b.name, None if b.at is None else b.at - measured.anchor, b.evidence, b.source)
             for n, b in enumerate(measured.boundaries, 1)
         ],
-        paths={path.value: worst for path in PathName if (worst := gate_statistics.worst_of(record, path))},
+        paths={path.value: worst for path in PathName if (worst := outage_statistics.worst_of(record, path))},
         test_title=titles.get(record.test, record.test),
-        tokens=gate_statistics.token_totals([record]),
+        tokens=outage_statistics.token_totals([record]),
         open=opened,
     )
 
@@ -196,7 +197,7 @@ def _row(record: MeasurementRecord, figure: SeriesFigure, widest: float) -> Row:
     longest = figure.longest
     outage = longest[1] if longest else None
     more = len(figure.series.outages) - 1
-    words = gate_statistics.outage_words(outage) if outage else ""
+    words = outage_statistics.outage_words(outage) if outage else ""
     if outage and outage.end is None:
         words += ", still out at the end"
     return Row(

@@ -19,9 +19,9 @@ from harness.core.text import count, seconds
 from harness.core.verdict import Outcome
 from harness.report.record.run_record import PathName, RunRecord
 from harness.report.statistics.comparability import not_known_whether_comparable
-from harness.report.statistics.gate_statistics import Group, SeriesFigure, figures, groups
 from harness.report.statistics.joint_test import Block, joint_test
 from harness.report.statistics.mann_whitney import Test, least_p, mann_whitney
+from harness.report.statistics.outage_statistics import Group, SeriesFigure, figures, groups
 from harness.report.statistics.series_identity import changes, context_of
 from harness.report.statistics.shift_test import holm
 

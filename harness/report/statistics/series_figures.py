@@ -9,16 +9,16 @@ from statistics import median
 
 from harness.report.record.run_record import PathName, RunRecord
 from harness.report.record.series_record import SeriesRecord
-from harness.report.statistics.gate_statistics import (
+from harness.report.statistics.outage_statistics import (
     Group,
     SeriesFigure,
     figures,
     groups,
     least_budget,
     longest_period,
-    percentile,
     relied_on,
 )
+from harness.report.statistics.percentiles import percentile
 
 CONFIDENCE = 0.95
 

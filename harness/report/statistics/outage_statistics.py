@@ -1,12 +1,11 @@
-"""The figures a gate asks for, from the measurements of a run. Pure."""
+"""The outages of a run's measurements, by path and disruption, as a report and a gate show them. Pure."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from statistics import median
 
 from harness.core.text import count, seconds
 from harness.core.verdict import Outcome
@@ -16,6 +15,7 @@ from harness.report.record.labels import node_before
 from harness.report.record.measurement_record import CalibrationRecord, MeasurementRecord
 from harness.report.record.run_record import PathName, Result, RunRecord
 from harness.report.record.run_verdict import severity
+from harness.report.statistics.percentiles import Distribution
 
 ANY = "any"  # of a path that nothing is demanded of, as in `Measured.expects`
 NEVER = "did not recover"
@@ -101,41 +101,6 @@ class SeriesFigure:
     def longest(self) -> tuple[int, Outage] | None:
         """The longest outage of the series and its place among them; one that never ended is the longest."""
         return max(enumerate(self.series.outages), key=lambda found: (found[1].end is None, found[1].seconds), default=None)
-
-
-@dataclass(frozen=True)
-class Distribution:
-    """What several repeats of one disruption did to one path: for how long it was out each time, in seconds, in order of length."""
-
-    path: str
-    values: tuple[float, ...]
-    never: int
-    """How often the path did not come back; not among the values."""
-    period_s: float
-    budget_s: float
-    left_out: int = 0
-    """Repeats that have no figure that can be relied on, as in run.json's `series`; they are not among the values."""
-
-    @property
-    def runs(self) -> int:
-        """How many measurements it is made of."""
-        return len(self.values) + self.never
-
-    @property
-    def median(self) -> float | None:
-        """The median in seconds; None when half of them or more never recovered."""
-        return _finite(median([*self.values, *[math.inf] * self.never]))
-
-    @property
-    def p95(self) -> float | None:
-        """By nearest rank: a value that was measured. Of fewer than 20 runs it is the longest one."""
-        ordered = [*self.values, *[math.inf] * self.never]
-        return _finite(percentile(ordered, 0.95))
-
-    @property
-    def longest(self) -> float | None:
-        """The longest in seconds; None when one never recovered."""
-        return None if self.never else self.values[-1]
 
 
 @dataclass(frozen=True)
@@ -238,11 +203,6 @@ def longest_period(figures: Iterable[SeriesFigure]) -> float:
 def least_budget(figures: Iterable[SeriesFigure]) -> float:
     """What was allowed, in seconds; the shortest, where repeats differ."""
     return min(f.record.measured.budget_s for f in figures)
-
-
-def percentile(ordered: Sequence[float], share: float) -> float:
-    """By nearest rank: a value of the sample. `ordered` has one value at least, in ascending order."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def worst_of(record: MeasurementRecord, path: str) -> SeriesFigure | None:
@@ -360,7 +320,3 @@ def _aside(run: RunRecord) -> str:
 
 def _length(figure: SeriesFigure) -> tuple[bool, float]:
     return figure.known, figure.value
-
-
-def _finite(value: float) -> float | None:
-    return None if math.isinf(value) else value

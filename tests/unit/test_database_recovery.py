@@ -10,7 +10,7 @@ from recordings import A, B, a_switchover
 from harness.config import cluster_config
 from harness.expectations import outage_budget
 from harness.lab.lifecycle import default_cluster
-from harness.measure.evaluation.database_phase import code_of
+from harness.measure.evaluation.database_recovery import code_of
 from harness.measure.evaluation.phases import stack
 from harness.measure.evaluation.recording_evaluation import measured
 from harness.remote.recording.recording import Recording

@@ -8,7 +8,7 @@ import pytest
 
 from harness.config import cluster_config
 from harness.remote.captures.attempt_address import with_addresses
-from harness.remote.captures.route_classifier import MEANING, classify, classify_all
+from harness.remote.captures.wire_codes import MEANING, classify, classify_all
 from harness.remote.connections.attempt import Attempt, AttemptOutcome
 from harness.remote.recording.packets import Packet
 
