@@ -52,7 +52,7 @@ def store(subject: ClusterUnderTest, sources: Sources, all_series: Sequence[Seri
     report.host_note(subject.cluster.name, f"this was recorded at {when.isoformat()}, and brought home when the run was made")
     if sources.lacking:
         try:
-            incident_sources.store(path.with_name(incident_sources.FILE), sources, run.cleaner.data)
+            incident_sources.store(path.with_name(incident_sources.FILE), sources, run.cleaner)
         except OSError as error:
             run.evidence_fault("what the other hosts said", f"so this run cannot be completed: {error.strerror or error}")
     for host, why in sources.lacking.items():
@@ -83,7 +83,7 @@ def complete(subject: ClusterUnderTest, folder: Path, run: RunRecord, sources: S
         packed(path).unlink(missing_ok=True)  # of the recording that was there before
         _judge_again(folder, run, made, sources)
         if sources.lacking:
-            incident_sources.store(kept, sources, subject.cleaner.data)
+            incident_sources.store(kept, sources, subject.cleaner)
         else:
             incident_sources.remove(kept)
         enter(folder)

@@ -5,12 +5,13 @@ that the incident can be completed when that host is back.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness.core.files import open_text, packed, write_atomically
+from harness.core.redaction.output_redaction import Cleaner
 from harness.recorder.incident_files import HostIncident, state_before
 from harness.remote.recording.recording import Clock, NodeEvent, Noise, Sample
 
@@ -61,13 +62,19 @@ class Sources:
         )
 
 
-def store(path: Path, sources: Sources, clean: Callable[[Any], Any]) -> None:
-    """Write them, a line for each host and file, as a whole or not at all; `clean` takes secrets out. Raises OSError."""
+def store(path: Path, sources: Sources, cleaner: Cleaner) -> None:
+    """Write them without secrets, a line for each host and file, as a whole or not at all. Raises OSError."""
+
+    def cleaned(log: str, events: Sequence[NodeEvent]) -> list[NodeEvent]:
+        return [replace(event, text=cleaner.line(log, event.text)) if event.kind == "log" else event for event in events]
+
+    roles = {host: cleaned(f"{host}'s journal", events) for host, events in sources.roles.items()}
+    files = [replace(one, events=cleaned(f"{one.host}'s {one.name}", one.events)) for one in sources.files]
     rows: list[dict[str, Any]] = [{"wall_minus_mono": sources.wall_minus_mono, "lacking": dict(sources.lacking)}]
     rows += [{"clock": asdict(clock)} for clock in sources.clocks.values()]
-    rows += [{"host": host, "roles": [asdict(event) for event in events]} for host, events in sources.roles.items()]
-    rows += [{"file": asdict(one)} for one in sources.files]
-    lines = [json.dumps(clean(row), separators=(",", ":"), ensure_ascii=False) for row in rows]
+    rows += [{"host": host, "roles": [asdict(event) for event in events]} for host, events in roles.items()]
+    rows += [{"file": asdict(one)} for one in files]
+    lines = [json.dumps(cleaner.data(row), separators=(",", ":"), ensure_ascii=False) for row in rows]
     write_atomically(path, "\n".join([*lines, ""]))
 
 

@@ -147,6 +147,27 @@ def test_a_later_fetch_completes_the_same_run_once_and_for_all(down, tmp_path: P
     assert fetch(found, tmp_path).completed == []
 
 
+def test_a_secret_in_what_the_hosts_kept_is_in_no_file_of_the_run(tmp_path: Path) -> None:
+    """Neither in the manager's log, where a private key has many lines, nor anywhere else that a recorder's line has words; and neither
+    when the run is completed, host by host."""
+    found, links = recorders()
+    secret, key = "kept-7Qz&4%x", "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQ"
+    found.subject.cleaner.knows([secret])
+    words = (f"opened by {secret}", "-----BEGIN OPENSSH PRIVATE KEY-----", key, "-----END OPENSSH PRIVATE KEY-----")
+    logged = [role(0.2 + n / 100, "log").replace('"text": ""', f'"text": "{text}"') for n, text in enumerate(words)]
+    told = "\n".join([*logged, role(0.3, "role", state=f"failed: {secret}")])
+    for link in links.values():
+        link.files[NAME], link.journal = f"{link.files[NAME]}\n{told}", f"{link.journal}\n{told}"
+    links[ONE].fails = links[TWO].fails = HostUnreachable(DOWN)
+    for back in (TWO, ONE, None):
+        (run,) = [*(brought := fetch(found, tmp_path)).runs, *brought.completed]
+        files = {path: path.read_text() for path in run.rglob("*") if path.is_file()}
+        assert any("opened by [removed]" in text for text in files.values()), "the log was not kept at all"
+        assert [path.name for path, text in files.items() if secret in text or key in text] == []
+        if back:
+            links[back].fails = None
+
+
 def test_the_history_has_it_on_the_night_it_happened(down, tmp_path: Path) -> None:
     from harness.history.store import FILE, Store
 
