@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.core.errors import BadUse
 from harness.core.files import stored
-from harness.recorder import incident_files, incident_run, incident_sources
+from harness.recorder import incident_grouping, incident_run, incident_sources
 from harness.recorder.incident_files import HostIncident
 from harness.recorder.incident_sources import Sources
 from harness.report.record.run_folders import run_folders
@@ -46,17 +46,17 @@ def incomplete(subject: ClusterUnderTest, reports: Path, faults: list[str]) -> I
 
 
 def belonging(one: Incomplete, files: Sequence[HostIncident], offsets: Mapping[str, float]) -> list[HostIncident]:
-    """Of the files of hosts that the run lacks, those that tell of its time, as `incident_files.groups` puts files together. Pure."""
+    """Of the files of hosts that the run lacks, those that tell of its time, as `incident_grouping.groups` puts files together. Pure."""
     before = _offsets(one)
-    begin, end = min(file.triggered + before[file.host] for file in one.sources.files), incident_files.until(one.sources.files, before)
+    begin, end = min(file.triggered + before[file.host] for file in one.sources.files), incident_grouping.until(one.sources.files, before)
     theirs = [file for file in files if file.host in one.sources.lacking]
-    return [file for file in theirs if file.triggered + offsets[file.host] <= end and incident_files.until([file], offsets) >= begin]
+    return [file for file in theirs if file.triggered + offsets[file.host] <= end and incident_grouping.until([file], offsets) >= begin]
 
 
 def must_wait(one: Incomplete, lacking: Collection[str], going_on: Sequence[tuple[str, float]]) -> bool:
     """Whether it cannot be completed yet: no host that it lacks could be asked for all, or one still writes a file of its time.
-    `going_on`: as for `incident_files.waits_for`. Pure."""
-    end = incident_files.until(one.sources.files, _offsets(one))
+    `going_on`: as for `incident_grouping.waits_for`. Pure."""
+    end = incident_grouping.until(one.sources.files, _offsets(one))
     return set(one.sources.lacking) <= set(lacking) or any(host in one.sources.lacking and at <= end for host, at in going_on)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Inconclusive
-from harness.recorder import incident_completion, incident_files, incident_run
+from harness.recorder import incident_completion, incident_files, incident_grouping, incident_run
 from harness.recorder.cluster_recorders import Recorders, series_of
 from harness.recorder.incident_files import HostIncident
 from harness.recorder.incident_sources import Sources
@@ -61,8 +61,8 @@ def fetch(recorders: Recorders, reports: Path) -> FetchResult:
         incident_run.complete(subject, one.folder, one.run, whole, all_series)
         brought.completed.append(one.folder)
         _forget(recorders, [file for file in theirs if file.host not in lacking], brought)
-    for group in incident_files.groups(files, offsets):
-        if incident_files.waits_for(group, going_on, offsets):
+    for group in incident_grouping.groups(files, offsets):
+        if incident_grouping.waits_for(group, going_on, offsets):
             continue  # a part of it goes on
         sources = Sources(tuple(group), asked.clocks, asked.roles, asked.wall_minus_mono, lacking)
         brought.runs.append(incident_run.store(subject, sources, all_series, reports))

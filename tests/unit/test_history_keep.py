@@ -15,9 +15,9 @@ from recordings import a_switchover, store
 from harness import cli
 from harness.core.errors import BadUse
 from harness.core.files import open_text, write_atomically
-from harness.history import pruning
-from harness.history.pruning import carry_out, own_file
+from harness.history import run_removal
 from harness.history.retention_plan import DAY_S, Keep, Step, StoredFolder, plan, span
+from harness.history.run_removal import carry_out, own_file
 from harness.remote.recording.recording import read
 from harness.report.run_reader import load_record, load_timeline
 
@@ -196,12 +196,12 @@ def test_what_is_written_while_it_is_packed_is_not_lost(tmp_path, monkeypatch, a
         for number in range(again):
             write_atomically(record, f"new {number}")
 
-    monkeypatch.setattr(pruning.shutil, "copyfileobj", meanwhile)
-    faults = pruning.carry_out(tmp_path, [Step(folder.name, "run.json", 3, pack=True)])
+    monkeypatch.setattr(run_removal.shutil, "copyfileobj", meanwhile)
+    faults = run_removal.carry_out(tmp_path, [Step(folder.name, "run.json", 3, pack=True)])
     assert faults == [f"{folder.name}/run.json: was written again while it was packed, and was left"]
     with open_text(record) as file:
         assert file.read() == f"new {again - 1}"
     monkeypatch.undo()
-    assert pruning.carry_out(tmp_path, [Step(folder.name, "run.json", 3, pack=True)]) == [] and not record.exists()
+    assert run_removal.carry_out(tmp_path, [Step(folder.name, "run.json", 3, pack=True)]) == [] and not record.exists()
     with open_text(record) as file:
         assert file.read() == f"new {again - 1}"

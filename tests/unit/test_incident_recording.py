@@ -14,7 +14,7 @@ from harness.core.verdict import Outcome
 from harness.lab.lifecycle import default_cluster
 from harness.measure.evaluation.recording_evaluation import measured
 from harness.measure.measurement_result import Measured
-from harness.recorder import incident_fetch, incident_files, incident_recording
+from harness.recorder import incident_fetch, incident_files, incident_grouping, incident_recording
 from harness.recorder.incident_files import HostIncident
 from harness.recorder.incident_sources import Sources
 from harness.remote.recording.recording import Clock, NodeEvent, Recording, Series
@@ -169,9 +169,9 @@ def test_files_of_one_time_are_one_incident_whichever_hosts_wrote_them() -> None
     spans = [("a", 0, 50), ("b", 20, 90), ("a", 200, 250), ("b", 151, 199)]
     files = [file(host, [event(b, "x"), event(e, "y")]) for host, b, e in spans]
     files = [HostIncident(f.host, f.name, f.why, WALL + b, f.samples, f.events) for f, (_, b, _) in zip(files, spans, strict=True)]
-    found = [[one.host for one in group] for group in incident_files.groups(files, {})]
+    found = [[one.host for one in group] for group in incident_grouping.groups(files, {})]
     assert found == [["a", "b"], ["b"], ["a"]]
-    assert [[one.host for one in group] for group in incident_files.groups(files, {"b": 20.0})] == [["a", "b"], ["b", "a"]]
+    assert [[one.host for one in group] for group in incident_grouping.groups(files, {"b": 20.0})] == [["a", "b"], ["b", "a"]]
 
 
 def spanning(host: str, triggered: float, ended: float) -> HostIncident:
@@ -182,17 +182,17 @@ def spanning(host: str, triggered: float, ended: float) -> HostIncident:
 
 def test_what_fails_now_and_then_for_hours_is_many_incidents() -> None:
     one = [spanning(CLIENT, n * 610.0, n * 610.0 + 600.0) for n in range(5)]
-    assert [len(group) for group in incident_files.groups(one, {})] == [1] * 5
+    assert [len(group) for group in incident_grouping.groups(one, {})] == [1] * 5
     two = [*one, *(spanning(ONE, n * 610.0 + 300.0, n * 610.0 + 900.0) for n in range(5))]
-    assert [len(group) for group in incident_files.groups(two, {})] == [2] * 5
+    assert [len(group) for group in incident_grouping.groups(two, {})] == [2] * 5
 
 
 def test_a_closed_file_waits_for_another_hosts_and_never_for_the_same_hosts_next() -> None:
     group = [spanning(CLIENT, 0.0, 600.0)]
-    assert not incident_files.waits_for(group, [(CLIENT, WALL + 600.0)], {})
-    assert incident_files.waits_for(group, [(ONE, WALL + 5.0)], {})
-    assert not incident_files.waits_for(group, [(ONE, WALL + 620.0)], {})
-    assert not incident_files.waits_for([*group, spanning(ONE, 1.0, 500.0)], [(ONE, WALL + 550.0), (CLIENT, WALL + 590.0)], {})
+    assert not incident_grouping.waits_for(group, [(CLIENT, WALL + 600.0)], {})
+    assert incident_grouping.waits_for(group, [(ONE, WALL + 5.0)], {})
+    assert not incident_grouping.waits_for(group, [(ONE, WALL + 620.0)], {})
+    assert not incident_grouping.waits_for([*group, spanning(ONE, 1.0, 500.0)], [(ONE, WALL + 550.0), (CLIENT, WALL + 590.0)], {})
 
 
 def test_one_file_that_cannot_be_read_keeps_no_other_from_home() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.config.azure_section import table_of
+from harness.config.azure_table_reader import table_of
 from harness.config.cluster_config import Azure, faults_of
 from harness.core.errors import BadUse
 

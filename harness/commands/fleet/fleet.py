@@ -130,8 +130,8 @@ def _run_all(members: Sequence[Member], jobs: Sequence[Job], at_once: int, comma
     from harness.commands.fleet.fleet_runs import folders_in, last_words, new_runs
     from harness.commands.fleet.process_pool import Pool
     from harness.core.errors import ExitCode
+    from harness.core.redaction.command_secrets import secret_words
     from harness.core.redaction.output_redaction import Cleaner
-    from harness.core.redaction.secret_words import secret_words
     from harness.core.text import seconds
 
     cleaner = Cleaner(secret_words(["lkharness", *command]))
@@ -207,8 +207,8 @@ def _finish(outcomes: Sequence[Outcome], reports: Path, title: str, *, as_json: 
     from harness.commands.fleet.fleet_page import html
     from harness.core.errors import Unusable
     from harness.core.files import write_atomically
+    from harness.core.redaction.command_secrets import secret_words
     from harness.core.redaction.output_redaction import Cleaner
-    from harness.core.redaction.secret_words import secret_words
     from harness.core.text import one_line
 
     title = Cleaner(secret_words(["lkharness", *title.split()])).text(title)

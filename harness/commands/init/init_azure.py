@@ -90,7 +90,7 @@ def _table(given: argparse.Namespace) -> dict[str, Any]:
     from pydantic import ValidationError
 
     from harness.config import cluster_config
-    from harness.config.azure_section import table_of
+    from harness.config.azure_table_reader import table_of
 
     table: dict[str, Any] = {}
     if given.azure_from:

@@ -28,8 +28,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def clean(given: argparse.Namespace, reports: Path, store: Store) -> dict[str, Any]:
     """List what is to go, ask, and do it; what became of it, as data. Raises BadUse for spans that are none, Unusable for what failed."""
-    from harness.history.pruning import carry_out, held
     from harness.history.retention_plan import Keep, plan, span
+    from harness.history.run_removal import carry_out, held
 
     if given.keep is None:
         raise BadUse("--keep-failed and --yes go with --keep; say how long to keep what passed, such as --keep 90d")

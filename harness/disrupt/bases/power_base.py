@@ -9,8 +9,8 @@ import subprocess
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
+from harness.core.redaction.command_secrets import secret_words
 from harness.core.redaction.redactor import Redactor
-from harness.core.redaction.secret_words import secret_words
 from harness.disrupt.disruption import BY_LOSS, HARNESS, Disruption, Moment, Step
 from harness.expectations import outage_budget
 

@@ -13,7 +13,7 @@ from harness.lab.guests.namespace import Plan
 from harness.lab.guests.windows import install as windows
 from harness.lab.lab_config import LabSettings, has_windows
 from harness.lab.lifekeeper.install import install
-from harness.lab.linux.filesystem import Disk, FileSystem
+from harness.lab.linux.host_filesystem import Disk, FileSystem
 from harness.lab.network import fabric
 from harness.lab.network.platform_endpoints import RESOURCE_MANAGER, RESOURCE_MANAGER_NAME
 from harness.lab.pacemaker import install as pacemaker

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from harness.lab.linux import linux_syscalls
-from harness.lab.linux.filesystem import FileSystem
+from harness.lab.linux.host_filesystem import FileSystem
 from harness.lab.network import fabric
 
 NAMESPACES = (

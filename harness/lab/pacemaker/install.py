@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.config.cluster_config import Cluster
 from harness.lab.lifekeeper_config import PYTHON
-from harness.lab.linux.filesystem import Disk, FileSystem
+from harness.lab.linux.host_filesystem import Disk, FileSystem
 from harness.lab.pacemaker import cib, monitor_hook
 
 START = "/opt/lab/bin/cluster-start"

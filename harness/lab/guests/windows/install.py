@@ -11,13 +11,13 @@ from pathlib import Path
 
 from harness.core.errors import Unusable
 from harness.lab.guests.windows import known_scripts, underlying_node
-from harness.lab.linux import filesystem
-from harness.lab.linux.filesystem import FileSystem
+from harness.lab.linux import host_filesystem
+from harness.lab.linux.host_filesystem import FileSystem
 from harness.remote.csharp import csharp_program
 
 SHELL = "/opt/lab/bin/windows-shell"
 PROGRAMS = "/opt/lab/windows"
-OWN_PARTS = {csharp_program.CAPTURE: [Path(filesystem.__file__).with_name("packet_socket.cs")]}  # compiled with a program here only
+OWN_PARTS = {csharp_program.CAPTURE: [Path(host_filesystem.__file__).with_name("packet_socket.cs")]}  # compiled with a program here only
 START = [underlying_node.PYTHON, "-m", "harness.lab.guests.windows.boot_tasks"]
 MONO_SETTINGS = Path("/etc/mono")
 COMPILE_TIMEOUT_S = 120.0
