@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from harness.config import service_settings as given
 from harness.config.cluster_config import Cluster
 from harness.core.errors import BadUse
 from harness.core.files import expand_user
-from harness.core.redaction.command_secrets import secret_words
-from harness.core.redaction.redactor import GONE, Redactor, says_how
+from harness.core.redaction.command_secrets import program_only, secret_words
+from harness.core.redaction.redactor import Redactor, says_how
 from harness.core.redaction.secret_names import sensitive
 
 MAX_SECRET_FILE_BYTES = 64 * 1024  # bytes of a file that holds a secret
@@ -63,10 +64,8 @@ def known_secrets(cluster: Cluster, data: Mapping[str, Any], environment: Mappin
             # A line of it is enough to give it away, but its frame is no secret.
             found |= {line for text in secret for line in text.splitlines() if line and "-----" not in line}
             notes += note
-    if cluster.power:
-        # A command's own words may hold a token.
-        commands = [cluster.power.off, cluster.power.on, cluster.power.reboot or [], cluster.power.freeze or [], cluster.power.thaw or []]
-        found |= {word for words in commands for word in secret_words(words)}
+    # A command's own words may hold a token.
+    found |= {word for words in _commands(cluster) for word in secret_words(words)}
     found = {value for value in found if value.strip()}
     weak = {value for value in found if _is_weak(value, _words_of(cluster))}
     if weak:
@@ -77,28 +76,38 @@ def known_secrets(cluster: Cluster, data: Mapping[str, Any], environment: Mappin
     return found - weak, notes
 
 
+def _commands(cluster: Cluster) -> Iterator[Sequence[str]]:
+    """Every command that the cluster file names."""
+    if power := cluster.power:
+        yield from (words for words in (power.off, power.on, power.reboot, power.freeze, power.thaw) if words)
+    yield cluster.manager.mirror_check
+    for service in cluster.services:
+        for key, command in service.settings.items():
+            if key.endswith("_command"):
+                yield [str(word) for word in command] if isinstance(command, list) else _split(str(command))
+
+
+def _split(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError:  # a quote without its end: the command's own fault, which whoever runs it says
+        return line.split()
+
+
 def without_secrets(data: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
     """The cluster file's content to go into a bundle: no secret, and of every command only the program."""
     clean = dict(data)
     if isinstance(clean.get("power"), dict):
-        clean["power"] = {to: _program(words) for to, words in clean["power"].items()}
+        clean["power"] = {to: program_only(words) for to, words in clean["power"].items()}
     return redactor.clean_data(_without_arguments(clean))
 
 
 def _without_arguments(data: Any, name: str = "") -> Any:
-    if name.endswith("command"):
-        return _program(data)
+    if name.endswith("command") or name == "mirror_check":
+        return program_only(data)
     if isinstance(data, Mapping):
         return {key: _without_arguments(value, str(key)) for key, value in data.items()}
     return [_without_arguments(value) for value in data] if isinstance(data, list) else data
-
-
-def _program(command: Any) -> Any:
-    """A command, as words or as a line, without its arguments, which may be secret themselves."""
-    if isinstance(command, str):
-        program, blank, _ = command.strip().partition(" ")
-        return f"{program} {GONE}" if blank else program
-    return [*command[:1], GONE] if isinstance(command, list) and len(command) > 1 else command
 
 
 def _secrets_in(text: str) -> set[str]:

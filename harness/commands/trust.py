@@ -34,7 +34,7 @@ def _trust(given: argparse.Namespace) -> int:
 
     file = Path(given.file)
     raw = content(file)
-    asked = trust.asks(toml(raw, file))
+    asked = trust.asks(toml(raw, file), whole=True)
     if given.json:
         return _as_json(file, raw, asked, agreed=given.yes)
     if not asked:

@@ -10,7 +10,7 @@ import hashlib
 import os
 import shlex
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from harness.config.azure_config import foreign
 from harness.config.service_settings import WITHHELD
 from harness.core.errors import BadUse, Unusable
 from harness.core.files import others_may_write, own_uid
+from harness.core.redaction.command_secrets import program_only
 from harness.core.text import one_line
 
 if TYPE_CHECKING:
@@ -27,13 +28,15 @@ OPTION = "--trust-cluster-file"
 ASKING = ("_command", "_env", "_file")  # how the names of settings end that run a program, or say where a secret is
 
 
-def asks(data: Mapping[str, Any]) -> list[str]:
-    """What a cluster file's content asks of this machine, a sentence each; commands whole, because a person is to look through them."""
-    services = data.get("services")
+def asks(data: Mapping[str, Any], *, whole: bool = False) -> list[str]:
+    """What a cluster file's content asks of this machine, a sentence each. `whole`: with the arguments of commands, for the person who is
+    to look through them now; they may be secrets, and what is kept or sent on has the program only."""
+    services, shown = data.get("services"), _words if whole else _program
+    mirror_check = _table(data.get("manager")).get("mirror_check")
     return [
-        *(ask for service in (services if isinstance(services, list) else []) for ask in _of_service(service)),
-        *(f"manager.mirror_check runs `{_words(words)}` on a node" for words in [_table(data.get("manager")).get("mirror_check")] if words),
-        *(f"power.{to} runs `{_words(words)}` on this machine" for to, words in _table(data.get("power")).items()),
+        *(ask for service in (services if isinstance(services, list) else []) for ask in _of_service(service, shown)),
+        *([f"manager.mirror_check runs `{shown(mirror_check)}` on a node"] if mirror_check else []),
+        *(f"power.{to} runs `{shown(words)}` on this machine" for to, words in _table(data.get("power")).items()),
         *of_azure(_table(data.get("azure"))),
     ]
 
@@ -124,11 +127,11 @@ def may_be_agreed_to(file: Path) -> None:
         raise BadUse(f"{file} can be written by others; take that away with `chmod go-w {shlex.quote(str(file))}`, and look through it")
 
 
-def _of_service(service: Any) -> Iterator[str]:
+def _of_service(service: Any, shown: Callable[[Any], str]) -> Iterator[str]:
     name = one_line(str(_table(service).get("name", "?")))
     for key, value in _table(_table(service).get("settings")).items():
         if key.endswith("_command"):
-            yield f"services {name}: {one_line(key)} runs `{_words(value)}` on this machine"
+            yield f"services {name}: {one_line(key)} runs `{shown(value)}` on this machine"
         elif key.endswith("_env"):
             yield f"services {name}: {one_line(key)} reads the environment variable {one_line(str(value))}"
         elif key.endswith("_file"):
@@ -141,6 +144,11 @@ def _table(value: Any) -> Mapping[str, Any]:
 
 def _words(value: Any) -> str:
     return one_line(shlex.join(map(str, value)) if isinstance(value, list) else str(value))
+
+
+def _program(value: Any) -> str:
+    kept = program_only(value)
+    return one_line(" ".join(map(str, kept)) if isinstance(kept, list) else str(kept))
 
 
 def _hash(content: bytes) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness.collect.known_secrets import known_secrets, without_secrets
-from harness.config import cluster_config
+from harness.config import cluster_config, trust
 from harness.core.redaction import redactor
 from harness.core.redaction.compressed_values import MAX_TEXT_BYTES, unpacked
 from harness.core.redaction.redactor import GONE, Redactor
@@ -142,9 +142,24 @@ def test_of_every_command_of_a_cluster_file_only_the_program(tmp_path: Path) -> 
         data = copy.deepcopy(default_cluster.cluster_data())
         data["services"][1]["settings"] = {"password_command": command}
         data["power"] = {"off": ["fence", "canary-four"], "on": ["fence"]}
+        data["manager"]["mirror_check"] = ["/opt/mirror/check", "--password", "canary-five"]
         clean = without_secrets(data, Redactor())
         program = command.split()[0] if isinstance(command, str) else command[0]
         assert "canary" not in json.dumps(clean) and program in json.dumps(clean["services"][1]) and clean["power"]["off"][0] == "fence"
+
+
+def test_the_words_of_every_command_are_known_and_what_nobody_agreed_to_is_named_by_its_program(tmp_path: Path) -> None:
+    """What is left out of a file is told in bundles and pages, where its arguments would be seen."""
+    data = copy.deepcopy(default_cluster.cluster_data())
+    data["services"][1]["settings"] = {"password_command": "vault read --token canary-two", "user": "x"}
+    data["services"][2]["settings"] = {"password_command": "an unbalanced ' --token canary-three"}
+    data["power"] = {"off": ["fence", "-p", "canary-four"], "on": ["fence"]}
+    data["manager"]["mirror_check"] = ["/opt/mirror/check", "--password", "canary-five"]
+    cluster = cluster_config.parse(data, tmp_path / "cluster.toml")
+    assert {f"canary-{n}" for n in ("two", "three", "four", "five")} <= known_secrets(cluster, {}, {})[0]
+    asked = trust.asks(data)
+    assert len(asked) == 5 and "canary" not in json.dumps(asked) and "power.off runs `fence [removed]` on this machine" in asked
+    assert "canary-four" in json.dumps(trust.asks(data, whole=True))
 
 
 def test_what_is_too_weak_to_be_removed_is_told(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from harness.core.redaction.redactor import GONE
 from harness.core.redaction.secret_names import sensitive
 
 MAX_DEPTH = 3  # lines within lines: `ssh host "sh -c '…'"`
@@ -46,6 +47,14 @@ _PROGRAMS: tuple[tuple[re.Pattern[str], Program], ...] = tuple(
         (r"(?:auto)?ssh|sshfs|mosh|ncat|nc|netcat|mkdir|psql|pg_\w{1,20}|nmap|docker|podman|ps", Program(place=True)),
     )
 )
+
+
+def program_only(command: Any) -> Any:
+    """A command, as words or as a line, without its arguments, which may be secret themselves."""
+    if isinstance(command, str):
+        program, blank, _ = command.strip().partition(" ")
+        return f"{program} {GONE}" if blank else program
+    return [*command[:1], GONE] if isinstance(command, list) and len(command) > 1 else command
 
 
 def secret_words(command: Sequence[str]) -> set[str]:
