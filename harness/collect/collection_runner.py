@@ -21,6 +21,7 @@ from harness.config.cluster_config import Cluster, Machine
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError
 from harness.core.redaction.redactor import Redactor
+from harness.core.terminal import CLEANER
 from harness.core.text import one_line
 from harness.hosts.host import Host, HostUnreachable
 from harness.hosts.host_facts import HostFacts, facts_of
@@ -270,6 +271,7 @@ def gather(
     Raises Unusable when the bundle itself cannot be written, and for nothing that a host does.
     """
     known, notes = known_secrets(cluster, data)
+    CLEANER.knows(known)  # what is said of it at the terminal, too
     redactor = Redactor(known)
     began = time.time()
     with make(redactor) as bundle:

@@ -51,7 +51,9 @@ def print_json(data: dict[str, Any]) -> None:
 
 def print_error(sentence: str, exit_code: int, more: dict[str, Any] | None = None) -> int:
     """What `--json` gives instead of a sentence on standard error, with what is known all the same. The exit code."""
-    print_json({**(more or {}), "error": sentence, "exit_code": exit_code})
+    from harness.core.terminal import CLEANER
+
+    print_json({**(more or {}), "error": CLEANER.text(sentence), "exit_code": exit_code})  # it may be a host's words
     return exit_code
 
 

@@ -305,6 +305,8 @@ class Meter:
             event = replace(event, data={**event.data, "means": "noticed"})
         if event.kind == "log":
             event = replace(event, text=self.subject.cleaner.line(event.host, event.text))
+        else:  # what a host's program said when it ended, which the live view prints
+            event = replace(event, text=self.subject.cleaner.text(event.text))
         if event.kind != "looks":
             self.live.event(event)
         with self._lock:

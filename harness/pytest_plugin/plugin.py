@@ -21,7 +21,7 @@ from harness.attach.lease import LeaseHeld
 from harness.config import cluster_config
 from harness.core.errors import ExitCode, HarnessError
 from harness.core.files import OTHERS_READ, OWNER_ALONE, expand_user, writing_for
-from harness.core.terminal import allow_every_encoding
+from harness.core.terminal import CLEANER, allow_every_encoding
 from harness.core.text import most_said
 from harness.disrupt.none import Nothing
 from harness.pytest_plugin import pytest_items, pytest_options
@@ -60,7 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
         session = make_session(config.option, config.invocation_params.args, _reports(config))
         notifier = _notifier(config)
     except HarnessError as error:
-        pytest.exit(str(error), returncode=int(error.exit_code))
+        pytest.exit(CLEANER.text(str(error)), returncode=int(error.exit_code))
     config.stash[KEY] = session
     session.notifier = notifier
     config.pluginmanager.register(_Ending(session), "lkharness-ending")

@@ -111,6 +111,7 @@ class Session:
 
     def rehearse(self, wanted: Sequence[PlannedDisruption]) -> str:
         """The plan with every command of it, without a run and without doing any of it. Raises HarnessError."""
+        CLEANER.knows(known_secrets(self.cluster, {})[0])  # there is no run whose cleaner would
         subject = ClusterUnderTest(self.cluster, Timeline())
         try:
             subject.reach()
@@ -348,7 +349,7 @@ class Session:
 
     def not_as_found(self) -> str:
         """The sentence that says so, or empty."""
-        return self._report.run.record.not_as_found if self._report is not None else ""
+        return self.shown(self._report.run.record.not_as_found) if self._report is not None else ""
 
     def summary(self) -> str:
         """The run's summary as text for the terminal."""

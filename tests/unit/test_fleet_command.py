@@ -77,6 +77,12 @@ def test_all_passed(stand_in, capsys):
     assert log.read_text() == ""
 
 
+def test_a_secret_with_a_blank_among_the_words_is_not_in_the_pages_title(stand_in):
+    cli.main(["fleet", *clusters("one"), "--", "failover", "--disruption", "switchover", "-o", "password=two canaries"])
+    page = Path("reports/fleet/fleet.html").read_text()
+    assert "canaries" not in page and "password=[removed]" in page
+
+
 def test_one_that_cannot_be_reached_is_named_and_the_rest_goes_on(stand_in, capsys):
     assert run("unreachable", "one", "killed", options=("--json",)) == 4
     told = json.loads(capsys.readouterr().out)

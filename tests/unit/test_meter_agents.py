@@ -16,6 +16,7 @@ from harness.lab.lifecycle import default_cluster
 from harness.measure import meter as module
 from harness.measure.meter import Meter
 from harness.remote.host_capabilities import FORWARDED
+from harness.remote.recording.recording import NodeEvent
 
 
 class Agent:
@@ -88,3 +89,13 @@ def test_one_that_cannot_be_replaced_goes_on_and_that_is_said(meter, tmp_path, m
     monkeypatch.setattr(module, "agent_of", lambda host, capabilities, python, plan, ear: Agent(ear._host, log, fails=True))
     record(it, tmp_path)
     assert it._agents[old.name] is old and log[0] == f"{old.name} agent it could not be renewed: no"
+
+
+def test_what_a_hosts_program_said_when_it_ended_is_shown_without_secrets(meter) -> None:
+    """The live view prints it, without a terminal too, where it stays in a pipeline's log."""
+    it, _ = meter
+    it.subject.manager = SimpleNamespace(notices=lambda text: False)
+    it.subject.cleaner.knows(["Kn0wn-canary"])
+    for kind in ("agent-lost", "witness-lost", "host-lost"):
+        it.event(NodeEvent(1.0, "lknode01", kind, "bash: login Kn0wn-canary --password canary-2 refused"))
+        assert it.live.news == f"lknode01: {kind} bash: login [removed] --password [removed] refused"

@@ -7,10 +7,13 @@ import io
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from harness import cli
+from harness.commands.shared_options import print_error
+from harness.config import cluster_config
 from harness.core.errors import Unusable
 from harness.core.redaction.output_redaction import Cleaner
 from harness.core.redaction.redactor import GONE
@@ -18,12 +21,17 @@ from harness.core.terminal import guarded
 from harness.core.text import visible
 from harness.core.verdict import failed, inconclusive
 from harness.hosts.host import CommandFailed, CommandResult
+from harness.lab.lifecycle import default_cluster
 from harness.pytest_plugin.live_view import LiveView
+from harness.pytest_plugin.measurement_plan import MeasurementOptions, Plan
+from harness.pytest_plugin.pytest_session import Session
 from harness.report.record.run_directory import Run
 from harness.report.render import render
 from harness.report.run_record_builder import ReportBuilder
 from harness.report.terminal_summary import summary
 from harness.services.service_kind import Identity
+
+CLUSTER = cluster_config.parse(default_cluster.cluster_data(), Path("a test's"))
 
 CANARY = "Known-DB-pa55"
 HOSTILE = "\x1b]52;c;aGk=\x07\x1b[2J\x1b[H\x1b[32mpass\x1b[0m\x1b[8m\u202e\u061c\u200b\U000e0041\x9b31m"
@@ -125,3 +133,18 @@ def test_every_verb_uses_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         assert cli.main([*words, hostile]) != 0
         out, err = capsys.readouterr()
         assert err and not any(c in out + err for c in OBEYED), words
+
+
+def test_a_sentence_for_a_program_is_cleaned_like_one_for_a_person(capsys: pytest.CaptureFixture[str]) -> None:
+    assert print_error("lknode01 said: login failed, password=canary-1", 4, {"run": "x"}) == 4
+    assert json.loads(capsys.readouterr().out)["error"] == f"lknode01 said: login failed, password={GONE}"
+
+
+def test_the_last_line_of_a_run_is_cleaned(tmp_path: Path) -> None:
+    """It stands behind pytest's own, and has a manager's last words."""
+    session = Session(CLUSTER, [], tmp_path, lab_data=None, allowed=True, plan=Plan((), MeasurementOptions()))
+    session._report = ReportBuilder(Run.create(tmp_path, command=("x",)))
+    session._report.run.cleaner.knows(["Kn0wn-canary"])
+    said = "THE CLUSTER IS NOT AS IT WAS FOUND: crm_resource exited 1 and said: Kn0wn-canary --password canary-2"
+    session._report.run.record = SimpleNamespace(not_as_found=said)  # type: ignore[assignment]
+    assert session.not_as_found() == f"THE CLUSTER IS NOT AS IT WAS FOUND: crm_resource exited 1 and said: {GONE} --password {GONE}"

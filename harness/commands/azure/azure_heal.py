@@ -38,9 +38,10 @@ def _heal(given: argparse.Namespace) -> int:
         raise BadUse(f"{file} has no [azure] table, so nothing of it was disturbed through Azure")
     from harness.azure.faults.undo_leftovers import exit_code, heal
     from harness.azure.faults.undo_tag_validation import Ours
+    from harness.core.terminal import CLEANER
 
     def say(source: str, kind: str, text: str, **data: object) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(CLEANER.text(text), file=sys.stderr, flush=True)
 
     healed = heal(azure, say, ours=Ours.of(cluster), limit_s=given.limit and given.limit * 60.0, run=given.run, all_runs=given.all)
     code = exit_code(healed)

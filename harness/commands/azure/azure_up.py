@@ -153,9 +153,10 @@ def _make(azure: Any, table: dict[str, Any], wanted: DeploymentRequest, script: 
     from harness.azure.client import sdk_clients
     from harness.azure.provision import provision
     from harness.azure.provision.ssh_access import host_keys
+    from harness.core.terminal import CLEANER
 
     def say(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(CLEANER.text(text), file=sys.stderr, flush=True)  # among it the last words of a person's script on a machine
 
     talk = sdk_clients.make_clients(azure)
     try:

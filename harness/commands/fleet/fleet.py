@@ -121,7 +121,7 @@ def _run(given: argparse.Namespace) -> int:
         raise Unusable(f"{reports}: no folder can be made there ({error.strerror or error}); name another with --reports") from error
     jobs = [Job(m.name, (*PROGRAM, *w), reports / m.name / LOG) for m, w in zip(members, words, strict=True)]
     outcomes = _run_all(members, jobs, at_once, given.behind, quiet=given.json)
-    return _finish(outcomes, reports, f"{' '.join(given.behind)}", as_json=given.json)
+    return _finish(outcomes, reports, given.behind, as_json=given.json)
 
 
 def _run_all(members: Sequence[Member], jobs: Sequence[Job], at_once: int, command: Sequence[str], *, quiet: bool) -> list[Outcome]:
@@ -183,7 +183,9 @@ def _merge(given: argparse.Namespace) -> int:
     from harness.core.files import expand_user
 
     expected, planned = _expected(given.expected) if given.expected else ([], None)
-    return _finish(came_back(given.runs, expected, planned), expand_user(given.reports), "merged", as_json=given.json, tell=not given.json)
+    return _finish(
+        came_back(given.runs, expected, planned), expand_user(given.reports), ["merged"], as_json=given.json, tell=not given.json
+    )
 
 
 def _expected(file: str) -> tuple[list[Member], datetime | None]:
@@ -201,8 +203,8 @@ def _expected(file: str) -> tuple[list[Member], datetime | None]:
         raise BadUse(f"{file}: is not what `lkharness fleet matrix --json` prints; make it again") from None
 
 
-def _finish(outcomes: Sequence[Outcome], reports: Path, title: str, *, as_json: bool, tell: bool = False) -> int:
-    """Write the page, say what came of it, and return the exit code. Raises Unusable."""
+def _finish(outcomes: Sequence[Outcome], reports: Path, words: Sequence[str], *, as_json: bool, tell: bool = False) -> int:
+    """Write the page, whose title is these words, say what came of it, and return the exit code. Raises Unusable."""
     from harness.commands.fleet.fleet_outcome import WORDS, fleet_code, sorted_worst_first, summary
     from harness.commands.fleet.fleet_page import html
     from harness.core.errors import Unusable
@@ -211,7 +213,7 @@ def _finish(outcomes: Sequence[Outcome], reports: Path, title: str, *, as_json: 
     from harness.core.redaction.output_redaction import Cleaner
     from harness.core.text import one_line
 
-    title = Cleaner(secret_words(["lkharness", *title.split()])).text(title)
+    title = Cleaner(secret_words(["lkharness", *words])).text(" ".join(words))  # a secret may have blanks
     try:
         reports.mkdir(parents=True, exist_ok=True)
         page = write_atomically(reports / PAGE, html(outcomes, title=title, beside=reports))

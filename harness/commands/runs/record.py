@@ -72,6 +72,7 @@ def _record(given: argparse.Namespace) -> int:
 
 
 def _start(given: argparse.Namespace, recorders: Recorders) -> int:
+    from harness.core.terminal import CLEANER
     from harness.recorder.recorder_load import statement
     from harness.remote.agents.recorder_link import RecorderOptions
 
@@ -87,9 +88,11 @@ def _start(given: argparse.Namespace, recorders: Recorders) -> int:
         return _nothing_done(given, {"load": text})
     notes = recorders.start(plans, given.days)
     if given.json:
-        print_json({"started": list(plans), "load": text, "notes": notes})
+        print_json(CLEANER.data({"started": list(plans), "load": text, "notes": notes}))
     else:
-        print(*notes, f"recording on {' and '.join(plans)}; `lkharness record fetch` brings home what was kept", sep="\n")
+        print(
+            *map(CLEANER.text, notes), f"recording on {' and '.join(plans)}; `lkharness record fetch` brings home what was kept", sep="\n"
+        )
     return int(ExitCode.PASSED)
 
 
