@@ -17,6 +17,8 @@ def utf16(value: str) -> bytes:
     return value.encode("utf-16-le")
 
 
+# A line of a key as programs put it into their logs.
+WRAPS = ("{}", "Nov 28 19:00:01 lknode01 app[7]: {}", "pacemaker-execd [7]: pg_start_0[12] error output [ {} ]", "'{}',")
 ENCODINGS: dict[str, Callable[[str], str]] = {
     "as it is": str,
     "stripped of nothing in a line": lambda v: f"x{v}y",

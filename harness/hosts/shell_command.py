@@ -66,5 +66,7 @@ def text(data: bytes) -> str:
 
 def _tail(said: str) -> str:
     """The end of it, on one line."""
-    said = " ".join(said[-4 * MAX_QUOTED_LENGTH :].split())
-    return said if len(said) <= MAX_QUOTED_LENGTH else "…" + said[-MAX_QUOTED_LENGTH:]
+    whole, said = len(said) <= 4 * MAX_QUOTED_LENGTH, " ".join(said[-4 * MAX_QUOTED_LENGTH :].split())
+    if whole and len(said) <= MAX_QUOTED_LENGTH:
+        return said
+    return "…" + (said[-MAX_QUOTED_LENGTH:].partition(" ")[2] or said[-MAX_QUOTED_LENGTH:])  # half a secret is not known for one

@@ -21,6 +21,7 @@ from harness.core.terminal import guarded
 from harness.core.text import visible
 from harness.core.verdict import failed, inconclusive
 from harness.hosts.host import CommandFailed, CommandResult
+from harness.hosts.shell_command import CommandTookTooLong
 from harness.lab.lifecycle import default_cluster
 from harness.pytest_plugin.live_view import LiveView
 from harness.pytest_plugin.measurement_plan import MeasurementOptions, Plan
@@ -30,6 +31,7 @@ from harness.report.render import render
 from harness.report.run_record_builder import ReportBuilder
 from harness.report.terminal_summary import summary
 from harness.services.service_kind import Identity
+from tests.secret_encoding_cases import WRAPS
 
 CLUSTER = cluster_config.parse(default_cluster.cluster_data(), Path("a test's"))
 
@@ -65,8 +67,8 @@ def test_what_a_host_says_gets_into_no_file_of_a_run(tmp_path: Path) -> None:
     assert json.loads(files["run.json"])["tests"][0]["verdict"]["outcome"] == "fail"
 
 
-@pytest.mark.parametrize("prefix", ["", "Nov 28 19:00:01 lknode01 app[7]: "])
-def test_a_private_key_is_known_line_by_line(prefix: str) -> None:
+@pytest.mark.parametrize("wrap", WRAPS)
+def test_a_private_key_is_known_line_by_line(wrap: str) -> None:
     cleaner = Cleaner()
     lines = [
         "-----BEGIN PRIVATE KEY-----",
@@ -75,8 +77,8 @@ def test_a_private_key_is_known_line_by_line(prefix: str) -> None:
         "-----END PRIVATE KEY-----",
         "went on",
     ]
-    said = [cleaner.line("a", prefix + line) for line in lines]
-    assert not any("MIIEv" in line or "c2hvcnQ=" in line for line in said) and said[-1] == prefix + "went on"
+    said = [cleaner.line("a", wrap.format(line)) for line in lines]
+    assert not any("MIIEv" in line or "c2hvcnQ=" in line for line in said) and said[-1] == wrap.format("went on")
     assert cleaner.line("another log", "MIIEvQIBADANBgkqhkiG9w0BAQa") == "MIIEvQIBADANBgkqhkiG9w0BAQa"
 
 
@@ -148,3 +150,11 @@ def test_the_last_line_of_a_run_is_cleaned(tmp_path: Path) -> None:
     said = "THE CLUSTER IS NOT AS IT WAS FOUND: crm_resource exited 1 and said: Kn0wn-canary --password canary-2"
     session._report.run.record = SimpleNamespace(not_as_found=said)  # type: ignore[assignment]
     assert session.not_as_found() == f"THE CLUSTER IS NOT AS IT WAS FOUND: crm_resource exited 1 and said: {GONE} --password {GONE}"
+
+
+def test_what_a_message_quotes_of_an_output_begins_at_a_blank() -> None:
+    """Where the cut falls into a secret, its rest would not be known for one."""
+    for said in (f"password=Kn0wn-canary {'x' * 595}", f"Kn0wn-canary {'word ' * 600}", f"Kn0wn-canary{' ' * 2395}end"):
+        error = str(CommandTookTooLong("lknode01", "pg_ctl", 5.0, said, ""))
+        assert "canary" not in error and "…" in error
+    assert str(CommandTookTooLong("lknode01", "pg_ctl", 5.0, "it waits", "")).endswith("stdout: it waits")

@@ -128,3 +128,15 @@ def test_what_a_worker_left_open_is_closed_by_the_next_and_nothing_of_an_empty_o
     (tmp_path / "incident-1790000000001.part").write_text(HEADER)
     program.close_parts(str(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["incident-1790000000001"]
+
+
+def test_a_long_line_of_a_log_ends_at_a_blank(program) -> None:
+    """What is in the middle of a secret would not be known for one."""
+    told: list[str] = []
+    log = program.Log(SimpleNamespace(event=lambda kind, text, **more: told.append(text)), "/nowhere")
+    told.clear()  # that there is no such file
+    start = "x" * (program.LONGEST_LINE - 20) + " login with"
+    log.take(f"{start} Kn0wn-canary-of-some-length and more\nshort\n".encode())
+    log.take(f"{start} Kn0wn-can".encode())  # and the rest of it comes later
+    log.take(b"ary-of-some-length\n" + b"y" * 3000 + b"\n")
+    assert told == [start, "short", start, "(3000 bytes without a blank left out here)"]

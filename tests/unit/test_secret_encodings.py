@@ -8,6 +8,7 @@ import gzip
 import json
 import re
 import zlib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from harness.core.redaction.redactor import GONE, Redactor
 from harness.core.redaction.secret_encodings import pattern_of
 from harness.core.redaction.secret_names import sensitive
 from harness.lab.lifecycle import default_cluster
-from tests.secret_encoding_cases import ENCODINGS, found_in, lines_of
+from tests.secret_encoding_cases import ENCODINGS, WRAPS, found_in, lines_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "secret-encodings.md").read_text()
 CANARY = "Zk9vcanary"  # nothing knows it, and it looks like nothing
@@ -42,6 +43,33 @@ def test_what_looks_like_a_secret_goes(example: str) -> None:
     said = f"a line before\n{example.replace('§', CANARY)}\nlines after\n"
     clean = Redactor().clean(said)
     assert CANARY not in clean and GONE in clean and clean.startswith("a line before\n")
+
+
+# Of one whose name comes behind the value nothing is known any more.
+QUOTED = [e for e in examples("Values that nobody knows") if re.search(r"[\"']§", e) and e.count("§") == 1 and "<nvpair value" not in e]
+
+
+@pytest.mark.parametrize("example", QUOTED)
+def test_a_quoted_value_that_was_cut_off_goes_all_the_same(example: str) -> None:
+    """A log's longest line, a message's longest quotation: the closing quote is gone."""
+    assert CANARY not in Redactor().clean(example[: example.index("§")] + CANARY)
+    assert CANARY not in (clean := Redactor().clean(f"{example[: example.index('§')]}{CANARY}\nthe next line")) and "the next line" in clean
+
+
+@pytest.mark.parametrize("joined", [" ".join, "\\n".join, "\\r\\n".join])
+@pytest.mark.parametrize("example", [e for e in examples("Values that nobody knows") if "PRIVATE KEY" in e or "Private-Lines" in e])
+def test_a_key_whose_lines_were_joined(example: str, joined: Callable[[list[str]], str]) -> None:
+    """By who put a message on one line, or wrote its line ends out."""
+    lines = example.replace("§", "A1b2" * 16 + "\n" + "C3d4" * 16).split("\n")
+    clean = Redactor().clean(f"it said: {joined(lines)}")
+    assert "A1b2" not in clean and "C3d4" not in clean and clean.startswith("it said: ")
+
+
+@pytest.mark.parametrize("joined", [" ".join, "\\n".join])
+def test_the_rest_of_a_key_whose_lines_were_joined(joined: Callable[[list[str]], str]) -> None:
+    lines = ["A1b2" * 16, "C3d4" * 16, "Q2FuYXJ5", "-----END RSA PRIVATE KEY-----", "went on"]
+    clean = Redactor().clean(f"it said: {joined(lines)}")
+    assert not any(line in clean for line in lines[:3]) and clean.startswith("it said: ") and clean.endswith("went on")
 
 
 @pytest.mark.parametrize("example", examples("What stays"))
@@ -85,12 +113,12 @@ def test_a_document_of_several_lines_does_not_shred_the_evidence() -> None:
     assert Redactor([document]).clean(rules) == rules
 
 
-@pytest.mark.parametrize("prefix", ["", "Nov 28 19:00:01 lknode01 app[7]: "])
-def test_the_rest_of_a_key_whose_beginning_was_cut_off(prefix: str) -> None:
+@pytest.mark.parametrize("wrap", WRAPS)
+def test_the_rest_of_a_key_whose_beginning_was_cut_off(wrap: str) -> None:
     lines = [f"{'A1b2' * 16}{n}" for n in range(3)] + ["Q2FuYXJ5", "-----END PRIVATE KEY-----", "went on"]
-    clean = Redactor().clean("\n".join(prefix + line for line in ["came before", *lines]))
+    clean = Redactor().clean("\n".join(wrap.format(line) for line in ["came before", *lines]))
     assert "A1b2" not in clean and "Q2FuYXJ5" not in clean
-    assert clean.startswith(prefix + "came before") and clean.endswith(prefix + "went on")
+    assert clean.startswith(wrap.format("came before")) and clean.endswith(wrap.format("went on"))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from harness.core.redaction.redactor import GONE, Redactor
+from harness.core.redaction.redactor import CLOSING, GONE, Redactor
 from harness.core.text import visible
 
 MAX_CACHED_TEXTS = 20_000  # texts: a run says the same sentences over and over
@@ -17,7 +17,7 @@ MAX_KEY_LINES = 400  # lines; a key whose end never comes must not take the rest
 
 _BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\bPrivate-Lines: \d")
 _END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY|\bPrivate-MAC: ")
-_LAST_WORD = re.compile(r"[A-Za-z0-9+/=]+(?=\s*\Z)")
+_LAST_WORD = re.compile(rf"[A-Za-z0-9+/=]+(?={CLOSING})")
 
 
 class Cleaner:

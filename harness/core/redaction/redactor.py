@@ -19,13 +19,19 @@ GONE = "[removed]"
 
 # Every repetition is bounded: a host's log must not be able to keep a pattern busy for ever.
 _NAME = rf"[\w.-]{{0,40}}{WORDS}\w{{0,20}}"
-_QUOTED = r"(?:\"(?:[^\"\\\n]|\\.){0,4000}\"|'(?:[^'\\\n]|\\.){0,4000}'|(?P<q>\\{1,8}[\"'])[^\n]{0,4000}?(?P=q))"
+# The closing quote is missing where somebody cut the text off: what the quote begins is the value all the same, to the end of the line.
+_IN_QUOTES = r"\"(?:[^\"\\\n]|\\.){0,4000}\"?|'(?:[^'\\\n]|\\.){0,4000}'?"
+_QUOTED = rf"(?:{_IN_QUOTES}|(?P<q>\\{{1,8}}[\"'])[^\n]{{0,4000}}?(?:(?P=q)|(?=\n|\Z)))"
 _UNQUOTED = r"(?:[^\s;&\"'<>]|&(?!\w{1,30}=)|'(?=\w)){1,4000}"
 # In a connection string a value may hold blanks; it ends at the semicolon.
 _TO_SEMICOLON = r"[^;\n\"'<>]{1,200}(?=;\s{0,4}(?:[A-Za-z][\w ]{0,30}=|$|[\"']))"
 _VALUE = rf"(?:{_QUOTED}|{_TO_SEMICOLON}|{_UNQUOTED})"
-_VALUE_OF_OPTION = r"(?:\"(?:[^\"\\\n]|\\.){0,4000}\"|'(?:[^'\\\n]|\\.){0,4000}'|[^\s;|\"'<>]{1,4000})"
-_BASE64_LINE = re.compile(r"(?:^|[\s\"'])([A-Za-z0-9+/=]{1,100})\s*\Z")
+_VALUE_OF_OPTION = rf"(?:{_IN_QUOTES}|[^\s;|\"'<>]{{1,4000}})"
+CLOSING = r"[\s\"'\],;)}]*\Z"
+"""What may stand behind a line of a key where a program quotes it, as Pacemaker does: `error output [ MIIE… ]`."""
+_BASE64_LINE = re.compile(rf"(?:^|[\s\"'\[({{])([A-Za-z0-9+/=]{{1,100}}){CLOSING}")
+# The same in one line, where somebody joined a key's lines: several words, or with the line ends written out.
+_BASE64_WORDS = re.compile(r"(?:[A-Za-z0-9+/=]{32,100}(?:\s|\\{1,8}[rn]){1,4}){1,200}(?:[A-Za-z0-9+/=]{1,100}(?:\s|\\{1,8}[rn]){0,4})?\Z")
 _END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,6}-----")
 MAX_KEY_LINES = 200  # lines before an end that may be of the key
 
@@ -54,7 +60,7 @@ def _named(found: re.Match[str]) -> str:
 
 def _tag(found: re.Match[str]) -> str:
     """The value of an XML element whose name attribute names a secret, in whatever order they stand."""
-    return re.sub(r"(\bvalue=)(?:\"[^\"]{0,4000}\"|'[^']{0,4000}')", rf"\1{GONE}", found[0], flags=re.IGNORECASE)
+    return re.sub(r"(\bvalue=)(?:\"[^\"]{0,4000}\"|'[^']{0,4000}'|[\"'][^\n]{0,4000})", rf"\1{GONE}", found[0], flags=re.IGNORECASE)
 
 
 # (what it looks like, what stands there afterwards)
@@ -63,8 +69,10 @@ _I = re.IGNORECASE
 PATTERNS: tuple[tuple[re.Pattern[str], Instead], ...] = (
     (re.compile(r"-----BEGIN ([A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----.*?(?:-----END \1-----|\Z)", re.DOTALL), GONE),
     (
-        re.compile(r"(\bPrivate-Lines: \d{1,4})\n(?:[^\n]{0,300}\n){0,200}?([^\n]{0,200}Private-MAC: )[0-9a-f]{1,128}"),
-        rf"\1\n{GONE}\n\2{GONE}",
+        re.compile(
+            r"(\bPrivate-Lines: \d{1,4})(\s|\\{1,8}[rn]).{1,6000}?(?:((?:\n[^\n]{0,200})?\bPrivate-MAC: )[0-9a-f]{1,128}|\Z)", re.DOTALL
+        ),
+        lambda found: f"{found[1]}{found[2]}{GONE}{found[3] + GONE if found[3] else ''}",
     ),
     # The programs that other programs' logs quote: of sudo's, cron's and audit's lines the program, not its arguments.
     (re.compile(r"(\bsudo(?:\[\d{1,10}\])?: [^\n]{0,400}?\bCOMMAND=\S{1,400})[^\n]{1,8000}"), rf"\1 {GONE}"),
@@ -94,13 +102,13 @@ PATTERNS: tuple[tuple[re.Pattern[str], Instead], ...] = (
     (re.compile(r"\bhv[sbr]\.[A-Za-z0-9_-]{8,400}"), GONE),
     (re.compile(r"((?:[?&;]|\\{1,8}u0026|&amp;)(?:sig|signature|code|access_token|client_secret)=)[^\s&\"';\\]{1,1000}", _I), rf"\1{GONE}"),
     (re.compile(rf"(\bidentified\s{{1,4}}by\s{{1,4}}(?:values\s{{1,4}})?){_VALUE}", _I), rf"\1{GONE}"),
-    (re.compile(r"(\bpassword\s{1,4})(?:[EN]|U&)?'(?:[^'\n]|''){0,1000}'", _I), rf"\1{GONE}"),
+    (re.compile(r"(\bpassword\s{1,4})(?:[EN]|U&)?'(?:[^'\n]|''){0,1000}'?", _I), rf"\1{GONE}"),
     (
         re.compile(rf"(\bset\s{{1,4}}password\s{{1,4}}(?:for\s{{1,4}}\S{{1,100}}\s{{1,4}})?(?:=|to\b)?\s{{0,4}}){_VALUE_OF_OPTION}", _I),
         rf"\1{GONE}",
     ),
     (re.compile(r"(\b[A-Za-z][\w$#]{0,60})/[^\s/@\"']{1,200}@(?=[\w/\[(.-])"), rf"\1/{GONE}@"),  # user/password@service, Oracle's way
-    (re.compile(rf"<[^<>]{{0,2000}}\bname=[\"']?{_NAME}[\"']?(?=[\s/>])[^<>]{{0,2000}}>", _I), _tag),  # a manager's XML
+    (re.compile(rf"<[^<>]{{0,2000}}\bname=[\"']?{_NAME}[\"']?(?=[\s/>])[^<>]{{0,2000}}(?:>|\Z)", _I), _tag),  # a manager's XML
     (re.compile(rf"(\bname=[\"']?{_NAME}[\"']?\s{{1,4}}value=){_VALUE}", _I), rf"\1{GONE}"),
     (re.compile(rf"(\bvalue=)(?:\"[^\"\n]{{0,4000}}\"|'[^'\n]{{0,4000}}')(\s{{1,4}}name=[\"']?{_NAME})", _I), rf"\1{GONE}\2"),
     (re.compile(rf"(<{_NAME}(?<!_file)(?<!_env)>)[^<]{{1,4000}}(?=</)", _I), rf"\1{GONE}"),
@@ -196,9 +204,11 @@ def _without_rests_of_keys(text: str) -> str:
         return text
     lines = text.split("\n")
     for end in (number for number, line in enumerate(lines) if _END.search(line)):
+        at = _END.search(lines[end]).start()  # type: ignore[union-attr]
+        lines[end] = _BASE64_WORDS.sub(GONE, lines[end][:at]) + lines[end][at:]
         for number in range(end - 1, max(-1, end - 1 - MAX_KEY_LINES), -1):
             found = _BASE64_LINE.search(lines[number])
             if "-----BEGIN" in lines[number] or not found or (len(found[1]) < 32 and number != end - 1):
                 break
-            lines[number] = lines[number][: found.start(1)] + GONE
+            lines[number] = lines[number][: found.start(1)] + GONE + lines[number][found.end(1) :]
     return "\n".join(lines)

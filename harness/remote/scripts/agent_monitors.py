@@ -247,6 +247,13 @@ def readable(address, family):
     return socket.inet_ntop(family, struct.pack(">%dI" % len(words), *words))
 
 
+def cut(line):
+    """A line that is too long ends at its last blank: what is in the middle of a secret would not be known for one."""
+    if len(line) <= LONGEST_LINE:
+        return line
+    return line[:LONGEST_LINE].rpartition(b" ")[0] or b"(%d bytes without a blank left out here)" % len(line)
+
+
 class Log:
     """A file that grows, is replaced, cut short, or not there yet. Read from its end on, later ones from their beginning."""
 
@@ -341,10 +348,10 @@ class Log:
     def take(self, data):
         """Takes the bytes apart into lines."""
         lines = (self.rest + data).split(b"\n")
-        self.rest = lines.pop()[:LONGEST_LINE]
+        self.rest = lines.pop()[: LONGEST_LINE + 1]  # one more, so that it is known for too long
         for line in lines:
             if line.strip():
-                self.agent.event("log", line[:LONGEST_LINE].decode("utf-8", "replace").rstrip())
+                self.agent.event("log", cut(line).decode("utf-8", "replace").rstrip())
 
 
 class Noise:
