@@ -47,7 +47,7 @@ class Measured:
 
 
 def measure(shell: Shell, reports: Path, *words: str) -> Measured:
-    given = [SUITE, "-q", "--cluster", shell.labs / "measured" / "cluster.toml", "--period", "100", "--reports", reports]
+    given = [SUITE, "-q", "--cluster", shell.labs / "measured" / "cluster.toml", "--reports", reports]
     done = shell.pytest(*given, "--allow-disruption", *words, limit=600)
     assert "Traceback" not in done.stdout + done.stderr and "INTERNALERROR" not in done.stdout + done.stderr, done.stdout
     return Measured(done, reports)
@@ -55,7 +55,7 @@ def measure(shell: Shell, reports: Path, *words: str) -> Measured:
 
 def test_a_seed_repeats_a_run(shell, tmp_path):
     """The offsets are those that this process draws of the same seed, each repeat with its own, and the starts were held back by them."""
-    run = measure(shell, tmp_path, "--disruption", "none", "--repeat", "2", "--seed", "7")
+    run = measure(shell, tmp_path, "--disruption", "none", "--repeat", "2", "--seed", "7", "--period", "250")
     assert run.done.returncode in ENDED, run.done.stdout
     cluster = cluster_config.load(shell.labs / "measured" / "cluster.toml")
     assert run.offsets == [start.offset_s for start in MeasurementOptions(repeat=2, seed=7).starts("none", cluster)]
@@ -84,7 +84,7 @@ def after_probe(read: Recording) -> tuple[float, float]:
 @pytest.mark.timing
 def test_a_sweep_walks_through_the_probes_period(shell, tmp_path):
     """Two starts: at a probe, and half of its interval after one. Three of the deep part: a third and two thirds of it after one."""
-    run = measure(shell, tmp_path, "--disruption", "none", "--sweep", str(STEPS))
+    run = measure(shell, tmp_path, "--disruption", "none", "--sweep", str(STEPS), "--period", "50")
     assert run.done.returncode in ENDED, run.done.stdout
     interval = run.recordings[0].header.probe_interval_s
     assert run.offsets == pytest.approx([step * interval / STEPS for step in range(STEPS)])
