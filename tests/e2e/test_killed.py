@@ -65,7 +65,7 @@ class Case:
         self._name = f"k{number}"
         folder.mkdir()
         # One service: what is done to it, to the nodes and to the run is the same with more of them, and each costs as much again.
-        service = SERVICES["listener" if disruption == "service hang" else "database"]
+        service = SERVICES["database" if disruption == "shared disk full" else "listener"]
         (folder / "lab.toml").write_text(tomli_w.dumps({**TIMERS, "services": [service]}))
         (folder / "short_lives.py").write_text(
             "from harness.remote.agents import agent_launch\n"
