@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import quopri
 import re
@@ -78,5 +79,17 @@ def lines_of(value: str) -> dict[str, str]:
 
 def found_in(raw: bytes, value: str) -> list[str]:
     """The encodings of the value that stand in a file, also once more as JSON or HTML writes it; of those that differ from it."""
-    forms = {name: {text, json.dumps(text)[1:-1], escape(text)} for name, text in lines_of(value).items()}
-    return [name for name, written in forms.items() if any(form.encode() in raw for form in written)]
+    forms, least = _forms(value)
+    if not any(form in raw for form in least):
+        return []
+    return [name for name, written in forms.items() if any(form in raw for form in written)]
+
+
+@functools.cache
+def _forms(value: str) -> tuple[dict[str, set[bytes]], list[bytes]]:
+    """By encoding, and those of all that no other is a part of: where none of them is, none is. Made once, because a watcher looks for them
+    in every process of the machine, again and again."""
+    lines = lines_of(value)
+    forms = {name: {form.encode() for form in (text, json.dumps(text)[1:-1], escape(text))} for name, text in lines.items()}
+    every = set[bytes]().union(*forms.values())
+    return forms, [form for form in every if not any(other in form for other in every - {form})]

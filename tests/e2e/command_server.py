@@ -1,7 +1,8 @@
 """A process that has the harness's modules loaded and forks the commands that tests ask for; run by `forked_commands`.
 
-A request is one datagram: JSON with words, folder and environment, and three files: standard output, standard error, and a socket for
-the answers, which are the command's process id and its exit code. Many commands may run at once, each with a process that waits for it.
+A request is one datagram: JSON with words, folder, environment and umask (null: this process's own), and three files: standard output,
+standard error, and a socket for the answers, which are the command's process id and its exit code. Many commands may run at once, each
+with a process that waits for it.
 """
 
 from __future__ import annotations
@@ -38,10 +39,12 @@ def load() -> None:
     gc.freeze()  # what is loaded stays: a collection in a forked process need not copy its pages
 
 
-def become(words: list[str], folder: str, environment: dict[str, str]) -> None:
+def become(words: list[str], folder: str, environment: dict[str, str], umask: int | None) -> None:
     """In the forked process, whose standard streams are in place: what `python -m MODULE …` would do."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)
+    if umask is not None:
+        os.umask(umask)
     os.environ.clear()
     os.environ.update(environment)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
@@ -66,7 +69,7 @@ def run_command(request: dict[str, Any], out: int, err: int) -> NoReturn:
         os.dup2(out, 1)
         os.dup2(err, 2)
         os.closerange(3, MAX_FILE)
-        become(request["words"], request["folder"], request["environment"])
+        become(request["words"], request["folder"], request["environment"], request["umask"])
         code = 0
     except SystemExit as error:
         code = exit_code(error)

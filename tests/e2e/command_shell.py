@@ -14,8 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from harness.core.deadline import Deadline
-from harness.lab.control import lab_registry
+from harness.lab.control import lab_registry, nsenter
+from harness.lab.lifecycle import default_cluster
 from tests.e2e import forked_commands
 from tests.pytest_process import PYTEST
 
@@ -75,10 +78,26 @@ class Shell:
         file.write_text("[budget]\nmargin_s = 60.0\n")
         return file
 
+    def modest(self, *services: str) -> Path:
+        """The same for a lab with these services only, which its manager checks rarely: what a command or a run costs grows with the
+        services that it asks, and the lab itself costs what its checks do. For tests of anything that is so with any services."""
+        file = self.home / "modest.toml"
+        chosen = [s for s in default_cluster.DEFAULT_CLUSTER["services"] if s["name"] in services]
+        assert len(chosen) == len(services), services
+        timers = {"budget": {"margin_s": 60.0}, "manager": {"check_interval_s": 5.0}}
+        file.write_text(tomli_w.dumps({"services": chosen, **timers}))
+        return file
+
     def status(self, *words: object) -> dict[str, Any]:
         done = self.lkharness("lab", "status", "--json", *words)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
+
+    def inside(self, lab: str, host: str, line: str) -> str:
+        """What a line says to a shell in a host of a lab. By no command of ours, which costs many times as much as most lines do."""
+        done = nsenter.run(lab_registry.read(self.labs / lab), host, ["sh", "-c", line], limit=300.0)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def folders(self) -> list[str]:
         """What lies in the labs' folder."""

@@ -32,9 +32,11 @@ def can_run(words: Sequence[str], environment: dict[str, str]) -> bool:
     return same and len(words) > 1 and words[0] == "-m" and words[1] in MODULES
 
 
-def run(words: Sequence[str], *, folder: Path, environment: dict[str, str], limit_s: float) -> subprocess.CompletedProcess[str]:
+def run(
+    words: Sequence[str], *, folder: Path, environment: dict[str, str], limit_s: float, umask: int | None = None
+) -> subprocess.CompletedProcess[str]:
     """`python WORDS…` to its end. Raises TimeoutExpired after `limit_s` seconds, when it is killed."""
-    request = json.dumps({"words": list(words), "folder": str(folder), "environment": environment}).encode()
+    request = json.dumps({"words": list(words), "folder": str(folder), "environment": environment, "umask": umask}).encode()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, ours:
         with theirs:

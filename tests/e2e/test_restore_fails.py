@@ -25,7 +25,7 @@ attached.put_back = lambda *about, **more: failed("the standby cannot start it")
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     with shell_in(tmp_path_factory.mktemp("state")) as one:
-        one.up("--name", "stranger")
+        one.up("--name", "stranger", "--file", one.modest("listener"))
         yield one
 
 

@@ -64,14 +64,12 @@ def test_a_key_that_only_the_agent_has(agent: Path, tmp_path: Path):
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     with shell_in(tmp_path_factory.mktemp("state")) as one:
-        one.up("--name", "accounts")
+        one.up("--name", "accounts", "--file", one.modest("listener"))
         yield one
 
 
 def sh(shell: Shell, host: str, line: str) -> str:
-    done = shell.lkharness("lab", "exec", host, "--", "sh", "-c", line)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return shell.inside("accounts", host, line)
 
 
 def logging_in(shell: Shell, folder: Path, **ssh: dict) -> Path:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shlex
 import socket
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import tomli_w
 from command_shell import REPOSITORY, Shell, shell_in
 
 from harness.lab.lifecycle import default_cluster
+from tests.e2e import forked_commands
 from tests.pytest_process import PYTEST
 
 UMASKS = ("000", "022", "077")
@@ -35,16 +34,9 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 
 def run(shell: Shell, umask: str, *words: object, limit: float = 600.0, **more: str) -> subprocess.CompletedProcess[str]:
     """A Python program, started by somebody whose umask this is."""
-    line = f"umask {umask}; exec {shlex.join(map(str, [sys.executable, *words]))}"
-    return subprocess.run(
-        ["sh", "-c", line],
-        cwd=REPOSITORY,
-        env={**shell.environment, **more},
-        capture_output=True,
-        text=True,
-        timeout=limit,
-        stdin=subprocess.DEVNULL,
-    )
+    line, environment = [str(word) for word in words], {**shell.environment, **more}
+    assert forked_commands.can_run(line, environment)
+    return forked_commands.run(line, folder=REPOSITORY, environment=environment, limit_s=limit, umask=int(umask, 8))
 
 
 def open_to_others(folder: Path) -> list[str]:
