@@ -32,7 +32,7 @@ from harness.remote.recording.recording import Recording
 from harness.services.token_table import TABLE
 
 SERVICES = [s for s in default_cluster.DEFAULT_CLUSTER["services"] if s["kind"] in ("postgres", "http")]
-PERIOD_S = 0.2  # nobody asks here for how long a path was out; tokens have an interval of their own
+PERIOD_S = 0.25  # nobody asks here for how long a path was out; tokens have an interval of their own
 GUEST = "guest of the house"
 OWNER = "setpriv --reuid postgres --regid postgres --clear-groups psql -qAt -v ON_ERROR_STOP=1 -h {socket} -d harness -c {sql}"
 
