@@ -201,12 +201,6 @@ def tidy_hosts() -> Iterator[None]:
         bench.tidy()
 
 
-@pytest.fixture(scope="module", params=["nat", "floating"])
-def each_design(request: pytest.FixtureRequest, make_lab: Callable[..., Bench]) -> Bench:
-    """A lab of either design in turn."""
-    return make_lab(request.param)
-
-
 @pytest.fixture(scope="module")
 def nat(make_lab: Callable[..., Bench]) -> Bench:
     return make_lab("nat")
@@ -215,3 +209,9 @@ def nat(make_lab: Callable[..., Bench]) -> Bench:
 @pytest.fixture(scope="module")
 def floating(make_lab: Callable[..., Bench]) -> Bench:
     return make_lab("floating")
+
+
+@pytest.fixture(scope="module", params=["nat", "floating"])
+def each_design(request: pytest.FixtureRequest) -> Bench:
+    """The lab of either design in turn."""
+    return request.getfixturevalue(request.param)

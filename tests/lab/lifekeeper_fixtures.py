@@ -43,8 +43,8 @@ def kept(module_cluster):
 
 @pytest.fixture
 def lent(kept):
-    """The same cluster, for tests that move everything, stop or crash nodes, or cut paths: it is put together for the next one. Flags, files
-    in nodes and settings are the test's to take back."""
+    """The same cluster, for tests that move everything, stop or crash nodes, or cut paths; it is put together for the next one. Flags,
+    files in nodes and settings are the test's to take back."""
     kept.disturbed = True
     return kept
 
