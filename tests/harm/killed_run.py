@@ -111,7 +111,7 @@ class KilledRun:
         """`plugin`: the text of one more pytest plug-in; `disk`: a size, for reports on a disk of their own that nobody else sees."""
         (self.folder / "harm_plugin.py").write_text(plugin)
         words = [sys.executable, *PYTEST, "-p", "harm_plugin", "-q", "-rs", "tests/failover", "--disruption", self.disruption]
-        words += ["--cluster", str(self._shell.labs / self._name / "cluster.toml"), "--allow-disruption", "--period", "50"]
+        words += ["--cluster", str(self._shell.labs / self._name / "cluster.toml"), "--allow-disruption", "--period", "100"]
         words += ["--reports", str(self.reports)]
         if disk:
             mount = f'mount -t tmpfs -o size={disk} none "$1" && shift && exec "$@"'
@@ -143,7 +143,7 @@ class KilledRun:
 
     def until(self, what: str, seen: Callable[[], object]) -> bool:
         """Whether it came before the run's end."""
-        Deadline(CEILING_S).wait_for(lambda: seen() or self.over, what=what, every=0.02)
+        Deadline(CEILING_S).wait_for(lambda: seen() or self.over, what=what, every=0.1)
         return bool(seen()) and not self.over
 
     def kill(self) -> None:

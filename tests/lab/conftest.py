@@ -14,6 +14,8 @@ import pytest
 from harness.core.deadline import Deadline
 from harness.lab.control import nsenter
 from harness.lab.lifecycle import default_cluster, launch
+from tests.lab import host_programs
+from tests.lab.host_programs import HostProgram, HostPython
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,6 +29,7 @@ class Bench:
         self.running = running
         self.data = data
         self._started: list[Process] = []
+        self._pythons = {name: HostPython(running.record, name) for name in ("lkclient", "lknode01", "lknode02")}
 
     @property
     def vip(self) -> str:
@@ -41,14 +44,14 @@ class Bench:
         return nsenter.run(self.running.record, host, ["sh", "-c", line], limit=limit)
 
     def python(self, host: str, code: str, *arguments: Any, limit: float = 120.0) -> Any:
-        """Run Python in a host (scapy is there); it prints one JSON document, which is returned."""
-        done = nsenter.run(self.running.record, host, ["python3", "-c", code, *map(str, arguments)], limit=limit)
+        """Run Python in a host (its standard library alone is there); it prints one JSON document, which is returned."""
+        done = host_programs.run(self._pythons[host], code, arguments, limit=limit)
         assert done.returncode == 0, f"{host}: {done.stderr}"
         return json.loads(done.stdout)
 
     def start(self, host: str, code: str, *arguments: Any) -> Process:
         """Start Python in a host. It must print a line when it is ready; that line is awaited. Ends with the test."""
-        process = Process(nsenter.command(self.running.record, host, ["python3", "-u", "-c", code, *map(str, arguments)]))
+        process = Process(self._pythons[host].begin(code, tuple(map(str, arguments))))
         self._started.append(process)
         process.line()
         return process
@@ -91,14 +94,16 @@ class Bench:
 
     def down(self) -> None:
         self.tidy()
+        for python in self._pythons.values():
+            python.close()
         self.running.down()
 
 
 class Process:
     """A program that a test runs in a host."""
 
-    def __init__(self, words: list[str]) -> None:
-        self._popen = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def __init__(self, program: HostProgram) -> None:
+        self._popen = program
 
     def line(self, *, limit: float = 120.0) -> str:
         """The next line it prints; the program is ended when it takes longer than `limit` seconds."""
@@ -120,7 +125,7 @@ class Process:
         self._popen.stdin.flush()
 
     def end(self) -> None:
-        """Close its input, on which it ends; killing nsenter first would leave its child to whoever reaps orphans here."""
+        """Close its input, on which it ends."""
         if self._popen.stdin and not self._popen.stdin.closed:
             self._popen.stdin.close()
         try:
@@ -196,12 +201,6 @@ def tidy_hosts() -> Iterator[None]:
         bench.tidy()
 
 
-@pytest.fixture(scope="module", params=["nat", "floating"])
-def each_design(request: pytest.FixtureRequest, make_lab: Callable[..., Bench]) -> Bench:
-    """A lab of either design in turn."""
-    return make_lab(request.param)
-
-
 @pytest.fixture(scope="module")
 def nat(make_lab: Callable[..., Bench]) -> Bench:
     return make_lab("nat")
@@ -210,3 +209,9 @@ def nat(make_lab: Callable[..., Bench]) -> Bench:
 @pytest.fixture(scope="module")
 def floating(make_lab: Callable[..., Bench]) -> Bench:
     return make_lab("floating")
+
+
+@pytest.fixture(scope="module", params=["nat", "floating"])
+def each_design(request: pytest.FixtureRequest) -> Bench:
+    """The lab of either design in turn."""
+    return request.getfixturevalue(request.param)

@@ -5,7 +5,6 @@ Every program reads commands on its standard input, answers each with a line of 
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -165,9 +164,7 @@ SYN, RST, ACK = 2, 4, 16
 
 
 def stop(process: Process) -> None:
-    """End a program by its standard input and see it gone. `Process.end` would leave it to the machine's first process to
-    reap, and until that has happened the lab cannot go down. (nsenter stops itself with a host that is frozen.)"""
-    process._popen.send_signal(signal.SIGCONT)
+    """End a program by its standard input and see it gone."""
     process._popen.communicate(timeout=120)
 
 
@@ -224,6 +221,12 @@ def ask(process: Process, command: str, *, limit: float = 30.0) -> Any:
     """Give a program a command and return its answer."""
     process.say(command)
     return process.json(limit=limit)
+
+
+def heard(client: Process, bench: Bench) -> list[str]:
+    """Who answers each socket of a `UDP_CLIENT`. After a switch the balancer forgets UDP flows, once and a moment later than it sends new
+    ones elsewhere: the answer to a datagram of that moment is lost, so that all are asked again."""
+    return bench.wait_for(lambda: ask(client, str(QUIET)), "an answer on every socket", until=lambda told: "silent" not in told)
 
 
 class Conversation:

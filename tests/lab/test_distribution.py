@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
 
+from harness.core.deadline import Deadline
 from tests.lab.connections import SECOND_APP, gently, side_by_side  # noqa: F401
 from tests.lab.frame_capture import ADDRESS, APP, CLIENT, NODE1, NODE2, Eyes, in_fabric, only_up
 
@@ -54,7 +55,8 @@ def where_they_went(lab: Any) -> Went:
             found.update({(s.src, s.proto, s.dport): name for s in arrived})
         return len(found)
 
-    lab.wait_for(look, "every packet at a node", limit=LIMIT_S, until=lambda n: n == len(packets))
+    # Each look takes all frames so far apart again, in scapy.
+    Deadline(LIMIT_S).wait_for(look, what="every packet at a node", until=lambda n: n == len(packets), every=0.5)
     went: Went = defaultdict(lambda: {"tcp": [], "udp": []})
     for (address, protocol, _), name in sorted(found.items()):
         went[address]["tcp" if protocol == 6 else "udp"].append(name)

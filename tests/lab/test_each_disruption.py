@@ -18,6 +18,7 @@ from harness.expectations.connectivity_matrix import Origin
 from harness.hosts.deadman.deadman_switch import remains
 from harness.lab.lifecycle import default_cluster, launch
 
+ASKED_EVERY_S = 0.5  # each question is sessions, with programs in them
 IDLE_S = 4.0  # so that a connection held idle for longer can be tried at all
 REBOOTS = ("all comm paths cut", "one-way cut", "node freeze", "azure VM restart", "azure VM redeploy")
 NAMES = sorted(base.all_of(), key=lambda n: n in REBOOTS)  # what reboots nodes comes last
@@ -84,10 +85,10 @@ def test_done_and_undone(subject, name, record_property):
             def moved() -> bool:
                 return subject.manager.state(limit=0.5).nodes[other].has_everything
 
-            Deadline(allowance, anchor=began).wait_for(moved, what=f"all being on {other}")
+            Deadline(allowance, anchor=began).wait_for(moved, what=f"all being on {other}", every=ASKED_EVERY_S)
             tell("moved")
         if disruption.expects[subject.cluster.design][Origin.CLIENT] is base.Effect.RECOVERS:
-            Deadline(allowance, anchor=began).wait_for(lambda: served(subject), what="the recovery of the client path")
+            Deadline(allowance, anchor=began).wait_for(lambda: served(subject), what="the recovery of the client path", every=ASKED_EVERY_S)
             tell("client right")
     finally:
         disruption.undo(Deadline(60))

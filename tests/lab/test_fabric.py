@@ -10,6 +10,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.l2 import ARP, GRE, Ether
 
 from harness.core.errors import BadUse
+from harness.lab.lab_config import Unknowns
 from harness.lab.topology import FABRIC_MAC
 from tests.lab.frame_capture import (
     ADDRESS,
@@ -312,9 +313,9 @@ def test_vip_with_a_wide_mask_pulls_traffic_out_of_the_wrong_nic(nat: Any, prefi
 @pytest.mark.parametrize(
     ("answer", "unassigned", "frontend"), [("all", True, True), ("assigned+frontend", False, True), ("assigned", False, False)]
 )
-def test_who_is_answered_to_arp(answer: str, unassigned: bool, frontend: bool, make_lab: Callable[..., Any]) -> None:
+def test_who_is_answered_to_arp(answer: str, unassigned: bool, frontend: bool, nat: Any, make_lab: Callable[..., Any]) -> None:
     """ARP for unassigned addresses and for the frontend is answered as the switch says, for assigned ones always; no ping is answered."""
-    bench = make_lab("nat", lab={"unknowns": {"arp_answers": answer}})
+    bench = nat if answer == Unknowns().arp_answers else make_lab("nat", lab={"unknowns": {"arp_answers": answer}})
     client = Eyes(bench, CLIENT)
     told = answers_arp(client, CLIENT, UNASSIGNED, bench.vip, ADDRESS[NODE1])
     assert told == {UNASSIGNED: FABRIC_MAC if unassigned else None, bench.vip: FABRIC_MAC if frontend else None, ADDRESS[NODE1]: FABRIC_MAC}

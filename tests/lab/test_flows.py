@@ -26,6 +26,7 @@ from tests.lab.connections import (
     carries,
     connect_from,
     gently,  # noqa: F401
+    heard,
     identities,
     keep,
     side_by_side,
@@ -164,7 +165,7 @@ def test_source_ip_keeps_a_client_on_one_node(by_source, pool):
     for n in BOTH:
         by_source.listen(n, SECOND_APP)
     assert set(connect_from(by_source, PORTS, 20, port=SECOND_APP)) == {node}
-    assert set(ask(udp(by_source, 20), "2")) == {node}
+    assert set(heard(udp(by_source, 20), by_source)) == {node}
     stop(made.listeners[node])
     assert identities(by_source) == ["refused"] * 20
     (other,) = BOTH - {node}
@@ -176,7 +177,7 @@ def test_source_ip_protocol_parts_the_protocols(by_source_and_protocol, pool):
     """SourceIPProtocol sends all TCP of a client to one node and all its UDP to one, which may be the other (as for this client)."""
     pool(by_source_and_protocol, NODE1, NODE2)
     (tcp_node,) = set(connect_from(by_source_and_protocol, PORTS, 20))
-    (udp_node,) = set(ask(udp(by_source_and_protocol, 20), "2"))
+    (udp_node,) = set(heard(udp(by_source_and_protocol, 20), by_source_and_protocol))
     assert tcp_node != udp_node
 
 
@@ -185,11 +186,11 @@ def test_source_ip_protocol_parts_the_protocols(by_source_and_protocol, pool):
 def test_one_healthy_member_gets_everything(every_mode, pool):
     """With exactly one healthy member every distribution mode sends all flows to it."""
     made = pool(every_mode, NODE1)
-    assert set(connect_from(every_mode, PORTS, 20)) == set(ask(udp(every_mode, 10), "2")) == {NODE1}
+    assert set(connect_from(every_mode, PORTS, 20)) == set(heard(udp(every_mode, 10), every_mode)) == {NODE1}
     made.up(NODE2)
     made.down(NODE1)
     every_mode.wait_healthy(NODE2)
-    assert set(connect_from(every_mode, PORTS, 20)) == set(ask(udp(every_mode, 10, first=23100), "2")) == {NODE2}
+    assert set(connect_from(every_mode, PORTS, 20)) == set(heard(udp(every_mode, 10, first=23100), every_mode)) == {NODE2}
 
 
 @pytest.mark.fact("FLOW-03", "FLOW-05")
@@ -211,7 +212,7 @@ def test_udp_moves(pair, pool):
     """UDP flows of a probe-down member move to the healthy one, with their source ports; those of the healthy one stay."""
     made = pool(pair, NODE1, NODE2)
     client = udp(pair, 10)
-    assert set(ask(client, "2")) == BOTH
+    assert set(heard(client, pair)) == BOTH
     made.down(NODE1)
     udp_goes(client, pair, NODE2)
 
@@ -222,7 +223,7 @@ def test_all_members_down(pair, pool):
     """With all members probe-down new flows are silent and UDP flows end, but established TCP flows continue."""
     made = pool(pair, NODE1)
     old, client = keep(pair), udp(pair)
-    assert ask(client, "2") == [NODE1]
+    assert heard(client, pair) == [NODE1]
     made.down(NODE1)
     assert identities(pair, count=5, limit=QUIET) == ["silent"] * 5
     udp_goes(client, pair, "silent")
@@ -274,7 +275,7 @@ def test_admin_state_down(pair, pool, undo):
     """adminState Down ends new flows to a healthy member, moves its UDP and, by default, lets its established TCP flows persist."""
     pool(pair, NODE1, NODE2)
     old, client = kept_on(pair, NODE1), udp(pair, 10)
-    assert set(ask(client, "2")) == BOTH
+    assert set(heard(client, pair)) == BOTH
     undo(pair, "admin", node=NODE1, state="none")
     pair.ask("admin", node=NODE1, state="down")
     assert pair.reason(NODE1) == "Down_Admin"

@@ -26,6 +26,7 @@ from harness.managers.manager import Question, ResourceState, SwitchRefused
 from harness.managers.rules import pacemaker_out_of_service_rules
 
 LACKING = packages.missing()
+ASKED_EVERY_S = 1.0  # what takes ten seconds and more: each question is two sessions, with Pacemaker's tools in them
 
 
 def test_a_missing_package_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,7 +43,8 @@ pytestmark = pytest.mark.skipif(bool(LACKING), reason=f"install {' '.join(LACKIN
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[launch.RunningLab]:
-    data = default_cluster.cluster_data(given={"manager": {"kind": "pacemaker"}})
+    # No test here waits for a check of a resource that fails, and the agents' checks are most of what such a lab costs.
+    data = default_cluster.cluster_data(given={"manager": {"kind": "pacemaker", "check_interval_s": 30.0}})
     running = launch.up(data, name=f"pacemaker-{os.getpid()}", persistent=False)
     yield running
     running.down()
@@ -59,6 +61,15 @@ def subject(lab: launch.RunningLab) -> Iterator[ClusterUnderTest]:
 def whole(subject: ClusterUnderTest) -> ClusterUnderTest:
     subject.wait_until_healthy(Deadline(120))
     return subject
+
+
+def healthy_again(subject: ClusterUnderTest) -> str | None:
+    """The active node, once a lost node is back."""
+    return (
+        Deadline(120)
+        .wait_for(lambda: subject.manager.state(limit=2.0), until=lambda s: s.healthy, what="the cluster healthy", every=ASKED_EVERY_S)
+        .active
+    )
 
 
 def constraints(subject: ClusterUnderTest, node: str) -> str:
@@ -85,12 +96,13 @@ def test_fencing_is_proven_and_each_question_has_its_own_answer(whole: ClusterUn
     manager, other = whole.manager, whole.standby_of(whole.active)
 
     def on_it(line: str) -> None:
-        whole.hosts[other].check(f"PATH=$PATH:/usr/sbin; {line}; crm_resource --wait --timeout=30s")
+        whole.hosts[other].check(f"PATH=$PATH:/usr/sbin; {line}")
 
+    settled = "crm_resource --wait --timeout=30s"  # where a device starts or stops; all else is asked of the configuration
     assert [str(manager.may_switch_over(other, question)) for question in Question] == ["yes"] * 3
     assert manager.fencing().yes and manager.mirror(other).yes and manager.starts_at_boot().yes and manager.failures_left() == {}
     try:
-        on_it("crm_resource -r fence --meta -p target-role -v Stopped")
+        on_it(f"crm_resource -r fence --meta -p target-role -v Stopped; {settled}")
         assert "no fence device is started" in str(manager.fencing())
         assert "a lost node must be fenced first" in str(manager.may_switch_over(other, Question.LOST))
         assert manager.may_switch_over(other).yes and manager.may_switch_over(other, Question.FAILED).yes
@@ -101,9 +113,10 @@ def test_fencing_is_proven_and_each_question_has_its_own_answer(whole: ClusterUn
         alone = Pacemaker(whole.cluster.model_copy(update={"manager": unasked}), whole.hosts)
         assert "a node that is fenced is left without power" in str(alone.starts_at_boot())
     finally:
-        on_it("crm_attribute -t crm_config -n stonith-enabled -v true")
-        on_it("crm_attribute -t crm_config -n stonith-action -D")
-        on_it("crm_resource -r fence --meta -d target-role")
+        on_it(
+            "crm_attribute -t crm_config -n stonith-enabled -v true; crm_attribute -t crm_config -n stonith-action -D; "
+            f"crm_resource -r fence --meta -d target-role; {settled}"
+        )
     assert manager.fencing().yes and manager.may_switch_over(other, Question.LOST).yes
 
 
@@ -139,7 +152,7 @@ def test_the_hosts_put_the_ip_resource_back_wherever_it_is(whole: ClusterUnderTe
     assert any("configuration" in left for left in remains(whole.hosts[active]))
     whole.hosts[active].check("p=$(cat /run/lkharness/*/pid); kill -KILL -$p; rm -rf /run/lkharness")
     peer = whole.hosts[whole.cluster.peer_of(active).name]
-    Deadline(60.0).wait_for(lambda: not remains(peer), what="the other node's own undoing")
+    Deadline(60.0).wait_for(lambda: not remains(peer), what="the other node's own undoing", every=ASKED_EVERY_S)
     assert not out_of(whole)
     disruption.undo(Deadline(60.0))
     assert all(remains(whole.hosts[n.name]) == [] for n in whole.cluster.nodes)
@@ -152,7 +165,7 @@ def test_what_takes_the_ip_resource_out_ends_by_itself(whole: ClusterUnderTest, 
     monkeypatch.setattr(pacemaker, "MAX_OUT_S", 20)
     whole.manager.take_out(tag, active, deadline=Deadline(18.0))
     assert not whole.holders_of_vip()
-    Deadline(90.0).wait_for(whole.holders_of_vip, what="the IP resource in service again", every=0.5)
+    Deadline(90.0).wait_for(whole.holders_of_vip, what="the IP resource in service again", every=ASKED_EVERY_S)
     assert out_of(whole)
     whole.manager.put_back(tag, active, deadline=Deadline(20.0))
     assert not out_of(whole)
@@ -205,11 +218,11 @@ def test_a_power_loss_fails_over_and_the_node_returns_as_standby(lab: launch.Run
     lost = whole.active
     survivor = whole.cluster.peer_of(lost).name
     lab.record.ask("power", node=lost, to="off")
-    Deadline(120).wait_for(whole.manager.state, until=lambda s: s.active == survivor, what=f"{survivor} taking over")
+    Deadline(120).wait_for(whole.manager.state, until=lambda s: s.active == survivor, what=f"{survivor} taking over", every=ASKED_EVERY_S)
     assert fenced(lab)[-1]["data"] == {"node": lost, "by": survivor}
     assert {h["name"]: h["power"] for h in lab.record.ask("status")["hosts"]}[lost] == "off"
     lab.record.ask("power", node=lost, to="on")
-    assert whole.wait_until_healthy(Deadline(120)).active == survivor
+    assert healthy_again(whole) == survivor
 
 
 def test_a_frozen_node_is_shot_before_its_peer_takes_over(lab: launch.RunningLab, whole: ClusterUnderTest) -> None:
@@ -217,7 +230,6 @@ def test_a_frozen_node_is_shot_before_its_peer_takes_over(lab: launch.RunningLab
     frozen = whole.active
     survivor = whole.cluster.peer_of(frozen).name
     lab.record.ask("power", node=frozen, to="freeze")
-    Deadline(120).wait_for(lambda: whole.manager.state(limit=2.0), until=lambda s: s.healthy, what="the cluster healthy again")
-    assert whole.active == survivor and "power reboot" in fenced(lab)[-1]["text"]
+    assert healthy_again(whole) == survivor and "power reboot" in fenced(lab)[-1]["text"]
     seen = whole.manager.state().nodes[frozen].resources
     assert seen and all(s is ResourceState.STANDBY for s in seen.values())

@@ -244,8 +244,15 @@ def deviations(done: Done, boundaries: list[Boundary]) -> list[str]:
 class Measurer:
     def __init__(self, lab: launch.RunningLab, subject: ClusterUnderTest, meter: Meter, folder: Path) -> None:
         self._lab, self._subject, self._meter, self._folder = lab, subject, meter, folder
+        self._done: dict[str, Done] = {}
 
     def measure(self, name: str) -> Done:
+        """Each is done once, for all who ask of it."""
+        if name not in self._done:
+            self._done[name] = self._measured(name)
+        return self._done[name]
+
+    def _measured(self, name: str) -> Done:
         """Once more for as long as the measurement itself says that its timing is worth nothing; a conclusive one stands."""
         reasons: list[str] = []
         limit = Deadline(QUIET_MOMENT_S)

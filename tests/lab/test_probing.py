@@ -46,13 +46,13 @@ from tests.lab.connections import (
 
 
 @pytest.fixture(scope="module")
-def nat(make_lab) -> Bench:
-    return make_lab("nat", load_balancer={"probe": {"interval_s": 0.15}})
-
-
-@pytest.fixture(scope="module")
 def each_design(make_lab) -> list[Bench]:
     return [make_lab(design, load_balancer={"probe": {"interval_s": 0.15}}) for design in ("nat", "floating")]
+
+
+@pytest.fixture
+def nat(each_design) -> Bench:
+    return each_design[0]
 
 
 @pytest.fixture(scope="module", autouse=True)

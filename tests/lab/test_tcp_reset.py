@@ -26,6 +26,7 @@ from tests.lab.connections import (
     ask,
     deaf,
     gently,  # noqa: F401
+    heard,
     keep,
     side_by_side,
     vip_on,
@@ -161,10 +162,10 @@ def test_udp_has_no_idle_timeout(resetting):
     """A UDP flow works on after the idle timeout, and nobody hears an error."""
     resetting.start(NODE1, UDP_ECHO, resetting.vip if resetting.data["design"] == "floating" else "0.0.0.0", UDP, NODE1)
     client = resetting.start(CLIENT, UDP_CLIENT, resetting.vip, UDP, 23000, 1)
-    assert ask(client, "2") == [NODE1]
+    assert heard(client, resetting) == [NODE1]
     talk = Conversation(resetting, NODE1)
     assert ask(talk.client, "hear 10") == "reset"  # the timeout is over
-    assert ask(client, "2") == [NODE1]
+    assert heard(client, resetting) == [NODE1]
 
 
 @pytest.mark.fact("IDLE-03")
@@ -200,10 +201,10 @@ def test_the_idle_timeout_may_not_apply_under_floating_ip(make_lab):
 
 
 @pytest.mark.fact("IDLE-03")
-def test_without_tcp_reset_nobody_listens_on_the_wire(silent, make_lab):
+def test_without_tcp_reset_nobody_listens_on_the_wire(silent, resetting):
     """A lab that sends no resets has no packet socket, so it costs nothing."""
     assert [packet_sockets(lab) for lab in silent] == [0, 0]
-    assert packet_sockets(make_lab("nat", load_balancer={"tcp_reset": True})) == 1
+    assert [packet_sockets(lab) for lab in resetting] == [1, 1]
 
 
 def packet_sockets(lab: Bench) -> int:

@@ -8,7 +8,7 @@ import os
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import tomli_w
@@ -32,6 +32,7 @@ from harness.remote.recording.recording import Recording
 from harness.services.token_table import TABLE
 
 SERVICES = [s for s in default_cluster.DEFAULT_CLUSTER["services"] if s["kind"] in ("postgres", "http")]
+PERIOD_S = 0.25  # nobody asks here for how long a path was out; tokens have an interval of their own
 GUEST = "guest of the house"
 OWNER = "setpriv --reuid postgres --regid postgres --clear-groups psql -qAt -v ON_ERROR_STOP=1 -h {socket} -d harness -c {sql}"
 
@@ -56,7 +57,7 @@ class Base:
         file = self.lab.cluster_file.with_name(f"{len(settings)}-{settings.get('user', 'own')}.toml")  # its keys lie beside it
         file.write_text(tomli_w.dumps(data))
         subject = ClusterUnderTest(cluster_config.load(file, trusted=True), Timeline())
-        meter = Meter(subject, period_s=0.05)
+        meter = Meter(subject, period_s=PERIOD_S)
         try:
             meter.start()
             yield subject, meter
@@ -97,22 +98,19 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Base]:
         lab.down()
 
 
-@pytest.fixture
-def by_hand(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Tokens], Any]], list[Any]]:
+@contextlib.contextmanager
+def by_hand(does: Callable[[Tokens], Any]) -> Iterator[list[Any]]:
     """Let somebody have a hand in the database after the last token was written, before they are read back."""
+    did: list[Any] = []
 
-    def tamper(does: Callable[[Tokens], Any]) -> list[Any]:
-        did: list[Any] = []
+    class Tampered(Tokens):
+        def read_back(self) -> dict[str, int]:
+            did.append(does(self))
+            return super().read_back()
 
-        class Tampered(Tokens):
-            def read_back(self) -> dict[str, int]:
-                did.append(does(self))
-                return super().read_back()
-
-        monkeypatch.setattr(measured_disruption, "Tokens", Tampered)
-        return did
-
-    return tamper
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measured_disruption, "Tokens", Tampered)
+        yield did
 
 
 def asked(tokens: Tokens, statement: str) -> list[list[str]]:
@@ -142,15 +140,32 @@ def test_every_acknowledged_token_is_there_once(database):
     assert database.as_owner(f"select count(*) from pg_tables where tablename = '{TABLE}'") == "0"
 
 
-def test_a_lost_token_is_named_with_its_node(database, by_hand):
-    def delete(tokens: Tokens) -> tuple[str, str]:
-        value, node = a_token_of(tokens, "lkclient")
-        asked(tokens, f"delete from {TABLE} where run = '{tokens._run}' and value = '{value}'")
-        return value, node
+class Spoiled(NamedTuple):
+    """One measurement after which one token is gone, another is there twice, and two of another run lie beside them."""
 
-    did = by_hand(delete)
-    _, result = database.measure("none")
-    [(value, node)] = did
+    read: Recording
+    result: Measured
+    lost: tuple[str, str]  # token and node
+    doubled: tuple[str, str]
+
+
+@pytest.fixture(scope="module")
+def spoiled(database: Base) -> Spoiled:
+    def spoil(tokens: Tokens) -> tuple[tuple[str, str], tuple[str, str]]:
+        lost, doubled = a_token_of(tokens, "lkclient"), a_token_of(tokens, "lknode01")
+        asked(tokens, f"delete from {TABLE} where run = '{tokens._run}' and value = '{lost[0]}'")
+        asked(tokens, f"insert into {TABLE} select * from {TABLE} where run = '{tokens._run}' and value = '{doubled[0]}'")
+        asked(tokens, f"insert into {TABLE} values ('other', 'lkclient-1', 'x'), ('other', 'odd', 'x')")
+        return lost, doubled
+
+    with by_hand(spoil) as did:
+        read, result = database.measure("none")
+    [(lost, doubled)] = did
+    return Spoiled(read, result, lost, doubled)
+
+
+def test_a_lost_token_is_named_with_its_node(database, spoiled):
+    (value, node), result = spoiled.lost, spoiled.result
     assert node == database.subject.active
     (lost,) = result.tokens.lost
     assert f"token {value} from lkclient, acknowledged" in lost and lost.endswith(f"taken by {node}: lost")
@@ -158,34 +173,28 @@ def test_a_lost_token_is_named_with_its_node(database, by_hand):
     assert value in result.verdict.reason and node in result.verdict.reason and "1 lost" in result.verdict.reason
 
 
-def test_a_doubled_token_is_named_with_its_node(database, by_hand):
-    def double(tokens: Tokens) -> tuple[str, str]:
-        value, node = a_token_of(tokens, "lknode01")
-        asked(tokens, f"insert into {TABLE} select * from {TABLE} where run = '{tokens._run}' and value = '{value}'")
-        return value, node
-
-    did = by_hand(double)
-    _, result = database.measure("none")
-    [(value, node)] = did
+def test_a_doubled_token_is_named_with_its_node(spoiled):
+    (value, node), result = spoiled.doubled, spoiled.result
     (doubled,) = result.tokens.doubled
     assert f"token {value} from lknode01" in doubled and f"taken by {node}: there 2 times" in doubled
     assert result.verdict.outcome is Outcome.FAIL and value in result.verdict.reason and "1 doubled" in result.verdict.reason
 
 
-def test_tokens_of_another_run_are_none_of_ours(database, by_hand):
-    by_hand(lambda tokens: asked(tokens, f"insert into {TABLE} values ('other', 'lkclient-1', 'x'), ('other', 'odd', 'x')"))
-    read, result = database.measure("none")
-    assert result.tokens.verdict.outcome is Outcome.PASS and "odd" not in (read.read_back or {})
+def test_tokens_of_another_run_are_none_of_ours(spoiled):
+    """Neither is one of ours called doubled for another's of the same name."""
+    assert "lkclient-1" in {t.value for t in spoiled.read.tokens} and "odd" not in (spoiled.read.read_back or {})
+    assert (spoiled.read.read_back or {})["lkclient-1"] == 1 or spoiled.lost[0] == "lkclient-1"
+    assert [len(found) for found in (spoiled.result.tokens.lost, spoiled.result.tokens.doubled)] == [1, 1]
 
 
-def test_a_database_in_which_even_the_table_is_gone(database, by_hand):
+def test_a_database_in_which_even_the_table_is_gone(database):
     """As after a failover to an empty or an older disk: every acknowledged token is lost, and everything else is told as ever."""
 
     def gone(tokens: Tokens) -> None:
         asked(tokens, f"drop table {TABLE}")
 
-    by_hand(gone)
-    read, result = database.measure("none")
+    with by_hand(gone):
+        read, result = database.measure("none")
     assert read.read_back == {} and not [e for e in read.events if e.kind == "tokens"]
     assert result.tokens.verdict.outcome is Outcome.FAIL and "the table itself is gone" in result.tokens.verdict.reason
     assert len(result.tokens.lost) == result.tokens.acknowledged
