@@ -78,8 +78,8 @@ def template() -> Iterator[Path]:
         yield postgres_template.ensure_template(folder / "cache", PASSWORD)
 
 
-@pytest.fixture
-def server(template: Path) -> Iterator[Server]:
+@contextlib.contextmanager
+def a_server(template: Path) -> Iterator[Server]:
     with open_folder() as folder:
         made = Server(folder, template)
         (folder / "pw").write_text(PASSWORD + "\n")
@@ -87,6 +87,20 @@ def server(template: Path) -> Iterator[Server]:
             yield made
         finally:
             postgres.stop(made.data, limit=5)
+
+
+@pytest.fixture
+def server(template: Path) -> Iterator[Server]:
+    with a_server(template) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def serving(template: Path) -> Iterator[Server]:
+    """One that runs, for tests that only ask it."""
+    with a_server(template) as made:
+        made.start()
+        yield made
 
 
 def test_a_database_that_recovers_does_not_answer_until_a_session_is_taken_up(server: Server) -> None:
@@ -123,12 +137,11 @@ def ask(server: Server, settings: dict[str, str]) -> str:
 @pytest.mark.parametrize(
     ("settings", "state"), [({"user": "nobody-of-ours"}, "28P01"), ({"dbname": "nowhere"}, "3D000"), ({"password": "wrong"}, "28P01")]
 )
-def test_what_is_refused_is_told_by_its_code_in_any_language(server: Server, settings: dict[str, str], state: str, tmp_path: Path) -> None:
-    server.start()
+def test_what_is_refused_is_told_by_its_code_in_any_language(serving: Server, settings: dict[str, str], state: str, tmp_path: Path) -> None:
     wrong = tmp_path / "pw"
     wrong.write_text(settings.pop("password", PASSWORD) + "\n")
     with pytest.raises(BadUse, match=rf"turned us away: .*{state}"):
-        ask(server, {"user": "harness", "password_file": str(wrong), **settings})
+        ask(serving, {"user": "harness", "password_file": str(wrong), **settings})
 
 
 @pytest.mark.parametrize(
