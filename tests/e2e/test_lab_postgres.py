@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from lab_services import LIMIT, open_folder
+from lab_services import LIMIT, PASSWORD, open_folder, template
 
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse
@@ -26,8 +26,6 @@ from harness.services.postgres_tokens import PostgresTokens
 from harness.services.service_kind import Identity, NotTheService
 from tests.free_port import free_port
 
-PASSWORD = "s3cret of the lab's database"
-
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
@@ -36,10 +34,10 @@ def folder() -> Iterator[Path]:
 
 
 class Database:
-    def __init__(self, folder: Path, template: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self.data, self.log, self.sockets = folder / "data", folder / "log", folder / "run"
         self.port = free_port()
-        postgres_template.copy_template(template, self.data)
+        postgres_template.copy_template(template(), self.data)
         (folder / "pw").write_text(PASSWORD + "\nnot this\n")
         self.settings = {"user": "harness", "password_file": str(folder / "pw")}
 
@@ -58,16 +56,11 @@ class Database:
         )
 
 
-@pytest.fixture(scope="module")
-def template(folder: Path) -> Path:
-    return postgres_template.ensure_template(folder / "cache", PASSWORD)
-
-
 @contextlib.contextmanager
-def a_database(template: Path) -> Iterator[Database]:
+def a_database() -> Iterator[Database]:
     with tempfile.TemporaryDirectory(prefix="lkd-") as name:
         Path(name).chmod(0o755)
-        database = Database(Path(name), template)
+        database = Database(Path(name))
         try:
             yield database
         finally:
@@ -75,15 +68,15 @@ def a_database(template: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
-def database(template: Path) -> Iterator[Database]:
-    with a_database(template) as one:
+def database() -> Iterator[Database]:
+    with a_database() as one:
         yield one
 
 
 @pytest.fixture(scope="module")
-def serving(template: Path) -> Iterator[Database]:
+def serving() -> Iterator[Database]:
     """One that runs, for tests that only ask it."""
-    with a_database(template) as one:
+    with a_database() as one:
         one.start()
         yield one
 
