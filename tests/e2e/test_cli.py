@@ -359,8 +359,11 @@ def test_down_takes_one_and_leaves_the_others(labs: Shell):
 def test_clean_removes_the_dead_only(labs: Shell):
     """The folder of a killed lab and the log of one that never came up go; living labs and whatever else lies there stay."""
     dead = Traces(labs, labs.up("--name", "dead")["pid"], "dead")
+    assert len(dead.pids) > 15 and len(dead.ports) == 3, "the lab was in service"
     dead.kill()
     dead.gone()
+    status = labs.lkharness("lab", "status", "--name", "dead")
+    assert status.returncode == 4 and "is not running" in status.stderr
     (labs.labs / "broken.failed.log").write_text("its last words\n")
     (labs.labs / "notes.txt").write_text("somebody's own\n")
     (labs.labs / "unfinished").mkdir()

@@ -97,6 +97,7 @@ def test_while_it_comes_up(shell: Shell, moment: str):
     assert shell.folders() == []
 
 
+@pytest.mark.deep  # test_cli kills one that is in service for `lab clean`, and looks for the same
 def test_in_service(shell: Shell):
     """The pid is the one that `lab status --json` tells."""
     pid = shell.up("--name", "victim")["pid"]
