@@ -320,7 +320,7 @@ def faulty_file(tmp_path: Path) -> tuple[Path, str, int]:
 CASES = ["wrong_key", "closed_port", "silent_port", "missing_file", "faulty_file"]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.deep if c == "silent_port" else ()) for c in CASES])
 def test_check_a_cluster_that_cannot_be_used(labs: Shell, case: str, request: pytest.FixtureRequest):
     """One clear sentence, and exit 4 for the environment or 2 for the file; where a node can be reached, the rest is judged."""
     file, says, code = request.getfixturevalue(case)
@@ -346,16 +346,6 @@ def test_attach_to_a_cluster_that_cannot_be_used(labs: Shell, case: str, tmp_pat
         assert (tmp_path / "reports/latest/report.html").stat().st_size
 
 
-def test_down_takes_one_and_leaves_the_others(labs: Shell):
-    """`lab down` ends its lab without a trace; `lab clean` has nothing of the living ones to remove."""
-    traces = Traces(labs, labs.up("--name", "goes")["pid"], "goes")
-    assert len(traces.ports) == 3
-    assert labs.lkharness("lab", "down", "--name", "goes").stdout.strip() == "the lab 'goes' is down"
-    assert not traces.left() and labs.folders() == ["first", "second"]
-    assert "nothing to clean" in labs.lkharness("lab", "clean").stdout
-    assert labs.status("--name", "first")["nodes"][0]["role"] == "active"
-
-
 def test_clean_removes_the_dead_only(labs: Shell):
     """The folder of a killed lab and the log of one that never came up go; living labs and whatever else lies there stay."""
     dead = Traces(labs, labs.up("--name", "dead")["pid"], "dead")
@@ -370,6 +360,17 @@ def test_clean_removes_the_dead_only(labs: Shell):
     done = labs.lkharness("lab", "clean")
     assert done.returncode == 0 and "'dead'" in done.stdout and "first" not in done.stdout
     assert labs.folders() == ["first", "notes.txt", "second"]
+    assert labs.status("--name", "first")["nodes"][0]["role"] == "active"
+
+
+def test_down_takes_one_and_leaves_the_others(labs: Shell):
+    """`lab down` ends its lab without a trace; `lab clean` has nothing of the living ones to remove. The last that needs the second."""
+    before = labs.folders()
+    traces = Traces(labs, labs.status("--name", "second")["pid"], "second")
+    assert len(traces.ports) == 3
+    assert labs.lkharness("lab", "down", "--name", "second").stdout.strip() == "the lab 'second' is down"
+    assert not traces.left() and labs.folders() == [name for name in before if name != "second"]
+    assert "nothing to clean" in labs.lkharness("lab", "clean").stdout
     assert labs.status("--name", "first")["nodes"][0]["role"] == "active"
 
 
