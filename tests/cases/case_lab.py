@@ -42,12 +42,8 @@ def run(case: Case, folder: Path, *, suite: bool = False) -> Result:
     CannotBeMade."""
     with shell_in(folder) as shell:
         lab = LabOfACase(shell, case)
-        for line in case.make:
-            lab.do(line)
-        for line in case.proof:
-            lab.hold(line)
-        answer, code = lab.check()
-        judged = replace(judge(case, answer, code), offline=tuple(differences(answer, lab.check_offline())))
+        judged, answer = lab.judged()
+        judged = replace(judged, offline=tuple(differences(answer, lab.check_offline())))
         if not suite:
             return judged
         word, fails = judge_suite(case, lab.run_suite())
@@ -65,6 +61,20 @@ class LabOfACase:
             raise CannotBeMade(f"lab up: {done.stderr.strip()[-400:]}")
         self._file = shell.labs / "lab" / "cluster.toml"
         self._pacemaker = tomllib.loads(self._file.read_text()).get("manager", {}).get("kind") == "pacemaker"
+
+    def turn_to(self, case: Case) -> None:
+        """Another case, of a lab that is brought up in the same way; what was made before stays."""
+        assert case.lab == self._case.lab, f"{case.name} needs another lab"
+        self._case = case
+
+    def judged(self) -> tuple[Result, dict[str, Any]]:
+        """The fault, made: what is to be thought of what `check` says of it, and what it says."""
+        for line in self._case.make:
+            self.do(line)
+        for line in self._case.proof:
+            self.hold(line)
+        answer, code = self.check()
+        return judge(self._case, answer, code), answer
 
     def do(self, line: str) -> None:
         if not self._holds(line):

@@ -17,6 +17,7 @@ from typing import Any
 import tomli_w
 
 from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded
 from harness.lab.control import lab_registry, nsenter
 from harness.lab.lifecycle import default_cluster
 from tests.e2e import forked_commands
@@ -144,7 +145,7 @@ def namespaces(pid: int) -> set[tuple[str, int]]:
     found = set()
     for kind in NAMESPACES:
         with contextlib.suppress(OSError):
-            found.add((kind, Path(f"/proc/{pid}/ns/{kind}").stat().st_ino))
+            found.add((kind, os.stat(f"/proc/{pid}/ns/{kind}").st_ino))  # noqa: PTH116  (asked thousands of times, a Path would cost more)
     return found
 
 
@@ -193,7 +194,13 @@ class Traces:
 
     def gone(self, *, limit: float = 120.0) -> None:
         """Nothing of the lab is left, within a time that a busy machine keeps too."""
-        Deadline(limit).wait_for(self.left, until=lambda left: not left, what="the lab leaving nothing behind")
+        deadline = Deadline(limit)
+        with contextlib.suppress(DeadlineExceeded):  # a look at every process of the machine is for when those that were known have gone
+            deadline.wait_for(self._alive, until=lambda alive: not alive, what="the lab's processes ending")
+        deadline.wait_for(self.left, until=lambda left: not left, what="the lab leaving nothing behind")
+
+    def _alive(self) -> list[int]:
+        return [pid for pid, began in self._began.items() if began is not None and lab_registry.start_ticks(pid) == began]
 
     def _may_be_ours(self, pid: int) -> bool:
         """The kernel gives a dead lab's namespace numbers to the next lab, of another test: a process in one of them counts where it comes

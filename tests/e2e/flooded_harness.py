@@ -28,7 +28,7 @@ from harness.managers.parse import pacemaker_parse
 MIB = 1024 * 1024
 RENEW_S = 0.5
 OBJECT, SAYS = '{"a": []},', '<S S="Error">a_x000A_</S>'
-FLOOD_S = 3.0
+FLOOD_S = 2.0
 
 
 def printed(piece: str, size: int, before: str = "", after: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import socket
 import subprocess
 import sys
@@ -11,12 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.core.deadline import Deadline
-from harness.lab.services import node_process
+from harness.lab.services import node_process, postgres_template
 from harness.services import service_registry
 from harness.services.service_kind import Identity
 from tests.free_port import free_port
 
 LIMIT = 30.0
+PASSWORD = "s3cret of the lab's database"  # one for all, so that one template does
+_CACHE = tempfile.TemporaryDirectory(prefix="lkt-")  # until this process ends
 
 
 class Unit:
@@ -64,6 +67,12 @@ def started(unit: Unit) -> Iterator[Unit]:
         yield unit
     finally:
         unit.do("stop")
+
+
+@functools.cache
+def template() -> Path:
+    """A database for copies, which takes a second or two to make: once in each worker, not in each file."""
+    return postgres_template.ensure_template(Path(_CACHE.name), PASSWORD)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from lab_services import PASSWORD, template
 
 from harness.core.deadline import Deadline
 from harness.lab.services import node_process, postgres_template
@@ -25,7 +26,6 @@ from harness.services import service_registry
 from harness.services.service_kind import Identity
 from tests.free_port import free_port
 
-PASSWORD = "s3cret of the lab's database"
 LIMIT_S = 60.0
 
 
@@ -105,7 +105,7 @@ def stand_in() -> Iterator[StandIn]:
     """Not started yet; its folder is open to the postgres account, as pytest's own are not."""
     with tempfile.TemporaryDirectory(prefix="lkm-") as name:
         Path(name).chmod(0o755)
-        made = StandIn(Path(name), postgres_template.ensure_template(Path(name) / "cache", PASSWORD))
+        made = StandIn(Path(name), template())
         try:
             yield made
         finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from agent_fixtures import measuring, series
-from lab_services import LIMIT, open_folder
+from lab_services import LIMIT, PASSWORD, open_folder, template
 
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded
@@ -20,8 +20,6 @@ from harness.lab.services import node_process, postgres, postgres_template
 from harness.services import service_registry
 from harness.services.service_kind import Hello, NotTheService
 from tests.free_port import free_port
-
-PASSWORD = "the lab's"
 
 
 @contextlib.contextmanager
@@ -58,10 +56,10 @@ def heard_by(port: int, hello: Hello) -> bytes:
 class Server:
     """A real server on loopback whose every session is turned away with 57P03, until it serves."""
 
-    def __init__(self, folder: Path, template: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self.data, self.sockets, self.port = folder / "data", folder / "run", free_port()
         self.log = folder / "log"
-        postgres_template.copy_template(template, self.data)
+        postgres_template.copy_template(template(), self.data)
 
     def start(self) -> node_process.Process:
         return postgres.start(self.data, "lknode01", port=self.port, bind="127.0.0.1", log=self.log, socket_dir=self.sockets, limit=LIMIT)
@@ -72,21 +70,29 @@ class Server:
             self.start()
 
 
-@pytest.fixture(scope="module")
-def template() -> Iterator[Path]:
+@contextlib.contextmanager
+def a_server() -> Iterator[Server]:
     with open_folder() as folder:
-        yield postgres_template.ensure_template(folder / "cache", PASSWORD)
-
-
-@pytest.fixture
-def server(template: Path) -> Iterator[Server]:
-    with open_folder() as folder:
-        made = Server(folder, template)
+        made = Server(folder)
         (folder / "pw").write_text(PASSWORD + "\n")
         try:
             yield made
         finally:
             postgres.stop(made.data, limit=5)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with a_server() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def serving() -> Iterator[Server]:
+    """One that runs, for tests that only ask it."""
+    with a_server() as made:
+        made.start()
+        yield made
 
 
 def test_a_database_that_recovers_does_not_answer_until_a_session_is_taken_up(server: Server) -> None:
@@ -123,12 +129,11 @@ def ask(server: Server, settings: dict[str, str]) -> str:
 @pytest.mark.parametrize(
     ("settings", "state"), [({"user": "nobody-of-ours"}, "28P01"), ({"dbname": "nowhere"}, "3D000"), ({"password": "wrong"}, "28P01")]
 )
-def test_what_is_refused_is_told_by_its_code_in_any_language(server: Server, settings: dict[str, str], state: str, tmp_path: Path) -> None:
-    server.start()
+def test_what_is_refused_is_told_by_its_code_in_any_language(serving: Server, settings: dict[str, str], state: str, tmp_path: Path) -> None:
     wrong = tmp_path / "pw"
     wrong.write_text(settings.pop("password", PASSWORD) + "\n")
     with pytest.raises(BadUse, match=rf"turned us away: .*{state}"):
-        ask(server, {"user": "harness", "password_file": str(wrong), **settings})
+        ask(serving, {"user": "harness", "password_file": str(wrong), **settings})
 
 
 @pytest.mark.parametrize(

@@ -196,16 +196,26 @@ def test_two_at_once_need_a_name(labs: Shell):
     assert "--name" in line and "first (running)" in line and "second (running)" in line
 
 
-@pytest.mark.parametrize("name", ["first", "second"])
-def test_check(labs: Shell, name: str):
-    """Every path of both labs at once is right: they do not disturb each other."""
-    done = labs.lkharness("check", "--json", "--cluster", labs.labs / name / "cluster.toml")
+@pytest.fixture(scope="module", params=["first", "second"])
+def checked(labs: Shell, request: pytest.FixtureRequest) -> dict:
+    """What `check` says of one of them while both are healthy."""
+    done = labs.lkharness("check", "--json", "--cluster", labs.labs / request.param / "cluster.toml")
     assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+def test_check(checked: dict):
+    """Every path of both labs at once is right: they do not disturb each other."""
+    found = checked
     assert {(p["path"], p["service"]) for p in found["paths"]} == {
         (o, s) for o in ("client", "inside", "standby") for s in ("listener", "database", "web")
     }
     assert all(p["outcome"] == "pass" and p["identity"] for p in found["paths"])
+
+
+def test_a_healthy_lab_has_no_finding(checked: dict):
+    """In either design."""
+    assert (checked["outcome"], checked["findings"]) == ("pass", [])
 
 
 def test_a_name_in_use(labs: Shell):
@@ -310,7 +320,7 @@ def faulty_file(tmp_path: Path) -> tuple[Path, str, int]:
 CASES = ["wrong_key", "closed_port", "silent_port", "missing_file", "faulty_file"]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.deep if c == "silent_port" else ()) for c in CASES])
 def test_check_a_cluster_that_cannot_be_used(labs: Shell, case: str, request: pytest.FixtureRequest):
     """One clear sentence, and exit 4 for the environment or 2 for the file; where a node can be reached, the rest is judged."""
     file, says, code = request.getfixturevalue(case)
@@ -320,7 +330,8 @@ def test_check_a_cluster_that_cannot_be_used(labs: Shell, case: str, request: py
     assert bool(done.stdout) is (case in ("closed_port", "silent_port"))
 
 
-@pytest.mark.parametrize("case", CASES)
+# A port that says nothing is the same to the suite as one that refuses, and both ways of a bad file are.
+@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.deep if c in ("silent_port", "faulty_file") else ()) for c in CASES])
 def test_attach_to_a_cluster_that_cannot_be_used(labs: Shell, case: str, tmp_path: Path, request: pytest.FixtureRequest):
     """The same for the suite; where the file was good there is a report that says why nothing was tested."""
     file, says, code = request.getfixturevalue(case)
@@ -335,27 +346,31 @@ def test_attach_to_a_cluster_that_cannot_be_used(labs: Shell, case: str, tmp_pat
         assert (tmp_path / "reports/latest/report.html").stat().st_size
 
 
-def test_down_takes_one_and_leaves_the_others(labs: Shell):
-    """`lab down` ends its lab without a trace; `lab clean` has nothing of the living ones to remove."""
-    traces = Traces(labs, labs.up("--name", "goes")["pid"], "goes")
-    assert len(traces.ports) == 3
-    assert labs.lkharness("lab", "down", "--name", "goes").stdout.strip() == "the lab 'goes' is down"
-    assert not traces.left() and labs.folders() == ["first", "second"]
-    assert "nothing to clean" in labs.lkharness("lab", "clean").stdout
-    assert labs.status("--name", "first")["nodes"][0]["role"] == "active"
-
-
 def test_clean_removes_the_dead_only(labs: Shell):
     """The folder of a killed lab and the log of one that never came up go; living labs and whatever else lies there stay."""
     dead = Traces(labs, labs.up("--name", "dead")["pid"], "dead")
+    assert len(dead.pids) > 15 and len(dead.ports) == 3, "the lab was in service"
     dead.kill()
     dead.gone()
+    status = labs.lkharness("lab", "status", "--name", "dead")
+    assert status.returncode == 4 and "is not running" in status.stderr
     (labs.labs / "broken.failed.log").write_text("its last words\n")
     (labs.labs / "notes.txt").write_text("somebody's own\n")
     (labs.labs / "unfinished").mkdir()
     done = labs.lkharness("lab", "clean")
     assert done.returncode == 0 and "'dead'" in done.stdout and "first" not in done.stdout
     assert labs.folders() == ["first", "notes.txt", "second"]
+    assert labs.status("--name", "first")["nodes"][0]["role"] == "active"
+
+
+def test_down_takes_one_and_leaves_the_others(labs: Shell):
+    """`lab down` ends its lab without a trace; `lab clean` has nothing of the living ones to remove. The last that needs the second."""
+    before = labs.folders()
+    traces = Traces(labs, labs.status("--name", "second")["pid"], "second")
+    assert len(traces.ports) == 3
+    assert labs.lkharness("lab", "down", "--name", "second").stdout.strip() == "the lab 'second' is down"
+    assert not traces.left() and labs.folders() == [name for name in before if name != "second"]
+    assert "nothing to clean" in labs.lkharness("lab", "clean").stdout
     assert labs.status("--name", "first")["nodes"][0]["role"] == "active"
 
 

@@ -158,8 +158,23 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize("moment", ["begins", "armed", "in the middle", "done"])
-@pytest.mark.parametrize("whole_session", [False, True], ids=["harness", "harness and its shell"])
+# Both kinds of death in the middle of doing; of the other moments one of them here, and the other in the deep part.
+DEATHS = [
+    pytest.param(moment, whole, marks=pytest.mark.deep if deep else (), id=f"{'harness and its shell' if whole else 'harness'}-{moment}")
+    for moment, whole, deep in (
+        ("begins", False, False),
+        ("begins", True, True),
+        ("armed", False, True),
+        ("armed", True, False),
+        ("in the middle", False, False),
+        ("in the middle", True, False),
+        ("done", False, False),
+        ("done", True, True),
+    )
+]
+
+
+@pytest.mark.parametrize(("moment", "whole_session"), DEATHS)
 def test_killed_at_any_moment(here, thing, moment, whole_session):
     """The harness is killed, alone or with the shell that did it for it: the host undoes it within the longest time, and is clean."""
     middle = thing.with_name("middle")

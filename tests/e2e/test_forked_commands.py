@@ -23,10 +23,12 @@ def environment(**more: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        (["harness.cli", "--version"], 0),
+        pytest.param(["harness.cli", "--version"], 0, marks=pytest.mark.deep),
         (["harness.cli", "lab", "status", "--json"], 2),
-        (["harness.cli", "check", "--cluster", "nowhere.toml"], 2),
-        (["pytest", "-q", "-p", "no:cacheprovider", "tests/acceptance", "--cluster", "nowhere.toml"], 2),
+        pytest.param(["harness.cli", "check", "--cluster", "nowhere.toml"], 2, marks=pytest.mark.deep),
+        pytest.param(
+            ["pytest", "-q", "-p", "no:cacheprovider", "tests/acceptance", "--cluster", "nowhere.toml"], 2, marks=pytest.mark.deep
+        ),
         (["pytest", "-q", "-p", "no:cacheprovider", "--collect-only", "tests/acceptance/test_probe.py"], 0),
     ],
     ids=lambda x: " ".join(x[:3]) if isinstance(x, list) else "",

@@ -35,7 +35,7 @@ class Running:
 
     def until(self, what: str, seen) -> None:
         """Wait for a moment of the run."""
-        Deadline(120).wait_for(lambda: seen(self) or self.process.poll() is not None, what=what, every=0.005)
+        Deadline(120).wait_for(lambda: seen(self) or self.process.poll() is not None, what=what, every=0.02)
         assert self.process.poll() is None, self.process.communicate()
 
     def says(self, text: str) -> bool:
@@ -69,8 +69,15 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
-@pytest.mark.parametrize("moment", MOMENTS)
+USUAL = {("bring-up", signal.SIGINT), ("a path test", signal.SIGTERM), ("a switchover", signal.SIGINT)}  # each moment, and each signal
+ENDINGS = [
+    pytest.param(moment, number, marks=() if (moment, number) in USUAL else pytest.mark.deep, id=f"{moment}-{number.name}")
+    for moment in MOMENTS
+    for number in (signal.SIGINT, signal.SIGTERM)
+]
+
+
+@pytest.mark.parametrize(("moment", "number"), ENDINGS)
 def test_ends_by_itself(shell: Shell, tmp_path: Path, moment: str, number: signal.Signals):
     """Bounded time, no lab, no process, no folder, and a report that says that it was interrupted."""
     tests, seen = MOMENTS[moment]
@@ -98,18 +105,18 @@ def test_a_second_ctrl_c_does_not_leave_the_lab(shell: Shell, tmp_path: Path):
     assert pid is not None
     traces = Traces(shell, pid)
     run.process.send_signal(signal.SIGINT)
-    Deadline(120).wait_for(lambda: run.says("interrupt") or run.process.poll() is not None, what="the run winding up", every=0.005)
+    Deadline(120).wait_for(lambda: run.says("interrupt") or run.process.poll() is not None, what="the run winding up", every=0.02)
     run.end(signal.SIGINT)
     traces.gone()
     assert shell.lkharness("lab", "clean").returncode == 0
     assert [f for f in shell.folders() if not f.endswith(".failed.log")] == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.deep)], ids=lambda s: s.name)
 def test_lab_up_interrupted(shell: Shell, number: signal.Signals):
     """`lab up` that is interrupted while it works leaves neither a lab nor its folder."""
     up = shell.begin("-m", "harness.cli", "lab", "up", "--name", "halfway")
-    pid = Deadline(120).wait_for(lambda: lab_registry.read(shell.labs / "halfway").pid or up.poll(), what="the lab's network", every=0.002)
+    pid = Deadline(120).wait_for(lambda: lab_registry.read(shell.labs / "halfway").pid or up.poll(), what="the lab's network", every=0.01)
     traces = Traces(shell, pid)
     up.send_signal(number)
     _, err = up.communicate(timeout=120)

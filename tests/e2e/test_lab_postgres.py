@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from lab_services import LIMIT, open_folder
+from lab_services import LIMIT, PASSWORD, open_folder, template
 
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse
@@ -26,8 +26,6 @@ from harness.services.postgres_tokens import PostgresTokens
 from harness.services.service_kind import Identity, NotTheService
 from tests.free_port import free_port
 
-PASSWORD = "s3cret of the lab's database"
-
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
@@ -36,10 +34,10 @@ def folder() -> Iterator[Path]:
 
 
 class Database:
-    def __init__(self, folder: Path, template: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self.data, self.log, self.sockets = folder / "data", folder / "log", folder / "run"
         self.port = free_port()
-        postgres_template.copy_template(template, self.data)
+        postgres_template.copy_template(template(), self.data)
         (folder / "pw").write_text(PASSWORD + "\nnot this\n")
         self.settings = {"user": "harness", "password_file": str(folder / "pw")}
 
@@ -58,30 +56,40 @@ class Database:
         )
 
 
-@pytest.fixture(scope="module")
-def template(folder: Path) -> Path:
-    return postgres_template.ensure_template(folder / "cache", PASSWORD)
-
-
-@pytest.fixture
-def database(template: Path) -> Iterator[Database]:
+@contextlib.contextmanager
+def a_database() -> Iterator[Database]:
     with tempfile.TemporaryDirectory(prefix="lkd-") as name:
         Path(name).chmod(0o755)
-        database = Database(Path(name), template)
+        database = Database(Path(name))
         try:
             yield database
         finally:
             postgres.stop(database.data, limit=5)
 
 
-def test_postgres_tells_its_node_address_and_start(database: Database) -> None:
+@pytest.fixture
+def database() -> Iterator[Database]:
+    with a_database() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def serving() -> Iterator[Database]:
+    """One that runs, for tests that only ask it."""
+    with a_database() as one:
+        one.start()
+        yield one
+
+
+def test_postgres_tells_its_node_address_and_start(serving: Database) -> None:
     before = time.time()
-    database.start()
-    identity = database.ask()
+    postgres.stop(serving.data)
+    serving.start()
+    identity = serving.ask()
     assert (identity.node, identity.address) == ("lknode01", "127.0.0.1")
     assert identity.started is not None and before - 2 <= identity.started <= time.time() + 2
     assert identity.facts["in_recovery"] == "no"
-    assert "answers" in database.check()
+    assert "answers" in serving.check()
 
 
 def test_committed_data_survives_the_postmasters_death_and_a_move(database: Database) -> None:
@@ -107,8 +115,8 @@ def test_committed_data_survives_the_postmasters_death_and_a_move(database: Data
     assert "not properly shut down; automatic recovery in progress" in database.log.read_text()
 
 
-def test_starting_twice_is_starting_once(database: Database) -> None:
-    assert database.start() == database.start()
+def test_starting_twice_is_starting_once(serving: Database) -> None:
+    assert serving.start() == serving.start()
 
 
 def test_stop_is_fast_with_clients_and_by_force_when_frozen(database: Database) -> None:
@@ -132,19 +140,18 @@ def test_a_start_that_fails_says_what_the_log_says(database: Database) -> None:
         database.start()
 
 
-def test_the_password_is_needed_and_never_shown(database: Database, tmp_path: Path) -> None:
-    database.start()
+def test_the_password_is_needed_and_never_shown(serving: Database, tmp_path: Path) -> None:
     wrong, secret = tmp_path / "wrong", "-".join(["wr0ng", "secret"])
     wrong.write_text(secret)
     with pytest.raises(BadUse, match=r"turned us away: .*password authentication failed") as raised:
-        database.ask(password_file=str(wrong))
+        serving.ask(password_file=str(wrong))
     assert secret not in repr(raised.value) + str(raised.getrepr(style="long"))
     with pytest.raises(BadUse, match="password"):
-        service_registry.kind("postgres").who_are_you("127.0.0.1", database.port, settings={}, deadline=Deadline(LIMIT))
+        service_registry.kind("postgres").who_are_you("127.0.0.1", serving.port, settings={}, deadline=Deadline(LIMIT))
     with pytest.raises(BadUse, match="does not exist"):
-        database.ask(dbname="nowhere")
-    assert PASSWORD not in database.log.read_text()
-    assert not any(PASSWORD in path.name for path in database.data.parent.rglob("*"))
+        serving.ask(dbname="nowhere")
+    assert PASSWORD not in serving.log.read_text()
+    assert not any(PASSWORD in path.name for path in serving.data.parent.rglob("*"))
 
 
 def test_a_database_that_does_not_serve_is_no_foreign_protocol(database: Database) -> None:
@@ -179,17 +186,15 @@ def test_another_password_is_another_template_and_neither_name_tells_it(folder: 
 
 
 @pytest.mark.parametrize("kind", ["oracle", "http"])
-def test_a_database_is_neither_a_listener_nor_a_web_server(kind: str, database: Database) -> None:
+def test_a_database_is_neither_a_listener_nor_a_web_server(kind: str, serving: Database) -> None:
     """PostgreSQL hangs up on what it cannot read, without a word: that is a broken connection, and nobody is identified."""
-    database.start()
     with pytest.raises((OSError, NotTheService)):
-        service_registry.kind(kind).who_are_you("127.0.0.1", database.port, settings={}, deadline=Deadline(LIMIT))
+        service_registry.kind(kind).who_are_you("127.0.0.1", serving.port, settings={}, deadline=Deadline(LIMIT))
 
 
-def test_a_session_of_tokens_does_not_outlive_its_host_by_two_hours(database: Database) -> None:
+def test_a_session_of_tokens_does_not_outlive_its_host_by_two_hours(serving: Database) -> None:
     """The kernel's own default, which the server goes by unless a session says otherwise."""
-    database.start()
-    with PostgresTokens("127.0.0.1", database.port, database.settings, Deadline(LIMIT)) as tokens:
+    with PostgresTokens("127.0.0.1", serving.port, serving.settings, Deadline(LIMIT)) as tokens:
         asked = ", ".join(f"current_setting('{name}')" for name in postgres_tokens.KEEPALIVES)
         (said,) = tokens._session.query(f"select {asked}".encode(), Deadline(LIMIT))
     idle, interval, count = map(int, said)

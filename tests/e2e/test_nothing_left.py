@@ -42,18 +42,37 @@ def kill_first(shell: Shell, pid: int) -> Traces:
 
 def first_process(up: subprocess.Popen[str]) -> int | None:
     """The first process in a pid namespace of its own below `lab up`."""
-    for pid in sorted(descendants(up.pid)):
+    for pid in below(up.pid):
         own = {kind: inode for kind, inode in namespaces(pid)}
         if own.get("pid") not in (None, Path("/proc/self/ns/pid").stat().st_ino):
             return pid
     return None
 
 
-@pytest.mark.parametrize("moment", ["at once", "with its network", "while its hosts boot", "while its hosts boot, later"])
+def below(pid: int) -> Iterator[int]:
+    """The processes below this one, by the lists of children: for one that is asked every few milliseconds."""
+    children: list[str] = []
+    with contextlib.suppress(OSError):
+        for told in Path(f"/proc/{pid}/task").glob("*/children"):
+            children += told.read_text().split()
+    for child in map(int, children):
+        yield child
+        yield from below(child)
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "at once",
+        pytest.param("with its network", marks=pytest.mark.deep),
+        pytest.param("while its hosts boot", marks=pytest.mark.deep),
+        "while its hosts boot, later",
+    ],
+)
 def test_while_it_comes_up(shell: Shell, moment: str):
     """`lab up` then says so in one sentence, exits 4 and removes the folder; only the log of the failure stays, for `lab clean`."""
     up = shell.begin("-m", "harness.cli", "lab", "up", "--name", "victim")
-    pid = Deadline(120).wait_for(lambda: first_process(up), what="the lab's first process", every=0.002)
+    pid = Deadline(120).wait_for(lambda: first_process(up), what="the lab's first process", every=0.005)
     if moment == "with its network":
         Deadline(120).wait_for(lambda: lab_registry.read(shell.labs / "victim").pid == pid, what="its network being up", every=0.002)
     elif "boot" in moment:
@@ -61,7 +80,7 @@ def test_while_it_comes_up(shell: Shell, moment: str):
         count = CHANCE.randint(3, 8) if moment.endswith("boot") else CHANCE.randint(9, 20)
         print(f"killed once it has {count} processes")
         Deadline(120).wait_for(
-            lambda: len(descendants(pid)) >= count or up.poll() is not None, what=f"{count} processes of the lab", every=0.002
+            lambda: len(descendants(pid)) >= count or up.poll() is not None, what=f"{count} processes of the lab", every=0.01
         )
     came_up = up.poll() is not None
     traces = kill_first(shell, pid)
@@ -78,6 +97,7 @@ def test_while_it_comes_up(shell: Shell, moment: str):
     assert shell.folders() == []
 
 
+@pytest.mark.deep  # test_cli kills one that is in service for `lab clean`, and looks for the same
 def test_in_service(shell: Shell):
     """The pid is the one that `lab status --json` tells."""
     pid = shell.up("--name", "victim")["pid"]
@@ -96,7 +116,7 @@ def test_during_a_switchover(shell: Shell):
     order = ["/opt/LifeKeeper/bin/perform_action", "-t", "cluster-services", "-a", "restore"]
     switch = shell.begin("-m", "harness.cli", "lab", "exec", "lknode02", "--", *order)
     inside = namespaces(pid) - namespaces(os.getpid())
-    order_pid = Deadline(120).wait_for(lambda: ordered(switch.pid), what="the switchover's beginning", every=0.002)
+    order_pid = Deadline(120).wait_for(lambda: ordered(switch.pid), what="the switchover's beginning", every=0.01)
     looks = CHANCE.randint(1, 60)
     print(f"killed after {looks} looks")
     for _ in range(looks):

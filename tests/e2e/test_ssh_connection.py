@@ -21,6 +21,7 @@ from harness.core.timeline import Timeline
 from harness.hosts.host import HostUnreachable, WrongHostKey
 from harness.hosts.ssh.ssh_host import SshHost, connect_all, give_up
 from harness.remote.captures.packet_capture import PacketCapture
+from tests.deep_option import is_deep
 from tests.free_port import free_port
 
 pytestmark = [
@@ -282,21 +283,21 @@ def test_paramiko_s_log_stays_off_the_terminal(serve, capfd, caplog):
 
 
 def test_new_keys_are_agreed_on_while_other_commands_end(serve):
-    """Each 2 MiB here, 512 MiB as a rule: the close of one command that comes in meanwhile must not keep the others waiting."""
+    """Each 1 MiB here, 512 MiB as a rule: the close of one command that comes in meanwhile must not keep the others waiting."""
     host = SshHost(serve().machine())
     host.check("true")
     transport = host._connection.transport
-    transport.packetizer.REKEY_BYTES = 2 * 1024 * 1024
-    texts = []
+    transport.packetizer.REKEY_BYTES = 1024 * 1024
+    texts, commands = [], 30 if is_deep() else 12
     transport.logger.addHandler(_Noted(texts))
     transport.logger.setLevel(logging.DEBUG)
     stream = host.start("exec yes 0123456789abcdef")
     try:
         with ThreadPoolExecutor(4) as pool:
-            ends = [pool.submit(lambda: host.run("true", limit=120)) for _ in range(30)]
+            ends = [pool.submit(lambda: host.run("true", limit=120)) for _ in range(commands)]
             while not all(end.done() for end in ends):
                 assert stream.recv(1 << 20), "the stream ended"
-        assert [end.result().exit for end in ends] == [0] * 30
+        assert [end.result().exit for end in ends] == [0] * commands
     finally:
         transport.logger.setLevel(logging.NOTSET)
         stream.close()

@@ -22,6 +22,7 @@ from harness.remote.captures.packet_capture import PacketCapture
 from harness.remote.connections.attempt import attempt
 from harness.remote.connections.connection_worker import ConnectionWorker
 from harness.remote.connections.tcp_tunnel import relay
+from tests.deep_option import is_deep
 
 pytestmark = [
     pytest.mark.skipif(not SSHD.exists(), reason="needs a real sshd (Debian package openssh-server)"),
@@ -116,12 +117,14 @@ def test_a_stream_gives_lines_takes_input_and_ends(host):
 def test_many_threads_share_a_connection_without_exceeding_the_sessions_of_sshd(host, server):
     before = len(server.connections())
     results = []
-    threads = [threading.Thread(target=lambda: results.append(host.run("sleep 0.1; echo x", limit=120).out)) for _ in range(24)]
+    threads = [
+        threading.Thread(target=lambda: results.append(host.run("sleep 0.1; echo x", limit=120).out)) for _ in range(12)
+    ]  # more than MAX_SESSIONS
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert results == ["x\n"] * 24
+    assert results == ["x\n"] * 12
     assert len(server.connections()) <= before + 1
 
 
@@ -158,10 +161,10 @@ def test_a_stream_closed_while_it_is_read_takes_nothing_from_another_connection(
 
     taken: list[int] = []
     over = threading.Event()
-    with ThreadPoolExecutor(7) as pool:
-        beside = [pool.submit(open_and_close_descriptors, over) for _ in range(3)]
+    with ThreadPoolExecutor(5) as pool:
+        beside = [pool.submit(open_and_close_descriptors, over)]  # one keeps a processor busy already
         try:
-            for worker in [pool.submit(read_while_it_is_closed, 15) for _ in range(4)]:
+            for worker in [pool.submit(read_while_it_is_closed, 15 if is_deep() else 5) for _ in range(4)]:
                 worker.result()
         finally:
             over.set()

@@ -54,9 +54,11 @@ def host(server) -> Iterator[SshHost]:
     made.close()
 
 
-@pytest.fixture
-def bears(server, host) -> Capabilities:
+@pytest.fixture(scope="module")
+def bears(server) -> Capabilities:
+    host = SshHost(server[1].machine("lkclient"))
     found = host_capabilities.ask(host, "linux", NO_PYTHON)
+    host.close()
     assert found.kind is server[0]
     return found
 

@@ -42,6 +42,12 @@ def test_a_secret_that_contains_another_leaves_nothing() -> None:
     assert "tail" not in Redactor(["abcd", "abcd-tail"]).clean("x abcd-tail y")
 
 
+def test_what_was_seen_before_is_cleaned_and_counted_again() -> None:
+    redactor = Redactor(["abcd"])
+    said = [redactor.clean(text) for text in ("an address", "x abcd y", "an address", "x abcd y", "password=hunter2", "password=hunter2")]
+    assert said == ["an address", f"x {GONE} y"] * 2 + [f"password={GONE}"] * 2 and redactor.removed == 4
+
+
 def test_a_short_secret_does_not_shred_the_text() -> None:
     assert Redactor(["ab"]).clean("cab ab table") == f"cab {GONE} table"
 

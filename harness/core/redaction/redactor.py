@@ -34,6 +34,7 @@ _BASE64_LINE = re.compile(rf"(?:^|[\s\"'\[({{])([A-Za-z0-9+/=]{{1,100}}){CLOSING
 _BASE64_WORDS = re.compile(r"(?:[A-Za-z0-9+/=]{32,100}(?:\s|\\{1,8}[rn]){1,4}){1,200}(?:[A-Za-z0-9+/=]{1,100}(?:\s|\\{1,8}[rn]){0,4})?\Z")
 _END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,6}-----")
 MAX_KEY_LINES = 200  # lines before an end that may be of the key
+MAX_REMEMBERED, MAX_HARMLESS = 200, 10_000  # characters of a text that is remembered to hold no secret, and number of such texts
 
 
 CREDENTIAL_KINDS = (
@@ -137,10 +138,19 @@ class Redactor:
         # The longest first: a secret that contains another must not leave its rest behind.
         self._values = sorted(values, key=lambda value: (-len(value), value))
         self._heads: re.Pattern[str] | None = None  # compiled when first needed: more secrets may become known before there is a text
+        self._harmless: set[str] = set()
         self.removed = 0
 
     def clean(self, text: str) -> str:
         """`text` without secrets."""
+        if text in self._harmless:
+            return text
+        cleaned = self._cleaned(text)
+        if cleaned == text and len(text) <= MAX_REMEMBERED and len(self._harmless) < MAX_HARMLESS:
+            self._harmless.add(text)  # names and words of a record come again and again, and each look at one takes some forty searches
+        return cleaned
+
+    def _cleaned(self, text: str) -> str:
         text = self.clean_known(text)
         text = _without_rests_of_keys(text)
         for pattern, instead in PATTERNS:
