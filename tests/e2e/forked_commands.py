@@ -32,9 +32,14 @@ def can_run(words: Sequence[str], environment: dict[str, str]) -> bool:
     return same and len(words) > 1 and words[0] == "-m" and words[1] in MODULES
 
 
-def run(words: Sequence[str], *, folder: Path, environment: dict[str, str], limit_s: float) -> subprocess.CompletedProcess[str]:
-    """`python WORDS…` to its end. Raises TimeoutExpired after `limit_s` seconds, when it is killed."""
-    request = json.dumps({"words": list(words), "folder": str(folder), "environment": environment}).encode()
+def run(
+    words: Sequence[str], *, folder: Path, environment: dict[str, str], limit_s: float, loads: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    """`python WORDS…` to its end. Raises TimeoutExpired after `limit_s` seconds, when it is killed.
+
+    `loads` are modules beside the harness's own that the command would load, and that take their time.
+    """
+    request = json.dumps({"words": list(words), "folder": str(folder), "environment": environment, "loads": list(loads)}).encode()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, ours:
         with theirs:
