@@ -9,6 +9,7 @@ import signal
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while the program still loads simply ends it; `main` takes over
 
 import argparse
+import functools
 import gc
 import os
 import sys
@@ -82,7 +83,9 @@ def _complain(sentence: str, exit_code: int, *, as_json: bool) -> int:
     return exit_code
 
 
+@functools.cache
 def _parser() -> argparse.ArgumentParser:
+    """Made once in a process, for one that runs many commands: it holds nothing of any command line."""
     parser = Parser(
         prog="lkharness",
         description="End-to-end connectivity tests for two-node LifeKeeper clusters behind an Azure internal load balancer.",

@@ -75,8 +75,10 @@ class AzureLab:
         poller = self.network.load_balancer_load_balancing_rules.begin_health(self.group, "ilb", rule)
         return {a["ipAddress"]: (a["state"], a["reason"]) for a in poller.result().as_dict()["loadBalancerBackendAddresses"]}
 
-    def wait_for(self, read: Callable[[], Any], what: str, *, limit: float = 120.0, until: Callable[[Any], bool] = bool) -> Any:
-        return Deadline(limit).wait_for(read, what=what, every=0.05, until=until)
+    def wait_for(
+        self, read: Callable[[], Any], what: str, *, limit: float = 120.0, every: float = 0.05, until: Callable[[Any], bool] = bool
+    ) -> Any:
+        return Deadline(limit).wait_for(read, what=what, every=every, until=until)
 
 
 @pytest.fixture(scope="session")

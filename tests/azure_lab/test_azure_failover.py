@@ -5,24 +5,26 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 
 from harness.core.deadline import Deadline
 from harness.lab.control import lab_registry
+from tests.e2e import forked_commands
 
 
 @pytest.fixture(scope="module")
 def whole(make_azure_lab):
-    """A lab with its cluster in service."""
-    return make_azure_lab(network_only=False)
+    """A lab with its cluster in service, no longer than this file: its manager looks at everything every second."""
+    lab = make_azure_lab(network_only=False)
+    yield lab
+    lab.running.down()
 
 
-def command(lab, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "harness.cli", "lab", *words, "--name", lab.running.record.name], capture_output=True, text=True, timeout=60
-    )
+def command(name: str, *words: str) -> subprocess.CompletedProcess[str]:
+    line = ["-m", "harness.cli", "lab", *words, "--name", name]
+    return forked_commands.run(line, folder=Path.cwd(), environment=dict(os.environ), limit_s=120)
 
 
 def test_a_power_off_moves_the_service_and_the_health_says_so(whole) -> None:
@@ -30,23 +32,28 @@ def test_a_power_off_moves_the_service_and_the_health_says_so(whole) -> None:
     assert whole.health() == {active: ("Up", "Up_Probe_Success"), standby: ("Down", "Down_Probe_TcpProbeTimeout")}
     whole.compute.virtual_machines.begin_power_off(whole.group, "lknode01", skip_shutdown=True).result(300)
     whole.wait_for(
-        whole.health, "the balancer preferring the other node", limit=300, until=lambda h: h == {standby: ("Up", "Up_Probe_Success")}
+        whole.health,
+        "the balancer preferring the other node",
+        limit=300,
+        every=0.5,
+        until=lambda h: h == {standby: ("Up", "Up_Probe_Success")},
     )
     whole.compute.virtual_machines.begin_start(whole.group, "lknode01").result(300)
     assert whole.health()[standby] == ("Up", "Up_Probe_Success")
 
 
 def test_the_command_line(whole) -> None:
-    said = command(whole, "azure", "fault")
+    name = whole.running.record.name
+    said = command(name, "azure", "fault")
     assert "dropped-after" in said.stdout, said.stderr
-    assert command(whole, "azure", "fault", "slow", "--path", "instanceView", "--seconds", "0.01").returncode == 0
+    assert command(name, "azure", "fault", "slow", "--path", "instanceView", "--seconds", "0.01").returncode == 0
     whole.power_state("lknode02")
-    requests = json.loads(command(whole, "azure", "requests", "--path", "instanceView", "--json").stdout)["requests"]
+    requests = json.loads(command(name, "azure", "requests", "--path", "instanceView", "--json").stdout)["requests"]
     assert requests[-1]["fault"] == "slow"
-    assert "on: floating-ip, floating IP is against the design" in command(whole, "azure", "wrong", "floating-ip").stdout
-    assert command(whole, "azure", "clear").returncode == 0
+    assert "on: floating-ip, floating IP is against the design" in command(name, "azure", "wrong", "floating-ip").stdout
+    assert command(name, "azure", "clear").returncode == 0
     assert whole.hand.wrongs()["on"] == []
-    unknown = command(whole, "azure", "fault", "flood")
+    unknown = command(name, "azure", "fault", "flood")
     assert (unknown.returncode, unknown.stderr.count("\n")) == (2, 1)
 
 
@@ -55,12 +62,7 @@ def test_a_lab_without_azure_says_so(make_azure_lab, tmp_path) -> None:
 
     lab = launch.up(default_cluster.cluster_data(), name=f"plain-{os.getpid()}", persistent=False, network_only=True)
     try:
-        said = subprocess.run(
-            [sys.executable, "-m", "harness.cli", "lab", "azure", "clear", "--name", lab.record.name],
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        said = command(lab.record.name, "azure", "clear")
         assert (said.returncode, "lab up --azure" in said.stderr) == (2, True)
     finally:
         lab.down()

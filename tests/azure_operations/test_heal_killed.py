@@ -31,6 +31,7 @@ from harness.disrupt import disruption
 from harness.disrupt.disruption import Disruption
 from harness.lab.lifecycle import default_cluster, launch
 from tests import deep_option
+from tests.e2e import forked_commands
 
 SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or random.SystemRandom().randrange(10**6))
 KINDS = [
@@ -38,6 +39,7 @@ KINDS = [
     *("azure adminState down", "azure adminState up on the standby"),
 ]
 random.Random(SEED).shuffle(KINDS)
+AZURES = ("azure.identity", "azure.mgmt.core.policies", "azure.mgmt.core.polling.arm_polling")  # what healing loads of Azure's packages
 KILLS = deep_option.number(3, 20, "LKHARNESS_AZURE_KILLS")
 # What a harness does with a disruption, in a process of its own that can be killed. The lab answers for its hosts.
 HARNESS = """
@@ -104,8 +106,8 @@ class Harness:
 
 
 def heal(lab: AzureLab, *more: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "harness.cli", "azure", "heal", "--cluster", str(lab.file), "--json", *more]
-    return subprocess.run(words, capture_output=True, text=True, timeout=120)
+    words = ["-m", "harness.cli", "azure", "heal", "--cluster", str(lab.file), "--json", *more]
+    return forked_commands.run(words, folder=Path.cwd(), environment=dict(os.environ), limit_s=120, loads=AZURES)
 
 
 def heal_by_what_it_says(lab: AzureLab) -> subprocess.CompletedProcess[str]:

@@ -41,7 +41,7 @@ def test_the_guardian_undoes_what_azure_did(lab: AzureLab, tmp_path: Path, name:
     with (tmp_path / "said").open("wb") as said:
         run = subprocess.Popen([sys.executable, *words], cwd=ROOT, stdout=said, stderr=said, env={**os.environ, "PYTHONPATH": str(ROOT)})
     try:
-        Deadline(500).wait_for(lambda: lab.undisturbed() or run.poll() is not None, what=f"{name} being done")
+        Deadline(500).wait_for(lambda: lab.undisturbed() or run.poll() is not None, what=f"{name} being done", every=0.25)
     finally:
         run.send_signal(signal.SIGKILL)
         run.wait()

@@ -1,8 +1,8 @@
 """A process that has the harness's modules loaded and forks the commands that tests ask for; run by `forked_commands`.
 
-A request is one datagram: JSON with words, folder, environment and umask (null: this process's own), and three files: standard output,
-standard error, and a socket for the answers, which are the command's process id and its exit code. Many commands may run at once, each
-with a process that waits for it.
+A request is one datagram: JSON with words, folder, environment, umask (null: this process's own) and what to load first, and three files:
+standard output, standard error, and a socket for the answers, which are the command's process id and its exit code. Many commands may run
+at once, each with a process that waits for it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import harness
@@ -31,10 +32,16 @@ LIBRARIES = ("pytest", "_pytest.terminal", "paramiko", "rich.console", "xml.etre
 
 def load() -> None:
     """Modules are loaded only: nothing of them is called, so a forked command finds them as a new interpreter would."""
-    for name in (*LIBRARIES, *(found.name for found in pkgutil.walk_packages(harness.__path__, "harness."))):
-        if name not in ACT_WHEN_LOADED:
-            with contextlib.suppress(ImportError):  # Azure's packages, Windows' own modules
-                importlib.import_module(name)
+    load_these([*LIBRARIES, *(found.name for found in pkgutil.walk_packages(harness.__path__, "harness."))])
+
+
+def load_these(names: Iterable[str]) -> None:
+    new = [name for name in names if name not in sys.modules and name not in ACT_WHEN_LOADED]
+    if not new:
+        return
+    for name in new:
+        with contextlib.suppress(ImportError):  # Azure's packages, Windows' own modules
+            importlib.import_module(name)
     gc.collect()
     gc.freeze()  # what is loaded stays: a collection in a forked process need not copy its pages
 
@@ -102,9 +109,11 @@ def serve(client: socket.socket) -> None:
         message, files, _, _ = socket.recv_fds(client, MAX_REQUEST, 3)
         if not message:
             return
+        request = json.loads(message)
+        load_these(request["loads"])
         if os.fork() == 0:
             client.close()
-            wait_for_command(json.loads(message), files[0], files[1], socket.socket(fileno=files[2]))
+            wait_for_command(request, files[0], files[1], socket.socket(fileno=files[2]))
         for file in files:
             os.close(file)
 

@@ -33,10 +33,20 @@ def can_run(words: Sequence[str], environment: dict[str, str]) -> bool:
 
 
 def run(
-    words: Sequence[str], *, folder: Path, environment: dict[str, str], limit_s: float, umask: int | None = None
+    words: Sequence[str],
+    *,
+    folder: Path,
+    environment: dict[str, str],
+    limit_s: float,
+    umask: int | None = None,
+    loads: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """`python WORDS…` to its end. Raises TimeoutExpired after `limit_s` seconds, when it is killed."""
-    request = json.dumps({"words": list(words), "folder": str(folder), "environment": environment, "umask": umask}).encode()
+    """`python WORDS…` to its end. Raises TimeoutExpired after `limit_s` seconds, when it is killed.
+
+    `loads` are modules beside the harness's own that the command would load, and that take their time.
+    """
+    asked = {"words": list(words), "folder": str(folder), "environment": environment, "umask": umask, "loads": list(loads)}
+    request = json.dumps(asked).encode()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, ours:
         with theirs:

@@ -15,7 +15,7 @@ from tests import deep_option
 
 SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or 20261123)  # the same for everybody: another one is for looking further
 # Of each parser; half of them mangled. The bar is 100,000: two minutes of processor time for all of them.
-INPUTS = deep_option.number(10_000, 100_000, "LKHARNESS_INPUTS")
+INPUTS = deep_option.number(3_000, 100_000, "LKHARNESS_INPUTS")
 NODES = ("lknode01", "lknode02")
 IN, UNPROTECTED, OUT = ResourceState.IN_SERVICE, ResourceState.UNPROTECTED, ResourceState.STANDBY
 FAILED, UNKNOWN = ResourceState.FAILED, ResourceState.UNKNOWN

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from measure_sample import add_to, repeats
+from measure_sample import add_to, once_worked_out, repeats
 from report_sample import a_builder
 
 from harness import cli
@@ -29,7 +29,7 @@ from harness.report.terminal_summary import summary
 
 def a_run(reports: Path, outs: list[float | None], disruption="switchover", kind=ClusterKind.LAB, skip="", **changes) -> RunRecord:
     builder = a_builder(reports, kind)
-    add_to(builder, repeats(outs, disruption))
+    add_to(builder, once_worked_out(tuple(outs), disruption))
     if skip:
         builder.begin_test("tests/a.py::test_power", "A power loss is survived")
         builder.skip(skip)

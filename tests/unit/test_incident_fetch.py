@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -115,12 +116,25 @@ def lacking(folder: Path) -> list[str]:
     return [note.host for note in load_record(folder).host_notes if "could not be asked" in note.text]
 
 
-@pytest.fixture
-def down(tmp_path: Path) -> tuple[Recorders, dict[str, Link], FetchResult]:
-    """What was fetched while ONE was down."""
+@pytest.fixture(scope="module")
+def fetched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Link], FetchResult]:
+    """What was fetched while ONE was down, the folder and what lies at the hosts then: once for all tests, which have copies."""
+    folder = tmp_path_factory.mktemp("fetched")
     found, links = recorders()
     links[ONE].fails = HostUnreachable(DOWN)
-    return found, links, fetch(found, tmp_path)
+    return folder, links, fetch(found, folder)
+
+
+@pytest.fixture
+def down(fetched: tuple[Path, dict[str, Link], FetchResult], tmp_path: Path) -> tuple[Recorders, dict[str, Link], FetchResult]:
+    """What was fetched while ONE was down."""
+    folder, then, brought = fetched
+    found, links = recorders()
+    for host, link in links.items():
+        link.files = dict(then[host].files)
+        link.fails = then[host].fails
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    return found, links, replace(brought, runs=[tmp_path / run.relative_to(folder) for run in brought.runs])
 
 
 def test_while_a_node_is_down_it_is_named_and_the_others_incident_comes_home(down) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -37,9 +38,16 @@ def a_run(reports: Path, *, finished: bool = True, calibration: Verdict | None =
     return builder.run.directory
 
 
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Measured, judged and rendered once; every test has a copy of its own."""
+    return a_run(tmp_path_factory.mktemp("stored"))
+
+
 @pytest.fixture
-def run_dir(tmp_path: Path) -> Path:
-    return a_run(tmp_path)
+def run_dir(stored: Path, tmp_path: Path) -> Path:
+    shutil.copytree(stored.parent, tmp_path, dirs_exist_ok=True)
+    return tmp_path / stored.name
 
 
 def judge(capsys, *words: object) -> tuple[int, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_reevaluate import ID, a_run
+from test_reevaluate import ID, run_dir, stored  # noqa: F401
 
 from harness import cli
 
@@ -31,16 +31,15 @@ WRONG: dict[str, dict[str, Any]] = {
 }
 
 
-def said_of(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    code = cli.main(["judge", str(run_dir)])
+def said_of(run: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    code = cli.main(["judge", str(run)])
     out, err = capsys.readouterr()
     assert code in (0, 1, 2, 3) and "Traceback" not in out + err and (out + err).strip()
     return out + err
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_lines_of_the_wrong_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: str) -> None:
-    run_dir = a_run(tmp_path)
+def test_lines_of_the_wrong_kind(run_dir: Path, capsys: pytest.CaptureFixture[str], wrong: str) -> None:  # noqa: F811
     path = run_dir / "evidence" / ID / "recording.jsonl"
     lines = path.read_text().splitlines()
     all_series = [series["id"] for series in json.loads(lines[0])["series"]]
@@ -61,8 +60,7 @@ def test_lines_of_the_wrong_kind(tmp_path: Path, capsys: pytest.CaptureFixture[s
         ("addresses", []),
     ],
 )
-def test_a_header_of_the_wrong_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, value: Any) -> None:
-    run_dir = a_run(tmp_path)
+def test_a_header_of_the_wrong_kind(run_dir: Path, capsys: pytest.CaptureFixture[str], key: str, value: Any) -> None:  # noqa: F811
     path = run_dir / "evidence" / ID / "recording.jsonl"
     first, *rest = path.read_text().splitlines()
     path.write_text("\n".join([json.dumps(json.loads(first) | {key: value}), *rest]) + "\n")

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 from gate_sample import a_measurement
-from measure_sample import add_to, repeats
+from measure_sample import add_to, once_worked_out
 from report_sample import a_builder
 
 from harness import cli
@@ -112,7 +112,7 @@ def stored(tmp_path):
     def make(*outs, **how):
         builder = a_builder(tmp_path / f"{len(list(tmp_path.iterdir()))}")
         for given in outs:
-            add_to(builder, repeats(given, **how)) if given else None
+            add_to(builder, once_worked_out(tuple(given), **how)) if given else None
         builder.finish()
         builder.run.close()
         return builder.run.directory

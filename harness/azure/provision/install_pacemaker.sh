@@ -21,8 +21,9 @@ retried() {
   begun=$(date +%s) tries=0
   while :; do
     tries=$((tries + 1)) lasted=$(($(date +%s) - begun))
-    code=0
-    said=$(timeout $((limit_s + 60 - lasted)) apt-get -q -o DPkg::Lock::Timeout=120 "$@" 2>&1) || code=$?
+    left=$((limit_s + 60 - lasted)) code=0
+    [ $left -gt 0 ] || left=1  # `timeout 0` would be none at all
+    said=$(timeout $left apt-get -q -o DPkg::Lock::Timeout=120 "$@" 2>&1) || code=$?
     [ $code -ne 0 ] || break
     last=$(printf '%s\n' "$said" | grep '^E: ' | head -n 1)
     [ -n "$last" ] || last=$(printf '%s\n' "$said" | tail -n 1)

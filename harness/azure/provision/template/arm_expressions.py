@@ -6,6 +6,7 @@ after any of them. Whatever else a template says is a fault here, not a guess.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -39,23 +40,27 @@ def evaluated(value: Any, scope: Scope) -> Any:
     return _Reader(value[1:-1], scope).whole()
 
 
+@functools.cache
+def _tokens(text: str) -> tuple[tuple[str, str], ...]:
+    """What an expression is made of, kind and word; the template's are worked out several times for one deployment."""
+    found_all, at = [], 0
+    while at < len(text.rstrip()):
+        found = TOKEN.match(text, at)
+        if not found:
+            raise BadUse(f"the template's expression [{text}] cannot be read from {text[at:]!r} on")
+        at = found.end()
+        found_all.append((str(found.lastgroup), found[str(found.lastgroup)]))
+    return tuple(found_all)
+
+
 class _Reader:
     """Reads one expression from left to right."""
 
     def __init__(self, text: str, scope: Scope) -> None:
         self._text = text
         self._scope = scope
-        self._tokens = list(self._split(text))
+        self._tokens = _tokens(text)
         self._at = 0
-
-    def _split(self, text: str) -> Any:
-        at = 0
-        while at < len(text.rstrip()):
-            found = TOKEN.match(text, at)
-            if not found:
-                raise BadUse(f"the template's expression [{text}] cannot be read from {text[at:]!r} on")
-            at = found.end()
-            yield str(found.lastgroup), found[str(found.lastgroup)]
 
     def whole(self) -> Any:
         value = self._value()
