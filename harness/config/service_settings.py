@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from harness.core.errors import BadUse, Inconclusive
 from harness.core.files import expand_user
+from harness.core.redaction import read_secrets
 
 WITHHELD = "(withheld)"  # in the place of settings that nobody has agreed to; its value is the first one's name
 PASSWORD_COMMAND_TIMEOUT_S = 15.0  # for password_command to print it
@@ -111,7 +112,7 @@ def _of_file(place: str) -> Secret:
         raise BadUse(f"password_file {path} cannot be read: {error.strerror}") from error
     if not lines or not lines[0]:
         raise BadUse(f"password_file {path} is empty; its first line must be the password")
-    return Secret(lines[0])
+    return Secret(read_secrets.tell(lines[0]))
 
 
 def _of_variable(name: str) -> Secret:
@@ -125,6 +126,7 @@ def _of_command(line: str) -> Secret:
     with _asking:
         if line not in _passwords:
             _passwords[line] = _ask(line)
+            read_secrets.tell(_passwords[line].reveal())
         return _passwords[line]
 
 

@@ -22,6 +22,7 @@ from harness.collect.known_secrets import known_secrets
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Inconclusive
+from harness.core.redaction import read_secrets
 from harness.core.signals import handle_termination_signals
 from harness.core.terminal import CLEANER
 from harness.core.timeline import Timeline
@@ -93,6 +94,7 @@ class Session:
         self._died: HarnessError | None = None
         self._lab: SessionLab | None = None
         self._health: HealthWatch | None = None
+        self._secrets = contextlib.ExitStack()
 
     def planned(self) -> list[Planned]:
         """Every measurement that the options ask for."""
@@ -136,6 +138,7 @@ class Session:
             self.cluster, self._data = self._lab.up(run)
         known, _ = known_secrets(self.cluster, {"services": [{"settings": s.settings} for s in self.cluster.services]})
         run.cleaner.knows(known)  # reports are passed on: what anybody wrote down of passwords is not
+        self._secrets.enter_context(read_secrets.told_to(run.cleaner.knows))
         self._subject = ClusterUnderTest(self.cluster, run.timeline)
         self._subject.cleaner = run.cleaner
         self._evidence = RunEvidence(self._subject, self._report, self._data, own=self._lab_data is not None)
@@ -315,6 +318,7 @@ class Session:
                 self._health.close()
             if self._subject is not None:
                 self._subject.close()
+            self._secrets.close()
             if self._lab is not None:
                 self.kept = self._lab.down(passed=self.finished is not None and self.finished.exit_code == 0)
             if self._report is not None:

@@ -13,8 +13,9 @@ import pytest
 
 from harness import cli
 from harness.commands.shared_options import print_error
-from harness.config import cluster_config
+from harness.config import cluster_config, service_settings
 from harness.core.errors import Unusable
+from harness.core.redaction import read_secrets
 from harness.core.redaction.output_redaction import Cleaner
 from harness.core.redaction.redactor import GONE
 from harness.core.terminal import guarded
@@ -158,3 +159,23 @@ def test_what_a_message_quotes_of_an_output_begins_at_a_blank() -> None:
         error = str(CommandTookTooLong("lknode01", "pg_ctl", 5.0, said, ""))
         assert "canary" not in error and "…" in error
     assert str(CommandTookTooLong("lknode01", "pg_ctl", 5.0, "it waits", "")).endswith("stdout: it waits")
+
+
+def test_a_password_that_was_renewed_while_a_run_goes_on_is_known_as_soon_as_it_is_read(tmp_path: Path) -> None:
+    """By a vault's agent, say, that writes the file anew."""
+    cleaner, file = Cleaner(["first-canary"]), tmp_path / "password"
+    with read_secrets.told_to(cleaner.knows):
+        for renewed in ("second-canary", "third-canary"):
+            file.write_text(f"{renewed}\n")
+            assert cleaner.text(f"login {renewed} failed") == f"login {renewed} failed"
+            assert service_settings.password({"password_file": str(file)}) is not None
+            assert cleaner.text(f"login {renewed} failed") == f"login {GONE} failed"
+    file.write_text("fourth-canary\n")
+    assert service_settings.password({"password_file": str(file)}) and "fourth" in cleaner.text("fourth-canary"), "nobody is told any more"
+
+
+def test_what_is_known_already_is_not_a_reason_to_clean_everything_anew() -> None:
+    cleaner = Cleaner(["a-canary"])
+    before = cleaner._clean
+    cleaner.knows(["a-canary"])
+    assert cleaner._clean is before

@@ -15,6 +15,7 @@ from typing import Any
 from harness.config.azure_config import foreign, same_end
 from harness.config.cluster_config import Azure
 from harness.core.errors import BadUse
+from harness.core.redaction import read_secrets
 
 CONNECT_S, READ_S = 10.0, 60.0  # what a connection, and a peer that says nothing, may take
 
@@ -278,4 +279,4 @@ def _the_secret(azure: Azure) -> str:
         raise BadUse(f"client_secret_file in [azure]: {path} cannot be read ({getattr(error, 'strerror', 'no text')})") from error
     if not first.strip():
         raise BadUse(f"client_secret_file in [azure]: the first line of {path} is empty; put the application's secret there")
-    return first.strip()
+    return read_secrets.tell(first.strip())

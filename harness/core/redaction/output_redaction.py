@@ -31,7 +31,10 @@ class Cleaner:
 
     def knows(self, values: Iterable[str]) -> None:
         """Adds secrets that it removes from now on, in every form."""
-        self._values |= set(values)
+        new = set(values)
+        if new and new <= self._values:
+            return  # it is told of one at every log-in, and must not forget each time what it has cleaned
+        self._values |= new
         redactor = Redactor(self._values)
         self._clean, self._clean_known = lru_cache(MAX_CACHED_TEXTS)(redactor.clean), lru_cache(MAX_CACHED_TEXTS)(redactor.clean_known)
 
