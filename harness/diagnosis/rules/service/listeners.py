@@ -10,6 +10,8 @@ from harness.diagnosis.evidence import ANY, Evidence, HostSeen, Socket
 from harness.diagnosis.required_flows import listed
 
 SHORT_BACKLOG = 16  # connections; fewer than a look makes at once, and by far fewer than any server of today asks for
+HELD = ("ESTAB", "SYN-SENT", "CLOSE-WAIT")  # states of a connection that some process has
+WRITE = {"postgres", "oracle", "mssql"}  # kinds of services that write where they work
 INIT = 1  # every orphan's parent; it listens itself where sockets start services
 
 
@@ -24,7 +26,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             yield from _overrun(evidence, seen, port, what)
             yield from _stopped(seen, port, what, explains)
             yield from _no_descriptors(seen, port, what, explains)
-            yield from _read_only(seen, port, what)
+            yield from _read_only(evidence, seen, port, what)
             yield from _shared(evidence, seen, port, what, explains)
             yield from _version_6_only(node, seen, port, what, explains)
             yield from _bound_to_a_nic(node, seen, port, what, explains)
@@ -208,14 +210,17 @@ def _no_descriptors(seen: HostSeen, port: int, what: str, explains: tuple[str, .
             )
 
 
-def _read_only(seen: HostSeen, port: int, what: str) -> Iterator[Cause]:
-    """A file system goes read-only after an error: what works there serves what it has, and fails at its next write."""
+def _read_only(evidence: Evidence, seen: HostSeen, port: int, what: str) -> Iterator[Cause]:
+    """A file system goes read-only after an error: what works there serves what it has, and fails at its next write. What only reads may be
+    mounted so on purpose, as the pages of a web server."""
+    writes = any(s.port == port and s.kind in WRITE for s in evidence.cluster.services)
     for one in seen.listening(port):
         if mounted := seen.read_only.get(one.pid or 0):
             yield Cause(
-                f"{one.owner}, which listens on port {port} ({what}), works in {mounted}, which is mounted read-only: its next write fails",
+                f"{one.owner}, which listens on port {port} ({what}), works in {mounted}, which is mounted read-only: "
+                f"{'its next write fails' if writes else 'if it writes there, that fails'}",
                 seen.name,
-                Certainty.LIKELY,
+                Certainty.LIKELY if writes else Certainty.POSSIBLE,
                 f"see why {mounted} went read-only (`dmesg`, `journalctl -k`); check the file system, and mount it for writing again",
                 (f"/proc/mounts on {seen.name}: {mounted} has the option ro", f"/proc/{one.pid}/cwd on {seen.name}: below {mounted}"),
             )
@@ -270,10 +275,9 @@ def _bound_to_a_nic(node: Node, seen: HostSeen, port: int, what: str, explains: 
 
 
 def _port_taken(evidence: Evidence, seen: HostSeen, port: int, what: str) -> Iterator[Cause]:
-    """A port that an outgoing connection has, so that its listener cannot start there."""
-    if seen.listening(port) and seen.name == evidence.active:
-        return
-    outgoing = [s for s in seen.sockets if s.port == port and s.state not in ("LISTEN", "TIME-WAIT") and not _incoming(seen, s)]
+    """A port that an outgoing connection has, so that its listener cannot start there. What a server that ended leaves half closed with
+    its clients (FIN-WAIT, LAST-ACK) is in nobody's way: servers set SO_REUSEADDR."""
+    outgoing = [s for s in seen.sockets if s.port == port and s.state in HELD]
     if not outgoing or seen.listening(port):
         return
     one = outgoing[0]
@@ -295,11 +299,6 @@ def _port_taken(evidence: Evidence, seen: HostSeen, port: int, what: str) -> Ite
         (f"`ss -tanp` on {seen.name}: {one.state} {one.address}:{port} → {one.peer}:{one.peer_port}, {one.owner}",),
         explains=(*_explains(evidence, seen.name, port), f"{seen.name}:resource"),
     )
-
-
-def _incoming(seen: HostSeen, one: Socket) -> bool:
-    """Does somebody listen on that port, so that the connection came in?"""
-    return bool(seen.listening(one.port))
 
 
 def _range(seen: HostSeen) -> tuple[int, int]:
