@@ -17,14 +17,19 @@ def waits_s(probe: Probe) -> float:
 
 
 def in_words(status: int, reason: str, took_s: float, probe: Probe) -> str:
-    """`200 OK`, or `200 OK, after 2.0 s` where it took half of what the balancer waits, or more."""
+    """`404 Not Found`, `200 OK`, or `200 OK, after 2.0 s` where that took half of what the balancer waits, or more."""
     said = f"{status} {reason}".strip()
-    return f"{said}, after {took_s:.1f} s" if took_s >= max(waits_s(probe) / 2, SLACK_S) else said
+    return f"{said}, after {took_s:.1f} s" if status == 200 and took_s >= max(waits_s(probe) / 2, SLACK_S) else said
 
 
 def turns_away(said: str) -> bool:
     """Is it a status other than 200, so that the balancer sends that node nobody?"""
     return re.match(r"(?!200\b)\d{3}\b", said) is not None
+
+
+def without_time(said: str) -> str:
+    """The status alone, which is the same in each look."""
+    return AFTER.sub("", said)
 
 
 def seconds(said: str) -> float:

@@ -13,6 +13,7 @@ from harness.diagnosis.evidence import Direct, Evidence, PathSeen
 from harness.diagnosis.firewall import Packet, evaluate
 from harness.diagnosis.rules.network import links
 from harness.diagnosis.rules.network.host_firewall import is_doubted
+from harness.expectations.probe_status import without_time
 
 OUTSIDE = ("client", "standby")
 # What keeps no SYN back without a word: it refuses, or looks into what is only sent after the handshake.
@@ -178,8 +179,8 @@ def _other_answer(evidence: Evidence, active: str, evident: tuple[str, ...], exp
     probe = evidence.cluster.load_balancer.probe
     return Cause(
         f"{active} takes the probe's connections, and the load balancer sends it nobody, though GET {probe.path} is answered "
-        f"{evidence.asked_by_probe[active]} to the cluster's own hosts: the page may answer {probe.source} otherwise, or the load balancer "
-        "keeps the node out by itself (the pool member's state, its rules, the probe's threshold)",
+        f"{without_time(evidence.asked_by_probe[active])} to the cluster's own hosts: the page may answer {probe.source} otherwise, or the "
+        "load balancer keeps the node out by itself (the pool member's state, its rules, the probe's threshold)",
         active,
         Certainty.LIKELY,
         f"see in the page's access log what it answers {probe.source}: an access list has to let that in, and the page may demand no other "

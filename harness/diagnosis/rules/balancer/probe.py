@@ -8,7 +8,7 @@ from harness.config.cluster_config import Node
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import ANY, Evidence, ProbesSeen
 from harness.diagnosis.rules.network import links
-from harness.expectations.probe_status import is_late, seconds, waits_s
+from harness.expectations.probe_status import is_late, seconds, waits_s, without_time
 
 OUTSIDE = ("client/*", "standby/*")
 MIN_CHANGES = 2  # probes of either kind
@@ -154,8 +154,8 @@ def _status(evidence: Evidence) -> Iterator[Cause]:
     probe = evidence.cluster.load_balancer.probe
     for node in evidence.cluster.nodes:
         said = evidence.asked_by_probe.get(node.name, "")
-        if said.startswith("200") and node.name == evidence.active and (took := seconds(said)):
-            yield _late(evidence, node, said, took)
+        if said.startswith("200") and node.name == evidence.active and seconds(said):
+            yield _late(evidence, node, said)
         elif said and node.name == evidence.active and not said.startswith("200"):
             yield Cause(
                 f"the probe's GET {probe.path} on {node.address}:{probe.port} is answered {said}; only 200 counts, so {node.name} is "
@@ -168,8 +168,8 @@ def _status(evidence: Evidence) -> Iterator[Cause]:
             )
         elif said.startswith("200") and evidence.active and node.name != evidence.active and not is_late(said, probe):
             yield Cause(
-                f"the probe's GET {probe.path} on {node.address}:{probe.port} is answered {said}, though {node.name} is not active: "
-                f"clients are sent there too",
+                f"the probe's GET {probe.path} on {node.address}:{probe.port} is answered {without_time(said)}, though {node.name} is not "
+                f"active: clients are sent there too",
                 node.name,
                 Certainty.CERTAIN,
                 "let the path answer 200 on the active node only",
@@ -178,19 +178,22 @@ def _status(evidence: Evidence) -> Iterator[Cause]:
             )
 
 
-def _late(evidence: Evidence, node: Node, said: str, took: float) -> Cause:
-    probe, late = evidence.cluster.load_balancer.probe, is_late(said, evidence.cluster.load_balancer.probe)
-    waits = waits_s(probe)
-    follows = (
-        f"later than the balancer waits, {waits:g} s, so {node.name} is out of rotation"
-        if late
-        else f"and the balancer waits {waits:g} s: under load it may be late, and {node.name} out of rotation"
-    )
+def _late(evidence: Evidence, node: Node, said: str) -> Cause:
+    probe = evidence.cluster.load_balancer.probe
+    late, waits = is_late(said, probe), waits_s(probe)
+    sent = any(p.outcome == "pass" or (p.connects and node.name in p.nodes) for p in evidence.paths if p.path in ("client", "standby"))
+    if late and sent:  # then the balancer's own interval may be longer, or it was slow this once
+        follows = f"later than the balancer waits by the cluster file, {waits:g} s, though {node.name} is sent clients now"
+    elif late:
+        follows = f"later than the balancer waits, {waits:g} s, so {node.name} is out of rotation"
+    else:
+        follows = f"after half of what the balancer waits, {waits:g} s, or more: under load it may be late, and {node.name} out of rotation"
+    late = late and not sent
     return Cause(
-        f"the probe's GET {probe.path} on {node.address}:{probe.port} is answered only after {took:.1f} s, {follows}",
+        f"the probe's GET {probe.path} on {node.address}:{probe.port} is answered {follows}",
         node.name,
         Certainty.CERTAIN if late else Certainty.POSSIBLE,
-        "let the page answer at once, from what was found out before, or give the probe a longer interval (facts PRB-11, PRB-28)",
+        "let the page answer at once, from what was found out before, or give the probe a longer interval (facts PRB-11)",
         (
             f"asked as the balancer asks, GET {probe.path} of {node.name}: {said}",
             f"the cluster file: the probe's interval is {probe.interval_s:g} s",

@@ -110,7 +110,7 @@ def _in_the_way(one: Socket, wanted: list[Socket]) -> bool:
 
 
 def _may_be_taken(seen: HostSeen, ports: Mapping[int, str]) -> Iterator[Cause]:
-    """Ports that the kernel may give to any outgoing connection (facts DES-08)."""
+    """Ports that the kernel may give to any outgoing connection."""
     low, high = _range(seen)
     reserved = _reserved(seen)
     inside = {port: what for port, what in ports.items() if low <= port <= high and port not in reserved}
