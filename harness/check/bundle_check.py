@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.check.check_result import OF_A_ROLE, WHEN_IT_RESTS, Findings, PathLine
-from harness.check.linux_findings import NodeFacts, firewalls, judge
+from harness.check.linux_findings import NodeFacts, firewalls, judge, of_pages
 from harness.check.node_facts import of_script
 from harness.collect.bundle import read_with_texts
 from harness.config import cluster_config
@@ -91,7 +91,7 @@ def _judged(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str]
         found = [f for f in found if not f.what.startswith(OF_A_ROLE)]
         found.append(Finding(Weight.UNKNOWN, cluster.name, "roles", MOVED, WHEN_IT_RESTS))
         tried, lines = Observation(findings=tried.findings), []
-    found += tried.findings
+    found = [*of_pages(found, active, tried.asked_by_probe), *tried.findings]
     evidence = Evidence(
         cluster,
         state,

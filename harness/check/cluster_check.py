@@ -12,9 +12,10 @@ from typing import Any
 from harness.check import evidence_gathering, service_findings
 from harness.check.check_result import OF_A_ROLE, WHEN_IT_RESTS, Findings, PathLine
 from harness.check.host_survey import Survey, survey, unreachable
-from harness.check.linux_findings import firewalls, judge
+from harness.check.linux_findings import firewalls, judge, of_pages
 from harness.check.manager_survey import ask_manager
 from harness.check.unreachable_node import second_way
+from harness.cluster import probe_question
 from harness.cluster.cluster_under_test import CaptureWindow, ClusterUnderTest
 from harness.cluster.connection_tolerance import demand_bearable
 from harness.cluster.invariants import by_identity, nothing_left, placed, probe_answered, sent_to
@@ -116,7 +117,7 @@ def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen
         whole = _cluster_verdict(subject, state, surveyed, checks, probe, left_of_us.result())
         if active is not None and not all(c.verdict for c in checks):
             direct = evidence_gathering.direct(subject, active, only_standby=False)
-        statuses = evidence_gathering.http_probes(subject, (subject.standby_of(active), cluster.client.name)) if active else {}
+        statuses = probe_question.ask(subject, (subject.standby_of(active), cluster.client.name)) if active else {}
         seen, packets = _seen_on_the_wire(sight, cluster, since)
         # One that is away would be waited for once more.
         after = state if instead or subject.absent else subject.manager.state().without(word.unrelated_resources)
@@ -135,7 +136,7 @@ def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen
         word.left_behind,
         word.unrelated_resources,
         evaluated,
-        tuple(f for f in more if not moved or not f.what.startswith(OF_A_ROLE)),
+        tuple(f for f in of_pages(more, active, statuses) if not moved or not f.what.startswith(OF_A_ROLE)),
         moved,
     )
     return _Seen(evidence, whole, checks, of_services), moved

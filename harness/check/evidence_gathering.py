@@ -12,10 +12,8 @@ from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError
 from harness.diagnosis.evidence import Direct, ProbesSeen
 from harness.remote.connections.attempt import attempt
-from harness.remote.connections.tcp_tunnel import relay
 
 DIRECT_ATTEMPT_TIMEOUT_S = 1.0
-QUESTION_TIMEOUT_S = 3.0
 MAX_PROBE_LATENESS_S = 0.3  # by how much a probe may be late
 MAX_WATCH_S = 20.0
 
@@ -40,38 +38,6 @@ def direct(subject: ClusterUnderTest, active: str, *, only_standby: bool) -> lis
 
     found = subject.together(*(lambda o=o, n=n, p=p: one(o, n.name, str(n.address), p) for o, n, p in wanted))
     return [one for one in found if one is not None]
-
-
-def http_probes(subject: ClusterUnderTest, origins: Sequence[str]) -> dict[str, str]:
-    """What an HTTP probe's own question is answered on each node, asked from the first of these hosts that is there; nothing where the
-    probe is none."""
-    probe = subject.cluster.load_balancer.probe
-    origin = next((o for o in origins if o not in subject.absent), None)
-    if probe.protocol != "http" or origin is None:
-        return {}
-    import http.client  # takes long to import, and few clusters need it
-
-    def ask(address: str) -> str:
-        try:
-            with relay(subject.residents[origin], address, probe.port, limit=DIRECT_ATTEMPT_TIMEOUT_S) as link:
-                if link.port is None:
-                    return ""
-                connection = http.client.HTTPConnection(link.host, link.port, timeout=QUESTION_TIMEOUT_S)
-                try:
-                    connection.request("GET", probe.path, headers={"Host": f"{address}:{probe.port}", "Connection": "close"})
-                    response = connection.getresponse()
-                    return f"{response.status} {response.reason}".strip()
-                finally:
-                    connection.close()
-        except TimeoutError:
-            return f"with nothing within {QUESTION_TIMEOUT_S:g} s"
-        except (OSError, http.client.HTTPException) as error:
-            return f"with no HTTP ({type(error).__name__})"
-        except HarnessError:
-            return ""
-
-    found = subject.together(*(lambda a=str(n.address): ask(a) for n in subject.cluster.nodes))
-    return dict(zip((n.name for n in subject.cluster.nodes), found, strict=True))
 
 
 def probes(sight: CaptureWindow, cluster: Cluster, watched: Sequence[str], since: Deadline) -> dict[str, ProbesSeen]:

@@ -15,6 +15,7 @@ from harness.diagnosis.evidence import HostSeen
 from harness.diagnosis.firewall import parse, windows
 from harness.diagnosis.required_flows import FirewallVerdict, judge_firewall
 from harness.expectations.connectivity_matrix import listens_rightly
+from harness.expectations.probe_status import turns_away
 from harness.hosts.linux.linux_parse import InterfaceAddress, Listener, Route
 from harness.hosts.windows.windows_parse import WindowsListener
 from harness.managers.health_check_resources import responders
@@ -92,6 +93,12 @@ def judge(cluster: Cluster, state: ClusterState, seen: Mapping[str, NodeFacts], 
     for name, firewall in evaluated.items():
         found += findings(name, firewall)
     return [*found, *clocks(seen)]
+
+
+def of_pages(found: Iterable[Finding], active: str | None, asked: Mapping[str, str]) -> list[Finding]:
+    """The same without the open probe ports of nodes that answer an HTTP probe's own question (`asked`) with another status than 200: such
+    a page runs on every node, answers by the role, and the balancer sends the standby nobody (facts PRB-13)."""
+    return [f for f in found if f.what != "probe port" or f.host == active or not turns_away(asked.get(f.host, ""))]
 
 
 def _of_its_role(cluster: Cluster, node: Node, seen: NodeFacts, leads: bool, state: ClusterState) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from harness.cluster import probe_question
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.path_check import PathCheck, ask_identity, check_path
 from harness.config.cluster_config import Cluster, Node
@@ -12,6 +13,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
 from harness.core.verdict import Verdict, all_of, failed, passed
 from harness.expectations.connectivity_matrix import Origin
+from harness.expectations.probe_status import turns_away
 from harness.hosts.deadman.deadman_switch import remains
 from harness.hosts.host import HostUnreachable
 from harness.hosts.jobs import unfinished
@@ -123,7 +125,7 @@ def nothing_left(subject: ClusterUnderTest) -> Verdict:
 
 
 def probe_answered(subject: ClusterUnderTest, active: str | None) -> Verdict:
-    """Whether the active node alone answers on the probe's port."""
+    """Whether the active node alone answers on the probe's port; another status than 200 is no answer to an HTTP probe."""
     cluster = subject.cluster
     client, port = cluster.client.name, cluster.load_balancer.probe.port
 
@@ -132,4 +134,7 @@ def probe_answered(subject: ClusterUnderTest, active: str | None) -> Verdict:
 
     tried = subject.together(*(lambda n=n: answers(n) for n in cluster.nodes))
     answering = [n.name for n, answered in zip(cluster.nodes, tried, strict=True) if answered]
+    if set(answering) - {active}:  # a page may run on every node, and answer by the role
+        said = probe_question.ask(subject, (client,))
+        answering = [name for name in answering if name == active or not turns_away(said.get(name, ""))]
     return (passed if answering == [active] else failed)(f"the probe port is answered by {' and '.join(answering) or 'nobody'}")

@@ -14,6 +14,7 @@ from harness.diagnosis.host_config.ipsec_policy import Policy
 from harness.diagnosis.host_config.manager_settings import Setting
 from harness.diagnosis.host_config.queueing import Queue
 from harness.diagnosis.required_flows import FirewallVerdict
+from harness.expectations.probe_status import turns_away
 from harness.hosts.linux.linux_parse import InterfaceAddress, Route
 from harness.managers.health_check_resources import responders
 from harness.managers.manager import Answer, ClusterState, Question, ResourceState
@@ -252,6 +253,10 @@ class Evidence:
     def tried(self, node: str, port: int) -> list[Direct]:
         """The connections that were tried to a node's own address at that port."""
         return [d for d in self.direct if d.node == node and d.port == port]
+
+    def turns_away(self, node: str | None) -> bool:
+        """Does it answer the HTTP probe's own question with another status than 200, so that the balancer sends it nobody?"""
+        return turns_away(self.asked_by_probe.get(node or "", ""))
 
     def stealthy(self, node: str, port: int) -> bool:
         """Is it a Windows node where nobody listens on that port, as far as is known? It is silent to other hosts then (facts WNET-13)."""

@@ -266,12 +266,6 @@ def test_an_mtu_black_hole_names_the_host_where_large_packets_vanish() -> None:
     assert faults(diagnose(with_host(nothing))) == []  # ICMP does not pass at all, so that it proves nothing
 
 
-def test_idle_connections_without_keepalive_are_told_and_keepalive_by_itself_is_no_fault() -> None:
-    idle = Socket("ESTAB", "10.20.1.20", 40000, "10.20.1.200", 80, idle_s=999.0)
-    only(with_host(client(sysctls={"tcp_keepalive_time": "7200"}, sockets=[idle])), "lkclient", "keepalive", "7200")
-    assert faults(diagnose(with_host(client(sysctls={"tcp_keepalive_time": "7200"})))) == []
-
-
 def test_the_services_own_sentence_is_the_cause() -> None:
     said = "10.20.1.200:5432: PostgreSQL turned us away: pg_hba.conf rejects connection"
     base = [p for p in paths() if (p.path, p.service.kind) != ("inside", "postgres")]

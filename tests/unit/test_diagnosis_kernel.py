@@ -89,6 +89,9 @@ def test_a_service_that_works_on_a_read_only_file_system_is_told_before_it_fails
     ports = [12345, *(s.port for s in CLUSTER.services)]
     listeners = [listening(p, pid=5 if p == 5432 else 9) for p in ports]
     only(with_host(node("lknode01", listeners=listeners, read_only=seen.read_only)), "lknode01", "5432", "/srv/my data", "read-only")
+    # What only reads may be mounted so on purpose.
+    told = diagnose(with_host(node("lknode01", listeners=[listening(p, pid=p) for p in ports], read_only={WEB.port: "/srv/www"}))).causes
+    assert [(c.certainty, "if it writes there" in c.says) for c in told if "/srv/www" in c.says] == [(Certainty.POSSIBLE, True)]
 
 
 def test_a_loopback_nic_that_is_down() -> None:

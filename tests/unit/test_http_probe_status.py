@@ -6,15 +6,21 @@ import contextlib
 import http.server
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from test_diagnosis import evidence, faults
+from test_diagnosis import SILENT, evidence, faults, listening, node, only, paths, with_host
 
-from harness.check import evidence_gathering
 from harness.check.check_result import Findings
+from harness.check.linux_findings import of_pages
+from harness.cluster import invariants, probe_question
+from harness.config import cluster_config
+from harness.core.finding import Finding, Weight
 from harness.core.verdict import passed
 from harness.diagnosis.engine import diagnose
+from harness.expectations import probe_status
+from harness.lab.lifecycle import default_cluster
 
 ASKED: list[tuple[str, str, str]] = []  # from which host, of which node's address, for which path
 
@@ -41,7 +47,7 @@ def responder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ASKED.append((origin, address, ""))
         yield SimpleNamespace(host="127.0.0.1", port=None if address == "10.20.1.13" else server.server_port)
 
-    monkeypatch.setattr(evidence_gathering, "relay", link)
+    monkeypatch.setattr(probe_question, "relay", link)
     ASKED.clear()
     yield
     server.shutdown()
@@ -50,7 +56,7 @@ def responder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def subject(path: str, absent: set[str], protocol: str = "http") -> SimpleNamespace:
-    probe = SimpleNamespace(protocol=protocol, port=12345, path=path)
+    probe = SimpleNamespace(protocol=protocol, port=12345, path=path, interval_s=5.0)
     nodes = [SimpleNamespace(name="lknode01", address="10.20.1.11"), SimpleNamespace(name="lknode02", address="10.20.1.13")]
     cluster = SimpleNamespace(load_balancer=SimpleNamespace(probe=probe), nodes=nodes)
     names = {name: name for name in ("lknode01", "lknode02", "lkclient")}
@@ -58,11 +64,17 @@ def subject(path: str, absent: set[str], protocol: str = "http") -> SimpleNamesp
 
 
 ORIGINS = ("lknode02", "lkclient")
+SLOWLY = cluster_config.parse(
+    default_cluster.merged(
+        default_cluster.cluster_data(), {"load_balancer": {"probe": {"protocol": "http", "path": "/", "interval_s": 5.0}}}
+    ),
+    Path("a test's"),
+)
 
 
 @pytest.mark.parametrize(("path", "said"), [("/ok", "200 OK"), ("/other", "404 Not Found")])
 def test_its_path_is_asked_on_each_node_and_the_status_told(responder: None, path: str, said: str) -> None:
-    found = evidence_gathering.http_probes(subject(path, set()), ORIGINS)  # type: ignore[arg-type]
+    found = probe_question.ask(subject(path, set()), ORIGINS)  # type: ignore[arg-type]
     assert found == {"lknode01": said, "lknode02": ""} and ("lknode02", "10.20.1.11", path) in ASKED
     told = Findings("lknode01", passed("whole"), [], probe_path=path, probe_said=found)
     assert f"GET {path} is answered lknode01: {said}; lknode02: no connection" in told.as_text()
@@ -70,13 +82,13 @@ def test_its_path_is_asked_on_each_node_and_the_status_told(responder: None, pat
 
 
 def test_without_the_standby_the_client_asks(responder: None) -> None:
-    evidence_gathering.http_probes(subject("/ok", {"lknode02"}), ORIGINS)  # type: ignore[arg-type]
+    probe_question.ask(subject("/ok", {"lknode02"}), ORIGINS)  # type: ignore[arg-type]
     assert {origin for origin, *_ in ASKED} == {"lkclient"}
-    assert evidence_gathering.http_probes(subject("/ok", set(ORIGINS)), ORIGINS) == {}  # type: ignore[arg-type]
+    assert probe_question.ask(subject("/ok", set(ORIGINS)), ORIGINS) == {}  # type: ignore[arg-type]
 
 
 def test_a_tcp_probe_asks_nothing() -> None:
-    assert evidence_gathering.http_probes(subject("/ok", set(), "tcp"), ORIGINS) == {}  # type: ignore[arg-type]
+    assert probe_question.ask(subject("/ok", set(), "tcp"), ORIGINS) == {}  # type: ignore[arg-type]
     assert Findings("lknode01", passed("whole"), []).as_data()["probe"] is None
 
 
@@ -96,3 +108,69 @@ def test_a_status_that_does_not_fit_the_role_is_a_cause(answers: dict[str, str],
 @pytest.mark.parametrize("answers", [{"lknode01": "200 OK", "lknode02": "503 Service Unavailable"}, {"lknode01": "200 OK", "lknode02": ""}])
 def test_a_status_that_fits_is_none(answers: dict[str, str]) -> None:
     assert faults(diagnose(evidence(asked_by_probe=answers))) == []
+
+
+@pytest.mark.parametrize("answer", ["503 Service Unavailable", "404 Not Found"])
+def test_a_page_on_both_nodes_that_answers_by_the_role_is_no_second_responder(answer: str) -> None:
+    page, asked = node("lknode02", listeners=[listening(12345)]), {"lknode01": "200 OK", "lknode02": answer}
+    assert faults(diagnose(with_host(page, asked_by_probe=asked))) == []
+    open_port = Finding(Weight.FAULT, "lknode02", "probe port", "python3 listens on 12345, and the node is not active", "stop it there")
+    assert of_pages([open_port], "lknode01", asked) == []
+
+
+@pytest.mark.parametrize("answer", [None, "", "200 OK", "with no HTTP (BadStatusLine)", "with nothing within 6 s"])
+def test_without_such_an_answer_an_open_probe_port_on_the_standby_is_a_fault(answer: str | None) -> None:
+    asked = {} if answer is None else {"lknode01": "200 OK", "lknode02": answer}
+    told = faults(diagnose(with_host(node("lknode02", listeners=[listening(12345)]), asked_by_probe=asked)))
+    assert {c.host for c in told} == {"lknode02"}
+    found = [Finding(Weight.FAULT, host, "probe port", "x", "y") for host in ("lknode01", "lknode02")]
+    assert of_pages(found, "lknode01", asked) == found and of_pages(found, "lknode01", {"lknode01": "404 Not Found"}) == found
+
+
+@pytest.mark.parametrize(("said", "answering"), [("503 x", "lknode01"), ("200 OK", "lknode01 and lknode02"), ("", "lknode01 and lknode02")])
+def test_an_audit_takes_another_status_than_200_for_no_answer(monkeypatch: pytest.MonkeyPatch, said: str, answering: str) -> None:
+    monkeypatch.setattr(invariants, "attempt", lambda *_, **__: [SimpleNamespace(answered=True)])
+    monkeypatch.setattr(probe_question, "ask", lambda *_: {"lknode01": "200 OK", "lknode02": said})
+    there = subject("/primary", set())
+    there.cluster.client = SimpleNamespace(name="lkclient")
+    verdict = invariants.probe_answered(there, "lknode01")  # type: ignore[arg-type]
+    assert verdict.reason == f"the probe port is answered by {answering}" and bool(verdict) is (answering == "lknode01")
+
+
+@pytest.mark.parametrize(
+    ("said", "certainty"),
+    [("200 OK", None), ("200 OK, after 2.6 s", "possible"), ("200 OK, after 5.4 s", "possible"), ("200 OK, after 5.6 s", "certain")],
+)
+def test_a_page_that_is_later_than_the_balancer_waits(said: str, certainty: str | None) -> None:
+    """5 s in the usual file; what the way there may have added counts for the node."""
+    asked = {"lknode01": said, "lknode02": ""}
+    lost = evidence(cluster=SLOWLY, asked_by_probe=asked, paths=paths(client=SILENT, standby=SILENT))
+    told = [c for c in diagnose(lost).causes if "is answered later" in c.says or "is answered after" in c.says]
+    assert [(c.host, str(c.certainty)) for c in told] == ([("lknode01", certainty)] if certainty else [])
+    # The time itself differs from look to look, and stands in the evidence.
+    assert all("the balancer waits, 5 s" in c.says and said not in c.says and said in "".join(c.evidence) for c in told)
+
+
+def test_a_late_page_of_a_node_that_is_sent_clients_is_no_fault() -> None:
+    told = [c for c in diagnose(evidence(cluster=SLOWLY, asked_by_probe={"lknode01": "200 OK, after 5.6 s"})).causes if "GET" in c.says]
+    assert [(str(c.certainty), "is sent clients now" in c.says) for c in told] == [("possible", True)]
+
+
+def test_a_late_page_of_the_standby_gets_it_no_clients() -> None:
+    for said, count in (("200 OK, after 5.6 s", 0), ("200 OK, after 3.0 s", 1)):
+        told = faults(diagnose(evidence(cluster=SLOWLY, asked_by_probe={"lknode01": "200 OK", "lknode02": said})))
+        assert len(told) == count, said
+
+
+def test_how_long_the_page_took_is_told_from_half_of_what_the_balancer_waits() -> None:
+    probe = SLOWLY.load_balancer.probe
+    assert probe_status.in_words(200, "OK", 2.4, probe) == "200 OK" and probe_status.in_words(503, "", 2.5, probe) == "503"
+    slow = probe_status.in_words(200, "OK", 2.5, probe)
+    assert slow == "200 OK, after 2.5 s" and probe_status.without_time(slow) == "200 OK" and not probe_status.turns_away(slow)
+
+
+def test_a_page_that_may_answer_the_balancer_otherwise_comes_before_what_azure_may_have() -> None:
+    seen = evidence(paths=paths(client=SILENT, standby=SILENT), asked_by_probe={"lknode01": "200 OK", "lknode02": ""})
+    cause = only(seen, "lknode01", "168.63.129.16 otherwise", "access list", "200 OK")
+    assert "adminState" not in cause.says
+    only(evidence(paths=paths(client=SILENT, standby=SILENT)), "lknode01", "adminState")

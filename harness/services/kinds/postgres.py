@@ -36,8 +36,12 @@ QUESTION = b"""
     select current_setting('cluster_name'), host(inet_server_addr()), extract(epoch from pg_postmaster_start_time()),
            current_setting('server_version'), pg_is_in_recovery(),
            (select setting = 'on' and source not in ('user', 'database user', 'client', 'session')
-            from pg_settings where name = 'default_transaction_read_only')
+            from pg_settings where name = 'default_transaction_read_only'),
+           current_setting('synchronous_standby_names'), current_setting('synchronous_commit'), current_setting('max_wal_senders')
 """
+# Who may not see the rows' columns may count them all the same.
+REPLICAS = b"select count(*) from pg_stat_replication"
+NOBODY_IS_WAITED_FOR = ("off", "local")  # settings of synchronous_commit
 
 
 class Postgres(ServiceKind):
@@ -73,10 +77,15 @@ class Postgres(ServiceKind):
     def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
         given.only_known(settings, self.kind, SETTINGS)
         with Session(host, port, settings, deadline) as session:
-            [(name, address, started, version, recovering, reads_only)] = session.query(QUESTION, deadline)
+            [(name, address, started, version, recovering, reads_only, replicas, commit, senders)] = session.query(QUESTION, deadline)
+            waits = replicas and commit not in NOBODY_IS_WAITED_FOR and senders != "0" and recovering == "f"
+            waits_in_vain = waits and _no_replica(session, deadline)
         if "t" in (recovering, reads_only):  # a read-only role is somebody's wish; a database that takes no writes serves half
             why = "it is in recovery, a standby" if recovering == "t" else "default_transaction_read_only is on"
             raise WrongAnswer(f"{host}:{port} serves reading, and takes no writes: {why}, so it is read-only")
+        if waits_in_vain:
+            why = f"synchronous_standby_names is {replicas:.100}, synchronous_commit is {commit}, and no replica is connected"
+            raise WrongAnswer(f"{host}:{port} serves reading, and each commit waits for a replica that is not there: {why}")
         return Identity(
             kind=self.kind,
             said=f"PostgreSQL {version}",
@@ -105,3 +114,11 @@ class Postgres(ServiceKind):
         every = given.seconds(settings, "session_every_s", MIN_SESSION_INTERVAL_S)
         user = settings.get("user", "harness")
         return Hello(startup_packet(user, settings.get("dbname", user)), ANSWER, keeps=False, least_period_s=every)
+
+
+def _no_replica(session: Session, deadline: Deadline) -> bool:
+    """Is it known that nobody takes the write-ahead log from that server?"""
+    try:
+        return session.query(REPLICAS, deadline) == [["0"]]
+    except OSError:  # somebody took the right to ask that away
+        return False

@@ -13,6 +13,7 @@ from harness.diagnosis.evidence import Direct, Evidence, PathSeen
 from harness.diagnosis.firewall import Packet, evaluate
 from harness.diagnosis.rules.network import links
 from harness.diagnosis.rules.network.host_firewall import is_doubted
+from harness.expectations.probe_status import without_time
 
 OUTSIDE = ("client", "standby")
 # What keeps no SYN back without a word: it refuses, or looks into what is only sent after the handshake.
@@ -156,6 +157,9 @@ def _sends_nothing(evidence: Evidence, outside: list[PathSeen]) -> Iterator[Caus
             general=True,
         )
         return
+    if evidence.asked_by_probe.get(active, "").startswith("200"):
+        yield _other_answer(evidence, active, evident, explains)
+        return
     yield Cause(
         f"{active} answers the probe, and the load balancer sends it nobody: its administrative state (adminState) in the pool is "
         f"Down, the frontend has no rules for "
@@ -165,6 +169,23 @@ def _sends_nothing(evidence: Evidence, outside: list[PathSeen]) -> Iterator[Caus
         "look at the pool member's admin state, at the load-balancing rules, and at the balancer's own view of its members",
         evident,
         "the answers of the probe leave by the right NIC if a packet capture says so; a route table on the subnet can still lead them away",
+        explains=explains,
+        general=True,
+    )
+
+
+def _other_answer(evidence: Evidence, active: str, evident: tuple[str, ...], explains: tuple[str, ...]) -> Cause:
+    """An HTTP page that is right for whoever asks from the cluster's own hosts; what it answers the balancer, connections do not show."""
+    probe = evidence.cluster.load_balancer.probe
+    return Cause(
+        f"{active} takes the probe's connections, and the load balancer sends it nobody, though GET {probe.path} is answered "
+        f"{without_time(evidence.asked_by_probe[active])} to the cluster's own hosts: the page may answer {probe.source} otherwise, or the "
+        "load balancer keeps the node out by itself (the pool member's state, its rules, the probe's threshold)",
+        active,
+        Certainty.LIKELY,
+        f"see in the page's access log what it answers {probe.source}: an access list has to let that in, and the page may demand no other "
+        "Host than the node's address; if that is 200, look at the pool member's administrative state and at the load-balancing rules",
+        (*evident, f"GET {probe.path} of {active}, asked from another host of the cluster: {evidence.asked_by_probe[active]}"),
         explains=explains,
         general=True,
     )

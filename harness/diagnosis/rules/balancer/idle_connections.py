@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, Socket
+
+# As ss writes it: 119min, 1min53sec, 9sec, 9.980ms (which are seconds), 980ms.
+KEEPALIVE = re.compile(r"keepalive,(?:(\d{1,6})min)?(?:(\d{1,2})sec)?(?:(?:(\d)\.)?(\d{3})ms)?")
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -20,25 +24,47 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         held = [
             s for s in seen.sockets if s.state == "ESTAB" and s.peer == str(evidence.cluster.vip) and name == evidence.cluster.client.name
         ]
-        idle = [s for s in held if (s.idle_s or 0) >= limit and "keepalive" not in s.timer]
+        idle = [s for s in held if (s.idle_s or 0) >= limit and not _kept_alive(s, limit) and not _kept_alive_there(evidence, s)]
         if idle:
             yield _dead_connections(name, idle, int(told), limit)
     if late:
         yield _late_keepalive(late, limit)
 
 
+def _kept_alive(one: Socket, limit: float) -> bool:
+    """Does this end send keepalive before the balancer forgets the connection? Each answer to one begins the time anew."""
+    found = KEEPALIVE.match(one.timer)
+    if found is None:
+        return False
+    minutes, seconds, whole, thousandths = (int(part or 0) for part in found.groups())
+    return (one.unheard_s or 0.0) + 60 * minutes + seconds + whole + thousandths / 1000 < limit
+
+
+def _kept_alive_there(evidence: Evidence, one: Socket) -> bool:
+    """The server's keepalive feeds the balancer's timer as well (facts SQL-83)."""
+    active = evidence.hosts.get(evidence.active or "")
+    ends = (one.peer_port, one.address, one.port)
+    there = [s for s in (active.sockets if active else ()) if (s.port, s.peer, s.peer_port) == ends and s.state == "ESTAB"]
+    return any(_kept_alive(s, evidence.cluster.load_balancer.idle_timeout_s) for s in there)
+
+
 def _dead_connections(name: str, idle: list[Socket], told: int, limit: float) -> Cause:
     one = idle[0]
     return Cause(
         f"{len(idle)} connections of {name} to {one.peer}:{one.peer_port} are idle for longer than the balancer's idle timeout of "
-        f"{limit:g} s and send no keepalive: they are "
+        f"{limit:g} s, and neither end sends keepalive before that: they are "
         f"dead, and {name} does not know it (tcp_keepalive_time is {told} s, and only counts where a program asks for it)",
         name,
         Certainty.LIKELY,
         f"let the programs on {name} set SO_KEEPALIVE and begin before {limit:g} s (net.ipv4.tcp_keepalive_time), or turn TCP reset "
         f"on idle on in the rule",
-        tuple(f"`ss -tanopi` on {name}: {s.owner}, port {s.port}, silent for {s.idle_s or 0:.0f} s, no keepalive timer" for s in idle[:3]),
+        tuple(f"`ss -tanopi` on {name}: {s.owner}, port {s.port}, silent for {s.idle_s or 0:.0f} s, {_timer(s)}" for s in idle[:3]),
     )
+
+
+def _timer(one: Socket) -> str:
+    found = KEEPALIVE.match(one.timer)
+    return f"keepalive only in {found[0].partition(',')[2]}" if found else "no keepalive timer"
 
 
 def _late_keepalive(late: dict[str, int], limit: float) -> Cause:

@@ -8,6 +8,7 @@ from harness.config.cluster_config import Node
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import ANY, Evidence, ProbesSeen
 from harness.diagnosis.rules.network import links
+from harness.expectations.probe_status import is_late, seconds, waits_s, without_time
 
 OUTSIDE = ("client/*", "standby/*")
 MIN_CHANGES = 2  # probes of either kind
@@ -153,7 +154,9 @@ def _status(evidence: Evidence) -> Iterator[Cause]:
     probe = evidence.cluster.load_balancer.probe
     for node in evidence.cluster.nodes:
         said = evidence.asked_by_probe.get(node.name, "")
-        if said and node.name == evidence.active and not said.startswith("200"):
+        if said.startswith("200") and node.name == evidence.active and seconds(said):
+            yield _late(evidence, node, said)
+        elif said and node.name == evidence.active and not said.startswith("200"):
             yield Cause(
                 f"the probe's GET {probe.path} on {node.address}:{probe.port} is answered {said}; only 200 counts, so {node.name} is "
                 f"out of rotation",
@@ -163,16 +166,40 @@ def _status(evidence: Evidence) -> Iterator[Cause]:
                 (f"asked as the balancer asks, GET {probe.path} of {node.name}: {said}",),
                 explains=OUTSIDE,
             )
-        elif said.startswith("200") and evidence.active and node.name != evidence.active:
+        elif said.startswith("200") and evidence.active and node.name != evidence.active and not is_late(said, probe):
             yield Cause(
-                f"the probe's GET {probe.path} on {node.address}:{probe.port} is answered {said}, though {node.name} is not active: "
-                f"clients are sent there too",
+                f"the probe's GET {probe.path} on {node.address}:{probe.port} is answered {without_time(said)}, though {node.name} is not "
+                f"active: clients are sent there too",
                 node.name,
                 Certainty.CERTAIN,
                 "let the path answer 200 on the active node only",
                 (f"GET {probe.path} of {node.name}: {said}",),
                 explains=(*OUTSIDE, f"{node.name}:probe port"),
             )
+
+
+def _late(evidence: Evidence, node: Node, said: str) -> Cause:
+    probe = evidence.cluster.load_balancer.probe
+    late, waits = is_late(said, probe), waits_s(probe)
+    sent = any(p.outcome == "pass" or (p.connects and node.name in p.nodes) for p in evidence.paths if p.path in ("client", "standby"))
+    if late and sent:  # then the balancer's own interval may be longer, or it was slow this once
+        follows = f"later than the balancer waits by the cluster file, {waits:g} s, though {node.name} is sent clients now"
+    elif late:
+        follows = f"later than the balancer waits, {waits:g} s, so {node.name} is out of rotation"
+    else:
+        follows = f"after half of what the balancer waits, {waits:g} s, or more: under load it may be late, and {node.name} out of rotation"
+    late = late and not sent
+    return Cause(
+        f"the probe's GET {probe.path} on {node.address}:{probe.port} is answered {follows}",
+        node.name,
+        Certainty.CERTAIN if late else Certainty.POSSIBLE,
+        "let the page answer at once, from what was found out before, or give the probe a longer interval (facts PRB-11)",
+        (
+            f"asked as the balancer asks, GET {probe.path} of {node.name}: {said}",
+            f"the cluster file: the probe's interval is {probe.interval_s:g} s",
+        ),
+        explains=OUTSIDE if late else (),
+    )
 
 
 def _split(evidence: Evidence) -> bool:
@@ -185,7 +212,7 @@ def _asks_a_shared_port(evidence: Evidence) -> Iterator[Cause]:
     """Something that every node runs, or another program on the standby, answers the probe."""
     port = evidence.cluster.load_balancer.probe.port
     held = {node.name: [s for s in seen.listening(port) if s.address in {*ANY, str(node.address)}] for node, seen in evidence.nodes}
-    if evidence.active is None or evidence.moved or _split(evidence):
+    if evidence.active is None or evidence.moved or _split(evidence) or evidence.turns_away(evidence.standby):
         return
     if len(held) == 2 and all(held.values()):
         who = {s.process or "a process" for those in held.values() for s in those}

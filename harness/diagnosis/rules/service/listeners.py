@@ -1,43 +1,44 @@
-"""Listeners: who holds a port, on which address, whether it can take another connection, and whether its process runs at all."""
+"""Listeners: who listens on a port, on which address, whether it can take another connection, and whether its process runs at all."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.config.cluster_config import Design, Node, Service
+from harness.config.cluster_config import Cluster, Design, Node, Service
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import ANY, Evidence, HostSeen, Socket
 from harness.diagnosis.required_flows import listed
 
 SHORT_BACKLOG = 16  # connections; fewer than a look makes at once, and by far fewer than any server of today asks for
+WRITE = {"postgres", "oracle", "mssql"}  # kinds of services that write where they work
 INIT = 1  # every orphan's parent; it listens itself where sockets start services
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
-    probe = evidence.cluster.load_balancer.probe.port
-    ports = {probe: "the health-check resource", **{s.port: s.name for s in evidence.cluster.services}}
+    ports = ports_of(evidence.cluster)
     for node, seen in evidence.nodes:
         for port, what in ports.items():
-            explains = _explains(evidence, node.name, port)
+            explains = what_follows(evidence, node.name, port)
             yield from _full(seen, port, what, explains)
             yield from _overrun(evidence, seen, port, what)
             yield from _stopped(seen, port, what, explains)
             yield from _no_descriptors(seen, port, what, explains)
-            yield from _read_only(seen, port, what)
+            yield from _read_only(evidence, seen, port, what)
             yield from _shared(evidence, seen, port, what, explains)
             yield from _version_6_only(node, seen, port, what, explains)
             yield from _bound_to_a_nic(node, seen, port, what, explains)
-            yield from _port_taken(evidence, seen, port, what)
-        if node.name != evidence.active:
-            yield from _other_program(evidence, seen)
-        else:
+        if node.name == evidence.active:
             yield from _two_programs(evidence, node, seen)
-    for name, seen in evidence.hosts.items():
-        yield from _no_ports_left(evidence, name, seen)
 
 
-def _explains(evidence: Evidence, name: str, port: int) -> tuple[str, ...]:
+def ports_of(cluster: Cluster) -> dict[int, str]:
+    """Whose each port of the cluster's is."""
+    return {cluster.load_balancer.probe.port: "the health-check resource", **{s.port: s.name for s in cluster.services}}
+
+
+def what_follows(evidence: Evidence, name: str, port: int) -> tuple[str, ...]:
+    """The symptoms of a port that is not served on that node."""
     if name != evidence.active:
         return ()
     if port == evidence.cluster.load_balancer.probe.port:
@@ -149,7 +150,7 @@ def _two_programs(evidence: Evidence, node: Node, seen: HostSeen) -> Iterator[Ca
             f"see which of them {service.tag} is (`ss -tlnp`), let that one listen on any address or on {delivered}, and give the other "
             "another port",
             tuple(f"`ss -tlnp` on {node.name}: {s.owner} listens on {s.address}:{service.port}" for s in (one, other)),
-            explains=() if proxied else _explains(evidence, node.name, service.port),
+            explains=() if proxied else what_follows(evidence, node.name, service.port),
         )
 
 
@@ -208,36 +209,19 @@ def _no_descriptors(seen: HostSeen, port: int, what: str, explains: tuple[str, .
             )
 
 
-def _read_only(seen: HostSeen, port: int, what: str) -> Iterator[Cause]:
-    """A file system goes read-only after an error: what works there serves what it has, and fails at its next write."""
+def _read_only(evidence: Evidence, seen: HostSeen, port: int, what: str) -> Iterator[Cause]:
+    """A file system goes read-only after an error: what works there serves what it has, and fails at its next write. What only reads may be
+    mounted so on purpose, as the pages of a web server."""
+    writes = any(s.port == port and s.kind in WRITE for s in evidence.cluster.services)
     for one in seen.listening(port):
         if mounted := seen.read_only.get(one.pid or 0):
             yield Cause(
-                f"{one.owner}, which listens on port {port} ({what}), works in {mounted}, which is mounted read-only: its next write fails",
+                f"{one.owner}, which listens on port {port} ({what}), works in {mounted}, which is mounted read-only: "
+                f"{'its next write fails' if writes else 'if it writes there, that fails'}",
                 seen.name,
-                Certainty.LIKELY,
+                Certainty.LIKELY if writes else Certainty.POSSIBLE,
                 f"see why {mounted} went read-only (`dmesg`, `journalctl -k`); check the file system, and mount it for writing again",
                 (f"/proc/mounts on {seen.name}: {mounted} has the option ro", f"/proc/{one.pid}/cwd on {seen.name}: below {mounted}"),
-            )
-
-
-def _no_ports_left(evidence: Evidence, name: str, seen: HostSeen) -> Iterator[Cause]:
-    """Each connection to one address and port takes an ephemeral port of its own."""
-    low, high = _range(seen)
-    room = high - low + 1 - len({p for p in _reserved(seen) if low <= p <= high})
-    for service in evidence.cluster.services:
-        mine = {
-            s.port for s in seen.sockets if s.peer == str(evidence.cluster.vip) and s.peer_port == service.port and low <= s.port <= high
-        }
-        if len(mine) >= room and "ip_local_port_range" in seen.sysctls:
-            yield Cause(
-                f"{name} has no ephemeral port left for port {service.port} ({service.name}): {len(mine)} connections to it take all "
-                f"{room} ports of ip_local_port_range, {low}–{high}",
-                name,
-                Certainty.CERTAIN,
-                f"widen net.ipv4.ip_local_port_range on {name}, or see what opens so many connections and does not close them",
-                (f"`ss -tan` on {name}: {len(mine)} sockets to {evidence.cluster.vip}:{service.port}",),
-                explains=tuple(p.name for p in evidence.failed if p.origin == name),
             )
 
 
@@ -267,70 +251,3 @@ def _bound_to_a_nic(node: Node, seen: HostSeen, port: int, what: str, explains: 
             (f"`ss -tlnp` on {seen.name}: {one.address}%{one.device}:{port}",),
             explains=explains,
         )
-
-
-def _port_taken(evidence: Evidence, seen: HostSeen, port: int, what: str) -> Iterator[Cause]:
-    """A port that an outgoing connection has, so that its listener cannot start there."""
-    if seen.listening(port) and seen.name == evidence.active:
-        return
-    outgoing = [s for s in seen.sockets if s.port == port and s.state not in ("LISTEN", "TIME-WAIT") and not _incoming(seen, s)]
-    if not outgoing or seen.listening(port):
-        return
-    one = outgoing[0]
-    low, high = _range(seen)
-    reserved = _reserved(seen)
-    inside = (
-        f", which lies in the range of ephemeral ports {low}–{high} and is not reserved"
-        if low <= port <= high and port not in reserved
-        else ""
-    )
-    yield Cause(
-        f"port {port} ({what}) is in use{inside}: an outgoing connection to {one.peer}:{one.peer_port}, held by {one.owner}, has it, "
-        f"so {what} cannot start "
-        f"on {seen.name}",
-        seen.name,
-        Certainty.CERTAIN,
-        f"end that connection when it may end; then set net.ipv4.ip_local_reserved_ports={port} on both nodes, or give it a port "
-        f"outside the range",
-        (f"`ss -tanp` on {seen.name}: {one.state} {one.address}:{port} → {one.peer}:{one.peer_port}, {one.owner}",),
-        explains=(*_explains(evidence, seen.name, port), f"{seen.name}:resource"),
-    )
-
-
-def _incoming(seen: HostSeen, one: Socket) -> bool:
-    """Does somebody listen on that port, so that the connection came in?"""
-    return bool(seen.listening(one.port))
-
-
-def _range(seen: HostSeen) -> tuple[int, int]:
-    words = seen.sysctls.get("ip_local_port_range", "").split()
-    return (int(words[0]), int(words[1])) if len(words) == 2 and all(w.isdigit() for w in words) else (32768, 60999)
-
-
-def _reserved(seen: HostSeen) -> set[int]:
-    found: set[int] = set()
-    for part in seen.sysctls.get("ip_local_reserved_ports", "").strip().split(","):
-        low, _, high = part.partition("-")
-        if low.isdigit():
-            found |= set(range(int(low), int(high if high.isdigit() else low) + 1))
-    return found
-
-
-def _other_program(evidence: Evidence, seen: HostSeen) -> Iterator[Cause]:
-    """The standby's ports of services, held by something else than on the active node."""
-    active = evidence.hosts.get(evidence.active or "")
-    if active is None or evidence.moved:
-        return
-    for service in evidence.cluster.services:
-        mine = [s for s in seen.listening(service.port) if s.address in ANY or s.address not in ("127.0.0.1", "::1")]
-        if mine:
-            one = mine[0]
-            yield Cause(
-                f"{one.owner} has port {service.port} ({service.name}) on {seen.name}, which is not active: the service could not "
-                f"start there after a failover",
-                seen.name,
-                Certainty.CERTAIN,
-                "see that only the cluster manager starts it; a second one that answers hides a failover that did not happen",
-                (f"`ss -tlnp` on {seen.name}: {one.owner} listens on {one.address}:{service.port}",),
-                explains=(f"{seen.name}:listener of {service.name}",),
-            )
