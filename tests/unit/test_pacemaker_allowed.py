@@ -224,6 +224,7 @@ MEMBER = '<primitive id="{}">{}</primitive>'
         (MEMBER.format("a", HELPER.format("a", "false")) + MEMBER.format("b", HELPER.format("b", "false")), "", {"a", "b"}),
         (MEMBER.format("a", HELPER.format("a", "false")), '<rsc_colocation id="x" rsc="web" with-rsc="a"/>', set()),
         (MEMBER.format("a", HELPER.format("a", "false")), '<rsc_order id="x" first="a" then="web"/>', set()),
+        (MEMBER.format("a", HELPER.format("a", "false")), '<rsc_colocation id="x" rsc="web" with-rsc="g"/>', set()),  # the whole group
         (MEMBER.format("a", HELPER.format("a", "false")), '<rsc_order id="x" first="web" then="a"/>', {"a"}),
     ],
 )

@@ -57,6 +57,8 @@ def moves_nothing(told: NodeOutput, own: Collection[str]) -> frozenset[str]:
     }
     found: set[str] = set()
     for block in root.iterfind("configuration/resources/*"):
+        if block.get("id", "") in needed:  # what needs a whole group needs its helpers (seen with 2.1.5: it is stopped with them)
+            continue
         for primitive in [*block.iter("primitive")][::-1]:
             tag = primitive.get("id", "")
             said = [v.get("value", "").lower() for v in primitive.iterfind("meta_attributes/nvpair") if v.get("name") == "critical"]
