@@ -13,14 +13,12 @@ from typing import TypeVar
 
 from harness.diagnosis.evidence import HostSeen, Link, Socket
 from harness.diagnosis.firewall import parse
-from harness.diagnosis.host_config import ipsec_policy, manager_settings, queueing
-from harness.hosts.bounded_parse import json_of, xml_of
+from harness.diagnosis.host_config import ipsec_policy, manager_settings, pacemaker_orders, pacemaker_resources, queueing
+from harness.hosts.bounded_parse import json_of
 from harness.hosts.host import NotReadable
 from harness.hosts.linux import linux_parse
 from harness.hosts.linux.linux_parse import Route
 from harness.managers.parse import corosync_parse
-from harness.managers.parse.pacemaker_parse import PROGRAM_SETTINGS
-from harness.managers.unlisted_members import lies_on
 
 MARK = "@@ "
 STATES = {
@@ -33,7 +31,7 @@ STOPPED = re.compile(r"(?m)^(\d{1,10}) (\d{1,10}) (\S{1,64}) ?(\S*)$")
 ACCOUNT = re.compile(r"(?m)^= (\d{1,10}) (\S{1,64})$")
 ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 NIC = re.compile(r"\d+: ([^:@\s]+)(?:@\S+)?: ")
-PORT = re.compile(r"--port[ =](\d{1,5})(?!\d)")
+MISSING = re.compile(r"(?m)^stat: cannot statx? '(/[^'\n]*)': (?:No such file or directory|Not a directory)$")
 SLOW_S = 1.0  # for a name to be resolved
 TIMED_OUT = "124"  # the exit of `timeout`
 READ_ONLY_BY_DESIGN = ("squashfs", "erofs", "iso9660", "cramfs", "overlay")  # file systems of packages and images
@@ -82,14 +80,17 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         limits={name.replace("/", "."): " ".join(told.split()) for name, told in _sysctls(parts.get("limits", ""))},
         frozen=_frozen(parts.get("daemons", "")),
         programs=dict(_programs(parts.get("programs", ""))),
-        keys={found[2]: found[1] for found in re.finditer(r"(?m)^([0-9a-f]{16}) +\*?(/\S+)$", parts.get("keys", ""))},
+        keys={found[2]: found[1] for found in re.finditer(r"(?m)^([0-9a-f]{16}|absent) +\*?(/\S+)$", parts.get("keys", ""))},
         corosync=corosync_parse.parse(parts.get("corosync", "")),
         units={
             **_instances(parts, ip_tag),
-            **_configuration(parts.get("configuration", ""), ip_tag),
+            **pacemaker_resources.parse(parts.get("configuration", ""), ip_tag),
         },
         settings=manager_settings.of_lifekeeper(parts.get("settings", "")),
-        doubtful=manager_settings.of_pacemaker(parts.get("configuration", "")),
+        doubtful=(
+            *manager_settings.of_pacemaker(parts.get("configuration", "")),
+            *pacemaker_orders.of_pacemaker(parts.get("configuration", "")),
+        ),
     )
 
 
@@ -318,10 +319,13 @@ def _frozen(text: str) -> dict[int, tuple[str, str]]:
 
 
 def _programs(text: str) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Lines `= FILE`, each with `MODE SIZE PLACE KIND` behind it, or with the error that stat gave; of what the account may not look at,
-    nothing."""
+    """Lines `= FILE`, each with `MODE SIZE PLACE KIND` behind it, or with the error that stat gave, and such errors by themselves; of what
+    the account may not look at, nothing."""
+    for file in MISSING.findall(text):
+        yield file, ("is not there", "")
     for block in re.split(r"(?m)^= ", text)[1:]:
-        file, _, said = block.partition("\n")
+        file, _, more = block.partition("\n")
+        said = more.partition("\n")[0]
         words = said.split(maxsplit=3)
         if "No such file" in said or "Not a directory" in said:
             yield file, ("is not there", "")
@@ -355,41 +359,3 @@ def _instances(parts: dict[str, str], ip_tag: str) -> dict[str, str]:
             told = {"ip nic": named[0]} if len(named) == 1 else {}
             return disks | told | ({"ip address": addresses.pop()} if len(addresses) == 1 else {})
     return disks
-
-
-def _configuration(text: str, ip_tag: str) -> dict[str, str]:
-    """Pacemaker's `cibadmin -Q`: the IP resource's NIC, and which resources have no recurring monitor."""
-    try:
-        root = xml_of(text) if text.lstrip().startswith("<") else None
-    except ValueError:
-        return {}
-    found: dict[str, str] = {}
-    for primitive in root.iter("primitive") if root is not None else ():
-        tag = primitive.get("id", "")
-        nic = next((v.get("value", "") for v in primitive.iter("nvpair") if v.get("name") == "nic"), "")
-        given = {v.get("name", ""): v.get("value", "") for v in primitive.iterfind("instance_attributes/nvpair")}
-        found[f"agent {tag}"] = primitive.get("type", "")
-        if program := next((given[name] for name in PROGRAM_SETTINGS if given.get(name, "").startswith("/")), ""):
-            found[f"program {tag}"] = program
-        if primitive.get("type") == "Filesystem" and given.get("directory", "").startswith("/"):
-            found[f"directory {tag}"] = given["directory"].rstrip("/")
-        if tag == ip_tag and nic:
-            found["ip nic"] = nic
-        if tag == ip_tag and ADDRESS.fullmatch(given.get("ip", "")):
-            found["ip address"] = given["ip"]
-        if port := given.get("port") or (PORT.search(given.get("cmdline_options", "")) or ("", ""))[1]:
-            found[f"port {tag}"] = port
-        monitors = [
-            op for op in primitive.iter("op") if op.get("name") == "monitor" and op.get("interval", "0").rstrip("ms") not in ("", "0")
-        ]
-        found[f"monitor {tag}"] = "yes" if monitors and all(op.get("enabled") != "false" for op in monitors) else "none"
-    if root is not None:
-        devices = {p.get("id", "") for p in root.iter("primitive") if p.get("class") == "stonith"}
-        for level in root.iterfind(".//fencing-topology/fencing-level"):
-            if lacking := [d for d in level.get("devices", "").split(",") if d.strip() not in devices]:
-                found[f"fencing level {level.get('id')}"] = f"{level.get('target') or 'nodes'} {','.join(lacking)}"
-        for disk, tag in lies_on(root):  # file systems lie within each other
-            found[f"disk of {tag}"] = f"{found.get(f'disk of {tag}', '')} {disk}".lstrip()
-        for pair in root.iterfind(".//crm_config//nvpair"):
-            found[f"option {pair.get('name')}"] = pair.get("value", "")
-    return found

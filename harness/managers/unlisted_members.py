@@ -5,8 +5,9 @@ Sentences, none when there is nothing. What is not the file's would be moved, or
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from itertools import pairwise
+from types import MappingProxyType
 from xml.etree import ElementTree as xml
 
 from harness.config.cluster_config import Cluster
@@ -47,7 +48,7 @@ def unrelated_in_lifekeeper(printed: Iterable[str], own: Collection[str], port: 
 
 
 def unrelated_in_pacemaker(cib: str, own: Collection[str], port: int) -> frozenset[str]:
-    """From `cibadmin -Q`: groups and single resources that nothing ties to the file's."""
+    """From `cibadmin -Q`: groups and single resources that nothing ties to the file's. What is told its port is known by that."""
     root = document(cib)
     resources = None if root is None else root.find("configuration/resources")
     if root is None or resources is None:
@@ -56,7 +57,13 @@ def unrelated_in_pacemaker(cib: str, own: Collection[str], port: int) -> frozens
     placed = {tag for block in blocks for tag in block}
     rules = root.find("configuration/constraints")
     ties = [*(_ties(rules) if rules is not None else ()), *lies_on(resources)]
-    return _disjoint(_joined(blocks, [pair for pair in ties if set(pair) <= placed]), own, port)
+    told = {
+        e.get("id", ""): pair.get("value", "")
+        for e in resources.iter("primitive")
+        for pair in e.iterfind("instance_attributes/nvpair")
+        if pair.get("name") == "port"
+    }
+    return _disjoint(_joined(blocks, [pair for pair in ties if set(pair) <= placed]), own, port, told)
 
 
 def lies_on(resources: xml.Element) -> Iterable[tuple[str, str]]:
@@ -90,11 +97,22 @@ def _ties(rules: xml.Element) -> Iterable[tuple[str, str]]:
         yield from pairwise([e.get("id", "") for e in rule.iter("resource_ref")] or ends)
 
 
-def _disjoint(joined: Iterable[set[str]], own: Collection[str], port: int) -> frozenset[str]:
-    def is_ours(tag: str) -> bool:
-        return tag in own or str(port) in tag or any(word in tag.lower() for word in RESPONDER_WORDS)
-
+def _disjoint(
+    joined: Iterable[set[str]], own: Collection[str], port: int, told: Mapping[str, str] = MappingProxyType({})
+) -> frozenset[str]:
+    """`told`: the ports that resources are told. Where one has the probe's port, by its name or told, another that is only called like a
+    responder is another application's."""
     parts = list(joined)
+
+    def has_port(tag: str) -> bool:
+        return tag not in own and (str(port) in tag or told.get(tag) == str(port))
+
+    known = any(has_port(tag) for part in parts for tag in part)
+
+    def is_ours(tag: str) -> bool:
+        called = not known and not told.get(tag, "").isdigit() and any(word in tag.lower() for word in RESPONDER_WORDS)
+        return tag in own or has_port(tag) or called
+
     if not any(tag in own for part in parts for tag in part):  # nothing of the file's was found, so nothing is known to be another's
         return frozenset()
     return frozenset(tag for part in parts if not any(map(is_ours, part)) for tag in part)

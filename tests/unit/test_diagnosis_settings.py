@@ -26,6 +26,8 @@ CIB = """<cib><configuration><crm_config><cluster_property_set id="o">{options}<
 </lrm_resource></lrm_resources></lrm></node_state></status></cib>"""
 NAMES = {"options": "", "meta": "", "operations": "", "fence": "", "defaults": "", "took": "1200"}
 
+STOP = '<op id="a" name="stop" interval="0" on-fail="{}"/>'
+
 
 def pair(name: str, value: str) -> str:
     return f'<nvpair id="{name}-{value}" name="{name}" value="{value}"/>'
@@ -50,6 +52,8 @@ def said(**given: str) -> list[str]:
         ({"meta": meta("critical", "false")}, ("pgsql-5432", "critical=false")),
         ({"fence": pair("pcmk_reboot_action", "metadata")}, ("fence", "pcmk_reboot_action", "metadata", "cuts nobody off")),
         ({"operations": '<op id="a" name="start" interval="0" timeout="500ms"/>'}, ("pgsql-5432", "0.5 s", "1.2 s", "start")),
+        ({"operations": STOP.format("ignore")}, ("a failed stop of pgsql-5432 is ignored", "on-fail=ignore", "still runs")),
+        ({"defaults": f"<op_defaults>{meta('on-fail', 'ignore')}</op_defaults>"}, ("a failed stop of pgsql-5432 is ignored",)),
         ({"took": "21000"}, ("pgsql-5432", "20 s", "21 s")),
         ({"took": "21000", "defaults": f"<op_defaults>{meta('timeout', '2s')}</op_defaults>"}, ("may take 2 s", "21 s")),
     ],
@@ -69,6 +73,13 @@ def test_what_it_does_is_told(given: dict[str, str], words: tuple[str, ...]) -> 
         {"fence": pair("pcmk_reboot_action", "off") + pair("pcmk_delay_max", "15s")},
         {"operations": '<op id="a" name="start" interval="0" timeout="60"/><op id="b" name="stop" interval="0" timeout="1"/>'},
         {"operations": '<op id="a" name="start" interval="0" timeout="for ever"/>'},
+        {"operations": STOP.format("block")},
+        {"operations": STOP.format("fence"), "defaults": f"<op_defaults>{meta('on-fail', 'ignore')}</op_defaults>"},
+        {"operations": '<op id="a" name="monitor" interval="10s" on-fail="ignore"/>'},
+        {
+            "operations": '<op id="a" name="stop" interval="0" id-ref="another"/>',
+            "defaults": f"<op_defaults>{meta('on-fail', 'ignore')}</op_defaults>",
+        },
     ],
 )
 def test_what_is_meant_or_usual_is_not(given: dict[str, str]) -> None:

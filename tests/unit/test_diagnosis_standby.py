@@ -18,8 +18,9 @@ from harness.core.deadline import Deadline
 from harness.diagnosis.cause import Certainty
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.linux_host_script_parse import host
-from harness.managers.kinds.pacemaker import PROGRAMS, Pacemaker
+from harness.managers.kinds.pacemaker import Pacemaker
 from harness.managers.manager_registry import manager_of
+from harness.managers.pacemaker_survey import ABSENT, PROGRAMS
 from harness.managers.parse import corosync_parse
 from harness.services.postgres_session import Session, error_in, own_words
 from harness.services.service_kind import WordsUntold
@@ -89,6 +90,31 @@ def test_another_key_of_corosync_is_told_where_it_seals() -> None:
     assert default.certainty is Certainty.POSSIBLE, "whether the key is used was not told"
 
 
+def test_a_file_of_corosync_that_one_node_lacks_is_told() -> None:
+    here, gone = key_of(f"0123456789abcdef  {KEY}"), key_of(f"absent {KEY}")
+    sealed, unsealed = corosync_parse.parse(CONF), corosync_parse.parse(CONF.replace("aes256", "none"))
+    assert only(both(keys=(here, gone), corosync=(sealed, sealed)), "lknode02", f"{KEY} is not there").certainty is Certainty.LIKELY
+    only(both(keys=(gone, here), corosync=(sealed, sealed)), "lknode01", f"{KEY} is not there on lknode01")
+    conf = key_of("absent /etc/corosync/corosync.conf")
+    only(both(keys=(here, here | conf), corosync=(sealed, {})), "lknode02", "corosync.conf is not there")
+    for keys, settings in (
+        ((gone, gone), sealed),
+        (({}, gone), sealed),
+        ((here, gone), unsealed),
+        ((here, {}), sealed),
+        ((conf, conf), {}),
+    ):
+        assert faults(diagnose(both(keys=keys, corosync=(settings, settings)))) == []
+
+
+def test_how_a_host_tells_of_a_file_of_corosync_that_is_not_there(tmp_path: Any) -> None:
+    (tmp_path / "authkey").write_text("it")
+    text = ABSENT.replace("/etc/corosync", str(tmp_path))
+    told = subprocess.run(["sh", "-c", text], capture_output=True, text=True)
+    assert told.stdout == f"absent {tmp_path}/corosync.conf\n" and told.returncode == 0
+    assert subprocess.run(["sh", "-c", text.replace(str(tmp_path), f"{tmp_path}/none")], capture_output=True, text=True).stdout == ""
+
+
 def test_the_key_of_remote_nodes_is_worth_a_look_only() -> None:
     place = "/etc/pacemaker/authkey"
     told = diagnose(both(keys=({place: "0" * 16}, {place: "1" * 16})))
@@ -104,7 +130,17 @@ def test_the_key_of_remote_nodes_is_worth_a_look_only() -> None:
         ("nodeid: 2", "nodeid: 3", "nodes 1, 2"),
         ("ring0_addr: lknode02", "ring0_addr: 10.20.1.12", ""),
         ("mcastport: 5405", "mcastport: 5407", ""),
-        ("two_node: 1", "", ""),
+        ("two_node: 1", "", "differ: quorum.two_node is 1 on lknode01 and not set on lknode02; lknode02 may"),
+        (
+            "transport: knet",
+            "transport: knet\ntoken: 30000",
+            "totem.token is not set on lknode01 and 30000 on lknode02; lknode02 would not wait",
+        ),
+        ("transport: knet", "transport: knet\ntoken: 3000", ""),  # the default of many versions
+        ("transport: knet", "transport: knet\nconsensus: 3600", ""),  # whose default hangs on the token
+        ("two_node: 1", "two_node: 1\nwait_for_all: 1\nexpected_votes: 2", ""),
+        ("two_node: 1", "two_node: 1\nexpected_votes: 3", "quorum.expected_votes is not set on lknode01 and 3"),
+        ("ring0_addr: lknode02", "ring0_addr: lknode02\nring1_addr: 10.20.2.12", "node 2 ring1_addr is not set on lknode01"),
         ("# a comment: with a colon", "# transport: udpu\nlogging {\n debug: on\n}", ""),
     ],
 )

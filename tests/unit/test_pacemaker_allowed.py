@@ -20,6 +20,7 @@ from harness.managers.rules.pacemaker_switchover_rules import (
     by_quorum,
     by_simulation,
     fenced_off,
+    moves_nothing,
     would_lines,
 )
 from harness.managers.switchover_readiness import NodeOutput
@@ -208,6 +209,32 @@ def test_a_failure_of_each_resource_is_asked_about_once(number: int) -> None:
     assert sum(line.count("crm_simulate") for line in lines) == number
 
 
+HELPER = '<meta_attributes id="{0}-m"><nvpair id="{0}-c" name="critical" value="{1}"/></meta_attributes>'
+MEMBER = '<primitive id="{}">{}</primitive>'
+
+
+@pytest.mark.parametrize(
+    ("resources", "rules", "found"),
+    [
+        (MEMBER.format("web", "") + MEMBER.format("helper", HELPER.format("helper", "false")), "", {"helper"}),
+        (MEMBER.format("web", "") + MEMBER.format("helper", HELPER.format("helper", "true")), "", set()),
+        (MEMBER.format("web", "") + MEMBER.format("helper", HELPER.format("helper", "No")), "", {"helper"}),
+        (MEMBER.format("helper", HELPER.format("helper", "false")) + MEMBER.format("web", ""), "", set()),  # which needs it
+        (MEMBER.format("web", HELPER.format("web", "false")), "", set()),  # the file's own
+        (MEMBER.format("a", HELPER.format("a", "false")) + MEMBER.format("b", HELPER.format("b", "false")), "", {"a", "b"}),
+        (MEMBER.format("a", HELPER.format("a", "false")), '<rsc_colocation id="x" rsc="web" with-rsc="a"/>', set()),
+        (MEMBER.format("a", HELPER.format("a", "false")), '<rsc_order id="x" first="a" then="web"/>', set()),
+        (MEMBER.format("a", HELPER.format("a", "false")), '<rsc_colocation id="x" rsc="web" with-rsc="g"/>', set()),  # the whole group
+        (MEMBER.format("a", HELPER.format("a", "false")), '<rsc_order id="x" first="web" then="a"/>', {"a"}),
+    ],
+)
+def test_for_whose_failure_nothing_moves(resources: str, rules: str, found: set[str]) -> None:
+    group = f"<resources><group id='g'>{resources}</group></resources>"
+    told = f"<cib><configuration>{group}<constraints>{rules}</constraints></configuration></cib>"
+    assert moves_nothing(NodeOutput(told), {"web"}) == found
+    assert moves_nothing(NodeOutput("not connected"), {"web"}) == moves_nothing(NodeOutput(None, "away"), {"web"}) == set()
+
+
 def test_a_lost_node_is_fenced_first() -> None:
     enabled, disabled = read(MONITOR), read(changed('stonith-enabled="true"', 'stonith-enabled="false"'))
     newer = read(changed('stonith-enabled="true"', 'fencing-enabled="true"'))
@@ -240,7 +267,7 @@ EVENT = '<fence_history><fence_event action="reboot" target="lknode02" status="{
         (MONITOR, [LISTED, "another\n1 fence device found\n"], Says.NO, "no started fence device covers lknode02"),
         (
             changed("<status", BAN.format("fence", "-1000000")),
-            [LISTED, "0 fence devices found\n"],
+            ["0 fence devices found\n"] * 2,
             Says.NO,
             "stonith_admin on lknode02 said: 0 fence devices found; the constraint avoid keeps fence off lknode02",
         ),
@@ -255,6 +282,15 @@ def test_fencing_is_proven_or_it_is_not(text: str, lists: list[str], says: Says,
     told = NodeOutput(CUT.join([text, *lists]))
     found = fenced_by({A: told, B: told}, [A, B], CUT)
     assert found.says is says and why in str(found), found
+
+
+def test_a_device_for_each_node_kept_off_the_node_that_it_fences_is_enough() -> None:
+    none = "0 fence devices found\n"
+    told = {A: NodeOutput(CUT.join([MONITOR, none, LISTED])), B: NodeOutput(CUT.join([MONITOR, LISTED, none]))}
+    assert fenced_by(told, [A, B], CUT).yes
+    told[B] = NodeOutput(CUT.join([MONITOR, none, LISTED]))
+    found = fenced_by(told, [A, B], CUT)
+    assert found.no and "no started fence device covers lknode01; stonith_admin on lknode02 said" in str(found), found
 
 
 def test_a_device_that_fenced_since_it_failed_counts() -> None:

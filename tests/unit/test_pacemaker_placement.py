@@ -19,6 +19,8 @@ ORDER = '<rsc_order id="o1" first="ip" then="cluster-services"/>'
 STAYS = '<meta_attributes id="m"><nvpair id="m1" name="target-role" value="Stopped"/></meta_attributes>'
 ALLOWED = f'<rsc_location id="a" rsc="cluster-services" node="{TO}" score="100"/>'
 
+EXCLUSIVE = ALLOWED.replace(TO, "lknode01").replace("/>", ' resource-discovery="exclusive"/>')
+
 
 def cib(option: str = "", value: str = "", *, nodes: str = "", needs: str = "", rules: str = "", status: str = "") -> NodeOutput:
     options = f'<crm_config><nvpair id="o" name="{option}" value="{value}"/></crm_config>' if option else "<crm_config/>"
@@ -34,6 +36,11 @@ def cib(option: str = "", value: str = "", *, nodes: str = "", needs: str = "", 
         (cib("symmetric-cluster", "false"), ("opt-in", "symmetric-cluster=false", f"allows {TO} for", "web")),
         (cib("symmetric-cluster", "false", rules=ALLOWED.replace(TO, "lknode01")), ("opt-in",)),
         (cib("symmetric-cluster", "false", rules=ALLOWED.replace("100", "-100")), ("opt-in",)),
+        (cib(rules=EXCLUSIVE), ("the constraint a has resource-discovery=exclusive", "cluster-services may run nowhere but on lknode01")),
+        (cib(rules=EXCLUSIVE + EXCLUSIVE.replace("lknode01", TO)), ()),
+        (cib(rules=EXCLUSIVE.replace("exclusive", "always")), ()),
+        (cib(rules=EXCLUSIVE.replace("cluster-services", "another")), ()),
+        (cib(rules=EXCLUSIVE + EXCLUSIVE.replace('node="lknode01"', "")), ()),  # a rule may name any node
         (cib("placement-strategy", "utilization", nodes=HAS.format(1024), needs=NEEDS), ("need 4096 of memory", "capacity of 1024")),
         (cib("placement-strategy", "minimal", needs=NEEDS), ("capacity of 0",)),
         (cib("placement-strategy", "utilization", nodes=HAS.format(8192), needs=NEEDS), ()),

@@ -120,6 +120,8 @@ def named(*tags: str) -> str:
 
 OWN = {"grp", "ip"}
 GIVEN = '<primitive id="{}"><instance_attributes id="i"><nvpair id="j" name="{}" value="{}"/></instance_attributes></primitive>'
+PROBED = GIVEN.replace('name="{}"', 'name="port"')
+OTHER_PROBED = f'<group id="sap">{named("ascs")}{PROBED.format("nc-2", 62001)}</group>'
 CLONED = f'<clone id="c">{GIVEN.format("fs", "directory", "/share")}</clone>'  # on both nodes, for every application
 SAP, PG = GIVEN.format("ascs", "profile", "/share/sap"), GIVEN.format("pg", "pgdata", "/share/pg")
 ORDER = '<rsc_order id="o" first="db" then="grp" {}/>'
@@ -135,7 +137,11 @@ ORDER = '<rsc_order id="o" first="db" then="grp" {}/>'
         (f'<group id="grp">{named("ip")}</group>{named("db")}', WITH.format("grp", "-5000"), {"db"}),
         (f'<group id="grp">{named("ip")}</group>{named("db")}', ORDER.format(""), set()),
         (f'<group id="grp">{named("ip")}</group>{named("db")}', ORDER.format('kind="Optional"'), {"db"}),
-        (f'<group id="grp">{named("ip")}</group>{named("nc-12345", "azure-lb-1", "x12345")}', "", set()),  # they may answer the probe
+        (f'<group id="grp">{named("ip")}</group>{named("nc-1", "azure-lb-1")}', "", set()),  # they may answer the probe
+        (f'<group id="grp">{named("ip")}</group>{named("azure-lb-1", "x12345")}', "", {"azure-lb-1"}),  # of which one has its port
+        (f'<group id="grp">{named("ip")}</group>{PROBED.format("lb-1", 12345)}{PROBED.format("nc-2", 62001)}', "", {"nc-2"}),
+        (f'<group id="grp">{named("ip")}</group>{PROBED.format("nc-1", "$port")}{PROBED.format("nc-2", 62001)}', "", {"nc-2"}),
+        (f'<group id="grp">{named("ip")}{PROBED.format("nc-1", 12345)}</group>{OTHER_PROBED}', "", {"sap", "ascs", "nc-2"}),
         (
             f'<group id="grp">{named("ip")}{GIVEN.format("ip", "pgdata", "/srv/x/pg")}</group>{GIVEN.format("fs", "directory", "/srv/x")}',
             "",
@@ -170,6 +176,9 @@ def test_another_hierarchy_is_another_applications_and_one_that_shares_a_child_i
     assert unrelated_in_pacemaker("not connected", OWN, 12345) == frozenset()
     assert unrelated_in_lifekeeper([ONE + SECOND + PATHS, ONE], {"listener-1521"}, 12345) == {"pgsql", "ip-10.20.1.201"}
     assert unrelated_in_lifekeeper([ONE + SHARED + PATHS], {"listener-1521"}, 12345) == frozenset()
+    second = SECOND + "lknode01   lbhc-62001      lbhc-62001      ISP          1  lknode01\n"
+    assert unrelated_in_lifekeeper([ONE + second + PATHS], {"listener-1521"}, 12345) == {"pgsql", "ip-10.20.1.201", "lbhc-62001"}
+    assert unrelated_in_lifekeeper([ONE.replace("lbhc-12345", "lbhc") + second + PATHS], {"listener-1521"}, 12345) == frozenset()
     assert unrelated_in_lifekeeper(["", ONE + PATHS], {"ip-10.20.1.200"}, 12345) == frozenset()
 
 

@@ -44,7 +44,11 @@ def of_pacemaker(configuration: str) -> tuple[Setting, ...]:
         root = xml_of(configuration) if configuration.lstrip().startswith("<") else None
     except ValueError:
         return ()
-    return () if root is None else (*_options(root), *_resources(root), *_fence_devices(root), *_operations(root), *_hard_errors(root))
+    return (
+        ()
+        if root is None
+        else (*_options(root), *_resources(root), *_fence_devices(root), *_operations(root), *_ignored_stops(root), *_hard_errors(root))
+    )
 
 
 def of_lifekeeper(text: str) -> dict[str, str]:
@@ -186,6 +190,26 @@ def _operations(root: xml.Element) -> Iterator[Setting]:
                     f"give the {name} of {tag} a timeout well above {last:g} s",
                     tag,
                 )
+
+
+def _ignored_stops(root: xml.Element) -> Iterator[Setting]:
+    """What is taken for stopped though its stop failed is started elsewhere while it still runs."""
+    usual, cloned = _meta(root.find("configuration/op_defaults"), "meta_attributes/nvpair").get("on-fail", ""), _cloned(root)
+    for primitive, _ in _primitives(root):
+        tag = primitive.get("id", "")
+        if primitive.get("template") or any(one.get("id-ref") for one in primitive.iter()):
+            continue  # what is done then is elsewhere
+        own = next((op for op in primitive.iterfind("operations/op") if op.get("name") == "stop"), None)
+        given = "" if own is None else own.get("on-fail") or _meta(own, "meta_attributes/nvpair").get("on-fail", "")
+        if (given or usual).lower() == "ignore":
+            yield Setting(
+                f"a failed stop of {tag} is ignored (on-fail=ignore): it would be started on the other node while it still runs here, and "
+                "both would have it at once",
+                f"the configuration: {tag}, operation stop, on-fail={given or usual}" + ("" if given else " (op_defaults)"),
+                f"take on-fail=ignore away from the stop of {tag} (its default is to fence the node)",
+                tag,
+                cloned=tag in cloned,
+            )
 
 
 def _hard_errors(root: xml.Element) -> Iterator[Setting]:

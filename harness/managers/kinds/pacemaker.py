@@ -18,6 +18,7 @@ from harness.hosts.linux.linux_host import TOOLS
 from harness.hosts.root_rights import ROOT, as_root, read_by_root
 from harness.hosts.shell_command import CommandTookTooLong
 from harness.managers.data_mirror import check_mirror
+from harness.managers.health_check_resources import RESPONDER_WORDS
 from harness.managers.log_window import fetch_line, window
 from harness.managers.manager import (
     MAX_LOG_LENGTH,
@@ -31,8 +32,8 @@ from harness.managers.manager import (
     SwitchRefused,
     answer,
 )
+from harness.managers.pacemaker_survey import survey_commands
 from harness.managers.parse.pacemaker_parse import (
-    PROGRAM_SETTINGS,
     Reading,
     borne,
     fail_counts,
@@ -59,6 +60,7 @@ from harness.managers.rules.pacemaker_switchover_rules import (
     fenced_off,
     fences_failures,
     health_counts,
+    moves_nothing,
     would_lines,
 )
 from harness.managers.switchover_readiness import Case, NodeOutput, by_state, last_words
@@ -71,15 +73,6 @@ LOOK = f"{MONITOR}; echo '{CUT}'; {ROOT} corosync-cfgtool -s 2>&1; true"
 CIB = f"{ROOT} cibadmin -Q; {NOW}"
 CLEAN = f"cibadmin --delete-all --force --xpath \"//meta_attributes[starts-with(@id,'{take_out.OURS}')]\""
 CLEANED = f"cib=$(cibadmin -Q) && ! printf '%s' \"$cib\" | grep -q 'id=\"{take_out.OURS}'"
-CIB_TIMEOUT_S = 8  # where a daemon hangs, the rest of what a node tells must come all the same
-COROSYNC = "/etc/corosync/corosync.conf"
-KEYS = ("/etc/corosync/authkey", "/etc/pacemaker/authkey")  # of which no more leaves the host than a part of their SHA-256
-# What resource agents start: azure-lb's defaults (PCM-08), and what the configuration names. Prints `= FILE`, and what stat says of it.
-PROGRAMS = (
-    "{ printf '%s\\n' /usr/bin/nc /usr/bin/socat; printf '%s\\n' \"$cib\" | "
-    f'grep -oE \'name="({"|".join(PROGRAM_SETTINGS)})" value="/[^"]*"\' | cut -d \'"\' -f 4; }} | sort -u | head -n 50 | '
-    'while read -r file; do echo "= $file"; stat -Lc \'%a %s %m %F\' "$file" 2>&1; done'
-)
 MAX_OUT_S = 900  # after which what takes a resource out ends by itself, whatever became of everybody: longer than any such disruption
 CONSTRAINT_MARGIN_S = 30.0  # by how much a move's constraint outlasts the move, should nobody be left to take it away
 
@@ -124,12 +117,7 @@ class Pacemaker(Manager):
         return node_state(node, monitor, links, peer.name, pairs)
 
     def survey_commands(self) -> dict[str, str]:
-        return {
-            "configuration": f"cib=$(timeout {CIB_TIMEOUT_S} {ROOT} cibadmin -Q); printf '%s\\n' \"$cib\"",
-            "programs": PROGRAMS,  # of the configuration that was just read
-            "keys": "; ".join(f"{{ {read_by_root('sha256sum', key)}; }} | sed 's/^\\(.\\{{16\\}}\\)[^ ]*/\\1/'" for key in KEYS),
-            "corosync": f"{{ {read_by_root('cat', COROSYNC)}; }} | grep -v '^[[:space:]]*key[[:space:]]*:'",  # which may be a key itself
-        }
+        return survey_commands()
 
     def switch_over(self, to: str, *, deadline: Deadline) -> None:
         """By `crm_resource --move`, whose constraint is taken away as soon as everything is there, and ends by itself otherwise."""
@@ -179,6 +167,11 @@ class Pacemaker(Manager):
     def _unrelated_in(self, cib: NodeOutput) -> frozenset[str]:
         return unrelated_in_pacemaker(cib.text or "", own_tags(self._cluster), self._cluster.load_balancer.probe.port)
 
+    def _own(self, reading: Reading) -> set[str]:
+        """What the file names, and what may answer its probe."""
+        port = str(self._cluster.load_balancer.probe.port)
+        return own_tags(self._cluster) | {t for t in reading.resources if port in t or any(w in t.lower() for w in RESPONDER_WORDS)}
+
     def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
         node = self._cluster.nodes[0].name
         found = fail_counts(self._hosts[node].run(SBIN + MONITOR, limit=limit).out)
@@ -209,7 +202,8 @@ class Pacemaker(Manager):
             cib = whole.result()
             beside = self._unrelated_in(cib)  # what is another application's may be in service anywhere, and stays there
             reading = asked.result().without(beside)
-            in_service = [tag for tag, found in reading.resources.items() if found.find("node") is not None]
+            spared = moves_nothing(cib, self._own(reading)) if question is Question.FAILED else ()
+            in_service = [tag for tag, found in reading.resources.items() if found.find("node") is not None and tag not in spared]
             lines = would_lines(question, resource, active, to, in_service)
             would = [pool.submit(self._output_of, to, line, max(begun.remaining(), 0.1)) for line in lines]
             fences = lost or (question is Question.FAILED and fences_failures(cib, reading))

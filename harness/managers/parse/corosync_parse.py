@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 
+# How long a node waits before it gives another up.
+WAITS = ("totem.token", "totem.token_coefficient", "totem.token_retransmits_before_loss_const", "totem.consensus", "totem.join")
 # What both nodes must say alike; where one leaves it out, corosync's default counts, which depends on its version.
-ALIKE = ("totem.transport", "totem.cluster_name", "totem.crypto_cipher", "totem.crypto_hash", "totem.secauth", "quorum.provider",
-         "quorum.two_node", "quorum.expected_votes", "quorum.wait_for_all")  # fmt: skip
+ALIKE = ("totem.transport", "totem.cluster_name", "totem.crypto_cipher", "totem.crypto_hash", "totem.secauth", "totem.link_mode", *WAITS,
+         "quorum.provider", "quorum.two_node", "quorum.expected_votes", "quorum.wait_for_all")  # fmt: skip
+# What each of corosync's versions takes where it is left out (see `_values` for those that hang on others).
+DEFAULTS = {
+    "totem.token": ("1000", "3000"),
+    "totem.token_coefficient": ("650",),
+    "totem.token_retransmits_before_loss_const": ("4",),
+    "totem.link_mode": ("passive",),
+    "quorum.two_node": ("0",),
+}
+ABSENT = "not set"
 MAX_LINES = 2000
 
 
@@ -36,17 +47,35 @@ def parse(text: str) -> dict[str, str]:
 
 
 def differences(one: Mapping[str, str], other: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """Each setting that both files have, and have differently, with what each says; nodes that only one of them lists."""
+    """Each setting that the files have differently, with what each says; nodes, and addresses of nodes, that only one of them lists."""
     for name in ALIKE:
-        if name in one and name in other and one[name].lower() != other[name].lower():
-            yield name, one[name], other[name]
+        here, there = (_values(settings, name) for settings in (one, other))
+        if here and there and not set(here) & set(there) and (name in one or name in other):
+            yield name, one.get(name, ABSENT), other.get(name, ABSENT)
     if one and other:
         mine, theirs = ({key.split()[1] for key in settings if key.startswith("node ")} for settings in (one, other))
         if mine and theirs and mine != theirs:
             yield "nodelist", f"nodes {', '.join(sorted(mine))}", f"nodes {', '.join(sorted(theirs))}"
-    for name in sorted(one):
-        if name.startswith("node ") and "_addr" in name and name in other and _are_apart(one[name], other[name]):
-            yield f"nodelist, {name}", one[name], other[name]
+    for name in sorted({*one, *other}):
+        words = name.split()
+        if len(words) != 3 or words[0] != "node" or not words[2].endswith("_addr"):
+            continue
+        both_list_it = all(any(key.startswith(f"node {words[1]} ") for key in settings) for settings in (one, other))
+        if both_list_it and ((name in one) != (name in other) or _are_apart(one[name], other[name])):
+            yield f"nodelist, {name}", one.get(name, ABSENT), other.get(name, ABSENT)
+
+
+def _values(settings: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """What it may be, in small letters: what is written, else its default; nothing where that is not known, or the file is not whole."""
+    if name in settings:
+        return (settings[name].lower(),)
+    if not all(any(key.startswith(part) for key in settings) for part in ("totem.", "quorum.", "node ")):
+        return ()
+    if name == "quorum.wait_for_all":
+        return _values(settings, "quorum.two_node")
+    if name == "quorum.expected_votes" and not any(key.endswith(" quorum_votes") for key in settings):
+        return (str(len({key.split()[1] for key in settings if key.startswith("node ")})),)
+    return DEFAULTS.get(name, ())
 
 
 def is_sealed(settings: Mapping[str, str]) -> bool | None:

@@ -11,7 +11,9 @@ from harness.managers.switchover_readiness import NodeOutput, last_words
 
 
 def fenced_by(said: Mapping[str, NodeOutput], names: Sequence[str], cut: str) -> Answer:
-    """Of every node: crm_mon's XML, then, each behind a line `cut`, the devices that may fence each of `names` (`stonith_admin -l`)."""
+    """Of every node: crm_mon's XML, then, each behind a line `cut`, the devices that may fence each of `names` (`stonith_admin -l`).
+
+    A node never has to fence itself, and a device is often kept off the node that it fences."""
     against: list[str] = []
     unknown: list[str] = []
     for node, told in said.items():
@@ -32,7 +34,7 @@ def fenced_by(said: Mapping[str, NodeOutput], names: Sequence[str], cut: str) ->
             unknown.append(f"{node}: which fence devices cover each node could not be asked")
         kept = _kept_off(node, root, reading)
         for name, listed in zip(names, lists, strict=False):
-            if started and not {line.strip() for line in listed.splitlines()} & started:
+            if started and name != node and not {line.strip() for line in listed.splitlines()} & started:
                 against.append(f"no started fence device covers {name}; stonith_admin on {node} said: {last_words(listed)}{kept}")
         against += _failed(root)
         history = root.find("fence_history")  # left out where there is none

@@ -22,6 +22,7 @@ def by_placement(to: str, told: NodeOutput, reading: Reading) -> Case:
         else Case(
             against=[
                 *_opt_in(to, root, reading),
+                *_exclusive(to, root, reading),
                 *_capacity(to, root, reading),
                 *_tickets(root, reading),
                 *_apart(root, reading),
@@ -42,6 +43,23 @@ def _opt_in(to: str, root: xml.Element, reading: Reading) -> Iterator[str]:
             allowed |= {e.get("id", "") for e in group.iter("primitive")}
     if kept := [tag for tag in reading.resources if tag not in allowed]:
         yield f"the cluster is opt-in (symmetric-cluster=false), and no constraint allows {to} for {', '.join(kept)}"
+
+
+def _exclusive(to: str, root: xml.Element, reading: Reading) -> Iterator[str]:
+    """A resource may run only where a constraint names a node with resource-discovery=exclusive, once one does. One with rules, or for all
+    resources of a pattern, may name any."""
+    ours, rules = (
+        {*reading.resources, *reading.groups},
+        [e for e in root.iter("rsc_location") if e.get("resource-discovery") == "exclusive"],
+    )
+    if any(e.get("node") is None or e.get("rsc") is None for e in rules):
+        return
+    for tag in sorted(ours):
+        its = [e for e in rules if e.get("rsc") == tag]
+        if its and all(e.get("node") != to for e in its):
+            names = ", ".join(e.get("id", "") for e in its)
+            where = ", ".join(e.get("node", "") for e in its)
+            yield f"the constraint {names} has resource-discovery=exclusive: {tag} may run nowhere but on {where}"
 
 
 def _capacity(to: str, root: xml.Element, reading: Reading) -> Iterator[str]:

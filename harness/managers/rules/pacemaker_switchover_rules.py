@@ -7,7 +7,7 @@ forbade, quorum without the other node, and whether fencing can work.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from xml.etree import ElementTree as xml
 
 from harness.hosts.root_rights import ROOT
@@ -23,6 +23,7 @@ FLAGS = re.compile(r"^Flags:(?P<flags>.*)$", re.MULTILINE)
 MEMBER = re.compile(r"^\s*(?:0x)?[0-9a-f]+\s+(?P<votes>\d+)\s+(?P<rest>.*)$", re.MULTILINE)
 NAME = re.compile(r"[\w.:-]+\Z", re.ASCII)
 NEXT = "-- next --"
+FALSE = ("false", "no", "off", "n", "0")
 FAIL_COUNT = re.compile(r"fail-count-(?P<tag>[^#]+)(?:#.*)?\Z")  # an attribute of a node's status
 
 
@@ -43,6 +44,28 @@ def would_lines(question: Question, resource: str, active: str, to: str, tags: I
     each = [f"printf '%s' \"$cib\" | {_with(tag, active, '-INFINITY')} | {ask}" for tag in failing]
     halves = (each[::2], each[1::2])
     return [f"cib=$({ROOT} cibadmin -Q); " + f"; echo '{NEXT}'; ".join(half) for half in halves if half] or ["true"]
+
+
+def moves_nothing(told: NodeOutput, own: Collection[str]) -> frozenset[str]:
+    """Resources for whose failure nothing else moves, as they are told (critical=false), and that nothing else needs: none of `own`, which
+    the cluster's file names; in a group none behind it but others of that kind; first or the one to be with in no constraint."""
+    root = document(told.text or "")
+    if root is None:
+        return frozenset()
+    needed = {rule.get(name, "") for rule in root.iter() for name in ("with-rsc", "first")} | {
+        e.get("id", "") for e in root.iter("resource_ref")
+    }
+    found: set[str] = set()
+    for block in root.iterfind("configuration/resources/*"):
+        if block.get("id", "") in needed:  # what needs a whole group needs its helpers (seen with 2.1.5: it is stopped with them)
+            continue
+        for primitive in [*block.iter("primitive")][::-1]:
+            tag = primitive.get("id", "")
+            said = [v.get("value", "").lower() for v in primitive.iterfind("meta_attributes/nvpair") if v.get("name") == "critical"]
+            if tag in own or tag in needed or not said or said[-1] not in FALSE:
+                break
+            found.add(tag)
+    return frozenset(found)
 
 
 def _with(resource: str, node: str, score: str) -> str:

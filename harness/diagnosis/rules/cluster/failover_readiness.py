@@ -10,10 +10,7 @@ from harness.diagnosis.evidence import Evidence, HostSeen
 from harness.diagnosis.host_config.manager_settings import hc_timeout, lifekeeper_heartbeats
 from harness.diagnosis.required_flows import listed
 from harness.managers.manager import Question
-from harness.managers.parse import corosync_parse
 
-COROSYNC_KEY = "/etc/corosync/authkey"
-REMOTE_KEY = "/etc/pacemaker/authkey"
 DATABASES = {"postgres", "oracle", "mysql", "sqlserver"}
 # Limits of the kernel, each number of them with how much is enough for nearly everybody: what is below a tenth of the active node's, or of
 # that, is told. Distributions' own defaults are enough, or alike on two nodes of one kind.
@@ -44,7 +41,6 @@ OF_THE_SYSTEM = ("/", "/usr", "/usr/bin", "/usr/sbin", "/usr/local", "/opt")
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
-    yield from _corosync_apart(evidence)
     to = evidence.standby
     if to is None or evidence.moved:
         return
@@ -70,7 +66,10 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     loose = _loose_disks(evidence)
     yield from _disk_elsewhere(evidence, to, loose)
     ours = dict.fromkeys((*tags, *disks, *(tag for tag, (_, used) in loose.items() if used)))
-    for sentence in evidence.left_behind:
+    # A wish to be together may be as good as a must: Pacemaker's own word that everything goes says more than the ties.
+    answers = [evidence.may_move.get(question) for question in (Question.FAILED, Question.LOST)]
+    by_itself = evidence.cluster.manager.kind == "pacemaker" and all(one is not None and one.yes for one in answers)
+    for sentence in evidence.left_behind if not by_itself else ():
         if named := [tag for tag in ours if re.search(rf"(?<![\w.-]){re.escape(tag)}(?![\w-])", sentence)]:
             yield Cause(
                 f"{', '.join(named)} would not follow a move to {to}: {sentence}",
@@ -239,51 +238,6 @@ def _fencing_levels(evidence: Evidence, to: str) -> Iterator[Cause]:
             f"give the level a device that is there, or take it out: `cibadmin -Q -o fencing-topology`, level {name.split()[-1]}",
             (f"the cluster's configuration: {name}, target {target}, devices {devices}",),
         )
-
-
-def _corosync_apart(evidence: Evidence) -> Iterator[Cause]:
-    """Corosync reads its key and its settings when it starts: until then nodes that differ go on together."""
-    ours, theirs = (evidence.hosts.get(node.name) for node in evidence.cluster.nodes)
-    if ours is None or theirs is None:
-        return
-    at = evidence.standby or theirs.name
-    apart = [*corosync_parse.differences(ours.corosync, theirs.corosync)]
-    sealed = {corosync_parse.is_sealed(one.corosync) for one in (ours, theirs)}
-    file = next((one.corosync["totem.keyfile"] for one in (ours, theirs) if "totem.keyfile" in one.corosync), COROSYNC_KEY)
-    if sealed != {False} and _differ(ours.keys.get(file), theirs.keys.get(file)):
-        yield Cause(
-            f"the nodes have different keys of corosync ({file}): the one on {ours.name} is not the same as the one on {theirs.name}; a "
-            f"node whose key is not the one that runs, {at} for instance, would be alone from its next start on",
-            at,
-            Certainty.LIKELY if True in sealed else Certainty.POSSIBLE,
-            f"see which key the cluster runs with (which file is newer than corosync's start), copy that one to the other node, with mode "
-            f"0400, before anything is restarted: `scp -p {file}`",
-            tuple(f"the SHA-256 of {file} on {one.name} begins with {one.keys[file]}" for one in (ours, theirs)),
-            explains=("*:communication path",),
-        )
-    if _differ(ours.keys.get(REMOTE_KEY), theirs.keys.get(REMOTE_KEY)):
-        yield Cause(
-            f"the nodes have different keys of Pacemaker for remote nodes ({REMOTE_KEY}), which only clusters with such nodes need",
-            at,
-            Certainty.POSSIBLE,
-            "copy the right one to the other node, if there are remote nodes or bundles",
-            tuple(f"the SHA-256 of {REMOTE_KEY} on {one.name} begins with {one.keys[REMOTE_KEY]}" for one in (ours, theirs)),
-        )
-    if apart:
-        words = "; ".join(f"{name} is {here} on {ours.name} and {there} on {theirs.name}" for name, here, there in apart)
-        yield Cause(
-            f"the nodes' settings of corosync differ: {words}; {at} may be alone, or count votes otherwise, from its next start on",
-            at,
-            Certainty.LIKELY,
-            "make /etc/corosync/corosync.conf the same on both nodes (`pcs cluster sync` or `csync2` does), then restart Corosync: a "
-            "reload (`corosync-cfgtool -R`) is not enough for the transport, the cluster's name and the crypto settings",
-            tuple(f"/etc/corosync/corosync.conf: {name}: {here} on {ours.name}, {there} on {theirs.name}" for name, here, there in apart),
-            explains=("*:communication path",),
-        )
-
-
-def _differ(one: str | None, other: str | None) -> bool:
-    return one is not None and other is not None and one != other
 
 
 def _programs(evidence: Evidence, active: HostSeen, standby: HostSeen) -> Iterator[Cause]:

@@ -330,19 +330,25 @@ def _incomplete(evidence: Evidence) -> Iterator[Cause]:
 
 
 def _unwatched(evidence: Evidence) -> Iterator[Cause]:
-    """A health-check resource that nobody looks at: a responder that dies goes unnoticed (facts DES-07)."""
-    for tag in evidence.responders:
-        for name, seen in evidence.hosts.items():
-            port = evidence.cluster.load_balancer.probe.port
-            if name == evidence.active and seen.units.get(f"monitor {tag}") == "none" and seen.listening(port):
-                yield Cause(
-                    f"{tag} has no monitor operation: when what listens on port {port} dies, the cluster manager goes on saying that "
-                    f"it is in service",
-                    name,
-                    Certainty.CERTAIN,
-                    f"give {tag} a recurring monitor, every 10 s for instance",
-                    (f"the cluster's configuration on {name}: {tag} has no recurring monitor",),
-                )
+    """A resource that nobody looks at: a responder, a service or an address that is gone goes unnoticed (facts DES-07)."""
+    cluster, name = evidence.cluster, evidence.active
+    seen = evidence.hosts.get(name or "")
+    if name is None or seen is None or seen.units.get("option maintenance-mode", "").lower() == "true":
+        return
+    probed = {tag: cluster.load_balancer.probe.port for tag in evidence.responders}
+    for tag, port in {**{s.tag: s.port for s in cluster.services}, cluster.ip_resource.tag: None, **probed}.items():
+        state = evidence.resource(name, tag)
+        away = port is not None and not seen.listening(port)
+        if seen.units.get(f"monitor {tag}") != "none" or away or (tag not in probed and state is not ResourceState.IN_SERVICE):
+            continue
+        what = f"what listens on port {port} dies" if port is not None else f"{cluster.vip} is taken away"
+        yield Cause(
+            f"{tag} has no monitor operation: when {what}, the cluster manager goes on saying that it is in service",
+            name,
+            Certainty.CERTAIN if port is not None else Certainty.LIKELY,
+            f"give {tag} a recurring monitor, every 10 s for instance",
+            (f"the cluster's configuration on {name}: {tag} has no recurring monitor",),
+        )
 
 
 def _again_and_again(evidence: Evidence) -> Iterator[Cause]:

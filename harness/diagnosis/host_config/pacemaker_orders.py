@@ -1,0 +1,108 @@
+"""Does what lies on a file system start after it? By Pacemaker's configuration (`cibadmin -Q`): groups and orders. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from xml.etree import ElementTree as xml
+
+from harness.diagnosis.host_config.manager_settings import FALSE, Setting
+from harness.hosts.bounded_parse import xml_of
+from harness.managers.unlisted_members import lies_on
+
+HOLDERS = ("group", "clone", "master", "bundle")
+STARTS = ("start", "promote")
+
+
+def of_pacemaker(configuration: str) -> tuple[Setting, ...]:
+    """Nothing from what is no CIB, and nothing where an order names what the resources do not have."""
+    try:
+        root = xml_of(configuration) if configuration.lstrip().startswith("<") else None
+    except ValueError:
+        return ()
+    resources = None if root is None else root.find("configuration/resources")
+    return () if root is None or resources is None else tuple(_unordered(root, resources))
+
+
+def _unordered(root: xml.Element, resources: xml.Element) -> Iterator[Setting]:
+    if not (pairs := [*lies_on(resources)]) or (after := _after(root, resources)) is None:
+        return
+    cloned = {p.get("id", "") for kind in HOLDERS[1:] for holder in resources.iter(kind) for p in holder.iter("primitive")}
+    places = {p.get("id", ""): _place(p) for p in resources.iter("primitive")}
+    needs: dict[tuple[str, str], list[str]] = defaultdict(list)  # file systems that take turns in one place stand for each other
+    for disk, tag in pairs:
+        needs[(tag, places[disk])].append(disk)
+    for (tag, place), disks in needs.items():
+        if any(_leads(after, disk, tag) for disk in disks):
+            continue
+        disk = disks[0]
+        behind = _leads(after, tag, disk)
+        how = f"{disk} is started behind it" if behind else f"no order and no group has {disk} started first"
+        yield Setting(
+            f"{tag} lies on the file system of {disk} ({place}), and {how}: {tag} may start before its disk is mounted, on an empty folder",
+            f"the configuration: {tag} has a file below {place}, where {disk} is mounted; "
+            + (f"by its groups and orders {tag} comes before {disk}" if behind else f"nothing orders {disk} before {tag}"),
+            f"put {disk} in front of {tag} in one group, or add an order ({disk} first, then {tag})",
+            tag,
+            cloned=tag in cloned,
+        )
+
+
+def _place(primitive: xml.Element) -> str:
+    pairs = primitive.iterfind("instance_attributes/nvpair")
+    return next((pair.get("value", "").rstrip("/") for pair in pairs if pair.get("name") == "directory"), "")
+
+
+def _after(root: xml.Element, resources: xml.Element) -> Mapping[str, set[str]] | None:
+    """Of each resource those that are started after it; None where an order names what cannot be found."""
+    members = {
+        e.get("id", ""): [p.get("id", "") for p in e.iter("primitive")] for e in resources.iter() if e.tag in (*HOLDERS, "primitive")
+    }
+    for tag in root.iterfind("configuration/tags/tag"):
+        members[tag.get("id", "")] = [one for ref in tag.iter("obj_ref") for one in members.get(ref.get("id", ""), ())]
+    after: dict[str, set[str]] = defaultdict(set)
+    for group in resources.iter("group"):
+        said = [v.get("value", "").lower() for v in group.iterfind("meta_attributes/nvpair") if v.get("name") == "ordered"]
+        if not said or said[-1] not in FALSE:
+            for one, other in pairwise(members[group.get("id", "")]):
+                after[one].add(other)
+    for rule in root.iterfind("configuration/constraints/rsc_order"):
+        if rule.get("kind", "").lower() == "serialize":
+            continue
+        if any(one.get("id-ref") for one in rule.iter()):
+            return None
+        for one, other, actions in _steps(rule):
+            if one not in members or other not in members:
+                return None
+            for first in members[one]:
+                after[first].update(members[other])
+            if not set(actions) <= set(STARTS):  # what it makes of the starts is not looked into
+                for then in members[other]:
+                    after[then].update(members[one])
+    return after
+
+
+def _steps(rule: xml.Element) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """What comes before what in one order: two ends, or sets, of which each is a chain unless it is not sequential."""
+    first = rule.get("first-action", "start")
+    sets = [[ref.get("id", "") for ref in one.iter("resource_ref")] for one in rule.iter("resource_set")]
+    if not sets:
+        yield rule.get("first", ""), rule.get("then", ""), (first, rule.get("then-action", first))
+    actions = tuple(one.get("action", "start") for one in rule.iter("resource_set"))
+    for one, ids in zip(rule.iter("resource_set"), sets, strict=True):
+        if one.get("sequential", "true").lower() not in FALSE:
+            yield from ((a, b, actions) for a, b in pairwise(ids))
+    for ids, later in pairwise(sets):
+        yield from ((a, b, actions) for a in ids for b in later)
+
+
+def _leads(after: Mapping[str, set[str]], one: str, other: str) -> bool:
+    left, seen = [one], {one}
+    while left:
+        for tag in after.get(left.pop(), set()) - seen:
+            if tag == other:
+                return True
+            seen.add(tag)
+            left.append(tag)
+    return False

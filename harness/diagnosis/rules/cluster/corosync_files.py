@@ -1,0 +1,82 @@
+"""Corosync's key and its settings, on both nodes: what differs, and what one of them lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis.cause import Cause, Certainty
+from harness.diagnosis.evidence import Evidence, HostSeen
+from harness.managers.parse import corosync_parse
+
+CONFIGURATION = "/etc/corosync/corosync.conf"
+COROSYNC_KEY = "/etc/corosync/authkey"
+REMOTE_KEY = "/etc/pacemaker/authkey"
+ABSENT = "absent"
+
+
+def causes(evidence: Evidence) -> Iterator[Cause]:
+    """Corosync reads its key and its settings when it starts: until then nodes that differ go on together."""
+    ours, theirs = (evidence.hosts.get(node.name) for node in evidence.cluster.nodes)
+    if ours is None or theirs is None:
+        return
+    at = evidence.standby or theirs.name
+    apart = [*corosync_parse.differences(ours.corosync, theirs.corosync)]
+    yield from _gone(ours, theirs)
+    sealed = {corosync_parse.is_sealed(one.corosync) for one in (ours, theirs)}
+    file = next((one.corosync["totem.keyfile"] for one in (ours, theirs) if "totem.keyfile" in one.corosync), COROSYNC_KEY)
+    if sealed != {False} and _differ(ours.keys.get(file), theirs.keys.get(file)):
+        yield Cause(
+            f"the nodes have different keys of corosync ({file}): the one on {ours.name} is not the same as the one on {theirs.name}; a "
+            f"node whose key is not the one that runs, {at} for instance, would be alone from its next start on",
+            at,
+            Certainty.LIKELY if True in sealed else Certainty.POSSIBLE,
+            f"see which key the cluster runs with (which file is newer than corosync's start), copy that one to the other node, with mode "
+            f"0400, before anything is restarted: `scp -p {file}`",
+            tuple(f"the SHA-256 of {file} on {one.name} begins with {one.keys[file]}" for one in (ours, theirs)),
+            explains=("*:communication path",),
+        )
+    if _differ(ours.keys.get(REMOTE_KEY), theirs.keys.get(REMOTE_KEY)):
+        yield Cause(
+            f"the nodes have different keys of Pacemaker for remote nodes ({REMOTE_KEY}), which only clusters with such nodes need",
+            at,
+            Certainty.POSSIBLE,
+            "copy the right one to the other node, if there are remote nodes or bundles",
+            tuple(f"the SHA-256 of {REMOTE_KEY} on {one.name} begins with {one.keys[REMOTE_KEY]}" for one in (ours, theirs)),
+        )
+    if apart:
+        words = "; ".join(f"{name} is {here} on {ours.name} and {there} on {theirs.name}" for name, here, there in apart)
+        does = (
+            "would not wait as long as its peer before it gives the other up, from its next start on"
+            if all(name in corosync_parse.WAITS for name, _, _ in apart)
+            else "may be alone, or count votes otherwise, from its next start on"
+        )
+        yield Cause(
+            f"the nodes' settings of corosync differ: {words}; {at} {does}",
+            at,
+            Certainty.LIKELY,
+            "make /etc/corosync/corosync.conf the same on both nodes (`pcs cluster sync` or `csync2` does), then restart Corosync: a "
+            "reload (`corosync-cfgtool -R`) is not enough for the transport, the cluster's name and the crypto settings",
+            tuple(f"/etc/corosync/corosync.conf: {name}: {here} on {ours.name}, {there} on {theirs.name}" for name, here, there in apart),
+            explains=("*:communication path",),
+        )
+
+
+def _differ(one: str | None, other: str | None) -> bool:
+    return None not in (one, other) and ABSENT not in (one, other) and one != other
+
+
+def _gone(ours: HostSeen, theirs: HostSeen) -> Iterator[Cause]:
+    """A file that one node has and the other has not: what runs there has read it before."""
+    for here, there in ((ours, theirs), (theirs, ours)):
+        needs_key = corosync_parse.is_sealed(there.corosync) and "totem.keyfile" not in there.corosync
+        lacks_key = there.keys.get(COROSYNC_KEY) == ABSENT and here.keys.get(COROSYNC_KEY, ABSENT) != ABSENT and needs_key
+        lacks_settings = there.keys.get(CONFIGURATION) == ABSENT and bool(here.corosync)
+        for file in [COROSYNC_KEY] * bool(lacks_key) + [CONFIGURATION] * lacks_settings:
+            yield Cause(
+                f"{file} is not there on {there.name}, and {here.name} has it: corosync would not start on {there.name} the next time, and "
+                f"{here.name} would have nobody to fail over to",
+                there.name,
+                Certainty.LIKELY,
+                f"copy it from {here.name}, with its owner and mode, before anything is restarted: `scp -p {file}`",
+                (f"{there.name}: there is no {file}, in a folder that may be read", f"{here.name} has {file}"),
+            )

@@ -1,0 +1,60 @@
+"""Is each agent of the cluster manager's on the standby, too? Of resources, and of fence devices."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from harness.diagnosis.cause import Cause, Certainty
+from harness.diagnosis.evidence import Evidence, HostSeen
+from harness.diagnosis.required_flows import listed
+
+# Where packages bring them; what is mounted elsewhere may well be a disk that moves with the services.
+OF_THE_SYSTEM = ("/", "/usr", "/usr/lib", "/usr/lib/ocf", "/usr/sbin")
+GONE = "is not there"
+
+
+def causes(evidence: Evidence) -> Iterator[Cause]:
+    """The causes of this family that the evidence supports."""
+    active, standby = evidence.hosts.get(evidence.active or ""), evidence.hosts.get(evidence.standby or "")
+    if active is None or standby is None or evidence.moved:
+        return
+    for file in sorted(standby.programs):
+        here, there = active.programs.get(file), standby.programs[file]
+        if here is None or here[0] or not there[0] or here[1] not in OF_THE_SYSTEM:
+            continue
+        tags = [
+            tag for tag in _tags(active, "script", file) if _may_run_on(active, tag, standby) and tag not in evidence.unrelated_resources
+        ]
+        devices = [tag for tag in _tags(active, "fence agent", file) if _may_fence(active, tag, standby)]
+        if not tags and not devices:
+            continue
+        agent = file.rpartition("/")[2]
+        follows = (
+            f"{standby.name} could not fence {active.name} with it, and without another device nothing would be recovered"
+            if devices
+            else f"after a failover {listed(tags)} could not start there"
+        )
+        yield Cause(
+            f"{file}, the {'fence' if devices else 'resource'} agent of {listed(devices or tags)}, {there[0]} on {standby.name}, while "
+            f"{active.name} has it: {follows}",
+            standby.name,
+            Certainty.LIKELY,
+            f"install on {standby.name} the package that brings {agent}, in the version of {active.name} (see with `rpm -qf {file}` or "
+            f"`dpkg -S {file}` there)",
+            (f"`stat -L {file}` on {standby.name}: it {there[0]}", f"`stat -L {file}` on {active.name}: a program"),
+        )
+
+
+def _tags(seen: HostSeen, kind: str, file: str) -> list[str]:
+    return [name.removeprefix(f"{kind} ") for name, told in seen.units.items() if name.startswith(f"{kind} ") and told == file]
+
+
+def _may_run_on(seen: HostSeen, tag: str, there: HostSeen) -> bool:
+    return there.name not in seen.units.get(f"kept off {tag}", "").split()
+
+
+def _may_fence(active: HostSeen, device: str, standby: HostSeen) -> bool:
+    """Is it for the standby to use, and against the active node? A device may be told no nodes, and then knows them by itself."""
+    against = re.split(r"[\s,;:=]+", active.units.get(f"fences {device}", ""))
+    return _may_run_on(active, device, standby) and (against == [""] or active.name in against)
