@@ -18,7 +18,7 @@ from harness.hosts.bounded_parse import json_of, xml_of
 from harness.hosts.host import NotReadable
 from harness.hosts.linux import linux_parse
 from harness.hosts.linux.linux_parse import Route
-from harness.managers.parse import corosync_parse
+from harness.managers.parse import corosync_parse, lifekeeper_parse
 from harness.managers.parse.pacemaker_parse import PROGRAM_SETTINGS
 from harness.managers.unlisted_members import lies_on
 
@@ -85,7 +85,8 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         keys={found[2]: found[1] for found in re.finditer(r"(?m)^([0-9a-f]{16}) +\*?(/\S+)$", parts.get("keys", ""))},
         corosync=corosync_parse.parse(parts.get("corosync", "")),
         units={
-            **_instances(parts, ip_tag),
+            **lifekeeper_parse.instances(parts.get("instances", ""), ip_tag, _mtus(parts.get("addresses", ""))),
+            **lifekeeper_parse.flags(parts.get("flags", "")),
             **_configuration(parts.get("configuration", ""), ip_tag),
         },
         settings=manager_settings.of_lifekeeper(parts.get("settings", "")),
@@ -336,25 +337,6 @@ def _neighbours(parts: dict[str, str]) -> dict[str, str]:
     """`ip neigh`, of which the entries count that nobody learns; a bundle of before has the VIP's only."""
     text = "\n".join(parts.get(name, "") for name in ("neighbours written down", "neighbour of the VIP"))
     return {found[1]: found[2] for found in NEIGHBOUR.finditer(text)}
-
-
-def _instances(parts: dict[str, str], ip_tag: str) -> dict[str, str]:
-    """LifeKeeper's `ins_list`: the NIC and the address of the IP resource are in its field `info`, found by their form (LKL-13, LKL-19); of
-    a file system (app or type `filesys`) the place where it is mounted, which is its id or in its info, and its state there."""
-    nics = _mtus(parts.get("addresses", ""))
-    disks: dict[str, str] = {}
-    rows = [line.split("\x01") for line in parts.get("instances", "").splitlines()]
-    for fields in rows:
-        place = next((field.rstrip("/") for field in fields[4:6] if re.fullmatch(r"/[^\x00-\x1f]+", field)), "")
-        if len(fields) > 6 and "filesys" in fields[1:3] and place:
-            disks |= {f"place {fields[3]}": place, f"state {fields[3]}": fields[6]}
-    for fields in rows:
-        if len(fields) > 5 and ip_tag in fields:
-            named = [nic for nic in nics if re.search(rf"(?<![\w.-]){re.escape(nic)}(?![\w.-])", fields[5])]
-            addresses = set(ADDRESS.findall(fields[5]))
-            told = {"ip nic": named[0]} if len(named) == 1 else {}
-            return disks | told | ({"ip address": addresses.pop()} if len(addresses) == 1 else {})
-    return disks
 
 
 def _configuration(text: str, ip_tag: str) -> dict[str, str]:
