@@ -135,6 +135,15 @@ def test_lifekeepers_heartbeats_must_be_the_same_on_both_nodes() -> None:
     assert of_lifekeeper('A=1\nexport B="two words"\n#C=3\nA=2') == {"A": "2", "B": "two words"}
 
 
+def test_checks_of_the_ip_resource_that_are_off_on_one_node_only() -> None:
+    only(
+        of_files("NOBCASTPING=1", "NOBCASTPING=0\nNOIPUNIQUE=0"), "lknode02", "NOBCASTPING is 1 on lknode01 and 0 on lknode02", "broadcast"
+    )
+    only(of_files("LCMNUMHBEATS=3", "NOIPUNIQUE=1"), "lknode01", "NOIPUNIQUE is 0 on lknode01")
+    for same in (("NOBCASTPING=0", "LCMNUMHBEATS=3"), ("IP_NOLINKCHECK=1", "IP_NOLINKCHECK=2"), ("NOBCASTPING=yes", "NOBCASTPING=0")):
+        assert faults(diagnose(of_files(*same))) == [], same
+
+
 def test_a_health_check_that_waits_less_than_a_probe_takes() -> None:
     interval_s = CLUSTER.load_balancer.probe.interval_s
     short = f"HC_TIMEOUT={interval_s / 2:g}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
-from harness.diagnosis.host_config.manager_settings import hc_timeout, lifekeeper_heartbeats
+from harness.diagnosis.host_config.manager_settings import hc_timeout, lifekeeper_heartbeats, lifekeeper_ip_checks
 from harness.diagnosis.required_flows import listed
 from harness.managers.manager import Question
 from harness.managers.parse import corosync_parse
@@ -129,7 +129,7 @@ def _settings(evidence: Evidence, to: str) -> Iterator[Cause]:
         yield Cause(one.says, to, Certainty.LIKELY if sure else Certainty.POSSIBLE, one.do, (one.seen,))
     files = {name: seen.settings for name, seen in of_nodes.items() if seen.settings}
     where = "/etc/default/LifeKeeper"
-    for node, says in lifekeeper_heartbeats(files) if len(files) == len(of_nodes) else ():
+    for node, says in (*lifekeeper_heartbeats(files), *lifekeeper_ip_checks(files)) if len(files) == len(of_nodes) else ():
         yield Cause(says, node, Certainty.LIKELY, f"give it the same value in {where} on every node, then restart LifeKeeper", (where,))
     interval_s = evidence.cluster.load_balancer.probe.interval_s
     for node, own in files.items():
