@@ -151,6 +151,25 @@ def test_a_health_check_that_waits_less_than_a_probe_takes() -> None:
     assert faults(diagnose(of_files("HC_TIMEOUT=60", f"HC_TIMEOUT={interval_s * 3:g}"))) == []
 
 
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ("# asked", True),
+        ("!restore\n# asked", True),
+        ("shutdown_switchover\n# asked", False),
+        ("", False),  # nothing was told, which is not that no flag is set
+        ("flg_list: LifeKeeper does not run", False),
+    ],
+)
+def test_an_orderly_reboot_that_moves_nothing_is_worth_a_look(flags: str, told: bool) -> None:
+    units = linux_host_script_parse.host("lknode01", f"@@ instances\n@@ flags\n{flags}\n").units
+    causes = diagnose(evidence(hosts={"lknode01": node("lknode01", units=units), "lknode02": node("lknode02")})).causes
+    found = [c for c in causes if "shutdown_switchover" in c.says and "reboot" in c.says]
+    assert [(c.host, c.certainty) for c in found] == [("lknode01", Certainty.POSSIBLE)] * told
+    standby = evidence(hosts={"lknode01": node("lknode01"), "lknode02": node("lknode02", units=units)})
+    assert diagnose(standby).causes == ()  # it counts on the node that is shut down
+
+
 def test_one_communication_path_where_two_are_possible() -> None:
     both = state()
     single = replace(both, nodes={name: replace(one, comm_paths=one.comm_paths[:1]) for name, one in both.nodes.items()})

@@ -11,6 +11,7 @@ from harness.diagnosis.host_config.manager_settings import hc_timeout, lifekeepe
 from harness.diagnosis.required_flows import listed
 from harness.managers.manager import Question
 from harness.managers.parse import corosync_parse
+from harness.managers.parse.lifekeeper_parse import STRATEGY
 
 COROSYNC_KEY = "/etc/corosync/authkey"
 REMOTE_KEY = "/etc/pacemaker/authkey"
@@ -143,6 +144,7 @@ def _settings(evidence: Evidence, to: str) -> Iterator[Cause]:
                 f"raise HC_TIMEOUT in {where} on {node} well above twice the probe's interval",
                 (f"{where} on {node}: HC_TIMEOUT={own['HC_TIMEOUT']}", f"the cluster file: interval_s {interval_s:g}"),
             )
+    yield from _shutdown_strategy(evidence)
     yield from _single_path(evidence, to)
     yield from _wait_for_all(of_nodes, to)
 
@@ -157,6 +159,22 @@ def _wait_for_all(nodes: Mapping[str, HostSeen], to: str) -> Iterator[Cause]:
             Certainty.LIKELY,
             "leave wait_for_all to two_node, which switches it on (corosync.conf, both nodes, then restart Corosync one by one)",
             tuple(f"corosync.conf on {name}: two_node 1, wait_for_all 0" for name in alone),
+        )
+
+
+def _shutdown_strategy(evidence: Evidence) -> Iterator[Cause]:
+    """LifeKeeper's own default, which many do not know (LKL-46)."""
+    seen = evidence.hosts.get(evidence.active or "")
+    flag = f"flag {STRATEGY}"
+    if seen is not None and seen.units.get(flag) == "not set":
+        yield Cause(
+            f"the shutdown strategy of {seen.name} is not to switch over (the flag {STRATEGY} is not set): when it is rebooted or shut "
+            f"down in order, nothing moves to {evidence.standby}, and there is an outage until it is back",
+            seen.name,
+            Certainty.POSSIBLE,
+            f"set the strategy on both nodes (`flg_create -f {STRATEGY}`, or Edit Server Properties), if a reboot is to be no outage; else "
+            "switch over by hand before one",
+            (f"`flg_list` on {seen.name}: {STRATEGY} is not there",),
         )
 
 
