@@ -230,7 +230,9 @@ listens=$(ss -tlne {shlex.quote(f"( {ports} )")}); echo "$listens"
 spans=$(case "$policy" in (*uidrange*) echo "$policy" | grep -o 'uidrange [0-9]*-[0-9]*' | cut -d ' ' -f 2 | sort -u | head -n 8 ;; esac)
 uids=$(echo "$listens" | awk '{{ for (i = 5; i <= NF; i++) if ($i ~ /^uid:[0-9]+$/ && !seen[$i]++ && n++ < 8) print substr($i, 5) }}')
 named=$(for u in $uids; do {told}; done; for s in $spans; do {within}; done); echo "$named"
-awk -F: '$1 ~ /^({"|".join(SERVICE_ACCOUNTS)})$/ {{ print "=", $3, $1 }}' /etc/passwd
+{{ $bound getent passwd {" ".join(SERVICE_ACCOUNTS)}; echo ":$?"; }} | while IFS=: read -r n p u _ _ _ s; do
+[ -n "$n" ] && echo "= $u $n $s" || echo "? $p {" ".join(SERVICE_ACCOUNTS)}"
+done
 [ -z "$spans" ] || uids=$(echo "$named" | cut -d ' ' -f 2; for u in $uids $spans; do echo "${{u%-*}}"; done)"""
     return {
         "local table": f"ip route show table local {cluster.vip} && echo '# asked'",

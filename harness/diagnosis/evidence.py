@@ -77,6 +77,8 @@ class HostSeen:
     vip_is_local: bool | None = None  # whether the table `local` has an entry for the VIP
     accounts: Mapping[int, frozenset[int]] = field(default_factory=dict)  # by port of the cluster's: the accounts that listen there
     account_names: Mapping[int, str] = field(default_factory=dict)  # of these, and of those that a policy rule chooses by number
+    # Of the usual accounts of databases: the shell of each, None of one that the host does not know; nothing where it could not be asked.
+    logins: Mapping[str, str | None] = field(default_factory=dict)
     ipsec: Sequence[Policy] = ()
     without_arp: frozenset[str] = frozenset()  # NICs that were set to use no ARP
     links: Mapping[str, Link] = field(default_factory=dict)  # by NIC, those that have a master or another hardware address

@@ -30,7 +30,8 @@ OWNER = re.compile(r'users:\(\("((?:[^"\\]|\\.)*)",(?:pid=)?(\d+)')
 END = re.compile(r"(?P<address>.*?)(?:%(?P<device>[^:\]]+))?\]?:(?P<port>\d+|\*)")
 NEIGHBOUR = re.compile(r"(?m)^(\S{1,64}) dev \S+ (?:\S+ )*?lladdr (\S{1,64}) (?:\S+ )*?PERMANENT")
 STOPPED = re.compile(r"(?m)^(\d{1,10}) (\d{1,10}) (\S{1,64}) ?(\S*)$")
-ACCOUNT = re.compile(r"(?m)^= (\d{1,10}) (\S{1,64})$")
+ACCOUNT = re.compile(r"(?m)^= (\d{1,10}) (\S{1,64})(?: (\S{0,256}))?$")
+ASKED = re.compile(r"(?m)^\? (?:0|2) (\S.*)$")  # of getent's exits those that tell for each name whether it is known
 ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 NIC = re.compile(r"\d+: ([^:@\s]+)(?:@\S+)?: ")
 PORT = re.compile(r"--port[ =](\d{1,5})(?!\d)")
@@ -60,6 +61,7 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         vip_is_local="local " in parts["local table"] if parts.get("local table", "").strip() else None,
         accounts=_accounts(parts.get("accounts", "")),
         account_names={int(found[1]): found[2] for found in ACCOUNT.finditer(parts.get("accounts", ""))},
+        logins=_logins(parts.get("accounts", "")),
         ipsec=ipsec_policy.parse(parts.get("ipsec", "")),
         rules=tuple(" ".join(line.split()) for line in parts.get("rules", "").splitlines() if re.match(r"\d+:", line)),
         listeners=None if not listening or "Usage:" in listening else list(_sockets(listening)),  # ss has a header
@@ -184,6 +186,12 @@ def _accounts(text: str) -> dict[int, frozenset[int]]:
             uid, port = re.search(r"\buid:(\d{1,10})\b", line), int(end["port"])
             found[port] = found.get(port, frozenset()) | {int(uid[1]) if uid else 0}
     return found
+
+
+def _logins(text: str) -> dict[str, str | None]:
+    """Lines `= UID NAME SHELL`, and `? EXIT NAME …` with the names that were asked for."""
+    asked, shells = ASKED.search(text), {found[2]: found[3] for found in ACCOUNT.finditer(text) if found[3] is not None}
+    return {name: shells.get(name) for name in asked[1].split()} if asked else {}
 
 
 def _sockets(text: str) -> Iterator[Socket]:

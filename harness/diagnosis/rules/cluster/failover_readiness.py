@@ -86,7 +86,6 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     if active is not None and standby is not None:
         yield from _programs(evidence, active, standby)
         yield from _limits(evidence, active, standby)
-        yield from _accounts(evidence, active, standby)
     if evidence.fencing is not None and evidence.fencing.no:
         yield Cause(
             f"fencing is off or does not work: {'; '.join(evidence.fencing.because)}; if the nodes lost each other, both could have "
@@ -335,34 +334,6 @@ def _programs(evidence: Evidence, active: HostSeen, standby: HostSeen) -> Iterat
                 f"the cluster's configuration: {tag} is of the agent {agent}",
             ),
         )
-
-
-def _moving_disks(evidence: Evidence, active: HostSeen) -> list[str]:
-    """Resources that are file systems; a cluster that copies its data to the other node has none."""
-    tags = [name.partition(" ")[2] for name in active.units if name.startswith(("directory ", "place "))]
-    return [tag for tag in tags if tag not in evidence.unrelated_resources]
-
-
-def _accounts(evidence: Evidence, active: HostSeen, standby: HostSeen) -> Iterator[Cause]:
-    """A shared disk knows owners by their numbers: under another number the service cannot open what is its own."""
-    if not _moving_disks(evidence, active):
-        return
-    numbers = {name: uid for uid, name in standby.account_names.items()}
-    for service in evidence.cluster.services:
-        for uid in sorted(active.accounts.get(service.port, ())):
-            name = active.account_names.get(uid, "")
-            there = numbers.get(name)
-            if name and there is not None and there != uid:
-                yield Cause(
-                    f"the account {name} has the uid {there} on {standby.name} and {uid} on {active.name}, where {service.name} is its: "
-                    f"what it owns on a disk that moves is another's on {standby.name}, and it would not start there",
-                    standby.name,
-                    Certainty.LIKELY,
-                    f"give {name} the same uid (and gid) on both nodes, with what it owns",
-                    tuple(
-                        f"`getent passwd {name}` on {host}: uid {number}" for host, number in ((active.name, uid), (standby.name, there))
-                    ),
-                )
 
 
 def _limits(evidence: Evidence, active: HostSeen, standby: HostSeen) -> Iterator[Cause]:
