@@ -81,6 +81,12 @@ case "$a $b $c" in "Max open files") echo "$pid $n Max open files $soft"; break 
 done <"/proc/$pid/limits"
 done"""
 _FOLDERS = """for pid; do [ -r "/proc/$pid/cwd/." ] && (cd -P "/proc/$pid/cwd" && printf '= %s ' "$pid" && pwd -P); done; true"""
+# What is mounted at boot, without the options, among which are credentials, and without what is the system's own.
+_FSTAB = """while read -r what place kind options _; do
+case "$what" in \\#*) continue ;; esac
+case ",$options," in *,noauto,*) continue ;; esac
+case "$place" in /|/boot*|/usr|/var|/home|/tmp|/dev/*|/proc/*|/sys/*) ;; /*) printf '%s %s\\n' "$place" "$kind" ;; esac
+done </etc/fstab"""
 # Each name at the same time as the others, so that a resolver which is slow with all of them costs the look no more than once; the
 # numeric address asks no resolver, and tells how busy the host is. Prints NAME ADDRESS …, or NAME alone, and `# NAME MILLISECONDS EXIT`.
 _NAMES = f"""now() {{ read -r up _ </proc/uptime; echo "${{up%.*}}${{up#*.}}"; }}
@@ -187,7 +193,7 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
         log = read_by_root(f"tail -n {MAX_LOG_LINES}", str(manager.log or "/dev/null"))
         limits = f"(cd /proc/sys && grep -H . {' '.join(LIMITS)}); {_FREE_PAGES}"
         parts |= {"limits": limits, "daemons": _frozen(manager.process_names)} if manager.process_names else {"limits": limits}
-        parts |= {"disks": "ask disks disks", "log": log, **manager.survey_commands()}
+        parts |= {"fstab": _FSTAB, "disks": "ask disks disks", "log": log, **manager.survey_commands()}
     return parts
 
 

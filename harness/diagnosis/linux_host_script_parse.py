@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from harness.diagnosis.evidence import HostSeen, Link, Socket
 from harness.diagnosis.firewall import parse
-from harness.diagnosis.host_config import ipsec_policy, manager_settings, queueing
+from harness.diagnosis.host_config import file_systems, ipsec_policy, manager_settings, queueing
 from harness.hosts.bounded_parse import json_of, xml_of
 from harness.hosts.host import NotReadable
 from harness.hosts.linux import linux_parse
@@ -73,6 +73,8 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         stopped=_stopped(parts.get("stopped processes", "")),
         descriptors=dict(_descriptors(parts.get("descriptors", ""))),
         folders=dict(_folders(parts.get("working folders", ""))),
+        mounts=file_systems.mounted(parts.get("working folders", "")),
+        at_boot=file_systems.at_boot(parts.get("fstab", "")),
         read_only=dict(_read_only(parts.get("working folders", ""))),
         neighbours=_neighbours(parts),
         log=tuple(parts.get("log", "").splitlines()),
