@@ -21,7 +21,8 @@ NUMERIC = "127.0.0.1"
 SERVICE_ACCOUNTS = ("postgres", "mysql", "oracle", "mssql")  # as the databases' packages call them, on the standby, too
 ECHO_TIMEOUT_S = 0.7  # for an echo, where round trips are below 5 ms
 
-# Echoes of 56 and 1500 bytes to each address, the large ones not to be cut into pieces. Prints ADDRESS SMALL LARGE SIZE.
+# Echoes of 56 and 1500 bytes to each address, and of the MTU of the way there where that is longer (jumbo frames); the large ones not to be
+# cut into pieces. Prints ADDRESS SMALL LARGE SIZE, a line for each large one.
 _ECHO = r"""
 import os, select, socket, struct, sys, time
 size, wait, to = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
@@ -31,37 +32,46 @@ except OSError:
     sys.exit(0)
 raw.setsockopt(0, 10, 2)
 me = os.getpid() & 0xFFFF
+def own(address):
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+            way.connect((address, 9))
+            return way.getsockopt(0, 14)
+    except OSError:
+        return 0
 def checksum(data):
     total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
     total = (total >> 16) + (total & 0xFFFF)
     return ~(total + (total >> 16)) & 0xFFFF
-def send(i, large):
-    body = b"\0" * ((size - 28) if large else 28)
-    head = struct.pack("!BBHHH", 8, 0, 0, me, i * 2 + large)
-    head = struct.pack("!BBHHH", 8, 0, checksum(head + body), me, i * 2 + large)
+echoes = [(a, n) for a in to for n in dict.fromkeys((56, size, min(own(a) & ~1, 65000))) if n in (56, size) or n > size]
+def send(i):
+    address, length = echoes[i]
+    body = b"\0" * (length - 28)
+    head = struct.pack("!BBHHH", 8, 0, 0, me, i)
+    head = struct.pack("!BBHHH", 8, 0, checksum(head + body), me, i)
     try:
-        raw.sendto(head + body, (to[i], 0))
+        raw.sendto(head + body, (address, 0))
     except OSError:
-        unsent.add((i, large))
+        unsent.add(i)
 came, unsent = set(), set()
 began, rounds = time.time(), 0
-while time.time() - began < wait and len(came | unsent) < 2 * len(to):
+while time.time() - began < wait and len(came | unsent) < len(echoes):
     if time.time() - began >= rounds * wait / 2.0:
         rounds += 1
-        for i in range(len(to)):
-            for large in (0, 1):
-                if (i, large) not in came:
-                    send(i, large)
+        for i in range(len(echoes)):
+            if i not in came:
+                send(i)
     if not select.select([raw], [], [], 0.05)[0]:
         continue
-    packet = raw.recv(4096)
+    packet = raw.recv(65535)
     at = (packet[0] & 15) * 4
     kind, _, _, who, number = struct.unpack("!BBHHH", packet[at:at + 8])
-    if kind == 0 and who == me and number < 2 * len(to):
-        came.add((number // 2, number % 2))
-for i, address in enumerate(to):
-    if (i, 1) not in unsent:
-        print(address, int((i, 0) in came), int((i, 1) in came), size)
+    if kind == 0 and who == me and number < len(echoes):
+        came.add(number)
+small = {address: int(i in came) for i, (address, length) in enumerate(echoes) if length == 56}
+for i, (address, length) in enumerate(echoes):
+    if length > 56 and i not in unsent:
+        print(address, small[address], int(i in came), length)
 """
 
 
@@ -135,6 +145,8 @@ FACTS = ("addresses", "routes", "listening", "sysctls", "firewall", "disks")  # 
 def script(cluster: Cluster, machine: Machine, manager: Manager) -> str:
     """For `Host.run`: a line of shell. What it prints, `harness.diagnosis.linux_host_script_parse` reads."""
     others = [str(m.address) for m in cluster.machines if m.name != machine.name]
+    if any(n.name == machine.name for n in cluster.nodes):  # whose second NICs carry copies and heartbeats
+        others.append(str(cluster.peer_of(machine.name).second_address))
     python = shlex.join([machine.ssh.python, *QUICKLY])
     echoes = f"whole {python} -c {shlex.quote(_ECHO)} {FULL_BYTES} {ECHO_TIMEOUT_S} {' '.join(others)} 2>/dev/null"
     asked = _parts(cluster, machine, manager)

@@ -90,6 +90,7 @@ class HostSeen:
     sysctls: Mapping[str, str] = field(default_factory=dict)
     firewall: Ruleset | None = None
     large: Mapping[str, tuple[bool, bool, int]] = field(default_factory=dict)  # by address: small came back, full-sized did, its bytes
+    jumbo: Mapping[str, tuple[bool, bool, int]] = field(default_factory=dict)  # the same of what is as long as its own MTU, beyond 1500
     processes: Mapping[int, str] = field(default_factory=dict)  # a listening process's state letter: T is stopped
     # Each process in state T, twice and without a terminal: its parent, its name, and the file that it runs if that is a cluster manager's.
     stopped: Mapping[int, tuple[int, str, str]] = field(default_factory=dict)

@@ -47,6 +47,7 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
     sockets = [*_sockets(parts.get("sockets", ""))]
     listening = parts.get("listening")
     clock, zone = _time(parts.get("time", ""))
+    large, jumbo = _large(parts.get("large", ""))
     return HostSeen(
         name,
         addresses=_read(linux_parse.addresses, parts.get("addresses", "")),
@@ -68,7 +69,8 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         sockets=sockets,
         sysctls=dict(_sysctls(parts.get("sysctls", ""))),
         firewall=parse(parts["firewall"]) if "firewall" in parts and "not told" not in parts.get("firewall told", "") else None,
-        large=dict(_large(parts.get("large", ""))),
+        large=large,
+        jumbo=jumbo,
         processes=dict(_processes(parts.get("processes", ""))),
         stopped=_stopped(parts.get("stopped processes", "")),
         descriptors=dict(_descriptors(parts.get("descriptors", ""))),
@@ -244,12 +246,15 @@ def _sysctls(text: str) -> Iterator[tuple[str, str]]:
             yield name.removeprefix("conf/").replace("/", "."), value.strip()
 
 
-def _large(text: str) -> Iterator[tuple[str, tuple[bool, bool, int]]]:
-    """Lines `ADDRESS SMALL LARGE SIZE`, 1 for what came back."""
+def _large(text: str) -> tuple[dict[str, tuple[bool, bool, int]], dict[str, tuple[bool, bool, int]]]:
+    """Lines `ADDRESS SMALL LARGE SIZE`, 1 for what came back; the second has what is longer than Azure's usual packets."""
+    usual: dict[str, tuple[bool, bool, int]] = {}
+    jumbo: dict[str, tuple[bool, bool, int]] = {}
     for line in text.splitlines():
         words = line.split()
         if len(words) == 4 and all(w.isdigit() for w in words[1:]):
-            yield words[0], (words[1] == "1", words[2] == "1", int(words[3]))
+            (jumbo if words[0] in usual else usual)[words[0]] = (words[1] == "1", words[2] == "1", int(words[3]))
+    return usual, jumbo
 
 
 def _processes(text: str) -> Iterator[tuple[int, str]]:
