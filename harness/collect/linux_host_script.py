@@ -98,7 +98,8 @@ case ",$options," in *,noauto,*) continue ;; esac
 case "$place" in /|/boot*|/usr|/var|/home|/tmp|/dev/*|/proc/*|/sys/*) ;; /*) printf '%s %s\\n' "$place" "$kind" ;; esac
 done </etc/fstab"""
 # Each name at the same time as the others, so that a resolver which is slow with all of them costs the look no more than once; the
-# numeric address asks no resolver, and tells how busy the host is. Prints NAME ADDRESS …, or NAME alone, and `# NAME MILLISECONDS EXIT`.
+# numeric address asks no resolver, and tells how busy the host is. Prints NAME ADDRESS …, or NAME alone, and `# NAME MILLISECONDS EXIT`; of
+# an address whose name is looked up slowly, `# by:ADDRESS MILLISECONDS EXIT`.
 _NAMES = f"""now() {{ read -r up _ </proc/uptime; echo "${{up%.*}}${{up#*.}}"; }}
 newline='
 '
@@ -108,6 +109,8 @@ line=${{said%%"$newline"*}}; said=${{said#"$line"}}; said=${{said#"$newline"}}; 
 done
 [ $gave = 124 ] || echo "$1$all"
 echo "# $1 $(((ended - began) * 10)) $gave"; }}
+looked_up() {{ began=$(now); $bound getent hosts "$1" >/dev/null; gave=$?; ms=$((($(now) - began) * 10))
+[ $ms -lt 1000 ] || echo "# by:$1 $ms $gave"; }}
 command -v timeout >/dev/null && bound='timeout {NAME_TIMEOUT_S}' || bound="""
 # What has a master, or another hardware address than it was born with; not all that a host of containers has, and of each the beginning.
 _LINKS = "ip -d -o link | awk '/ (master|permaddr) / { print substr($0, 1, 500); if (++n == 200) exit }'"
@@ -175,6 +178,8 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
     ports = [cluster.load_balancer.probe.port, *(s.port for s in cluster.services)]
     about = " or ".join(f"sport = :{p} or dport = :{p}" for p in ports)
     names = " ".join(shlex.quote(m.name) for m in cluster.machines)
+    callers = [cluster.vip, *(m.address for m in cluster.machines if m.name != machine.name)]  # whose names a service may want
+    by_address = f"for address in {' '.join(map(str, callers))}; do looked_up $address & done; " if is_node else ""
     settings = [s.removeprefix("net.ipv4.") for s in SYSCTLS if s.startswith("net.ipv4.")]
     parts = {
         "addresses": "ask addresses addresses",
@@ -198,7 +203,7 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
         f"cd ../netfilter && grep -H . {' '.join(f'nf_conntrack_{n}' for n in CONNTRACK)})",
         "firewall": "ask firewall rules",
         "firewall told": 'case "$why" in *"firewall "*) echo not told ;; esac',
-        "names": f"({_NAMES}; for name in {NUMERIC} {names}; do resolve $name & done; wait) | sort",
+        "names": f"({_NAMES}; for name in {NUMERIC} {names}; do resolve $name & done; {by_address}wait) | sort",
         "resolver": "grep -hE '^[[:space:]]*(nameserver|hosts:)[[:space:]]' /etc/resolv.conf /etc/nsswitch.conf",
     }
     if is_node:

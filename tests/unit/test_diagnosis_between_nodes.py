@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from test_diagnosis import CLUSTER, client, diagnose, drop, evidence, faults, nft, node, only, paths
+from test_diagnosis import CLUSTER, client, diagnose, drop, evidence, faults, listening, nft, node, only, paths
 
 from harness.core.finding import Finding, Weight
 from harness.diagnosis.cause import Certainty
@@ -80,9 +80,22 @@ def looked_up(times: str, hung: bool) -> Evidence:
 
 def test_a_service_that_hangs_while_its_clients_names_are_looked_up_in_vain() -> None:
     late = "# by:10.20.1.20 2003 124\n# by:10.20.1.12 4 0"
-    cause = only(looked_up(late, hung=True), "lknode01", "10.20.1.20: 2.0 s", "10.20.1.54", "database (port 5432)", "then given up")
+    cause = only(
+        looked_up(late, hung=True),
+        "lknode01",
+        "looked up slowly on lknode01 (10.20.1.20)",
+        "10.20.1.20: 2.0 s",
+        "10.20.1.54",
+        "database (port 5432)",
+        "then given up",
+    )
     assert cause.certainty is Certainty.LIKELY
     assert [c.certainty for c in diagnose(looked_up(late, hung=False)).causes] == [Certainty.POSSIBLE]
+    slow = looked_up(late, hung=True)
+    ports = [12345, *(s.port for s in CLUSTER.services)]
+    stopped = replace(slow.hosts["lknode01"], listeners=[listening(p, pid=p) for p in ports], processes={5432: "T"})
+    (certain,) = faults(diagnose(replace(slow, hosts={**slow.hosts, "lknode01": stopped})))
+    assert "stopped" in certain.says and "looked up" not in certain.says
     quick = "# by:10.20.1.20 40 2\n# by:10.20.1.12 2003 124"  # unknown, and at once; another's that is slow
     (own,) = faults(diagnose(looked_up(quick, hung=True)))
     assert "takes connections and does not serve them" in own.says
