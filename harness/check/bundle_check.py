@@ -76,7 +76,7 @@ def _judged(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str]
             facts[machine.name] = replace(told, untold=tuple(why for why in told.untold if not why.startswith("its route")))
             says = "the bundle is of a harness that gathered less: its routes by source, its queues and its names are not known"
             found.append(Finding(Weight.UNKNOWN, machine.name, "not told", says, "collect again with this harness"))
-    evaluated = firewalls(cluster, facts)
+    evaluated = firewalls(cluster, facts, state)
     found += judge(cluster, state, facts, evaluated)
     active = state.leading or favoured(cluster, state)
     manager = index["manager"]

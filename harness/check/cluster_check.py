@@ -98,7 +98,7 @@ def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen
         )
         since, state, active = Deadline(0.0), word.state, word.active
         subject.absent |= {f.host for f in surveyed.lost}
-        evaluated = firewalls(cluster, surveyed.facts)
+        evaluated = firewalls(cluster, surveyed.facts, state)
         more = [*word.found, *surveyed.lost, *judge(cluster, state, surveyed.facts, evaluated)]
         checks, direct, of_services, probe = [], [], [], None
         if active is not None:

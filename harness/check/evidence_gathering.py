@@ -19,15 +19,16 @@ MAX_WATCH_S = 20.0
 
 
 def direct(subject: ClusterUnderTest, active: str, *, only_standby: bool) -> list[Direct]:
-    """From the client and from each other node to the nodes' own addresses: the probe's port and every service's. `only_standby`: from the
-    client to the standby's services, which nobody tries until it is active: its kernel refuses, unless something before it is silent."""
+    """From the client and from each other node to the nodes' own addresses: the probe's port and every service's. `only_standby`: to the
+    standby's services, from the client and from the active node, which would be their client after a failover. Nobody tries those until
+    then: the standby's kernel refuses, unless something before it is silent."""
     cluster = subject.cluster
     ports = [cluster.load_balancer.probe.port, *(s.port for s in cluster.services)]
     origins = [m.name for m in cluster.machines if m.name not in subject.absent]
     wanted = [(o, n, p) for o in origins for n in cluster.nodes for p in ports if n.name != o]
     if only_standby:
-        client, probe = cluster.client.name, cluster.load_balancer.probe.port
-        wanted = [(o, n, p) for o, n, p in wanted if o == client and n.name != active and p != probe]
+        probe = cluster.load_balancer.probe.port
+        wanted = [(o, n, p) for o, n, p in wanted if n.name != active and p != probe]
 
     def one(origin: str, node: str, address: str, port: int) -> Direct | None:
         try:

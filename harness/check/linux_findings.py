@@ -47,18 +47,20 @@ class NodeFacts:
         return next((a.interface for a in self.addresses or () if a.address == str(address)), None)
 
 
-def firewalls(cluster: Cluster, seen: Mapping[str, NodeFacts]) -> dict[str, FirewallVerdict]:
+def firewalls(cluster: Cluster, seen: Mapping[str, NodeFacts], state: ClusterState) -> dict[str, FirewallVerdict]:
     """Every host's own firewall that was told, evaluated: once for each look."""
     found: dict[str, FirewallVerdict] = {}
+    paths = state.path_addresses
     for name, one in seen.items():
         if one.firewall is not None:
             back = one.probe_route.interface if one.probe_route else None
             placed = partial(one.seen.placed, cluster.vip) if one.seen else None
-            found[name] = judge_firewall(cluster, name, parse(one.firewall), one.nic_of, back, placed=placed)
+            found[name] = judge_firewall(cluster, name, parse(one.firewall), one.nic_of, back, placed=placed, paths=paths)
         if one.windows is not None and one.windows.firewall is not None:
             rows = one.windows.firewall
             firewall = windows.read(rows.profiles, rows.rules, rows.nics)
-            found[name] = judge_firewall(cluster, name, firewall, one.nic_of, programs=programs_of(one.listeners or ()))
+            programs = programs_of(one.listeners or ())
+            found[name] = judge_firewall(cluster, name, firewall, one.nic_of, programs=programs, paths=paths)
     return found
 
 

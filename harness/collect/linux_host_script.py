@@ -21,7 +21,8 @@ NUMERIC = "127.0.0.1"
 SERVICE_ACCOUNTS = ("postgres", "mysql", "oracle", "mssql")  # as the databases' packages call them, on the standby, too
 ECHO_TIMEOUT_S = 0.7  # for an echo, where round trips are below 5 ms
 
-# Echoes of 56 and 1500 bytes to each address, the large ones not to be cut into pieces. Prints ADDRESS SMALL LARGE SIZE.
+# Echoes of 56 and 1500 bytes to each address, and of the MTU of the way there where that is longer (jumbo frames); the large ones not to be
+# cut into pieces. Prints ADDRESS SMALL LARGE SIZE, a line for each large one.
 _ECHO = r"""
 import os, select, socket, struct, sys, time
 size, wait, to = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
@@ -31,37 +32,46 @@ except OSError:
     sys.exit(0)
 raw.setsockopt(0, 10, 2)
 me = os.getpid() & 0xFFFF
+def own(address):
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+            way.connect((address, 9))
+            return way.getsockopt(0, 14)
+    except OSError:
+        return 0
 def checksum(data):
     total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
     total = (total >> 16) + (total & 0xFFFF)
     return ~(total + (total >> 16)) & 0xFFFF
-def send(i, large):
-    body = b"\0" * ((size - 28) if large else 28)
-    head = struct.pack("!BBHHH", 8, 0, 0, me, i * 2 + large)
-    head = struct.pack("!BBHHH", 8, 0, checksum(head + body), me, i * 2 + large)
+echoes = [(a, n) for a in to for n in dict.fromkeys((56, size, min(own(a) & ~1, 65000))) if n in (56, size) or n > size]
+def send(i):
+    address, length = echoes[i]
+    body = b"\0" * (length - 28)
+    head = struct.pack("!BBHHH", 8, 0, 0, me, i)
+    head = struct.pack("!BBHHH", 8, 0, checksum(head + body), me, i)
     try:
-        raw.sendto(head + body, (to[i], 0))
+        raw.sendto(head + body, (address, 0))
     except OSError:
-        unsent.add((i, large))
+        unsent.add(i)
 came, unsent = set(), set()
 began, rounds = time.time(), 0
-while time.time() - began < wait and len(came | unsent) < 2 * len(to):
+while time.time() - began < wait and len(came | unsent) < len(echoes):
     if time.time() - began >= rounds * wait / 2.0:
         rounds += 1
-        for i in range(len(to)):
-            for large in (0, 1):
-                if (i, large) not in came:
-                    send(i, large)
+        for i in range(len(echoes)):
+            if i not in came:
+                send(i)
     if not select.select([raw], [], [], 0.05)[0]:
         continue
-    packet = raw.recv(4096)
+    packet = raw.recv(65535)
     at = (packet[0] & 15) * 4
     kind, _, _, who, number = struct.unpack("!BBHHH", packet[at:at + 8])
-    if kind == 0 and who == me and number < 2 * len(to):
-        came.add((number // 2, number % 2))
-for i, address in enumerate(to):
-    if (i, 1) not in unsent:
-        print(address, int((i, 0) in came), int((i, 1) in came), size)
+    if kind == 0 and who == me and number < len(echoes):
+        came.add(number)
+small = {address: int(i in came) for i, (address, length) in enumerate(echoes) if length == 56}
+for i, (address, length) in enumerate(echoes):
+    if length > 56 and i not in unsent:
+        print(address, small[address], int(i in came), length)
 """
 
 
@@ -81,8 +91,15 @@ case "$a $b $c" in "Max open files") echo "$pid $n Max open files $soft"; break 
 done <"/proc/$pid/limits"
 done"""
 _FOLDERS = """for pid; do [ -r "/proc/$pid/cwd/." ] && (cd -P "/proc/$pid/cwd" && printf '= %s ' "$pid" && pwd -P); done; true"""
+# What is mounted at boot, without the options, among which are credentials, and without what is the system's own.
+_FSTAB = """while read -r what place kind options _; do
+case "$what" in \\#*) continue ;; esac
+case ",$options," in *,noauto,*) continue ;; esac
+case "$place" in /|/boot*|/usr|/var|/home|/tmp|/dev/*|/proc/*|/sys/*) ;; /*) printf '%s %s\\n' "$place" "$kind" ;; esac
+done </etc/fstab"""
 # Each name at the same time as the others, so that a resolver which is slow with all of them costs the look no more than once; the
-# numeric address asks no resolver, and tells how busy the host is. Prints NAME ADDRESS …, or NAME alone, and `# NAME MILLISECONDS EXIT`.
+# numeric address asks no resolver, and tells how busy the host is. Prints NAME ADDRESS …, or NAME alone, and `# NAME MILLISECONDS EXIT`; of
+# an address whose name is looked up slowly, `# by:ADDRESS MILLISECONDS EXIT`.
 _NAMES = f"""now() {{ read -r up _ </proc/uptime; echo "${{up%.*}}${{up#*.}}"; }}
 newline='
 '
@@ -92,6 +109,8 @@ line=${{said%%"$newline"*}}; said=${{said#"$line"}}; said=${{said#"$newline"}}; 
 done
 [ $gave = 124 ] || echo "$1$all"
 echo "# $1 $(((ended - began) * 10)) $gave"; }}
+looked_up() {{ began=$(now); $bound getent hosts "$1" >/dev/null; gave=$?; ms=$((($(now) - began) * 10))
+[ $ms -lt 1000 ] || echo "# by:$1 $ms $gave"; }}
 command -v timeout >/dev/null && bound='timeout {NAME_TIMEOUT_S}' || bound="""
 # What has a master, or another hardware address than it was born with; not all that a host of containers has, and of each the beginning.
 _LINKS = "ip -d -o link | awk '/ (master|permaddr) / { print substr($0, 1, 500); if (++n == 200) exit }'"
@@ -129,6 +148,8 @@ FACTS = ("addresses", "routes", "listening", "sysctls", "firewall", "disks")  # 
 def script(cluster: Cluster, machine: Machine, manager: Manager) -> str:
     """For `Host.run`: a line of shell. What it prints, `harness.diagnosis.linux_host_script_parse` reads."""
     others = [str(m.address) for m in cluster.machines if m.name != machine.name]
+    if any(n.name == machine.name for n in cluster.nodes):  # whose second NICs carry copies and heartbeats
+        others.append(str(cluster.peer_of(machine.name).second_address))
     python = shlex.join([machine.ssh.python, *QUICKLY])
     echoes = f"whole {python} -c {shlex.quote(_ECHO)} {FULL_BYTES} {ECHO_TIMEOUT_S} {' '.join(others)} 2>/dev/null"
     asked = _parts(cluster, machine, manager)
@@ -157,6 +178,8 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
     ports = [cluster.load_balancer.probe.port, *(s.port for s in cluster.services)]
     about = " or ".join(f"sport = :{p} or dport = :{p}" for p in ports)
     names = " ".join(shlex.quote(m.name) for m in cluster.machines)
+    callers = [cluster.vip, *(m.address for m in cluster.machines if m.name != machine.name)]  # whose names a service may want
+    by_address = f"for address in {' '.join(map(str, callers))}; do looked_up $address & done; " if is_node else ""
     settings = [s.removeprefix("net.ipv4.") for s in SYSCTLS if s.startswith("net.ipv4.")]
     parts = {
         "addresses": "ask addresses addresses",
@@ -180,14 +203,14 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
         f"cd ../netfilter && grep -H . {' '.join(f'nf_conntrack_{n}' for n in CONNTRACK)})",
         "firewall": "ask firewall rules",
         "firewall told": 'case "$why" in *"firewall "*) echo not told ;; esac',
-        "names": f"({_NAMES}; for name in {NUMERIC} {names}; do resolve $name & done; wait) | sort",
+        "names": f"({_NAMES}; for name in {NUMERIC} {names}; do resolve $name & done; {by_address}wait) | sort",
         "resolver": "grep -hE '^[[:space:]]*(nameserver|hosts:)[[:space:]]' /etc/resolv.conf /etc/nsswitch.conf",
     }
     if is_node:
         log = read_by_root(f"tail -n {MAX_LOG_LINES}", str(manager.log or "/dev/null"))
         limits = f"(cd /proc/sys && grep -H . {' '.join(LIMITS)}); {_FREE_PAGES}"
         parts |= {"limits": limits, "daemons": _frozen(manager.process_names)} if manager.process_names else {"limits": limits}
-        parts |= {"disks": "ask disks disks", "log": log, **manager.survey_commands()}
+        parts |= {"fstab": _FSTAB, "disks": "ask disks disks", "log": log, **manager.survey_commands()}
     return parts
 
 
@@ -230,7 +253,9 @@ listens=$(ss -tlne {shlex.quote(f"( {ports} )")}); echo "$listens"
 spans=$(case "$policy" in (*uidrange*) echo "$policy" | grep -o 'uidrange [0-9]*-[0-9]*' | cut -d ' ' -f 2 | sort -u | head -n 8 ;; esac)
 uids=$(echo "$listens" | awk '{{ for (i = 5; i <= NF; i++) if ($i ~ /^uid:[0-9]+$/ && !seen[$i]++ && n++ < 8) print substr($i, 5) }}')
 named=$(for u in $uids; do {told}; done; for s in $spans; do {within}; done); echo "$named"
-awk -F: '$1 ~ /^({"|".join(SERVICE_ACCOUNTS)})$/ {{ print "=", $3, $1 }}' /etc/passwd
+{{ $bound getent passwd {" ".join(SERVICE_ACCOUNTS)}; echo ":$?"; }} | while IFS=: read -r n p u _ _ _ s; do
+[ -n "$n" ] && echo "= $u $n $s" || echo "? $p {" ".join(SERVICE_ACCOUNTS)}"
+done
 [ -z "$spans" ] || uids=$(echo "$named" | cut -d ' ' -f 2; for u in $uids $spans; do echo "${{u%-*}}"; done)"""
     return {
         "local table": f"ip route show table local {cluster.vip} && echo '# asked'",

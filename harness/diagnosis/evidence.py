@@ -78,6 +78,8 @@ class HostSeen:
     vip_is_local: bool | None = None  # whether the table `local` has an entry for the VIP
     accounts: Mapping[int, frozenset[int]] = field(default_factory=dict)  # by port of the cluster's: the accounts that listen there
     account_names: Mapping[int, str] = field(default_factory=dict)  # of these, and of those that a policy rule chooses by number
+    # Of the usual accounts of databases: the shell of each, None of one that the host does not know; nothing where it could not be asked.
+    logins: Mapping[str, str | None] = field(default_factory=dict)
     ipsec: Sequence[Policy] = ()
     without_arp: frozenset[str] = frozenset()  # NICs that were set to use no ARP
     links: Mapping[str, Link] = field(default_factory=dict)  # by NIC, those that have a master or another hardware address
@@ -89,11 +91,14 @@ class HostSeen:
     sysctls: Mapping[str, str] = field(default_factory=dict)
     firewall: Ruleset | None = None
     large: Mapping[str, tuple[bool, bool, int]] = field(default_factory=dict)  # by address: small came back, full-sized did, its bytes
+    jumbo: Mapping[str, tuple[bool, bool, int]] = field(default_factory=dict)  # the same of what is as long as its own MTU, beyond 1500
     processes: Mapping[int, str] = field(default_factory=dict)  # a listening process's state letter: T is stopped
     # Each process in state T, twice and without a terminal: its parent, its name, and the file that it runs if that is a cluster manager's.
     stopped: Mapping[int, tuple[int, str, str]] = field(default_factory=dict)
     descriptors: Mapping[int, tuple[int, int]] = field(default_factory=dict)  # how many a listening process has, and may have
     folders: Mapping[int, str] = field(default_factory=dict)  # where a listening process works
+    mounts: Mapping[str, str] = field(default_factory=dict)  # the kind of the file system that was mounted last, by place
+    at_boot: Mapping[str, str] = field(default_factory=dict)  # the kind of what /etc/fstab has mounted at boot, by place
     read_only: Mapping[int, str] = field(default_factory=dict)  # where a listening process works, if on a file system that takes no writes
     neighbours: Mapping[str, str] = field(default_factory=dict)  # hardware addresses that somebody wrote down, by address
     log: Sequence[str] = ()

@@ -13,12 +13,12 @@ from typing import TypeVar
 
 from harness.diagnosis.evidence import HostSeen, Link, Socket
 from harness.diagnosis.firewall import parse
-from harness.diagnosis.host_config import ipsec_policy, manager_settings, pacemaker_orders, pacemaker_resources, queueing
+from harness.diagnosis.host_config import file_systems, ipsec_policy, manager_settings, pacemaker_orders, pacemaker_resources, queueing
 from harness.hosts.bounded_parse import json_of
 from harness.hosts.host import NotReadable
 from harness.hosts.linux import linux_parse
 from harness.hosts.linux.linux_parse import Route
-from harness.managers.parse import corosync_parse
+from harness.managers.parse import corosync_parse, lifekeeper_parse
 
 MARK = "@@ "
 STATES = {
@@ -28,7 +28,8 @@ OWNER = re.compile(r'users:\(\("((?:[^"\\]|\\.)*)",(?:pid=)?(\d+)')
 END = re.compile(r"(?P<address>.*?)(?:%(?P<device>[^:\]]+))?\]?:(?P<port>\d+|\*)")
 NEIGHBOUR = re.compile(r"(?m)^(\S{1,64}) dev \S+ (?:\S+ )*?lladdr (\S{1,64}) (?:\S+ )*?PERMANENT")
 STOPPED = re.compile(r"(?m)^(\d{1,10}) (\d{1,10}) (\S{1,64}) ?(\S*)$")
-ACCOUNT = re.compile(r"(?m)^= (\d{1,10}) (\S{1,64})$")
+ACCOUNT = re.compile(r"(?m)^= (\d{1,10}) (\S{1,64})(?: (\S{0,256}))?$")
+ASKED = re.compile(r"(?m)^\? (?:0|2) (\S.*)$")  # of getent's exits those that tell for each name whether it is known
 ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 NIC = re.compile(r"\d+: ([^:@\s]+)(?:@\S+)?: ")
 MISSING = re.compile(r"(?m)^stat: cannot statx? '(/[^'\n]*)': (?:No such file or directory|Not a directory)$")
@@ -44,6 +45,7 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
     sockets = [*_sockets(parts.get("sockets", ""))]
     listening = parts.get("listening")
     clock, zone = _time(parts.get("time", ""))
+    large, jumbo = _large(parts.get("large", ""))
     return HostSeen(
         name,
         addresses=_read(linux_parse.addresses, parts.get("addresses", "")),
@@ -58,17 +60,21 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         vip_is_local="local " in parts["local table"] if parts.get("local table", "").strip() else None,
         accounts=_accounts(parts.get("accounts", "")),
         account_names={int(found[1]): found[2] for found in ACCOUNT.finditer(parts.get("accounts", ""))},
+        logins=_logins(parts.get("accounts", "")),
         ipsec=ipsec_policy.parse(parts.get("ipsec", "")),
         rules=tuple(" ".join(line.split()) for line in parts.get("rules", "").splitlines() if re.match(r"\d+:", line)),
         listeners=None if not listening or "Usage:" in listening else list(_sockets(listening)),  # ss has a header
         sockets=sockets,
         sysctls=dict(_sysctls(parts.get("sysctls", ""))),
         firewall=parse(parts["firewall"]) if "firewall" in parts and "not told" not in parts.get("firewall told", "") else None,
-        large=dict(_large(parts.get("large", ""))),
+        large=large,
+        jumbo=jumbo,
         processes=dict(_processes(parts.get("processes", ""))),
         stopped=_stopped(parts.get("stopped processes", "")),
         descriptors=dict(_descriptors(parts.get("descriptors", ""))),
         folders=dict(_folders(parts.get("working folders", ""))),
+        mounts=file_systems.mounted(parts.get("working folders", "")),
+        at_boot=file_systems.at_boot(parts.get("fstab", "")),
         read_only=dict(_read_only(parts.get("working folders", ""))),
         neighbours=_neighbours(parts),
         log=tuple(parts.get("log", "").splitlines()),
@@ -83,7 +89,8 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         keys={found[2]: found[1] for found in re.finditer(r"(?m)^([0-9a-f]{16}|absent) +\*?(/\S+)$", parts.get("keys", ""))},
         corosync=corosync_parse.parse(parts.get("corosync", "")),
         units={
-            **_instances(parts, ip_tag),
+            **lifekeeper_parse.instances(parts.get("instances", ""), ip_tag, _mtus(parts.get("addresses", ""))),
+            **lifekeeper_parse.flags(parts.get("flags", "")),
             **pacemaker_resources.parse(parts.get("configuration", ""), ip_tag),
         },
         settings=manager_settings.of_lifekeeper(parts.get("settings", "")),
@@ -186,6 +193,12 @@ def _accounts(text: str) -> dict[int, frozenset[int]]:
     return found
 
 
+def _logins(text: str) -> dict[str, str | None]:
+    """Lines `= UID NAME SHELL`, and `? EXIT NAME …` with the names that were asked for."""
+    asked, shells = ASKED.search(text), {found[2]: found[3] for found in ACCOUNT.finditer(text) if found[3] is not None}
+    return {name: shells.get(name) for name in asked[1].split()} if asked else {}
+
+
 def _sockets(text: str) -> Iterator[Socket]:
     """`ss -tanopi`, with or without its header; a line that begins with a blank goes on about the socket before it."""
     joined: list[str] = []
@@ -234,12 +247,15 @@ def _sysctls(text: str) -> Iterator[tuple[str, str]]:
             yield name.removeprefix("conf/").replace("/", "."), value.strip()
 
 
-def _large(text: str) -> Iterator[tuple[str, tuple[bool, bool, int]]]:
-    """Lines `ADDRESS SMALL LARGE SIZE`, 1 for what came back."""
+def _large(text: str) -> tuple[dict[str, tuple[bool, bool, int]], dict[str, tuple[bool, bool, int]]]:
+    """Lines `ADDRESS SMALL LARGE SIZE`, 1 for what came back; the second has what is longer than Azure's usual packets."""
+    usual: dict[str, tuple[bool, bool, int]] = {}
+    jumbo: dict[str, tuple[bool, bool, int]] = {}
     for line in text.splitlines():
         words = line.split()
         if len(words) == 4 and all(w.isdigit() for w in words[1:]):
-            yield words[0], (words[1] == "1", words[2] == "1", int(words[3]))
+            (jumbo if words[0] in usual else usual)[words[0]] = (words[1] == "1", words[2] == "1", int(words[3]))
+    return usual, jumbo
 
 
 def _processes(text: str) -> Iterator[tuple[int, str]]:
@@ -340,22 +356,3 @@ def _neighbours(parts: dict[str, str]) -> dict[str, str]:
     """`ip neigh`, of which the entries count that nobody learns; a bundle of before has the VIP's only."""
     text = "\n".join(parts.get(name, "") for name in ("neighbours written down", "neighbour of the VIP"))
     return {found[1]: found[2] for found in NEIGHBOUR.finditer(text)}
-
-
-def _instances(parts: dict[str, str], ip_tag: str) -> dict[str, str]:
-    """LifeKeeper's `ins_list`: the NIC and the address of the IP resource are in its field `info`, found by their form (LKL-13, LKL-19); of
-    a file system (app or type `filesys`) the place where it is mounted, which is its id or in its info, and its state there."""
-    nics = _mtus(parts.get("addresses", ""))
-    disks: dict[str, str] = {}
-    rows = [line.split("\x01") for line in parts.get("instances", "").splitlines()]
-    for fields in rows:
-        place = next((field.rstrip("/") for field in fields[4:6] if re.fullmatch(r"/[^\x00-\x1f]+", field)), "")
-        if len(fields) > 6 and "filesys" in fields[1:3] and place:
-            disks |= {f"place {fields[3]}": place, f"state {fields[3]}": fields[6]}
-    for fields in rows:
-        if len(fields) > 5 and ip_tag in fields:
-            named = [nic for nic in nics if re.search(rf"(?<![\w.-]){re.escape(nic)}(?![\w.-])", fields[5])]
-            addresses = set(ADDRESS.findall(fields[5]))
-            told = {"ip nic": named[0]} if len(named) == 1 else {}
-            return disks | told | ({"ip address": addresses.pop()} if len(addresses) == 1 else {})
-    return disks

@@ -5,7 +5,7 @@ Every node is judged as if it were active: a standby whose firewall is closed is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -89,12 +89,14 @@ def judge_firewall(
     probe_back: str | None = None,
     programs: Mapping[int, str] | None = None,
     placed: Places | None = None,
+    paths: Collection[str] = (),
 ) -> FirewallVerdict:
     """`nic_of` tells the host's NIC that has an address, `probe_back` the NIC that leads to the probe's source. A client's are its
     connections to the frontend. `programs`: of a Windows host, whose path listens on a port. `placed`: of a Linux host, the packet with
-    what its own addresses, routes and listeners make of it."""
+    what its own addresses, routes and listeners make of it. `paths`: the addresses by which the cluster manager's nodes talk, where it
+    told them: nothing of it has to pass between others."""
     node = next((n for n in cluster.nodes if n.name == host), None)
-    needed = _of_node(cluster, node, nic_of, probe_back) if node else _of_client(cluster, nic_of)
+    needed = _of_node(cluster, node, nic_of, probe_back, paths) if node else _of_client(cluster, nic_of)
     needed = (replace(one, first=placed(one.first)) for one in needed) if placed else needed
     return FirewallVerdict(tuple(FlowVerdict(one, _opened(ruleset, one, programs or {})) for one in needed), ruleset.not_told)
 
@@ -124,7 +126,7 @@ def _opened(ruleset: Ruleset | WindowsFirewall, one: RequiredFlow, programs: Map
     return Opening(one.first, evaluate(ruleset, one.first), "")
 
 
-def _of_node(cluster: Cluster, node: Node, nic_of: NicOf, probe_back: str | None) -> Iterator[RequiredFlow]:
+def _of_node(cluster: Cluster, node: Node, nic_of: NicOf, probe_back: str | None, paths: Collection[str]) -> Iterator[RequiredFlow]:
     first = nic_of(node.address)
     peer, probe = cluster.peer_of(node.name), cluster.load_balancer.probe
     own, vip = str(node.address), str(cluster.vip)
@@ -147,15 +149,17 @@ def _of_node(cluster: Cluster, node: Node, nic_of: NicOf, probe_back: str | None
             syn = Packet(vip, vip, service.port, hook=hook, out_nic=out, in_nic=come)
             yield RequiredFlow(syn, f"its own connections to {named}", f"the answers of {named} to itself", (f"inside/{service.name}",))
         yield _to_the_frontend(cluster, service, own, first, f"standby/{service.name}", as_standby=True)
-    yield from _of_the_manager(cluster, node, peer, nic_of)
+    yield from _of_the_manager(cluster, node, peer, nic_of, paths)
 
 
-def _of_the_manager(cluster: Cluster, node: Node, peer: Node, nic_of: NicOf) -> Iterator[RequiredFlow]:
+def _of_the_manager(cluster: Cluster, node: Node, peer: Node, nic_of: NicOf, paths: Collection[str]) -> Iterator[RequiredFlow]:
     peer_port = manager_class(cluster).peer_port
     if peer_port is None:
         return
     protocol, port = peer_port
     for mine, its in ((node.address, peer.address), (node.second_address, peer.second_address)):
+        if paths and not {str(mine), str(its)} & set(paths):
+            continue
         nic, kind = nic_of(mine), "" if protocol == "tcp" else f"{protocol.upper()} "
         named = f"the cluster manager's communication path ({kind}port {port}) with {its}"
         come = Packet(str(its), str(mine), port, protocol=protocol, in_nic=nic)

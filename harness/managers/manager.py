@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError
 from harness.hosts.host import Host
+
+ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 
 
 class ResourceState(StrEnum):
@@ -93,6 +96,12 @@ class ClusterState:
         """In words, where `leading` is None."""
         touched = [n for n, s in self.nodes.items() if s.has_something]
         return f"{' and '.join(touched)} have resources in service at once" if len(touched) > 1 else "no node has anything in service"
+
+    @property
+    def path_addresses(self) -> frozenset[str]:
+        """The addresses of all communication paths, alive or dead; empty where nobody told a path, or one names no address."""
+        named = [ADDRESS.findall(p.addresses) for s in self.nodes.values() for p in s.comm_paths]
+        return frozenset(a for those in named for a in those) if all(named) else frozenset()
 
     @property
     def healthy(self) -> bool:

@@ -136,7 +136,9 @@ def test_what_is_longer_than_an_ends_own_mtu_is_lost_by_right() -> None:
 @pytest.mark.parametrize(
     ("info", "told"),
     [
-        ("lknode01\x02eth1\x0210.20.1.201\x02ffffffff", {"ip nic": "eth1", "ip address": "10.20.1.201"}),
+        ("lknode01\x02eth1\x0210.20.1.201\x02ffffffff", {"ip nic": "eth1", "ip address": "10.20.1.201", "ip prefix": "32"}),
+        ("lknode01 eth1 10.20.1.200 0xffffff00", {"ip nic": "eth1", "ip address": "10.20.1.200", "ip prefix": "24"}),
+        ("lknode01 eth1 10.20.1.200 00ffffff", {"ip nic": "eth1", "ip address": "10.20.1.200"}),  # no mask
         ("lknode01 eth1 10.20.1.200 and 10.20.1.1", {"ip nic": "eth1"}),  # which of them is the resource's own is not known
         ("nothing of it", {}),
     ],
@@ -146,6 +148,32 @@ def test_what_lifekeepers_own_database_has_of_the_ip_resource(info: str, told: d
     row = "\x01".join(["lknode01", "comm", "ip", "ip-a", "IP-a", info, "INTELLIGENT", "ISP"])
     text = f"@@ addresses\n{links}\n@@ instances\n{row}\n"
     assert linux_host_script_parse.host("lknode01", text, "ip-a").units == told
+
+
+OF_OLD = {"ip address": "10.20.1.200", "ip prefix": "32"}
+
+
+@pytest.mark.parametrize(
+    ("standby", "active", "words"),
+    [
+        ({"ip prefix": "24"}, {}, ("lknode02", "ip-10.20.1.200 is configured with the prefix /24", "10.20.1.200/24", "after a failover")),
+        ({"ip address": "10.20.1.201"}, {}, ("lknode02", "configured for 10.20.1.201", "after a failover")),
+        ({}, {"ip prefix": "24"}, ("lknode01", "prefix /24", "the next time")),  # somebody corrected the address alone
+        ({}, {}, ()),
+        ({"ip address": "10.20.1.200"}, {"ip address": "10.20.1.200"}, ()),  # nothing was told of the masks
+    ],
+)
+def test_an_ip_resource_that_lifekeeper_was_given_otherwise_on_one_node(
+    standby: dict[str, str], active: dict[str, str], words: tuple[str, ...]
+) -> None:
+    hosts = {"lknode01": node("lknode01", units=OF_OLD | active), "lknode02": node("lknode02", units=OF_OLD | standby)}
+    if words:
+        cause = only(evidence(hosts=hosts), *words)
+        assert cause.certainty is Certainty.CERTAIN
+    else:
+        assert faults(diagnose(evidence(hosts=hosts))) == []
+    pacemaker = CLUSTER.model_copy(update={"manager": CLUSTER.manager.model_copy(update={"kind": "pacemaker"})})
+    assert faults(diagnose(evidence(hosts=hosts, cluster=pacemaker))) == []  # one configuration for both
 
 
 @pytest.mark.parametrize(("room", "found"), [(5, True), (128, False)])

@@ -146,11 +146,39 @@ def test_lifekeepers_heartbeats_must_be_the_same_on_both_nodes() -> None:
     assert of_lifekeeper('A=1\nexport B="two words"\n#C=3\nA=2') == {"A": "2", "B": "two words"}
 
 
+def test_checks_of_the_ip_resource_that_are_off_on_one_node_only() -> None:
+    only(
+        of_files("NOBCASTPING=1", "NOBCASTPING=0\nNOIPUNIQUE=0"), "lknode02", "NOBCASTPING is 1 on lknode01 and 0 on lknode02", "broadcast"
+    )
+    only(of_files("LCMNUMHBEATS=3", "NOIPUNIQUE=1"), "lknode01", "NOIPUNIQUE is 0 on lknode01")
+    for same in (("NOBCASTPING=0", "LCMNUMHBEATS=3"), ("IP_NOLINKCHECK=1", "IP_NOLINKCHECK=2"), ("NOBCASTPING=yes", "NOBCASTPING=0")):
+        assert faults(diagnose(of_files(*same))) == [], same
+
+
 def test_a_health_check_that_waits_less_than_a_probe_takes() -> None:
     interval_s = CLUSTER.load_balancer.probe.interval_s
     short = f"HC_TIMEOUT={interval_s / 2:g}"
     only(of_files("HC_TIMEOUT=60", short), "lknode02", "HC_TIMEOUT", f"{interval_s / 2:g} s", "balancer probes every")
     assert faults(diagnose(of_files("HC_TIMEOUT=60", f"HC_TIMEOUT={interval_s * 3:g}"))) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ("# asked", True),
+        ("!restore\n# asked", True),
+        ("shutdown_switchover\n# asked", False),
+        ("", False),  # nothing was told, which is not that no flag is set
+        ("flg_list: LifeKeeper does not run", False),
+    ],
+)
+def test_an_orderly_reboot_that_moves_nothing_is_worth_a_look(flags: str, told: bool) -> None:
+    units = linux_host_script_parse.host("lknode01", f"@@ instances\n@@ flags\n{flags}\n").units
+    causes = diagnose(evidence(hosts={"lknode01": node("lknode01", units=units), "lknode02": node("lknode02")})).causes
+    found = [c for c in causes if "shutdown_switchover" in c.says and "reboot" in c.says]
+    assert [(c.host, c.certainty) for c in found] == [("lknode01", Certainty.POSSIBLE)] * told
+    standby = evidence(hosts={"lknode01": node("lknode01"), "lknode02": node("lknode02", units=units)})
+    assert diagnose(standby).causes == ()  # it counts on the node that is shut down
 
 
 def test_one_communication_path_where_two_are_possible() -> None:

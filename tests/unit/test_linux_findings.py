@@ -52,7 +52,7 @@ def found(active: NodeFacts = ACTIVE, standby: NodeFacts = STANDBY, dead: bool =
 
 
 def judged(seen: ClusterState, facts: dict[str, NodeFacts], cluster: cluster_config.Cluster = CLUSTER) -> list[Finding]:
-    return judge(cluster, seen, facts, firewalls(cluster, facts))
+    return judge(cluster, seen, facts, firewalls(cluster, facts, seen))
 
 
 def test_a_sound_cluster_has_no_finding():

@@ -15,7 +15,7 @@ from harness.diagnosis.firewall import opening, parse
 from harness.diagnosis.required_flows import FirewallVerdict, judge_firewall
 from harness.diagnosis.rules.network import host_firewall
 from harness.lab.lifecycle import default_cluster
-from harness.managers.manager import ClusterState
+from harness.managers.manager import ClusterState, CommPath, NodeState
 from harness.plugins.extension_points import MANAGERS
 
 LIFEKEEPER = default_cluster.cluster_data()
@@ -49,6 +49,22 @@ def test_what_is_stopped_is_a_finding_and_a_cause_in_the_same_words(data: dict, 
     (finding,), (cause,) = list(findings(host, told)), list(host_firewall.causes(evidence))
     assert lost in finding.says and lost in cause.says, (finding, cause)
     assert (finding.host, cause.host) == (host, host) and rule in finding.says and rule in cause.says
+
+
+def test_the_manager_needs_the_firewall_only_where_it_has_a_path() -> None:
+    """One ring over Subnet#1: what the second NIC drops is none of its. Where no path was told, both subnets count."""
+    cluster = cluster_config.parse(PACEMAKER, Path("a test's"))
+    ruleset = parse(CHAIN % ("input", 'iifname "eth1" udp dport 5405 drop'))
+
+    def lost(*paths: str) -> list[str]:
+        node = NodeState("lknode01", True, {}, tuple(CommPath("lknode02", p, False) for p in paths))
+        told = ClusterState({"lknode01": node, "lknode02": NodeState("lknode02", False, {}, ())}).path_addresses
+        judged = judge_firewall(cluster, "lknode01", ruleset, lambda address: NICS.get(str(address)), paths=told)
+        return [f.lost for fates in judged.stopped.values() for f in fates]
+
+    assert lost("10.20.1.11/10.20.1.12") == []
+    for paths in (("10.20.1.11/10.20.1.12", "10.20.2.11/lknode02"), ("10.20.1.11/10.20.1.12", "DISK"), ()):
+        assert lost(*paths) == ["the cluster manager's communication path (UDP port 5405) with 10.20.2.12"], paths
 
 
 def test_a_standby_that_only_cannot_be_a_client_could_take_over_all_the_same() -> None:

@@ -11,6 +11,7 @@ from harness.config import cluster_config
 from harness.core.finding import Finding, Weight
 from harness.hosts.linux.linux_parse import Listener
 from harness.hosts.windows.windows_parse import Adapter, ClusterAddress, FirewallRows, HostAbout, WeakHost, WindowsAddress, WindowsListener
+from harness.managers.manager import ClusterState
 
 OWN, VIP, LOOPBACK = "10.20.1.211", "10.20.1.200", "Loopback Pseudo-Interface 1"
 
@@ -189,7 +190,7 @@ def judged(*rules: dict, listeners=None):
         listeners=listeners,
         windows=WindowsFacts(firewall=FirewallRows((profile,), tuple(nics), rules)),
     )
-    return firewalls(cluster(), {"n1": facts})["n1"]
+    return firewalls(cluster(), {"n1": facts}, ClusterState({}))["n1"]
 
 
 def test_check_judges_windows_firewall_by_what_the_script_collects():

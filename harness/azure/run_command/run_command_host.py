@@ -30,7 +30,7 @@ said() {{{{ (
 {{script}}
 ) }}}}
 if command -v gzip >/dev/null 2>&1 && command -v base64 >/dev/null 2>&1; then
-echo '{PACKED}'; {{{{ said; printf '\\n%s' "$?"; }}}} | gzip -9 -c | base64
+echo '{PACKED}'; {{{{ said; printf '\\n%s' "$?"; }}}} | gzip -9 -c | base64 | tr -d '\\n'
 else said; fi"""
 
 

@@ -18,6 +18,13 @@ FENCES_NOTHING = ("metadata", "meta-data", "monitor", "list", "status", "validat
 WITHOUT_FENCING = ("nothing", "quorum")  # of the meta-attribute `requires`
 HEARTBEAT = ("LCMHBEATTIME", "LCMNUMHBEATS")  # which must be equal on all nodes (LKL-35)
 DEFAULTS = {"LCMHBEATTIME": 5.0, "LCMNUMHBEATS": 3.0}  # LKL-35
+# Each switches a check of the IP resource off; what the check does in Azure where it runs (FAB-01, LKL-53, LKL-54).
+IP_CHECKS = {
+    "NOBCASTPING": "where it is 0 LifeKeeper pings the broadcast address, which nobody in a virtual network answers, so the IP resource "
+    "fails there unless it has a list of addresses to ping",
+    "NOIPUNIQUE": "where it is 0 LifeKeeper takes the address in service only if nobody else answers for it",
+    "IP_NOLINKCHECK": "where it is 0 the IP resource fails when its check of the NIC's link does",
+}
 TIME = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|msec|us|usec|s|sec|m|min|h|hr)?\s*", re.IGNORECASE)
 SECONDS = {"ms": 0.001, "msec": 0.001, "us": 1e-6, "usec": 1e-6, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "hr": 3600.0}
 OPERATION_TIMEOUT_S = 20.0  # Pacemaker's own, where nothing is set
@@ -65,6 +72,16 @@ def lifekeeper_heartbeats(settings: Mapping[str, Mapping[str, str]]) -> Iterator
             told = " and ".join(f"{value:g} on {node}" for node, value in values.items())
             odd = max(values, key=lambda node: values[node] or 0.0)
             yield odd, f"{name} is {told}: it must be the same on all nodes, or one notices a dead peer long after the other"
+
+
+def lifekeeper_ip_checks(settings: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str]]:
+    """By node: which check of the IP resource runs there and not on the other node (LKL-53, LKL-54), in words."""
+    for name, does in IP_CHECKS.items():
+        values = {node: _number(own.get(name, ""), 0.0) for node, own in settings.items()}
+        if None in values.values() or len({bool(value) for value in values.values()}) < 2:
+            continue
+        told = " and ".join(f"{value:g} on {node}" for node, value in values.items())
+        yield next(node for node, value in values.items() if not value), f"{name} is {told}: it must be the same on all nodes; {does}"
 
 
 def hc_timeout(settings: Mapping[str, str]) -> float | None:

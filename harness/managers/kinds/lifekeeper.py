@@ -79,8 +79,10 @@ class LifeKeeper(Manager):
         return parse(node, done.out + done.err)
 
     def survey_commands(self) -> dict[str, str]:
-        tool = shlex.quote(str(self._bin / "ins_list"))
-        return {"instances": f"{ROOT} {tool}", "settings": READ_SETTINGS}
+        """Flags are read while the instances are; that they were is told too, because no flag at all may be what is wrong."""
+        instances, flags = (shlex.quote(str(self._bin / tool)) for tool in ("ins_list", "flg_list"))
+        both = f"{{ {ROOT} {flags} && echo '# asked'; }} | {{ {ROOT} {instances}; echo '@@ flags'; cat; }}"
+        return {"instances": both, "settings": READ_SETTINGS}
 
     def switch_over(self, to: str, *, deadline: Deadline) -> None:
         self._act(to, self._cluster.manager.resource, "restore", [], deadline)

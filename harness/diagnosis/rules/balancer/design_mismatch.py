@@ -10,10 +10,12 @@ from harness.config.cluster_config import Design
 from harness.core.finding import Weight
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Direct, Evidence, PathSeen
-from harness.diagnosis.firewall import Packet, evaluate
+from harness.diagnosis.firewall import Packet, evaluate, opening
+from harness.diagnosis.required_flows import listed
 from harness.diagnosis.rules.network import links
 from harness.diagnosis.rules.network.host_firewall import is_doubted
 from harness.expectations.probe_status import without_time
+from harness.hosts.linux.linux_parse import Route
 
 OUTSIDE = ("client", "standby")
 # What keeps no SYN back without a word: it refuses, or looks into what is only sent after the handshake.
@@ -194,49 +196,78 @@ def _other_answer(evidence: Evidence, active: str, evident: tuple[str, ...], exp
 def _standby_shut(evidence: Evidence) -> Iterator[Cause]:
     """The standby's kernel refuses what nobody listens to; silence was made before it. Windows is silent itself."""
     cluster, standby = evidence.cluster, evidence.standby
-    seen = evidence.hosts.get(standby or "")
     away = any(f.host == standby and (f.weight is Weight.UNREACHABLE or f.what == "log-in") for f in evidence.findings)
     if standby is None or evidence.moved or away:  # a machine that is off or frozen is silent by itself
         return
-    address, nic = cluster.node(standby).address, seen.nic_of(cluster.node(standby).address) if seen else None
-    back = seen.routes.get((str(cluster.client.address), str(address))) if seen else None
-    if seen is not None and (not seen.is_up(address) or (back is not None and (back.kind != "unicast" or back.interface != nic))):
-        return  # its answers, refusals too, come back to nobody
+    address = cluster.node(standby).address
     services = {s.port: s.name for s in cluster.services}
-    shut, undecided = [], defaultdict[str, list[Direct]](list)
+    shut, undecided = defaultdict[str, list[Direct]](list), defaultdict[str, list[Direct]](list)
     for one in evidence.direct:
-        if one.node != standby or one.origin != cluster.client.name or one.port not in services or one.outcome != "silent":
+        if one.node != standby or one.port not in services or one.outcome != "silent" or evidence.stealthy(standby, one.port):
             continue
-        if evidence.stealthy(standby, one.port):
+        if not _is_asked_and_answered(evidence, one):
             continue
-        packet = Packet(str(cluster.client.address), str(address), one.port, in_nic=nic)
+        seen, source = evidence.hosts.get(standby), _address_of(evidence, one.origin)
+        packet = Packet(source, str(address), one.port, in_nic=seen.nic_of(address) if seen else None)
         own = evaluate(seen.firewall, seen.placed(cluster.vip, packet)) if seen is not None and seen.firewall is not None else None
         if own is None or own.passes is True or (own.passes is None and NOT_IN_SILENCE.search(f"{own.rule} {own.why}")):
-            shut.append(one)
+            shut[one.origin].append(one)
         elif own.passes is None:
             undecided[own.why].append(one)
     for why, those in undecided.items():
-        ports = ", ".join(f"{d.port} ({services[d.port]})" for d in those)
+        ports = ", ".join(dict.fromkeys(f"{d.port} ({services[d.port]})" for d in those))
         yield Cause(
-            f"its own firewall, or a network security group (NSG) at {standby}, stops {cluster.client.name} at port {ports}: after a "
-            f"failover clients would get no answer; what the firewall does depends on {why}",
+            f"its own firewall, or a network security group (NSG) at {standby}, stops {listed(d.origin for d in those)} at port {ports}: "
+            f"after a failover clients would get no answer; what the firewall does depends on {why}",
             standby,
             Certainty.LIKELY,
             "see what that rule does to them (its counter: `nft list ruleset`, `iptables -vnL`); let these pass by a rule before it",
             tuple(f"from {d.origin} to {address}:{d.port}: {d.outcome}; its kernel would refuse what arrives" for d in those),
             "with the rule taken away for a moment it is decided which of the two it is",
         )
-    if shut:
-        ports = ", ".join(f"{d.port} ({services[d.port]})" for d in shut)
+    by_ports = defaultdict[str, list[str]](list)
+    for origin, those in shut.items():
+        by_ports[", ".join(f"{d.port} ({services[d.port]})" for d in those)].append(origin)
+    for ports, origins in by_ports.items():
+        lost = "clients would get no answer" if cluster.client.name in origins else f"{listed(origins)} could not use them as a client"
         yield Cause(
-            f"a network security group (NSG) at {standby} denies {cluster.client.name} port {ports}: after a failover clients would "
-            f"get no answer",
+            f"a network security group (NSG) at {standby} denies {listed(origins)} port {ports}: after a failover {lost}",
             standby,
             Certainty.LIKELY,
             f"look at the security rules of {standby}'s NIC: they should be the other node's",
-            tuple(f"from {d.origin} to {address}:{d.port}: {d.outcome}; its kernel would refuse what arrives" for d in shut),
+            tuple(
+                f"from {d.origin} to {address}:{d.port}: {d.outcome}; its kernel would refuse what arrives"
+                for o in origins
+                for d in shut[o]
+            ),
             f"a filter on {standby} that could not be read would do the same",
         )
+
+
+def _address_of(evidence: Evidence, name: str) -> str:
+    return str(next(m.address for m in evidence.cluster.machines if m.name == name))
+
+
+def _is_asked_and_answered(evidence: Evidence, one: Direct) -> bool:
+    """Do the routes of both ends and the firewall of a node that asks let the attempt leave, and its refusal come back? A client's own
+    are judged by its paths."""
+    cluster, there, here = evidence.cluster, evidence.hosts.get(one.node), evidence.hosts.get(one.origin)
+    address, source = str(cluster.node(one.node).address), _address_of(evidence, one.origin)
+    back = there.routes.get((source, address)) if there else None
+    if there is not None and (not there.is_up(address) or (back is not None and not _leads_by(back, there.nic_of(address)))):
+        return False  # its answers, refusals too, come back to nobody
+    if one.origin == cluster.client.name:
+        return True
+    if here is None or here.firewall is None or one.origin in links.at_fault(evidence) or not here.is_up(source):
+        return False
+    out = here.routes.get((address, source))
+    leave = Packet(source, address, one.port, hook="output", out_nic=here.nic_of(source))
+    passes = opening(here.firewall, here.placed(cluster.vip, leave)).passes
+    return passes is True and out is not None and _leads_by(out, here.nic_of(source))
+
+
+def _leads_by(route: Route, nic: str | None) -> bool:
+    return route.kind == "unicast" and route.interface == nic
 
 
 def _one_origin(evidence: Evidence, mine: list[PathSeen]) -> Cause:

@@ -17,6 +17,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     yield from _twice(evidence)
     yield from _anothers(evidence)
     yield from _not_local(evidence)
+    yield from _extended_otherwise(evidence)
     tag = cluster.ip_resource.tag
     usual = {name: seen.nic_of(cluster.node(name).second_address) for name, seen in ((n.name, s) for n, s in evidence.nodes)}
     for node, seen in evidence.nodes:
@@ -39,6 +40,38 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             f"again",
             (f"`ip addr` on {node.name}: {node.second_address} on {right}, {wanted} has {there}",),
             explains=(f"{node.name}:route to the VIP", *(("*:communication path",) if node.name == evidence.standby else ())),
+        )
+
+
+def _extended_otherwise(evidence: Evidence) -> Iterator[Cause]:
+    """LifeKeeper's IP resource is each node's own, with its address and mask; what the active node has the same is told there."""
+    cluster, active = evidence.cluster, evidence.hosts.get(evidence.active or "")
+    tag, address, prefix = cluster.ip_resource.tag, str(cluster.ip_resource.address), cluster.ip_resource.prefix
+    if cluster.manager.kind != "lifekeeper" or evidence.moved:
+        return
+    for node, seen in evidence.nodes:
+        given, mask = seen.units.get("ip address", address), seen.units.get("ip prefix", str(prefix))
+        if node.name == evidence.standby and given != address and not (active and active.units.get("ip address") == given):
+            yield Cause(
+                f"the IP resource {tag} is configured for {given} on {node.name}, and the load balancer's frontend is {cluster.vip}: after "
+                f"a failover {node.name} would not hold {cluster.vip}, and could not reach itself through the frontend",
+                node.name,
+                Certainty.CERTAIN,
+                f"extend {tag} to {node.name} again with the address {cluster.vip} and the prefix /{prefix}",
+                (f"`ins_list` on {node.name}: {tag} has the address {given}",),
+            )
+        held = next((str(a.prefix) for a in seen.addresses or () if a.address == address), None)
+        as_active = active is not None and active.units.get("ip prefix") == mask
+        if given != address or mask == str(prefix) or mask == held or (as_active and node.name != evidence.active):
+            continue
+        when = "after a failover" if node.name == evidence.standby else "when it is brought into service the next time,"
+        yield Cause(
+            f"the IP resource {tag} is configured with the prefix /{mask} on {node.name}, not /{prefix}: {when} {address}/{mask} there "
+            "would have a route of its own, and what is sent to its subnet would leave by the wrong NIC",
+            node.name,
+            Certainty.CERTAIN,
+            f"give {tag} on {node.name} the mask of a /{prefix}: extend it to that node again, and see what the dialogue fills in",
+            (f"`ins_list` on {node.name}: {tag} has the mask of a /{mask}", f"the cluster file: ip_resource.prefix {prefix}"),
         )
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
-from harness.diagnosis.host_config.manager_settings import hc_timeout, lifekeeper_heartbeats
+from harness.diagnosis.host_config.manager_settings import hc_timeout, lifekeeper_heartbeats, lifekeeper_ip_checks
 from harness.diagnosis.required_flows import listed
 from harness.managers.manager import Question
+from harness.managers.parse.lifekeeper_parse import STRATEGY
 
 DATABASES = {"postgres", "oracle", "mysql", "sqlserver"}
 # Limits of the kernel, each number of them with how much is enough for nearly everybody: what is below a tenth of the active node's, or of
@@ -84,7 +85,6 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     if active is not None and standby is not None:
         yield from _programs(evidence, active, standby)
         yield from _limits(evidence, active, standby)
-        yield from _accounts(evidence, active, standby)
     if evidence.fencing is not None and evidence.fencing.no:
         yield Cause(
             f"fencing is off or does not work: {'; '.join(evidence.fencing.because)}; if the nodes lost each other, both could have "
@@ -128,7 +128,7 @@ def _settings(evidence: Evidence, to: str) -> Iterator[Cause]:
         yield Cause(one.says, to, Certainty.LIKELY if sure else Certainty.POSSIBLE, one.do, (one.seen,))
     files = {name: seen.settings for name, seen in of_nodes.items() if seen.settings}
     where = "/etc/default/LifeKeeper"
-    for node, says in lifekeeper_heartbeats(files) if len(files) == len(of_nodes) else ():
+    for node, says in (*lifekeeper_heartbeats(files), *lifekeeper_ip_checks(files)) if len(files) == len(of_nodes) else ():
         yield Cause(says, node, Certainty.LIKELY, f"give it the same value in {where} on every node, then restart LifeKeeper", (where,))
     interval_s = evidence.cluster.load_balancer.probe.interval_s
     for node, own in files.items():
@@ -142,6 +142,7 @@ def _settings(evidence: Evidence, to: str) -> Iterator[Cause]:
                 f"raise HC_TIMEOUT in {where} on {node} well above twice the probe's interval",
                 (f"{where} on {node}: HC_TIMEOUT={own['HC_TIMEOUT']}", f"the cluster file: interval_s {interval_s:g}"),
             )
+    yield from _shutdown_strategy(evidence)
     yield from _single_path(evidence, to)
     yield from _wait_for_all(of_nodes, to)
 
@@ -156,6 +157,22 @@ def _wait_for_all(nodes: Mapping[str, HostSeen], to: str) -> Iterator[Cause]:
             Certainty.LIKELY,
             "leave wait_for_all to two_node, which switches it on (corosync.conf, both nodes, then restart Corosync one by one)",
             tuple(f"corosync.conf on {name}: two_node 1, wait_for_all 0" for name in alone),
+        )
+
+
+def _shutdown_strategy(evidence: Evidence) -> Iterator[Cause]:
+    """LifeKeeper's own default, which many do not know (LKL-46)."""
+    seen = evidence.hosts.get(evidence.active or "")
+    flag = f"flag {STRATEGY}"
+    if seen is not None and seen.units.get(flag) == "not set":
+        yield Cause(
+            f"the shutdown strategy of {seen.name} is not to switch over (the flag {STRATEGY} is not set): when it is rebooted or shut "
+            f"down in order, nothing moves to {evidence.standby}, and there is an outage until it is back",
+            seen.name,
+            Certainty.POSSIBLE,
+            f"set the strategy on both nodes (`flg_create -f {STRATEGY}`, or Edit Server Properties), if a reboot is to be no outage; else "
+            "switch over by hand before one",
+            (f"`flg_list` on {seen.name}: {STRATEGY} is not there",),
         )
 
 
@@ -271,34 +288,6 @@ def _programs(evidence: Evidence, active: HostSeen, standby: HostSeen) -> Iterat
                 f"the cluster's configuration: {tag} is of the agent {agent}",
             ),
         )
-
-
-def _moving_disks(evidence: Evidence, active: HostSeen) -> list[str]:
-    """Resources that are file systems; a cluster that copies its data to the other node has none."""
-    tags = [name.partition(" ")[2] for name in active.units if name.startswith(("directory ", "place "))]
-    return [tag for tag in tags if tag not in evidence.unrelated_resources]
-
-
-def _accounts(evidence: Evidence, active: HostSeen, standby: HostSeen) -> Iterator[Cause]:
-    """A shared disk knows owners by their numbers: under another number the service cannot open what is its own."""
-    if not _moving_disks(evidence, active):
-        return
-    numbers = {name: uid for uid, name in standby.account_names.items()}
-    for service in evidence.cluster.services:
-        for uid in sorted(active.accounts.get(service.port, ())):
-            name = active.account_names.get(uid, "")
-            there = numbers.get(name)
-            if name and there is not None and there != uid:
-                yield Cause(
-                    f"the account {name} has the uid {there} on {standby.name} and {uid} on {active.name}, where {service.name} is its: "
-                    f"what it owns on a disk that moves is another's on {standby.name}, and it would not start there",
-                    standby.name,
-                    Certainty.LIKELY,
-                    f"give {name} the same uid (and gid) on both nodes, with what it owns",
-                    tuple(
-                        f"`getent passwd {name}` on {host}: uid {number}" for host, number in ((active.name, uid), (standby.name, there))
-                    ),
-                )
 
 
 def _limits(evidence: Evidence, active: HostSeen, standby: HostSeen) -> Iterator[Cause]:

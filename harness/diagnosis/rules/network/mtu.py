@@ -11,6 +11,7 @@ from harness.diagnosis.required_flows import listed
 from harness.diagnosis.rules.network import links
 
 MAX_PACKET = 65535  # bytes of an IP packet
+USUAL = 1500  # of Azure's NICs, unless somebody raised it
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -36,9 +37,11 @@ def _echoes(evidence: Evidence) -> dict[str, list[tuple[str, int]]]:
     names = _names(evidence)
     lost: dict[str, list[tuple[str, int]]] = {}
     for name, seen in evidence.hosts.items():
-        for address, (small, large, size) in seen.large.items():
-            if small and not large and size <= min(_mtu_of(evidence, name), _mtu_of(evidence, names.get(address, ""))):
-                lost.setdefault(name, []).append((address, size))
+        for address in dict.fromkeys((*seen.large, *seen.jumbo)):
+            most = min(_mtu_of(evidence, name, address), _mtu_of(evidence, names.get(address, ""), address))
+            sizes = [size for small, large, size in (t[address] for t in (seen.large, seen.jumbo) if address in t) if small and not large]
+            if fitting := [size for size in sizes if size <= most]:
+                lost.setdefault(name, []).append((address, fitting[0]))
     return lost
 
 
@@ -47,11 +50,12 @@ def _names(evidence: Evidence) -> dict[str, str]:
     return {str(m.address): m.name for m in cluster.machines} | {str(n.second_address): n.name for n in cluster.nodes}
 
 
-def _mtu_of(evidence: Evidence, name: str) -> int:
-    """Of the host's NIC in Subnet#1; as long as any packet where it is not known."""
-    seen = evidence.hosts.get(name)
-    address = next((m.address for m in evidence.cluster.machines if m.name == name), None)
-    return seen.mtus.get(seen.nic_of(address) or "", MAX_PACKET) if seen is not None else MAX_PACKET
+def _mtu_of(evidence: Evidence, name: str, to: str) -> int:
+    """Of the host's NIC in the subnet of that address; as long as any packet where it is not known."""
+    seen, cluster = evidence.hosts.get(name), evidence.cluster
+    second = any(str(n.second_address) == to for n in cluster.nodes)
+    own = {n.name: n.second_address for n in cluster.nodes} if second else {m.name: m.address for m in cluster.machines}
+    return seen.mtus.get(seen.nic_of(own.get(name)) or "", MAX_PACKET) if seen is not None else MAX_PACKET
 
 
 def _all_packets(evidence: Evidence, lost: dict[str, list[tuple[str, int]]], segments: list[PathSeen]) -> Cause:
@@ -63,13 +67,23 @@ def _all_packets(evidence: Evidence, lost: dict[str, list[tuple[str, int]]], seg
             often[end] += 1
     host = max(often, key=lambda n: (often[n], n == cluster.client.name))
     size = max(size for those in lost.values() for _, size in those)
-    pairs = ", ".join(f"{name} and {names.get(a, a)}" for name, those in lost.items() for a, _ in those)
+    pairs = ", ".join(f"{name} and {_called(evidence, a)}" for name, those in lost.items() for a, _ in those)
+    inside = {str(n.second_address) for n in cluster.nodes} >= {a for those in lost.values() for a, _ in those}
+    hangs = "large answers to the client hang"
+    if inside:
+        hangs = "what the nodes send each other there hangs once it is long, copies of data for one"
+    jumbo = [n.name for n in cluster.nodes if n.name in lost and size > USUAL and size in (s for _, s in lost[n.name])]
+    if jumbo:
+        hangs = f"the NICs' MTU there is {size}, which the network does not carry, and what is long hangs"
     return Cause(
         f"full-sized packets of {size} bytes are lost between {pairs}, and small ones pass: an MTU black hole at {host} or on the "
-        f"way; large answers to the client hang",
+        f"way; {hangs}",
         host,
         Certainty.LIKELY,
-        f"look on {host} for a filter on the length, a smaller MTU or a tunnel (`ip link`, `tracepath`); let ICMP type 3 code 4 "
+        f"give the NICs of {listed(jumbo)} the MTU that the network carries, {USUAL} in Azure unless it was raised there (`ip link set NIC "
+        f"mtu {USUAL}`, and where it is configured)"
+        if jumbo
+        else f"look on {host} for a filter on the length, a smaller MTU or a tunnel (`ip link`, `tracepath`); let ICMP type 3 code 4 "
         f"pass, or lower the MTU at both ends",
         (
             *(
@@ -81,6 +95,12 @@ def _all_packets(evidence: Evidence, lost: dict[str, list[tuple[str, int]]], seg
         ),
         explains=tuple(p.name for p in segments),
     )
+
+
+def _called(evidence: Evidence, address: str) -> str:
+    """The host's name, with the address where that is not its first."""
+    name = _names(evidence).get(address, address)
+    return f"{name} ({address}, Subnet#2)" if any(str(n.second_address) == address for n in evidence.cluster.nodes) else name
 
 
 def _segments_only(evidence: Evidence, lost: list[PathSeen]) -> Cause:

@@ -7,7 +7,10 @@ from ipaddress import ip_address
 
 from harness.config.cluster_config import Node
 from harness.diagnosis.cause import Cause, Certainty
-from harness.diagnosis.evidence import ANY, Evidence, HostSeen
+from harness.diagnosis.evidence import ANY, Evidence, HostSeen, PathSeen
+from harness.diagnosis.required_flows import listed
+
+BY = "by:"  # before an address whose name was looked up
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -36,6 +39,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         yield from _unknown(evidence, node, seen)
     for name, seen in evidence.hosts.items():
         yield from _slow(evidence, name, seen)
+    yield from _looked_up(evidence)
     for name, seen in evidence.hosts.items():
         for other in evidence.cluster.nodes:
             if other.name != name:
@@ -67,6 +71,44 @@ def _slow(evidence: Evidence, name: str, seen: HostSeen) -> Iterator[Cause]:
             *(f"`getent ahosts` on {name}: {told}" for told in times),
             *(f"resolv.conf and nsswitch.conf on {name}: {line}" for line in seen.resolver),
         ),
+    )
+
+
+def looked_up_slowly(evidence: Evidence, path: PathSeen) -> list[str]:
+    """The addresses as which the active node sees the path's connections, whose names are looked up slowly there."""
+    cluster, seen = evidence.cluster, evidence.hosts.get(evidence.active or "")
+    own = next((m.address for m in cluster.machines if m.name == path.origin), None)
+    shown = (own, cluster.vip) if path.origin == evidence.active else (own,)
+    return [str(a) for a in shown if seen is not None and f"{BY}{a}" in seen.slow_names]
+
+
+def _looked_up(evidence: Evidence) -> Iterator[Cause]:
+    """A service that looks up each client's name (log_hostname, UseDNS) waits before it says a word."""
+    seen = evidence.hosts.get(evidence.active or "")
+    slow = {n.removeprefix(BY): told for n, told in seen.slow_names.items() if n.startswith(BY)} if seen is not None else {}
+    if seen is None or not slow or evidence.moved:
+        return
+    hung = [p for p in evidence.failed if p.hung and looked_up_slowly(evidence, p)]
+    servers = [line.split()[1] for line in seen.resolver if line.startswith("nameserver") and len(line.split()) > 1]
+    asked = f"the name server {servers[0]} (/etc/resolv.conf)" if servers else "what resolves names there"
+    times = [f"{a}: {seconds:.1f} s" + ("" if answered else ", then given up") for a, (seconds, answered) in slow.items()]
+    services = listed(f"{p.service.name} (port {p.service.port})" for p in hung) if hung else "a service that does so"
+    waits = f"{services} {'takes connections and says nothing in time' if hung else 'keeps each client waiting so long'}"
+    yield Cause(
+        f"the names of clients are looked up slowly on {seen.name} ({', '.join(slow)}): {asked} does not answer, or late, and {waits}"
+        + (", as what looks up each client's name does" if hung else ""),
+        seen.name,
+        Certainty.LIKELY if hung else Certainty.POSSIBLE,
+        f"see why {servers[0] if servers else 'the resolver'} does not answer {seen.name}, or take it out of /etc/resolv.conf; give the "
+        "clients lines in /etc/hosts there, or switch the look-up off where it is not needed (log_hostname of PostgreSQL, UseDNS of sshd)",
+        (
+            *(f"`getent hosts` on {seen.name}: {told}" for told in times),
+            *(f"resolv.conf and nsswitch.conf on {seen.name}: {line}" for line in seen.resolver),
+            *(f"asked on the path {p.path}, from {p.origin}: {p.identity}" for p in hung),
+        ),
+        "the service itself hangs: its own log says it" if hung else "",
+        explains=tuple(p.name for p in hung),
+        general=bool(hung),  # a process that is stopped, for one, hangs by itself
     )
 
 

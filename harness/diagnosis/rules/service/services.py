@@ -14,6 +14,7 @@ from harness.diagnosis.evidence import Evidence, HostSeen, PathSeen
 from harness.diagnosis.required_flows import listed
 from harness.diagnosis.rules.network import links
 from harness.diagnosis.rules.network.host_firewall import is_doubted
+from harness.diagnosis.rules.network.name_resolution import looked_up_slowly
 from harness.diagnosis.rules.network.routes import answers_from, way_of
 from harness.hosts.linux.linux_parse import Route
 
@@ -34,6 +35,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         if path.identity and path.service.name not in full:
             told.setdefault((path.service.name, path.identity.partition(": ")[2] or path.identity), []).append(path)
     at_fault = links.at_fault(evidence)
+    waits = [p.name for p in evidence.failed if p.hung and looked_up_slowly(evidence, p)]
     for (service, _), paths in told.items():
         one = paths[0]
         lost = all(_is_silence(p) and at_fault & {p.origin, evidence.active} for p in paths)  # a NIC loses what it would say
@@ -50,7 +52,9 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             tuple(f"asked on the path {p.path}, from {p.origin}: {p.identity}" for p in paths),
             "its log says whether it hangs or is only slow" if any(p.hung for p in paths) else "",
             explains=tuple(p.name for p in paths),
-            general=lost or any(p.hung and is_doubted(evidence, evidence.active or "", p) for p in paths),  # by its firewall
+            general=lost
+            or all(p.name in waits for p in paths)  # for a name
+            or any(p.hung and is_doubted(evidence, evidence.active or "", p) for p in paths),  # by its firewall
         )
 
 

@@ -1,0 +1,59 @@
+"""File systems of the cluster's own that something mounts beside the cluster manager: two kernels that write to one disk destroy it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from harness.diagnosis.cause import Cause, Certainty
+from harness.diagnosis.evidence import Evidence
+from harness.managers.manager import ResourceState
+
+# What several hosts may mount at once, and what mounts nothing before somebody looks into it.
+FOR_SEVERAL = re.compile(r"nfs\d?|cifs|smb\d?|smbfs|gfs2?|ocfs2|lustre|beegfs|gpfs|vxfs|glusterfs|ceph|9p|virtiofs|autofs|fuse\..*")
+NO_DISK = ("none", "swap", "tmpfs", "proc", "sysfs")
+
+
+def causes(evidence: Evidence) -> Iterator[Cause]:
+    """The causes of this family that the evidence supports."""
+    active = evidence.active
+    if active is None or evidence.moved:
+        return
+    places = _places(evidence)
+    for node, seen in evidence.nodes:
+        for tag, place in places.items():
+            kind, leads = seen.mounts.get(place), evidence.resource(active, tag)
+            out = evidence.resource(node.name, tag) is ResourceState.STANDBY
+            if kind and out and leads and leads.active and not FOR_SEVERAL.fullmatch(kind):
+                yield Cause(
+                    f"{place} is mounted on {node.name} as well, where the cluster manager has {tag} out of service: it is "
+                    f"in service on {active}, and where two nodes have one disk mounted, what they write destroys it",
+                    node.name,
+                    Certainty.CERTAIN,
+                    f"see who mounted it there, and unmount it at once (`umount {place}`); then have the file system checked later",
+                    (
+                        f"/proc/mounts on {node.name}: {place}, {kind}",
+                        f"the cluster manager: {tag} ({place}) is in service on {active}, and out of service on {node.name}",
+                    ),
+                )
+            kind = seen.at_boot.get(place)
+            if kind and kind not in NO_DISK and not FOR_SEVERAL.fullmatch(kind):
+                yield Cause(
+                    f"/etc/fstab of {node.name} mounts {place} at boot, which is the file system of {tag}: the cluster manager mounts it "
+                    "where it is in service, and after a reboot both nodes could have it mounted, which destroys it",
+                    node.name,
+                    Certainty.LIKELY,
+                    f"take the line out of /etc/fstab on {node.name}, or give it the option noauto",
+                    (f"/etc/fstab on {node.name}: {place}, {kind}, without noauto", f"the cluster's configuration: {tag} is {place}"),
+                )
+
+
+def _places(evidence: Evidence) -> dict[str, str]:
+    """By tag, of the file systems that are the file's or tied to what it names."""
+    found = {
+        name.partition(" ")[2]: place
+        for _, seen in evidence.nodes
+        for name, place in seen.units.items()
+        if name.startswith(("directory ", "place "))
+    }
+    return {tag: place for tag, place in found.items() if tag not in evidence.unrelated_resources}

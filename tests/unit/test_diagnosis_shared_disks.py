@@ -1,0 +1,62 @@
+"""The diagnosis of disks of the cluster's own that are mounted beside the cluster manager."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from test_diagnosis import IN, OUT, client, diagnose, evidence, faults, node, only, state
+
+from harness.collect.linux_host_script import _FSTAB
+from harness.diagnosis.cause import Certainty
+from harness.diagnosis.evidence import Evidence
+from harness.diagnosis.linux_host_script_parse import host
+
+MOUNTS = "= 5 /srv/shared/data\n/dev/sda1 / ext4 rw 0 0\n{}\nrubbish\n"
+
+
+def with_disk(standby: str = "", at_boot: str = "", on_standby: Any = OUT, place: str = "directory disk", **more: Any) -> Evidence:
+    seen = host("it", f"@@ working folders\n{MOUNTS.format(standby)}\n@@ fstab\n{at_boot}\n")
+    units = {place: "/srv/shared"}
+    one = node("lknode01", units=units, mounts={"/srv/shared": "xfs"})
+    hosts = {"lknode01": one, "lknode02": node("lknode02", units=units, mounts=seen.mounts, at_boot=seen.at_boot), "lkclient": client()}
+    return evidence(hosts=hosts, state=state({"disk": IN}, {"disk": on_standby}), **more)
+
+
+def test_a_disk_that_is_mounted_where_the_manager_has_it_out_of_service() -> None:
+    for kind in ("xfs", "ext4", "overlay"):
+        cause = only(
+            with_disk(f"/dev/sdc1 /srv/shared {kind} rw 0 0"), "lknode02", "/srv/shared is mounted on lknode02 as well", "lknode01"
+        )
+        assert cause.certainty is Certainty.CERTAIN
+    only(with_disk("/dev/sdc1 /srv/shared xfs rw 0 0", place="place disk"), "lknode02", "/srv/shared")
+    shared = ("nfs4", "nfs", "cifs", "gfs2", "ocfs2", "autofs", "fuse.glusterfs", "ceph", "lustre")
+    harmless = (*(f"x /srv/shared {kind} rw 0 0" for kind in shared), "/dev/sdc1 /srv/shared2 xfs rw 0 0", "/dev/sdc1 /srv xfs rw 0 0", "")
+    for line in harmless:
+        assert faults(diagnose(with_disk(line))) == [], line
+    mounted = "/dev/sdc1 /srv/shared xfs rw 0 0"
+    assert not [c for c in faults(diagnose(with_disk(mounted, on_standby=IN))) if "as well" in c.says]  # a clone
+    assert faults(diagnose(with_disk(mounted, unrelated_resources=frozenset({"disk"})))) == []
+    assert faults(diagnose(with_disk(mounted, moved=True))) == []
+
+
+def test_a_disk_of_the_clusters_that_is_mounted_at_boot() -> None:
+    cause = only(with_disk(at_boot="/srv/shared xfs"), "lknode02", "/etc/fstab of lknode02 mounts /srv/shared at boot", "noauto")
+    assert cause.certainty is Certainty.LIKELY
+    for line in ("/srv/shared nfs4", "/srv/shared none", "/srv/other xfs", "/srv xfs", "/srv/shared", ""):
+        assert faults(diagnose(with_disk(at_boot=line))) == [], line
+    assert faults(diagnose(with_disk(at_boot="/srv/shared xfs", unrelated_resources=frozenset({"disk"})))) == []
+
+
+def test_how_a_host_tells_of_what_is_mounted_at_boot(tmp_path: Path) -> None:
+    table = tmp_path / "fstab"
+    lines = ["# /dev/sdz /srv/old xfs defaults", "#/dev/sdy /srv/older xfs defaults", "", "UUID=7 / ext4 defaults 0 1",
+             "/dev/sda2 none swap sw",
+             "/dev/sdc1\t/srv/shared\txfs\tdefaults,nofail 0 0", "/dev/sdd1 /srv/with\\040blank/ ext4 defaults",
+             "/dev/sde1 /srv/by-hand xfs noauto",
+             "//files/x /srv/files cifs username=u,password=S3cret 0 0", "/dev/sda1 /boot/efi vfat umask=0077"]  # fmt: skip
+    table.write_text("\n".join(lines) + "\n")
+    text = subprocess.run(["sh", "-c", _FSTAB.replace("/etc/fstab", str(table))], capture_output=True, text=True, check=True).stdout
+    assert "S3cret" not in text
+    assert host("it", f"@@ fstab\n{text}").at_boot == {"/srv/shared": "xfs", "/srv/with blank": "ext4", "/srv/files": "cifs"}
