@@ -12,7 +12,7 @@ from harness.diagnosis.required_flows import listed
 from harness.managers.manager import Question
 from harness.managers.parse.lifekeeper_parse import STRATEGY
 
-DATABASES = {"postgres", "oracle", "mysql", "sqlserver"}
+DATABASES = {"postgres", "oracle", "mssql"}
 # Limits of the kernel, each number of them with how much is enough for nearly everybody: what is below a tenth of the active node's, or of
 # that, is told. Distributions' own defaults are enough, or alike on two nodes of one kind.
 ENOUGH: Mapping[str, tuple[int, ...]] = {
