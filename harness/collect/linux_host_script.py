@@ -92,7 +92,7 @@ done <"/proc/$pid/limits"
 done"""
 _FOLDERS = """for pid; do [ -r "/proc/$pid/cwd/." ] && (cd -P "/proc/$pid/cwd" && printf '= %s ' "$pid" && pwd -P); done; true"""
 # What is mounted at boot, without the options, among which are credentials, and without what is the system's own.
-_FSTAB = """while read -r what place kind options _; do
+_FSTAB = """while read -r what place kind options _ || [ -n "$what" ]; do
 case "$what" in \\#*) continue ;; esac
 case ",$options," in *,noauto,*) continue ;; esac
 case "$place" in /|/boot*|/usr|/var|/home|/tmp|/dev/*|/proc/*|/sys/*) ;; /*) printf '%s %s\\n' "$place" "$kind" ;; esac
@@ -254,7 +254,9 @@ spans=$(case "$policy" in (*uidrange*) echo "$policy" | grep -o 'uidrange [0-9]*
 uids=$(echo "$listens" | awk '{{ for (i = 5; i <= NF; i++) if ($i ~ /^uid:[0-9]+$/ && !seen[$i]++ && n++ < 8) print substr($i, 5) }}')
 named=$(for u in $uids; do {told}; done; for s in $spans; do {within}; done); echo "$named"
 {{ $bound getent passwd {" ".join(SERVICE_ACCOUNTS)}; echo ":$?"; }} | while IFS=: read -r n p u _ _ _ s; do
-[ -n "$n" ] && echo "= $u $n $s" || echo "? $p {" ".join(SERVICE_ACCOUNTS)}"
+if [ -n "$n" ]; then echo "= $u $n $s"; continue; fi
+echo "? $p {" ".join(SERVICE_ACCOUNTS)}"
+case "$p" in 0|2) ;; *) awk -F: '$1 ~ /^({"|".join(SERVICE_ACCOUNTS)})$/ {{ print "=", $3, $1, $7 }}' /etc/passwd ;; esac
 done
 [ -z "$spans" ] || uids=$(echo "$named" | cut -d ' ' -f 2; for u in $uids $spans; do echo "${{u%-*}}"; done)"""
     return {

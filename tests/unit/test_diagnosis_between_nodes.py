@@ -60,6 +60,9 @@ def test_jumbo_frames_that_the_network_does_not_carry() -> None:
     cause = only(echoes("lknode01", lost, lknode01=long, lknode02=long), "lknode01", "MTU", "9000", "does not carry")
     assert "1500" in cause.do
     assert not [c for c in faults(diagnose(echoes("lknode01", lost, lknode01=long))) if "lost between" in c.says]  # the other end has 1500
+    # Of a host that was not asked, or is no Linux, nobody knows that it takes longer ones than usual.
+    to_the_client = "10.20.1.20 1 1 1500\n10.20.1.20 1 0 9000"
+    assert faults(diagnose(echoes("lknode01", to_the_client, lknode01=long, lknode02=long, lkclient={"mtus": {}}))) == []
     carried = echoes("lknode01", "10.20.1.12 1 1 1500\n10.20.1.12 1 1 9000", lknode01=long, lknode02=long)
     assert faults(diagnose(carried)) == []
 

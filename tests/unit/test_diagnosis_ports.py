@@ -24,6 +24,16 @@ def test_what_is_half_closed_after_a_move_is_in_nobodys_way(state: str) -> None:
     assert faults(diagnose(with_host(node("lknode02", sockets=[left])))) == []
 
 
+def test_a_connection_that_came_in_is_no_outgoing_one() -> None:
+    """A server that was killed, and whose children go on: no ephemeral port of the kernel's was taken."""
+    left = Socket("ESTAB", "10.20.1.12", WEB.port, "10.20.1.20", 50122, process="worker", pid=7)
+    cause = only(with_host(node("lknode02", sockets=[left])), "lknode02", "nobody listens on port", "worker (pid 7)", "a server that ended")
+    assert cause.certainty is Certainty.LIKELY and "outgoing" not in cause.says and "ip_local" not in cause.do
+    going = Socket("ESTAB", "10.20.1.12", WEB.port, "10.20.2.11", 22, process="nc", pid=8)
+    both = only(with_host(node("lknode02", sockets=[left, going])), "lknode02", "an outgoing connection", "nc (pid 8)")
+    assert "beside what is reserved there already" in both.do
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.53", "10.20.2.12"])
 def test_the_probes_port_where_only_the_standby_itself_gets_at_it(address: str) -> None:
     taken = node("lknode02", listeners=[listening(12345, address, process="python3", pid=9)])

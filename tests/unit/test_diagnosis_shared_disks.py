@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,9 @@ def test_a_disk_that_is_mounted_where_the_manager_has_it_out_of_service() -> Non
         cause = only(
             with_disk(f"/dev/sdc1 /srv/shared {kind} rw 0 0"), "lknode02", "/srv/shared is mounted on lknode02 as well", "lknode01"
         )
-        assert cause.certainty is Certainty.CERTAIN
+        assert cause.certainty is Certainty.LIKELY and "whether it is the same disk" in cause.do
     only(with_disk("/dev/sdc1 /srv/shared xfs rw 0 0", place="place disk"), "lknode02", "/srv/shared")
-    shared = ("nfs4", "nfs", "cifs", "gfs2", "ocfs2", "autofs", "fuse.glusterfs", "ceph", "lustre")
+    shared = ("nfs4", "nfs", "cifs", "gfs2", "ocfs2", "autofs", "fuse.glusterfs", "fuse", "fuse3", "aznfs", "ceph", "lustre", "tmpfs")
     harmless = (*(f"x /srv/shared {kind} rw 0 0" for kind in shared), "/dev/sdc1 /srv/shared2 xfs rw 0 0", "/dev/sdc1 /srv xfs rw 0 0", "")
     for line in harmless:
         assert faults(diagnose(with_disk(line))) == [], line
@@ -41,10 +42,24 @@ def test_a_disk_that_is_mounted_where_the_manager_has_it_out_of_service() -> Non
     assert faults(diagnose(with_disk(mounted, moved=True))) == []
 
 
+def test_two_disks_at_one_place_that_take_turns_or_have_a_node_each() -> None:
+    """What is mounted there may be the other one's, and to unmount it would stop a service."""
+    both = {"directory disk": "/srv/shared", "directory other": "/srv/shared"}
+    base = with_disk("/dev/sdd1 /srv/shared xfs rw 0 0")
+    hosts = {name: replace(seen, units=both) if name != "lkclient" else seen for name, seen in base.hosts.items()}
+    for theirs in ({"other": IN}, {}):  # of another application's resource no state is told
+        unrelated = frozenset() if theirs else frozenset({"other"})
+        told = state({"disk": IN, **({"other": OUT} if theirs else {})}, {"disk": OUT, **theirs})
+        found = faults(diagnose(replace(base, hosts=hosts, state=told, unrelated_resources=unrelated)))
+        assert not [cause for cause in found if "as well" in cause.says]
+    idle = state({"disk": IN, "other": OUT}, {"disk": OUT, "other": OUT})
+    assert [c for c in faults(diagnose(replace(base, hosts=hosts, state=idle))) if "as well" in c.says]
+
+
 def test_a_disk_of_the_clusters_that_is_mounted_at_boot() -> None:
     cause = only(with_disk(at_boot="/srv/shared xfs"), "lknode02", "/etc/fstab of lknode02 mounts /srv/shared at boot", "noauto")
     assert cause.certainty is Certainty.LIKELY
-    for line in ("/srv/shared nfs4", "/srv/shared none", "/srv/other xfs", "/srv xfs", "/srv/shared", ""):
+    for line in ("/srv/shared nfs4", "/srv/shared aznfs", "/srv/shared none", "/srv/other xfs", "/srv xfs", "/srv/shared", ""):
         assert faults(diagnose(with_disk(at_boot=line))) == [], line
     assert faults(diagnose(with_disk(at_boot="/srv/shared xfs", unrelated_resources=frozenset({"disk"})))) == []
 
@@ -56,7 +71,12 @@ def test_how_a_host_tells_of_what_is_mounted_at_boot(tmp_path: Path) -> None:
              "/dev/sdc1\t/srv/shared\txfs\tdefaults,nofail 0 0", "/dev/sdd1 /srv/with\\040blank/ ext4 defaults",
              "/dev/sde1 /srv/by-hand xfs noauto",
              "//files/x /srv/files cifs username=u,password=S3cret 0 0", "/dev/sda1 /boot/efi vfat umask=0077"]  # fmt: skip
-    table.write_text("\n".join(lines) + "\n")
+    table.write_text("\n".join([*lines, "/dev/sdf1 /srv/last xfs"]))  # by hand, without a line end
     text = subprocess.run(["sh", "-c", _FSTAB.replace("/etc/fstab", str(table))], capture_output=True, text=True, check=True).stdout
     assert "S3cret" not in text
-    assert host("it", f"@@ fstab\n{text}").at_boot == {"/srv/shared": "xfs", "/srv/with blank": "ext4", "/srv/files": "cifs"}
+    assert host("it", f"@@ fstab\n{text}").at_boot == {
+        "/srv/shared": "xfs",
+        "/srv/with blank": "ext4",
+        "/srv/files": "cifs",
+        "/srv/last": "xfs",
+    }

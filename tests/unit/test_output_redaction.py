@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from harness import cli
 from harness.commands.shared_options import print_error
 from harness.config import cluster_config, service_settings
 from harness.core.errors import Unusable
-from harness.core.redaction import read_secrets
+from harness.core.redaction import output_redaction, read_secrets
 from harness.core.redaction.output_redaction import Cleaner
 from harness.core.redaction.redactor import GONE
 from harness.core.terminal import guarded
@@ -179,3 +180,25 @@ def test_what_is_known_already_is_not_a_reason_to_clean_everything_anew() -> Non
     before = cleaner._clean
     cleaner.knows(["a-canary"])
     assert cleaner._clean is before
+
+
+def test_two_secrets_that_are_read_at_once_are_both_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two services whose files were renewed, each read in a thread of its own."""
+    cleaner, made, entered, go_on = Cleaner(), output_redaction.Redactor, threading.Event(), threading.Event()
+
+    def slowly(values: set[str]) -> object:
+        if values == {"canary-a"}:
+            entered.set()
+            assert go_on.wait(60)
+        return made(values)
+
+    monkeypatch.setattr(output_redaction, "Redactor", slowly)
+    first = threading.Thread(target=cleaner.knows, args=(["canary-a"],))
+    first.start()
+    assert entered.wait(60)
+    second = threading.Thread(target=cleaner.knows, args=(["canary-b"],))
+    second.start()
+    go_on.set()
+    first.join()
+    second.join()
+    assert cleaner.text("canary-a canary-b") == f"{GONE} {GONE}"

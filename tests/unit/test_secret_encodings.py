@@ -247,3 +247,9 @@ def test_a_value_that_stands_in_a_text_has_no_other_searched_for(monkeypatch: py
     assert known.clean_known("pytest -p a-word-of-an-option") == f"pytest -p {GONE}"
     assert compiled == ["a-word-of-an-option"]
     assert known.clean_known(f"a-word-of-an-option, b-key-{64 * 'k'}") == f"{GONE}, {GONE}", "each by itself"
+
+
+@pytest.mark.parametrize("end", ["! -----END RSA PRIVATE KEY-----", "-----END RSA PRIVATE KEY-----"])
+def test_a_line_of_words_like_a_keys_does_not_keep_it_busy(end: str) -> None:
+    """By the steps that it takes, which grow with the line's length and not with its square: 300 kB in the time of a test."""
+    Redactor().clean(("A" * 64 + " ") * 5_000 + end)

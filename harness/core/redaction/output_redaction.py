@@ -24,7 +24,7 @@ class Cleaner:
     """Removes secrets; thread-safe. `knows` adds values that are known to be secret, as soon as they are."""
 
     def __init__(self, known: Iterable[str] = ()) -> None:
-        self._lock = threading.Lock()
+        self._lock, self._learning = threading.Lock(), threading.Lock()
         self._values: set[str] = set()
         self._in_key: dict[str, int] = {}  # a log → lines since its private key began
         self.knows(known)
@@ -32,11 +32,13 @@ class Cleaner:
     def knows(self, values: Iterable[str]) -> None:
         """Adds secrets that it removes from now on, in every form."""
         new = set(values)
-        if new and new <= self._values:
-            return  # it is told of one at every log-in, and must not forget each time what it has cleaned
-        self._values |= new
-        redactor = Redactor(self._values)
-        self._clean, self._clean_known = lru_cache(MAX_CACHED_TEXTS)(redactor.clean), lru_cache(MAX_CACHED_TEXTS)(redactor.clean_known)
+        with self._learning:
+            if new and new <= self._values:
+                return  # it is told of one at every log-in, and must not forget each time what it has cleaned
+            known = self._values | new
+            redactor = Redactor(known)
+            self._clean, self._clean_known = lru_cache(MAX_CACHED_TEXTS)(redactor.clean), lru_cache(MAX_CACHED_TEXTS)(redactor.clean_known)
+            self._values = known
 
     @property
     def values(self) -> list[str]:

@@ -31,7 +31,10 @@ CLOSING = r"[\s\"'\],;)}]*\Z"
 """What may stand behind a line of a key where a program quotes it, as Pacemaker does: `error output [ MIIE… ]`."""
 _BASE64_LINE = re.compile(rf"(?:^|[\s\"'\[({{])([A-Za-z0-9+/=]{{1,100}}){CLOSING}")
 # The same in one line, where somebody joined a key's lines: several words, or with the line ends written out.
-_BASE64_WORDS = re.compile(r"(?:[A-Za-z0-9+/=]{32,100}(?:\s|\\{1,8}[rn]){1,4}){1,200}(?:[A-Za-z0-9+/=]{1,100}(?:\s|\\{1,8}[rn]){0,4})?\Z")
+# Begun at the beginning of a word only, and never gone back into: a host's line must not be able to keep it busy.
+_BASE64_WORDS = re.compile(
+    r"(?<![A-Za-z0-9+/=])(?>(?:[A-Za-z0-9+/=]{32,100}(?:\s|\\{1,8}[rn]){1,4}){1,200})(?:[A-Za-z0-9+/=]{1,100}(?:\s|\\{1,8}[rn]){0,4})?\Z"
+)
 _END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,6}-----")
 MAX_KEY_LINES = 200  # lines before an end that may be of the key
 MAX_REMEMBERED, MAX_HARMLESS = 200, 10_000  # characters of a text that is remembered to hold no secret, and number of such texts

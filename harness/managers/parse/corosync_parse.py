@@ -18,6 +18,7 @@ DEFAULTS = {
     "totem.link_mode": ("passive",),
     "quorum.two_node": ("0",),
 }
+COEFFICIENT = "totem.token_coefficient"  # counts from the third node on (man 5 corosync.conf)
 ABSENT = "not set"
 MAX_LINES = 2000
 
@@ -46,10 +47,16 @@ def parse(text: str) -> dict[str, str]:
     return found
 
 
+def _has_three(settings: Mapping[str, str]) -> bool:
+    return len({key.split()[1] for key in settings if key.startswith("node ")}) > 2
+
+
 def differences(one: Mapping[str, str], other: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     """Each setting that the files have differently, with what each says; nodes, and addresses of nodes, that only one of them lists."""
     for name in ALIKE:
         here, there = (_values(settings, name) for settings in (one, other))
+        if name == COEFFICIENT and not all(_has_three(settings) for settings in (one, other)):
+            continue
         if here and there and not set(here) & set(there) and (name in one or name in other):
             yield name, one.get(name, ABSENT), other.get(name, ABSENT)
     if one and other:

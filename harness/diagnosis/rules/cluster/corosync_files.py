@@ -45,17 +45,19 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         )
     if apart:
         words = "; ".join(f"{name} is {here} on {ours.name} and {there} on {theirs.name}" for name, here, there in apart)
-        does = (
-            "would not wait as long as its peer before it gives the other up, from its next start on"
-            if all(name in corosync_parse.WAITS for name, _, _ in apart)
-            else "may be alone, or count votes otherwise, from its next start on"
+        does = "may be alone, or count votes otherwise, from its next start on"
+        then = (
+            "restart Corosync on one node after the other, with nothing in service there: a reload (`corosync-cfgtool -R`) is not enough "
+            "for the transport, the cluster's name and the crypto settings"
         )
+        if all(name in corosync_parse.WAITS for name, _, _ in apart):
+            does = "would not wait as long as its peer before it gives the other up, from its next start on"
+            then = "have it read again (`corosync-cfgtool -R`)"
         yield Cause(
             f"the nodes' settings of corosync differ: {words}; {at} {does}",
             at,
             Certainty.LIKELY,
-            "make /etc/corosync/corosync.conf the same on both nodes (`pcs cluster sync` or `csync2` does), then restart Corosync: a "
-            "reload (`corosync-cfgtool -R`) is not enough for the transport, the cluster's name and the crypto settings",
+            f"make /etc/corosync/corosync.conf the same on both nodes (`pcs cluster sync` or `csync2` does), then {then}",
             tuple(f"/etc/corosync/corosync.conf: {name}: {here} on {ours.name}, {there} on {theirs.name}" for name, here, there in apart),
             explains=("*:communication path",),
         )

@@ -128,8 +128,13 @@ def _settings(evidence: Evidence, to: str) -> Iterator[Cause]:
         yield Cause(one.says, to, Certainty.LIKELY if sure else Certainty.POSSIBLE, one.do, (one.seen,))
     files = {name: seen.settings for name, seen in of_nodes.items() if seen.settings}
     where = "/etc/default/LifeKeeper"
-    for node, says in (*lifekeeper_heartbeats(files), *lifekeeper_ip_checks(files)) if len(files) == len(of_nodes) else ():
-        yield Cause(says, node, Certainty.LIKELY, f"give it the same value in {where} on every node, then restart LifeKeeper", (where,))
+    if len(files) == len(of_nodes):
+        for node, says in lifekeeper_heartbeats(files):
+            do = f"give it the same value in {where} on every node; LifeKeeper reads it when it starts, and its stop takes services down"
+            yield Cause(says, node, Certainty.LIKELY, do, (where,))
+        for node, says in lifekeeper_ip_checks(files):
+            do = f"set it in {where} on {node} to what the other node has; it takes effect at the next check, without a restart"
+            yield Cause(says, node, Certainty.LIKELY, do, (where,))
     interval_s = evidence.cluster.load_balancer.probe.interval_s
     for node, own in files.items():
         patience = hc_timeout(own)

@@ -10,7 +10,9 @@ from harness.diagnosis.evidence import Evidence
 from harness.managers.manager import ResourceState
 
 # What several hosts may mount at once, and what mounts nothing before somebody looks into it.
-FOR_SEVERAL = re.compile(r"nfs\d?|cifs|smb\d?|smbfs|gfs2?|ocfs2|lustre|beegfs|gpfs|vxfs|glusterfs|ceph|9p|virtiofs|autofs|fuse\..*")
+FOR_SEVERAL = re.compile(
+    r"nfs\d?|cifs|smb\d?|smbfs|gfs2?|ocfs2|lustre|beegfs|gpfs|vxfs|glusterfs|ceph|9p|virtiofs|autofs|aznfs|fuse\d?(?:\..*)?"
+)
 NO_DISK = ("none", "swap", "tmpfs", "proc", "sysfs")
 
 
@@ -24,13 +26,15 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         for tag, place in places.items():
             kind, leads = seen.mounts.get(place), evidence.resource(active, tag)
             out = evidence.resource(node.name, tag) is ResourceState.STANDBY
-            if kind and out and leads and leads.active and not FOR_SEVERAL.fullmatch(kind):
+            alone = not _has_another_there(evidence, node.name, tag, place)
+            if kind and kind not in NO_DISK and out and leads and leads.active and alone and not FOR_SEVERAL.fullmatch(kind):
                 yield Cause(
                     f"{place} is mounted on {node.name} as well, where the cluster manager has {tag} out of service: it is "
                     f"in service on {active}, and where two nodes have one disk mounted, what they write destroys it",
                     node.name,
-                    Certainty.CERTAIN,
-                    f"see who mounted it there, and unmount it at once (`umount {place}`); then have the file system checked later",
+                    Certainty.LIKELY,  # a disk of that node's own may be mounted there: devices' names differ between hosts
+                    f"see what is mounted there, by whom, and whether it is the same disk (`findmnt {place}`, `lsblk -f` on both nodes); "
+                    f"if it is, and nothing works in it, unmount it (`umount {place}`), and have the file system checked later",
                     (
                         f"/proc/mounts on {node.name}: {place}, {kind}",
                         f"the cluster manager: {tag} ({place}) is in service on {active}, and out of service on {node.name}",
@@ -48,12 +52,22 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
                 )
 
 
+def _has_another_there(evidence: Evidence, node: str, tag: str, place: str) -> bool:
+    """May another resource have something of its own mounted at that place on that node? Two of them take turns, or have a node each."""
+    others = [other for other, its in _all_places(evidence).items() if its == place and other != tag]
+    return any(evidence.resource(node, other) is not ResourceState.STANDBY for other in others)
+
+
 def _places(evidence: Evidence) -> dict[str, str]:
     """By tag, of the file systems that are the file's or tied to what it names."""
-    found = {
+    return {tag: place for tag, place in _all_places(evidence).items() if tag not in evidence.unrelated_resources}
+
+
+def _all_places(evidence: Evidence) -> dict[str, str]:
+    """By tag, of every file system that the cluster manager has."""
+    return {
         name.partition(" ")[2]: place
         for _, seen in evidence.nodes
         for name, place in seen.units.items()
         if name.startswith(("directory ", "place "))
     }
-    return {tag: place for tag, place in found.items() if tag not in evidence.unrelated_resources}

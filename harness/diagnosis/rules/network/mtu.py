@@ -38,9 +38,12 @@ def _echoes(evidence: Evidence) -> dict[str, list[tuple[str, int]]]:
     lost: dict[str, list[tuple[str, int]]] = {}
     for name, seen in evidence.hosts.items():
         for address in dict.fromkeys((*seen.large, *seen.jumbo)):
-            most = min(_mtu_of(evidence, name, address), _mtu_of(evidence, names.get(address, ""), address))
-            sizes = [size for small, large, size in (t[address] for t in (seen.large, seen.jumbo) if address in t) if small and not large]
-            if fitting := [size for size in sizes if size <= most]:
+            fitting = []
+            for tried, unknown in ((seen.large, MAX_PACKET), (seen.jumbo, USUAL)):  # longer than usual, few hosts take
+                small, large, size = tried.get(address, (False, False, 0))
+                most = min(_mtu_of(evidence, end, address, unknown) for end in (name, names.get(address, "")))
+                fitting += [size] if small and not large and size <= most else []
+            if fitting:
                 lost.setdefault(name, []).append((address, fitting[0]))
     return lost
 
@@ -50,12 +53,12 @@ def _names(evidence: Evidence) -> dict[str, str]:
     return {str(m.address): m.name for m in cluster.machines} | {str(n.second_address): n.name for n in cluster.nodes}
 
 
-def _mtu_of(evidence: Evidence, name: str, to: str) -> int:
-    """Of the host's NIC in the subnet of that address; as long as any packet where it is not known."""
+def _mtu_of(evidence: Evidence, name: str, to: str, unknown: int = MAX_PACKET) -> int:
+    """Of the host's NIC in the subnet of that address, `unknown` where that was not told."""
     seen, cluster = evidence.hosts.get(name), evidence.cluster
     second = any(str(n.second_address) == to for n in cluster.nodes)
     own = {n.name: n.second_address for n in cluster.nodes} if second else {m.name: m.address for m in cluster.machines}
-    return seen.mtus.get(seen.nic_of(own.get(name)) or "", MAX_PACKET) if seen is not None else MAX_PACKET
+    return seen.mtus.get(seen.nic_of(own.get(name)) or "", unknown) if seen is not None else unknown
 
 
 def _all_packets(evidence: Evidence, lost: dict[str, list[tuple[str, int]]], segments: list[PathSeen]) -> Cause:

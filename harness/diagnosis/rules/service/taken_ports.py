@@ -27,13 +27,16 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
 
 
 def _port_taken(evidence: Evidence, seen: HostSeen, port: int, what: str) -> Iterator[Cause]:
-    """A port that an outgoing connection has, so that its listener cannot start there. What a server that ended leaves half closed with
-    its clients (FIN-WAIT, LAST-ACK) is in nobody's way: servers set SO_REUSEADDR."""
-    outgoing = [s for s in seen.sockets if s.port == port and s.state in HELD]
-    if not outgoing or seen.listening(port):
+    """A port that a connection has, so that its listener cannot start there. What a server that ended leaves half closed with its clients
+    (FIN-WAIT, LAST-ACK) is in nobody's way: servers set SO_REUSEADDR. A connection that came in has an ephemeral port at its other end."""
+    held = [s for s in seen.sockets if s.port == port and s.state in HELD]
+    if not held or seen.listening(port):
         return
-    one = outgoing[0]
     low, high = _range(seen)
+    one = min(held, key=lambda s: low <= s.peer_port <= high)  # an outgoing one, where there is one
+    if low <= one.peer_port <= high:
+        yield _left_by_a_server(evidence, seen, one, what)
+        return
     reserved = _reserved(seen)
     inside = (
         f", which lies in the range of ephemeral ports {low}–{high} and is not reserved"
@@ -46,10 +49,22 @@ def _port_taken(evidence: Evidence, seen: HostSeen, port: int, what: str) -> Ite
         f"on {seen.name}",
         seen.name,
         Certainty.CERTAIN,
-        f"end that connection when it may end; then set net.ipv4.ip_local_reserved_ports={port} on both nodes, or give it a port "
-        f"outside the range",
+        f"end that connection when it may end; then set net.ipv4.ip_local_reserved_ports={port} on both nodes, beside what is "
+        f"reserved there already, or give it a port outside the range",
         (f"`ss -tanp` on {seen.name}: {one.state} {one.address}:{port} → {one.peer}:{one.peer_port}, {one.owner}",),
         explains=(*what_follows(evidence, seen.name, port), f"{seen.name}:resource"),
+    )
+
+
+def _left_by_a_server(evidence: Evidence, seen: HostSeen, one: Socket, what: str) -> Cause:
+    return Cause(
+        f"nobody listens on port {one.port} ({what}) of {seen.name}, and a connection with {one.peer}:{one.peer_port} lives on there, held "
+        f"by {one.owner}: what is left of a server that ended may keep {what} from starting on {seen.name}",
+        seen.name,
+        Certainty.LIKELY,
+        f"see what {one.owner} is (`ss -tanp`, `ps`), and end it when it may end",
+        (f"`ss -tanp` on {seen.name}: {one.state} {one.address}:{one.port} → {one.peer}:{one.peer_port}, {one.owner}",),
+        explains=(*what_follows(evidence, seen.name, one.port), f"{seen.name}:resource"),
     )
 
 
