@@ -17,7 +17,7 @@ from tests.lab.lifekeeper_disk import Controller
 
 HERE = Path(__file__).parent
 NODES = {"lknode01": ("10.20.1.11", "10.20.2.11"), "lknode02": ("10.20.1.12", "10.20.2.12")}
-FAST = {"LCMHBEATTIME": 0.1, "LCMNUMHBEATS": 7, "LKCHECKINTERVAL": 0.5, "HC_TIMEOUT": 3, "NOBCASTPING": 1}
+FAST = {"LCMHBEATTIME": 0.1, "LCMNUMHBEATS": 7, "LKCHECKINTERVAL": 0.2, "HC_TIMEOUT": 3, "NOBCASTPING": 1}
 TOP, IP, LBHC, DISK = "cluster-services", "ip-10.20.1.200", "lbhc-12345", "disk-shared"
 SERVICES = ("listener-1521", "pgsql-5432", "http-80")
 LIMIT = 120.0  # seconds for anything to happen; never reached unless it is broken
@@ -153,7 +153,6 @@ class Cluster:
         setup = "".join(f"link add br{i} type bridge\naddr add 10.20.{i + 1}.4/24 dev br{i}\nlink set br{i} up\n" for i in (0, 1))
         subprocess.run(["nsenter", "-t", str(self.world_pid), "-n", "ip", "-batch", "-"], input=setup, text=True, check=True)
         self.prober: subprocess.Popen | None = None
-        self.disturbed = False  # may it be other than `whole` has left it?
         self.node1, self.node2 = Node(self, "lknode01"), Node(self, "lknode02")
         install(base / "LifeKeeper", sys.executable, config=Path("/run/config.json"))
         for node in (self.node1, self.node2):
@@ -197,29 +196,12 @@ class Cluster:
     def whole(self) -> None:
         """Both started, everything in service on node1, both paths ALIVE."""
         self.probe(*NODES)
-        self._start(self.node1, self.node2)
+        starting = [node.begin("lkstart") for node in (self.node1, self.node2)]
+        assert [process.wait(LIMIT) for process in starting] == [0, 0]
         eventually(lambda: (self.node1.stored(), self.node2.stored()), active_and_standby, "everything on lknode01")
         eventually(
             lambda: self.node1.journalled_paths() + self.node2.journalled_paths(), lambda seen: seen == ["ALIVE"] * 4, "all paths ALIVE"
         )
-
-    def whole_again(self) -> None:
-        """The same for a cluster in which nodes crashed or were stopped, paths were cut, or everything has moved; a fifth of what a new one
-        costs. What a node remembers may be of before, so that its own commands are asked."""
-        for node in (self.node1, self.node2):
-            if not node.process:
-                self.boot(node)
-            self.mend(node, 0, 1)
-        self._start(*(node for node in (self.node1, self.node2) if not node.states()))
-        eventually(lambda: self.node1.paths() + self.node2.paths(), lambda seen: seen == ["ALIVE"] * 4, "all paths ALIVE", every=0.1)
-        if not (self.node1.all("ISP") and self.node2.all("OSU")):
-            assert self.node1.lk("perform_action", "-t", TOP, "-a", "restore").returncode == 0
-        eventually(lambda: (self.node1.states(), self.node2.states()), active_and_standby, "everything on lknode01", every=0.1)
-        self.disturbed = False
-
-    def _start(self, *nodes: Node) -> None:
-        starting = [node.begin("lkstart") for node in nodes]
-        assert [process.wait(LIMIT) for process in starting] == [0] * len(nodes)
 
     def close(self) -> None:
         for node in (self.node1, self.node2):
@@ -285,5 +267,5 @@ def active_and_standby(seen: object) -> bool:
     return set(first.values()) == {"ISP"} and set(second.values()) == {"OSU"}
 
 
-def eventually(read: Callable[[], object], until: Callable[[object], bool], what: str, *, every: float = 0.02) -> object:
-    return Deadline(LIMIT).wait_for(read, what=what, every=every, until=until)
+def eventually(read: Callable[[], object], until: Callable[[object], bool], what: str) -> object:
+    return Deadline(LIMIT).wait_for(read, what=what, every=0.02, until=until)

@@ -26,33 +26,17 @@ def whole(cluster):
 
 
 @pytest.fixture(scope="module")
-def module_cluster(tmp_path_factory):
+def kept(tmp_path_factory):
+    """One whole cluster for the tests that only look, or put everything back."""
     made = Cluster(tmp_path_factory.mktemp("kept"))
     made.whole()
     yield made
     made.close()
 
 
-@pytest.fixture
-def kept(module_cluster):
-    """One whole cluster for the tests that only look, or put everything back."""
-    if module_cluster.disturbed:
-        module_cluster.whole_again()
-    return module_cluster
-
-
-@pytest.fixture
-def lent(kept):
-    """The same cluster, for tests that move everything, stop or crash nodes, or cut paths; it is put together for the next one. Flags,
-    files in nodes and settings are the test's to take back."""
-    kept.disturbed = True
-    return kept
-
-
 def comes_to(node: Node, state: str) -> None:
     eventually(node.stored, lambda seen: bool(seen) and set(seen.values()) == {state}, f"everything {state} on {node.name}")
 
 
-def kinds_of(node: Node, since: int = 0) -> list[str]:
-    """Of the journal from its entry number `since` on."""
-    return [event["kind"] for event in node.journal()[since:]]
+def kinds_of(node: Node) -> list[str]:
+    return [event["kind"] for event in node.journal()]

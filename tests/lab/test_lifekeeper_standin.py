@@ -8,7 +8,7 @@ import re
 import pytest
 
 from tests.lab.lifekeeper_cluster import COMM, DISK, FAST, IP, LBHC, ROW, SERVICES, TOP, eventually, structure
-from tests.lab.lifekeeper_fixtures import cluster, comes_to, kept, kinds_of, lent, module_cluster, needs_namespaces, whole  # noqa: F401
+from tests.lab.lifekeeper_fixtures import cluster, comes_to, kept, kinds_of, needs_namespaces, whole  # noqa: F401
 
 pytestmark = needs_namespaces
 LOG = re.compile(
@@ -96,15 +96,15 @@ def test_switchover_and_failback(kept):
     assert kept.node1.all("ISP") and kept.node2.all("OSU")
 
 
-def test_remove_starts_nothing_elsewhere_and_takes_what_is_above(lent):
+def test_remove_starts_nothing_elsewhere_and_takes_what_is_above(whole):
     """LKL-28, LKL-30: -s limits to the tag, without it everything above goes too; nothing below does."""
-    assert lent.node1.lk("perform_action", "-s", "-t", IP, "-a", "remove").returncode == 0
-    assert [tag for tag, state in lent.node1.states().items() if state == "OSU"] == [IP] and not lent.node1.has_vip()
-    assert lent.node1.lk("perform_action", "-s", "-t", IP, "-a", "restore").returncode == 0
-    assert lent.node1.all("ISP") and lent.node1.has_vip()
-    assert lent.node1.lk("perform_action", "-t", "pgsql-5432", "-a", "remove").returncode == 0
-    assert [tag for tag, state in lent.node1.states().items() if state == "OSU"] == [TOP, "pgsql-5432"]
-    assert lent.node2.all("OSU")
+    assert whole.node1.lk("perform_action", "-s", "-t", IP, "-a", "remove").returncode == 0
+    assert [tag for tag, state in whole.node1.states().items() if state == "OSU"] == [IP] and not whole.node1.has_vip()
+    assert whole.node1.lk("perform_action", "-s", "-t", IP, "-a", "restore").returncode == 0
+    assert whole.node1.all("ISP") and whole.node1.has_vip()
+    assert whole.node1.lk("perform_action", "-t", "pgsql-5432", "-a", "remove").returncode == 0
+    assert [tag for tag, state in whole.node1.states().items() if state == "OSU"] == [TOP, "pgsql-5432"]
+    assert whole.node2.all("OSU")
 
 
 def test_one_action_at_a_time(whole):
@@ -139,16 +139,15 @@ def test_a_killed_service_is_recovered_locally(kept):
     assert kept.node1.all("ISP") and kept.node2.all("OSU") and kept.disk.holder == vip_holder
 
 
-def test_failed_local_recovery_fails_over(lent):
+def test_failed_local_recovery_fails_over(whole):
     """LKL-42: removed here from the top down, restored on the standby; the failed one stays OSF until a remove or restore."""
-    lent.node1.run("touch", "/run/pgsql-5432.broken")
-    lent.node1.run("kill", "-9", lent.node1.service_pid("pgsql-5432"))
-    comes_to(lent.node2, "ISP")
-    states = lent.node1.states()
+    whole.node1.run("touch", "/run/pgsql-5432.broken")
+    whole.node1.run("kill", "-9", whole.node1.service_pid("pgsql-5432"))
+    comes_to(whole.node2, "ISP")
+    states = whole.node1.states()
     assert states.pop("pgsql-5432") == "OSF" and set(states.values()) == {"OSU"}
-    assert lent.node1.lk("perform_action", "-t", "pgsql-5432", "-a", "remove").returncode == 0
-    assert lent.node1.all("OSU")
-    lent.node1.run("rm", "/run/pgsql-5432.broken")
+    assert whole.node1.lk("perform_action", "-t", "pgsql-5432", "-a", "remove").returncode == 0
+    assert whole.node1.all("OSU")
 
 
 def test_a_remove_that_fails_halts_the_node_and_the_standby_takes_over(whole):
@@ -160,27 +159,22 @@ def test_a_remove_that_fails_halts_the_node_and_the_standby_takes_over(whole):
     assert any(m[5] == "EMERG" and m[10].endswith("SYSTEM HALTED") for line in whole.node1.log().splitlines() if (m := LOG.match(line)))
 
 
-def test_a_quick_check_out_of_time_is_no_failure(lent):
+def test_a_quick_check_out_of_time_is_no_failure(whole):
     """LKL-44: logged as NOTIFY, tried again."""
-    since, logged = len(lent.node1.journal()), len(lent.node1.log())
-    lent.node1.run("touch", "/run/http-80.slow")
-    eventually(lent.node1.log, lambda seen: ":990201:" in seen[logged:], "the NOTIFY line")
-    assert lent.node1.all("ISP") and "check-failed" not in kinds_of(lent.node1, since)
-    lent.node1.run("rm", "/run/http-80.slow")
+    whole.node1.run("touch", "/run/http-80.slow")
+    eventually(whole.node1.log, lambda seen: ":990201:" in seen, "the NOTIFY line")
+    assert whole.node1.all("ISP") and "check-failed" not in kinds_of(whole.node1)
 
 
-def test_isu_is_in_service_and_not_monitored(lent):
+def test_isu_is_in_service_and_not_monitored(whole):
     """LKL-15, LKL-25: ins_setstate edits the database only; the switch `isu` says that nothing is checked then."""
-    assert lent.node1.lk("ins_setstate", "-t", "http-80", "-S", "ISU").returncode == 0
-    pid = lent.node1.service_pid("http-80")
-    lent.node1.run("kill", "-9", pid)
-    before = lent.node1.log().count(":990201:")
-    lent.node1.run("touch", "/run/listener-1521.slow")  # its checks last two rounds each, and are logged
-    eventually(lambda: lent.node1.log().count(":990201:"), lambda seen: seen >= before + 2, "several rounds of checks")
-    assert lent.node1.states()["http-80"] == "ISU" and lent.node2.all("OSU") and lent.node1.service_pid("http-80") == pid
-    assert lent.node1.lk("ins_setstate", "-t", "http-80", "-S", "OSF").returncode == 5
-    lent.node1.run("rm", "/run/listener-1521.slow")
-    assert lent.node1.lk("perform_action", "-t", "http-80", "-a", "remove").returncode == 0  # and all above: it is put together again
+    assert whole.node1.lk("ins_setstate", "-t", "http-80", "-S", "ISU").returncode == 0
+    pid = whole.node1.service_pid("http-80")
+    whole.node1.run("kill", "-9", pid)
+    whole.node1.run("touch", "/run/listener-1521.slow")  # its checks last two rounds each, and are logged
+    eventually(lambda: whole.node1.log().count(":990201:"), lambda seen: seen >= 2, "several rounds of checks")
+    assert whole.node1.states()["http-80"] == "ISU" and whole.node2.all("OSU") and whole.node1.service_pid("http-80") == pid
+    assert whole.node1.lk("ins_setstate", "-t", "http-80", "-S", "OSF").returncode == 5
 
 
 def test_fault_of_the_ip_resource_is_recovered(kept):
@@ -229,12 +223,11 @@ def test_the_flag_goes_at_the_next_probe(whole):
 
 
 @pytest.mark.fact("DES-06")
-def test_a_killed_responder_fails_over_without_local_recovery(lent):
+def test_a_killed_responder_fails_over_without_local_recovery(whole):
     """DES-06, LKL-58."""
-    since = len(lent.node1.journal())
-    lent.node1.run("sh", "-c", f"kill -9 $(cut -d' ' -f1 /run/lifekeeper-standin/lbhcd-{LBHC}.pid)")
-    comes_to(lent.node2, "ISP")
-    assert lent.node1.states()[LBHC] == "OSF" and "recovered" not in kinds_of(lent.node1, since)
+    whole.node1.run("sh", "-c", f"kill -9 $(cut -d' ' -f1 /run/lifekeeper-standin/lbhcd-{LBHC}.pid)")
+    comes_to(whole.node2, "ISP")
+    assert whole.node1.states()[LBHC] == "OSF" and "recovered" not in kinds_of(whole.node1)
 
 
 # commands and files
