@@ -12,7 +12,7 @@ from harness.hosts.local_host import LocalHost
 from harness.managers.kinds.lifekeeper import LifeKeeper
 from harness.managers.manager import Question
 from tests.lab.lifekeeper_cluster import NODES, TOP, eventually
-from tests.lab.lifekeeper_fixtures import cluster, kept, module_cluster, needs_namespaces, whole  # noqa: F401
+from tests.lab.lifekeeper_fixtures import cluster, kept, needs_namespaces, whole  # noqa: F401
 
 pytestmark = needs_namespaces
 
