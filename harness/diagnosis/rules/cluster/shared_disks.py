@@ -27,7 +27,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             kind, leads = seen.mounts.get(place), evidence.resource(active, tag)
             out = evidence.resource(node.name, tag) is ResourceState.STANDBY
             alone = not _has_another_there(evidence, node.name, tag, place)
-            if kind and kind not in NO_DISK and out and leads and leads.active and alone and not FOR_SEVERAL.fullmatch(kind):
+            alike = kind == evidence.hosts[active].mounts.get(place) if active in evidence.hosts else False  # one disk is of one kind
+            if kind and alike and out and leads and leads.active and alone and not FOR_SEVERAL.fullmatch(kind):
                 yield Cause(
                     f"{place} is mounted on {node.name} as well, where the cluster manager has {tag} out of service: it is "
                     f"in service on {active}, and where two nodes have one disk mounted, what they write destroys it",
