@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,14 +83,7 @@ def _commands(cluster: Cluster) -> Iterator[Sequence[str]]:
     for service in cluster.services:
         for key, command in service.settings.items():
             if key.endswith("_command"):
-                yield [str(word) for word in command] if isinstance(command, list) else _split(str(command))
-
-
-def _split(line: str) -> list[str]:
-    try:
-        return shlex.split(line)
-    except ValueError:  # a quote without its end: the command's own fault, which whoever runs it says
-        return line.split()
+                yield [str(word) for word in command] if isinstance(command, list) else [str(command)]  # a line is taken apart there
 
 
 def without_secrets(data: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
