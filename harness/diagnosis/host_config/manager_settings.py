@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from xml.etree import ElementTree as xml
 
-from harness.hosts.bounded_parse import xml_of
+from harness.diagnosis.host_config.cib import root_of
 
 TRUE, FALSE = ("true", "yes", "on", "1", "y"), ("false", "no", "off", "0", "n")
 FENCES_NOTHING = ("metadata", "meta-data", "monitor", "list", "status", "validate-all")  # actions of a fence agent that cut nobody off
@@ -47,10 +47,7 @@ class Setting:
 
 def of_pacemaker(configuration: str) -> tuple[Setting, ...]:
     """From `cibadmin -Q`; nothing from what is not that."""
-    try:
-        root = xml_of(configuration) if configuration.lstrip().startswith("<") else None
-    except ValueError:
-        return ()
+    root = root_of(configuration)
     return (
         ()
         if root is None

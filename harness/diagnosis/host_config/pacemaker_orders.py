@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from xml.etree import ElementTree as xml
 
+from harness.diagnosis.host_config.cib import root_of
 from harness.diagnosis.host_config.manager_settings import FALSE, Setting
-from harness.hosts.bounded_parse import xml_of
 from harness.managers.unlisted_members import lies_on
 
 HOLDERS = ("group", "clone", "master", "bundle")
@@ -17,10 +17,7 @@ STARTS = ("start", "promote")
 
 def of_pacemaker(configuration: str) -> tuple[Setting, ...]:
     """Nothing from what is no CIB, and nothing where an order names what the resources do not have."""
-    try:
-        root = xml_of(configuration) if configuration.lstrip().startswith("<") else None
-    except ValueError:
-        return ()
+    root = root_of(configuration)
     resources = None if root is None else root.find("configuration/resources")
     return () if root is None or resources is None else tuple(_unordered(root, resources))
 

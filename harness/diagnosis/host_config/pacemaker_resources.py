@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from xml.etree import ElementTree as xml
 
-from harness.hosts.bounded_parse import xml_of
+from harness.diagnosis.host_config.cib import root_of
 from harness.managers.parse.pacemaker_parse import PROGRAM_SETTINGS
 from harness.managers.unlisted_members import lies_on
 
@@ -18,10 +18,7 @@ OFF = ("false", "no", "off", "n", "0")
 
 def parse(text: str, ip_tag: str) -> dict[str, str]:
     """The IP resource's NIC and address; of each resource its agent, its program, its port, its place and whether it is watched."""
-    try:
-        root = xml_of(text) if text.lstrip().startswith("<") else None
-    except ValueError:
-        return {}
+    root = root_of(text)
     found: dict[str, str] = {}
     if root is None:
         return found
