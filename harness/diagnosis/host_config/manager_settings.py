@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from xml.etree import ElementTree as xml
 
-from harness.diagnosis.host_config.cib import root_of
+from harness.diagnosis.host_config.pacemaker_cib import root_of
 
 TRUE, FALSE = ("true", "yes", "on", "1", "y"), ("false", "no", "off", "0", "n")
 FENCES_NOTHING = ("metadata", "meta-data", "monitor", "list", "status", "validate-all")  # actions of a fence agent that cut nobody off

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from xml.etree import ElementTree as xml
 
-from harness.diagnosis.host_config.cib import root_of
 from harness.diagnosis.host_config.manager_settings import FALSE, Setting
+from harness.diagnosis.host_config.pacemaker_cib import root_of
 from harness.managers.unlisted_members import lies_on
 
 HOLDERS = ("group", "clone", "master", "bundle")

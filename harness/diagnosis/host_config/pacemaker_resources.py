@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from xml.etree import ElementTree as xml
 
-from harness.diagnosis.host_config.cib import root_of
+from harness.diagnosis.host_config.pacemaker_cib import root_of
 from harness.managers.parse.pacemaker_parse import PROGRAM_SETTINGS
 from harness.managers.unlisted_members import lies_on
 
