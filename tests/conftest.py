@@ -6,10 +6,15 @@ import gc
 import importlib.util
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests import deep_option
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadFileScheduling
 
 SUITES = ("acceptance", "failover")  # the product's, with the product's own limit
 CEILING_S = 900  # for one test on a machine that does much else; what hangs is found all the same
@@ -55,6 +60,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("lkharness").addoption(
         "--deep", action="store_true", help="the deep part of the harness's own tests, too: every disruption, every fault at every step, …"
     )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    from tests.scheduling import ComputeBesideLabs
+
+    return ComputeBesideLabs(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
