@@ -21,6 +21,7 @@ CEILING_S = 900  # for one test on a machine that does much else; what hangs is 
 TIMING_MARK = "mark.timing"  # how a file says that it has tests which measure time
 NEED_AZURE = ("azure", "azure_lab", "azure_operations")  # these folders
 WITH_LABS = ("harm", "e2e", "lab")
+MANY_TESTS = 1000  # of fewer one look by the collector costs more than all that are saved
 AT_AZURES_PACE = ("azure", "azure_operations")  # not azure_lab, whose lab each worker keeps to the end
 
 
@@ -101,10 +102,11 @@ def _waiting_among_working(items: list[pytest.Item]) -> list[pytest.Item]:
     return [item for path in sorted(files, key=lambda path: place.get(path, 1.0)) for item in files[path]]
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """What is loaded by now stays to the end: Python's collector need not look at thousands of tests again and again."""
-    gc.collect()
-    gc.freeze()
+    if len(session.items) > MANY_TESTS:
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_runtest_setup() -> None:
