@@ -216,10 +216,6 @@ def _listeners(cluster: Cluster, node: Node, seen: NodeFacts, leads: bool, state
 
 def _sysctls(node: Node, seen: NodeFacts) -> Iterator[Finding]:
     for nic in filter(None, (seen.nic_of(node.address), seen.nic_of(node.second_address))):
-        values = [seen.sysctls.get(f"{nic}.rp_filter", ""), seen.sysctls.get("all.rp_filter", "")]
-        if "1" in values and "2" not in values:  # the kernel takes the greater of the two
-            do = f"set net.ipv4.conf.{nic}.rp_filter=2 (loose): strict drops what comes by a NIC that the answer does not leave by"
-            yield Finding(Weight.FAULT, seen.node, "rp_filter", f"{nic} is strict (1), on a node with two NICs", do)
         ignore = max((int(v) for v in (seen.sysctls.get(f"{k}.arp_ignore", "") for k in (nic, "all")) if v.isdigit()), default=0)
         if ignore >= 3:
             do = f"set net.ipv4.conf.{nic}.arp_ignore to 2 or less, unless somebody knows why it is so"
