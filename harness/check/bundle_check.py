@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.check.check_result import OF_A_ROLE, WHEN_IT_RESTS, Findings, PathLine
 from harness.check.linux_findings import NodeFacts, firewalls, judge, of_pages
+from harness.check.manager_survey import not_known
 from harness.check.node_facts import of_script
 from harness.collect.bundle import read_with_texts
 from harness.config import cluster_config
@@ -86,6 +87,8 @@ def _judged(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str]
     if not all(reports[n.name]["reached"] for n in cluster.nodes if n.name != active):
         # A node that is away takes nothing over, which is said already: a look does not ask for it.
         fencing, may_move, left_behind = None, {}, []
+    if active is not None:
+        found += not_known(state, cluster.peer_of(active).name, may_move)
     moved = tried.moved or (tried.active is not None and tried.active != active)
     if moved:
         found = [f for f in found if not f.what.startswith(OF_A_ROLE)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from harness.check.command_cache import CachingHost
@@ -12,7 +12,7 @@ from harness.core.errors import HarnessError
 from harness.core.finding import Finding, Weight
 from harness.hosts.host import Host
 from harness.managers.health_check_resources import favoured
-from harness.managers.manager import Answer, ClusterState, Manager, Question, answer
+from harness.managers.manager import NOT_ASKED, Answer, ClusterState, Manager, Question, Says, answer
 from harness.managers.manager_registry import manager_of
 
 FAILOVERS = (Question.LOST, Question.FAILED)  # what forbids a told move forbids these as well
@@ -50,7 +50,22 @@ def ask_manager(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> Manag
     fencing, left, *answers = subject.together(
         fences, lambda: _left_behind(manager), *(lambda q=q: _may_move(manager, standby, q) for q in FAILOVERS)
     )
-    return ManagerSurvey(state, active, found, dict(zip(FAILOVERS, answers, strict=True)), fencing, left, beside)
+    may_move = dict(zip(FAILOVERS, answers, strict=True))
+    return ManagerSurvey(state, active, (*found, *not_known(state, standby, may_move)), may_move, fencing, left, beside)
+
+
+def not_known(state: ClusterState, standby: str, may_move: Mapping[Question, Answer]) -> Iterator[Finding]:
+    """Whether the next failover would work, where nobody can tell: that must not look like a yes. Of a cluster that is not healthy it is
+    said elsewhere why. Pure."""
+    questions: dict[tuple[str, ...], list[str]] = {}
+    for question, told in may_move.items() if state.healthy else ():
+        if told.says is Says.CANNOT_TELL:
+            questions.setdefault(told.because, []).append(str(question))
+    for because, asked in questions.items():
+        weight = Weight.NOTE if because == NOT_ASKED.because else Weight.UNKNOWN
+        says = f"whether {' or '.join(asked)} would bring everything to {standby} cannot be told: {'; '.join(because)}"
+        do = "see to it that this can be read, or look for yourself, and say in the cluster file what is as it should be"
+        yield Finding(weight, standby, "next failover", says, do)
 
 
 def _state(
