@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -18,12 +19,12 @@ from pathlib import Path
 
 from harness.core.files import write_atomically
 from harness.lab.lifecycle import default_cluster, launch
-from tests.bench import agent, fleet, metering
+from tests.bench import agent, fleet, metering, pages
 from tests.bench.rows import HEAD, Row, line, row, user
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "reports" / "bench.json"
-PARTS = ("networks", "clusters", "commands", "suites", "fleet", "metering", "agent")
+PARTS = ("networks", "clusters", "commands", "suites", "fleet", "metering", "agent", "pages")
 
 
 def networks(runs: int) -> Iterator[Row]:
@@ -109,6 +110,7 @@ def _seconds(words: list[str]) -> float:
 
 def main() -> int:
     given = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as by Ctrl-C: what was begun is ended
     cuts = given.cuts or (3 if given.quick else 20)
     parts: dict[str, Callable[[], Iterator[Row]]] = {
         "networks": lambda: networks(given.runs),
@@ -118,6 +120,7 @@ def main() -> int:
         "fleet": lambda: fleet.fleet(1 if given.quick else 3),
         "metering": lambda: metering.metering(cuts),
         "agent": lambda: agent.rows(given.runs, given.soak),
+        "pages": lambda: pages.pages(given.runs),
     }
     chosen = given.only or [name for name in parts if not (given.quick and name == "suites")]
     made: list[Row] = []

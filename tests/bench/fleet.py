@@ -41,9 +41,14 @@ def _seconds(files: Sequence[Path]) -> float:
     with tempfile.TemporaryDirectory() as reports:
         began = time.monotonic()
         words = [sys.executable, "-m", "harness.cli", "fleet", *map(str, files), "--reports", reports, "--", *WORDS]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as begun:
+            try:
+                said, complained = begun.communicate()
+            except BaseException:
+                begun.terminate()  # it ends its runs, which takes a moment
+                raise
         took = time.monotonic() - began
-        if done.returncode not in (0, 1, 3):
-            raise SystemExit(f"bench: a fleet of {len(files)} labs ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-        print(f"  fleet of {len(files)}: exit code {done.returncode}, {done.stdout.splitlines()[-2]}", flush=True)
+        if begun.returncode not in (0, 1, 3):
+            raise SystemExit(f"bench: a fleet of {len(files)} labs ended with {begun.returncode}:\n{said}{complained}")
+        print(f"  fleet of {len(files)}: exit code {begun.returncode}, {said.splitlines()[-2]}", flush=True)
     return took
