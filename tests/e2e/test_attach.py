@@ -22,7 +22,7 @@ REASON = "it would disturb the attached cluster; allow that with --allow-disrupt
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     with shell_in(tmp_path_factory.mktemp("state")) as one:
-        one.up("--name", "customer", "--file", one.modest("listener", "database", "web"))
+        one.up("--name", "customer", "--file", one.modest("listener", "web"))
         yield one
 
 
@@ -65,7 +65,7 @@ def test_read_only(shell: Shell, file: Path, tmp_path: Path):
     assert skipped and REASON in re.sub(r"\s+", " ", done.stdout)
     record = run_of(tmp_path)
     assert (record["cluster"]["kind"], record["state"]) == ("attached", "finished")
-    assert record["counts"]["passed"] >= 13 and not record["counts"]["failed"] and not any(t["disruptions"] for t in record["tests"])
+    assert record["counts"]["passed"] >= 10 and not record["counts"]["failed"] and not any(t["disruptions"] for t in record["tests"])
     after = shell.status()
     assert after["pid"] == before["pid"] and after["nodes"] == before["nodes"], "a read-only run changed the cluster"
 

@@ -33,7 +33,7 @@ def pytest_runtest_call():  # it has the lease and has shown its plan, and what 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     with shell_in(tmp_path_factory.mktemp("state")) as one:
-        one.up("--name", "stranger", "--file", one.modest("listener", "web"))
+        one.up("--name", "stranger", "--file", one.modest("web"))
         yield one
 
 

@@ -7,16 +7,13 @@ from pathlib import Path
 
 from command_shell import shell_in
 
-ASLEEP = "\n[lab.lifekeeper]\nLKCHECKINTERVAL = 86400.0\n"  # so that nobody mends what is broken
 READING = 10  # tests of a cluster with one service
 WIDER = "ip addr add 10.20.1.200/24 dev eth1; ip addr del 10.20.1.200/32 dev eth1"
 
 
 def test_it_is_read_to_the_end(tmp_path: Path):
     with shell_in(tmp_path / "state") as shell:
-        shell.home.mkdir()
-        (tmp_path / "asleep.toml").write_text(shell.modest("listener").read_text() + ASLEEP)
-        shell.up("--name", "wide", "--file", tmp_path / "asleep.toml")
+        shell.up("--name", "wide", "--file", shell.asleep("listener"))
         node = next(n["name"] for n in shell.status()["nodes"] if n["role"] == "active")
         shell.inside("wide", node, WIDER)
         file = shell.labs / "wide" / "cluster.toml"

@@ -8,14 +8,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 from harness.core.deadline import Deadline
 from harness.lab.control import lab_registry
+from harness.lab.lifecycle.default_cluster import DEFAULT_CLUSTER
 from tests.cases.case import Case, all_cases, differences
-from tests.cases.case_lab import LabOfACase, run
+from tests.cases.case_lab import SETTINGS, LabOfACase, run
 from tests.e2e.command_shell import REPOSITORY, Shell, shell_in
 
 # Of those that need nothing but what every lab has and are up soonest: one at the balancer, which leaves its lab as it was, one at a node.
@@ -24,9 +27,10 @@ USUAL = [next(case for case in all_cases() if case.name == name) for name in ("f
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabOfACase]:
-    """One for both, as the second needs it: quiet."""
+    """One for both, as the second needs it: quiet, and with the service that its proof asks."""
     with shell_in(tmp_path_factory.mktemp("cases") / "state") as shell:
-        yield LabOfACase(shell, USUAL[1])
+        services = {"services": [one for one in DEFAULT_CLUSTER["services"] if one["name"] == "web"]}
+        yield LabOfACase(shell, replace(USUAL[1], settings=f"{SETTINGS[USUAL[1].settings]}\n{tomli_w.dumps(services)}"))
 
 
 @pytest.mark.parametrize("case", USUAL, ids=lambda c: c.name)

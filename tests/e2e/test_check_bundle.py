@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,26 +30,39 @@ TOGETHER = (
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """One lab for the whole file, whose last test breaks it."""
-    folder = tmp_path_factory.mktemp("lab")
-    with shell_in(folder / "state") as one:
-        asleep = folder / "asleep.toml"  # so that the stand-in's own checks do not mend what is broken here
-        asleep.write_text("[lab.lifekeeper]\nLKCHECKINTERVAL = 86400.0\n")
-        one.up("--file", asleep)
+    with shell_in(tmp_path_factory.mktemp("state")) as one:
+        one.up("--file", one.asleep("listener", "web"))
         yield one
 
 
-def test_a_bundle_of_hosts_only_says_so(shell: Shell, tmp_path: Path) -> None:
-    bundle = tmp_path / "b.tar.gz"
-    assert shell.lkharness("collect", "--hosts-only", "--output", bundle).returncode == 0
+@pytest.fixture(scope="module")
+def healthy(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of the lab before it is broken."""
+    bundle = tmp_path_factory.mktemp("healthy") / "b.tar.gz"
+    assert shell.lkharness("collect", "--output", bundle).returncode == 0
+    return bundle
+
+
+def test_a_bundle_of_hosts_only_says_so(shell: Shell, healthy: Path, tmp_path: Path) -> None:
+    """One of which nothing is left but what `collect --hosts-only` puts in (test_collect_bundle)."""
+    bundle = tmp_path / "hosts.tar.gz"
+    with tarfile.open(healthy) as whole, tarfile.open(bundle, "w:gz") as hosts:
+        for member in whole:
+            raw = whole.extractfile(member).read()  # type: ignore[union-attr]
+            if member.name.endswith("/index.json"):
+                index = json.loads(raw)
+                assert index.pop("observed")["paths"]
+                raw = json.dumps(index).encode()
+            member.size = len(raw)
+            hosts.addfile(member, io.BytesIO(raw))
     done = shell.lkharness("check", bundle)
     assert done.returncode == 0 and "paths were not tried" in done.stdout, done.stdout
 
 
-def test_a_healthy_lab_has_no_cause(shell: Shell, tmp_path: Path) -> None:
-    bundle = tmp_path / "b.tar.gz"
-    assert shell.lkharness("collect", "--output", bundle).returncode == 0
-    done = shell.lkharness("check", "--json", bundle)
+def test_a_healthy_lab_has_no_cause(shell: Shell, healthy: Path) -> None:
+    done = shell.lkharness("check", "--json", healthy)
     assert (done.returncode, told(json.loads(done.stdout))) == (0, set()), done.stdout
+    assert "paths were not tried" not in shell.lkharness("check", healthy).stdout
 
 
 def test_the_same_causes(shell: Shell, tmp_path: Path) -> None:

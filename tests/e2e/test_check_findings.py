@@ -25,9 +25,7 @@ ALONE = [pytest.param(fault, marks=pytest.mark.deep) for fault in FAULTS]
 @contextlib.contextmanager
 def a_lab(folder: Path) -> Iterator[Shell]:
     with shell_in(folder / "state") as one:
-        asleep = folder / "asleep.toml"  # so that the stand-in's own checks do not mend what is broken here
-        asleep.write_text("[lab.lifekeeper]\nLKCHECKINTERVAL = 86400.0\n")
-        one.up("--file", asleep)
+        one.up("--file", one.asleep("listener"))
         yield one
 
 

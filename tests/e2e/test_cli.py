@@ -29,12 +29,15 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
         yield one
 
 
+SERVICES = {"first": ("database", "web"), "second": ("listener",)}  # of each lab
+
+
 @pytest.fixture(scope="module")
 def labs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """Two labs at once, of either design."""
     with shell_in(tmp_path_factory.mktemp("state")) as one:
-        one.up("--name", "first")
-        one.up("--name", "second", "--design", "floating")
+        one.up("--name", "first", "--file", one.modest(*SERVICES["first"]))
+        one.up("--name", "second", "--file", one.modest(*SERVICES["second"]), "--design", "floating")
         yield one
 
 
@@ -197,25 +200,24 @@ def test_two_at_once_need_a_name(labs: Shell):
 
 
 @pytest.fixture(scope="module", params=["first", "second"])
-def checked(labs: Shell, request: pytest.FixtureRequest) -> dict:
-    """What `check` says of one of them while both are healthy."""
+def checked(labs: Shell, request: pytest.FixtureRequest) -> tuple[dict, tuple[str, ...]]:
+    """What `check` says of one of them while both are healthy, and its services."""
     done = labs.lkharness("check", "--json", "--cluster", labs.labs / request.param / "cluster.toml")
     assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout)
+    return json.loads(done.stdout), SERVICES[request.param]
 
 
-def test_check(checked: dict):
+def test_check(checked: tuple[dict, tuple[str, ...]]):
     """Every path of both labs at once is right: they do not disturb each other."""
-    found = checked
-    assert {(p["path"], p["service"]) for p in found["paths"]} == {
-        (o, s) for o in ("client", "inside", "standby") for s in ("listener", "database", "web")
-    }
+    found, services = checked
+    assert {(p["path"], p["service"]) for p in found["paths"]} == {(o, s) for o in ("client", "inside", "standby") for s in services}
     assert all(p["outcome"] == "pass" and p["identity"] for p in found["paths"])
 
 
-def test_a_healthy_lab_has_no_finding(checked: dict):
+def test_a_healthy_lab_has_no_finding(checked: tuple[dict, tuple[str, ...]]):
     """In either design."""
-    assert (checked["outcome"], checked["findings"]) == ("pass", [])
+    found, _ = checked
+    assert (found["outcome"], found["findings"]) == ("pass", [])
 
 
 def test_a_name_in_use(labs: Shell):
@@ -348,7 +350,7 @@ def test_attach_to_a_cluster_that_cannot_be_used(labs: Shell, case: str, tmp_pat
 
 def test_clean_removes_the_dead_only(labs: Shell):
     """The folder of a killed lab and the log of one that never came up go; living labs and whatever else lies there stay."""
-    dead = Traces(labs, labs.up("--name", "dead")["pid"], "dead")
+    dead = Traces(labs, labs.up("--name", "dead", "--file", labs.modest("listener"))["pid"], "dead")
     assert len(dead.pids) > 15 and len(dead.ports) == 3, "the lab was in service"
     dead.kill()
     dead.gone()

@@ -35,7 +35,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 def beside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """A healthy lab named `one` for the tests that only collect from it."""
     with shell_in(tmp_path_factory.mktemp("beside") / "state") as one:
-        one.up("--name", "one")
+        one.up("--name", "one", "--file", one.modest("listener", "database"))
         yield one
 
 
@@ -79,7 +79,8 @@ def test_no_canary_gets_in_and_lost_hosts_are_told(beside: Shell, tmp_path: Path
     private = (lab / "keys/login").read_text().splitlines()[1]
     assert not any(private.encode() in raw for raw in inside.values())
     index = json.loads(inside["index.json"])
-    assert index["manager"]["active"] == "lknode01" and all(h["reached"] and not h["faults"] for h in index["hosts"])
+    assert "observed" in index and index["manager"]["active"] == "lknode01"
+    assert all(h["reached"] and not h["faults"] for h in index["hosts"])
     assert all(f["path"] in inside for h in index["hosts"] for f in h["files"]) and b"lknode02" in inside["index.html"]
 
     # One host is lost: it is told, and the others are there. All are lost: 4.
@@ -88,7 +89,8 @@ def test_no_canary_gets_in_and_lost_hosts_are_told(beside: Shell, tmp_path: Path
     lost = ("collect", "--hosts-only", "--trust-cluster-file", "--cluster", file)
     done = shell.lkharness(*lost, "--output", tmp_path / "two.tar.gz", **variables)
     assert done.returncode == 0 and "lknode02: could not be reached" in done.stdout, done.stdout + done.stderr
-    assert "hosts/lknode01/addresses.txt" in contents(tmp_path / "two.tar.gz")
+    of_hosts = contents(tmp_path / "two.tar.gz")
+    assert "hosts/lknode01/addresses.txt" in of_hosts and "observed" not in json.loads(of_hosts["index.json"])
     for machine in (data["client"], data["nodes"][0]):
         machine["ssh"]["port"] = 1
     file.write_text(tomli_w.dumps(data))
@@ -118,9 +120,7 @@ def shape(bundle: Path) -> dict[str, object]:
 
 @pytest.mark.parametrize("names", [TOGETHER[0], pytest.param(TOGETHER[1], marks=pytest.mark.deep)], ids=["first", "second"])
 def test_a_lab_like_a_broken_one_shows_the_same_faults(shell: Shell, tmp_path: Path, names: tuple[str, ...]) -> None:
-    asleep = tmp_path / "asleep.toml"
-    asleep.write_text("[lab.lifekeeper]\nLKCHECKINTERVAL = 86400.0\n")
-    shell.up("--name", "broken", "--file", asleep)
+    shell.up("--name", "broken", "--file", shell.asleep("listener"))
     lab = lab_registry.read(shell.labs / "broken")
     if names == TOGETHER[0]:
         cut_a_comm_path(lab)

@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.collect.known_secrets import known_secrets, without_secrets
 from harness.config import cluster_config, trust
@@ -35,6 +37,22 @@ def examples(section: str) -> list[str]:
     part = PAGE.split(f"## {section}\n")[1].split("\n## ")[0]
     cells = [re.split(r"(?<!\\)\|", line)[2].strip() for line in part.splitlines() if line.startswith("| ")]
     return [cell[1:-1].replace("\\|", "|").replace("⏎", "\n") for cell in cells if cell.startswith("`")]
+
+
+@pytest.mark.parametrize(("words", "pattern"), [row[:2] for row in redactor.PATTERNS], ids=lambda one: "")
+@settings(max_examples=10)
+@given(data=st.data())
+def test_whatever_a_pattern_takes_has_one_of_its_words(words: tuple[str, ...], pattern: re.Pattern[str], data: st.DataObject) -> None:
+    """Of texts in ASCII; those that hold none of them are passed over."""
+    short = re.sub(r",\d{3,4}\}", ",29}", pattern.pattern)
+    taken = data.draw(st.from_regex(re.compile(short, pattern.flags), alphabet=st.characters(max_codepoint=127)))
+    assert any(word in taken.lower() for word in words)
+
+
+@pytest.mark.parametrize("name", ["PA\u017f\u017fWORD", "API_TO\u212aEN"])
+def test_a_letter_that_is_one_of_asciis_to_a_pattern_hides_no_word(name: str) -> None:
+    """A long s, the Kelvin sign."""
+    assert CANARY not in Redactor().clean(f"{name}={CANARY}")
 
 
 @pytest.mark.parametrize("example", examples("Values that nobody knows"))

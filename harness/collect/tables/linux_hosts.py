@@ -13,10 +13,11 @@ def _each(*commands: str) -> str:
     return "; ".join(f'echo "# {c.removeprefix(AS_ROOT)}"; {c} 2>&1' for c in commands)
 
 
+# By one process: a host has some sixty of them. Not by the shell, of which many a one reads no more than the first byte there.
 _SYSCTL_LINE = (
-    f"cd /proc/sys && for f in {' '.join(n.replace('.', '/') for n in SYSCTLS)}"
+    f"cd /proc/sys && grep -Hs '' {' '.join(n.replace('.', '/') for n in SYSCTLS)}"
     + "".join(f" net/ipv4/conf/*/{n}" for n in NIC_SYSCTLS)
-    + '; do [ -r "$f" ] && echo "$f = $(cat "$f")"; done'
+    + " | sed 's/:/ = /'"
 )
 _PACKAGES = (
     "steeleye|lifekeeper|sios|pacemaker|corosync|resource-agents|fence-agents|pcs|crmsh|postgres|oracle|openssh|nftables|iptables|iproute"

@@ -7,6 +7,7 @@ down, and whatever looks like a password, key, token or connection string is rem
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
@@ -67,56 +68,92 @@ def _tag(found: re.Match[str]) -> str:
     return re.sub(r"(\bvalue=)(?:\"[^\"]{0,4000}\"|'[^']{0,4000}'|[\"'][^\n]{0,4000})", rf"\1{GONE}", found[0], flags=re.IGNORECASE)
 
 
-# (what it looks like, what stands there afterwards)
+_WORDS_OF_NAMES = ("pass", "pwd", "secret", "token", "credential", "key", "shared")
+
+# (words of which one is in all that looks like it, in small letters: to look for these first costs a tenth; what it looks like; what stands
+# there afterwards)
 Instead = str | Callable[[re.Match[str]], str]
 _I = re.IGNORECASE
-PATTERNS: tuple[tuple[re.Pattern[str], Instead], ...] = (
-    (re.compile(r"-----BEGIN ([A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----.*?(?:-----END \1-----|\Z)", re.DOTALL), GONE),
+PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], Instead], ...] = (
+    (("private key",), re.compile(r"-----BEGIN ([A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----.*?(?:-----END \1-----|\Z)", re.DOTALL), GONE),
     (
+        ("private-lines: ",),
         re.compile(
             r"(\bPrivate-Lines: \d{1,4})(\s|\\{1,8}[rn]).{1,6000}?(?:((?:\n[^\n]{0,200})?\bPrivate-MAC: )[0-9a-f]{1,128}|\Z)", re.DOTALL
         ),
         lambda found: f"{found[1]}{found[2]}{GONE}{found[3] + GONE if found[3] else ''}",
     ),
     # The programs that other programs' logs quote: of sudo's, cron's and audit's lines the program, not its arguments.
-    (re.compile(r"(\bsudo(?:\[\d{1,10}\])?: [^\n]{0,400}?\bCOMMAND=\S{1,400})[^\n]{1,8000}"), rf"\1 {GONE}"),
-    (re.compile(r"(\bcrond?(?:\[\d{1,10}\])?: [^\n]{0,200}?\bCMD \(\s{0,4}\S{1,400})[^\n]{1,8000}", _I), rf"\1 {GONE})"),
-    (re.compile(r"(\bEXECVE\b[^\n]{0,200}?\ba0=\S{1,400})[^\n]{1,8000}"), rf"\1 {GONE}"),
-    (re.compile(r"(\b(?:proctitle|cmd)=)(?:\"[^\"\n]{0,8000}\"?|[0-9A-F]{6,8000}\b)"), rf"\1{GONE}"),
-    (re.compile(r"(\bsu(?:\[\d{1,10}\])?: [^\n]{0,200}?\s(?:-c|--command)[ =])[^\n]{1,8000}"), rf"\1{GONE}"),
+    (("sudo",), re.compile(r"(\bsudo(?:\[\d{1,10}\])?: [^\n]{0,400}?\bCOMMAND=\S{1,400})[^\n]{1,8000}"), rf"\1 {GONE}"),
+    (("cmd (",), re.compile(r"(\bcrond?(?:\[\d{1,10}\])?: [^\n]{0,200}?\bCMD \(\s{0,4}\S{1,400})[^\n]{1,8000}", _I), rf"\1 {GONE})"),
+    (("execve",), re.compile(r"(\bEXECVE\b[^\n]{0,200}?\ba0=\S{1,400})[^\n]{1,8000}"), rf"\1 {GONE}"),
+    (("proctitle=", "cmd="), re.compile(r"(\b(?:proctitle|cmd)=)(?:\"[^\"\n]{0,8000}\"?|[0-9A-F]{6,8000}\b)"), rf"\1{GONE}"),
+    (("-c",), re.compile(r"(\bsu(?:\[\d{1,10}\])?: [^\n]{0,200}?\s(?:-c|--command)[ =])[^\n]{1,8000}"), rf"\1{GONE}"),
     # Programs that take a secret as an argument.
-    (re.compile(rf"(\bsshpass\s{{1,4}}-p\s{{0,4}}){_VALUE_OF_OPTION}"), rf"\1{GONE}"),
-    (re.compile(rf"(\bcurl\b[^\n|;]{{0,400}}?\s(?:-\w{{0,8}}u|--user|--proxy-user)[\s=]{{0,4}}){_VALUE_OF_OPTION}"), rf"\1{GONE}"),
-    (re.compile(rf"(\b(?:mysql|mariadb)\w{{0,12}}\b[^\n|;]{{0,400}}?\s-p){_VALUE_OF_OPTION}"), rf"\1{GONE}"),
-    (re.compile(rf"(\b(?:ipmitool|fence_\w{{1,30}}|isql|sqlcmd)\b[^\n|;]{{0,400}}?\s-[Pp]\s{{0,4}}){_VALUE_OF_OPTION}"), rf"\1{GONE}"),
-    (re.compile(r"(\b(?:sqlplus|rman|expdp|impdp)\b[^\n|;]{0,200}?\s[A-Za-z][\w$#]{0,60}/)[^\s@\"'/][^\s@\"']{0,200}"), rf"\1{GONE}"),
-    (re.compile(rf"(\bnet\s{{1,4}}user\s{{1,4}}[^\s/]{{1,100}}\s{{1,4}})(?!/){_VALUE_OF_OPTION}", _I), rf"\1{GONE}"),
+    (("sshpass",), re.compile(rf"(\bsshpass\s{{1,4}}-p\s{{0,4}}){_VALUE_OF_OPTION}"), rf"\1{GONE}"),
     (
+        ("curl",),
+        re.compile(rf"(\bcurl\b[^\n|;]{{0,400}}?\s(?:-\w{{0,8}}u|--user|--proxy-user)[\s=]{{0,4}}){_VALUE_OF_OPTION}"),
+        rf"\1{GONE}",
+    ),
+    (("mysql", "mariadb"), re.compile(rf"(\b(?:mysql|mariadb)\w{{0,12}}\b[^\n|;]{{0,400}}?\s-p){_VALUE_OF_OPTION}"), rf"\1{GONE}"),
+    (
+        ("ipmitool", "fence_", "isql", "sqlcmd"),
+        re.compile(rf"(\b(?:ipmitool|fence_\w{{1,30}}|isql|sqlcmd)\b[^\n|;]{{0,400}}?\s-[Pp]\s{{0,4}}){_VALUE_OF_OPTION}"),
+        rf"\1{GONE}",
+    ),
+    (
+        ("sqlplus", "rman", "expdp", "impdp"),
+        re.compile(r"(\b(?:sqlplus|rman|expdp|impdp)\b[^\n|;]{0,200}?\s[A-Za-z][\w$#]{0,60}/)[^\s@\"'/][^\s@\"']{0,200}"),
+        rf"\1{GONE}",
+    ),
+    (("user",), re.compile(rf"(\bnet\s{{1,4}}user\s{{1,4}}[^\s/]{{1,100}}\s{{1,4}})(?!/){_VALUE_OF_OPTION}", _I), rf"\1{GONE}"),
+    (
+        ("chpasswd",),
         re.compile(r"(\becho\s{1,4}[\"']?[^\s:|\"']{1,100}:)[^\n|]{1,400}?(?=[\"']?\s{0,4}\|\s{0,4}(?:sudo\s{1,4})?chpasswd\b)"),
         rf"\1{GONE}",
     ),
-    (re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://[^\s/@:]{0,200}):[^\s/]{1,1000}@", _I), rf"\1:{GONE}@"),
-    (re.compile(r"(\bhttps?://)[^\s/@:]{1,400}@", _I), rf"\1{GONE}@"),
-    (re.compile(r"(\bauthorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:[a-z]{1,20}\s{1,4})?)[^\s,;\"']{1,4000}", _I), rf"\1{GONE}"),
-    (re.compile(r"(\b(?:set-)?cookie[\"']?\s{0,4}:\s{0,4})[^\n]{1,4000}", _I), rf"\1{GONE}"),
-    (re.compile(r"(\bbearer\s{1,4})[A-Za-z0-9._~+/=-]{8,4000}", _I), rf"\1{GONE}"),
-    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,4000}\.[A-Za-z0-9_-]{4,4000}(?:\.[A-Za-z0-9_-]{0,4000})?"), GONE),
-    (re.compile(r"\bSCRAM-SHA-256\$[^\s\"']{1,400}|\bmd5[0-9a-f]{32}\b|\$(?:1|2[aby]|5|6|7|y)\$[./A-Za-z0-9$=,]{8,400}"), GONE),
-    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[pousr]_[A-Za-z0-9]{20,400}|\bxox[abprs]-[A-Za-z0-9-]{10,400}"), GONE),
-    (re.compile(r"\bhv[sbr]\.[A-Za-z0-9_-]{8,400}"), GONE),
-    (re.compile(r"((?:[?&;]|\\{1,8}u0026|&amp;)(?:sig|signature|code|access_token|client_secret)=)[^\s&\"';\\]{1,1000}", _I), rf"\1{GONE}"),
-    (re.compile(rf"(\bidentified\s{{1,4}}by\s{{1,4}}(?:values\s{{1,4}})?){_VALUE}", _I), rf"\1{GONE}"),
-    (re.compile(r"(\bpassword\s{1,4})(?:[EN]|U&)?'(?:[^'\n]|''){0,1000}'?", _I), rf"\1{GONE}"),
+    (("://",), re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://[^\s/@:]{0,200}):[^\s/]{1,1000}@", _I), rf"\1:{GONE}@"),
+    (("://",), re.compile(r"(\bhttps?://)[^\s/@:]{1,400}@", _I), rf"\1{GONE}@"),
     (
+        ("authorization",),
+        re.compile(r"(\bauthorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:[a-z]{1,20}\s{1,4})?)[^\s,;\"']{1,4000}", _I),
+        rf"\1{GONE}",
+    ),
+    (("cookie",), re.compile(r"(\b(?:set-)?cookie[\"']?\s{0,4}:\s{0,4})[^\n]{1,4000}", _I), rf"\1{GONE}"),
+    (("bearer",), re.compile(r"(\bbearer\s{1,4})[A-Za-z0-9._~+/=-]{8,4000}", _I), rf"\1{GONE}"),
+    (("eyj",), re.compile(r"\beyJ[A-Za-z0-9_-]{8,4000}\.[A-Za-z0-9_-]{4,4000}(?:\.[A-Za-z0-9_-]{0,4000})?"), GONE),
+    (
+        ("$", "md5"),
+        re.compile(r"\bSCRAM-SHA-256\$[^\s\"']{1,400}|\bmd5[0-9a-f]{32}\b|\$(?:1|2[aby]|5|6|7|y)\$[./A-Za-z0-9$=,]{8,400}"),
+        GONE,
+    ),
+    (
+        ("akia", "asia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "xox"),
+        re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[pousr]_[A-Za-z0-9]{20,400}|\bxox[abprs]-[A-Za-z0-9-]{10,400}"),
+        GONE,
+    ),
+    (("hvs.", "hvb.", "hvr."), re.compile(r"\bhv[sbr]\.[A-Za-z0-9_-]{8,400}"), GONE),
+    (
+        ("sig=", "signature=", "code=", "access_token=", "client_secret="),
+        re.compile(r"((?:[?&;]|\\{1,8}u0026|&amp;)(?:sig|signature|code|access_token|client_secret)=)[^\s&\"';\\]{1,1000}", _I),
+        rf"\1{GONE}",
+    ),
+    (("identified",), re.compile(rf"(\bidentified\s{{1,4}}by\s{{1,4}}(?:values\s{{1,4}})?){_VALUE}", _I), rf"\1{GONE}"),
+    (("password",), re.compile(r"(\bpassword\s{1,4})(?:[EN]|U&)?'(?:[^'\n]|''){0,1000}'?", _I), rf"\1{GONE}"),
+    (
+        ("password",),
         re.compile(rf"(\bset\s{{1,4}}password\s{{1,4}}(?:for\s{{1,4}}\S{{1,100}}\s{{1,4}})?(?:=|to\b)?\s{{0,4}}){_VALUE_OF_OPTION}", _I),
         rf"\1{GONE}",
     ),
-    (re.compile(r"(\b[A-Za-z][\w$#]{0,60})/[^\s/@\"']{1,200}@(?=[\w/\[(.-])"), rf"\1/{GONE}@"),  # user/password@service, Oracle's way
-    (re.compile(rf"<[^<>]{{0,2000}}\bname=[\"']?{_NAME}[\"']?(?=[\s/>])[^<>]{{0,2000}}(?:>|\Z)", _I), _tag),  # a manager's XML
-    (re.compile(rf"(\bname=[\"']?{_NAME}[\"']?\s{{1,4}}value=){_VALUE}", _I), rf"\1{GONE}"),
-    (re.compile(rf"(\bvalue=)(?:\"[^\"\n]{{0,4000}}\"|'[^'\n]{{0,4000}}')(\s{{1,4}}name=[\"']?{_NAME})", _I), rf"\1{GONE}\2"),
-    (re.compile(rf"(<{_NAME}(?<!_file)(?<!_env)>)[^<]{{1,4000}}(?=</)", _I), rf"\1{GONE}"),
+    # user/password@service, Oracle's way
+    (("@",), re.compile(r"(\b[A-Za-z][\w$#]{0,60})/[^\s/@\"']{1,200}@(?=[\w/\[(.-])"), rf"\1/{GONE}@"),
+    (("name=",), re.compile(rf"<[^<>]{{0,2000}}\bname=[\"']?{_NAME}[\"']?(?=[\s/>])[^<>]{{0,2000}}(?:>|\Z)", _I), _tag),  # a manager's XML
+    (("name=",), re.compile(rf"(\bname=[\"']?{_NAME}[\"']?\s{{1,4}}value=){_VALUE}", _I), rf"\1{GONE}"),
+    (("name=",), re.compile(rf"(\bvalue=)(?:\"[^\"\n]{{0,4000}}\"|'[^'\n]{{0,4000}}')(\s{{1,4}}name=[\"']?{_NAME})", _I), rf"\1{GONE}\2"),
+    (("</",), re.compile(rf"(<{_NAME}(?<!_file)(?<!_env)>)[^<]{{1,4000}}(?=</)", _I), rf"\1{GONE}"),
     (
+        _WORDS_OF_NAMES,
         re.compile(
             rf"({WORDS}(?!\w{{0,20}}{POINTS}\b)\w{{0,20}}(?<!_file)(?<!_env)(?<!_command)(?<!_variable)\\{{0,8}}[\"']?\s{{0,4}}(?:=>|:=|=|:(?!//))\s{{0,4}})({_VALUE})",
             _I,
@@ -124,12 +161,17 @@ PATTERNS: tuple[tuple[re.Pattern[str], Instead], ...] = (
         _named,
     ),
     # A bare "pass" is a word of its own; before "=" it is a name, before ":" only where one word is all that follows.
-    (re.compile(rf"((?<![a-z])(?:ssh|db|pg|my|root|admin)?(?:pass|pw)[\"']?\s{{0,4}}=\s{{0,4}}){_VALUE}", _I), rf"\1{GONE}"),
     (
+        ("pass", "pw"),
+        re.compile(rf"((?<![a-z])(?:ssh|db|pg|my|root|admin)?(?:pass|pw)[\"']?\s{{0,4}}=\s{{0,4}}){_VALUE}", _I),
+        rf"\1{GONE}",
+    ),
+    (
+        ("pass", "pw"),
         re.compile(r"(^\s{0,40}[\"']?(?:\w{1,20}[_-])?(?:pass|pw)[\"']?:[ \t]{0,4})\S{1,1000}(?=[ \t]{0,4}$)", _I | re.MULTILINE),
         rf"\1{GONE}",
     ),
-    (re.compile(rf"((?<!\S)--?{_NAME}(?<!-file)(?<!-env)(?<!-command)\s{{1,4}}){_VALUE_OF_OPTION}", _I), rf"\1{GONE}"),
+    (_WORDS_OF_NAMES, re.compile(rf"((?<!\S)--?{_NAME}(?<!-file)(?<!-env)(?<!-command)\s{{1,4}}){_VALUE_OF_OPTION}", _I), rf"\1{GONE}"),
 )
 
 
@@ -141,6 +183,7 @@ class Redactor:
         # The longest first: a secret that contains another must not leave its rest behind.
         self._values = sorted(values, key=lambda value: (-len(value), value))
         self._heads: re.Pattern[str] | None = None  # compiled when first needed: more secrets may become known before there is a text
+        self._compiling = threading.Lock()
         self._harmless: set[str] = set()
         self.removed = 0
 
@@ -156,7 +199,11 @@ class Redactor:
     def _cleaned(self, text: str) -> str:
         text = self.clean_known(text)
         text = _without_rests_of_keys(text)
-        for pattern, instead in PATTERNS:
+        # Of letters beyond ASCII some are the same to a pattern as one of ASCII's, and have other small ones.
+        small = text.lower() if text.isascii() else None
+        for words, pattern, instead in PATTERNS:
+            if small is not None and not _any_in(small, words):
+                continue
             before = text.count(GONE)
             text = pattern.sub(instead, text)
             self.removed += max(0, text.count(GONE) - before)
@@ -181,8 +228,9 @@ class Redactor:
 
     def _near(self, text: str) -> tuple[str, ...]:
         """The known values that `text` may hold, the longest first: of no other is any form in it."""
-        if self._heads is None:
-            self._heads = re.compile("|".join(head_of(value) for value in self._values))
+        with self._compiling:  # hosts are asked at once, and it takes tens of milliseconds
+            if self._heads is None:
+                self._heads = re.compile("|".join(head_of(value) for value in self._values))
         if self._heads.search(text) is None:
             return ()
         return tuple(value for value in self._values if re.search(head_of(value), text))
@@ -197,6 +245,13 @@ class Redactor:
         if isinstance(data, list | tuple):
             return [self.clean_data(value) for value in data]
         return self.clean(data) if isinstance(data, str) else data
+
+
+def _any_in(text: str, words: tuple[str, ...]) -> bool:
+    for word in words:  # noqa: SIM110 - a generator would cost more than the search
+        if word in text:
+            return True
+    return False
 
 
 @lru_cache(32)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
+import importlib.util
+import os
+import pickle
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
+from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined, Undefined
+from jinja2.bccache import Bucket
 from markupsafe import Markup
 
 from harness.core import text
@@ -22,7 +30,39 @@ def page_environment(templates: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=_escaped,
+        bytecode_cache=_BesideTheTemplates(templates),
     )
+
+
+class _BesideTheTemplates(BytecodeCache):
+    """What templates were compiled to, where Python keeps what modules were compiled to, and under its rules: to compile a report's takes
+    longer than to fill it in. jinja2 itself looks whether it is of this template, as it is now."""
+
+    def __init__(self, templates: Path) -> None:
+        self._templates = templates
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        with contextlib.suppress(OSError, EOFError, ValueError, pickle.UnpicklingError), self._file(bucket).open("rb") as file:
+            bucket.load_bytecode(file)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        if sys.dont_write_bytecode:
+            return
+        file = self._file(bucket)
+        with contextlib.suppress(OSError):  # somebody else's folder: it is compiled every time
+            file.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, beside = tempfile.mkstemp(dir=file.parent)  # under its name when it is whole: others may write theirs
+            try:
+                with os.fdopen(descriptor, "wb") as growing:
+                    bucket.write_bytecode(growing)
+                Path(beside).chmod(self._templates.stat().st_mode & 0o644)
+                Path(beside).replace(file)
+            finally:
+                Path(beside).unlink(missing_ok=True)
+
+    def _file(self, bucket: Bucket) -> Path:
+        made_by = importlib.metadata.version("jinja2")
+        return Path(importlib.util.cache_from_source(self._templates / f"{bucket.key}-{made_by}.j2"))
 
 
 def style(*more: Path) -> Markup:
