@@ -50,7 +50,7 @@ class KilledRun:
         self.reset = False  # was power taken from a node by what befell the run?
         self._shell = shell
         self._name = folder.name
-        settings = SETTINGS | ({"manager": {"takeover_s": 2.5, "check_interval_s": 1.5}} if manager == "lifekeeper" else {})
+        settings = SETTINGS | ({"manager": {"takeover_s": 2.5}} if manager == "lifekeeper" else {})
         (folder / "lab.toml").write_text(tomli_w.dumps(settings))
         shell.up("--name", self._name, "--manager", manager, "--file", folder / "lab.toml")
         self.lab = lab_registry.read(shell.labs / self._name)

@@ -19,8 +19,6 @@ from harness.hosts.deadman.deadman_switch import remains
 from harness.lab.lifecycle import default_cluster, launch
 
 ASKED_EVERY_S = 0.5  # each question is sessions, with programs in them
-CHECKED_EVERY_S = 1.5  # a service that fails is noticed soon enough, for a third of what the lab's own checks would cost
-SERVICES = [s for s in default_cluster.DEFAULT_CLUSTER["services"] if s["kind"] != "http"]  # what has an alias, and what has a disk
 IDLE_S = 4.0  # so that a connection held idle for longer can be tried at all
 REBOOTS = ("all comm paths cut", "one-way cut", "node freeze", "azure VM restart", "azure VM redeploy")
 NAMES = sorted(base.all_of(), key=lambda n: n in REBOOTS)  # what reboots nodes comes last
@@ -33,9 +31,7 @@ USUAL = (
 
 @pytest.fixture(scope="module")
 def subject() -> Iterator[ClusterUnderTest]:
-    data = default_cluster.cluster_data(
-        given={"load_balancer": {"idle_timeout_s": IDLE_S}, "services": SERVICES, "manager": {"check_interval_s": CHECKED_EVERY_S}}
-    )
+    data = default_cluster.cluster_data(given={"load_balancer": {"idle_timeout_s": IDLE_S}})
     lab = launch.up(data, name=f"disruptions-{os.getpid()}", persistent=False, azure=True)
     subject = ClusterUnderTest(cluster_config.load(lab.cluster_file), Timeline())
     try:
