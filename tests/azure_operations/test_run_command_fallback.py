@@ -8,6 +8,7 @@ import json
 import tarfile
 import tomllib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from harness.lab.lifecycle import default_cluster, launch
 
 LOST, OTHER = "lknode01", "lknode02"
 ROOT = "/tmp/lifekeeper"
+ONE = [s for s in default_cluster.DEFAULT_CLUSTER["services"] if s["name"] == "listener"]  # nobody listens for any
 # What lcdstatus says where LOST has everything in service (LKL-09); the lab without a cluster manager has nobody who would.
 LCDSTATUS = """#!/bin/sh
 echo 'BACKUP    TAG              ID              STATE     PRIO  PRIMARY'
@@ -40,7 +42,9 @@ done
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        running = launch.up(default_cluster.cluster_data(), name="secondway", persistent=False, network_only=True, azure=True)
+        running = launch.up(
+            default_cluster.cluster_data(given={"services": ONE}), name="secondway", persistent=False, network_only=True, azure=True
+        )
         try:
             yield AzureLab(running)
         finally:
@@ -129,11 +133,14 @@ def test_a_check_without_trouble_asks_for_no_run_command(lab: AzureLab, file: Pa
     assert lab.requests("/runCommand") == []
 
 
-def test_nothing_is_installed_in_a_machine_unless_a_person_chose_it(lab: AzureLab, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_installed_in_a_machine_unless_a_person_chose_it(
+    lab: AzureLab, file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """README: `check` installs nothing. The first run-command installs an extension, and it stays."""
     said = checked(file, capsys)
     [note] = [f for f in said["findings"] if f["what"] == "run-command"]
     assert "was not used" in note["says"] and "--run-command" in note["do"]
+    monkeypatch.setitem(collection_runner.gather.__kwdefaults__, "host_s", 0.0)  # what the hosts by SSH have is not asked here
     cli.main(["collect", "--cluster", str(file), "--output", str(file.with_name("case.tar.gz")), "--json"])
     assert lab.requests("/runCommand") == []
 
@@ -143,17 +150,6 @@ def test_the_managers_word_and_the_nodes_own_go_one_after_the_other(read: Read) 
     said, asked = read
     assert said["active"] == LOST, "its manager was asked"
     assert {r["status"] for r in asked} == {202}, "none was refused"
-
-
-def test_collect_gives_it_the_time_that_its_readings_take(
-    lab: AzureLab, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Some thirty readings of 20 s each do not fit into what a host that SSH reaches has for all of them."""
-    monkeypatch.setitem(collection_runner.gather.__kwdefaults__, "host_s", 0.0)
-    output = tmp_path / "case.tar.gz"
-    cli.main(["collect", "--cluster", str(file), "--output", str(output), "--json", "--run-command"])
-    hosts = {h["name"]: h for h in json.loads(capsys.readouterr().out)["index"]["hosts"]}
-    assert "used up" in str(hosts[OTHER]["faults"]) and "used up" not in str(hosts[LOST]["faults"]) and hosts[LOST]["files"]
 
 
 def noting(close: Callable[[Any], None], closed: list[object]) -> Callable[[Any], None]:
@@ -166,20 +162,46 @@ def noting(close: Callable[[Any], None], closed: list[object]) -> Callable[[Any]
     return noted
 
 
-def test_collect_reads_it_and_closes_what_it_opened(
-    lab: AzureLab, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@dataclass
+class Collected:
+    """One `collect --run-command`, in which a host that SSH reaches has no time for its readings."""
+
+    code: int
+    hosts: dict[str, dict[str, Any]]
+    told: str
+    names: list[str]  # of the bundle's files
+    closed: set[object]
+
+
+@pytest.fixture(scope="module")
+def collected(lab: AzureLab, file: Path, tmp_path_factory: pytest.TempPathFactory) -> Collected:
     from harness.hosts.ssh.ssh_host import SshHost
 
     closed: list[object] = []
-    for kind in (Clients, SshHost):
-        monkeypatch.setattr(kind, "close", noting(kind.close, closed))
-    output = tmp_path / "case.tar.gz"
-    assert cli.main(["collect", "--cluster", str(file), "--output", str(output), "--json", "--run-command"]) == 0
-    said = capsys.readouterr()
-    assert f"{LOST}: read by Azure's run-command" in said.err
-    [host] = [h for h in json.loads(said.out)["index"]["hosts"] if h["name"] == LOST]
-    assert host["reached"] and host["files"]
+    output = tmp_path_factory.mktemp("collected") / "case.tar.gz"
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(io.StringIO()) as said,
+        contextlib.redirect_stderr(io.StringIO()) as told,
+    ):
+        patch.setitem(collection_runner.gather.__kwdefaults__, "host_s", 0.0)
+        for kind in (Clients, SshHost):
+            patch.setattr(kind, "close", noting(kind.close, closed))
+        code = cli.main(["collect", "--cluster", str(file), "--output", str(output), "--json", "--run-command"])
     with tarfile.open(output) as bundle:
-        assert any(f"/{LOST}/" in name for name in bundle.getnames())
-    assert {"azure", LOST, OTHER, lab.cluster.client.name} <= set(closed)
+        names = bundle.getnames()
+    hosts = {h["name"]: h for h in json.loads(said.getvalue())["index"]["hosts"]}
+    return Collected(code, hosts, told.getvalue(), names, set(closed))
+
+
+def test_collect_gives_it_the_time_that_its_readings_take(collected: Collected) -> None:
+    """Some thirty readings of 20 s each do not fit into what a host that SSH reaches has for all of them."""
+    hosts = collected.hosts
+    assert "used up" in str(hosts[OTHER]["faults"]) and "used up" not in str(hosts[LOST]["faults"]) and hosts[LOST]["files"]
+
+
+def test_collect_reads_it_and_closes_what_it_opened(lab: AzureLab, collected: Collected) -> None:
+    assert collected.code == 0 and f"{LOST}: read by Azure's run-command" in collected.told
+    assert collected.hosts[LOST]["reached"] and collected.hosts[LOST]["files"]
+    assert any(f"/{LOST}/" in name for name in collected.names)
+    assert {"azure", LOST, OTHER, lab.cluster.client.name} <= collected.closed

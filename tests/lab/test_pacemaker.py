@@ -44,7 +44,10 @@ pytestmark = pytest.mark.skipif(bool(LACKING), reason=f"install {' '.join(LACKIN
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[launch.RunningLab]:
     # No test here waits for a check of a resource that fails, and the agents' checks are most of what such a lab costs.
-    data = default_cluster.cluster_data(given={"manager": {"kind": "pacemaker", "check_interval_s": 30.0}})
+    services = [
+        s for s in default_cluster.DEFAULT_CLUSTER["services"] if s["kind"] != "postgres"
+    ]  # no test asks one, and it is slow to move
+    data = default_cluster.cluster_data(given={"manager": {"kind": "pacemaker", "check_interval_s": 30.0}, "services": services})
     running = launch.up(data, name=f"pacemaker-{os.getpid()}", persistent=False)
     yield running
     running.down()
@@ -79,6 +82,11 @@ def constraints(subject: ClusterUnderTest, node: str) -> str:
 def fenced(lab: launch.RunningLab) -> list[dict]:
     events = [json.loads(line) for line in (lab.record.folder / "events.jsonl").read_text().splitlines()]
     return [e for e in events if e["kind"] == "fenced"]
+
+
+def wait_for_fencing(lab: launch.RunningLab, before: int) -> None:
+    """By the lab's own record, which costs nothing to look at."""
+    Deadline(120).wait_for(lambda: len(fenced(lab)) > before, what="the lost node being fenced", every=0.2)
 
 
 def test_everything_starts_at_home(whole: ClusterUnderTest) -> None:
@@ -217,7 +225,9 @@ def test_a_power_loss_fails_over_and_the_node_returns_as_standby(lab: launch.Run
     """The survivor has the lost node fenced first, which finds it without power and leaves it so; nothing moves back."""
     lost = whole.active
     survivor = whole.cluster.peer_of(lost).name
+    before = len(fenced(lab))
     lab.record.ask("power", node=lost, to="off")
+    wait_for_fencing(lab, before)
     Deadline(120).wait_for(whole.manager.state, until=lambda s: s.active == survivor, what=f"{survivor} taking over", every=ASKED_EVERY_S)
     assert fenced(lab)[-1]["data"] == {"node": lost, "by": survivor}
     assert {h["name"]: h["power"] for h in lab.record.ask("status")["hosts"]}[lost] == "off"
@@ -229,7 +239,9 @@ def test_a_frozen_node_is_shot_before_its_peer_takes_over(lab: launch.RunningLab
     """Real fencing: the frozen node loses its power, so it cannot thaw into a cluster that has gone on without it."""
     frozen = whole.active
     survivor = whole.cluster.peer_of(frozen).name
+    before = len(fenced(lab))
     lab.record.ask("power", node=frozen, to="freeze")
+    wait_for_fencing(lab, before)
     assert healthy_again(whole) == survivor and "power reboot" in fenced(lab)[-1]["text"]
     seen = whole.manager.state().nodes[frozen].resources
     assert seen and all(s is ResourceState.STANDBY for s in seen.values())

@@ -16,6 +16,7 @@ from harness.lab.pacemaker import cib, monitor_hook
 
 START = "/opt/lab/bin/cluster-start"
 CONSENSUS = 1.2  # how many tokens long the rest has to agree that a node is gone; Corosync's own default
+QUIET_ROTATIONS = 2  # after which the token rests; with Corosync's thirty each message has it go round for milliseconds on both nodes
 FENCE_SOCKET = Path("/run/fence.sock")
 CIB = "var/lib/pacemaker/cib/cib.xml"
 # Corosync first, then Pacemaker, which supervises its own daemons. What tmpfiles.d and the units' environment do on a machine is done here.
@@ -90,6 +91,7 @@ def corosync(cluster: Cluster) -> str:
   link_mode: passive
   token: {token}
   consensus: {round(token * CONSENSUS)}
+  seqno_unchanged_const: {QUIET_ROTATIONS}
   crypto_cipher: aes256
   crypto_hash: sha256
 }}
