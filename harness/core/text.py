@@ -17,6 +17,8 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 def storable(text: str) -> str:
     """`text` as UTF-8 can hold it: bytes that were no text (lone surrogates) become \\udcXX, readable and reversible by eye."""
+    if type(text) is str and text.isascii():
+        return text  # nearly every one
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

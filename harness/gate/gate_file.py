@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from harness.core import toml_file
 from harness.core.errors import BadUse
+from harness.core.field_docs import describe
 from harness.report.run_reader import faults_in_words
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -18,7 +19,7 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=describe)
 
 
 class Budget(_Table):

@@ -8,6 +8,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,9 @@ class Result:
     suite_fails: tuple[str, ...] = ()
 
 
-def all_cases() -> list[Case]:
-    return [case for path in sorted(FOLDER.glob("*.toml")) for case in read(path)]
+@cache
+def all_cases() -> tuple[Case, ...]:
+    return tuple(case for path in sorted(FOLDER.glob("*.toml")) for case in read(path))
 
 
 def read(path: Path) -> Iterator[Case]:

@@ -79,14 +79,14 @@ class Shell:
         file.write_text("[budget]\nmargin_s = 60.0\n")
         return file
 
-    def modest(self, *services: str) -> Path:
+    def modest(self, *services: str, check_interval_s: float = 5.0) -> Path:
         """The same for a lab with these services only, which its manager checks rarely: what a command or a run costs grows with the
         services that it asks, and the lab itself costs what its checks do. For tests of anything that is so with any services."""
         self.home.mkdir(parents=True, exist_ok=True)
         file = self.home / "modest.toml"
         chosen = [s for s in default_cluster.DEFAULT_CLUSTER["services"] if s["name"] in services]
         assert len(chosen) == len(services), services
-        timers = {"budget": {"margin_s": 60.0}, "manager": {"check_interval_s": 5.0}}
+        timers = {"budget": {"margin_s": 60.0}, "manager": {"check_interval_s": check_interval_s}}
         file.write_text(tomli_w.dumps({"services": chosen, **timers}))
         return file
 

@@ -28,7 +28,8 @@ NEAR_S = 0.015  # of a start to the moment that was asked for, on a machine that
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     with shell_in(tmp_path_factory.mktemp("state")) as one:
-        one.up("--name", "measured", "--file", one.modest("listener"))
+        # Of `none` a check's interval and 2 s are measured, so this is most of what each start here takes.
+        one.up("--name", "measured", "--file", one.modest("listener", check_interval_s=0.5))
         yield one
 
 

@@ -62,7 +62,8 @@ def open_loop(
 ) -> list[Sample]:
     """Attempts at every period from `start` to `end`; `fate` tells outcome and seconds of one that begins at a moment."""
     rows, tick = [], 0
-    while (due := start + tick * series.period_s) < end:
+    period_s = series.period_s
+    while (due := start + tick * period_s) < end:
         at = due + late()
         outcome, seconds = fate(at)
         rows.append(Sample(at, seconds, outcome, 20000 + tick % 40000))
@@ -115,11 +116,14 @@ class Script:
 
 
 def _then(rows: list[tuple[float, str | None]], at: float) -> str | None:
-    return next((what for since, what in reversed(rows) if since <= at), None)
+    for since, what in reversed(rows):
+        if since <= at:
+            return what
+    return None
 
 
 def _is(spans: list[tuple[float, float, str]], at: float, node: str) -> bool:
-    return any(start <= at < end and node == of for start, end, of in spans)
+    return bool(spans) and any(start <= at < end and node == of for start, end, of in spans)
 
 
 def play(header: Header, script: Script, *, start: float = 0.0, end: float = 10.0, blind: tuple[str, ...] = (), seed: int = 1) -> Recording:

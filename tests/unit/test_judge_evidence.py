@@ -472,9 +472,9 @@ def test_an_isolated_node_may_answer_itself_no_longer_than_the_budget(until, out
     """All paths cut at 2.0, undone at 8.0; A serves itself until 8.0 (6 s of 8.1 allowed) or 58.0."""
     script = Script([(0, A), (3.2, B)], [(0, A)], dead=[])
     expects = {"client": "recovers", "inside": "recovers", "standby": "any"}
-    recording = play(
-        a_header(disruption="all comm paths cut", target=B, moves=None, both_may_answer=True, expects=expects), script, end=62.0
-    )
+    often_enough = tuple(a_series(origin, period=0.1) for origin in (CLIENT, A, B))
+    plain = a_header(disruption="all comm paths cut", target=B, moves=None, both_may_answer=True, expects=expects, series=often_enough)
+    recording = play(plain, script, end=62.0)
     series = a_series(A).id
     recording.samples[series] = [s for s in recording.samples[series] if s.at < until]
     result = measured(marks(recording, begin=2.0, undo_begin=8.0))

@@ -8,10 +8,9 @@ there, so that "never out" is never said for less than that, and a path that mus
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 
 from harness.core.verdict import Outcome, Verdict, all_of, inconclusive, passed
-from harness.measure.evaluation.attempt_attribution import Traced, clock_errors
+from harness.measure.evaluation.attempt_attribution import SKIPPED, Traced, clock_errors
 from harness.remote.recording.recording import PINNED, Noise, Recording, Series
 
 MAX_LATE_TICK_SHARE = 0.10  # of all ticks in the measured time; each makes the figures coarser by its lateness, which is bounded below
@@ -51,7 +50,7 @@ def gaps(
     A kept connection sends no heartbeat while it waits for the last one's answer; new connections begin whatever became of others.
     """
     longest = bearable_s(series.period_s) + series.period_s if longest is None else longest
-    found = [(a, b) for a, b in _between(series, attempts, start, end) if b - a > longest]
+    found = [span for span in _between(series, attempts, start, end) if span[1] - span[0] > longest]
     return [(a, b) for a, b in found if not any(a <= stop and begin <= b for begin, stop in excused)]
 
 
@@ -62,10 +61,10 @@ def widest_s(series: Series, attempts: Sequence[Traced], start: float, end: floa
 
 def _between(series: Series, attempts: Sequence[Traced], start: float, end: float) -> list[Span]:
     """The times between one piece of evidence and the next. What came in the last second may still have been on its way."""
-    waits = series.kind == PINNED
-    spans = [(one.at, one.ended if waits else one.at) for one in attempts if one.evidence and start < one.at < end]
-    last = max(end - MAX_SAMPLE_DELAY_S, start)
-    return [(a, b) for (_, a), (b, _) in pairwise([(start, start), *spans, (last, last)])]
+    shown = [one for one in attempts if start < one.at < end and one.outcome != SKIPPED]
+    begun = [one.at for one in shown]
+    done = [one.at + one.seconds for one in shown] if series.kind == PINNED else begun
+    return list(zip([start, *done], [*begun, max(end - MAX_SAMPLE_DELAY_S, start)], strict=True))
 
 
 def of_host(recording: Recording, host: str, start: float, end: float) -> Verdict:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -136,7 +137,9 @@ def evidence_link(file: EvidenceFile) -> str | None:
     return quote(file.path)
 
 
+@cache
 def _environment() -> Environment:
+    """One for all pages: whoever renders several compiles the templates once."""
     environment = page_environment(_TEMPLATES)
     environment.filters.update(
         seconds=text.seconds,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -17,14 +17,16 @@ from harness.report.record.record_types import Number, Record, Seconds, Text
 
 def _storable(value: Any) -> Any:
     """`value` with every text in it as UTF-8 can hold it: log lines come from hosts."""
+    if value is None or isinstance(value, int | float):  # most of it
+        return value
     if isinstance(value, str):
         return storable(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return _storable(asdict(value))
     if isinstance(value, dict):
         return {_storable(key): _storable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_storable(item) for item in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _storable(getattr(value, field.name)) for field in fields(value)}
     return value
 
 

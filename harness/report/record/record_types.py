@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from harness.core.field_docs import describe
 from harness.core.text import storable
 
 Text = Annotated[str, BeforeValidator(lambda value: storable(value) if isinstance(value, str) else value)]
@@ -17,4 +18,4 @@ Properties = dict[Text, Text]
 class Record(BaseModel):
     """The base of every part: unknown names are left out when an older version reads a newer one's."""
 
-    model_config = ConfigDict(extra="ignore", validate_assignment=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="ignore", validate_assignment=True, json_schema_extra=describe)
