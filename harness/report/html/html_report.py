@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import shlex
 from collections import Counter
@@ -39,7 +40,7 @@ def html(run: RunRecord, events: Sequence[dict[str, Any]], *, timeline_faults: S
     executed = [t for t in run.tests if t.verdict.outcome is not Result.SKIPPED]
     shown = list(events[:_MAX_EVENTS])
     return (
-        _environment()
+        templates()
         .get_template("report.html.j2")
         .render(
             run=run,
@@ -136,7 +137,9 @@ def evidence_link(file: EvidenceFile) -> str | None:
     return quote(file.path)
 
 
-def _environment() -> Environment:
+@functools.cache  # its templates are compiled once in a process, which takes as long as the rest of a short report
+def templates() -> Environment:
+    """The report's, and what they call."""
     environment = page_environment(_TEMPLATES)
     environment.filters.update(
         seconds=text.seconds,
