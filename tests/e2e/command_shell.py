@@ -36,7 +36,7 @@ class Shell:
         self.labs = folder / "lkharness" / "labs"
         kept = {k: v for k, v in os.environ.items() if k not in ("LKHARNESS_CLUSTER", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST")}
         self.environment = {**kept, "XDG_STATE_HOME": str(folder), "COLUMNS": "120"}
-        self._begun: list[subprocess.Popen[str]] = []
+        self._begun: list[subprocess.Popen[str] | forked_commands.Begun] = []
 
     def begin(self, *words: object, **environment: str) -> subprocess.Popen[str]:
         """Start `python …` in the repository; it is ended with the test."""
@@ -51,6 +51,12 @@ class Shell:
         )
         self._begun.append(process)
         return process
+
+    def begin_forked(self, *words: object) -> forked_commands.Begun:
+        """The same for a command of ours that is to be killed once it works, which costs as much as its start as a new interpreter."""
+        begun = forked_commands.begin([str(word) for word in words], folder=REPOSITORY, environment=self.environment)
+        self._begun.append(begun)
+        return begun
 
     def lkharness(self, *words: object, limit: float = 300.0, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the command `lkharness` to its end."""
@@ -123,6 +129,8 @@ class Shell:
                 lab_registry.read(folder).end()
         for process in self._begun:
             process.communicate()
+            if isinstance(process, forked_commands.Begun):
+                process.close()
 
 
 @contextlib.contextmanager

@@ -32,6 +32,57 @@ def can_run(words: Sequence[str], environment: dict[str, str]) -> bool:
     return same and len(words) > 1 and words[0] == "-m" and words[1] in MODULES
 
 
+class Begun:
+    """A command that is under way, used as a `subprocess.Popen` with pipes is."""
+
+    def __init__(self, words: Sequence[str], request: bytes) -> None:
+        self.args = [sys.executable, *words]
+        self.returncode: int | None = None
+        self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
+        self._answers, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            socket.send_fds(_server(), [request], [self._out.fileno(), self._err.fileno(), theirs.fileno()])
+        self.pid = int(self._answers.recv(64))
+
+    def poll(self) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0.0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Raises TimeoutExpired."""
+        if self.returncode is None:
+            self._answers.settimeout(timeout)
+            try:
+                self.returncode = int(self._answers.recv(64))
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired(self.args, timeout or 0.0) from None
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """What it said, when it has ended; may be asked again. Raises TimeoutExpired."""
+        self.wait(timeout)
+        return _text(self._out), _text(self._err)
+
+    def close(self) -> None:
+        for one in (self._out, self._err, self._answers):
+            one.close()
+
+
+def begin(words: Sequence[str], *, folder: Path, environment: dict[str, str], umask: int | None = None, loads: Sequence[str] = ()) -> Begun:
+    """`python WORDS…`, which goes on until it ends or is killed."""
+    asked = {"words": list(words), "folder": str(folder), "environment": environment, "umask": umask, "loads": list(loads)}
+    return Begun(words, json.dumps(asked).encode())
+
+
 def run(
     words: Sequence[str],
     *,
@@ -45,23 +96,13 @@ def run(
 
     `loads` are modules beside the harness's own that the command would load, and that take their time.
     """
-    asked = {"words": list(words), "folder": str(folder), "environment": environment, "umask": umask, "loads": list(loads)}
-    request = json.dumps(asked).encode()
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, ours:
-        with theirs:
-            socket.send_fds(_server(), [request], [out.fileno(), err.fileno(), theirs.fileno()])
-        pid = int(ours.recv(64))
-        ours.settimeout(limit_s)
+    with contextlib.closing(begin(words, folder=folder, environment=environment, umask=umask, loads=loads)) as begun:
         try:
-            code = int(ours.recv(64))
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            ours.settimeout(None)
-            ours.recv(64)
-            raise subprocess.TimeoutExpired([sys.executable, *words], limit_s, _text(out), _text(err)) from None
-        return subprocess.CompletedProcess([sys.executable, *words], code, _text(out), _text(err))
+            out, err = begun.communicate(limit_s)
+        except subprocess.TimeoutExpired:
+            begun.kill()
+            raise subprocess.TimeoutExpired(begun.args, limit_s, *begun.communicate()) from None
+        return subprocess.CompletedProcess(begun.args, begun.wait(), out, err)
 
 
 def _text(file: tempfile._TemporaryFileWrapper[bytes]) -> str:

@@ -61,6 +61,9 @@ def prepare_server(folder: Path, *more: str, address: str = "127.0.0.1") -> tupl
     host_key, key, port = make_key(folder / "host_key"), make_key(folder / "user_key"), free_port()
     shutil.copy(folder / "user_key.pub", folder / "authorized_keys")
     config = folder / "sshd_config"
+    # One line, for sshd reads the first of its kind alone. Bash reads its start-up file from HOME before each command: an account's own may
+    # do much (pyenv's takes more than everything else here), and it is no test's subject.
+    environment = [f"HOME={folder}", *(line.removeprefix("SetEnv ") for line in more if line.startswith("SetEnv "))]
     lines = [
         f"ListenAddress {address}:{port}",
         f"HostKey {host_key}",
@@ -70,7 +73,8 @@ def prepare_server(folder: Path, *more: str, address: str = "127.0.0.1") -> tupl
         "UsePAM no",
         "PasswordAuthentication no",
         "PermitRootLogin yes",
-        *more,
+        f"SetEnv {' '.join(environment)}",
+        *(line for line in more if not line.startswith("SetEnv ")),
     ]
     config.write_text("\n".join(lines) + "\n")
     words = host_key.with_suffix(".pub").read_text().split()[:2]

@@ -28,14 +28,15 @@ def shell(tmp_path) -> Iterator[Shell]:
 class Running:
     """An acceptance run that is under way."""
 
-    def __init__(self, shell: Shell, reports: Path, *tests: str) -> None:
+    def __init__(self, shell: Shell, reports: Path, *tests: str, forked: bool = False) -> None:
         self._reports = reports
         self._shell = shell
-        self.process = shell.begin(*PYTEST, "-q", "--reports", reports, *tests)
+        begin = shell.begin_forked if forked else shell.begin
+        self.process = begin(*PYTEST, "-p", "tests.e2e.one_service", "-q", "--reports", reports, *tests)
 
     def until(self, what: str, seen) -> None:
         """Wait for a moment of the run."""
-        Deadline(120).wait_for(lambda: seen(self) or self.process.poll() is not None, what=what, every=0.02)
+        Deadline(120).wait_for(lambda: seen(self) or self.process.poll() is not None, what=what, every=0.05)
         assert self.process.poll() is None, self.process.communicate()
 
     def says(self, text: str) -> bool:
@@ -81,7 +82,8 @@ ENDINGS = [
 def test_ends_by_itself(shell: Shell, tmp_path: Path, moment: str, number: signal.Signals):
     """Bounded time, no lab, no process, no folder, and a report that says that it was interrupted."""
     tests, seen = MOMENTS[moment]
-    run = Running(shell, tmp_path / "reports", tests)
+    # One of them as a new interpreter, whose own matter Ctrl-C is as well.
+    run = Running(shell, tmp_path / "reports", tests, forked=(moment, number) != ("a switchover", signal.SIGINT))
     run.until(moment, seen)
     pid = run.lab()
     assert pid is not None

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 from command_shell import Shell, shell_in
+from short_lives import KEEP_S, ORPHAN_S
 
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.config import cluster_config
@@ -30,6 +31,7 @@ from harness.hosts.host import Host
 from harness.lab.control import lab_registry
 from harness.lab.lifecycle import default_cluster
 from harness.remote.agents import agent_launch
+from tests.e2e.forked_commands import Begun
 from tests.pytest_process import PYTEST
 
 SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or random.SystemRandom().randrange(10**6))
@@ -37,7 +39,6 @@ SUITE = "tests/failover"
 AT_ONCE = 3
 LATE_S = 4.0  # a busy machine's allowance beyond the stated time
 ENDS_WITHIN_S = 90.0
-ORPHAN_S, KEEP_S = 4.0, 1.0  # in place of minutes, so that it can be waited for
 SERVICES = {s["name"]: s for s in default_cluster.DEFAULT_CLUSTER["services"]}
 TIMERS = {
     "manager": {"takeover_s": 2.5},
@@ -66,20 +67,16 @@ class Case:
         folder.mkdir()
         # One service: what is done to it, to the nodes and to the run is the same with more of them, and each costs as much again.
         service = SERVICES["database" if disruption == "shared disk full" else "listener"]
-        (folder / "lab.toml").write_text(tomli_w.dumps({**TIMERS, "services": [service]}))
-        (folder / "short_lives.py").write_text(
-            "from harness.remote.agents import agent_launch\n"
-            f"agent_launch.ORPHAN_TIMEOUT_S, agent_launch.SPOOL_KEPT_S = {ORPHAN_S}, {KEEP_S}\n"
-        )
+        manager = {**TIMERS["manager"], **({"check_interval_s": 5.0} if disruption == "one comm path cut" else {})}  # which no check sees
+        (folder / "lab.toml").write_text(tomli_w.dumps({**TIMERS, "manager": manager, "services": [service]}))
         brought_up = shell.lkharness("lab", "up", "--name", self._name, "--file", folder / "lab.toml")
         assert brought_up.returncode == 0, brought_up.stderr
-        self._folder = folder
         self.file = shell.labs / self._name / "cluster.toml"
         self.subject = ClusterUnderTest(cluster_config.load(self.file), Timeline())
         self.before = {name: self.state_of(host) for name, host in self.subject.hosts.items()}
         planned = base.get_disruption(disruption)(self.subject)
         self.longest_s, self.lasts_s = planned.longest_s, planned.lasts_s
-        self.process: subprocess.Popen[str] | None = None
+        self.process: Begun | None = None
         self._read: dict[Path, int] = {}  # of each recording, how many of its bytes were looked at
         self._marks: dict[str, float] = {}
 
@@ -87,10 +84,9 @@ class Case:
         self.told.append(text)
 
     def begin(self, *, short_lives: bool = False) -> None:
-        words = [*PYTEST, "-q", SUITE, "--cluster", self.file, "--allow-disruption", "--period", "100"]
-        plugin = ["-p", "short_lives"] if short_lives else []
-        environment = {"PYTHONPATH": str(self._folder)}
-        self.process = self._shell.begin(*words, *plugin, "--disruption", self.disruption, "--reports", self.reports, **environment)
+        words = [*PYTEST, "-q", SUITE, "--cluster", self.file, "--allow-disruption", "--period", "250"]
+        plugin = ["-p", "tests.e2e.short_lives"] if short_lives else []
+        self.process = self._shell.begin_forked(*words, *plugin, "--disruption", self.disruption, "--reports", self.reports)
 
     def until_a_moment(self) -> None:
         """Some moment while it is done or lasts; three of four surely after `begin` is on record, the others perhaps before."""
@@ -169,7 +165,7 @@ class Case:
         lines = (
             "ip -o link show | cut -d ' ' -f 2-3 | sed 's|@[^:]*||'; ip -o addr show | awk '{ print $2, $4 }'; ip route show table all; "
             "nft list tables; ps -eo stat=,comm= | grep '^T'; "
-            "awk '{ print $2 }' /proc/mounts | while read -r m; do ls -d $m/.lkharness-* 2>/dev/null; done; true"
+            "awk '{ print $2 }' /proc/mounts | while read -r m; do for f in $m/.lkharness-*; do [ ! -e $f ] || echo $f; done; done"
         )
         vip = str(self.subject.cluster.vip)
         return {line for line in host.check(lines).splitlines() if vip not in line}
@@ -188,7 +184,7 @@ class Case:
             names = [m.name for m in self.subject.cluster.machines]
             return [f"{name}: {one}" for name in names for one in self.inside(name, f"{{ {line}; }} 2>/dev/null; true").splitlines()]
 
-        Deadline(limit).wait_for(strays, until=lambda found: not found, what="agents and sessions ending by themselves", every=1.0)
+        Deadline(limit).wait_for(strays, until=lambda found: not found, what="agents and sessions ending by themselves", every=2.0)
 
     def close(self) -> None:
         if self.process is not None and self.process.poll() is None:

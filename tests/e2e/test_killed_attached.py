@@ -109,11 +109,11 @@ def test_a_killed_run_leaves_the_cluster_as_it_was_found(shell: Shell, subject: 
     done = [one for one in DONE if one[-1] not in NOT_ON_WINDOWS] if on_windows(subject) else DONE
     words = done[chance.randrange(len(done))]
     file = shell.labs / "stranger" / "cluster.toml"
-    run = shell.begin(
+    run = shell.begin_forked(
         *PYTEST,
         "-q",
         *words,
-        *("--cluster", file, "--allow-disruption", "--period", "100", "--reports", tmp_path),
+        *("--cluster", file, "--allow-disruption", "--period", "250", "--reports", tmp_path),
         *(["--allow-unproven"] if on_windows(subject) else []),  # whether a copy of the data is complete nobody can tell there
     )
     Deadline(120).wait_for(lambda: heard(lambda: leases(subject)) or run.poll() is not None, what="the lease being taken", every=0.05)

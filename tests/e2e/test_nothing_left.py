@@ -6,7 +6,6 @@ import contextlib
 import os
 import random
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from command_shell import Shell, Traces, descendants, namespaces, processes, she
 
 from harness.core.deadline import Deadline
 from harness.lab.control import lab_registry
+from tests.e2e.forked_commands import Begun
 
 SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or random.SystemRandom().randrange(10**6))
 CHANCE = random.Random(SEED)
@@ -22,7 +22,7 @@ CHANCE = random.Random(SEED)
 HOLD = """
 import signal
 from harness.lab.lifecycle import launch; from harness.lab.lifecycle import default_cluster as seed
-lab = launch.up(seed.cluster_data(), name="held", persistent=False)
+lab = launch.up(seed.cluster_data(given={"services": seed.DEFAULT_CLUSTER["services"][:1]}), name="held", persistent=False)
 signal.pause()
 """
 
@@ -40,7 +40,7 @@ def kill_first(shell: Shell, pid: int) -> Traces:
     return traces
 
 
-def first_process(up: subprocess.Popen[str]) -> int | None:
+def first_process(up: Begun) -> int | None:
     """The first process in a pid namespace of its own below `lab up`."""
     for pid in below(up.pid):
         own = {kind: inode for kind, inode in namespaces(pid)}
@@ -71,7 +71,7 @@ def below(pid: int) -> Iterator[int]:
 )
 def test_while_it_comes_up(shell: Shell, moment: str):
     """`lab up` then says so in one sentence, exits 4 and removes the folder; only the log of the failure stays, for `lab clean`."""
-    up = shell.begin("-m", "harness.cli", "lab", "up", "--name", "victim")
+    up = shell.begin_forked("-m", "harness.cli", "lab", "up", "--name", "victim")
     pid = Deadline(120).wait_for(lambda: first_process(up), what="the lab's first process", every=0.005)
     if moment == "with its network":
         Deadline(120).wait_for(lambda: lab_registry.read(shell.labs / "victim").pid == pid, what="its network being up", every=0.002)
@@ -80,7 +80,7 @@ def test_while_it_comes_up(shell: Shell, moment: str):
         count = CHANCE.randint(3, 8) if moment.endswith("boot") else CHANCE.randint(9, 20)
         print(f"killed once it has {count} processes")
         Deadline(120).wait_for(
-            lambda: len(descendants(pid)) >= count or up.poll() is not None, what=f"{count} processes of the lab", every=0.01
+            lambda: sum(1 for _ in below(pid)) >= count - 1 or up.poll() is not None, what=f"{count} processes of the lab", every=0.01
         )
     came_up = up.poll() is not None
     traces = kill_first(shell, pid)
@@ -112,9 +112,10 @@ def test_in_service(shell: Shell):
 
 def test_during_a_switchover(shell: Shell):
     """At a random moment between the order and its end."""
-    pid = shell.up("--name", "victim")["pid"]
+    shell.home.mkdir()
+    pid = shell.up("--name", "victim", "--file", shell.modest("listener"))["pid"]
     order = ["/opt/LifeKeeper/bin/perform_action", "-t", "cluster-services", "-a", "restore"]
-    switch = shell.begin("-m", "harness.cli", "lab", "exec", "lknode02", "--", *order)
+    switch = shell.begin_forked("-m", "harness.cli", "lab", "exec", "lknode02", "--", *order)
     inside = namespaces(pid) - namespaces(os.getpid())
     order_pid = Deadline(120).wait_for(lambda: ordered(switch.pid), what="the switchover's beginning", every=0.01)
     looks = CHANCE.randint(1, 60)
@@ -137,7 +138,7 @@ def test_during_a_switchover(shell: Shell):
 def ordered(pid: int) -> int | None:
     """The process inside the node that carries out the order which this process gave, once it has begun."""
     outside = {inode for kind, inode in namespaces(os.getpid()) if kind == "pid"}
-    for one in descendants(pid):
+    for one in below(pid):
         with contextlib.suppress(OSError):
             if b"perform_action" in Path(f"/proc/{one}/cmdline").read_bytes() and any(
                 kind == "pid" and inode not in outside for kind, inode in namespaces(one)

@@ -50,13 +50,19 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(chromium: Browser, report: Path) -> Iterator[Browser]:
+def browser(chromium: Browser) -> Iterator[Browser]:
+    """For a test that opens a page of its own."""
     chromium.errors.clear()
     chromium.size(1280, 900)
-    chromium.open(report)
-    chromium.settle()
     yield chromium
     assert chromium.errors == []
+
+
+@pytest.fixture
+def page(browser: Browser, report: Path) -> Browser:
+    browser.open(report)
+    browser.settle()
+    return browser
 
 
 def scale(page: Browser) -> float:
@@ -140,22 +146,22 @@ def test_a_link_of_the_table_opens_its_card_and_draws_it(page):
     assert page.run(f"{card}.querySelectorAll('rect.seg').length") > 50
 
 
-def test_it_is_small_and_opens_quickly(page, tmp_path):
+def test_it_is_small_and_opens_quickly(browser, tmp_path):
     """With every disruption, too."""
     report = make(tmp_path, [*records(20), *repeats(REPEATS, first=21)], lines=LOG_LINES)
     assert report.stat().st_size <= 3_000_000
-    page.open(report)
-    loaded = page.run("performance.getEntriesByType('navigation')[0].loadEventEnd")
+    browser.open(report)
+    loaded = browser.run("performance.getEntriesByType('navigation')[0].loadEventEnd")
     assert 0 < loaded < 60_000  # some 300 ms on an idle machine, 10 s on one with five times as much to do as it can
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_nothing_is_wider_than_the_screen(page, report, width):
-    page.size(width, 844, mobile=width < 700)
-    page.open(report)
-    page.settle()
-    assert page.run("document.documentElement.scrollWidth") <= width
-    assert page.run(f"{CHART}.querySelectorAll('rect.seg').length") > 50
+def test_nothing_is_wider_than_the_screen(browser, report, width):
+    browser.size(width, 844, mobile=width < 700)
+    browser.open(report)
+    browser.settle()
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    assert browser.run(f"{CHART}.querySelectorAll('rect.seg').length") > 50
 
 
 def test_paper_gets_every_picture(page, tmp_path):
@@ -166,12 +172,12 @@ def test_paper_gets_every_picture(page, tmp_path):
     assert len(drawn) == 8 and min(drawn) > 50
 
 
-def test_nothing_a_host_says_runs(page, tmp_path):
+def test_nothing_a_host_says_runs(browser, tmp_path):
     hostile = make(tmp_path, records(2, text=HOSTILE), HOSTILE)
-    page.run("window.alert = () => { throw new Error('ran'); }")
-    page.open(hostile)
-    page.settle()
-    assert page.run(f"{CHART}.querySelectorAll('g.chart-row').length") == 19
-    assert page.run("document.querySelectorAll('script').length") == 3 and page.run("document.images.length") == 0
-    said = page.run(f"{OPEN_CARD}.querySelector('.moment').textContent")
+    browser.run("window.alert = () => { throw new Error('ran'); }")
+    browser.open(hostile)
+    browser.settle()
+    assert browser.run(f"{CHART}.querySelectorAll('g.chart-row').length") == 19
+    assert browser.run("document.querySelectorAll('script').length") == 3 and browser.run("document.images.length") == 0
+    said = browser.run(f"{OPEN_CARD}.querySelector('.moment').textContent")
     assert "</script><script>alert(1)</script>\"'><img src=x onerror=alert(2)>" in said

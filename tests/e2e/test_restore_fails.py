@@ -12,14 +12,10 @@ from command_shell import Shell, shell_in
 
 from harness.attach.watchdog import FILE
 from harness.core.deadline import Deadline
+from tests.e2e import no_put_back
 
 SWITCHOVER = "tests/acceptance/test_switching.py::test_switchover[there]"
-SAYS = "THE CLUSTER IS NOT AS IT WAS FOUND: the standby cannot start it"
-NO_PUT_BACK = """
-from harness.attach import disruptive_run as attached
-from harness.core.verdict import failed
-attached.put_back = lambda *about, **more: failed("the standby cannot start it")
-"""
+SAYS = f"THE CLUSTER IS NOT AS IT WAS FOUND: {no_put_back.REASON}"
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +27,10 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 @pytest.mark.timeout(300)
 def test_it_is_said_first_and_last_and_the_guardian_mends_it(shell: Shell, tmp_path: Path) -> None:
-    (tmp_path / "no_put_back.py").write_text(NO_PUT_BACK)
     file = shell.labs / "stranger" / "cluster.toml"
     before = shell.status()["nodes"]
-    words = ("-p", "no_put_back", SWITCHOVER, "-q", "--cluster", file, "--allow-disruption", "--reports", tmp_path)
-    done = shell.pytest(*words, limit=200.0, PYTHONPATH=str(tmp_path))
+    words = ("-p", "tests.e2e.no_put_back", SWITCHOVER, "-q", "--cluster", file, "--allow-disruption", "--reports", tmp_path)
+    done = shell.pytest(*words, limit=200.0)
     assert done.returncode == 1, done.stdout + done.stderr
     run = tmp_path / "latest"
     assert done.stderr.splitlines()[-1].startswith(SAYS), done.stderr

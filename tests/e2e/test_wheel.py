@@ -18,6 +18,7 @@ import pytest
 from command_shell import REPOSITORY, Shell, shell_in
 
 from harness.commands.suite import ABOUT
+from tests.pytest_process import PYTEST
 
 CEILING_S = 600
 
@@ -108,7 +109,7 @@ def test_the_suite_runs_on_an_attached_cluster(installed: Installed, shell: Shel
     )
     assert (tmp_path / "reports" / "latest" / "report.html").exists()
     there = ("--cluster", file, "--trust-cluster-file", "--reports", "elsewhere", "--pyargs", "harness.suites.acceptance")
-    words = ("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *there, "-k", "test_one_active_node")
+    words = ("python", *PYTEST, "-q", *there, "-k", "test_one_active_node")
     assert "1 passed" in installed.run(*words, at=tmp_path)
     assert (tmp_path / "elsewhere" / "latest" / "run.json").exists()
 
@@ -123,7 +124,7 @@ def test_the_lab_names_commands_that_are_there(installed: Installed, tmp_path: P
 def test_tests_of_something_else_are_left_as_they_are(installed: Installed, tmp_path: Path):
     """The plug-in is loaded by every pytest of that environment."""
     (tmp_path / "test_none.py").write_text("")
-    installed.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", at=tmp_path, code=pytest.ExitCode.NO_TESTS_COLLECTED)
+    installed.run("python", *PYTEST, "-q", at=tmp_path, code=pytest.ExitCode.NO_TESTS_COLLECTED)
     assert not (tmp_path / "reports").exists()
 
 

@@ -27,7 +27,7 @@ for words in json.loads(sys.argv[1]):
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     with shell_in(tmp_path_factory.mktemp("state")) as one:
-        one.up("--name", "desk", "--file", one.patient())
+        one.up("--name", "desk", "--file", one.modest("listener", "database", "web"))
         yield one
 
 
