@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from harness.core import toml_file
 from harness.core.errors import BadUse
-from harness.core.field_docs import describe
+from harness.report.record.field_descriptions import describe
 from harness.report.run_reader import faults_in_words
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from harness.core.field_docs import describe
 from harness.core.text import storable
+from harness.report.record.field_descriptions import describe
 
 Text = Annotated[str, BeforeValidator(lambda value: storable(value) if isinstance(value, str) else value)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
