@@ -216,6 +216,11 @@ def _listeners(cluster: Cluster, node: Node, seen: NodeFacts, leads: bool, state
 
 def _sysctls(node: Node, seen: NodeFacts) -> Iterator[Finding]:
     for nic in filter(None, (seen.nic_of(node.address), seen.nic_of(node.second_address))):
+        values = [seen.sysctls.get(f"{nic}.rp_filter", ""), seen.sysctls.get("all.rp_filter", "")]
+        if "1" in values and "2" not in values:  # the kernel takes the greater of the two
+            # The default of some distributions, and harmless while routes are symmetric; where one is not, the diagnosis names both.
+            do = f"set net.ipv4.conf.{nic}.rp_filter=2 (loose): strict drops what comes by a NIC that the answer does not leave by"
+            yield Finding(Weight.NOTE, seen.node, "rp_filter", f"{nic} is strict (1), on a node with two NICs", do, ("DSN-16",))
         ignore = max((int(v) for v in (seen.sysctls.get(f"{k}.arp_ignore", "") for k in (nic, "all")) if v.isdigit()), default=0)
         if ignore >= 3:
             do = f"set net.ipv4.conf.{nic}.arp_ignore to 2 or less, unless somebody knows why it is so"

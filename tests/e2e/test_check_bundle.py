@@ -18,7 +18,6 @@ from harness.core.deadline import Deadline
 TOGETHER = (
     (FAULTS["VIP /24"], "10.20.1.200 has the prefix /24"),
     (FAULTS["both nodes listening"], "on every node, whatever the node's role"),
-    (FAULTS["rp_filter strict"], "rp_filter: eth0 is strict"),
     (("lknode02", "iptables -I INPUT -p tcp --dport 12345 -j DROP"), "its own firewall drops the probe from 168.63.129.16"),
     (
         ("lknode01", "ip rule add from 10.20.1.11 to 168.63.129.16 lookup 77; ip route add default dev eth1 table 77"),

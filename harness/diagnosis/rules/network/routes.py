@@ -320,7 +320,7 @@ def _strict(evidence: Evidence) -> Iterator[Cause]:
                     Certainty.CERTAIN,
                     f"set net.ipv4.conf.{first}.rp_filter=2, or fix the route",
                     (f"`ip route get {address}` on {node.name}: {back.kind} dev {back.interface}",),
-                    explains=("client/*", "standby/*"),
+                    explains=(f"{node.name}:rp_filter", "client/*", "standby/*"),
                 )
 
 
