@@ -1,8 +1,8 @@
 """A process that has the harness's modules loaded and forks the commands that tests ask for; run by `forked_commands`.
 
-A request is one datagram: JSON with words, folder, environment, umask (null: this process's own) and what to load first, and three files:
-standard output, standard error, and a socket for the answers, which are the command's process id and its exit code. Many commands may run
-at once, each with a process that waits for it.
+A request is one datagram: JSON with words, folder, environment, umask (null: this process's own) and what to load first, and its files:
+a socket for the answers, which are the command's process id and its exit code, standard output, standard error, and more, if any. Many
+commands may run at once, each with a process that waits for it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import harness
+from tests.e2e import forked_labs
+from tests.e2e.forked_commands import MAX_FILE
 
 MAX_REQUEST = 1 << 20  # bytes
-MAX_FILE = 64  # the number of the highest descriptor that a request brings, and more
+MAX_FILES = 16  # of one request
 ACT_WHEN_LOADED = ("harness.cli", "harness.__main__")  # they say what Ctrl-C does in their process
 LIBRARIES = ("pytest", "_pytest.terminal", "paramiko", "rich.console", "xml.etree.ElementTree")
 
@@ -37,6 +39,7 @@ def load() -> None:
     templates = importlib.import_module("harness.report.html.html_report").templates()
     for name in templates.list_templates(extensions=["j2"]):
         templates.get_template(name)
+    forked_labs.fork_those_of_commands()
     gc.freeze()
 
 
@@ -74,12 +77,12 @@ def exit_code(error: SystemExit) -> int:
     return 1
 
 
-def run_command(request: dict[str, Any], out: int, err: int) -> NoReturn:
+def run_command(request: dict[str, Any], files: list[int]) -> NoReturn:
     code = 1
     try:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(out, 1)
-        os.dup2(err, 2)
+        for number, file in zip((1, 2, *range(MAX_FILE, MAX_FILE + MAX_FILES)), files, strict=False):
+            os.dup2(file, number)
         os.closerange(3, MAX_FILE)
         become(request["words"], request["folder"], request["environment"], request["umask"])
         code = 0
@@ -96,14 +99,17 @@ def run_command(request: dict[str, Any], out: int, err: int) -> NoReturn:
         os._exit(code)
 
 
-def wait_for_command(request: dict[str, Any], out: int, err: int, answers: socket.socket) -> NoReturn:
+def wait_for_command(request: dict[str, Any], files: list[int], answers: socket.socket) -> NoReturn:
     """In a process of its own: fork the command, and tell what became of it."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid == 0:
-        run_command(request, out, err)
-    answers.send(str(pid).encode())
-    answers.send(str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
+        run_command(request, files)
+    for file in files:
+        os.close(file)
+    with contextlib.suppress(OSError):  # nobody asks any more
+        answers.send(str(pid).encode())
+        answers.send(str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
     os._exit(0)
 
 
@@ -111,14 +117,14 @@ def serve(client: socket.socket) -> None:
     """Until the client has gone."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever waits for a command needs nobody to wait for it
     while True:
-        message, files, _, _ = socket.recv_fds(client, MAX_REQUEST, 3)
+        message, files, _, _ = socket.recv_fds(client, MAX_REQUEST, MAX_FILES)
         if not message:
             return
         request = json.loads(message)
         load_these(request["loads"])
         if os.fork() == 0:
             client.close()
-            wait_for_command(request, files[0], files[1], socket.socket(fileno=files[2]))
+            wait_for_command(request, files[1:], socket.socket(fileno=files[0]))
         for file in files:
             os.close(file)
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 CHOSEN_BY_THE_INTERPRETER = ("PYTHON", "LC_", "LANG")  # what it reads once, at its start
 MODULES = ("harness.cli", "pytest")
+MAX_FILE = 256  # no file of a request has a higher number in the server; further ones than the streams are found from this number on
 _STARTS = threading.Lock()
 
 
@@ -35,13 +36,14 @@ def can_run(words: Sequence[str], environment: dict[str, str]) -> bool:
 class Begun:
     """A command that is under way, used as a `subprocess.Popen` with pipes is."""
 
-    def __init__(self, words: Sequence[str], request: bytes) -> None:
+    def __init__(self, words: Sequence[str], request: bytes, files: Sequence[int] = ()) -> None:
         self.args = [sys.executable, *words]
         self.returncode: int | None = None
         self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
         self._answers, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        streams = files or (self._out.fileno(), self._err.fileno())
         with theirs:
-            socket.send_fds(_server(), [request], [self._out.fileno(), self._err.fileno(), theirs.fileno()])
+            socket.send_fds(_server(), [request], [theirs.fileno(), *streams])
         self.pid = int(self._answers.recv(64))
 
     def poll(self) -> int | None:
@@ -77,10 +79,18 @@ class Begun:
             one.close()
 
 
-def begin(words: Sequence[str], *, folder: Path, environment: dict[str, str], umask: int | None = None, loads: Sequence[str] = ()) -> Begun:
-    """`python WORDS…`, which goes on until it ends or is killed."""
+def begin(
+    words: Sequence[str],
+    *,
+    folder: Path,
+    environment: dict[str, str],
+    umask: int | None = None,
+    loads: Sequence[str] = (),
+    files: Sequence[int] = (),
+) -> Begun:
+    """`python WORDS…`, which goes on until it ends or is killed. `files` are its two streams and what it finds from MAX_FILE on."""
     asked = {"words": list(words), "folder": str(folder), "environment": environment, "umask": umask, "loads": list(loads)}
-    return Begun(words, json.dumps(asked).encode())
+    return Begun(words, json.dumps(asked).encode(), files)
 
 
 def run(
@@ -119,6 +129,6 @@ def _server() -> socket.socket:
 def _started() -> socket.socket:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
-        words = [sys.executable, str(Path(__file__).with_name("command_server.py")), str(theirs.fileno())]
+        words = [sys.executable, "-m", "tests.e2e.command_server", str(theirs.fileno())]
         subprocess.Popen(words, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, cwd=Path(__file__).parents[2])
     return ours
