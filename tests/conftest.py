@@ -23,7 +23,7 @@ TIMING_MARK = "mark.timing"  # how a file says that it has tests which measure t
 NEED_AZURE = ("azure", "azure_lab", "azure_operations")  # these folders
 WITH_LABS = ("harm", "e2e", "lab")
 MANY_TESTS = 1000  # of fewer one look by the collector costs more than all that are saved
-AT_AZURES_PACE = ("azure", "azure_operations")  # not azure_lab, whose lab each worker keeps to the end
+AT_AZURES_PACE = ("azure", "azure_lab", "azure_operations")
 
 
 def _is_installed(name: str) -> bool:

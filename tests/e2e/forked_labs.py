@@ -23,6 +23,7 @@ from tests.e2e import forked_commands
 NEW_MOUNTS, NEW_PIDS, NEW_NET = 0x20000, 0x20000000, 0x40000000  # CLONE_NEW…
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 0x4000, 1 << 18
 PR_SET_PDEATHSIG = 1
+new_interpreter = launch._spawn  # as it is done for everybody but tests
 
 
 def fork_those_of_tests() -> None:

@@ -60,7 +60,7 @@ def running(link: RecorderLink, state: bool = True) -> None:
 
 @pytest.mark.timing
 def test_a_cut_of_three_tenths_of_a_second_is_kept_at_ten_milliseconds_with_what_was_before(tmp_path) -> None:
-    before = deep_option.number(4, 31, "RECORDER_BEFORE_S")
+    before = deep_option.number(2, 31, "RECORDER_BEFORE_S")
     with service() as it, recording(tmp_path, it.port, options=RecorderOptions(before=before + 1, after=1.0, calm=0.5, free=0)) as link:
         full = Deadline(before + 1.0)
         Deadline(LIMIT).wait_for(lambda: full.expired, what="memory that holds so much", every=0.2)

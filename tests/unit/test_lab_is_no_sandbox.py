@@ -17,6 +17,7 @@ import pytest
 
 from harness.lab.guests import namespace
 from harness.lab.lifecycle import launch
+from tests.e2e import forked_labs
 
 ARCHITECTURE = Path(__file__).parents[2] / "docs" / "architecture.md"
 SYS_MODULE, SYS_RAWIO, SYS_PTRACE, SYS_ADMIN, SYS_BOOT, SYS_TIME, MKNOD, DAC_OVERRIDE = 16, 17, 19, 21, 22, 25, 27, 1
@@ -75,7 +76,7 @@ def test_root_of_an_ordinary_users_lab_is_nobody_outside(
 
     monkeypatch.setattr(os, "geteuid", lambda: uid)
     monkeypatch.setattr(launch.subprocess, "Popen", popen)
-    launch._spawn({}, tmp_path, [])
+    forked_labs.new_interpreter({}, tmp_path, [])
     ((program, *words),) = begun
     assert program == "unshare" and {"--mount", "--pid", "--net"} <= set(words)
     assert ({"--user", "--map-root-user"} <= set(words)) is own_users

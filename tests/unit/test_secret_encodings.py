@@ -40,7 +40,7 @@ def examples(section: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("words", "pattern"), [row[:2] for row in redactor.PATTERNS], ids=lambda one: "")
-@settings(max_examples=10)
+@settings(max_examples=4)
 @given(data=st.data())
 def test_whatever_a_pattern_takes_has_one_of_its_words(words: tuple[str, ...], pattern: re.Pattern[str], data: st.DataObject) -> None:
     """Of texts in ASCII; those that hold none of them are passed over."""
