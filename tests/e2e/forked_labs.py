@@ -103,6 +103,7 @@ def become_the_lab(order: dict[str, Any], fds: Sequence[int]) -> NoReturn:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT, signal.SIGTERM])
             sys.argv = [lab_process.__file__, json.dumps(order)]
             lab_process.main()
+            code = 0
         else:
             for fd in fds:
                 os.close(fd)

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import forked_commands
+from harness.core.deadline import Deadline
+from harness.lab.lifecycle import default_cluster, launch
+from tests.e2e import forked_commands, forked_labs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -74,3 +76,32 @@ def test_what_the_interpreter_reads_at_its_start_needs_a_new_one():
     assert not forked_commands.can_run(["-m", "harness.cli"], environment(PYTHONIOENCODING="latin-1"))
     assert not forked_commands.can_run(["-m", "harness.cli"], environment(LC_ALL="tr_TR.UTF-8"))
     assert not forked_commands.can_run(["-c", "pass"], environment())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="labs of an ordinary user are not forked: theirs need a user namespace as well")
+def test_a_forked_lab_is_in_namespaces_of_its_own_and_dies_with_its_parent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """As by `unshare --kill-child`; its log is the lab's."""
+    begun: list[forked_commands.Begun] = []
+
+    def spawn(order: dict, folder: Path, fds: list[int]) -> forked_commands.Begun:
+        begun.append(forked_labs.fork_elsewhere(order, folder, fds))
+        return begun[-1]
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(launch, "_spawn", spawn)
+    lab = launch.up(default_cluster.cluster_data(), name="forked", persistent=False, network_only=True)
+    try:
+        first, parent = lab.record.pid, begun[0].pid
+        own = {
+            kind: Path(f"/proc/{first}/ns/{kind}").readlink() != Path(f"/proc/self/ns/{kind}").readlink()
+            for kind in ("pid", "net", "mnt", "uts")
+        }
+        assert own == {"pid": True, "net": True, "mnt": True, "uts": False}
+        status = Path(f"/proc/{first}/status").read_text()
+        assert status.split("NSpid:")[1].split()[1] == "1" and f"PPid:\t{parent}\n" in status
+        assert Path(f"/proc/{first}/fd/1").readlink() == lab.record.folder / "log"
+        begun[0].kill()
+        Deadline(60).wait_for(lambda: not Path(f"/proc/{first}").exists(), what="the lab's end with its parent")
+        assert begun[0].wait(60) == -9
+    finally:
+        lab.down()
