@@ -24,17 +24,29 @@ Calls = list[tuple[str, int]]
 
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What the packages slept, in seconds; nobody sleeps in truth."""
+    """What the packages slept for clients made from now on, in seconds; none of these sleeps in truth. A client of another test may still
+    follow an operation of its own."""
     from azure.core.pipeline.transport import RequestsTransport
 
     found: list[float] = []
-    monkeypatch.setattr(RequestsTransport, "sleep", lambda self, duration: found.append(duration))
+    ours: set[int] = set()
+    make, sleep = RequestsTransport.__init__, RequestsTransport.sleep
+
+    def made(self: RequestsTransport, *given: Any, **more: Any) -> None:
+        ours.add(id(self))
+        make(self, *given, **more)
+
+    def slept(self: RequestsTransport, duration: float) -> None:
+        found.append(duration) if id(self) in ours else sleep(self, duration)
+
+    monkeypatch.setattr(RequestsTransport, "__init__", made)
+    monkeypatch.setattr(RequestsTransport, "sleep", slept)
     monkeypatch.setattr(throttling.pause_s, "__defaults__", (random.Random(7).random,))
     return found
 
 
 @pytest.fixture
-def hand(server: ArmServer) -> Iterator[operation_runner.OperationRunner]:
+def hand(server: ArmServer, slept: list[float]) -> Iterator[operation_runner.OperationRunner]:
     there = sdk_clients.make_clients(cluster_config.Azure(**server.table(poll_s=0.01)))
     yield operation_runner.OperationRunner(there, lambda *_, **__: None)
     there.close()

@@ -103,9 +103,9 @@ def test_what_is_said_of_it(says: list[bytes], raises: type[Exception], words: s
 
 
 def test_one_that_says_nothing_is_left_in_time(ask: Callable[..., str]) -> None:
-    for says in ([], [PRELOGIN]):
-        with server(*says, hangs=True) as port, pytest.raises(DeadlineExceeded, match=r"did not complete SQL Server's log-in within 0.5 s"):
-            ask(port, limit=0.5)
+    for says in ([], [PRELOGIN]):  # a busy machine may need a while to connect
+        with server(*says, hangs=True) as port, pytest.raises(DeadlineExceeded, match=r"did not complete SQL Server's log-in within 3 s"):
+            ask(port, limit=3.0)
 
 
 def test_encryption_that_is_not_to_be_had_is_said_before_the_password_is(ask: Callable[..., str]) -> None:
