@@ -136,7 +136,9 @@ def test_what_a_service_does_is_told_apart(host, bears):
             seen.wait_rows(one.id, 2, expected[one.id])
     found = {name: seen.outcomes(name) - {"skipped"} for name in expected}  # a tick that a busy host left out tells nothing of the service
     assert found == {name: {outcome} for name, outcome in expected.items()}
-    assert {row.detail for row in seen.rows["hang"] if row.outcome == "silent"} == {"accepted, but not answered"}
+    details = [row.detail for row in seen.rows["hang"] if row.outcome == "silent"]
+    # A busy host may take an attempt's whole time to begin it, and then knows no more than that.
+    assert "accepted, but not answered" in details and set(details) <= {"accepted, but not answered", ""}, details
     tried = [row for row in seen.rows["plain"] if row.outcome == "answered"]
     assert tried and all((row.port > 0) == bears.tells_port for row in tried)
 
