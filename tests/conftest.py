@@ -114,7 +114,8 @@ def _waiting_among_working(items: list[pytest.Item]) -> list[pytest.Item]:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """What is loaded by now stays to the end: Python's collector need not look at thousands of tests again and again."""
+    """Labs are begun as tests may have them. And what is loaded by now stays to the end: Python's collector need not look at thousands of
+    tests again and again."""
     if {item.path.parent.name for item in session.items} & {*WITH_LABS, *NEED_AZURE}:
         from tests.e2e import forked_labs
 

@@ -8,10 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.history.nightly_lines import history
-from harness.history.page.page import html
-from harness.history.run_import import catch_up
-from harness.history.store import FILE, Store
+from harness.history.store import FILE
 from tests.bench.rows import Row, row
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -22,20 +19,16 @@ NIGHTS, SERIES = 1000, 30
 def pages(runs: int) -> Iterator[Row]:
     """Seconds to rebuild the history, megabytes of its page, seconds until a browser has loaded it."""
     from browser import Browser, program
-    from history_sample import nights
+    from history_sample import nights, write_page
 
     rebuilt, opened = list[float](), list[float]()
     with tempfile.TemporaryDirectory() as folder:
         reports = Path(folder)
         nights(reports, NIGHTS, series=SERIES, slower_from=NIGHTS * 3 // 5, kernel="6.18")
-        page = reports / "index.html"
         for _ in range(min(runs, 3)):
             (reports / FILE).unlink(missing_ok=True)
             began = time.monotonic()
-            with Store(reports / FILE) as store:
-                catch_up(reports, store)
-                found = history(store.runs(), store.series(), store.points())
-            page.write_text(html(found, {run.folder for run in found.runs[1:]}))
+            page = write_page(reports)
             rebuilt.append(time.monotonic() - began)
         for _ in range(runs if program() else 0):
             with Browser() as browser:

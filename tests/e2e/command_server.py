@@ -33,14 +33,10 @@ LIBRARIES = ("pytest", "_pytest.terminal", "paramiko", "rich.console", "xml.etre
 
 
 def load() -> None:
-    """Modules are loaded only: nothing of them is called, so a forked command finds them as a new interpreter would; but for the
-    report's templates, which are compiled."""
+    """Modules are loaded only: nothing of them is called, so a forked command finds them as a new interpreter would; but its labs are
+    forked as well."""
     load_these([*LIBRARIES, *(found.name for found in pkgutil.walk_packages(harness.__path__, "harness."))])
-    templates = importlib.import_module("harness.report.html.html_report").templates()
-    for name in templates.list_templates(extensions=["j2"]):
-        templates.get_template(name)
     forked_labs.fork_those_of_commands()
-    gc.freeze()
 
 
 def load_these(names: Iterable[str]) -> None:

@@ -7,7 +7,6 @@ What a new interpreter itself does is tried by `./run acceptance` and by the tes
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -17,12 +16,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from harness.lab.lifecycle import launch
+from harness.lab.linux import linux_syscalls
 from harness.lab.process import lab_process
 from tests.e2e import forked_commands
 
-NEW_MOUNTS, NEW_PIDS, NEW_NET = 0x20000, 0x20000000, 0x40000000  # CLONE_NEW…
-MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 0x4000, 1 << 18
-PR_SET_PDEATHSIG = 1
+MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
 new_interpreter = launch._spawn  # as it is done for everybody but tests
 
 
@@ -90,15 +88,14 @@ def become_the_lab(order: dict[str, Any], fds: Sequence[int]) -> NoReturn:
         os.chdir("/")
         os.environ["PYTHONPATH"] = str(launch.REPOSITORY)
         sys.stdout = sys.stderr = open(2, "w", buffering=1, closefd=False, errors="backslashreplace")  # noqa: SIM115
-        libc = ctypes.CDLL(None, use_errno=True)
-        _done(libc.unshare(NEW_MOUNTS | NEW_PIDS | NEW_NET))
-        _done(libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None))
+        linux_syscalls.unshare(linux_syscalls.CLONE_NEWNS | linux_syscalls.CLONE_NEWPID | linux_syscalls.CLONE_NEWNET)
+        linux_syscalls.mount("none", "/", flags=linux_syscalls.MS_REC | linux_syscalls.MS_PRIVATE)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])  # the first process's matter
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         pid = os.fork()
         if pid == 0:
-            _done(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
-            _done(libc.mount(b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None))
+            linux_syscalls.end_with_parent()
+            linux_syscalls.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT, signal.SIGTERM])
             sys.argv = [lab_process.__file__, json.dumps(order)]
@@ -112,11 +109,6 @@ def become_the_lab(order: dict[str, Any], fds: Sequence[int]) -> NoReturn:
         sys.excepthook(*sys.exc_info())  # into the lab's log
     finally:
         os._exit(code if code >= 0 else 128 - code)
-
-
-def _done(result: int) -> None:
-    if result != 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 if __name__ == "__main__":

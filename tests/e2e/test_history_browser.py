@@ -10,28 +10,14 @@ import pytest
 from browser import Browser, program
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "unit"))
-from history_sample import a_night, nights, some_figures
+from history_sample import a_night, nights, some_figures, write_page
 from report_sample import HOSTILE
-
-from harness.history.nightly_lines import history
-from harness.history.page.page import html
-from harness.history.run_import import catch_up
-from harness.history.store import FILE, Store
 
 pytestmark = pytest.mark.skipif(program() is None, reason="there is no Chromium on this machine: sudo apt-get install -y chromium")
 
 STRIP = "document.querySelector('.strip-of-nights')"
 PAGE_BYTES = 2_000_000
 OPEN_S = 1.0
-
-
-def write_page(reports: Path) -> Path:
-    with Store(reports / FILE) as store:
-        catch_up(reports, store)
-        found = history(store.runs(), store.series(), store.points())
-    page = reports / "index.html"
-    page.write_text(html(found, {run.folder for run in found.runs[1:]}))
-    return page
 
 
 def test_strips_are_drawn_and_a_night_tells_its_figures_and_links_to_its_report(tmp_path):

@@ -10,6 +10,10 @@ from typing import Any
 
 from report_sample import a_cluster
 
+from harness.history.nightly_lines import history
+from harness.history.page.page import html
+from harness.history.run_import import catch_up
+from harness.history.store import FILE, Store
 from harness.report.record.run_record import ClusterKind
 from harness.report.record.series_record import SeriesRecord
 from harness.report.run_record_builder import summarise_cluster
@@ -90,3 +94,13 @@ def nights(
             found.append(some_figures(values, path=PATHS[index % 3], disruption=f"disruption {index // 3 + 1}"))
         made.append(a_night(reports, number, found, **(changes if late else {})))
     return made
+
+
+def write_page(reports: Path) -> Path:
+    """The history of the nights there, and its page."""
+    with Store(reports / FILE) as store:
+        catch_up(reports, store)
+        found = history(store.runs(), store.series(), store.points())
+    page = reports / "index.html"
+    page.write_text(html(found, {run.folder for run in found.runs[1:]}))
+    return page

@@ -1,9 +1,10 @@
-"""The few Linux calls that Python 3.11 does not have: unshare, setns and mount."""
+"""The few Linux calls that Python 3.11 does not have: unshare, setns, mount and prctl."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import signal
 from pathlib import Path
 
 CLONE_NEWNS = 0x00020000
@@ -57,3 +58,9 @@ def drop_capability(number: int) -> None:
     """Take a capability out of the bounding set, for this process and all that come of it. Raises OSError."""
     PR_CAPBSET_DROP = 24
     _demand(_libc.prctl(PR_CAPBSET_DROP, number, 0, 0, 0), f"dropping capability {number}")
+
+
+def end_with_parent() -> None:
+    """From now on this process is killed when its parent ends; a change of account takes that back. Raises OSError."""
+    PR_SET_PDEATHSIG = 1
+    _demand(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "ending with the parent")

@@ -13,7 +13,6 @@ start, stop, restart and check are the restore, remove, recover and quickCheck o
 from __future__ import annotations
 
 import argparse
-import ctypes
 import functools
 import os
 import signal
@@ -24,10 +23,10 @@ from typing import NoReturn
 
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Unusable
+from harness.lab.linux import linux_syscalls
 from harness.lab.services import node_process
 from harness.lab.services.postgres_ping import Faulty, ask
 
-PR_SET_PDEATHSIG = 1
 PID_LINE, STATUS_LINE = 0, 7  # of postmaster.pid
 
 
@@ -64,7 +63,7 @@ def begin(
     def become() -> NoReturn:
         account.become()
         if dies_with_us:  # after the change of account, which takes it back
-            ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            linux_syscalls.end_with_parent()
         os.execv(words[0], words)
 
     return node_process.start_in_background(become, log)

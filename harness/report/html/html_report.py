@@ -40,7 +40,7 @@ def html(run: RunRecord, events: Sequence[dict[str, Any]], *, timeline_faults: S
     executed = [t for t in run.tests if t.verdict.outcome is not Result.SKIPPED]
     shown = list(events[:_MAX_EVENTS])
     return (
-        templates()
+        _environment()
         .get_template("report.html.j2")
         .render(
             run=run,
@@ -138,8 +138,8 @@ def evidence_link(file: EvidenceFile) -> str | None:
 
 
 @cache
-def templates() -> Environment:
-    """The report's, and what they call; one for all pages of a process, for to make one takes as long as the rest of a short report."""
+def _environment() -> Environment:
+    """One for all pages of a process: its templates are loaded once."""
     environment = page_environment(_TEMPLATES)
     environment.filters.update(
         seconds=text.seconds,
