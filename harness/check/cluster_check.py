@@ -9,10 +9,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from harness.check import evidence_gathering, service_findings
+from harness.check import evidence_gathering
 from harness.check.check_result import OF_A_ROLE, WHEN_IT_RESTS, Findings, PathLine
+from harness.check.findings import service_findings
+from harness.check.findings.firewall_findings import evaluate_firewalls
+from harness.check.findings.node_findings import judge, of_pages
 from harness.check.host_survey import Survey, survey, unreachable
-from harness.check.linux_findings import firewalls, judge, of_pages
 from harness.check.manager_survey import ask_manager
 from harness.check.unreachable_node import second_way
 from harness.cluster import probe_question
@@ -98,7 +100,7 @@ def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen
         )
         since, state, active = Deadline(0.0), word.state, word.active
         subject.absent |= {f.host for f in surveyed.lost}
-        evaluated = firewalls(cluster, surveyed.facts, state)
+        evaluated = evaluate_firewalls(cluster, surveyed.facts, state)
         more = [*word.found, *surveyed.lost, *judge(cluster, state, surveyed.facts, evaluated)]
         checks, direct, of_services, probe = [], [], [], None
         if active is not None:

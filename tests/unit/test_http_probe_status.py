@@ -13,7 +13,7 @@ import pytest
 from test_diagnosis import SILENT, evidence, faults, listening, node, only, paths, with_host
 
 from harness.check.check_result import Findings
-from harness.check.linux_findings import of_pages
+from harness.check.findings.node_findings import of_pages
 from harness.cluster import invariants, probe_question
 from harness.config import cluster_config
 from harness.core.finding import Finding, Weight

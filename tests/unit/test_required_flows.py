@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.check.firewall_findings import findings
+from harness.check.findings.firewall_findings import findings
 from harness.config import cluster_config
 from harness.diagnosis import required_flows
 from harness.diagnosis.evidence import Evidence

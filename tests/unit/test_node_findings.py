@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.check.linux_findings import NodeFacts, firewalls, judge
+from harness.check.findings.firewall_findings import evaluate_firewalls
+from harness.check.findings.node_findings import judge
+from harness.check.node_facts import NodeFacts
 from harness.config import cluster_config
 from harness.core.finding import Finding, Weight
 from harness.hosts.linux.linux_parse import InterfaceAddress, Listener, Route
@@ -53,7 +55,7 @@ def found(active: NodeFacts = ACTIVE, standby: NodeFacts = STANDBY, dead: bool =
 
 
 def judged(seen: ClusterState, facts: dict[str, NodeFacts], cluster: cluster_config.Cluster = CLUSTER) -> list[Finding]:
-    return judge(cluster, seen, facts, firewalls(cluster, facts, seen))
+    return judge(cluster, seen, facts, evaluate_firewalls(cluster, facts, seen))
 
 
 def test_a_sound_cluster_has_no_finding():

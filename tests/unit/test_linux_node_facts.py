@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness.check.command_cache import CachingHost
-from harness.check.linux_findings import NodeFacts
-from harness.check.node_facts import of_script, offset_of
+from harness.check.linux_node_facts import of_script, offset_of
+from harness.check.node_facts import NodeFacts
 from harness.collect.collectors import NIC_SYSCTLS, SYSCTLS
 from harness.collect.linux_host_script import FACTS, pieces, script
 from harness.config import cluster_config
