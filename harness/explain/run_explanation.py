@@ -14,7 +14,7 @@ from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.outages.outage_causes import Explained, explain
 from harness.diagnosis.wire_code_causes import RouteTaken
 from harness.explain.explanation_output import LocatedCause, first
-from harness.explain.failure_bundles import FailureStates
+from harness.explain.failure_causes import FailureStates
 from harness.report.record.labels import LABEL, where
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import AuditRecord, CauseRecord, CheckRecord, Result, RunRecord, RunState, TestRecord

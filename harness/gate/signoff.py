@@ -9,8 +9,9 @@ from harness.core import text
 from harness.core.errors import Unusable
 from harness.core.files import stored, write_atomically
 from harness.report.html.page_environment import page_environment, style
+from harness.report.lab_disclaimer import is_lab, lab_stands_in
 from harness.report.record.gate_record import GateRecord
-from harness.report.record.labels import LABEL, MARK, is_lab, lab_stands_in, skipped_by_reason, where
+from harness.report.record.labels import LABEL, MARK, skipped_by_reason, where
 from harness.report.record.run_record import Result, RunRecord
 from harness.report.record.run_verdict import worst as worst_of_results
 

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 
 from harness.core.text import xml_safe
-from harness.report.record.labels import is_lab, lab_manager
+from harness.report.lab_disclaimer import is_lab, lab_manager
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import AuditRecord, CauseRecord, Judgement, Result, RunRecord, TestRecord
 from harness.report.statistics.outage_statistics import figures, worst_outages

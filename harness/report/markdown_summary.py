@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from harness.core.text import count, one_line, seconds
-from harness.report.record.labels import LABEL, MARK, is_lab, lab_manager, node_before, skipped_by_reason, where
+from harness.report.lab_disclaimer import is_lab, lab_manager
+from harness.report.record.labels import LABEL, MARK, node_before, skipped_by_reason, where
 from harness.report.record.run_record import Result, RunRecord
 from harness.report.record.run_verdict import severity
 from harness.report.record.series_record import SeriesRecord

@@ -6,7 +6,8 @@ import textwrap
 from pathlib import Path
 
 from harness.core.text import count, one_line, seconds
-from harness.report.record.labels import LABEL, MARK, is_lab, lab_manager, skipped_by_reason, where
+from harness.report.lab_disclaimer import is_lab, lab_manager
+from harness.report.record.labels import LABEL, MARK, skipped_by_reason, where
 from harness.report.record.run_record import CauseRecord, Counts, Judgement, PathName, Result, RunRecord
 from harness.report.record.run_verdict import severity, worst
 from harness.report.statistics import outage_statistics

@@ -18,6 +18,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from harness.core import text
+from harness.report import lab_disclaimer
 from harness.report.html.html_views import measured_view, title
 from harness.report.html.page_environment import page_environment
 from harness.report.record import labels
@@ -56,12 +57,12 @@ def html(run: RunRecord, events: Sequence[dict[str, Any]], *, timeline_faults: S
             left_out=len(events) - len(shown),
             sources=sorted(Counter(event["source"] for event in shown).items()),
             timeline_faults=timeline_faults,
-            lab=labels.is_lab(run),
+            lab=lab_disclaimer.is_lab(run),
             where=labels.where(run.cluster),
             counted=counted(run.counts),
             roles=_roles(run),
-            lab_stands_in=labels.lab_stands_in(run),
-            lab_does_not_show=labels.LAB_DOES_NOT_SHOW,
+            lab_stands_in=lab_disclaimer.lab_stands_in(run),
+            lab_does_not_show=lab_disclaimer.LAB_DOES_NOT_SHOW,
             titles={test.id: test.title for test in run.tests},
             most_causes=_MAX_CAUSES,
         )
