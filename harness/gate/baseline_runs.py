@@ -24,7 +24,7 @@ def load_gate(file: str | None) -> LoadedGate | None:
     if file is None:
         return None
     loaded = load(expand_user(file))
-    _named(loaded)
+    _named_runs(loaded)
     return loaded
 
 
@@ -33,10 +33,10 @@ def judged(loaded: LoadedGate, reports: Path, run: RunRecord) -> GateRecord:
     try:
         return gate_record(loaded, run, reports)
     except HarnessError as error:
-        reason = str(error)
+        why = str(error)
     except Exception as error:  # a fault of ours must not take the run's own verdict and report with it
-        reason = f"the gate could not be asked: {type(error).__name__}: {one_line(str(error))}"
-    return GateRecord(file=loaded.path.name, sha256=loaded.sha256, outcome=REFUSED, reason=reason)
+        why = f"the gate could not be asked: {type(error).__name__}: {one_line(str(error))}"
+    return GateRecord(file=loaded.path.name, sha256=loaded.sha256, outcome=REFUSED, reason=why)
 
 
 def outdated(word: GateRecord) -> GateRecord:
@@ -60,7 +60,7 @@ def baseline(loaded: LoadedGate, run: RunRecord, reports: Path, left_out: list[s
     compared with this one.
     """
     reasons_left_out = left_out if left_out is not None else []
-    named_runs = _named(loaded)
+    named_runs = _named_runs(loaded)
     for older in named_runs:
         if reasons := why_not_comparable(older, run):
             raise BadUse(f"{loaded.path}: {older.run_id} is no baseline of {run.run_id}: {'; '.join(reasons)}")
@@ -94,7 +94,7 @@ def _is_good(run: RunRecord) -> bool:
     return verdict.outcome is Outcome.PASS and (run.gate is None or run.gate.outcome != FAIL)
 
 
-def _named(loaded: LoadedGate) -> list[RunRecord]:
+def _named_runs(loaded: LoadedGate) -> list[RunRecord]:
     folder = loaded.path.parent
     runs = [load_record(folder / expand_user(name)) for name in loaded.gate.baseline.runs]
     ids = [run.run_id for run in runs]
