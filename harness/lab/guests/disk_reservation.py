@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -25,6 +26,7 @@ class Storage:
         self._processes_of = processes_of
         self._note = note
         self.holder: str | None = None
+        self._witness: tuple[str, float] | None = None  # who has the witness disk, and when it said so last
 
     async def serve(self, socket_path: Path) -> asyncio.AbstractServer:
         """Listens for the nodes' commands on that socket."""
@@ -51,6 +53,14 @@ class Storage:
                 self.holder = None
                 self._note("storage", "released", f"{request['node']} released the shared disk")
             return {"ok": True}
+        if operation == "witness-holder":
+            return {"holder": self._witness and self._witness[0]}
+        if operation == "witness":
+            return self._claim_witness(request["node"], float(request["older_than"]))
+        if operation == "witness-release":
+            if self._witness and self._witness[0] == request["node"]:
+                self._witness = None
+            return {"ok": True}
         raise ValueError(f"unknown operation {operation!r}")
 
     def _reserve(self, node: str, preempt: bool) -> dict:
@@ -63,6 +73,18 @@ class Storage:
         self._note(
             "storage", "reserved", f"{node} reserved the shared disk" + (f", taken from {previous}" if previous not in (None, node) else "")
         )
+        return {"ok": True}
+
+    def _claim_witness(self, node: str, older_than: float) -> dict:
+        """A claim that its holder has not renewed for `older_than` seconds goes to who asks for it."""
+        now = time.monotonic()
+        if self._witness:
+            holder, renewed = self._witness
+            if holder != node and now - renewed <= older_than:
+                return {"ok": False, "holder": holder}
+        if not self._witness or self._witness[0] != node:
+            self._note("storage", "witness", f"{node} has the witness disk" + (f", taken from {self._witness[0]}" if self._witness else ""))
+        self._witness = (node, now)
         return {"ok": True}
 
     def _fence(self, victim: str) -> None:
