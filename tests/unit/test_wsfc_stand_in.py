@@ -16,7 +16,7 @@ from harness.hosts.windows import script_contract
 from harness.lab import lab_config, lifekeeper_config
 from harness.lab.guests.windows import underlying_node
 from harness.lab.guests.windows.script_answers import Missing, ScriptError, answer
-from harness.lab.guests.windows.stand_ins import collect_scripts, lifekeeper_scripts, wsfc_rows, wsfc_scripts
+from harness.lab.guests.windows.stand_ins import collect_scripts, host_scripts, lifekeeper_scripts, wsfc_rows, wsfc_scripts
 from harness.lab.lifecycle import default_cluster
 from harness.managers.manager import CommPath, ResourceState
 from harness.managers.parse import wsfc_parse
@@ -219,6 +219,7 @@ def test_a_resource_is_driven_only_where_it_is(told, monkeypatch: pytest.MonkeyP
 
 
 def test_there_is_no_lifekeeper_on_such_a_node(told, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert host_scripts.ALWAYS  # with that module the stand-in for `service` is there, too
     said = told(seen_by(), "lifekeeper-command", Command="lcdstatus")
     assert said["error"] == "Missing" and "not installed" in said["message"]
     monkeypatch.setattr(lifekeeper_scripts, "daemon", lambda: None)

@@ -18,6 +18,31 @@ from pathlib import Path
 Note = Callable[..., None]
 
 
+class Witness:
+    """A disk of one claim, by which two nodes that lost each other find out who lives on. Who has it renews the claim; one that was not
+    renewed for as long as the asking node names goes to that one."""
+
+    def __init__(self) -> None:
+        self.holder: str | None = None
+        self._renewed = 0.0
+
+    def carry_out(self, request: dict, now: float) -> dict:
+        """`witness-holder`, `witness` (take or renew) or `witness-release`, at the moment `now`, in seconds of a clock that only rises."""
+        operation = request["op"]
+        if operation == "witness-holder":
+            return {"holder": self.holder}
+        if operation == "witness-release":
+            if self.holder == request["node"]:
+                self.holder = None
+            return {"ok": True}
+        if operation != "witness":
+            raise ValueError(f"unknown operation {operation!r}")
+        if self.holder not in (None, request["node"]) and now - self._renewed <= float(request["older_than"]):
+            return {"ok": False, "holder": self.holder}
+        self.holder, self._renewed = request["node"], now
+        return {"ok": True}
+
+
 class Storage:
     """The controller of the shared disk; a node that loses its reservation is reset, as by a real controller's fencing."""
 
@@ -26,7 +51,7 @@ class Storage:
         self._processes_of = processes_of
         self._note = note
         self.holder: str | None = None
-        self._witness: tuple[str, float] | None = None  # who has the witness disk, and when it said so last
+        self._witness = Witness()
 
     async def serve(self, socket_path: Path) -> asyncio.AbstractServer:
         """Listens for the nodes' commands on that socket."""
@@ -53,14 +78,8 @@ class Storage:
                 self.holder = None
                 self._note("storage", "released", f"{request['node']} released the shared disk")
             return {"ok": True}
-        if operation == "witness-holder":
-            return {"holder": self._witness and self._witness[0]}
-        if operation == "witness":
-            return self._claim_witness(request["node"], float(request["older_than"]))
-        if operation == "witness-release":
-            if self._witness and self._witness[0] == request["node"]:
-                self._witness = None
-            return {"ok": True}
+        if operation.startswith("witness"):
+            return self._of_witness(request)
         raise ValueError(f"unknown operation {operation!r}")
 
     def _reserve(self, node: str, preempt: bool) -> dict:
@@ -75,17 +94,13 @@ class Storage:
         )
         return {"ok": True}
 
-    def _claim_witness(self, node: str, older_than: float) -> dict:
-        """A claim that its holder has not renewed for `older_than` seconds goes to who asks for it."""
-        now = time.monotonic()
-        if self._witness:
-            holder, renewed = self._witness
-            if holder != node and now - renewed <= older_than:
-                return {"ok": False, "holder": holder}
-        if not self._witness or self._witness[0] != node:
-            self._note("storage", "witness", f"{node} has the witness disk" + (f", taken from {self._witness[0]}" if self._witness else ""))
-        self._witness = (node, now)
-        return {"ok": True}
+    def _of_witness(self, request: dict) -> dict:
+        before = self._witness.holder
+        answer = self._witness.carry_out(request, time.monotonic())
+        if (holder := self._witness.holder) != before:
+            taken = f", taken from {before}" if holder and before else ""
+            self._note("storage", "witness", f"{holder} has the witness disk{taken}" if holder else "nobody has the witness disk")
+        return answer
 
     def _fence(self, victim: str) -> None:
         for pid in list(self._processes_of(victim)):

@@ -160,7 +160,7 @@ class Node:
         self.journal.note("state", **{"tag": tag, "from": before, "to": state, "reason": reason})
 
     def _about_me(self) -> dict[str, Any]:
-        return {"phase": self.phase, "states": self.store.states(), "claims": sorted(self.switching.claims)}
+        return {"phase": self.phase, "states": self.store.states(), "claims": sorted(self.switching.claims), "formed": self.failover.formed}
 
     def _answer_call(self, op: str, args: dict[str, Any]) -> dict[str, Any]:
         if op == "states":

@@ -29,6 +29,7 @@ class Failover:
         self.confirming = False
         self._answered = threading.Condition()
         self._wanted: set[str] = set()
+        self.formed = False  # this node began the cluster alone, with the witness
 
     # start
     def prepare_start(self) -> None:
@@ -43,16 +44,16 @@ class Failover:
         self.switching.claims = set(self._wanted)  # from the first heartbeat on: when both nodes start, one of them has to see it
 
     def start(self) -> None:
-        """Start what was in service at the last stop, unless the peer has it (LKL-49, LKL-50); home starts all at first."""
+        """Start what was in service at the last stop, unless the peer has it (LKL-49, LKL-50); home starts all at first. With a witness a
+        node that hears no peer starts everything where it gets that, as a cluster that forms does, else nothing."""
         first_at_home, wanted = self._first_at_home(), self._wanted
-        if self.quorum and not first_at_home:
-            wanted = self._wanted_with_quorum(wanted)
-        elif self.quorum:
-            self.quorum.arbitrate()
+        if (wanted or self.quorum) and not first_at_home:
+            self._wait_for_peer()
+        if self.quorum and (first_at_home or not self.comm.contact()):
+            self.formed = self.quorum.arbitrate()
+            wanted = set(self.tree.resources) if self.formed else set()
         with self.switching.claiming(wanted):
-            if wanted and not first_at_home and not self.quorum:
-                self._wait_for_peer()
-            mine = {tag for tag in wanted if not self._peer_has_or_takes(tag)}
+            mine = wanted if self.formed else {tag for tag in wanted if not self._peer_has_or_takes(tag)}
             self._set_all("OSU", "out of service at the start")
             why = "first start, this node is home" if first_at_home else "in service at the last stop" if mine else "nothing to start here"
             self.log.write(Code.START_DECISION, f"{why}: {', '.join(sorted(mine)) or 'all resources stay OSU'}", program="lcdinit")
@@ -60,14 +61,6 @@ class Failover:
             if mine:
                 self._restore(mine, "start")
         self.store.forget_stop()
-
-    def _wanted_with_quorum(self, wanted: set[str]) -> set[str]:
-        """A node that joins starts what was its own; one that forms the cluster alone starts everything, and without a majority nothing."""
-        assert self.quorum is not None
-        self._wait_for_peer()
-        if self.comm.contact():
-            return wanted
-        return set(self.tree.resources) if self.quorum.arbitrate() else set()
 
     def _first_at_home(self) -> bool:
         return self.store.first_start and self.config.node == self.config.home
@@ -92,6 +85,8 @@ class Failover:
         """
         hierarchy = self.tree.hierarchy(tag)
         if any(self.comm.peer_state(t) in IN_SERVICE for t in hierarchy) or self._disk_is_taken(hierarchy):
+            return True
+        if self.comm.contact() and self.comm.peer.get("formed"):
             return True
         if not self.comm.contact() or not hierarchy.intersection(self.comm.peer.get("claims", ())):
             return False
