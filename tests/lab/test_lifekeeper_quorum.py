@@ -1,5 +1,5 @@
 # ruff: noqa: F811 (a fixture is imported and then named as an argument)
-"""The stand-in with a witness disk, as beneath the lab's failover cluster of Windows: two nodes and the witness are three votes (WCLU-71)."""
+"""The stand-in with a witness disk, as beneath the lab's failover cluster of Windows: two nodes and it are three votes (WCLU-71)."""
 
 from __future__ import annotations
 
