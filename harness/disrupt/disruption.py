@@ -127,7 +127,8 @@ class Disruption(ABC):
 
     @property
     def lasts_s(self) -> float:
-        """For how many seconds from `begin` it must last, before anybody asks whether all has recovered and undoes it.
+        """For how many seconds from its moment (where that is not known, from `begin`) it must last, before anybody asks whether all has
+        recovered and undoes it.
 
         Until then it may not have shown what it must show: a balancer needs this long to notice that a member is gone.
         """

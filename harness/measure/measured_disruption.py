@@ -54,7 +54,7 @@ class MeasuredDisruption:
         self._before = subject.active
         self._say = say
         self._done = False
-        self._began = 0.0
+        self._began = self._happened = 0.0
 
     def record(self, path: Path, start: Start) -> None:
         """Do it, and leave its recording at `path`. The disruption is undone whatever happens.
@@ -197,14 +197,14 @@ class MeasuredDisruption:
         try:
             undo.begin(self._subject, disruption, Deadline(limit, anchor=began))
         finally:
-            recorder.add(Mark(self._exactly(began), "begin", disruption.sentence))
+            recorder.add(Mark(happened := self._exactly(began), "begin", disruption.sentence))
             recorder.add(Mark(time.monotonic(), "counted-from", COUNTED_FROM[disruption.moment is not None]))
         recorder.add(Mark(time.monotonic(), "done"))
         known = disruption.counted_allowance()
         recorder.add(Budget(time.monotonic(), known.seconds, known.because))
         disruption.took_effect(Deadline(limit, anchor=began))
         recorder.add(Mark(time.monotonic(), "took-effect"))
-        self._began = began
+        self._began, self._happened = began, min(max(began, happened), time.monotonic())  # a host's word, and no moment to come
 
     def _exactly(self, began: float) -> float:
         """The moment on the host's own clock where the host told it, else when the harness asked for it."""
@@ -220,7 +220,7 @@ class MeasuredDisruption:
         """Until every path that must recover has recovered (or its budget is over), and as long as the disruption has to last."""
         disruption = self._disruption
         effects = disruption.expects[self._subject.cluster.design].values()
-        lasts = Deadline(disruption.lasts_s, anchor=self._began)
+        lasts = Deadline(disruption.lasts_s, anchor=self._happened)  # arming its undoing may take longer than it has to last
         if Effect.RECOVERS in effects:
             budget = Deadline(disruption.allowance().seconds + FIRST_SAMPLE_S, anchor=self._began)
             self._until_right(self._must_recover(), budget, recorder)

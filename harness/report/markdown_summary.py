@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from harness.core.text import count, one_line, seconds
-from harness.report.lab_disclaimer import is_lab, lab_manager
+from harness.report.lab_disclaimer import is_lab, lab_manager, lab_silent_about
 from harness.report.record.labels import LABEL, MARK, node_before, skipped_by_reason, where
 from harness.report.record.run_record import Result, RunRecord
 from harness.report.record.run_verdict import severity
@@ -27,7 +27,7 @@ def markdown(run: RunRecord) -> str:
         f"{counted(run.counts)} in {seconds(run.seconds)}, exit code {run.exit_code}, run {plain(run.run_id)}",
     ]
     if is_lab(run):
-        lines += ["", f"The lab's cluster manager is {plain(lab_manager(run))}: this run says nothing about LifeKeeper itself."]
+        lines += ["", f"The lab's cluster manager is {plain(lab_manager(run))}: this run says nothing about {lab_silent_about(run)}."]
     lines += _causes(run) + _failed(run) + _gate(run) + _availability(run) + _figures(run) + _skipped(run)
     return "\n".join(lines) + "\n"
 

@@ -147,6 +147,19 @@ def test_a_kept_connection_is_where_it_was_opened():
     assert reached(beats, *left, kind=PINNED) == [A, A, None, None, A, A]
 
 
+def test_a_kept_connection_is_not_where_an_older_one_from_its_port_was():
+    """Else a node that answers itself after a failover is taken for the one that is gone: two active nodes."""
+    older = [
+        CapturedPacket(8.5, A, "Ethernet", "syn", OWN, 40000, VIP, LISTENER, True),
+        CapturedPacket(8.501, B, "Ethernet", "syn", OWN, 40000, OTHER, LISTENER, False),
+        CapturedPacket(8.502, B, "Ethernet", "syn-ack", OTHER, LISTENER, OWN, 40000, True),
+    ]
+    beats = [Sample(10.0, 0.01, "answered", 40000, "reconnected"), Sample(10.1, 0.001, "answered", 40000)]
+    assert reached(beats, *older, kind=PINNED) == [A, A]
+    opened = CapturedPacket(10.001, A, "Ethernet", "syn", OWN, 40000, VIP, LISTENER, True)
+    assert reached(beats, *older, opened, opened._replace(host=B, dst=OTHER, outgoing=False), kind=PINNED) == [B, B]
+
+
 @pytest.mark.parametrize("outcome", ["silent", "unreachable", "skipped"])
 def test_what_got_no_answer_may_have_been_dropped_before_it_could_leave(outcome):
     assert inside(Sample(10.0, 0.002, outcome, 40000)) is None

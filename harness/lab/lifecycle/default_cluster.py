@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from harness.core.errors import BadUse
-from harness.lab.lab_config import ON_WINDOWS, PLATFORMS
+from harness.lab.lab_config import MANAGERS, ON_WINDOWS, PLATFORMS
 
 Profile = Literal["fast", "azure"]
 
@@ -30,6 +30,13 @@ PACEMAKER: dict[str, dict[str, Any]] = {
     "fast": {"heartbeat_s": 1.0, "heartbeats_missed": 3, "check_interval_s": 1.0, "takeover_s": 15.0, "boot_s": 45.0},
     # The token that Azure's own recipes ask for, and azure-lb's interval (facts PCM-08, PCM-09).
     "azure": {"heartbeat_s": 22.0, "heartbeats_missed": 3, "check_interval_s": 10.0, "takeover_s": 60.0, "boot_s": 120.0},
+}
+
+# A failover cluster of Windows. Its fast timers are the lab's, as everywhere.
+WSFC: dict[str, dict[str, Any]] = {
+    "fast": {},
+    # The delay, and the threshold that is advised on Azure (facts WCLU-79); LooksAlive (WCLU-88).
+    "azure": {"heartbeat_s": 1.0, "heartbeats_missed": 40, "check_interval_s": 5.0},
 }
 
 DEFAULT_CLUSTER: dict[str, Any] = {
@@ -63,8 +70,9 @@ def cluster_data(profile: Profile | None = None, given: dict[str, Any] | None = 
     chosen = profile or given.get("lab", {}).get("profile", "fast")
     base = merged(DEFAULT_CLUSTER, PROFILES[chosen])
     manager = given.get("manager", {})
-    if isinstance(manager, dict) and manager.get("kind") == "pacemaker":
-        base = merged(base, {"manager": PACEMAKER[chosen]})
+    kind = manager.get("kind") if isinstance(manager, dict) else None
+    if kind in ("pacemaker", "wsfc"):
+        base = merged(base, {"manager": (PACEMAKER if kind == "pacemaker" else WSFC)[chosen]})
     data = merged(base, given)
     return merged(data, {"lab": {"profile": chosen}})
 
@@ -83,6 +91,8 @@ def with_platform(data: dict[str, Any], platform: str | None, manager: str | Non
     if platform not in (None, *PLATFORMS):
         raise BadUse(f"--platform {platform}: a lab's nodes are {' or '.join(PLATFORMS)}")
     if platform in (None, "linux"):
+        if manager not in (None, *MANAGERS):
+            raise BadUse(f"--manager {manager}: it takes nodes that are stand-ins for Windows; give --platform windows too")
         return _with_options(data, {"manager": {"kind": manager}}) if manager else data
     asked = manager or "lifekeeper"
     if asked not in ON_WINDOWS:

@@ -76,14 +76,17 @@ def trace(recording: Recording) -> Traces:
         rows = []
         for s in sorted(recording.samples.get(series.id, ()), key=lambda s: s.at):
             key = (series.origin, s.port, series.port)
+            stayed = series.origin in inside and inside[series.origin].stayed(s, series, margin)
             node = None
-            if s.outcome == ANSWERED and s.port == NO_PORT:
+            if stayed and series.kind == PINNED:  # else it is looked for in all that came before, where an older one had its port
+                node = series.origin
+            elif s.outcome == ANSWERED and s.port == NO_PORT:
                 node = _only_one(answered.get(key, []), s.at, s.seconds, margin)
             elif s.outcome == ANSWERED:  # a SYN sent again may have reached another node than the first: who answered, counts
                 node = find(answered.get(key, []), s.at, s.seconds, margin)
             if node is None and s.outcome != SKIPPED and s.port != NO_PORT:
                 node = find(received.get(key, []), s.at, max(series.limit_s, s.seconds), margin)
-            if node is None and series.origin in inside and inside[series.origin].stayed(s, series, margin):
+            if node is None and stayed:
                 node = series.origin
             rows.append(Traced(s.at, s.seconds, s.outcome, node, s.detail))
         traces[series.id] = rows

@@ -126,12 +126,13 @@ def _of_writes(case: Case, views: Sequence[View], origin: str) -> Verdict | None
     if counted is None:
         return None  # the path's own verdict says that it is not known when it was undone
     name = f"tokens over the {view.path} path from {origin}" if view.path != "client" else "tokens over the client path"
-    last = max((run for v in mine for run in v.due), key=lambda run: run.start, default=None)
-    since = counted if last is None else max(last.start, counted)
+    starts = [max(run.start, counted) for v in mine for run in v.due] or [counted]
+    since = max(starts)
     later = [t for t in taken if t.at >= since]
     over = max([t.at + t.seconds for t in case.recording.tokens] + [m.at for m in case.recording.marks], default=case.end)
-    if not later:
-        return _of_none(case, name, over - counted, over, taken)
+    if not later:  # where they were taken again after an earlier outage, only the last one was waited for
+        mended = any(t.at >= min(starts) for t in taken)
+        return _of_none(case, name, over - (since if mended else counted), over, taken)
     own = case.lasts and case.undone is not None and since >= case.undone - timing_quality.MAX_SAMPLE_DELAY_S  # an outage of the undoing's
     took = later[0].at + later[0].seconds - (since if own else counted)
     worst = _of_again(case, name, took)
