@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.commands.shared_options import add, print_json
+from harness.commands.shared_options import add, duration, print_json
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -76,6 +76,11 @@ def add_to(commands) -> None:
     )
     merge.add_argument("runs", metavar="RUN", nargs="+", help="a run's folder, or a folder that holds runs: its newest one")
     merge.add_argument("--expected", metavar="FILE", help="what `lkharness fleet matrix --json` printed: what must have come back")
+    merge.add_argument(
+        "--within",
+        metavar="TIME",
+        help="a run that began longer ago is of another night: 90m, 12h (default: one from before FILE was made)",
+    )
     merge.add_argument("--reports", metavar="DIR", default=REPORTS, help=f"where {PAGE} goes (default: {REPORTS})")
 
 
@@ -193,10 +198,18 @@ class _Teller:
 
 
 def _merge(given: argparse.Namespace) -> int:
+    from datetime import UTC, datetime, timedelta
+
     from harness.commands.fleet.fleet_runs import came_back
+    from harness.core.errors import BadUse
     from harness.core.files import expand_user
 
     expected, planned = _expected(given.expected) if given.expected else ([], None)
+    if given.within:
+        try:
+            planned = datetime.now(UTC) - timedelta(seconds=duration("--within", given.within))
+        except OverflowError:
+            raise BadUse(f"--within {given.within}: is longer than any calendar; write 90m, 12h or 1d") from None
     return _finish(
         came_back(given.runs, expected, planned), expand_user(given.reports), ["merged"], as_json=given.json, tell=not given.json
     )
