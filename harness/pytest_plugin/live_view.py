@@ -80,7 +80,7 @@ class LiveView:
         table = Table(title=over, title_justify="left", caption=under, caption_justify="left", box=None)
         for column in ("from", "to", "connections", "now", "answered by", "outage"):
             table.add_column(column, justify="right" if column == "outage" else "left")
-        for one in live.standing():
+        for one in live.states():
             out = f"{one.recovered_after_s:.2f} s" if one.recovered_after_s else ""
             now = Text(one.outcome, COLOURS.get(one.outcome, "dim"))
             origin, service, kind, node = (
@@ -97,7 +97,7 @@ class LiveView:
             if live.news != news:
                 news = live.news
                 self._line(news)
-            for one in live.standing():
+            for one in live.states():
                 state = (one.outcome, one.node)
                 was = before.get(one.series.id)
                 if one.outcome != UNKNOWN and was != state and (was is not None or one.outcome != "answered"):

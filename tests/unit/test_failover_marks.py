@@ -60,13 +60,13 @@ class Around(MeasuredDisruption):
         )
         super().__init__(subject, meter, disruption)
 
-    def _header(self, start: Start) -> Any:
+    def _make_header(self, start: Start) -> Any:
         return None
 
     def _begin_tokens(self, recorder: Any) -> None:
         return None
 
-    def _steady_first(self, tokens: Any) -> None:
+    def _wait_until_steady(self, tokens: Any) -> None:
         self.warm_ups += 1
 
     def _follow(self, recorder: Any) -> None:

@@ -204,7 +204,7 @@ def test_a_cleaning_up_that_fails_does_not_keep_the_others_from_theirs(monkeypat
     assert {"b remove", "c remove"} <= set(asked)
 
 
-@pytest.mark.parametrize("line", [UNIT.installing(), UNIT.removing()])
+@pytest.mark.parametrize("line", [UNIT.install_line(), UNIT.remove_line()])
 def test_its_shell_is_shell(line: str) -> None:
     subprocess.run(["sh", "-n", "-c", line], check=True)
 
