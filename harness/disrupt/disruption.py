@@ -127,8 +127,8 @@ class Disruption(ABC):
 
     @property
     def lasts_s(self) -> float:
-        """For how many seconds from its moment (where that is not known, from `begin`) it must last, before anybody asks whether all has
-        recovered and undoes it.
+        """For how many seconds it must last, before anybody asks whether all has recovered and undoes it: from its moment (not known: from
+        `begin`), or where paths must be out, from when its effect was seen.
 
         Until then it may not have shown what it must show: a balancer needs this long to notice that a member is gone.
         """

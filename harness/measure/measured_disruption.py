@@ -54,7 +54,7 @@ class MeasuredDisruption:
         self._before = subject.active
         self._say = say
         self._done = False
-        self._began = self._happened = 0.0
+        self._began = self._happened = self._seen = 0.0  # seconds, monotonic: asked for, done, and seen to be so
 
     def record(self, path: Path, start: Start) -> None:
         """Do it, and leave its recording at `path`. The disruption is undone whatever happens.
@@ -204,7 +204,8 @@ class MeasuredDisruption:
         recorder.add(Budget(time.monotonic(), allowance.seconds, allowance.because))
         disruption.took_effect(Deadline(limit_s, anchor=began))
         recorder.add(Mark(time.monotonic(), "took-effect"))
-        self._began, self._happened = began, min(max(began, happened), time.monotonic())  # a host's word, and no moment to come
+        self._seen = time.monotonic()
+        self._began, self._happened = began, min(max(began, happened), self._seen)  # a host's word, and no moment to come
 
     def _exact_moment(self, began: float) -> float:
         """The moment on the host's own clock where the host told it, else when the harness asked for it."""
@@ -220,7 +221,8 @@ class MeasuredDisruption:
         """Until every path that must recover has recovered (or its budget is over), and as long as the disruption has to last."""
         disruption = self._disruption
         effects = disruption.expects[self._subject.cluster.design].values()
-        lasts = Deadline(disruption.lasts_s, anchor=self._happened)  # arming its undoing may take longer than it has to last
+        # Arming its undoing may take longer than it has to last. What must be out is judged from when it was seen to be in force.
+        lasts = Deadline(disruption.lasts_s, anchor=self._seen if Effect.OUT in effects else self._happened)
         if Effect.RECOVERS in effects:
             budget = Deadline(disruption.allowance().seconds + FIRST_SAMPLE_S, anchor=self._began)
             self._record_recovery(self._hosts_to_recover(), budget, recorder)

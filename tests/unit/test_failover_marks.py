@@ -12,6 +12,7 @@ import pytest
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Inconclusive
 from harness.disrupt import disruption as base
+from harness.disrupt.disruption import Effect
 from harness.expectations.outage_budget import Allowance
 from harness.measure import measured_disruption
 from harness.measure.evaluation import disruption_effect
@@ -93,22 +94,35 @@ class Lasting(Around):
 
     _follow = MeasuredDisruption._follow
 
-    def __init__(self, ahead_s: float) -> None:
+    def __init__(self, ahead_s: float = 0.0, *, out: bool = False) -> None:
         def armed_first(deadline: object) -> None:
             arming = Deadline(0.2)
             arming.wait_for(lambda: arming.expired, what="the arming", every=0.2)
             self._disruption.moment = base.Moment(measured_disruption.HARNESS, time.time() + ahead_s, time.time() + ahead_s)
 
+        def seen_late() -> None:
+            looking = Deadline(0.2)
+            looking.wait_for(lambda: looking.expired, what="the look", every=0.2)
+
         super().__init__([True], does=armed_first)
-        self._disruption.expects, self._disruption.lasts_s = {"nat": {}}, 0.1
+        self._disruption.expects, self._disruption.lasts_s = {"nat": {"client": Effect.OUT} if out else {}}, 0.1
+        self._disruption.took_effect = lambda deadline: seen_late() if out else None
         self._subject.cluster.design = "nat"
 
 
 def test_it_lasts_from_when_it_happened_not_from_when_it_was_asked_for(tmp_path):
-    one = Lasting(ahead_s=0.0)
+    one = Lasting()
     one.record(tmp_path, Start())
     at = {mark.kind: mark.at for mark in one.told if isinstance(mark, Mark)}
     assert at["undo-begin"] - at["begin"] >= 0.1
+
+
+def test_what_must_be_out_lasts_from_when_it_was_seen(tmp_path):
+    """From then on it is judged."""
+    one = Lasting(out=True)
+    one.record(tmp_path, Start())
+    at = {mark.kind: mark.at for mark in one.told if isinstance(mark, Mark)}
+    assert at["undo-begin"] - at["took-effect"] >= 0.1
 
 
 @pytest.mark.timeout(60)
