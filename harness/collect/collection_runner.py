@@ -83,8 +83,8 @@ class Gathering:
         machines = self.cluster.machines
         with ThreadPoolExecutor(len(machines) + 1) as pool:
             try:
-                for done in [pool.submit(self._state), *(pool.submit(self._host, m) for m in machines)]:
-                    done.result()
+                for future in [pool.submit(self._state), *(pool.submit(self._host, m) for m in machines)]:
+                    future.result()
             except BaseException:  # Ctrl-C: nobody waits for what hosts may still have to say
                 self.given_up = True
                 for host in self.hosts.values():
@@ -108,13 +108,13 @@ class Gathering:
         report = self.reports[self.cluster.nodes[0].name]
         state = state.without(self.state["unrelated_resources"])
         active = state.leading or favoured(self.cluster, state)
-        to = self.cluster.peer_of(active).name if active else self.cluster.nodes[0].name
+        target = self.cluster.peer_of(active).name if active else self.cluster.nodes[0].name
         questions = (Question.LOST, Question.FAILED) if active else (Question.LOST,)
-        told = self.state["may_move"] = {}
+        answers = self.state["may_move"] = {}
         for question in questions:
             with self._guarded(report, f"failover: {question}"):
                 self._must_be_asked()
-                told[str(question)] = asdict(self.manager.may_switch_over(to, question))
+                answers[str(question)] = asdict(self.manager.may_switch_over(target, question))
         if active:
             with self._guarded(report, "failover: what it leaves behind"):
                 self.state["left_behind"] = self.manager.unlisted_members()
@@ -158,22 +158,22 @@ class Gathering:
     def _collect(self, report: HostReport, host: Host, row: Collector, deadline: Deadline, ahead: float) -> None:
         began = time.monotonic()
         if row.script:
-            asked = of_window(row, self.span.begin + ahead, self.span.end + ahead)
-            answer = ask(host, row.script, asked, limit=max(0.5, deadline.within(row.seconds)))
+            parameters = of_window(row, self.span.begin + ahead, self.span.end + ahead)
+            answer = ask(host, row.script, parameters, limit=max(0.5, deadline.within(row.seconds)))
             text, note = cut(lines_of(answer), row.most, newest=row.newest)
             note = "; ".join(filter(None, [note, "" if answer.ok else answer.why]))
             self._keep(report, f"{row.name}.txt", row.title, text, note, time.monotonic() - began)
             return
         line = collectors.line_for(row, self.cluster, self.span.begin + ahead, self.span.end + ahead)
         result = host.run(line, limit=max(0.5, deadline.within(row.seconds)))
-        said = result.out + (f"\n# errors\n{result.err}" if result.err.strip() else "")
-        text, note = cut(said, row.most, newest=row.newest)
+        output = result.out + (f"\n# errors\n{result.err}" if result.err.strip() else "")
+        text, note = cut(output, row.most, newest=row.newest)
         if row.name == "sysctls":
             report.facts["sysctls"] = dict(
                 pair for text_line in text.splitlines() if len(pair := text_line.replace("/", ".").split(" = ", 1)) == 2
             )
-        last = text.rstrip().rpartition("\n")[2]
-        exit = last.removeprefix(collectors.EXITED) if last.startswith(collectors.EXITED) else str(result.exit)
+        last_line = text.rstrip().rpartition("\n")[2]
+        exit = last_line.removeprefix(collectors.EXITED) if last_line.startswith(collectors.EXITED) else str(result.exit)
         if exit != "0":
             note = "; ".join(filter(None, [note, f"its command exited {exit}"]))
         self._keep(report, f"{row.name}.txt", row.title, text, note, time.monotonic() - began)
@@ -181,8 +181,8 @@ class Gathering:
     def _look(self, report: HostReport, machine: Machine, host: Host) -> None:
         """What `check` reads of the host, in its shape, for `check BUNDLE`."""
         began = time.monotonic()
-        said = host.run(script(self.cluster, machine, self.manager), limit=SCRIPT_TIMEOUT_S)
-        text, note = cut(said.out, MAX_LOOK_BYTES)
+        result = host.run(script(self.cluster, machine, self.manager), limit=SCRIPT_TIMEOUT_S)
+        text, note = cut(result.out, MAX_LOOK_BYTES)
         self._keep(report, "look.txt", "What the diagnosis reads", text, note, time.monotonic() - began)
 
     def _log(self, report: HostReport, ahead: float) -> None:
@@ -204,13 +204,13 @@ class Gathering:
                 witness.mark, until=lambda n: n >= MAX_PACKETS or capturing.expired, what=f"{machine.name}: its capture", every=0.5
             )
             packets = [p.headers for p in witness.packets(0, MAX_PACKETS)]
-            lost = (witness.drop_reason or f"the kernel dropped {witness.dropped} packets") if witness.dropped else ""
+            loss = (witness.drop_reason or f"the kernel dropped {witness.dropped} packets") if witness.dropped else ""
         note = "; ".join(
             filter(
                 None,
                 [
                     f"stopped at its limit of {MAX_PACKETS} packets" if len(packets) >= MAX_PACKETS else "",
-                    lost,
+                    loss,
                     witness.unproven,
                     "" if witness.loopback else "what stays inside the host is not captured there",
                 ],
@@ -249,8 +249,8 @@ class Gathering:
         try:
             yield
         except Exception as error:  # whatever it is: the other evidence must not be lost for it
-            why = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
-            report.faults.append({"name": name, "why": one_line(why)})
+            reason = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+            report.faults.append({"name": name, "why": one_line(reason)})
 
 
 def gather(
@@ -270,9 +270,9 @@ def gather(
 
     Raises Unusable when the bundle itself cannot be written, and for nothing that a host does.
     """
-    known, notes = known_secrets(cluster, data)
-    CLEANER.knows(known)  # what is said of it at the terminal, too
-    redactor = Redactor(known)
+    secrets, notes = known_secrets(cluster, data)
+    CLEANER.knows(secrets)  # what is said of it at the terminal, too
+    redactor = Redactor(secrets)
     began = time.time()
     with make(redactor) as bundle:
         gathering = Gathering(cluster, hosts, manager, span, bundle, host_s)
@@ -316,8 +316,8 @@ def of_window(row: Collector, begin: float, end: float) -> dict[str, object]:
 
 def lines_of(answer: ScriptAnswer) -> str:
     """A script's rows, a line of JSON each, and its warnings. Pure."""
-    warned = "".join(f"# warning: {one}\n" for one in answer.warnings)
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in answer.rows) + warned
+    warnings = "".join(f"# warning: {warning}\n" for warning in answer.warnings)
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in answer.rows) + warnings
 
 
 def _structured(facts: HostFacts) -> dict[str, Callable[[], Any]]:
@@ -332,7 +332,7 @@ def _structured(facts: HostFacts) -> dict[str, Callable[[], Any]]:
         "hostname": facts.hostname,
         "boot_id": facts.boot_id,
         "addresses": lambda: [asdict(a) for a in facts.addresses()],
-        "listeners": lambda: [asdict(one) for one in facts.listeners()],
+        "listeners": lambda: [asdict(listener) for listener in facts.listeners()],
     }
 
 

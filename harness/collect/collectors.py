@@ -81,16 +81,16 @@ def faults() -> list[str]:
 
 
 def _table() -> tuple[list[Collector], list[str]]:
-    found: dict[tuple[str, str], Collector] = {}
-    against: list[str] = []
-    for label, (one,) in COLLECTORS.usable().items():
-        if not isinstance(one.rows, tuple) or not all(isinstance(row, Collector) for row in one.rows):
-            against.append(COLLECTORS.unusable(label, "its rows are no tuple of Collector"))
+    collectors: dict[tuple[str, str], Collector] = {}
+    faults_found: list[str] = []
+    for label, (collector_table,) in COLLECTORS.usable().items():
+        if not isinstance(collector_table.rows, tuple) or not all(isinstance(row, Collector) for row in collector_table.rows):
+            faults_found.append(COLLECTORS.unusable(label, "its rows are no tuple of Collector"))
             continue
-        for row in one.rows:
-            if found.setdefault((row.platform, row.name), row) is not row:
-                against.append(COLLECTORS.unusable(label, f"there is another collector {row.name!r}, so give it a name of its own"))
-    return list(found.values()), against
+        for row in collector_table.rows:
+            if collectors.setdefault((row.platform, row.name), row) is not row:
+                faults_found.append(COLLECTORS.unusable(label, f"there is another collector {row.name!r}, so give it a name of its own"))
+    return list(collectors.values()), faults_found
 
 
 def of_machine(cluster: Cluster, machine: Machine) -> list[Collector]:
@@ -120,5 +120,5 @@ def line_for(row: Collector, cluster: Cluster, begin: float, end: float) -> str:
     return f'{PATHS}{{ {{ {line}; }} 2>&1 || echo "{EXITED}$?"; }} | {"tail" if row.newest else "head"} -c {row.most + 1}'
 
 
-def _journal_time(at: float) -> str:
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+def _journal_time(epoch: float) -> str:
+    return f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d %H:%M:%S} UTC"

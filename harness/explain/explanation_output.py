@@ -31,9 +31,9 @@ class LocatedCause:
         return "\n".join(_one(line) for line in self.cause.as_lines("; ".join(self.symptoms), MAX_LINES))
 
 
-def first(told: Sequence[LocatedCause]) -> list[LocatedCause]:
+def first(causes: Sequence[LocatedCause]) -> list[LocatedCause]:
     """Those of what failed before all others, else in their order."""
-    return sorted(told, key=lambda one: not one.failed)
+    return sorted(causes, key=lambda cause: not cause.failed)
 
 
 def _one(line: str) -> str:

@@ -112,24 +112,24 @@ def _resources(cluster: Cluster, settings: LabSettings, node: Node) -> list[dict
             "parameters": parameters,
         }
 
-    made = [resource(cluster.manager.resource, cluster.manager.resource, "gen", "app", "group", [s.tag for s in cluster.services])]
+    resources = [resource(cluster.manager.resource, cluster.manager.resource, "gen", "app", "group", [s.tag for s in cluster.services])]
     shared = [cluster.ip_resource.tag] if answers_itself else [cluster.ip_resource.tag, health_check]
     for service in cluster.services:
         children = [*shared, DISK] if service.kind in DATABASES else shared
-        made.append(resource(service.tag, service.tag, "gen", "app", "gen", children, **_scripts(service, node, check_limit(cluster))))
+        resources.append(resource(service.tag, service.tag, "gen", "app", "gen", children, **_scripts(service, node, check_limit(cluster))))
     address = str(cluster.ip_resource.address)
     held = {"address": address, "prefix": cluster.ip_resource.prefix, "nic": "eth1"}
     answer = {"port": probe.port, **({"reply": HTTP_OK} if probe.protocol == "http" else {})}
     if answers_itself:
-        made.append(resource(shared[0], f"IP-{address}", "comm", "ip", "probed-ip", [], **held, **answer))
+        resources.append(resource(shared[0], f"IP-{address}", "comm", "ip", "probed-ip", [], **held, **answer))
     else:
-        made.append(resource(shared[0], f"IP-{address}", "comm", "ip", "ip", [], **held))
-        made.append(resource(health_check, health_check, "gen", "app", "lbhc", [], **answer))
+        resources.append(resource(shared[0], f"IP-{address}", "comm", "ip", "ip", [], **held))
+        resources.append(resource(health_check, health_check, "gen", "app", "lbhc", [], **answer))
     if any(s.kind in DATABASES for s in cluster.services):
         disk = {"storage": str(STORAGE_SOCKET), "source": str(DISK_SOURCE), "mountpoint": str(MOUNTPOINT)}
         app, type_ = DISK_TYPE.split("/")
-        made.append(resource(DISK, DISK, app, type_, "disk", [], **disk))
-    return made
+        resources.append(resource(DISK, DISK, app, type_, "disk", [], **disk))
+    return resources
 
 
 def _scripts(service: Service, node: Node, limit: float) -> dict[str, list[str]]:
@@ -147,12 +147,12 @@ def command(service: Service, node: str, action: str, bind: str = "0.0.0.0", *, 
             data += ["--limit", f"{limit:g}"]
         return [PYTHON, "-m", "harness.lab.services.postgres", action, *data]
     module, protocol = STAND_INS[service.kind]
-    where = "127.0.0.1" if bind == "0.0.0.0" else bind
+    address = "127.0.0.1" if bind == "0.0.0.0" else bind
     unit = ["--name", service.name, "--pid-file", f"/run/{service.name}.pid", "--protocol", protocol]
-    asked = ["--port", str(service.port), "--address", where, "--log", log]
-    asked += ["--limit", f"{limit:g}"] if limit else []
+    check_options = ["--port", str(service.port), "--address", address, "--log", log]
+    check_options += ["--limit", f"{limit:g}"] if limit else []
     return [
-        *(PYTHON, "-m", "harness.lab.services.service_control", action, *unit, *asked),
+        *(PYTHON, "-m", "harness.lab.services.service_control", action, *unit, *check_options),
         *("--", module, "--port", str(service.port), "--bind", bind, "--node", node, *options_of(service)),
     ]
 
@@ -162,4 +162,4 @@ def options_of(service: Service) -> list[str]:
     if service.kind != "mssql":
         return []
     files = {"--data": MSSQL_DATABASE, "--certificate": MSSQL_CERTIFICATE, "--sick": MSSQL_SICK, "--log": f"/var/log/{service.name}.log"}
-    return [word for option, file in files.items() for word in (option, str(file))]
+    return [part for option, file in files.items() for part in (option, str(file))]

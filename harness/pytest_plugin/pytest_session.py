@@ -98,7 +98,7 @@ class Session:
 
     def planned(self) -> list[Planned]:
         """Every measurement that the options ask for."""
-        return self._plan.measurements(self.cluster, azure=self.has_azure, own=self._lab_data is not None)
+        return self._plan.measurements(self.cluster, azure=self.has_azure, own_lab=self._lab_data is not None)
 
     @property
     def may_disturb(self) -> bool:
@@ -111,19 +111,19 @@ class Session:
         "databases; allow that with --allow-disruption"
     )
 
-    def rehearse(self, wanted: Sequence[PlannedDisruption]) -> str:
+    def rehearse(self, planned_faults: Sequence[PlannedDisruption]) -> str:
         """The plan with every command of it, without a run and without doing any of it. Raises HarnessError."""
         CLEANER.knows(known_secrets(self.cluster, {})[0])  # there is no run whose cleaner would
         subject = ClusterUnderTest(self.cluster, Timeline())
         try:
             subject.reach()
             load = soak.load_on(subject, self._plan.soak, self._plan.options.period_s)
-            plan = show(subject, wanted, self._look(subject)).as_text(commands=True)
+            plan = show(subject, planned_faults, self._look(subject)).as_text(commands=True)
             return "\n".join([*load, plan, "this was a dry run: nothing was done"])
         finally:
             subject.close()
 
-    def attach(self, wanted: Sequence[PlannedDisruption], say: Callable[[str], None]) -> None:
+    def attach(self, planned_faults: Sequence[PlannedDisruption], say: Callable[[str], None]) -> None:
         """Make the run's folder, then bring up the lab or reach the attached cluster. Raises HarnessError.
 
         `wanted` is what the session's tests would do to it; on an attached cluster `say` shows that to a person, before any of it is done.
@@ -136,8 +136,8 @@ class Session:
         if self._lab_data is not None:
             self._lab = SessionLab(self._lab_data, azure=self._lab_azure, keep=self._keep)
             self.cluster, self._data = self._lab.up(run)
-        known, _ = known_secrets(self.cluster, {"services": [{"settings": s.settings} for s in self.cluster.services]})
-        run.cleaner.knows(known)  # reports are passed on: what anybody wrote down of passwords is not
+        secrets, _ = known_secrets(self.cluster, {"services": [{"settings": s.settings} for s in self.cluster.services]})
+        run.cleaner.knows(secrets)  # reports are passed on: what anybody wrote down of passwords is not
         self._secrets.enter_context(read_secrets.told_to(run.cleaner.knows))
         self._subject = ClusterUnderTest(self.cluster, run.timeline)
         self._subject.cleaner = run.cleaner
@@ -147,17 +147,17 @@ class Session:
         for sentence in soak.load_on(self._subject, self._plan.soak, self._plan.options.period_s):
             say(sentence)
         self._watch_health(run)
-        if self._lab_data is None and self._allowed and wanted:
+        if self._lab_data is None and self._allowed and planned_faults:
             self._attached = DisruptiveRun(self._subject, run.id, run.directory, self._look)
             self._attached.take()
         self._report.cluster_is(self.cluster, kind, active=self._why_not_healthy(self._subject))
         if self._lab_data is None and not (
-            found := self._audited(patience_s=0.0)
+            health := self._audited(patience_s=0.0)
         ):  # what was broken before the first test is no test's fault
-            self._not_healthy = self._not_healthy or found.reason
+            self._not_healthy = self._not_healthy or health.reason
             self._evidence.failing()
         if self._attached is not None:
-            self._attached.show_plan(wanted, say)
+            self._attached.show_plan(planned_faults, say)
 
     def _watch_health(self, run: Run) -> None:
         """Where Azure can be asked, the balancer's own view of its members goes on the timeline; what is lacking for it, too."""
@@ -226,8 +226,8 @@ class Session:
                 f"this run ended before it saw that; it had begun with {disruption.name}; look at {PUT_BACK} beside this"
             )
         except OSError as error:
-            why = f"the run's folder cannot be written to ({error.strerror})"
-            raise Inconclusive(f"{disruption.name} was not done, and nothing was: {why}") from error
+            reason = f"the run's folder cannot be written to ({error.strerror})"
+            raise Inconclusive(f"{disruption.name} was not done, and nothing was: {reason}") from error
 
     def _measure(self, item: pytest.Item) -> Measure:
         """What a trial measures a disruption with."""

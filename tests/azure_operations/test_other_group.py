@@ -17,7 +17,7 @@ from harness.lab.lifecycle import default_cluster
 
 GROUPS = "/subscriptions/s/resourceGroups"
 CLUSTER = cluster_config.parse(
-    default_cluster.cluster_data(given={"azure": {"subscription": "s", "resource_group": "Cluster-RG"}}), Path("x")
+    default_cluster.cluster_data(overrides={"azure": {"subscription": "s", "resource_group": "Cluster-RG"}}), Path("x")
 )
 
 

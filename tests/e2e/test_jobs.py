@@ -125,7 +125,7 @@ def slow_lifekeeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
     )
     for file in bin.iterdir():
         file.chmod(0o755)
-    data = default_cluster.cluster_data(given={"manager": {"root": str(bin.parent), "resource": "grp"}})
+    data = default_cluster.cluster_data(overrides={"manager": {"root": str(bin.parent), "resource": "grp"}})
     cluster = cluster_config.parse(data, tmp_path / "cluster.toml")
     return LifeKeeper(cluster, {n.name: Login(n.name) for n in cluster.nodes})
 

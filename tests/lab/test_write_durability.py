@@ -87,7 +87,7 @@ class Base:
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Base]:
-    lab = launch.up(default_cluster.cluster_data(given={"services": SERVICES}), name=f"tokens-{os.getpid()}", persistent=False)
+    lab = launch.up(default_cluster.cluster_data(overrides={"services": SERVICES}), name=f"tokens-{os.getpid()}", persistent=False)
     try:
         made = Base(lab, tmp_path_factory.mktemp("tokens"))
         try:

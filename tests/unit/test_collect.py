@@ -111,7 +111,7 @@ def test_every_limit_cuts_at_whole_lines() -> None:
 
 
 def cluster_and_data(tmp_path: Path, **over: Any) -> tuple[cluster_config.Cluster, dict[str, Any]]:
-    data = default_cluster.cluster_data(given=over)
+    data = default_cluster.cluster_data(overrides=over)
     return cluster_config.parse(data, tmp_path / "cluster.toml"), data
 
 
@@ -297,7 +297,7 @@ def test_faults_become_what_is_done_to_the_lab() -> None:
 def test_a_probe_of_sshd_itself_goes_to_another_port() -> None:
     sshd = [{"address": ANY, "port": 22, "protocol": "tcp", "pid": 1, "process": "sshd"}]
     index = index_of(lknode02={"listeners": sshd})
-    shape = shape_of(index, default_cluster.cluster_data(given={"load_balancer": {"probe": {"port": 22}}}), {})
+    shape = shape_of(index, default_cluster.cluster_data(overrides={"load_balancer": {"probe": {"port": 22}}}), {})
     assert shape.data["load_balancer"]["probe"]["port"] == 12345
     assert Binding("lknode02", 12345, None, (ANY,), sshd=True) in shape.bindings and any("22" in words for words in shape.differs)
 
@@ -305,7 +305,7 @@ def test_a_probe_of_sshd_itself_goes_to_another_port() -> None:
 def test_an_http_probe_of_pacemaker_becomes_tcp() -> None:
     """Which a lab with Pacemaker could not answer, and a person cannot change in a bundle."""
     given = {"load_balancer": {"probe": {"protocol": "http"}}, "manager": {"kind": "pacemaker"}}
-    shape = shape_of(index_of(), default_cluster.cluster_data(given=given), {})
+    shape = shape_of(index_of(), default_cluster.cluster_data(overrides=given), {})
     assert shape.data["load_balancer"]["probe"]["protocol"] == "tcp" and any("HTTP" in words for words in shape.differs)
 
 

@@ -273,11 +273,11 @@ def test_only_a_yes_starts_it_and_days_have_a_bound(monkeypatch, capsys) -> None
 
     given = type("Given", (), {"yes": False, "json": False})
     monkeypatch.setattr("sys.stdin", None)
-    assert not record._agreed(given, "start it? ")
+    assert not record._confirm(given, "start it? ")
     for answer, goes in (("yes", True), ("y", False), ("YES", False), ("", False)):
         monkeypatch.setattr("harness.commands.prompt.ask", lambda question, answer=answer: answer)
         monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": staticmethod(lambda: True)}))
-        assert record._agreed(given, "start it? ") is goes
+        assert record._confirm(given, "start it? ") is goes
     for days in (0, -1, 91, float("nan")):
         with pytest.raises(BadUse, match="--days"):
             record._record(type("Given", (), {"do": None, "text": "", "days": days}))

@@ -124,7 +124,7 @@ def test_an_account_that_may_only_look_is_told_what_is_left_as_far_as_it_may_see
 @pytest.mark.parametrize("kind", ["lifekeeper", "pacemaker"])
 def test_the_fragment_allows_exactly_what_is_asked_and_no_word_more(kind: str, tmp_path: Path) -> None:
     """No line without its words, none that another program's words could be joined to, no shell but where everything is allowed."""
-    cluster = cluster_config.Cluster.model_validate(default_cluster.cluster_data(given={"manager": {"kind": kind}}))
+    cluster = cluster_config.Cluster.model_validate(default_cluster.cluster_data(overrides={"manager": {"kind": kind}}))
     node = cluster.nodes[0]
     look, measure, disturb = (sudoers_fragment.fragment(cluster, node, level) for level in sudoers_fragment.LEVELS)
     tool = {"lifekeeper": "/opt/LifeKeeper/bin/lcdstatus -q,", "pacemaker": "/usr/sbin/cibadmin -Q,"}[kind]

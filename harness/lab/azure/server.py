@@ -62,11 +62,11 @@ class Handler(BaseHTTPRequestHandler):
     do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_GET
 
     def _serve(self) -> None:
-        parts = urlsplit(self.path)
+        url = urlsplit(self.path)
         request = Request(
             method=self.command,
-            path=unquote(parts.path),
-            query={PARAMETERS.get(k.lower(), k): v for k, v in parse_qsl(parts.query, keep_blank_values=True)},
+            path=unquote(url.path),
+            query={PARAMETERS.get(k.lower(), k): v for k, v in parse_qsl(url.query, keep_blank_values=True)},
             headers={key.lower(): value for key, value in self.headers.items()},
             body=None,
             base=self.server.base,
@@ -120,21 +120,21 @@ class Handler(BaseHTTPRequestHandler):
         return answer
 
     def _login(self, request: Request, raw: bytes) -> Answer:
-        tenant, _, rest = request.path.strip("/").partition("/")
+        tenant, _, path_below = request.path.strip("/").partition("/")
         if request.method == "GET" and request.path.strip("/").lower() == "metadata/endpoints":
             return Answer(200, cloud_metadata(request.base, request.query.get("api-version", "")))
-        if request.method == "GET" and rest.endswith("discovery/v2.0/keys"):
+        if request.method == "GET" and path_below.endswith("discovery/v2.0/keys"):
             return Answer(200, {"keys": []})  # its tokens are signed with nothing
-        if request.method == "GET" and rest.endswith(".well-known/openid-configuration"):
+        if request.method == "GET" and path_below.endswith(".well-known/openid-configuration"):
             return self.server.fabric.tokens.discovery(request.base, tenant)
-        if request.method == "POST" and rest in ("oauth2/v2.0/token", "oauth2/token"):
+        if request.method == "POST" and path_below in ("oauth2/v2.0/token", "oauth2/token"):
             return self.server.fabric.tokens.hand_out(raw, request.base)
         raise Problem(404, "NotFound", f"The lab's stand-in for Azure does not know {request.path}.")
 
     def _managed(self, request: Request) -> Answer:
         self.server.fabric.tokens.check(request)
-        asked = replace(request, method="GET") if request.method == "HEAD" else request  # is it there?
-        return url_routing.answer(self.server.fabric, asked)
+        as_get = replace(request, method="GET") if request.method == "HEAD" else request  # is it there?
+        return url_routing.answer(self.server.fabric, as_get)
 
     def _read_body(self) -> bytes:
         if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
@@ -144,10 +144,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _chunks(self) -> Iterator[bytes]:
         """A body whose length its sender did not know (RFC 9112, 7.1). Raises ValueError for what is none, or longer than LONGEST_BODY."""
-        left = LONGEST_BODY
+        bytes_left = LONGEST_BODY
         while length := int(self.rfile.readline(1024).split(b";")[0], 16):
-            left -= length
-            if length < 0 or left < 0:
+            bytes_left -= length
+            if length < 0 or bytes_left < 0:
                 raise ValueError(f"a body of more than {LONGEST_BODY} bytes")
             yield self.rfile.read(length)
             self.rfile.readline(16)

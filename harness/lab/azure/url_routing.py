@@ -127,17 +127,19 @@ def answer(fabric: AzureState, request: Request) -> Answer:
 def _nothing_passed_over(request: Request) -> None:
     """A question with more in it than is answered is refused: a `$filter` that is ignored shows what was not asked for."""
     path = request.path.lower().rstrip("/")
-    known: tuple[str, ...] = ("$expand",) if MACHINES.lower() in path and request.query.get("$expand", "").lower() == "instanceview" else ()
+    supported: tuple[str, ...] = (
+        ("$expand",) if MACHINES.lower() in path and request.query.get("$expand", "").lower() == "instanceview" else ()
+    )
     if path.endswith(("/resources", "/resourcegroups")):
-        known = ("$filter", "$top", "$expand") if path.endswith("/resources") else ("$filter", "$top")
+        supported = ("$filter", "$top", "$expand") if path.endswith("/resources") else ("$filter", "$top")
     for name, value in request.query.items():
-        if name.startswith("$") and value and name not in known:
+        if name.startswith("$") and value and name not in supported:
             raise lab_cannot(f"{name}={value} of {request.path}")
 
 
 def _known_scope(request: Request) -> None:
-    words = request.path.strip("/").split("/")
-    if words[0].lower() == "subscriptions" and len(words) > 1 and words[1].lower() != resource_ids.SUBSCRIPTION:
-        raise Problem(404, "SubscriptionNotFound", f"The subscription '{words[1]}' could not be found.")
-    if len(words) > 3 and words[2].lower() == "resourcegroups" and words[3].lower() != resource_ids.GROUP:
-        raise Problem(404, "ResourceGroupNotFound", f"Resource group '{words[3]}' could not be found.")
+    segments = request.path.strip("/").split("/")
+    if segments[0].lower() == "subscriptions" and len(segments) > 1 and segments[1].lower() != resource_ids.SUBSCRIPTION:
+        raise Problem(404, "SubscriptionNotFound", f"The subscription '{segments[1]}' could not be found.")
+    if len(segments) > 3 and segments[2].lower() == "resourcegroups" and segments[3].lower() != resource_ids.GROUP:
+        raise Problem(404, "ResourceGroupNotFound", f"Resource group '{segments[3]}' could not be found.")

@@ -31,7 +31,7 @@ def host_pid(lab: LabRecord, name: str) -> int:
 def _pids_by_namespace(pid: int) -> list[int]:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("NSpid:"):
-            return [int(word) for word in line.split()[1:]]
+            return [int(number) for number in line.split()[1:]]
     return []
 
 

@@ -109,16 +109,16 @@ class Storage:
         self._note("storage", "fenced", f"{victim} lost its reservation; its I/O on the shared disk is refused", node=victim)
 
     def _has_files_on_disk(self, pid: int) -> bool:
-        places = [Path(f"/proc/{pid}/cwd")]
+        links = [Path(f"/proc/{pid}/cwd")]
         try:
-            places += list(Path(f"/proc/{pid}/fd").iterdir())
+            links += list(Path(f"/proc/{pid}/fd").iterdir())
         except OSError:
             return False  # it has ended meanwhile
-        return any(_device_of(place) == self._device for place in places)
+        return any(_device_of(link) == self._device for link in links)
 
 
-def _device_of(place: Path) -> int | None:
+def _device_of(path: Path) -> int | None:
     try:
-        return place.stat().st_dev
+        return path.stat().st_dev
     except OSError:
         return None

@@ -64,17 +64,17 @@ DEFAULT_CLUSTER: dict[str, Any] = {
 AZURE_IMAGE = "pacemaker-azure"  # the recipe of an image with Azure's packages
 
 
-def cluster_data(profile: Profile | None = None, given: dict[str, Any] | None = None) -> dict[str, Any]:
+def cluster_data(profile: Profile | None = None, overrides: dict[str, Any] | None = None) -> dict[str, Any]:
     """A whole cluster file as data: the figure, the profile's timers, and over both what was given."""
-    given = given or {}
-    chosen = profile or given.get("lab", {}).get("profile", "fast")
-    base = merged(DEFAULT_CLUSTER, PROFILES[chosen])
-    manager = given.get("manager", {})
+    overrides = overrides or {}
+    profile_name = profile or overrides.get("lab", {}).get("profile", "fast")
+    base = merged(DEFAULT_CLUSTER, PROFILES[profile_name])
+    manager = overrides.get("manager", {})
     kind = manager.get("kind") if isinstance(manager, dict) else None
     if kind in ("pacemaker", "wsfc"):
-        base = merged(base, {"manager": (PACEMAKER if kind == "pacemaker" else WSFC)[chosen]})
-    data = merged(base, given)
-    return merged(data, {"lab": {"profile": chosen}})
+        base = merged(base, {"manager": (PACEMAKER if kind == "pacemaker" else WSFC)[profile_name]})
+    data = merged(base, overrides)
+    return merged(data, {"lab": {"profile": profile_name}})
 
 
 def with_guests(data: dict[str, Any], kind: str, *, azure: bool = False) -> dict[str, Any]:
@@ -94,13 +94,13 @@ def with_platform(data: dict[str, Any], platform: str | None, manager: str | Non
         if manager not in (None, *MANAGERS):
             raise BadUse(f"--manager {manager}: it takes nodes that are stand-ins for Windows; give --platform windows too")
         return _with_options(data, {"manager": {"kind": manager}}) if manager else data
-    asked = manager or "lifekeeper"
-    if asked not in ON_WINDOWS:
-        raise BadUse(f"--manager {asked}: a lab whose nodes are stand-ins for Windows has {' or '.join(ON_WINDOWS)}")
+    manager_kind = manager or "lifekeeper"
+    if manager_kind not in ON_WINDOWS:
+        raise BadUse(f"--manager {manager_kind}: a lab whose nodes are stand-ins for Windows has {' or '.join(ON_WINDOWS)}")
     nodes = data.get("nodes", DEFAULT_CLUSTER["nodes"])
     if isinstance(nodes, list):
         nodes = [{**node, "platform": "windows"} if isinstance(node, dict) else node for node in nodes]
-    return _with_options(data, {"nodes": nodes, "manager": {"kind": ON_WINDOWS[asked]}})
+    return _with_options(data, {"nodes": nodes, "manager": {"kind": ON_WINDOWS[manager_kind]}})
 
 
 def _with_options(data: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
@@ -113,6 +113,6 @@ def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """`over` laid over `base`, table by table; lists are taken whole. Neither is changed."""
     result = dict(base)
     for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = merged(result[key], value) if both else value
+        both_tables = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if both_tables else value
     return result

@@ -106,18 +106,18 @@ class Prober:
     async def run(self) -> None:
         """Probes the member every interval until it is cancelled."""
         loop = asyncio.get_running_loop()
-        due = loop.time()
+        due_at = loop.time()
         while True:
-            due += self._probe.interval_s
+            due_at += self._probe.interval_s
             self._hear(await self._probe_once(timeout_of(self._probe)))
-            await asyncio.sleep(max(0.0, due - loop.time()))
+            await asyncio.sleep(max(0.0, due_at - loop.time()))
 
     def _hear(self, result: Result) -> None:
         changed = self.judge.hear(result)
         self._member.probe_up, self._member.probe_reason = self.judge.up, self.judge.reason
         if changed:
-            node, word = self._member.nic.host, "up" if self.judge.up else "down"
-            self._note("balancer", "probe", f"{node} is probe-{word}: {self.judge.reason}", node=node, up=self.judge.up)
+            node, state = self._member.nic.host, "up" if self.judge.up else "down"
+            self._note("balancer", "probe", f"{node} is probe-{state}: {self.judge.reason}", node=node, up=self.judge.up)
             self._balancer.apply()
 
     async def _probe_once(self, limit: float) -> Result:
@@ -165,9 +165,9 @@ class Prober:
             writer.write(f"GET {self._probe.path} HTTP/1.1\r\n{headers}\r\n".encode())
             status_line = await reader.readline()
             status = status_line.split()[1].decode() if len(status_line.split()) > 1 else ""
-            answered = await self._headers(reader)
-            if keep and status.isdigit() and answered.get("connection", "").lower() != "close":
-                await reader.readexactly(int(answered.get("content-length", "0")))
+            response_headers = await self._headers(reader)
+            if keep and status.isdigit() and response_headers.get("connection", "").lower() != "close":
+                await reader.readexactly(int(response_headers.get("content-length", "0")))
                 self._kept = (reader, writer)
         except asyncio.IncompleteReadError as error:
             raise ConnectionResetError from error

@@ -44,19 +44,19 @@ def born(pid: int) -> int | None:
 
 def find(pid: int) -> Process | None:
     """The process of that number, told apart from a later one of the same number; None when there is none."""
-    at = born(pid)
-    return None if at is None else Process(pid, at)
+    start_time = born(pid)
+    return None if start_time is None else Process(pid, start_time)
 
 
 def process_of(pid_file: Path) -> Process | None:
     """The living process that a pid file of `unit` names; None when it names none, or one that is gone."""
     try:
-        words = pid_file.read_text(encoding="ascii", errors="replace").split()
+        fields = pid_file.read_text(encoding="ascii", errors="replace").split()
     except FileNotFoundError:
         return None
-    if len(words) != 2 or not all(word.isdigit() for word in words):
+    if len(fields) != 2 or not all(field.isdigit() for field in fields):
         return None  # cut short by a crash: then its process is gone too
-    process = Process(int(words[0]), int(words[1]))
+    process = Process(int(fields[0]), int(fields[1]))
     return process if process.alive else None
 
 
@@ -129,7 +129,7 @@ def _own_descriptors(log: Path | None, keep: tuple[int, ...]) -> None:
         os.set_inheritable(descriptor, True)
 
 
-def last_line(log: Path | None, about: str = "") -> str:
+def last_line(log: Path | None, needle: str = "") -> str:
     """What a service said last, for the message of a failed start: the last line with `about` in it, if there is one."""
     if log is None:
         return "nothing (it has no log; give --log)"
@@ -137,4 +137,4 @@ def last_line(log: Path | None, about: str = "") -> str:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except FileNotFoundError:
         return "nothing"
-    return [*(lines[-1:] or ["nothing"]), *(line for line in lines if about and about in line)][-1]
+    return [*(lines[-1:] or ["nothing"]), *(line for line in lines if needle and needle in line)][-1]

@@ -20,18 +20,20 @@ def why_not_comparable(before: RunRecord, after: RunRecord) -> list[str]:
         "the design": (old.design, new.design),
         "what was measured": (old.kind.value, new.kind.value),
     }
-    found = [f"{what} differs: {a} and {b}" for what, (a, b) in pairs.items() if a != b]
+    reasons = [f"{aspect} differs: {a} and {b}" for aspect, (a, b) in pairs.items() if a != b]
     if old.kind is new.kind and cluster_key(old) != cluster_key(new):
-        found.append(f"the cluster differs: {_cluster(old)} and {_cluster(new)}")
-    set_ups = [{name: value for name, value in set_up_of(one).items() if name != "manager"} for one in (old, new)]
-    found += [f"the set-up differs: {change}" for change in changes(*set_ups)]
-    kinds = [{f"kind of {service.name}": service.kind for service in one.services} for one in (old, new)]
-    found += [f"the set-up differs: {change}" for change in changes(*kinds)]
-    was, now = _periods(before), _periods(after)
-    for series in sorted(set(was) & set(now)):
-        if was[series] != now[series]:
-            found.append(f"the meter's period differs for {' '.join(series)}: {_listed(was[series])} and {_listed(now[series])}")
-    return found
+        reasons.append(f"the cluster differs: {_cluster(old)} and {_cluster(new)}")
+    set_ups = [{name: value for name, value in set_up_of(cluster).items() if name != "manager"} for cluster in (old, new)]
+    reasons += [f"the set-up differs: {change}" for change in changes(*set_ups)]
+    kinds = [{f"kind of {service.name}": service.kind for service in cluster.services} for cluster in (old, new)]
+    reasons += [f"the set-up differs: {change}" for change in changes(*kinds)]
+    old_periods, new_periods = _periods(before), _periods(after)
+    for series in sorted(set(old_periods) & set(new_periods)):
+        if old_periods[series] != new_periods[series]:
+            reasons.append(
+                f"the meter's period differs for {' '.join(series)}: {_listed(old_periods[series])} and {_listed(new_periods[series])}"
+            )
+    return reasons
 
 
 def not_known_whether_comparable(before: RunRecord, after: RunRecord) -> list[str]:
@@ -43,11 +45,11 @@ def not_known_whether_comparable(before: RunRecord, after: RunRecord) -> list[st
 
 def _periods(run: RunRecord) -> Mapping[tuple[str, str], set[float]]:
     """Service and kind of connection → the meter's periods in seconds."""
-    found: dict[tuple[str, str], set[float]] = {}
+    periods: dict[tuple[str, str], set[float]] = {}
     for measurement in run.measurements:
         for series in measurement.measured.series:
-            found.setdefault((series.service, series.kind), set()).add(series.period_s)
-    return found
+            periods.setdefault((series.service, series.kind), set()).add(series.period_s)
+    return periods
 
 
 def _cluster(cluster: ClusterSummary) -> str:
