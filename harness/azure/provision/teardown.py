@@ -223,8 +223,8 @@ def _group_gone(arm: Arm, resources: RunResources, deadline: Deadline, say: Say,
             return [f"the resource group {resources.group} stays: it holds what run {resources.run} did not make: {', '.join(names)}"]
         if not last_look:
             say(
-                f"all that run {resources.run} made is removed but the resource group {resources.group}, which seems empty and costs nothing; it "
-                f"is looked at again in {NO_PROGRESS_TIMEOUT_S:g} s, because Azure's lists lag, and goes if it is empty still"
+                f"all that run {resources.run} made is removed but the resource group {resources.group}, which seems empty and costs "
+                f"nothing; it is looked at again in {NO_PROGRESS_TIMEOUT_S:g} s, because Azure's lists lag, and goes if it is empty still"
             )
             pause(NO_PROGRESS_TIMEOUT_S, deadline)
     if deadline.expired:
