@@ -126,6 +126,7 @@ def test_the_witness_votes_while_two_nodes_do(told) -> None:
         ({"states": ALL_IN, "of_peer": {"states": {**ALL_OUT, IP: "ISP"}, "claims": [IP]}}, "lknode01", "Online"),
         # nothing is anywhere: where it failed, else at home
         ({"states": {**ALL_OUT, IP: "OSF"}}, "lknode01", "Failed"),
+        ({"states": {**ALL_IN, LISTENER: "OSF"}}, "lknode01", "PartialOnline"),
         ({"states": ALL_OUT, "of_peer": {"states": {**ALL_OUT, IP: "OSF"}, "claims": []}}, "lknode02", "Failed"),
         ({"states": ALL_OUT}, "lknode01", "Offline"),
         # alone: it is this node's, whatever it has
@@ -142,6 +143,10 @@ def test_where_the_role_is(about: dict[str, Any], owner: str, state: str) -> Non
     view = seen_by(**about)
     assert wsfc_rows.owner(view) == owner
     assert wsfc_rows.group_state(wsfc_rows.of_owner(view).values()) == state
+
+
+def test_a_node_that_is_alone_has_the_role_wherever_its_home_is() -> None:
+    assert wsfc_rows.owner(seen_by("lknode02", contact=False, of_peer={})) == "lknode02"
 
 
 def test_paths_that_are_dead_and_an_adapter_that_is_off(told) -> None:
@@ -174,6 +179,8 @@ def test_the_ip_resource_has_the_probe_s_port(told) -> None:
     on = {row["Name"]: row["On"] for row in found if row["K"] == "dependency"}
     assert on == {LISTENER: f"([{IP}]) and ([{DISK}])", IP: None, DISK: None}
     assert not [row for row in rows(told(seen_by(), Resource=LISTENER)) if row["K"] == "address"]
+    without = rows(told(seen_by(states={**ALL_IN, LISTENER: "OSU"}), Resource=IP))
+    assert {row["Name"] for row in without if row["K"] == "dependency"} == {IP, DISK}  # what is offline is not asked for it
 
 
 def test_what_goes_and_comes_with_a_resource() -> None:
