@@ -1,5 +1,5 @@
-"""What configuration files, logs, manifests and process lists of cluster nodes hold. `§` stands for a secret, `stays` for what is evidence and
-must be there afterwards; a sample is one or more whole lines."""
+"""What configuration files, logs, manifests and process lists of cluster nodes hold. `§` stands for a secret, `stays` for what is evidence
+and must be there afterwards; a sample is one or more whole lines."""
 
 from __future__ import annotations
 
@@ -42,8 +42,10 @@ OVER_LINES = (
     '"password": ["§"], "stays": 1',
     "password: {\n  value: §\n}\nstays: 1",
     "password:\n  value: §\nstays: 1",
-    "Nov 28 19:00:01 lknode01 app[7]: password: |\nNov 28 19:00:01 lknode01 app[7]:   §\nNov 28 19:00:01 lknode01 app[7]: stays: x",
-    "2026-11-28T19:00:01+0000 lknode01 app[7]: password: |\n                                            §\n2026-11-28T19:00:02+0000 lknode01 stays",
+    "Nov 28 19:00:01 lknode01 app[7]: password: |\nNov 28 19:00:01 lknode01 app[7]:   §\n"
+    "Nov 28 19:00:01 lknode01 app[7]: stays: x",
+    "2026-11-28T19:00:01+0000 lknode01 app[7]: password: |\n                                            §\n"
+    "2026-11-28T19:00:02+0000 lknode01 stays",
     '{"Message": "password: |\\n  §\\n  §\\nstays: x", "stays": 1}',
     '{"Message": "password = \\"\\"\\"\\n§\\n\\"\\"\\"\\nstays = 1"}',
     "<password>\n  §\n</password>\n<stays/>",
@@ -201,7 +203,8 @@ HARMLESS = (
     "corosync[7]: [TOTEM ] A processor failed, forming new configuration: token timed out (3000ms), waiting 3600ms for consensus.",
     "corosync[7]: [TOTEM ] Token Timeout (3000 ms) retransmit timeout (714 ms)",
     "token timeout 3000",
-    "totem {\n    version: 2\n    token: 1000\n    token_retransmits_before_loss_const: 10\n    crypto_cipher: aes256\n    crypto_hash: sha256\n}",
+    "totem {\n    version: 2\n    token: 1000\n    token_retransmits_before_loss_const: 10\n"
+    "    crypto_cipher: aes256\n    crypto_hash: sha256\n}",
     "token: 30000\nconsensus: 36000\njoin: 60\nmax_messages: 20",
     "runtime.config.totem.token (u32) = 1000",
     "password_encryption = scram-sha-256",

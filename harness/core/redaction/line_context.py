@@ -1,4 +1,4 @@
-"""Lines that are cleaned one by one as they come: a value may go on in the next ones, or stand there alone behind a name before it. Pure."""
+"""Lines that are cleaned one by one as they come: a value may go on in the next ones, or stand there behind a name before it. Pure."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from functools import lru_cache
 
 from harness.core.redaction.named_values import LOG_PREFIX
 from harness.core.redaction.secret_names import SHORT_WORDS, WORDS
-from harness.core.redaction.value_forms import GONE
+from harness.core.redaction.value_forms import GONE, NAMES
 
 MAX_LINES = 60  # lines that a value may have, as in `named_values`
 MAX_LENGTH = 16_000  # characters of them
 MAX_BETWEEN = 6  # lines between a name and its value: other fields of the same thing
 MAX_CACHED_LINES = 20_000
 
-_WORDS = ("pass", "pwd", "secret", "token", "credential", "key", "shared", "auth", "pw", "psk", "community")
 _END = r"[ \t\r,;)\]]{0,8}\Z"
 _GOES_ON = re.compile(
     rf"(?:{WORDS}|{SHORT_WORDS})\w{{0,20}}(?:"
     r"\\{0,8}[\"']?\]?[ \t]{0,40}(?:=>|:=|\+=|=|:[ \t]?[a-zA-Z]{1,9}[ \t]?=|:(?![/:]))[ \t]{0,40}"  # a name, its sign and
-    rf"(?:{_END}|[\[{{(@$`]|[|>][-+\d]{{0,2}}(?:[ \t]{{1,4}}#|{_END})|[\"']?<<|[rbfu]{{0,2}}(?:\"\"\"|''')|\"[^\"]{{0,400}}\Z|'[^']{{0,400}}\Z"
+    rf"(?:{_END}|[\[{{(@$`]|[|>][-+\d]{{0,2}}(?:[ \t]{{1,4}}#|{_END})|[\"']?<<|[rbfu]{{0,2}}"
+    rf"(?:\"\"\"|''')|\"[^\"]{{0,400}}\Z|'[^']{{0,400}}\Z"
     r"|[^\n]{0,400}\\[ \t]{0,4}\Z)"
     rf"|[\"']{_END}"  # a word in quotes, as in lists of arguments and in pairs
     r"|[^<>\n]{0,200}>[^<>\n]{0,40}\Z|[ \t]{0,8}</[^<>\n]{1,80}>[ \t]{0,8}\Z"  # an element of XML that goes on
     r"|[ \t]{1,40}\\[ \t]{0,4}\Z)"
     rf"|(?<![^\s\"'])--?[\w.-]{{0,40}}(?:{WORDS}|{SHORT_WORDS})\w{{0,20}}[ \t]{{0,8}}\Z"  # an option
-    rf"|\b(?:name|key|id|variable|option|property|env)[ \t]{{0,4}}[:=][ \t]{{0,8}}[\w./-]{{0,60}}(?:{WORDS}|{SHORT_WORDS})\w{{0,20}}[ \t\r]{{0,8}}\Z"
+    rf"|\b(?:name|key|id|variable|option|property|env)[ \t]{{0,4}}[:=][ \t]{{0,8}}[\w./-]{{0,60}}"
+    rf"(?:{WORDS}|{SHORT_WORDS})\w{{0,20}}[ \t\r]{{0,8}}\Z"
     r"|\bchpasswd\b[^\n]{0,80}<<",
     re.IGNORECASE,
 )
@@ -38,7 +39,7 @@ _KEY = re.compile(r"-----BEGIN [A-Za-z0-9 ]{0,60}(?:PRIVATE KEY|Static key)")
 def goes_on(line: str) -> bool:
     """May what this line says of a secret go on in the next ones?"""
     small = line.lower() if line.isascii() else None
-    return (small is None or any(word in small for word in _WORDS)) and _GOES_ON.search(line) is not None
+    return (small is None or any(word in small for word in NAMES)) and _GOES_ON.search(line) is not None
 
 
 class LineContext:

@@ -21,7 +21,8 @@ CREDENTIAL_KINDS = (
 _I = re.IGNORECASE
 HEAD = re.compile(
     rf"(?:{WORDS}(?!\w{{0,20}}{POINTS}\b)\w{{0,20}}|(?P<short>{SHORT_WORDS}))(?<!_file)(?<!_env)(?<!_command)(?<!_variable)"
-    r"\\{0,8}[\"']?\]?[ \t]{0,40}(?P<sign>=>|:=|\+=|=|:[ \t]?(?:str|bytes|[Ss]tring|SecretStr)(?:[ \t]?\|[ \t]?None)?[ \t]?=(?!=)|:(?!//|:))[ \t]{0,40}",
+    r"\\{0,8}[\"']?\]?[ \t]{0,40}(?P<sign>=>|:=|\+=|=|:[ \t]?(?:str|bytes|[Ss]tring|SecretStr)(?:[ \t]?\|[ \t]?None)?[ \t]?="
+    r"(?!=)|:(?!//|:))[ \t]{0,40}",
     _I,
 )
 """A name and the sign behind it; the value follows."""

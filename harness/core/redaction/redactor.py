@@ -17,7 +17,7 @@ from harness.core.redaction.line_context import cleaned_in_order
 from harness.core.redaction.named_values import says_how
 from harness.core.redaction.secret_encodings import MIN_SUBSTRING_LENGTH, head_of, pattern_of
 from harness.core.redaction.secret_names import sensitive
-from harness.core.redaction.value_forms import GONE, Patterns
+from harness.core.redaction.value_forms import GONE, NAMES, Patterns
 
 _AFTER_NAMES = (*argument_patterns.PATTERNS, *secret_patterns.PATTERNS, *directive_patterns.PATTERNS)
 PATTERNS = (*secret_patterns.KEYS, *_AFTER_NAMES)
@@ -63,7 +63,9 @@ class Redactor:
         text = _without_rests_of_keys(text)
         before = text.count(GONE)
         text = _replaced(text, secret_patterns.KEYS)
-        text = named_values.without(text, _small(text))
+        small = _small(text)
+        if small is None or _any_in(small, NAMES):
+            text = named_values.without(text, small)
         text = _replaced(text, _AFTER_NAMES)
         self.removed += max(0, text.count(GONE) - before)
         return text
@@ -128,8 +130,11 @@ def _small(text: str) -> str | None:
 
 def _replaced(text: str, patterns: Patterns) -> str:
     small = _small(text)
-    for words, pattern, instead in patterns:
-        if small is None or _any_in(small, words):
+    named = small is None or _any_in(small, NAMES)
+    for words, pattern, instead, also in patterns:
+        if small is not None and ((also is NAMES and not named) or not _any_in(small, words)):
+            continue
+        if small is None or not also or also is NAMES or _any_in(small, also):
             text = pattern.sub(instead, text)
     return text
 

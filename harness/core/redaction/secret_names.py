@@ -13,11 +13,12 @@ _KEY = (
 _SHARED = r"shared[_-]?access[_-]?\w{1,20}"
 _BARE = r"(?:(?<![a-z])(?:ssh|db|pg|my|root|admin)?pass(?![a-z])|(?<![a-z])(?:pw|psk)(?![a-z]))"  # not passed, passive, bypass
 WORDS = rf"(?:{_PASS}|{_KEY}|{_SHARED})"
-# Short words that are names only before an equals sign: a "pass:" is a verdict. In names of several words the capital tells where one begins.
+# Short words that are names only before an equals sign: a "pass:" is a verdict. In camel case the capital tells where one begins.
 _APART = r"(?:(?<![a-z])|(?<=(?<![a-z])(?:db|pg|my))|(?<=(?<![a-z])ssh)|(?<=(?<![a-z])root)|(?<=(?<![a-z])admin))"
 SHORT_WORDS = rf"(?:{_APART}pass|(?<![a-z])(?:pw|psk)|(?-i:(?<=[a-z])P(?:ass|sk)|(?<=[a-z])PASS))(?![a-z])(?:\d{{1,4}}\b)?"
 BEGINNINGS = (
-    "pass", "pwd", "secret", "token", "credential", "auth", "bindpw", "rootpw", "community", "api", "access", "account", "shared", "private",
+    "pass", "pwd", "secret", "token", "credential", "auth", "bindpw", "rootpw", "community", "api", "access", "account", "shared",
+    "private",
     "sas", "storage", "encryption", "subscription", "function", "signing", "master", "client", "pre-shared", "preshared", "wep", "hmac",
     "keymaterial", "pw", "psk",
 )  # fmt: skip

@@ -5,12 +5,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import NamedTuple
 
 from harness.core.redaction.secret_names import WORDS
 
-Patterns = tuple[tuple[tuple[str, ...], re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
-"""Words of which one is in all that looks like it, in small letters: to look for these first costs a tenth; what it looks like; what stands
-there afterwards."""
+NAMES = ("pass", "pwd", "secret", "token", "credential", "key", "shared", "auth", "pw", "psk", "community")
+"""In small letters: one of these is in every name of a secret."""
+
+
+class Form(NamedTuple):
+    """A way in which secrets are written. To look for words first costs a tenth."""
+
+    words: tuple[str, ...]  # of which one is in all that looks like it, in small letters
+    pattern: re.Pattern[str]
+    instead: str | Callable[[re.Match[str]], str]  # what stands there afterwards
+    also: tuple[str, ...] = ()  # of these one, too
+
+
+Patterns = tuple[Form, ...]
 
 GONE = "[removed]"
 
