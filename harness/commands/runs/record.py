@@ -110,11 +110,15 @@ def _agreed(given: argparse.Namespace, question: str) -> bool:
         return False
 
 
-def _nothing_done(given: argparse.Namespace, more: dict[str, Any]) -> int:
+def _nothing_done(given: argparse.Namespace, more: dict[str, Any], why: str = "") -> int:
+    """`why` it was asked: where nobody was, because there is no terminal, it has not been said yet."""
+    from harness.core.terminal import CLEANER
+
+    because = f", because {why}" if why else ""
     if given.json:
-        print_json({**more, "error": "nothing was done; --yes does it", "exit_code": int(ExitCode.BAD_USE)})
+        print_json(CLEANER.data({**more, "error": f"nothing was done{because}; --yes does it", "exit_code": int(ExitCode.BAD_USE)}))
     else:
-        print("nothing was done; *yes*, or --yes where nobody can be asked, does it")
+        print(CLEANER.text(f"nothing was done{because}; *yes*, or --yes where nobody can be asked, does it"))
     return int(ExitCode.BAD_USE)
 
 
@@ -185,14 +189,16 @@ def _fetch(given: argparse.Namespace, recorders: Recorders) -> int:
 
 
 def _remove(given: argparse.Namespace, recorders: Recorders) -> int:
+    from harness.core.text import count
+
     found = {name: said for name, said in recorders.status().items() if said is not None}
     kept = sum(len(said["incidents"]) for said in found.values())
     unknown = dict(recorders.faults)
-    question = f"{kept} files of incidents were not fetched and are lost by it; remove all? yes does it: "
+    why = f"{count(kept, 'file')} of incidents {'was' if kept == 1 else 'were'} not fetched and would be lost by it"
     if unknown:
-        question = f"what was not fetched of {' and '.join(unknown)} is not known ({'; '.join(unknown.values())}); {question}"
-    if (kept or unknown) and not _agreed(given, question):
-        return _nothing_done(given, {"unfetched": kept, **({"unknown": unknown} if unknown else {})})
+        why = f"what was not fetched of {' and '.join(unknown)} is not known ({'; '.join(unknown.values())}), and {why}"
+    if (kept or unknown) and not _agreed(given, f"{why}; remove all? yes does it: "):
+        return _nothing_done(given, {"unfetched": kept, **({"unknown": unknown} if unknown else {})}, why)
     left = recorders.remove()
     if left:
         recorders.faults = {str(number): fault for number, fault in enumerate(left)}
