@@ -95,7 +95,7 @@ def complete(subject: ClusterUnderTest, folder: Path, run: RunRecord, sources: S
 
 def _judge_again(folder: Path, run: RunRecord, made: Assembled, sources: Sources) -> None:
     found = reevaluate.rejudge(folder, run, reevaluate.Budgets(None, {}))
-    reevaluate.put_into(run, found)
+    reevaluate.apply_results(run, found)
     run.tests[0].title = _title(made)
     if run.cluster is not None:
         run.cluster.active_at_start = made.header.active or None
