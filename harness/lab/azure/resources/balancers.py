@@ -27,7 +27,7 @@ FOLLOWS = {"backendAddressPools", "numberOfProbes"}  # from another key
 PARTS = ("frontendIPConfigurations", "backendAddressPools", "loadBalancingRules", "probes", "inboundNatRules", "outboundRules")
 
 
-def whole_seconds(value: float) -> int:
+def round_up(value: float) -> int:
     """A timer as Azure says one, which knows whole numbers only (int32 in its specification): a fast lab's are shorter, and rounded up.
 
     What they truly are is in the lab's cluster file.
@@ -60,7 +60,7 @@ def _rules(fabric: AzureState, status: dict[str, Any]) -> list[dict[str, Any]]:
             frontendPort=frontend,
             backendPort=backend,
             enableFloatingIP=fabric.cluster.design is Design.FLOATING,
-            idleTimeoutInMinutes=whole_seconds(balancer.idle_timeout_s / 60),
+            idleTimeoutInMinutes=round_up(balancer.idle_timeout_s / 60),
             protocol=protocol,
             enableTcpReset=balancer.tcp_reset,
             loadDistribution=balancer.distribution,
@@ -82,7 +82,7 @@ def _probe(fabric: AzureState, status: dict[str, Any], rules: list[dict[str, str
         protocol=probe.protocol.capitalize(),
         port=probe.port,
         **http_path,
-        intervalInSeconds=whole_seconds(probe.interval_s),
+        intervalInSeconds=round_up(probe.interval_s),
         numberOfProbes=1,
         probeThreshold=probe.threshold,
         noHealthyBackendsBehavior=status["no_healthy_backends"],
