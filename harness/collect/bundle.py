@@ -31,8 +31,8 @@ FILES = (tarfile.REGTYPE, tarfile.AREGTYPE)
 INDEX, CLUSTER = "index.json", "cluster.json"
 
 
-def cut(text: str, max_bytes: int, *, newest: bool = False) -> tuple[str, str]:
-    """`text` in at most `most` bytes of whole lines, and a sentence when something is missing.
+def truncate(text: str, max_bytes: int, *, newest: bool = False) -> tuple[str, str]:
+    """`text` in at most `max_bytes` bytes of whole lines, and a sentence when something is missing.
 
     Whole lines, because half a secret at the edge would not be known for one.
     """
@@ -47,11 +47,11 @@ def cut(text: str, max_bytes: int, *, newest: bool = False) -> tuple[str, str]:
 class Bundle:
     """A .tar.gz that appears under its name when it is complete, readable by its owner only. A context manager."""
 
-    def __init__(self, path: Path, redactor: Redactor, *, most: int = TEXT_AT_MOST) -> None:
+    def __init__(self, path: Path, redactor: Redactor, *, max_text_bytes: int = TEXT_AT_MOST) -> None:
         self.path = path
         self.top = re.sub(r"\.(tar\.gz|tgz)$", "", path.name) or "bundle"
         self._redactor = redactor
-        self._left = most
+        self._left = max_text_bytes
         self._lock = threading.Lock()
         self._beside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
         try:
@@ -142,7 +142,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def read_with_texts(path: Path, text_names: re.Pattern[str]) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
-    """The same, and the texts whose names in the bundle are `wanted`, by these names; at most TEXT_AT_MOST bytes of all together."""
+    """The same, and the texts whose names in the bundle match `text_names`, by these names; of all together at most TEXT_AT_MOST bytes."""
     texts: dict[str, str] = {}
     try:
         # As a stream: what is passed over is read in small pieces and counted.

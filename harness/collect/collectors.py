@@ -72,15 +72,15 @@ class CollectorTable(ABC):
 
 def table() -> list[Collector]:
     """Every row that can be used, this product's own first. What cannot be used, `faults` tells."""
-    return _table()[0]
+    return _load_table()[0]
 
 
 def faults() -> list[str]:
     """Why tables of plug-ins, or rows of them, cannot be used, a sentence each."""
-    return COLLECTORS.faults() + _table()[1]
+    return COLLECTORS.faults() + _load_table()[1]
 
 
-def _table() -> tuple[list[Collector], list[str]]:
+def _load_table() -> tuple[list[Collector], list[str]]:
     collectors: dict[tuple[str, str], Collector] = {}
     faults_found: list[str] = []
     for label, (collector_table,) in COLLECTORS.usable().items():

@@ -75,7 +75,7 @@ class _Reading:
         self.manager = index["manager"]
         self.shape = Shape(self._data(of_kind))
         self.vip = str(IPv4Address(self.shape.data.get("load_balancer", {}).get("frontend", "10.20.1.200")))
-        self._say_of_hosts(index["hosts"])
+        self._note_differences(index["hosts"])
         self._roles()
         self._probe()
         for node in self.nodes:
@@ -103,7 +103,7 @@ class _Reading:
         data["manager"].pop("root", None)  # a stranger's word for a folder that a lab would write into; the lab's own does
         return data
 
-    def _say_of_hosts(self, hosts: list[Mapping[str, Any]]) -> None:
+    def _note_differences(self, hosts: list[Mapping[str, Any]]) -> None:
         differences, cluster = self.shape.differs, self.cluster
         kind = cluster.get("manager", {}).get("kind", "lifekeeper")
         if kind not in ("lifekeeper", "pacemaker"):

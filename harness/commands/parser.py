@@ -70,14 +70,14 @@ class Parser(argparse.ArgumentParser):
         )
 
 
-def nearest_word(word: str, known_words: Iterable[str]) -> str | None:
+def nearest_word(typed_word: str, known_words: Iterable[str]) -> str | None:
     """The known word that a mistyped or abbreviated one is nearest to, or None where none is near."""
     candidates = list(known_words)
-    completions = [candidate for candidate in candidates if len(word.strip("-")) > 1 and candidate.startswith(word)]
+    completions = [candidate for candidate in candidates if len(typed_word.strip("-")) > 1 and candidate.startswith(typed_word)]
     if completions:  # of several, who knows
         return completions[0] if len(completions) == 1 else None
-    return next(iter(difflib.get_close_matches(word, candidates, n=1, cutoff=0.7)), None)
+    return next(iter(difflib.get_close_matches(typed_word, candidates, n=1, cutoff=0.7)), None)
 
 
-def _did_you_mean(words: list[str]) -> str:
-    return f", did you mean {' '.join(words)}?" if words else ""
+def _did_you_mean(suggestions: list[str]) -> str:
+    return f", did you mean {' '.join(suggestions)}?" if suggestions else ""

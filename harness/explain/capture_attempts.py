@@ -41,7 +41,7 @@ class CapturedAttempt:
         return str(self.attempt.outcome)
 
 
-def taken_at(name: str, packets: Sequence[Packet], cluster: Cluster) -> str:
+def find_capture_host(name: str, packets: Sequence[Packet], cluster: Cluster) -> str:
     """On which host a capture was made: by its name, else by whom its packets come from and go to. Raises BadUse if that is not clear."""
     by_name = [m.name for m in cluster.machines if name == m.name or name.startswith((f"{m.name}.", f"{m.name}-", f"{m.name}_"))]
     if len(by_name) == 1:
@@ -64,20 +64,20 @@ def taken_at(name: str, packets: Sequence[Packet], cluster: Cluster) -> str:
     raise BadUse(f"{name}: its packets do not tell on which host it was taken; write HOST={name}, with HOST one of {names}")
 
 
-def directed(packets: Sequence[Packet], machine: Machine, cluster: Cluster) -> list[Packet]:
+def with_directions(packets: Sequence[Packet], machine: Machine, cluster: Cluster) -> list[Packet]:
     """With whether each came or went, where the file does not say: what comes from the host's own address went."""
     own_addresses, vip = _addresses(machine), str(cluster.vip)
-    return [p if p.kind != UNKNOWN else _directed(p, own_addresses, vip) for p in packets]
+    return [p if p.kind != UNKNOWN else _with_direction(p, own_addresses, vip) for p in packets]
 
 
-def _directed(packet: Packet, own_addresses: set[str], vip: str) -> Packet:
+def _with_direction(packet: Packet, own_addresses: set[str], vip: str) -> Packet:
     if packet.src == packet.dst == vip:
         return replace(packet, kind="host", interface=LOOPBACK)
     went = packet.src != packet.dst and (packet.src in own_addresses or (packet.src == vip and packet.dst not in own_addresses))
     return replace(packet, kind="outgoing" if went else "host")
 
 
-def tried(packets_by_host: Seen, cluster: Cluster, spans: Mapping[str, Span]) -> list[CapturedAttempt]:
+def captured_attempts(packets_by_host: Seen, cluster: Cluster, spans: Mapping[str, Span]) -> list[CapturedAttempt]:
     """Every connection to one of the cluster's services by its VIP, in the order in which they began. `spans`: when each was watched."""
     ports = {s.port for s in cluster.services}
     packets_by_attempt: dict[_Key, dict[str, list[Packet]]] = {}
@@ -104,7 +104,7 @@ def _attempt(key: _Key, all_packets: Seen, cluster: Cluster, spans: Mapping[str,
     if syns_at_origin and not any(p.dst == vip for p in syns_at_origin):
         return None  # past the balancer, to a node's own address
     began = min(p.time for p in syns_at_origin or syns)
-    watched_packets = {host: packets for host, packets in all_packets.items() if packets or _watched(host, origin, began, spans)}
+    watched_packets = {host: packets for host, packets in all_packets.items() if packets or _is_watched(host, origin, began, spans)}
     if origin in watched_packets and not syns_at_origin:
         del watched_packets[origin]  # what left it was seen elsewhere: it was not watched then
     outcome = _outcome(watched_packets, origin, spans, began)
@@ -118,7 +118,7 @@ def _attempt(key: _Key, all_packets: Seen, cluster: Cluster, spans: Mapping[str,
     )
 
 
-def _watched(host: str, origin: str, moment: float, spans: Mapping[str, Span]) -> bool:
+def _is_watched(host: str, origin: str, moment: float, spans: Mapping[str, Span]) -> bool:
     """Was that host captured then? Clocks of hosts are taken for equal to within MAX_CLOCK_SKEW_S.
 
     A quiet host's capture may have begun earlier.

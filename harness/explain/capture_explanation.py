@@ -19,8 +19,8 @@ from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence, PathSeen, ProbesSeen
 from harness.diagnosis.wire_code_causes import RouteTaken
 from harness.expectations.connectivity_matrix import Cell, Origin, PathObservation, Role, expectation, judge, judge_outcomes
-from harness.explain.capture_attempts import CapturedAttempt, Seen, Span, directed, taken_at, tried
-from harness.explain.explanation_output import LocatedCause, first
+from harness.explain.capture_attempts import CapturedAttempt, Seen, Span, captured_attempts, find_capture_host, with_directions
+from harness.explain.explanation_output import LocatedCause, failures_first
 from harness.managers.manager import ClusterState, NodeState
 from harness.remote.captures import capture_file
 from harness.remote.captures.wire_codes import MEANING
@@ -38,7 +38,7 @@ class CapturedPath:
     path: str
     service: Service
     expected: Cell
-    tried: tuple[CapturedAttempt, ...]
+    attempts: tuple[CapturedAttempt, ...]
     ways: Mapping[str, int]
     verdict: Verdict
 
@@ -50,7 +50,7 @@ class CapturedPath:
     @property
     def outcomes(self) -> str:
         """How many connections ended in which way, the most frequent first."""
-        return ", ".join(f"{number} {outcome}" for outcome, number in Counter(attempt.outcome for attempt in self.tried).most_common())
+        return ", ".join(f"{number} {outcome}" for outcome, number in Counter(attempt.outcome for attempt in self.attempts).most_common())
 
     def as_data(self) -> dict[str, Any]:
         """The path as `explain --json` prints it."""
@@ -58,8 +58,8 @@ class CapturedPath:
             "path": self.path,
             "service": self.service.name,
             "expected": str(self.expected),
-            "attempts": len(self.tried),
-            "outcomes": dict(Counter(attempt.outcome for attempt in self.tried)),
+            "attempts": len(self.attempts),
+            "outcomes": dict(Counter(attempt.outcome for attempt in self.attempts)),
             "wire": dict(self.ways),
             "outcome": str(self.verdict.outcome),
             "reason": self.verdict.reason,
@@ -101,7 +101,7 @@ class CaptureExplanation:
         lines += [""] if lines else []
         for p in self.paths:
             codes = ", ".join(f"{code} × {number}" for code, number in p.ways.items())
-            lines.append(f"{p.verdict.outcome:13} {p.path:8} {p.service.name:9} {count(len(p.tried), 'attempt')}: {p.outcomes}; {codes}")
+            lines.append(f"{p.verdict.outcome:13} {p.path:8} {p.service.name:9} {count(len(p.attempts), 'attempt')}: {p.outcomes}; {codes}")
         codes_shown = {code for p in self.paths for code in wire_code_causes.codes(" ".join(p.ways))}
         lines += [f"{code}: {MEANING[code]}" for code in sorted(codes_shown)]
         if not self.paths:
@@ -109,7 +109,7 @@ class CaptureExplanation:
         return "\n".join([*lines, *(one_line(note) for note in self.notes)])
 
 
-def look(files: Sequence[str], cluster: Cluster) -> CaptureExplanation:
+def explain_captures(files: Sequence[str], cluster: Cluster) -> CaptureExplanation:
     """Each of `files` is a capture, or HOST=capture. Raises BadUse for what cannot be read, or is of nobody known."""
     ports = {*(s.port for s in cluster.services), cluster.load_balancer.probe.port}
     packets_by_host: dict[str, list[Packet]] = {}
@@ -118,28 +118,28 @@ def look(files: Sequence[str], cluster: Cluster) -> CaptureExplanation:
     if len(files) > MAX_FILES:
         raise BadUse(f"{len(files)} captures are more than the {MAX_FILES} that are looked at together")
     for argument in files:
-        host, path = _named(argument, cluster)
+        host, path = _split_host(argument, cluster)
         captured = capture_file.read(path, ports)
-        name = host or taken_at(path.name, captured.packets, cluster)
+        name = host or find_capture_host(path.name, captured.packets, cluster)
         if name in packets_by_host:
             raise BadUse(f"{path}: is the second capture of {name}; give one of each host, or say whose it is with HOST={path.name}")
         machine = next(m for m in cluster.machines if m.name == name)
-        packets_by_host[name] = directed(captured.packets, machine, cluster)
+        packets_by_host[name] = with_directions(captured.packets, machine, cluster)
         spans[name] = (captured.first, captured.last)
         notes += [f"{path.name}: taken on {name}, {count(captured.looked, 'packet')}", *captured.notes]
-    return explained(packets_by_host, cluster, spans, notes)
+    return explain_packets(packets_by_host, cluster, spans, notes)
 
 
-def _named(argument: str, cluster: Cluster) -> tuple[str, Path]:
+def _split_host(argument: str, cluster: Cluster) -> tuple[str, Path]:
     host, equals, path = argument.partition("=")
     return (host, Path(path)) if equals and host in {m.name for m in cluster.machines} else ("", Path(argument))
 
 
-def explained(packets_by_host: Seen, cluster: Cluster, spans: Mapping[str, Span], notes: Sequence[str] = ()) -> CaptureExplanation:
+def explain_packets(packets_by_host: Seen, cluster: Cluster, spans: Mapping[str, Span], notes: Sequence[str] = ()) -> CaptureExplanation:
     """`spans`: from when to when each host was captured, by its own clock."""
-    attempts = tried(packets_by_host, cluster, spans)
-    probes_by_node = _probed(packets_by_host, cluster, spans)
-    active = _active(attempts, probes_by_node)
+    attempts = captured_attempts(packets_by_host, cluster, spans)
+    probes_by_node = _find_probes(packets_by_host, cluster, spans)
+    active = _find_active_node(attempts, probes_by_node)
     paths = tuple(_paths(attempts, cluster, active, packets_by_host))
     unasked = {n.name: NodeState(n.name, False, {}, (), NOT_ASKED) for n in cluster.nodes}
     evidence = Evidence(
@@ -152,17 +152,21 @@ def explained(packets_by_host: Seen, cluster: Cluster, spans: Mapping[str, Span]
     causes += [
         cause
         for path in dict.fromkeys(p.path for p in unexplained)
-        for cause in _by_wire([p for p in unexplained if p.path == path], cluster)
+        for cause in _causes_by_wire([p for p in unexplained if p.path == path], cluster)
     ]
-    moved_notes = [f"both nodes served while it was captured; paths are named by {active}, which served last"] if _moved(attempts) else []
-    return CaptureExplanation(active, tuple(packets_by_host), paths, tuple(first(causes)), (*notes, *moved_notes))
+    moved_notes = (
+        [f"both nodes served while it was captured; paths are named by {active}, which served last"] if _has_moved(attempts) else []
+    )
+    return CaptureExplanation(active, tuple(packets_by_host), paths, tuple(failures_first(causes)), (*notes, *moved_notes))
 
 
-def _probed(packets_by_host: Seen, cluster: Cluster, spans: Mapping[str, Span]) -> dict[str, ProbesSeen]:
+def _find_probes(packets_by_host: Seen, cluster: Cluster, spans: Mapping[str, Span]) -> dict[str, ProbesSeen]:
     """The probes that each node saw. That a node saw none is only told where another's were captured, and for long enough: a capture may
     have been made of the services' ports alone."""
     probes_by_node = {
-        n.name: probes(n, packets_by_host[n.name], cluster, _length(spans, n.name)) for n in cluster.nodes if n.name in packets_by_host
+        n.name: probes(n, packets_by_host[n.name], cluster, _watched_seconds(spans, n.name))
+        for n in cluster.nodes
+        if n.name in packets_by_host
     }
     enough = MIN_PROBE_INTERVALS * cluster.load_balancer.probe.interval_s
     captured = any(probes_seen.syns for probes_seen in probes_by_node.values())
@@ -173,26 +177,26 @@ def _probed(packets_by_host: Seen, cluster: Cluster, spans: Mapping[str, Span]) 
     }
 
 
-def _length(spans: Mapping[str, Span], host: str) -> float:
+def _watched_seconds(spans: Mapping[str, Span], host: str) -> float:
     first_at, last_at = spans.get(host, (0.0, 0.0))
     return max(0.0, last_at - first_at)
 
 
-def _served(attempts: Sequence[CapturedAttempt]) -> list[str]:
+def _serving_nodes(attempts: Sequence[CapturedAttempt]) -> list[str]:
     """The nodes that answered clients, in the order in which they did."""
     return [attempt.way.node for attempt in attempts if attempt.path == "client" and attempt.way.node and attempt.way.code in ("W1", "W2")]
 
 
-def _moved(attempts: Sequence[CapturedAttempt]) -> bool:
-    return len(set(_served(attempts))) > 1
+def _has_moved(attempts: Sequence[CapturedAttempt]) -> bool:
+    return len(set(_serving_nodes(attempts))) > 1
 
 
-def _active(attempts: Sequence[CapturedAttempt], probes_by_node: Mapping[str, ProbesSeen]) -> str | None:
+def _find_active_node(attempts: Sequence[CapturedAttempt], probes_by_node: Mapping[str, ProbesSeen]) -> str | None:
     """The node that alone answers the balancer's probe, or else the one that served a client last, or itself."""
     answering = [name for name, probe in probes_by_node.items() if probe.answered]
     if len(answering) == 1:
         return answering[0]
-    served = _served(attempts) or [attempt.way.node for attempt in attempts if attempt.way.node and attempt.way.code == "W3"]
+    served = _serving_nodes(attempts) or [attempt.way.node for attempt in attempts if attempt.way.node and attempt.way.code == "W3"]
     return served[-1] if served else None
 
 
@@ -202,7 +206,7 @@ def _paths(attempts: Sequence[CapturedAttempt], cluster: Cluster, active: str | 
         for path in dict.fromkeys(_path(attempt, active) for attempt in attempts_at_service):
             attempts_on_path = tuple(attempt for attempt in attempts_at_service if _path(attempt, active) == path)
             expected = expectation(cluster.design, Origin(path))
-            observed = [_observed(attempt, active) for attempt in attempts_on_path]
+            observed = [_path_observation(attempt, active) for attempt in attempts_on_path]
             unseen = [attempt for attempt in attempts_on_path if not attempt.way.known]
             if unseen and len(unseen) == len(attempts_on_path):
                 verdict = judge_outcomes(expected, observed, unseen[0].way.reason)
@@ -210,7 +214,7 @@ def _paths(attempts: Sequence[CapturedAttempt], cluster: Cluster, active: str | 
                 verdict = judge(expected, observed)
             if active is None and verdict.outcome is Outcome.PASS:
                 verdict = inconclusive(f"{verdict.reason}; which node is active is not in it")
-            codes = Counter(attempt.way.code if attempt.way.known else _may_be(attempt, cluster) for attempt in attempts_on_path)
+            codes = Counter(attempt.way.code if attempt.way.known else _possible_code(attempt, cluster) for attempt in attempts_on_path)
             yield CapturedPath(path, service, expected, attempts_on_path, dict(codes.most_common()), verdict)
 
 
@@ -218,14 +222,14 @@ def _path(attempt: CapturedAttempt, active: str | None) -> str:
     return "client" if attempt.path == "client" else "inside" if attempt.path == active else "standby"
 
 
-def _observed(attempt: CapturedAttempt, active: str | None) -> PathObservation:
+def _path_observation(attempt: CapturedAttempt, active: str | None) -> PathObservation:
     role = None
     if attempt.outcome == "answered" and attempt.way.node is not None:
         role = Role.ACTIVE if attempt.way.node == active else Role.STANDBY
     return PathObservation(attempt.outcome, attempt.way.code, role, str(attempt.way))
 
 
-def _may_be(attempt: CapturedAttempt, cluster: Cluster) -> str:
+def _possible_code(attempt: CapturedAttempt, cluster: Cluster) -> str:
     """What an attempt's code can be where not all hosts were watched, by its outcome alone."""
     if all(n.name in attempt.watched for n in cluster.nodes):
         return "W?"
@@ -240,51 +244,51 @@ def _may_be(attempt: CapturedAttempt, cluster: Cluster) -> str:
 
 
 def _path_seen(p: CapturedPath, packets_by_host: Seen) -> PathSeen:
-    routes = [attempt.way for attempt in p.tried]
-    origin = p.tried[0].attempt.origin
+    routes = [attempt.way for attempt in p.attempts]
+    origin = p.attempts[0].attempt.origin
     return PathSeen(
         p.path,
         origin,
         p.service,
         str(p.verdict.outcome),
         p.verdict.reason,
-        outcomes=frozenset(attempt.outcome for attempt in p.tried),
+        outcomes=frozenset(attempt.outcome for attempt in p.attempts),
         ways=frozenset(w.code for w in routes),
         nodes=frozenset(w.node for w in routes if w.node and w.node != origin),
         arrived_as=frozenset(w.destination for w in routes if w.destination and w.node != origin),
     )
 
 
-def _by_wire(paths: Sequence[CapturedPath], cluster: Cluster) -> Iterator[LocatedCause]:
+def _causes_by_wire(paths: Sequence[CapturedPath], cluster: Cluster) -> Iterator[LocatedCause]:
     """What the codes say by themselves of one path, once for each code and node, whatever the services."""
     groups: dict[tuple[str, str], list[tuple[CapturedPath, CapturedAttempt]]] = {}
     for p in paths:
-        for attempt in p.tried:
+        for attempt in p.attempts:
             as_expected = any(e.outcome == attempt.outcome and attempt.way.code in (e.way, "W?") for e in p.expected.ways)
-            codes = [attempt.way.code] if attempt.way.known else wire_code_causes.codes(_may_be(attempt, cluster))[-1:]
+            codes = [attempt.way.code] if attempt.way.known else wire_code_causes.codes(_possible_code(attempt, cluster))[-1:]
             for code in codes if not as_expected else ():
                 groups.setdefault((code, attempt.way.node or ""), []).append((p, attempt))
     for (code, node), pairs in groups.items():
         path_names = list(dict.fromkeys(p.name for p, _ in pairs))
         attempts = [attempt for _, attempt in pairs]
-        lines = [_counted(p, attempts) for p in paths if p.name in path_names]
+        lines = [_attempts_line(p, attempts) for p in paths if p.name in path_names]
         lines += dict.fromkeys(str(attempt.way) for attempt in attempts[:2])
         services = [p.service for p in paths if p.name in path_names]
         names, port = ", ".join(s.name for s in services), services[0].port if len(services) == 1 else None
         route = RouteTaken(code, paths[0].path, names, port, attempts[0].attempt.origin, node, str(cluster.vip))
         cause = wire_code_causes.cause(route, tuple(one_line(f"{line} (capture)") for line in lines))
         if cause is not None:
-            yield LocatedCause(_as_known(cause, attempts), "the capture", tuple(path_names), failed=True)
+            yield LocatedCause(_limit_certainty(cause, attempts), "the capture", tuple(path_names), failed=True)
 
 
-def _counted(p: CapturedPath, attempts: Sequence[CapturedAttempt]) -> str:
+def _attempts_line(p: CapturedPath, attempts: Sequence[CapturedAttempt]) -> str:
     times = [attempt.attempt.host_time for attempt in attempts if attempt.attempt.port == p.service.port]
-    began = p.tried[0].attempt.host_time
+    began = p.attempts[0].attempt.host_time
     span = f"{min(times) - began:.2f} to {max(times) - began:.2f} s after the first"
-    return f"{p.name}: {len(times)} of {count(len(p.tried), 'attempt')}, {span}"
+    return f"{p.name}: {len(times)} of {count(len(p.attempts), 'attempt')}, {span}"
 
 
-def _as_known(cause: Cause, attempts: Sequence[CapturedAttempt]) -> Cause:
+def _limit_certainty(cause: Cause, attempts: Sequence[CapturedAttempt]) -> Cause:
     """Where the code was only inferred from the outcome, the cause is no more than likely."""
     if all(attempt.way.known for attempt in attempts) or cause.certainty is not Certainty.CERTAIN:
         return cause

@@ -13,7 +13,7 @@ from harness.diagnosis import wire_code_causes
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.outages.outage_causes import Explained, explain
 from harness.diagnosis.wire_code_causes import RouteTaken
-from harness.explain.explanation_output import LocatedCause, first
+from harness.explain.explanation_output import LocatedCause, failures_first
 from harness.explain.failure_causes import FailureStates
 from harness.report.record.labels import LABEL, where
 from harness.report.record.measurement_record import MeasurementRecord
@@ -58,14 +58,14 @@ class RunExplanation:
         return "\n".join([*lines, *other_causes])
 
 
-def look(folder: Path) -> RunExplanation:
+def explain_run(folder: Path) -> RunExplanation:
     """The explanation of the run in that folder. Raises BadUse for what is no run."""
-    return explained(load_record(folder), folder)
+    return explain_record(load_record(folder), folder)
 
 
 def causes(run: RunRecord, folder: Path) -> list[CauseRecord]:
     """Why what failed in the run did so, as run.json stores it."""
-    failed_causes = [cause for cause in explained(run, folder).causes if cause.failed][:MAX_STORED_CAUSES]
+    failed_causes = [cause for cause in explain_record(run, folder).causes if cause.failed][:MAX_STORED_CAUSES]
     return [
         CauseRecord(
             says=cause.cause.says,
@@ -82,23 +82,25 @@ def causes(run: RunRecord, folder: Path) -> list[CauseRecord]:
     ]
 
 
-def explained(run: RunRecord, folder: Path) -> RunExplanation:
+def explain_record(run: RunRecord, folder: Path) -> RunExplanation:
     """`folder` has what hosts said when something failed; what lies outside of it is not read."""
     causes: list[LocatedCause] = []
     outages: list[dict[str, Any]] = []
     states = FailureStates(run, folder)
     for record in run.measurements:
         explanation = explain(record.measured)
-        causes += _of_measurement(record, explanation)
+        causes += _measurement_causes(record, explanation)
         outages += [cause.as_data(record.id, record.measured) for cause in explanation.outages]
-    causes += [cause for audit in run.audits if audit.verdict.outcome in BAD for cause in _of_audit(states, audit)]
-    causes += [cause for test in run.tests for cause in _of_test(run, states, test)]
+    causes += [cause for audit in run.audits if audit.verdict.outcome in BAD for cause in _audit_causes(states, audit)]
+    causes += [cause for test in run.tests for cause in _test_causes(run, states, test)]
     if run.state in ENDED_EARLY and not any(cause.failed for cause in causes):
-        causes.append(LocatedCause(_plain(run.state_reason or str(run.state), "", "fix that, and run it again"), run.run_id, failed=True))
-    return RunExplanation(run, tuple(first(_once(causes))), tuple(outages))
+        causes.append(
+            LocatedCause(_verdict_cause(run.state_reason or str(run.state), "", "fix that, and run it again"), run.run_id, failed=True)
+        )
+    return RunExplanation(run, tuple(failures_first(_merge_repeats(causes))), tuple(outages))
 
 
-def _once(causes: list[LocatedCause]) -> list[LocatedCause]:
+def _merge_repeats(causes: list[LocatedCause]) -> list[LocatedCause]:
     """What is told again of another test, or in a longer sentence, is a symptom of what was told before."""
     merged: list[LocatedCause] = []
     for cause in causes:
@@ -111,7 +113,7 @@ def _once(causes: list[LocatedCause]) -> list[LocatedCause]:
     return merged
 
 
-def _of_measurement(record: MeasurementRecord, explanation: Explained) -> Iterator[LocatedCause]:
+def _measurement_causes(record: MeasurementRecord, explanation: Explained) -> Iterator[LocatedCause]:
     """Its outages, and what else the verdict has against it: a token lost, two active nodes, the wrong node."""
     measured = record.measured
     for cause, under, failed in zip(explanation.causes, explanation.under, explanation.failed, strict=True):
@@ -120,21 +122,21 @@ def _of_measurement(record: MeasurementRecord, explanation: Explained) -> Iterat
         return
     certainty = Certainty.CERTAIN if measured.verdict.outcome is Outcome.FAIL else Certainty.POSSIBLE
     do = f"look at {record.recording} with `lkharness judge`, and at the picture of {record.id} in report.html"
-    cause = _plain(f"{measured.disruption}: {measured.verdict.reason}", measured.target, do, certainty)
+    cause = _verdict_cause(f"{measured.disruption}: {measured.verdict.reason}", measured.target, do, certainty)
     yield LocatedCause(cause, record.id, failed=True, tests=(record.test,))
 
 
-def _of_audit(states: FailureStates, audit: AuditRecord) -> Iterator[LocatedCause]:
+def _audit_causes(states: FailureStates, audit: AuditRecord) -> Iterator[LocatedCause]:
     """By what all hosts said when it failed; the audit's own sentence where that names no cause."""
     tests = (audit.after,) if audit.after else ()
     causes = states.causes(audit.after or "")
     for cause, _ in causes:
         yield LocatedCause(cause, audit.after or audit.name, (f"{audit.name}: {audit.verdict.reason}",), True, tests)
     if not causes:
-        yield LocatedCause(_plain(audit.verdict.reason, "", LOOK), audit.after or audit.name, (audit.name,), True, tests)
+        yield LocatedCause(_verdict_cause(audit.verdict.reason, "", LOOK), audit.after or audit.name, (audit.name,), True, tests)
 
 
-def _of_test(run: RunRecord, states: FailureStates, test: TestRecord) -> Iterator[LocatedCause]:
+def _test_causes(run: RunRecord, states: FailureStates, test: TestRecord) -> Iterator[LocatedCause]:
     """Why its checks failed; a test that failed by its measurement was explained with that."""
     measured = [m.measured.verdict.outcome for m in run.measurements if m.test == test.id]
     if test.verdict.outcome not in BAD or any(outcome is not Outcome.PASS for outcome in measured):
@@ -143,16 +145,16 @@ def _of_test(run: RunRecord, states: FailureStates, test: TestRecord) -> Iterato
     causes = states.causes(test.id) if test.verdict.outcome is Result.FAIL else []
     symptoms = {symptom for _, under in causes for symptom in under}
     unexplained = [c for c in checks if (f"{c.path}/{c.service}" not in symptoms if c.path else not causes)]
-    check_causes = [cause for check in unexplained for cause in _of_check(run, check)]
+    check_causes = [cause for check in unexplained for cause in _check_causes(run, check)]
     if not checks and not causes:
-        check_causes = [_plain(test.verdict.reason, "", "see the test in report.html, and timeline.jsonl around it")]
+        check_causes = [_verdict_cause(test.verdict.reason, "", "see the test in report.html, and timeline.jsonl around it")]
     # what explains a path of this test comes first, then how that travelled, then what else is wrong
     best = [cause for cause, under in causes if under]
     for cause in [*best, *check_causes, *(cause for cause, _ in causes if cause not in best)]:
         yield LocatedCause(cause, test.id, (test.title,), True, (test.id,))
 
 
-def _of_check(run: RunRecord, check: CheckRecord) -> Iterator[Cause]:
+def _check_causes(run: RunRecord, check: CheckRecord) -> Iterator[Cause]:
     """By how its attempts travelled, else by its own sentence."""
     vip = run.cluster.vip if run.cluster else "the VIP"
     evidence = (f"expected {check.expected}; seen {check.observed}",)
@@ -160,14 +162,14 @@ def _of_check(run: RunRecord, check: CheckRecord) -> Iterator[Cause]:
     codes = [code for code in wire_code_causes.codes(check.wire or "") if code not in expected]
     routes = [RouteTaken(c, str(check.path), check.service or "", None, check.origin or "", check.node or "", vip) for c in codes]
     causes = [cause for route in routes if (cause := wire_code_causes.cause(route, evidence)) is not None]
-    yield from causes or [_plain(check.verdict.reason, check.node or check.origin or "", LOOK, evidence=evidence)]
+    yield from causes or [_verdict_cause(check.verdict.reason, check.node or check.origin or "", LOOK, evidence=evidence)]
 
 
-def _plain(sentence: str, host: str, do: str, certainty: Certainty = Certainty.LIKELY, evidence: tuple[str, ...] = ()) -> Cause:
-    return Cause(_short(one_line(sentence)), host or "the run", certainty, do, evidence)
+def _verdict_cause(sentence: str, host: str, do: str, certainty: Certainty = Certainty.LIKELY, evidence: tuple[str, ...] = ()) -> Cause:
+    return Cause(_shorten(one_line(sentence)), host or "the run", certainty, do, evidence)
 
 
-def _short(sentence: str) -> str:
+def _shorten(sentence: str) -> str:
     """A verdict may quote hundreds of attempts: its first sentences say what it is about, the report has them all."""
     clauses = sentence.split("; ")
     clauses_kept = clauses[:1]

@@ -63,7 +63,7 @@ class Registry:
         """All that the module or entry point of that name offers; raises as `get` does."""
         if name not in self._loaded:
             built_in = self.built_in()
-            self._loaded[name] = self._offered(import_module(built_in[name])) if name in built_in else self._of_plugin(name)
+            self._loaded[name] = self._find_classes(import_module(built_in[name])) if name in built_in else self._load_plugin(name)
         return self._loaded[name]
 
     def own(self) -> dict[str, tuple[type[Any], ...]]:
@@ -85,7 +85,9 @@ class Registry:
         sentences = []
         for name, plugins in sorted(self.plugged_in().items()):
             if name in self.built_in():
-                sentences += [self._unusable(plugin, f"the name {name} is this product's own, so give it another") for plugin in plugins]
+                sentences += [
+                    self._unusable_sentence(plugin, f"the name {name} is this product's own, so give it another") for plugin in plugins
+                ]
                 continue
             try:
                 self.load(name)
@@ -95,29 +97,31 @@ class Registry:
 
     def unusable(self, name: str, reason: str) -> str:
         """The sentence on the plug-in of that name which somebody found unfit for a reason of his own."""
-        return self._unusable(self.plugged_in()[name][0], reason)
+        return self._unusable_sentence(self.plugged_in()[name][0], reason)
 
-    def _of_plugin(self, name: str) -> tuple[type[Any], ...]:
+    def _load_plugin(self, name: str) -> tuple[type[Any], ...]:
         if name not in self.plugged_in():
             raise BadUse(f"there is no {self.what} {name}; known: {', '.join(self.names())}")
         plugin, *duplicates = self.plugged_in()[name]
         if duplicates:
-            raise Unusable(self._unusable(plugin, f"{duplicates[0].package} gives the same name, so remove one of the two"))
+            raise Unusable(self._unusable_sentence(plugin, f"{duplicates[0].package} gives the same name, so remove one of the two"))
         try:
-            offered = self._offered(plugin.load())
+            offered = self._find_classes(plugin.load())
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a stranger's module does while it is imported, sys.exit() included
             reason = one_line(f"{type(error).__name__}: {error}")
-            raise Unusable(self._unusable(plugin, f"it cannot be imported ({reason})")) from error
+            raise Unusable(self._unusable_sentence(plugin, f"it cannot be imported ({reason})")) from error
         if not offered or (len(offered) > 1 and not self._many):
             demand = f"{'classes that are' if self._many else 'one class that is'} derived from {self._base.partition(':')[2]}"
             raise Unusable(
-                self._unusable(plugin, f"{plugin.value} does not give {demand}, with {', '.join(self._demands)} and all its methods")
+                self._unusable_sentence(
+                    plugin, f"{plugin.value} does not give {demand}, with {', '.join(self._demands)} and all its methods"
+                )
             )
         return offered
 
-    def _offered(self, target: object) -> tuple[type[Any], ...]:
+    def _find_classes(self, target: object) -> tuple[type[Any], ...]:
         """Of a class itself; of a module what it defines, and not what it imported."""
         if isinstance(target, ModuleType):
             return tuple(value for value in vars(target).values() if self._fits(value) and value.__module__ == target.__name__)
@@ -129,5 +133,5 @@ class Registry:
         is_concrete = inspect.isclass(value) and issubclass(value, base) and not inspect.isabstract(value)
         return is_concrete and all(hasattr(value, demanded) for demanded in self._demands)
 
-    def _unusable(self, plugin: Plugin, reason: str) -> str:
+    def _unusable_sentence(self, plugin: Plugin, reason: str) -> str:
         return f"the plug-in {plugin.package} ({self.group}: {plugin.name} = {plugin.value}) cannot be used: {reason}"

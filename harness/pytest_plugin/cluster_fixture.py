@@ -106,17 +106,17 @@ class ClusterFixture:
         """No packet of the active node's connection to the VIP is on any NIC, seen by a capture that is shown not to be blind."""
         subject, active = self.subject, self.active
         if active in subject.unwatchable():
-            pytest.skip(_not_shown(f"without Python the packets of {active} cannot be watched"))
+            pytest.skip(_skip_reason(f"without Python the packets of {active} cannot be watched"))
         vip, peer = str(subject.cluster.vip), subject.cluster.peer_of(active)
         with subject.watched() as sight:
             inside_attempts = attempt(subject.residents[active], vip, service.port, count=3)
             control = attempt(subject.residents[active], str(peer.address), service.port, count=1)
             packets = sight.packets()
         if active not in packets:
-            pytest.skip(_not_shown(subject.capture_refused.get(active, f"{active} was not watched")))
+            pytest.skip(_skip_reason(subject.capture_refused.get(active, f"{active} was not watched")))
         inside_attempts, control = (with_addresses(attempts, packets, subject.cluster) for attempts in (inside_attempts, control))
-        control_seen = _on_nics(packets, control)
-        strays = _on_nics(packets, inside_attempts)
+        control_seen = _packets_on_nics(packets, control)
+        strays = _packets_on_nics(packets, inside_attempts)
         if not control_seen:
             verdict = inconclusive(f"the capture is blind: it did not see {control[0]} leave {active} either")
         elif strays:
@@ -226,7 +226,7 @@ class ClusterFixture:
 
     @contextlib.contextmanager
     def disrupted(self, name: str, *, undo_limit: float = 60.0, **options: object) -> Iterator[Disrupted]:
-        """Do the disruption, wait until it is seen to have taken effect, and undo it whatever happens. `about` goes to it."""
+        """Do the disruption, wait until it is seen to have taken effect, and undo it whatever happens. `options` go to it."""
         self._active = None
         disruption = disruptions.resolve_disruption(name, self.subject.cluster)(self.subject, **options)
         if reason := disruption.why_skipped() or self.subject.skips.get(disruption.name):
@@ -279,9 +279,9 @@ class ClusterFixture:
         steady_s = patience.seconds - self.subject.cluster.budget.margin_s
         allowance = outage_budget.Allowance(patience.seconds + steady_s, f"{patience.because}, and as long without a fault")
         paths = follow(self.subject, list(Origin), allowance, time.monotonic(), steady_s=steady_s)
-        self.settle(all_of([self._steady(path, allowance) for path in paths]))
+        self.settle(all_of([self._judge_steadiness(path, allowance) for path in paths]))
 
-    def _steady(self, path: Recovery, allowance: outage_budget.Allowance) -> Verdict:
+    def _judge_steadiness(self, path: Recovery, allowance: outage_budget.Allowance) -> Verdict:
         if path.last is None:
             return inconclusive(f"the {path.origin} path to {path.service.name} could not be checked: {path.fault}")
         verdict = self._record(path.last)
@@ -332,11 +332,11 @@ def settle(verdict: Verdict) -> None:
         raise Inconclusive(verdict.reason)
 
 
-def _not_shown(reason: str) -> str:
+def _skip_reason(reason: str) -> str:
     return f"{reason}, so that none is on a NIC cannot be shown there"
 
 
-def _on_nics(packets: dict[str, list], attempts: list[Attempt]) -> list:
+def _packets_on_nics(packets: dict[str, list], attempts: list[Attempt]) -> list:
     """The packets of these attempts that were seen on anything but loopback, at any host."""
     ends = {(a.local_address, a.local_port) for a in attempts}
     return [p for of_host in packets.values() for p in of_host if not p.local and ((p.src, p.sport) in ends or (p.dst, p.dport) in ends)]

@@ -82,7 +82,7 @@ class Plan:
         """`azure`: can its management API be asked? Without it, what is done through it is planned only where it was named.
 
         A soak has one for each that is named, of the control alone without a name, and they share its time.
-        So is what destroys something for good, always, and what may put both nodes in service, except on a lab of the run's `own`.
+        So is what destroys something for good, always, and what may put both nodes in service, except on an `own_lab` of the run.
         Raises Unusable when all are meant and plug-ins cannot be used.
         """
         if self.soak is not None:

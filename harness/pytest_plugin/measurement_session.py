@@ -89,7 +89,7 @@ class MeasurementSession:
 
     def _measure(self, disruption: Disruption, start: Start, test: str) -> tuple[Measured, str]:
         with self.unwatched() if self._number and self._meter is None else contextlib.nullcontext():
-            meter = self._ready()
+            meter = self._calibrated_meter()
         self._number += 1
         name = f"{self._number:02d}-{re.sub('[^a-z0-9]+', '-', disruption.name.lower()).strip('-')}"
         path = self._report.run.directory / "evidence" / name / "recording.jsonl"
@@ -156,7 +156,7 @@ class MeasurementSession:
         if self._view is not None:
             self._view.say(text)
 
-    def _ready(self) -> Meter:
+    def _calibrated_meter(self) -> Meter:
         if self._meter is None:
             self._say("checking the meter against a known cut")
             calibration = calibrate(self._subject, period_s=self._options.period_s, cut=self._cut)

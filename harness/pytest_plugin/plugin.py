@@ -105,7 +105,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.get_closest_marker("disruptive") is not None)
     session = config.stash[KEY]
     if error := config.stash.get(NO_PLAN, None):
-        pytest.exit(session.shown(str(error)), returncode=int(error.exit_code))
+        pytest.exit(session.redact(str(error)), returncode=int(error.exit_code))
     if not session.has_azure and (azure_items := [item for item in items if item.get_closest_marker("in_azure")]):
         config.hook.pytest_deselected(items=azure_items)
         items[:] = [item for item in items if item not in azure_items]
@@ -171,7 +171,7 @@ def pytest_runtestloop(session: pytest.Session) -> object:
     try:
         _say(session.config, session.config.stash[KEY].rehearse(planned_faults(session.items)))
     except HarnessError as error:
-        pytest.exit(session.config.stash[KEY].shown(str(error)), returncode=int(error.exit_code))
+        pytest.exit(session.config.stash[KEY].redact(str(error)), returncode=int(error.exit_code))
     return True
 
 
@@ -182,7 +182,7 @@ def _say(config: pytest.Config, text: str) -> None:
         return
     with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
         terminal.ensure_newline()
-        terminal.write_line(config.stash[KEY].shown(text))
+        terminal.write_line(config.stash[KEY].redact(text))
 
 
 @pytest.fixture(scope="session")
@@ -198,7 +198,7 @@ def lk_session(request: pytest.FixtureRequest) -> Iterator[Session]:
         if isinstance(error, LeaseHeld):
             _say(request.config, f"refused: {error}")  # at once: the report takes longer than the refusal
         session.record_setup_error(error)
-        pytest.exit(session.shown(str(error)), returncode=int(error.exit_code))
+        pytest.exit(session.redact(str(error)), returncode=int(error.exit_code))
     except KeyboardInterrupt:
         session.interrupted = True  # during the bring-up; pytest tells of it only after this fixture has ended
         raise
@@ -237,7 +237,7 @@ def service(request: pytest.FixtureRequest, lk_session: Session) -> cluster_conf
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     """Tells the session how each phase of a test ended."""
     report = yield
-    item.config.stash[KEY].heard(item, call, report)
+    item.config.stash[KEY].record_phase(item, call, report)
     return report
 
 

@@ -66,7 +66,7 @@ def first_line(call: pytest.CallInfo) -> str:
 
 
 def clean(report: pytest.TestReport, redact: Callable[[str], str]) -> None:
-    """Everything that pytest prints of a test through `shown`."""
+    """Everything that pytest prints of a test through `redact`."""
     report.sections = [(title, redact(text)) for title, text in report.sections]
     if isinstance(report.longrepr, tuple):
         path, line, reason = report.longrepr

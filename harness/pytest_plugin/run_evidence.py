@@ -36,7 +36,7 @@ class RunEvidence:
         self._subject, self._report, self._data, self._own = subject, report, data, own
         self._tests: set[str] = set()
 
-    def failing(self, test: str = "", in_force: str = "") -> None:
+    def collect_state(self, test: str = "", in_force: str = "") -> None:
         """Keep what all hosts say of themselves now and, where nothing is in force, how the paths are, because `test` fails (empty:
         something before the first test); once for each.
 
@@ -56,7 +56,7 @@ class RunEvidence:
         observe_paths = partial(observed_in_run, subject) if observe else None
 
         def make(redactor: Redactor) -> Bundle:
-            return Bundle(path, redactor, most=STATE_AT_MOST)
+            return Bundle(path, redactor, max_text_bytes=STATE_AT_MOST)
 
         span = Span(now - LOG_WINDOW_S, now)
         gather(subject.cluster, self._data, subject.hosts, subject.manager, span, make, host_s=HOST_TIMEOUT_S, observe=observe_paths)

@@ -14,7 +14,7 @@ from harness.core.linux_required import demand_linux
 from harness.gate import baseline_runs
 from harness.pytest_plugin.measurement_plan import Plan
 from harness.pytest_plugin.pytest_session import Session
-from harness.pytest_plugin.session_lab import keep_of
+from harness.pytest_plugin.session_lab import parse_keep
 
 
 def make_session(options: Namespace, arguments: Sequence[str], reports: Path) -> Session:
@@ -24,7 +24,7 @@ def make_session(options: Namespace, arguments: Sequence[str], reports: Path) ->
     """
     file = options.cluster or os.environ.get("LKHARNESS_CLUSTER")
     plan, gate = Plan.of_options(options), baseline_runs.load_gate(options.gate)
-    keep = keep_of(options.keep, attached=bool(file))
+    keep = parse_keep(options.keep, attached=bool(file))
     if options.dry_run and not file:
         raise BadUse("--dry-run is for an attached cluster; give its file with --cluster FILE (a lab may be disturbed as you like)")
     common: dict[str, Any] = {"plan": plan, "readable": options.readable_reports, "gate": gate}

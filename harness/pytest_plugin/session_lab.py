@@ -13,7 +13,7 @@ from harness.report.record.run_directory import Run
 NEVER, FAILED, ALWAYS = "never", "failed", "always"
 
 
-def keep_of(option: str, *, attached: bool) -> str:
+def parse_keep(option: str, *, attached: bool) -> str:
     """What `--keep` asks for. Raises BadUse."""
     if option not in (NEVER, FAILED, ALWAYS):
         raise BadUse(f"--keep {option}: there is {NEVER}, {FAILED} and {ALWAYS}")

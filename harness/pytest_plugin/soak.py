@@ -66,7 +66,7 @@ class Measuring(Protocol):
         """What is done in it is added to `unwatched_s`: nobody looks at the paths meanwhile."""
 
 
-def load(all_series: Sequence[Series], for_s: float) -> str:
+def load_in_words(all_series: Sequence[Series], for_s: float) -> str:
     """What the soak does to the cluster, said before it begins. Pure."""
     new_per_s = sum(1 / series.period_s for series in all_series if series.kind == NEW)
     kept_series = [series for series in all_series if series.kind != NEW]
@@ -84,7 +84,7 @@ def load_on(subject: ClusterUnderTest, soak: Soak | None, period_s: float) -> li
     if soak is None:
         return []
     bears = {name: subject.capabilities(name) for name in subject.hosts}
-    return [load(series_of(subject.cluster, period_s, bears), soak.for_s)]
+    return [load_in_words(series_of(subject.cluster, period_s, bears), soak.for_s)]
 
 
 def keep_measuring(session: Measuring, make: Callable[[], Disruption], start: Start, soak: Soak, *, test: str) -> Measured:
@@ -100,7 +100,9 @@ def keep_measuring(session: Measuring, make: Callable[[], Disruption], start: St
     while worst is None or not deadline.expired:
         offset = start.offset_s if number == 0 else generator.uniform(0.0, max(start.offset_s, 1.0))
         try:
-            result = session.measure(lambda: _long(make(), soak, deadline), replace(start, repeat=number, offset_s=offset), test=test)
+            result = session.measure(
+                lambda: _lengthen_round(make(), soak, deadline), replace(start, repeat=number, offset_s=offset), test=test
+            )
         except NotSteady as error:
             if failures >= len(PAUSES_S) or (deadline.expired and worst is not None):
                 raise Inconclusive(f"the soak was given up after {failures + 1} such beginnings in a row: {error}") from error
@@ -135,7 +137,7 @@ def _pause(length: float) -> None:
     pause.wait_for(lambda: pause.expired, what="the cluster having a rest", every=length)
 
 
-def _long(disruption: Disruption, soak: Soak, deadline: Deadline) -> Disruption:
+def _lengthen_round(disruption: Disruption, soak: Soak, deadline: Deadline) -> Disruption:
     """Where nothing is done, a round is long; and where the whole has a budget, that is what is demanded."""
     if isinstance(disruption, Nothing):
         disruption.soak(min(ROUND_S, max(2.0, deadline.remaining())), demanding=soak.least_percent is None)

@@ -95,7 +95,7 @@ def complete(subject: ClusterUnderTest, folder: Path, run: RunRecord, sources: S
 
 def _judge_again(folder: Path, run: RunRecord, assembled: Assembled, sources: Sources) -> None:
     measurements = reevaluate.rejudge(folder, run, reevaluate.Budgets(None, {}))
-    reevaluate.put_into(run, measurements)
+    reevaluate.apply_results(run, measurements)
     run.tests[0].title = _make_title(assembled)
     if run.cluster is not None:
         run.cluster.active_at_start = assembled.header.active or None

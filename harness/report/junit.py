@@ -82,10 +82,10 @@ def _case_properties(run: RunRecord, test: TestRecord) -> dict[str, str]:
     all_series = [series for m in measurements for series in m.measured.series]
     properties |= test.properties
     properties |= {
-        "path": _listed([c.path.value for c in test.checks if c.path] + [t.path for t in all_series]),
-        "service": _listed([c.service for c in test.checks if c.service] + [t.service for t in all_series]),
-        "node": _listed([c.node for c in test.checks if c.node] + [m.measured.after or "" for m in measurements]),
-        "disruption": _listed([d.name for d in test.disruptions] + [m.measured.disruption for m in measurements]),
+        "path": _join_values([c.path.value for c in test.checks if c.path] + [t.path for t in all_series]),
+        "service": _join_values([c.service for c in test.checks if c.service] + [t.service for t in all_series]),
+        "node": _join_values([c.node for c in test.checks if c.node] + [m.measured.after or "" for m in measurements]),
+        "disruption": _join_values([d.name for d in test.disruptions] + [m.measured.disruption for m in measurements]),
     }
     for disruption in test.disruptions:
         for recovery in disruption.recoveries:
@@ -115,8 +115,8 @@ def _measurement_properties(record: MeasurementRecord) -> dict[str, str]:
         properties[f"recovered_after_s.{key}"] = _figure(series.recovered_after_s)
         properties[f"unknown.{key}"] = series.unknown or ("" if figure.known else figure.words)
         if series.recovered_after_s:
-            least, most = figure.bounds
-            properties |= {f"min_s.{key}": _figure(least), f"max_s.{key}": _figure(most)}
+            at_least_s, at_most_s = figure.bounds
+            properties |= {f"min_s.{key}": _figure(at_least_s), f"max_s.{key}": _figure(at_most_s)}
             properties[f"counted_from.{key}"] = series.counted_from
         properties[f"longest_gap_s.{key}"] = _figure(series.longest_gap_s)
         properties[f"stalled_s.{key}"] = _figure(series.stalled_s)
@@ -149,7 +149,7 @@ def _audit_properties(audit: AuditRecord) -> dict[str, str]:
     return {"after": audit.after or ""}
 
 
-def _listed(values: Iterable[str]) -> str:
+def _join_values(values: Iterable[str]) -> str:
     return " ".join(dict.fromkeys(value for value in values if value))
 
 
@@ -172,10 +172,10 @@ def _add_case(
         if verdict.outcome is Result.INCONCLUSIVE:
             child.set("type", "inconclusive")
         reason = "" if shown_cause and verdict.reason in shown_cause.says else verdict.reason
-        child.text = xml_safe("\n".join(filter(None, [title, *(_explained(shown_cause) if shown_cause else ()), reason])))
+        child.text = xml_safe("\n".join(filter(None, [title, *(_cause_lines(shown_cause) if shown_cause else ()), reason])))
 
 
-def _explained(cause: CauseRecord) -> list[str]:
+def _cause_lines(cause: CauseRecord) -> list[str]:
     """What proves the cause of the message and what to do, before the symptom."""
     lines = [f"the cause is {cause.certainty}", *(f"seen: {line}" for line in cause.evidence), f"do: {cause.do}"]
     return [*lines, f"otherwise: {cause.otherwise}"] if cause.otherwise else lines

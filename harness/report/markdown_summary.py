@@ -11,7 +11,7 @@ from harness.report.record.labels import LABEL, MARK, node_before, skipped_by_re
 from harness.report.record.run_record import Result, RunRecord
 from harness.report.record.run_verdict import severity
 from harness.report.record.series_record import SeriesRecord
-from harness.report.terminal_summary import counted
+from harness.report.terminal_summary import counts_in_words
 
 MAX_ROWS = 40
 MAX_LENGTH = 300  # of one reason
@@ -25,7 +25,7 @@ def markdown(run: RunRecord) -> str:
         "",
         f"{plain(run.verdict.reason)}",
         "",
-        f"{counted(run.counts)} in {seconds(run.seconds)}, exit code {run.exit_code}, run {plain(run.run_id)}",
+        f"{counts_in_words(run.counts)} in {seconds(run.seconds)}, exit code {run.exit_code}, run {plain(run.run_id)}",
     ]
     if is_lab(run):
         lines += ["", f"The lab's cluster manager is {plain(lab_manager(run))}: this run says nothing about {lab_silent_about(run)}."]

@@ -63,13 +63,15 @@ def rejudge(run_dir: Path, run: RunRecord, budgets: Budgets) -> list[Rejudged]:
     Raises BadUse for a budget of something that was not measured.
     """
     calibration = run.calibration.verdict if run.calibration else None
-    results = [_judged(run_dir, record.id, record.recording, record.test, record, budgets, calibration) for record in run.measurements]
+    results = [
+        _rejudge_recording(run_dir, record.id, record.recording, record.test, record, budgets, calibration) for record in run.measurements
+    ]
     recordings = {record.recording for record in (*run.measurements, *run.set_aside)}
     test = run.tests[-1].id if run.tests else ""
     for path in sorted((run_dir / "evidence").glob(f"*/{RECORDING}")):
         name = path.relative_to(run_dir).as_posix()
         if name not in recordings:
-            results.append(_judged(run_dir, path.parent.name, name, test, None, budgets, calibration))
+            results.append(_rejudge_recording(run_dir, path.parent.name, name, test, None, budgets, calibration))
     names = {name for r in results for name in (r.id, *(m.measured.disruption for m in (r.before, r.after) if m))}
     unknown = sorted(set(budgets.by_name) - names)
     if unknown:
@@ -85,7 +87,7 @@ def exit_code(results: list[Rejudged]) -> ExitCode:
     return {Result.PASS: ExitCode.PASSED, Result.FAIL: ExitCode.FAILED}.get(outcome or Result.INCONCLUSIVE, ExitCode.INCONCLUSIVE)
 
 
-def put_into(run: RunRecord, results: list[Rejudged]) -> None:
+def apply_results(run: RunRecord, results: list[Rejudged]) -> None:
     """Take the new judgements into a record. A test that had its verdict from its measurements gets it from them again."""
     old_measurements = {test.id: [m for m in run.measurements if m.test == test.id] for test in run.tests}
     run.measurements = [record for r in results if (record := r.after or r.before)]
@@ -96,12 +98,12 @@ def put_into(run: RunRecord, results: list[Rejudged]) -> None:
         if not measurements or not by_measurement or test.verdict.outcome is Result.SKIPPED:
             continue
         outcome = worst(Result(m.measured.verdict.outcome.value) for m in measurements)
-        speaking = next(m.measured.verdict for m in measurements if m.measured.verdict.outcome.value == outcome)
+        deciding_verdict = next(m.measured.verdict for m in measurements if m.measured.verdict.outcome.value == outcome)
         unchanged = test.verdict.outcome is Result.PASS and outcome is Result.PASS
-        test.verdict = test.verdict if unchanged else judge_test(speaking, test.checks, test.disruptions, measurements)
+        test.verdict = test.verdict if unchanged else judge_test(deciding_verdict, test.checks, test.disruptions, measurements)
 
 
-def _judged(
+def _rejudge_recording(
     run_dir: Path, id: str, name: str, test: str, old_record: MeasurementRecord | None, budgets: Budgets, calibration: Verdict | None
 ) -> Rejudged:
     from harness.measure.evaluation.recording_evaluation import measured

@@ -15,7 +15,7 @@ from harness.core.files import open_text, stored
 from harness.core.text import one_line
 from harness.report.record.run_folders import run_folders
 from harness.report.record.run_record import SCHEMA_VERSION, RunRecord
-from harness.report.record.run_upgrade import upgraded
+from harness.report.record.run_upgrade import upgrade
 
 MAX_RECORD_BYTES = 256 * 1024 * 1024  # bytes of run.json; two disruptions on a lab take 0.15 MB
 
@@ -62,7 +62,7 @@ def load_data(path: Path) -> dict[str, Any]:
         raise BadUse(f"{path}: has no schema_version, so it is not a run of this harness; name a run's directory, such as reports/latest")
     if version > SCHEMA_VERSION:
         raise BadUse(f"{path}: was written by a newer harness (schema {version}, this one reads up to {SCHEMA_VERSION}); update lkharness")
-    return upgraded(data)
+    return upgrade(data)
 
 
 def load_timeline(run_dir: Path) -> tuple[list[dict[str, Any]], list[str]]:

@@ -21,14 +21,14 @@ def summary(run: RunRecord, run_dir: Path, *, width: int = 100) -> str:
     """The verdict, what failed and why, the worst recovery per path, what was skipped, and where the report is."""
     lines = [
         _headline(run),
-        f"{counted(run.counts)} in {seconds(run.seconds)} on {where(run.cluster)}",
+        f"{counts_in_words(run.counts)} in {seconds(run.seconds)} on {where(run.cluster)}",
     ]
     if is_lab(run):
         lines.append(f"The lab's cluster manager is {lab_manager(run)}: this run says nothing about {lab_silent_about(run)}.")
     lines += _causes(run)
     lines += _findings(run)
     lines += [f"  {s.path} path: worst recovery {worst_recovery(s)}" for s in summarise_paths(run) if s.worst]
-    lines += _measured(run)
+    lines += _measurement_lines(run)
     lines += [
         f"  client path to {row.service}: in service for {row.percent:.4f} % of {seconds(row.measured_s)}, out {seconds(row.out_s)}"
         for row in run.availability
@@ -44,7 +44,7 @@ def summary(run: RunRecord, run_dir: Path, *, width: int = 100) -> str:
     return "\n".join(wrapped for line in lines for wrapped in _wrap(line, width)) + "\n"
 
 
-def counted(counts: Counts) -> str:
+def counts_in_words(counts: Counts) -> str:
     """`24 passed, 1 failed`: what did not happen is left out, except that nothing passed."""
     parts = [f"{counts.passed} passed"]
     for number, label in ((counts.failed, "failed"), (counts.inconclusive, "inconclusive"), (counts.skipped, "skipped")):
@@ -77,19 +77,19 @@ def _findings(run: RunRecord) -> list[str]:
     findings += [(a.verdict, f"audit: {a.name}", run.cause_of_audit(a)) for a in run.audits]
     findings = [(v, title, cause) for v, title, cause in findings if v.outcome in (Result.FAIL, Result.INCONCLUSIVE)]
     findings.sort(key=lambda item: severity(item[0].outcome))
-    lines = [f"  {MARK[verdict.outcome]} {title}: {_why(run, verdict, cause)}" for verdict, title, cause in findings[:_MAX_SHOWN]]
+    lines = [f"  {MARK[verdict.outcome]} {title}: {_reason_text(run, verdict, cause)}" for verdict, title, cause in findings[:_MAX_SHOWN]]
     if len(findings) > _MAX_SHOWN:
         lines.append(f"  … and {len(findings) - _MAX_SHOWN} more in the report")
     return lines
 
 
-def _why(run: RunRecord, verdict: Judgement, cause: CauseRecord | None) -> str:
+def _reason_text(run: RunRecord, verdict: Judgement, cause: CauseRecord | None) -> str:
     """What a cause has said is not said again."""
     index = run.causes.index(cause) if cause is not None else _MAX_CAUSES
     return f"see {index + 1}" if index < _MAX_CAUSES else verdict.reason
 
 
-def _measured(run: RunRecord) -> list[str]:
+def _measurement_lines(run: RunRecord) -> list[str]:
     """The worst of each path, then a line for each disruption: its repeats together."""
     lines = []
     for suffix, worst_by_path in (
@@ -131,10 +131,10 @@ def _gate(run: RunRecord) -> list[str]:
     if run.gate is None:
         return []
     headline = {"pass": "passed", "fail": "not passed"}.get(run.gate.outcome, "refuses to say")
-    unkept = [finding for finding in run.gate.findings if finding.outcome != "pass"]
+    unkept_findings = [finding for finding in run.gate.findings if finding.outcome != "pass"]
     return [
         f"  gate {run.gate.file} {headline}: {run.gate.reason}",
-        *(f"    {finding.about}: {finding.reason}" for finding in unkept[1:_MAX_SHOWN]),
+        *(f"    {finding.about}: {finding.reason}" for finding in unkept_findings[1:_MAX_SHOWN]),
     ]
 
 

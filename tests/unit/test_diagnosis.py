@@ -210,7 +210,7 @@ def test_one_silent_port_has_no_rule_and_one_silent_origin_is_denied() -> None:
 def test_floating_ip_on_or_off_against_the_file() -> None:
     as_vip = {"outcome": "fail", "ways": frozenset({"W2"}), "arrived_as": frozenset({"10.20.1.200"})}
     only(evidence(paths=paths(client=as_vip, standby=as_vip)), "lknode01", "floating IP is on", "nat")
-    other = cluster_config.parse(default_cluster.merged(default_cluster.cluster_data(), {"design": "floating"}), Path("a test's"))
+    other = cluster_config.parse(default_cluster.merge_tables(default_cluster.cluster_data(), {"design": "floating"}), Path("a test's"))
     told = diagnose(evidence(cluster=other, paths=paths(client={"outcome": "fail"}, standby={"outcome": "fail"})))
     assert "floating IP is off" in faults(told)[0].says
 

@@ -35,7 +35,7 @@ POWER = {to: ["power", to, "{node}", "{seconds}"] for to in ("off", "freeze")} |
 
 
 def cluster(profile: str = "fast", **over) -> cluster_config.Cluster:
-    data = default_cluster.cluster_data(profile, default_cluster.merged({"power": POWER}, over))  # type: ignore[arg-type]
+    data = default_cluster.cluster_data(profile, default_cluster.merge_tables({"power": POWER}, over))  # type: ignore[arg-type]
     parsed = cluster_config.parse(data, Path("a test's"))
     known = lifekeeper_config.known_of_manager(parsed, lab_config.make_lab_config(parsed, Path("a test's")))
     return cluster_config.parse({**data, "manager": {**known, **data["manager"]}}, Path("a test's"))

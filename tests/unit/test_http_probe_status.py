@@ -65,7 +65,7 @@ def subject(path: str, absent: set[str], protocol: str = "http") -> SimpleNamesp
 
 ORIGINS = ("lknode02", "lkclient")
 SLOWLY = cluster_config.parse(
-    default_cluster.merged(
+    default_cluster.merge_tables(
         default_cluster.cluster_data(), {"load_balancer": {"probe": {"protocol": "http", "path": "/", "interval_s": 5.0}}}
     ),
     Path("a test's"),

@@ -20,7 +20,7 @@ from harness.managers.manager import ClusterState, CommPath, NodeState
 from harness.plugins.extension_points import MANAGERS
 
 LIFEKEEPER = default_cluster.cluster_data()
-PACEMAKER = default_cluster.merged(LIFEKEEPER, {"manager": {"kind": "pacemaker"}})
+PACEMAKER = default_cluster.merge_tables(LIFEKEEPER, {"manager": {"kind": "pacemaker"}})
 NICS = {"10.20.1.11": "eth0", "10.20.2.11": "eth1", "10.20.1.12": "eth0", "10.20.2.12": "eth1", "10.20.1.20": "eth0"}
 CHAIN = "table inet own {\n chain c {\n  type filter hook %s priority 0; policy accept;\n  %s\n }\n}\n"
 

@@ -158,7 +158,7 @@ def test_a_lab_of_stand_ins_for_windows() -> None:
             default_cluster.with_platform({}, platform, manager)
     client = {"client": {**default_cluster.DEFAULT_CLUSTER["client"], "platform": "windows"}}
     with pytest.raises(BadUse, match="a lab's client is Linux"):
-        lab_config.make_lab_config(cluster_config.parse(default_cluster.merged(data, client), Path("x")), Path("x"))
+        lab_config.make_lab_config(cluster_config.parse(default_cluster.merge_tables(data, client), Path("x")), Path("x"))
 
 
 def test_two_labs_compile_a_program_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

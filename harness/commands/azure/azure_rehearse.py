@@ -50,9 +50,9 @@ def _rehearse(arguments: argparse.Namespace) -> int:
             return 0
         print(f"{file} is written; fill it in, then: lkharness azure rehearse --answers {file}")
     elif arguments.answers:
-        answers, about = rehearsal.read(Path(arguments.answers))
+        answers, particulars = rehearsal.read(Path(arguments.answers))
         if arguments.json:
-            print_json({"about": about, "answers": answers})
+            print_json({"about": particulars, "answers": answers})
         else:
             print(rehearsal.summary(answers))
     elif arguments.ask:
@@ -73,13 +73,13 @@ def _ask_them(file: Path, questions: tuple[Question, ...]) -> None:
 
     if not sys.stdin.isatty():
         raise BadUse("there is nobody to ask; fill in a file instead: lkharness azure rehearse --template FILE")
-    answers, about = rehearsal.read(file) if file.exists() else ({}, {})
+    answers, particulars = rehearsal.read(file) if file.exists() else ({}, {})
     try:
         for question in questions:
             answers |= rehearsal.ask_questions(_ask, answers, (question,))
     except (EndOfInput, KeyboardInterrupt):
         print("what was said until here is kept")
-    _write(file, rehearsal.template(answers, about, questions))
+    _write(file, rehearsal.template(answers, particulars, questions))
     print(rehearsal.summary(answers))
 
 

@@ -311,8 +311,8 @@ def _exec_for_a_program(host: str, command: list[str]) -> int:
     return code
 
 
-def _after_dashes(words: list[str]) -> list[str]:
-    return words[1:] if words[:1] == ["--"] else words
+def _after_dashes(arguments: list[str]) -> list[str]:
+    return arguments[1:] if arguments[:1] == ["--"] else arguments
 
 
 def _power(arguments: argparse.Namespace) -> int:

@@ -28,8 +28,10 @@ def _build(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(_image_data(image))
     else:
-        about = image.about
-        print(f"the image {image.name} ({about['key']}) is in {image.folder}: {_size(image)}, built in {about['build_s']:.0f} s")
+        description = image.about
+        print(
+            f"the image {image.name} ({description['key']}) is in {image.folder}: {_size(image)}, built in {description['build_s']:.0f} s"
+        )
     return 0
 
 

@@ -46,7 +46,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from harness.core.terminal import CLEANER
     from harness.explain import run_explanation
 
-    explanation = run_explanation.look(Path(arguments.what[0]))
+    explanation = run_explanation.explain_run(Path(arguments.what[0]))
     if arguments.json:
         print_json(CLEANER.data(explanation.as_data()))
     else:
@@ -60,7 +60,7 @@ def _capture(arguments: argparse.Namespace) -> int:
     from harness.explain import capture_explanation
 
     cluster = cluster_config.load(cluster_file(arguments.cluster), trusted=False, only_looked_at=True)
-    explanation = capture_explanation.look(arguments.what, cluster)
+    explanation = capture_explanation.explain_captures(arguments.what, cluster)
     if arguments.json:
         print_json(CLEANER.data(explanation.as_data()))
     else:

@@ -35,7 +35,7 @@ def add_to(commands) -> None:
 def _judge(arguments: argparse.Namespace) -> int:
     from harness.explain.run_explanation import causes
     from harness.gate.baseline_runs import judged, load_gate, outdated
-    from harness.report.reevaluate import exit_code, put_into, rejudge
+    from harness.report.reevaluate import apply_results, exit_code, rejudge
     from harness.report.render import render, store_record
     from harness.report.run_reader import load_record
 
@@ -48,7 +48,7 @@ def _judge(arguments: argparse.Namespace) -> int:
     results = rejudge(folder, record, budgets)
     code = exit_code(results)
     if arguments.write and results:
-        put_into(record, results)
+        apply_results(record, results)
         record.causes = causes(record, folder)
         if gate is not None:
             record.gate = judged(gate, folder.resolve().parent, record)

@@ -26,7 +26,7 @@ class ControlClient:
         self._tls = ssl.create_default_context(cafile=str(azure.ca_file))
 
     def fault(self, kind: str, **options: Any) -> dict[str, Any]:
-        """Switch a fault on; `given` is of method, path (a regular expression), times (0: for good), skip, seconds, retry_after."""
+        """Switch a fault on; `options` are of method, path (a regular expression), times (0: for good), skip, seconds, retry_after."""
         return self._ask("POST", "faults", {"kind": kind, **options})
 
     def faults(self) -> dict[str, Any]:

@@ -112,7 +112,7 @@ class ContainerGuest:
             raise OSError(f"the NICs of {self.name} could not be set up: {completed.stderr.strip()}")
         os.write(self._go, b"go\n")
 
-    async def booted(self) -> None:
+    async def wait_until_booted(self) -> None:
         """Wait until its sshd answers. Raises OSError when it ended before, or after BOOT_TIMEOUT_S."""
         assert self._go is not None
         deadline, home = Deadline(BOOT_TIMEOUT_S), own_netns()
@@ -143,7 +143,7 @@ class ContainerGuest:
         """Whether its first process is gone."""
         return self._process is None or bool(select.select([self._process], [], [], 0)[0])
 
-    def ended(self) -> int:
+    def end_fd(self) -> int:
         """A new file that becomes readable when its first process has ended."""
         assert self._process is not None
         return os.dup(self._process)

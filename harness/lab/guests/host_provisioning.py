@@ -114,8 +114,8 @@ def _plain_python() -> str:
     return getattr(sys, "_base_executable", sys.executable)
 
 
-def _inside(disk: Path, path: Path) -> Path:
-    """Where `place` of a host is on its disk, and nowhere else of this machine. Raises BadUse."""
+def _path_on_disk(disk: Path, path: Path) -> Path:
+    """Where `path` of a host is on its disk, and nowhere else of this machine. Raises BadUse."""
     resolved = (disk / path.relative_to("/")).resolve()
     if not resolved.is_relative_to(disk.resolve()):
         raise BadUse(f"manager.root: {path} leads out of the lab's host; write where it really is")
@@ -131,5 +131,5 @@ def _install_cluster_manager(disk: FileSystem, cluster: Cluster, settings: LabSe
     structure = lifekeeper_config.structure(cluster, settings, node)
     disk.write("etc/lifekeeper-standin.json", json.dumps(structure, indent=1))
     disk.write("etc/default/LifeKeeper", lifekeeper_config.tunables(cluster, settings))
-    install(_inside(disk.disk, cluster.manager.root), lifekeeper_config.PYTHON)
+    install(_path_on_disk(disk.disk, cluster.manager.root), lifekeeper_config.PYTHON)
     return [str(cluster.manager.root / "bin/lkstart")]

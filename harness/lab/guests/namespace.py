@@ -86,13 +86,13 @@ class NamespaceGuest:
         return first_line
 
     def connect(self) -> None:
-        """Its NICs are there: go on booting. `booted` tells when it has."""
+        """Its NICs are there: go on booting. `wait_until_booted` tells when it has."""
         assert self._go is not None
         os.write(self._go, b"go\n")
         os.close(self._go)
         self._go = None
 
-    async def booted(self) -> None:
+    async def wait_until_booted(self) -> None:
         """Wait, without keeping anything else waiting, until the host has started everything. Raises OSError with what went wrong."""
         assert self._news is not None
         loop, readable, news = asyncio.get_running_loop(), asyncio.Event(), self._news
@@ -108,7 +108,7 @@ class NamespaceGuest:
         if line != "up":
             raise OSError(f"{self.name} did not come up: {line or 'its first process died'}")
 
-    def ended(self) -> int:
+    def end_fd(self) -> int:
         """A new file that becomes readable when its first process has ended."""
         assert self.pid is not None
         return os.pidfd_open(self.pid)
@@ -192,7 +192,7 @@ def _become(plan: Plan, news_fd: int, wait_fd: int) -> None:
         if pid:
             os.write(news_fd, f"{pid}\n".encode())
             os._exit(0)
-        _live(plan, news_fd, wait_fd)
+        _run_first_process(plan, news_fd, wait_fd)
     except BaseException as error:
         traceback.print_exc()
         os.write(news_fd, f"{type(error).__name__}: {' '.join(str(error).split())}\n".encode())
@@ -209,7 +209,7 @@ def _close_all_but(*keep: int) -> None:
                 continue  # the listing's own descriptor
 
 
-def _live(plan: Plan, news_fd: int, wait_fd: int) -> None:
+def _run_first_process(plan: Plan, news_fd: int, wait_fd: int) -> None:
     """The host's first process."""
     if _read_line(wait_fd) != "go":
         os._exit(0)  # the lab changed its mind
@@ -247,7 +247,9 @@ def _network(lines: list[str]) -> None:
 
 def _at_halt(network: list[str]) -> None:
     """SIGUSR1 halts the host as a forced reboot does: silent on the wire first, then everything ends at once."""
-    nics = {words[2] for words in (line.split() for line in network) if words[:2] == ["link", "set"]}  # with lo, where the gate's sshd is
+    nics = {
+        fields[2] for fields in (line.split() for line in network) if fields[:2] == ["link", "set"]
+    }  # with lo, where the gate's sshd is
     commands = [f"link set {nic} down" for nic in sorted(nics)]
 
     def halt(_number: int, _frame: object) -> None:

@@ -42,19 +42,19 @@ def suspend_checks(shape: Shape) -> None:
 def apply(lab: LabRecord, cluster: Cluster, shape: Shape) -> list[str]:
     """Do everything to the lab; returns a sentence for each thing that could not be done."""
     hosts = connect_all(cluster, Timeline())
-    making = _Making(lab, cluster, manager_of(cluster, hosts))
+    shape_maker = _Making(lab, cluster, manager_of(cluster, hosts))
     try:
-        making.everything(shape)
-        if not making.as_wanted(shape):  # the one check that the stand-in makes when it starts may have met a fault half made
-            making.failed.clear()
-            making.everything(shape)
-        if not making.as_wanted(shape):
-            making.failed.append(f"{shape.active} does not keep what it had in service: the cluster manager moved it")
-        making.know_dead_paths(shape)
+        shape_maker.make_everything(shape)
+        if not shape_maker.is_as_wanted(shape):  # the one check that the stand-in makes when it starts may have met a fault half made
+            shape_maker.failed.clear()
+            shape_maker.make_everything(shape)
+        if not shape_maker.is_as_wanted(shape):
+            shape_maker.failed.append(f"{shape.active} does not keep what it had in service: the cluster manager moved it")
+        shape_maker.know_dead_paths(shape)
     finally:
         for host in hosts.values():
             host.close()
-    return making.failed
+    return shape_maker.failed
 
 
 def still_alive(state: ClusterState, cuts: Sequence[tuple[str, str]]) -> list[str]:
@@ -74,7 +74,7 @@ class _Making:
         self._again = False
         self.failed: list[str] = []
 
-    def everything(self, shape: Shape) -> None:
+    def make_everything(self, shape: Shape) -> None:
         """Each thing by itself: one that fails is noted, and the rest is done."""
         steps: list[Callable[[], object]] = [
             lambda: self.roles(shape),
@@ -89,7 +89,7 @@ class _Making:
             except (HarnessError, OSError, ValueError, subprocess.SubprocessError) as error:
                 self.failed.append(str(error))
 
-    def as_wanted(self, shape: Shape) -> bool:
+    def is_as_wanted(self, shape: Shape) -> bool:
         return self._manager.state().leading == shape.active
 
     def know_dead_paths(self, shape: Shape) -> None:
@@ -131,12 +131,12 @@ class _Making:
                 self.failed.append(f"{node}: the database listened there too; the lab's disk is with one node only, so here it does not")
                 return
             # Its data directory belongs to one server: it has to end in order, and starts once with all addresses.
-            self._sh(node, lifekeeper_config.command(service, node, "stop"))
+            self._run_in_host(node, lifekeeper_config.command(service, node, "stop"))
             if target.addresses:
-                self._sh(node, lifekeeper_config.command(service, node, "start", bind=",".join(target.addresses)))
+                self._run_in_host(node, lifekeeper_config.command(service, node, "start", bind=",".join(target.addresses)))
             return
         for pid in {str(listener.pid) for listener in present_listeners if listener.pid}:
-            self._sh(node, ["kill", "-KILL", pid])
+            self._run_in_host(node, ["kill", "-KILL", pid])
         Deadline(LISTEN_TIMEOUT_S).wait_for(lambda: not self._listening(node, port), what=f"{node}: port {port} being free", every=0.05)
         for address in target.addresses or ():
             if service:
@@ -158,7 +158,7 @@ class _Making:
                     "--node",
                     node,
                 ]
-            self._sh(node, ["sh", "-c", f"setsid {shlex.join(command)} </dev/null >>/var/log/as-found.log 2>&1 &"])
+            self._run_in_host(node, ["sh", "-c", f"setsid {shlex.join(command)} </dev/null >>/var/log/as-found.log 2>&1 &"])
         if target.addresses:
             Deadline(LISTEN_TIMEOUT_S).wait_for(
                 lambda: {listener.address for listener in self._listening(node, port)},
@@ -169,12 +169,12 @@ class _Making:
 
     def vip(self, placement: Vip) -> None:
         vip = str(self._cluster.vip)
-        node_addresses = addresses(self._sh(placement.node, ["ip", "-json", "addr"]))
+        node_addresses = addresses(self._run_in_host(placement.node, ["ip", "-json", "addr"]))
         present_places = {(a.interface, a.prefix) for a in node_addresses if a.address == vip}
         for nic, prefix in set(placement.places) - present_places:
-            self._sh(placement.node, ["ip", "addr", "add", f"{vip}/{prefix}", "dev", nic])
+            self._run_in_host(placement.node, ["ip", "addr", "add", f"{vip}/{prefix}", "dev", nic])
         for nic, prefix in present_places - set(placement.places):
-            self._sh(placement.node, ["ip", "addr", "del", f"{vip}/{prefix}", "dev", nic])
+            self._run_in_host(placement.node, ["ip", "addr", "del", f"{vip}/{prefix}", "dev", nic])
 
     def sysctls(self, host: str, values: dict[str, str]) -> None:
         """Those that differ; what applies to all NICs first, because it may reach into each."""
@@ -190,9 +190,9 @@ class _Making:
             self.failed.append(f"{host}: the lab's kernel does not let it set {', '.join(refused)}")
 
     def _listening(self, node: str, port: int) -> list[Listener]:
-        return [listener for listener in listeners(self._sh(node, ["ss", "-Hltnp"])) if listener.port == port]
+        return [listener for listener in listeners(self._run_in_host(node, ["ss", "-Hltnp"])) if listener.port == port]
 
-    def _sh(self, node: str, command: list[str]) -> str:
+    def _run_in_host(self, node: str, command: list[str]) -> str:
         completed = nsenter.run(self._lab, node, command)
         if completed.returncode != 0:
             raise Unusable(f"{node}: `{shlex.join(command)[:160]}` exited {completed.returncode}: {completed.stderr.strip()[-300:]}")

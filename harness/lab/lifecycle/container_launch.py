@@ -62,10 +62,10 @@ def prepare(folder: Path, name: str) -> Prepared | None:
         return None
     engine = container_engine.demand()
     for image in {guest.image: image_store.find(guest.image) for guest in settings.containers.values()}.values():
-        _same_database(image)
+        _demand_same_database(image)
         engine.take_in(image)
     prefix = f"lkharness-{name}-{secrets.token_hex(3)}"
-    shared = _place(folder, settings.shared_disk_mb) / prefix
+    shared = _choose_folder(folder, settings.shared_disk_mb) / prefix
     shared.mkdir(mode=0o700)
     own_end, keeper_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with keeper_end, (folder / "keeper.log").open("ab") as log:
@@ -84,7 +84,7 @@ def prepare(folder: Path, name: str) -> Prepared | None:
     return Prepared(own_end, process, prefix, shared)
 
 
-def _place(folder: Path, disk_mb: int) -> Path:
+def _choose_folder(folder: Path, disk_mb: int) -> Path:
     """Memory, where there is room for the shared disk, as in a lab of namespaces; else the lab's own folder."""
     if not MEMORY.is_dir():
         return folder
@@ -92,7 +92,7 @@ def _place(folder: Path, disk_mb: int) -> Path:
     return MEMORY if memory_status.f_bavail * memory_status.f_frsize > 2 * disk_mb << 20 else folder
 
 
-def _same_database(image: image_store.Image) -> None:
+def _demand_same_database(image: image_store.Image) -> None:
     """The database on the shared disk is made by this machine's PostgreSQL and served by the image's."""
     own_version, image_versions = server_binaries().parent.name, image.about["postgres"]
     if own_version not in image_versions:

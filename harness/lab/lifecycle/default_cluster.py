@@ -68,13 +68,13 @@ def cluster_data(profile: Profile | None = None, overrides: dict[str, Any] | Non
     """A whole cluster file as data: the figure, the profile's timers, and over both what was given."""
     overrides = overrides or {}
     profile_name = profile or overrides.get("lab", {}).get("profile", "fast")
-    base = merged(DEFAULT_CLUSTER, PROFILES[profile_name])
+    base = merge_tables(DEFAULT_CLUSTER, PROFILES[profile_name])
     manager = overrides.get("manager", {})
     kind = manager.get("kind") if isinstance(manager, dict) else None
     if kind in ("pacemaker", "wsfc"):
-        base = merged(base, {"manager": (PACEMAKER if kind == "pacemaker" else WSFC)[profile_name]})
-    data = merged(base, overrides)
-    return merged(data, {"lab": {"profile": profile_name}})
+        base = merge_tables(base, {"manager": (PACEMAKER if kind == "pacemaker" else WSFC)[profile_name]})
+    data = merge_tables(base, overrides)
+    return merge_tables(data, {"lab": {"profile": profile_name}})
 
 
 def with_guests(data: dict[str, Any], kind: str, *, azure: bool = False) -> dict[str, Any]:
@@ -106,13 +106,13 @@ def with_platform(data: dict[str, Any], platform: str | None, manager: str | Non
 def _with_options(data: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     """What a file has in a table's place and is none stays as it is: whoever reads it all says what is wrong with it."""
     spoiled = {key for key, value in options.items() if isinstance(value, dict) and not isinstance(data.get(key, {}), dict)}
-    return merged(data, {key: value for key, value in options.items() if key not in spoiled})
+    return merge_tables(data, {key: value for key, value in options.items() if key not in spoiled})
 
 
-def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+def merge_tables(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """`over` laid over `base`, table by table; lists are taken whole. Neither is changed."""
     result = dict(base)
     for key, value in over.items():
         both_tables = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = merged(result[key], value) if both_tables else value
+        result[key] = merge_tables(result[key], value) if both_tables else value
     return result

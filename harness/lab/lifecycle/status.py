@@ -59,7 +59,7 @@ def _node(lab: lab_registry.LabRecord, cluster: cluster_config.Cluster, node: cl
     return {
         **node_status,
         "role": role,
-        "holds_vip_on": _vip_on(lab, cluster, node),
+        "holds_vip_on": _nics_with_vip(lab, cluster, node),
         "manager": state.why or "running",
         "resources": resources,
     }
@@ -72,7 +72,7 @@ def _node_state(lab: lab_registry.LabRecord, cluster: cluster_config.Cluster, no
     return parse(node.name, nsenter.run(lab, node.name, [str(cluster.manager.root / "bin" / "lcdstatus"), "-q"]).stdout)
 
 
-def _vip_on(lab: lab_registry.LabRecord, cluster: cluster_config.Cluster, node: cluster_config.Node) -> list[str]:
+def _nics_with_vip(lab: lab_registry.LabRecord, cluster: cluster_config.Cluster, node: cluster_config.Node) -> list[str]:
     links = json.loads(nsenter.run(lab, node.name, ["ip", "-json", "-4", "addr"]).stdout)
     return [link["ifname"] for link in links for a in link["addr_info"] if a.get("local") == str(cluster.vip)]
 

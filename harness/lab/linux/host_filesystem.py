@@ -69,7 +69,7 @@ class FileSystem:
 
     def format(self) -> None:
         """Make the host's disk, with what every host has on it. Done once; later boots find what the host left there."""
-        overlay_folders = [f"{_flat(folder)}{kind}" for folder in self.overlays for kind in ("", "-work")]
+        overlay_folders = [f"{_flat_name(folder)}{kind}" for folder in self.overlays for kind in ("", "-work")]
         for folder in (*overlay_folders, "etc", "srv", "root", "var/log", "var/lib/postgresql", "var/tmp", "var/cache"):
             (self.disk / folder).mkdir(parents=True)
         for name in BORROWED:
@@ -96,7 +96,7 @@ class FileSystem:
         devices = {name: os.open(f"/dev/{name}", os.O_PATH) for name in DEVICES}
         disk_path = Path(f"/proc/self/fd/{disk}").readlink()
         for folder in self.overlays:
-            flat = _flat(folder)
+            flat = _flat_name(folder)
             linux_syscalls.mount(
                 "overlay",
                 f"/{folder}",
@@ -124,7 +124,7 @@ class FileSystem:
             linux_syscalls.bind("/dev/null", "/proc/sysrq-trigger")
 
 
-def _flat(folder: str) -> str:
+def _flat_name(folder: str) -> str:
     """The name on the host's disk of what is laid over a folder of the machine."""
     return folder.replace("/", "-")
 

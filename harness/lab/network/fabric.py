@@ -19,7 +19,7 @@ FLOATING_TABLE = 100  # plus a NIC's mark: the routing table of floating-IP flow
 
 
 def up(cluster: Cluster, topology: Topology, namespaces: dict[str, str], arp_answers: str) -> None:
-    """Make the fabric in this process's network namespace, with legs into `places`: each host's network namespace, a pid or a path."""
+    """Make the fabric in this process's network namespace, with legs into `namespaces`: each host's network namespace, a pid or a path."""
     _forward_like_a_fabric()
     lines = [
         "link set lo up",
@@ -44,7 +44,7 @@ def own_addresses(cluster: Cluster) -> list[IPv4Address]:
 
 
 def attach(cluster: Cluster, topology: Topology, host: str, namespace: str) -> None:
-    """Connect a host that has just been powered on; `place` is its network namespace, as `ip` takes it."""
+    """Connect a host that has just been powered on; `namespace` is its network namespace, as `ip` takes it."""
     nics = topology.of(host)
     batch(_legs(cluster, nics, namespace))
     for nic in nics:

@@ -43,20 +43,20 @@ class Judge:
         self._since_down = FLAP_WINDOW
         self._ever_up = False
 
-    def hear(self, result: Result) -> bool:
+    def record(self, result: Result) -> bool:
         """Take in one result; True when the verdict changed."""
         self._since_down += 1
         self._run = self._run + 1 if result.ok != self.up else 0
         if self._run == 0:
             self.reason = "Up_Probe_Success" if self.up else result.reason
             return False
-        if result.explicit or self._run >= self._needed(result.ok):
+        if result.explicit or self._run >= self._results_needed(result.ok):
             self._flip(result)
             return True
         self.reason = "Up_Probe_ApproachingUnhealthyThreshold" if self.up else "Down_Probe_ApproachingHealthyThreshold"
         return False
 
-    def _needed(self, ok: bool) -> int:
+    def _results_needed(self, ok: bool) -> int:
         if not ok:
             return self._probe.threshold
         if not self._ever_up and self._unknowns.first_success_after_boot == "one":  # OQ-19
@@ -72,7 +72,7 @@ class Judge:
         if not result.ok:
             self._since_down = 0
 
-    def booted(self) -> None:
+    def note_boot(self) -> None:
         """The VM was off and has been started: it must earn its first success again (facts PRB-17)."""
         self._ever_up = False
 
@@ -113,7 +113,7 @@ class Prober:
             await asyncio.sleep(max(0.0, due_at - loop.time()))
 
     def _hear(self, result: Result) -> None:
-        changed = self.judge.hear(result)
+        changed = self.judge.record(result)
         self._member.probe_up, self._member.probe_reason = self.judge.up, self.judge.reason
         if changed:
             node, state = self._member.nic.host, "up" if self.judge.up else "down"

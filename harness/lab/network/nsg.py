@@ -64,12 +64,12 @@ table ip nsg {{
         if direction == "outbound":  # NIC, then subnet; inbound the other way round; both must admit the packet (NSG-09)
             places.reverse()
         if len(places) == 1:
-            return self._written(name, self._rules(nic.key, nic, direction))
-        chains = [self._written(f"{name}_{i}", self._rules(place, nic, direction)) for i, place in enumerate(places)]
-        return "\n".join([*chains, self._written(name, [f"jump {name}_{i}" for i in range(len(places))])])
+            return self._write_chain(name, self._rules(nic.key, nic, direction))
+        chains = [self._write_chain(f"{name}_{i}", self._rules(place, nic, direction)) for i, place in enumerate(places)]
+        return "\n".join([*chains, self._write_chain(name, [f"jump {name}_{i}" for i in range(len(places))])])
 
     @staticmethod
-    def _written(chain: str, rules: list[str]) -> str:
+    def _write_chain(chain: str, rules: list[str]) -> str:
         body = "\n    ".join(rules)
         return f"  chain {chain} {{\n    {body}\n  }}"
 

@@ -113,10 +113,10 @@ class HostPower:
             self._reconnect(host.name)
             for prober in lab.probers:
                 if prober._member.nic.host == host.name:
-                    prober.judge.booted()
+                    prober.judge.note_boot()
         try:
             host.connect()
-            await host.booted()
+            await host.wait_until_booted()
             if host.pid != pid:
                 raise OSError("its power was cut just after it had booted")
         except OSError:
@@ -129,7 +129,7 @@ class HostPower:
     def watch(self, host: Guest) -> None:
         """Notice when a running host halts by itself, and let it come back as a machine that reboots does."""
         assert host.pid is not None
-        loop, pid, end = asyncio.get_running_loop(), host.pid, host.ended()
+        loop, pid, end = asyncio.get_running_loop(), host.pid, host.end_fd()
 
         def ended() -> None:
             loop.remove_reader(end)

@@ -141,10 +141,10 @@ class Lab:
         """Run something for as long as the lab lives; its failure ends the lab, loudly."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._end_task)
         return task
 
-    def _ended(self, task: asyncio.Task) -> None:
+    def _end_task(self, task: asyncio.Task) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception():
             self.note("lab", "fault", f"a part of the lab failed: {task.exception()!r}")
@@ -219,10 +219,10 @@ async def _live(lab: Lab, news_fd: int, lifeline: int) -> None:
     tell(news_fd, step="network", seconds=lab.timings["network_s"])
     listeners = {name: socket.socket(fileno=fd) for name, fd in lab.order["listeners"].items()}
     await lab.serve(listeners)
-    await _booted(lab)
+    await _wait_until_booted(lab)
     tell(news_fd, step="hosts", seconds=time.time() - lab.began)
     if not lab.order["network_only"]:
-        in_service = loop.create_task(_in_service(lab))
+        in_service = loop.create_task(_wait_until_in_service(lab))
         waiter = loop.create_task(ended.wait())
         await asyncio.wait({in_service, waiter}, return_when=asyncio.FIRST_COMPLETED)
         if not in_service.done():
@@ -234,16 +234,16 @@ async def _live(lab: Lab, news_fd: int, lifeline: int) -> None:
     await ended.wait()
 
 
-async def _booted(lab: Lab) -> None:
+async def _wait_until_booted(lab: Lab) -> None:
     """Boot all hosts at once without keeping the probes and the storage waiting."""
     for host in lab.hosts.values():
         host.connect()
     for host in lab.hosts.values():
-        await host.booted()
+        await host.wait_until_booted()
         lab.operations.watch(host)
 
 
-async def _in_service(lab: Lab) -> float:
+async def _wait_until_in_service(lab: Lab) -> float:
     """Until the balancer sees one healthy member and every service answers there; returns the seconds since the launch began."""
     began, limit = time.monotonic(), lab.order["limit"]
     while not await _serves(lab):

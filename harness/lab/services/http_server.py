@@ -60,7 +60,7 @@ def converse(service: service_base.Service, plain: socket.socket, site: Site) ->
             refused = site.refuses(host)
             status, body = refused or answer(service, method, path, site.status_file)
             sender = KERNEL if refused else SERVER
-            connection.sendall(response(service, status, body, keep=keep, head=method == "HEAD", sender=sender))
+            connection.sendall(response(service, status, body, keep=keep, without_body=method == "HEAD", sender=sender))
             if not keep:
                 return
 
@@ -162,7 +162,7 @@ def health(status_file: Path | None) -> tuple[int, str]:
 
 
 def response(
-    service: service_base.Service, status: int, body: dict[str, object], *, keep: bool, head: bool = False, sender: str = SERVER
+    service: service_base.Service, status: int, body: dict[str, object], *, keep: bool, without_body: bool = False, sender: str = SERVER
 ) -> bytes:
     """The bytes of a response, headers included."""
     content = json.dumps(body).encode() + b"\n"
@@ -176,7 +176,7 @@ def response(
         "Cache-Control: no-store",
         f"Connection: {'keep-alive' if keep else 'close'}",
     ]
-    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (b"" if head else content)
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (b"" if without_body else content)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -29,10 +29,10 @@ class Process(NamedTuple):  # not a dataclass: importing those costs 10 ms of ea
     @property
     def alive(self) -> bool:
         """Is it there, the same one, and not a zombie?"""
-        return born(self.pid) == self.born
+        return start_ticks(self.pid) == self.born
 
 
-def born(pid: int) -> int | None:
+def start_ticks(pid: int) -> int | None:
     """The start time of a living process in clock ticks after boot; None when there is none or it is a zombie."""
     try:
         stat = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
@@ -44,7 +44,7 @@ def born(pid: int) -> int | None:
 
 def find(pid: int) -> Process | None:
     """The process of that number, told apart from a later one of the same number; None when there is none."""
-    start_time = born(pid)
+    start_time = start_ticks(pid)
     return None if start_time is None else Process(pid, start_time)
 
 
@@ -77,7 +77,7 @@ def send(process: Process, number: signal.Signals) -> bool:
     return True
 
 
-def gone_within(process: Process, deadline: Deadline) -> bool:
+def wait_until_gone(process: Process, deadline: Deadline) -> bool:
     """Block until it has ended, at most until the deadline; needs no parenthood."""
     try:
         handle = os.pidfd_open(process.pid)
@@ -130,7 +130,7 @@ def _own_descriptors(log: Path | None, keep: tuple[int, ...]) -> None:
 
 
 def last_line(log: Path | None, needle: str = "") -> str:
-    """What a service said last, for the message of a failed start: the last line with `about` in it, if there is one."""
+    """What a service said last, for the message of a failed start: the last line with `needle` in it, if there is one."""
     if log is None:
         return "nothing (it has no log; give --log)"
     try:

@@ -131,7 +131,7 @@ def _works_in(pid: int, data: Path) -> bool:
         return False
 
 
-def _of(data: Path) -> list[node_process.Process]:
+def _processes_of(data: Path) -> list[node_process.Process]:
     """Every PostgreSQL process of this data directory in this pid namespace, with or without a postmaster."""
     pids = [int(entry.name) for entry in node_process.PROC.iterdir() if entry.name.isdigit()]
     return [process for pid in pids if _works_in(pid, data) and (process := node_process.find(pid))]
@@ -146,9 +146,9 @@ def clear_remains_of_a_crash(data: Path, port: int, socket_dir: Path) -> list[st
     has let go of it or is dead, and `postmaster` has just shown that no server of this node uses it. Without that reservation two
     servers could write to one database.
     """
-    for orphan in _of(data):  # children of a killed postmaster still hold its shared memory, if only for a moment
+    for orphan in _processes_of(data):  # children of a killed postmaster still hold its shared memory, if only for a moment
         node_process.send(orphan, signal.SIGKILL)
-        node_process.gone_within(orphan, Deadline(5.0))
+        node_process.wait_until_gone(orphan, Deadline(5.0))
     removed_files = []
     for stale in (data / "postmaster.pid", socket_dir / f".s.PGSQL.{port}.lock"):
         if stale.name == "postmaster.pid" or not _names_a_postgres(stale):
@@ -176,21 +176,21 @@ def stop(data: Path, *, limit: float = 20.0) -> str:
     """
     running = postmaster(data)
     if running is None:
-        orphans = _of(data)
-        ended = [node_process.send(orphan, signal.SIGKILL) and node_process.gone_within(orphan, Deadline(5.0)) for orphan in orphans]
+        orphans = _processes_of(data)
+        ended = [node_process.send(orphan, signal.SIGKILL) and node_process.wait_until_gone(orphan, Deadline(5.0)) for orphan in orphans]
         return f"did not run; {len(ended)} processes of a crashed server ended" if ended else "did not run"
     for number, outcome, seconds in ((signal.SIGINT, "stopped fast", limit), (signal.SIGQUIT, "stopped at once", 5.0)):
-        if not node_process.send(running, number) or node_process.gone_within(running, Deadline(seconds)):
+        if not node_process.send(running, number) or node_process.wait_until_gone(running, Deadline(seconds)):
             return outcome
     return end(data, Deadline(5.0))
 
 
 def end(data: Path, deadline: Deadline) -> str:
     """Kill every process of the server. Raises Faulty when one survives."""
-    processes = _of(data)
+    processes = _processes_of(data)
     for process in processes:
         node_process.send(process, signal.SIGKILL)
-    stuck_pids = [process.pid for process in processes if not node_process.gone_within(process, deadline)]
+    stuck_pids = [process.pid for process in processes if not node_process.wait_until_gone(process, deadline)]
     if stuck_pids:
         raise Faulty(f"PostgreSQL in {data} cannot be killed: {stuck_pids} are stuck in the kernel, most likely in the disk")
     return "killed"

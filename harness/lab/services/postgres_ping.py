@@ -28,11 +28,11 @@ def ask(peer: socket.socket, deadline: Deadline) -> None:
 
 
 def _message(peer: socket.socket, deadline: Deadline) -> tuple[bytes, bytes]:
-    header = _exactly(peer, 5, deadline)
-    return header[:1], _exactly(peer, struct.unpack(">I", header[1:])[0] - 4, deadline)
+    header = _read_exactly(peer, 5, deadline)
+    return header[:1], _read_exactly(peer, struct.unpack(">I", header[1:])[0] - 4, deadline)
 
 
-def _exactly(peer: socket.socket, size: int, deadline: Deadline) -> bytes:
+def _read_exactly(peer: socket.socket, size: int, deadline: Deadline) -> bytes:
     data = b""
     while len(data) < size:
         peer.settimeout(max(deadline.remaining(), 0.001))

@@ -81,7 +81,7 @@ def ensure_template(cache: Path, password: str, *, limit: float = 60.0) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / f".{template.name}.lock").open("w") as lock:
         # The kernel lets go of the lock when its holder dies, however it dies.
-        Deadline(limit).wait_for(lambda: _locked(lock.fileno()), what=f"another lab making {template}", every=0.05)
+        Deadline(limit).wait_for(lambda: _try_lock(lock.fileno()), what=f"another lab making {template}", every=0.05)
         if not template.is_dir():
             _make(binaries, template, password, limit)
     return template
@@ -101,7 +101,7 @@ def copy_template(template: Path, target: Path) -> None:
     account.give(target)
 
 
-def _locked(descriptor: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

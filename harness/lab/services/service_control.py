@@ -129,7 +129,7 @@ def stop(options: argparse.Namespace) -> str:
 def end(running: node_process.Process, name: str, limit: float) -> str:
     """Ends a process by SIGTERM, then SIGKILL, each within `limit` seconds; returns how. Raises Faulty when it stays."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        if not node_process.send(running, number) or node_process.gone_within(running, Deadline(limit)):
+        if not node_process.send(running, number) or node_process.wait_until_gone(running, Deadline(limit)):
             return f"ended with {number.name}"
     raise Faulty(f"{name} (pid {running.pid}) is still there {limit:g} s after SIGKILL: look at /proc/{running.pid}/stack")
 

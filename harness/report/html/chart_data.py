@@ -68,7 +68,7 @@ class States:
 
 
 def picture(record: MeasurementRecord, nodes: Sequence[str], more_rows: Sequence[ChartRow] = ()) -> dict[str, Any]:
-    """The data of one picture. `nodes` in the order that gives each its colour, the same in the whole report; `more` chart rows go last."""
+    """The data of one picture. `nodes` in the order that gives each its colour, the same in the whole report; `more_rows` go last."""
     measured = record.measured
     states = States(nodes)
     chart_rows, coarse = _series_chart_rows(measured, states)
@@ -88,7 +88,7 @@ def picture(record: MeasurementRecord, nodes: Sequence[str], more_rows: Sequence
     }
 
 
-def embedded(data: dict[str, Any]) -> Markup:
+def embed_json(data: dict[str, Any]) -> Markup:
     """`data` as JSON that can stand in a <script> element: nothing in it can end the element or begin another."""
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
     for character in "<>&\u2028\u2029":
@@ -96,7 +96,7 @@ def embedded(data: dict[str, Any]) -> Markup:
     return Markup(text)
 
 
-def in_order(series: Iterable[SeriesResult]) -> list[SeriesResult]:
+def sort_series(series: Iterable[SeriesResult]) -> list[SeriesResult]:
     """By path as the figure names them, then as recorded, new connections before pinned ones."""
     path_order = [path.value for path in PathName]
     return sorted(series, key=lambda t: (path_order.index(t.path) if t.path in path_order else len(path_order), t.kind != NEW))
@@ -113,13 +113,13 @@ def group_label(series: SeriesResult) -> str:
 
 
 def _series_chart_rows(measured: Measured, states: States) -> tuple[list[dict[str, Any]], bool]:
-    all_series = in_order(measured.series)
+    all_series = sort_series(measured.series)
     max_rows = max(50, MAX_SEGMENTS // max(1, len(all_series)))
     chart_rows, coarse = [], False
     for series in all_series:
         rows = [(_ms(s.start, measured), _ms(s.end, measured), states.of_segment(s.outcome, s.node)) for s in series.segments]
         if len(rows) > max_rows:
-            rows, coarse = coarser(rows, 2 * (rows[-1][1] - rows[0][0]) / max_rows, states.table), True
+            rows, coarse = coarsen(rows, 2 * (rows[-1][1] - rows[0][0]) / max_rows, states.table), True
         chart_rows.append(
             {
                 "group": visible(group_label(series)),
@@ -131,7 +131,7 @@ def _series_chart_rows(measured: Measured, states: States) -> tuple[list[dict[st
     return chart_rows, coarse
 
 
-def coarser(rows: list[tuple[float, float, int]], grain: float, table: Sequence[tuple[str, str]]) -> list[tuple[float, float, int]]:
+def coarsen(rows: list[tuple[float, float, int]], grain: float, table: Sequence[tuple[str, str]]) -> list[tuple[float, float, int]]:
     """`rows` with everything shorter than `grain` gathered into stretches that show the worst state in them: a fault is never lost."""
 
     def badness(state: int) -> int:
@@ -164,10 +164,10 @@ def _log(measured: Measured) -> tuple[list[tuple[float, str, str]], int]:
     begin, end = measured.anchor - 1, max([measured.anchor, *boundary_times]) + 1
     nearest = sorted(measured.log, key=lambda line: max(begin - line[0], line[0] - end, 0.0))
     lines = sorted(nearest[:MAX_LINES], key=lambda line: line[0])
-    return [(_ms(moment, measured), visible(host), _short(visible(text))) for moment, host, text in lines], len(measured.log) - len(lines)
+    return [(_ms(moment, measured), visible(host), _shorten(visible(text))) for moment, host, text in lines], len(measured.log) - len(lines)
 
 
-def _short(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= MAX_LINE_LENGTH else text[: MAX_LINE_LENGTH - 1] + "…"
 
 

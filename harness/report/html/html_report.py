@@ -26,7 +26,7 @@ from harness.report.record.run_record import DisruptionRecord, EvidenceFile, Rec
 from harness.report.record.run_verdict import severity
 from harness.report.statistics.outage_statistics import SeriesFigure, tokens_in_words
 from harness.report.statistics.path_summary import PathSummary, summarise_paths, worst_recovery
-from harness.report.terminal_summary import counted
+from harness.report.terminal_summary import counts_in_words
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _ROLES = ("active node", "standby node")
@@ -59,7 +59,7 @@ def html(run: RunRecord, events: Sequence[dict[str, Any]], *, timeline_faults: S
             timeline_faults=timeline_faults,
             lab=lab_disclaimer.is_lab(run),
             where=labels.where(run.cluster),
-            counted=counted(run.counts),
+            counted=counts_in_words(run.counts),
             roles=_roles(run),
             lab_stands_in=lab_disclaimer.lab_stands_in(run),
             lab_does_not_show=lab_disclaimer.LAB_DOES_NOT_SHOW,

@@ -172,7 +172,7 @@ def _card(
     number: int, record: MeasurementRecord, nodes: Sequence[str], titles: dict[str, str], is_open: bool, events: Sequence[Mapping[str, Any]]
 ) -> Card:
     measured = record.measured
-    all_series = [SeriesFigure(record, series) for series in chart_data.in_order(measured.series)]
+    all_series = [SeriesFigure(record, series) for series in chart_data.sort_series(measured.series)]
     widest = max((o.seconds for f in all_series for o in f.series.outages), default=0.0) or 1.0
     return Card(
         number=number,
@@ -180,7 +180,7 @@ def _card(
         title=title(record),
         result=Result(measured.verdict.outcome.value),
         anchor=f"measurement-{number}",
-        data=chart_data.embedded(chart_data.picture(record, nodes, azure_health_rows.chart_rows(events, measured.start, measured.end))),
+        data=chart_data.embed_json(chart_data.picture(record, nodes, azure_health_rows.chart_rows(events, measured.start, measured.end))),
         rows=[_row(record, figure, widest) for figure in all_series],
         boundaries=[
             BoundaryRow(n, _colour(b.name), b.name, None if b.at is None else b.at - measured.anchor, b.evidence, b.source)
@@ -207,11 +207,11 @@ def _row(record: MeasurementRecord, figure: SeriesFigure, widest: float) -> Row:
         parts=stack(record, figure, widest),
         outage=f"{text}; {more_outages} more" if more_outages > 0 else text,
         reason=outage.reason if outage else "",
-        received=_received(outage.attributed) if outage else "",
+        received=_receivers_in_words(outage.attributed) if outage else "",
     )
 
 
-def _received(attributed: dict[str, int]) -> str:
+def _receivers_in_words(attributed: dict[str, int]) -> str:
     return ", ".join(f"{n} received by {node or 'no node that was watched'}" for node, n in attributed.items())
 
 

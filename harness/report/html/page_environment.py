@@ -53,8 +53,8 @@ class _BesideTheTemplates(BytecodeCache):
             file.parent.mkdir(parents=True, exist_ok=True)
             descriptor, temporary_path = tempfile.mkstemp(dir=file.parent)  # under its name when it is whole: others may write theirs
             try:
-                with os.fdopen(descriptor, "wb") as growing:
-                    bucket.write_bytecode(growing)
+                with os.fdopen(descriptor, "wb") as temporary_file:
+                    bucket.write_bytecode(temporary_file)
                 Path(temporary_path).chmod(self._templates.stat().st_mode & 0o644)
                 Path(temporary_path).replace(file)
             finally:

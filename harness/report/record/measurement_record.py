@@ -89,10 +89,12 @@ class MeasurementRecord(Record):
 def _phases(measured: Measured) -> Iterable[OutagePhases]:
     for series in measured.series:
         for number, outage in enumerate(series.outages):
-            yield OutagePhases(series=series.id, outage=number, phases=list(_placed(outage.start, stack(measured.boundaries, outage))))
+            yield OutagePhases(
+                series=series.id, outage=number, phases=list(_place_phases(outage.start, stack(measured.boundaries, outage)))
+            )
 
 
-def _placed(start: float, lengths: Iterable[tuple[str, float]]) -> Iterable[PhaseRecord]:
+def _place_phases(start: float, lengths: Iterable[tuple[str, float]]) -> Iterable[PhaseRecord]:
     for name, length in lengths:
         yield PhaseRecord(name=name, start=start, seconds=max(0.0, length))
         start += length

@@ -11,7 +11,7 @@ _OUTAGE = {"track": "series", "least_s": "min_s", "most_s": "max_s"}
 _OUTAGE_PHASES = {"track": "series"}
 
 
-def upgraded(data: dict[str, Any]) -> dict[str, Any]:
+def upgrade(data: dict[str, Any]) -> dict[str, Any]:
     """`data` with the names of version 2; unchanged where it is of version 2, or no run at all (the record's own check tells that)."""
     if data.get("schema_version") != 1:
         return data
@@ -23,19 +23,19 @@ def upgraded(data: dict[str, Any]) -> dict[str, Any]:
 def _measurement(record: Any) -> Any:
     if not isinstance(record, dict) or not isinstance(record.get("measured"), dict):
         return record
-    measured = _renamed(record["measured"], _MEASURED)
+    measured = _rename_keys(record["measured"], _MEASURED)
     measured["series"] = [_one_series(item) for item in _objects(measured.get("series"))]
-    return {**record, "measured": measured, "phases": [_renamed(item, _OUTAGE_PHASES) for item in _objects(record.get("phases"))]}
+    return {**record, "measured": measured, "phases": [_rename_keys(item, _OUTAGE_PHASES) for item in _objects(record.get("phases"))]}
 
 
 def _one_series(record: Any) -> Any:
-    upgraded_series = _renamed(record, _SERIES)
+    upgraded_series = _rename_keys(record, _SERIES)
     if isinstance(upgraded_series, dict):
-        upgraded_series["outages"] = [_renamed(outage, _OUTAGE) for outage in _objects(upgraded_series.get("outages"))]
+        upgraded_series["outages"] = [_rename_keys(outage, _OUTAGE) for outage in _objects(upgraded_series.get("outages"))]
     return upgraded_series
 
 
-def _renamed(record: Any, names: Mapping[str, str]) -> Any:
+def _rename_keys(record: Any, names: Mapping[str, str]) -> Any:
     return {names.get(key, key): value for key, value in record.items()} if isinstance(record, dict) else record
 
 

@@ -55,7 +55,7 @@ def judge_test(
     disruptions: Iterable[DisruptionRecord],
     measurements: Iterable[MeasurementRecord] = (),
 ) -> Judgement:
-    """The verdict a test was `given`, unless something recorded in it is worse: a test never passes over its own failed check."""
+    """A test's `verdict`, unless something recorded in it is worse: a test never passes over its own failed check."""
     recorded = [check.verdict for check in checks] + [r.verdict for d in disruptions for r in d.recoveries]
     recorded += [Judgement.of(m.measured.verdict) for m in measurements]
     own_judgement = Judgement.of(verdict)

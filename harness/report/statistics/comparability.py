@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.report.record.run_record import ClusterSummary, RunRecord
-from harness.report.statistics.series_identity import changes, cluster_key, known_once, set_up_of
+from harness.report.statistics.series_identity import changes, cluster_key, known_to_one, set_up_of
 
 
 def why_not_comparable(before: RunRecord, after: RunRecord) -> list[str]:
@@ -30,9 +30,8 @@ def why_not_comparable(before: RunRecord, after: RunRecord) -> list[str]:
     old_periods, new_periods = _periods(before), _periods(after)
     for series in sorted(set(old_periods) & set(new_periods)):
         if old_periods[series] != new_periods[series]:
-            reasons.append(
-                f"the meter's period differs for {' '.join(series)}: {_listed(old_periods[series])} and {_listed(new_periods[series])}"
-            )
+            old_values, new_values = _join_periods(old_periods[series]), _join_periods(new_periods[series])
+            reasons.append(f"the meter's period differs for {' '.join(series)}: {old_values} and {new_values}")
     return reasons
 
 
@@ -40,7 +39,7 @@ def not_known_whether_comparable(before: RunRecord, after: RunRecord) -> list[st
     """What only one of two runs knows of its set-up, such as a version that one night could not be asked."""
     if before.cluster is None or after.cluster is None:
         return []
-    return [f"{name} ({before.run_id})" for name in known_once(set_up_of(before.cluster), set_up_of(after.cluster))]
+    return [f"{name} ({before.run_id})" for name in known_to_one(set_up_of(before.cluster), set_up_of(after.cluster))]
 
 
 def _periods(run: RunRecord) -> Mapping[tuple[str, str], set[float]]:
@@ -57,5 +56,5 @@ def _cluster(cluster: ClusterSummary) -> str:
     return f"{cluster.vip} of {', '.join(f'{node.name} ({node.address})' for node in cluster.nodes)}"
 
 
-def _listed(periods: set[float]) -> str:
+def _join_periods(periods: set[float]) -> str:
     return ", ".join(f"{period:g} s" for period in sorted(periods))

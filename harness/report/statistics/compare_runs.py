@@ -115,15 +115,17 @@ def compare(before: RunRecord, after: RunRecord) -> Comparison:
     """Compare what both runs measured, disruption by disruption."""
     groups_before, groups_after = ({(g.disruption, g.design, g.before, g.target): g for g in groups(run)} for run in (before, after))
     rows = _rows([(groups_before[key], groups_after[key]) for key in groups_before if key in groups_after])
-    notes = [*_differences(before, after), *_left_out(before, "the first run"), *_left_out(after, "the second run")]
-    notes += _only(groups_before, groups_after, "the first run") + _only(groups_after, groups_before, "the second run")
+    notes = [*_differences(before, after), *_exclusion_notes(before, "the first run"), *_exclusion_notes(after, "the second run")]
+    notes += _measured_in_one_run(groups_before, groups_after, "the first run") + _measured_in_one_run(
+        groups_after, groups_before, "the second run"
+    )
     return Comparison(rows, notes, len({key[:2] for key in groups_before} - {key[:2] for key in groups_after}))
 
 
 _Key = tuple[str, str, str, str]  # disruption, design, the node active before, the target
 
 
-def _only(groups: Mapping[_Key, Group], other_groups: Mapping[_Key, Group], run_name: str) -> list[str]:
+def _measured_in_one_run(groups: Mapping[_Key, Group], other_groups: Mapping[_Key, Group], run_name: str) -> list[str]:
     """What one run measured alone: a disruption, or one direction of it."""
     elsewhere = {key[:2] for key in other_groups}
     missing = [key for key in groups if key not in other_groups]
@@ -169,7 +171,7 @@ def _rows(pairs: Sequence[tuple[Group, Group]]) -> list[Row]:
     tables = [(_table(old), _table(new)) for old, new in pairs]
     results: list[tuple[int, _Series, float | None]] = []
     for number, (before, after) in enumerate(tables):
-        results += [(number, key, p) for key, p in _corrected(before, after).items()]
+        results += [(number, key, p) for key, p in _correct_p(before, after).items()]
     tested = [(number, p) for number, _, p in results if p is not None]
     families = [number for number, _ in tested]
     corrected = iter(holm([p for _, p in tested], families))
@@ -185,7 +187,7 @@ def _rows(pairs: Sequence[tuple[Group, Group]]) -> list[Row]:
     return rows
 
 
-def _corrected(before: _Table, after: _Table) -> dict[_Series, float | None]:
+def _correct_p(before: _Table, after: _Table) -> dict[_Series, float | None]:
     """p of each series, corrected for all series of the disruption; None where one side knows no figure of it."""
     sizes = tuple(len(next(iter(table.values()), [])) for table in (before, after))
     keys = list(dict.fromkeys([*before, *after]))
@@ -213,7 +215,7 @@ def _table(group: Group) -> _Table:
     return table
 
 
-def _left_out(run: RunRecord, run_name: str) -> list[str]:
+def _exclusion_notes(run: RunRecord, run_name: str) -> list[str]:
     doubtful = [r.id for r in run.measurements if r.measured.timing.outcome is not Outcome.PASS]
     notes = [f"{run_name}: {', '.join(doubtful)} left out, because the timing could not be relied on"] if doubtful else []
     unknown = [f"{f.series.id} of {r.id}" for r in run.measurements if r.id not in doubtful for f in figures(r) if not f.known]

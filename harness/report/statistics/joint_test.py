@@ -57,22 +57,22 @@ def joint_test(block: Block, *, two_sided: bool = False) -> Joint:
     """Are the figures after larger (or, two-sided, other) than those before? Raises ValueError when one of the sides has no repeat."""
     if not any(before and after for before, after in block.sizes):
         raise ValueError("there is no stratum with repeats of both sides")
-    scores = [_standardised(block.sizes, row) for row in block.rows]
+    scores = [_standardise(block.sizes, row) for row in block.rows]
     units = [tuple(row[unit] for row in scores) for unit in range(sum(map(sum, block.sizes)))]
 
     def statistics(chosen: Sequence[int]) -> list[float]:
         sums = [sum(column) for column in zip(*[units[unit] for unit in chosen], strict=True)]
         return [abs(value) for value in sums] if two_sided else sums
 
-    observed = statistics(_as_it_was(block.sizes))
+    observed = statistics(_observed_units(block.sizes))
     sampled = block.arrangements > MAX_COUNTED
-    arranged = _drawn(tuple(block.sizes)) if sampled else _all(block.sizes)
-    largest = sorted(max(statistics(chosen), default=0.0) for chosen in arranged)
+    arrangements = _sample_arrangements(tuple(block.sizes)) if sampled else _all_arrangements(block.sizes)
+    largest = sorted(max(statistics(chosen), default=0.0) for chosen in arrangements)
     as_large = [len(largest) - bisect_left(largest, value - SAME) for value in observed]
     return Joint([(number + sampled) / (len(largest) + sampled) for number in as_large], largest)
 
 
-def _standardised(sizes: Sequence[tuple[int, int]], row: Sequence[float | None]) -> list[float]:
+def _standardise(sizes: Sequence[tuple[int, int]], row: Sequence[float | None]) -> list[float]:
     """Scores whose sum on one side has a deviation of 1 over all arrangements."""
     scores = _scores(sizes, row)
     deviation = _deviation(sizes, scores)
@@ -102,7 +102,7 @@ def _deviation(sizes: Sequence[tuple[int, int]], scores: Sequence[int]) -> float
     return math.sqrt(variance) or 1.0
 
 
-def _as_it_was(sizes: Sequence[tuple[int, int]]) -> list[int]:
+def _observed_units(sizes: Sequence[tuple[int, int]]) -> list[int]:
     units, begin = list[int](), 0
     for before, after in sizes:
         units += range(begin + before, begin + before + after)
@@ -110,7 +110,7 @@ def _as_it_was(sizes: Sequence[tuple[int, int]]) -> list[int]:
     return units
 
 
-def _all(sizes: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
+def _all_arrangements(sizes: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
     strata, begin = [], 0
     for before, after in sizes:
         strata.append(list(itertools.combinations(range(begin, begin + before + after), after)))
@@ -120,7 +120,7 @@ def _all(sizes: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
 
 
 @functools.lru_cache(maxsize=4)
-def _drawn(sizes: tuple[tuple[int, int], ...]) -> list[list[int]]:
+def _sample_arrangements(sizes: tuple[tuple[int, int], ...]) -> list[list[int]]:
     """The disruptions of a run are mostly repeated alike, so that the dice need not be thrown for each."""
     dice, arrangements = random.Random(1), []
     for _ in range(MAX_COUNTED):

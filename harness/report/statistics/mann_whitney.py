@@ -71,7 +71,7 @@ def doubled_midranks(values: Sequence[float]) -> list[int]:
 
 
 def _exact_p(ranks: Sequence[int], size: int, observed: int) -> float:
-    """Of all ways to choose `size` of these ranks, how many have a sum as far out as `seen`, on either side."""
+    """Of all ways to choose `size` of these ranks, how many have a sum as far out as `observed`, on either side."""
     sums_by_size: list[dict[int, int]] = [{0: 1}, *({} for _ in range(size))]
     for rank in ranks:
         for number_chosen in range(size, 0, -1):

@@ -75,7 +75,7 @@ class SeriesFigure:
         if not self.known:
             return self.series.unknown if self.series.unknown.startswith("not measured") else "not known"
         if self.series.recovered_after_s:
-            return between(*self.bounds)
+            return range_in_words(*self.bounds)
         if self.series.unmeasured_s and not self.series.longest_gap_s:  # a record of before
             return f"not measured for {seconds(self.series.unmeasured_s)}"
         at_most_s = self.bounds[1]
@@ -134,7 +134,7 @@ class Group:
         return [distribution for distribution in candidates if distribution]
 
     def _of(self, name: str, figures: list[SeriesFigure]) -> Distribution | None:
-        reliable = relied_on(figures)
+        reliable = reliable_figures(figures)
         if len(reliable) < 2:
             return None
         finite = sorted(f.value for f in reliable if not f.never)
@@ -167,12 +167,12 @@ def interval(recovered_after_s: float | None, period_s: float) -> str:
         return NEVER
     if recovered_after_s == 0:
         return "no outage"
-    return between(max(0.0, recovered_after_s - period_s), recovered_after_s)
+    return range_in_words(max(0.0, recovered_after_s - period_s), recovered_after_s)
 
 
-def between(least: float, most: float) -> str:
+def range_in_words(at_least_s: float, at_most_s: float) -> str:
     """A range of seconds in words."""
-    low, high = seconds(least), seconds(most)
+    low, high = seconds(at_least_s), seconds(at_most_s)
     return high if low == high else f"{low} to {high}"
 
 
@@ -181,7 +181,7 @@ def outage_words(outage: Outage) -> str:
     if outage.end is None:
         return f"at least {seconds(outage.seconds if outage.min_s is None else outage.min_s)}"
     least = max(0.0, outage.seconds - outage.period_s) if outage.min_s is None else outage.min_s
-    return between(least, outage.seconds if outage.max_s is None else outage.max_s)
+    return range_in_words(least, outage.seconds if outage.max_s is None else outage.max_s)
 
 
 def figures(record: MeasurementRecord, path: str | None = None) -> list[SeriesFigure]:
@@ -190,7 +190,7 @@ def figures(record: MeasurementRecord, path: str | None = None) -> list[SeriesFi
     return sorted(all_figures, key=lambda f: f.series.kind != NEW) if path is not None else all_figures
 
 
-def relied_on(figures: Iterable[SeriesFigure]) -> list[SeriesFigure]:
+def reliable_figures(figures: Iterable[SeriesFigure]) -> list[SeriesFigure]:
     """Those that figures over repeats are made of, wherever they are shown: known ones whose timing could be relied on."""
     return [f for f in figures if f.known and f.record.measured.timing.outcome is Outcome.PASS]
 
@@ -230,15 +230,15 @@ def longest_established(record: MeasurementRecord, path: str) -> SeriesFigure | 
 
 def worst_outages(run: RunRecord) -> dict[str, SeriesFigure]:
     """Per path the longest figure of the run, with the worst verdict. What nothing is demanded of counts where there is nothing else."""
-    return _over(run, worst_of)
+    return _worst_by_path(run, worst_of)
 
 
 def worst_established(run: RunRecord) -> dict[str, SeriesFigure]:
     """The same of the established connections."""
-    return _over(run, longest_established)
+    return _worst_by_path(run, longest_established)
 
 
-def _over(run: RunRecord, figure_of: Callable[[MeasurementRecord, str], SeriesFigure | None]) -> dict[str, SeriesFigure]:
+def _worst_by_path(run: RunRecord, figure_of: Callable[[MeasurementRecord, str], SeriesFigure | None]) -> dict[str, SeriesFigure]:
     worst_by_path = {}
     for path in PathName:
         candidates = [f for record in run.measurements if (f := figure_of(record, path))]
@@ -286,15 +286,15 @@ def calibration_in_words(calibration: CalibrationRecord) -> str:
     if calibration.measured_s is None:
         return f"{cut_text} was not seen"
     measured, period = calibration.measured_s, calibration.period_s
-    return f"{cut_text} was measured as {between(max(0.0, measured - period), measured + period)}"
+    return f"{cut_text} was measured as {range_in_words(max(0.0, measured - period), measured + period)}"
 
 
 def sentence(run: RunRecord) -> str:
     """The measurements of a run in one sentence: `all 20 measured disruptions passed`; empty when nothing was measured."""
-    return " ".join(part for part in (_judged(run), _aside(run)) if part)
+    return " ".join(part for part in (_verdict_sentence(run), _set_aside_sentence(run)) if part)
 
 
-def _judged(run: RunRecord) -> str:
+def _verdict_sentence(run: RunRecord) -> str:
     total = len(run.measurements)
     outcomes = [r.measured.verdict.outcome for r in run.measurements]
     failed_count, unclear_count = outcomes.count(Outcome.FAIL), outcomes.count(Outcome.INCONCLUSIVE)
@@ -309,7 +309,7 @@ def _judged(run: RunRecord) -> str:
     return ", ".join(parts) + "."
 
 
-def _aside(run: RunRecord) -> str:
+def _set_aside_sentence(run: RunRecord) -> str:
     """What was measured again because of noise, and for how long paths were out in that without anybody's doing."""
     if not run.set_aside:
         return ""

@@ -25,14 +25,14 @@ def availability_of(
             for series in record.measured.series:
                 if series.kind == NEW and series.path:
                     row = sums.setdefault((series.path, series.service), [0.0] * 5)
-                    for column, value in enumerate(_of(record.measured, series, noisy)):
+                    for column, value in enumerate(_measured_seconds(record.measured, series, noisy)):
                         row[column] += value
     for row in sums.values():
         row[4] += unwatched_s
     return [_record(*key, *row) for key, row in sorted(sums.items())]
 
 
-def _of(measured: Measured, series: SeriesResult, noisy: bool) -> tuple[float, float, float, float, float]:
+def _measured_seconds(measured: Measured, series: SeriesResult, noisy: bool) -> tuple[float, float, float, float, float]:
     """Seconds measured, and out: by the figures, at least, and at most; and seconds not measured."""
     duration_s = measured.end - measured.start
     unmeasured = min(series.unmeasured_s, duration_s) if series.attempts else duration_s
@@ -64,11 +64,11 @@ def judge_availability(rows: Sequence[AvailabilityRecord], least_percent: float 
     clients = [row for row in rows if row.path == "client"]
     if not any(row.measured_s > 0 for row in clients):
         return inconclusive("nothing was measured on the client path, so its availability is not known")
-    by_percent = [_judged(row, least_percent) for row in sorted(clients, key=lambda row: row.percent)]
+    by_percent = [_judge_row(row, least_percent) for row in sorted(clients, key=lambda row: row.percent)]
     return min(by_percent, key=lambda verdict: (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.PASS).index(verdict.outcome))
 
 
-def _judged(row: AvailabilityRecord, least_percent: float | None) -> Verdict:
+def _judge_row(row: AvailabilityRecord, least_percent: float | None) -> Verdict:
     blind = f"; {seconds(row.unmeasured_s)} were not measured" if row.unmeasured_s else ""
     sentence = (
         f"client path to {row.service}: in service for {row.percent:.4f} % of {seconds(row.measured_s)} "

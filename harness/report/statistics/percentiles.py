@@ -44,7 +44,7 @@ class Distribution:
 
 
 def percentile(ascending: Sequence[float], share: float) -> float:
-    """By nearest rank: a value of the sample. `ordered` has one value at least, in ascending order."""
+    """By nearest rank: a value of the sample. `ascending` has one value at least."""
     return ascending[max(0, math.ceil(share * len(ascending)) - 1)]
 
 

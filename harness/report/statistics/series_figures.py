@@ -16,7 +16,7 @@ from harness.report.statistics.outage_statistics import (
     groups,
     least_budget,
     longest_period,
-    relied_on,
+    reliable_figures,
 )
 from harness.report.statistics.percentiles import percentile
 
@@ -33,10 +33,10 @@ def median_ranks(n: int, confidence: float = CONFIDENCE) -> tuple[int, int] | No
 
     They are as far inside as the binomial distribution lets them be. None where even the smallest and the largest do not suffice.
     """
-    outside, last_rank = 0.0, None
+    p_outside, last_rank = 0.0, None
     for rank in range((n + 1) // 2):
-        outside += 2 * math.comb(n, rank) / 2**n
-        if outside > 1 - confidence:
+        p_outside += 2 * math.comb(n, rank) / 2**n
+        if p_outside > 1 - confidence:
             break
         last_rank = rank
     return None if last_rank is None else (last_rank, n - 1 - last_rank)
@@ -53,7 +53,7 @@ def _of_group(group: Group) -> Iterable[SeriesRecord]:
 
 
 def _series(group: Group, path: str, service: str, kind: str, measured: Sequence[SeriesFigure]) -> SeriesRecord:
-    reliable = relied_on(measured)
+    reliable = reliable_figures(measured)
     values = [f.value for f in reliable]
     ascending = sorted(values)
     return SeriesRecord(

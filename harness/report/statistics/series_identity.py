@@ -74,7 +74,7 @@ def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     return [f"{name} {before[name]} → {after[name]}" for name in before if name in after and before[name] != after[name]]
 
 
-def known_once(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+def known_to_one(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     """The names that only one of them knows, of which nobody can say whether they changed."""
     return sorted(set(before) ^ set(after))
 

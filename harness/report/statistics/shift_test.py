@@ -43,7 +43,7 @@ def shift_test(strata: Sequence[Stratum], allowed: float = 0.0, *, alone: bool =
         raise ValueError("there is no stratum with figures of both sides")
     differences = sorted(difference(b, a) for before, after in complete_strata for a in before for b in after)
     low, high = _interval(complete_strata, differences)
-    p = _larger([(before, [b - allowed for b in after]) for before, after in complete_strata]) if alone else math.nan
+    p = _one_sided_p([(before, [b - allowed for b in after]) for before, after in complete_strata]) if alone else math.nan
     return Shift(median(differences), low, high, p, sum(len(a) for a, _ in complete_strata), sum(len(b) for _, b in complete_strata))
 
 
@@ -71,21 +71,21 @@ def holm(p: Sequence[float], families: Sequence[Hashable] | None = None) -> list
     return adjusted
 
 
-def _larger(strata: Sequence[Stratum]) -> float:
+def _one_sided_p(strata: Sequence[Stratum]) -> float:
     """One-sided p that the second samples are larger: the sum of their ranks over all strata, each ranked by itself."""
     ranked = [(doubled_midranks([*before, *after]), len(before), len(after)) for before, after in strata]
     observed = sum(sum(ranks[n:]) for ranks, n, _ in ranked)
     if all(n * m <= MAX_COUNTED for _, n, m in ranked):
         distribution = {0: 1}
         for ranks, n, m in ranked:
-            distribution = _both(distribution, _counted(ranks, n, m))
+            distribution = _convolve(distribution, _count_rank_sums(ranks, n, m))
         return min(1.0, sum(number for total, number in distribution.items() if total >= observed) / sum(distribution.values()))
     mean = sum(m * (n + m + 1) for _, n, m in ranked)  # of doubled ranks
     variance = 4 * sum(_variance(ranks, n, m) for ranks, n, m in ranked)
     return 1.0 if variance <= 0 else 0.5 * math.erfc((observed - mean - 1) / math.sqrt(2 * variance))
 
 
-def _counted(ranks: Sequence[int], n: int, m: int) -> dict[int, int]:
+def _count_rank_sums(ranks: Sequence[int], n: int, m: int) -> dict[int, int]:
     """In how many ways `m` of these doubled ranks have each sum. It is counted by the smaller side, whose sum gives the other's."""
     size = min(n, m)
     sums_by_size: list[dict[int, int]] = [{0: 1}, *({} for _ in range(size))]
@@ -97,7 +97,7 @@ def _counted(ranks: Sequence[int], n: int, m: int) -> dict[int, int]:
     return sums_by_size[size] if size == m else {sum(ranks) - total: number for total, number in sums_by_size[size].items()}
 
 
-def _both(left: dict[int, int], right: dict[int, int]) -> dict[int, int]:
+def _convolve(left: dict[int, int], right: dict[int, int]) -> dict[int, int]:
     """The distribution of the sum of two independent ones."""
     total: dict[int, int] = {}
     for a, left_count in left.items():

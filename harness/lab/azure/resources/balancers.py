@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.config.cluster_config import Design
 from harness.lab.azure.state import resource_ids
-from harness.lab.azure.state.azure_state import AzureState, settled
+from harness.lab.azure.state.azure_state import AzureState, provisioning_state
 from harness.lab.azure.state.http_types import Answer, Problem, Request, check_etag, lab_cannot, not_found, with_etags
 from harness.lab.azure.state.long_running_operations import NETWORK
 
@@ -27,7 +27,7 @@ FOLLOWS = {"backendAddressPools", "numberOfProbes"}  # from another key
 PARTS = ("frontendIPConfigurations", "backendAddressPools", "loadBalancingRules", "probes", "inboundNatRules", "outboundRules")
 
 
-def whole(value: float) -> int:
+def round_up(value: float) -> int:
     """A timer as Azure says one, which knows whole numbers only (int32 in its specification): a fast lab's are shorter, and rounded up.
 
     What they truly are is in the lab's cluster file.
@@ -60,7 +60,7 @@ def _rules(fabric: AzureState, status: dict[str, Any]) -> list[dict[str, Any]]:
             frontendPort=frontend,
             backendPort=backend,
             enableFloatingIP=fabric.cluster.design is Design.FLOATING,
-            idleTimeoutInMinutes=whole(balancer.idle_timeout_s / 60),
+            idleTimeoutInMinutes=round_up(balancer.idle_timeout_s / 60),
             protocol=protocol,
             enableTcpReset=balancer.tcp_reset,
             loadDistribution=balancer.distribution,
@@ -82,7 +82,7 @@ def _probe(fabric: AzureState, status: dict[str, Any], rules: list[dict[str, str
         protocol=probe.protocol.capitalize(),
         port=probe.port,
         **http_path,
-        intervalInSeconds=whole(probe.interval_s),
+        intervalInSeconds=round_up(probe.interval_s),
         numberOfProbes=1,
         probeThreshold=probe.threshold,
         noHealthyBackendsBehavior=status["no_healthy_backends"],
@@ -130,7 +130,7 @@ def resource(fabric: AzureState) -> dict[str, Any]:
         **fabric.common(resource_ids.balancer_id(), resource_ids.BALANCER, KIND),
         "sku": {"name": "Standard", "tier": "Regional"},
         "properties": {
-            "provisioningState": settled(fabric, resource_ids.balancer_id()),
+            "provisioningState": provisioning_state(fabric, resource_ids.balancer_id()),
             "resourceGuid": "00000000-0000-4000-8000-0000000000b1",
             "scope": "Private",
             "frontendIPConfigurations": [{**frontend, "zones": ["1", "2", "3"]}],
@@ -219,7 +219,7 @@ def _states(pool: dict[str, Any], properties: dict[str, Any]) -> dict[str, str]:
     states = {}
     for address in addresses:
         name, properties_of_member = str(address.get("name", "")), address.get("properties") or {}
-        member = members.get(name.lower()) or next((p for p in members.values() if _same(p, properties_of_member)), None)
+        member = members.get(name.lower()) or next((p for p in members.values() if _is_member(p, properties_of_member)), None)
         if member is None:
             raise lab_cannot(f"the backend address {name!r}, which is no member; NICs join and leave the pool by their own PUT")
         state = str(properties_of_member.get("adminState") or "None")
@@ -229,7 +229,7 @@ def _states(pool: dict[str, Any], properties: dict[str, Any]) -> dict[str, str]:
     return states
 
 
-def _same(member: dict[str, Any], properties: dict[str, Any]) -> bool:
+def _is_member(member: dict[str, Any], properties: dict[str, Any]) -> bool:
     configuration = (properties.get("networkInterfaceIPConfiguration") or {}).get("id", "")
     return (
         properties.get("ipAddress") == member["ipAddress"]
@@ -268,7 +268,7 @@ def _changes(old_balancer: dict[str, Any], body: dict[str, Any]) -> tuple[dict[s
     states: dict[str, str] = {}
     behaviour = None
     old_properties, new_properties = old_balancer["properties"], body.get("properties") or {}
-    if not _equal(old_balancer["sku"]["name"], (body.get("sku") or {}).get("name") or "Basic"):
+    if not _is_equal(old_balancer["sku"]["name"], (body.get("sku") or {}).get("name") or "Basic"):
         raise lab_cannot("changing the SKU of a load balancer (one that is left out is Basic)")
     for kind in ("frontendIPConfigurations", "backendAddressPools", "loadBalancingRules", "probes"):
         old_parts = {part["name"]: part for part in old_properties[kind]}
@@ -280,7 +280,7 @@ def _changes(old_balancer: dict[str, Any], body: dict[str, Any]) -> tuple[dict[s
             if kind != "backendAddressPools":
                 new_values = {**{key: DEFAULTS.get(key) for key in set(old_values) - FOLLOWS}, **new_values}
             for key in sorted(set(new_values) - MAY_DIFFER):
-                if (old_values.get(key) is not None and not _equal(old_values[key], new_values[key])) or (
+                if (old_values.get(key) is not None and not _is_equal(old_values[key], new_values[key])) or (
                     old_values.get(key) is None and new_values[key] is not None
                 ):
                     raise lab_cannot(f"changing {key} of {name} while it runs; make the lab with it (`lkharness lab up --file`)")
@@ -293,11 +293,11 @@ def _changes(old_balancer: dict[str, Any], body: dict[str, Any]) -> tuple[dict[s
     return states, behaviour
 
 
-def _equal(old: Any, new: Any) -> bool:
+def _is_equal(old: Any, new: Any) -> bool:
     if isinstance(old, dict) and isinstance(new, dict) and "id" in old:
         return str(old["id"]).lower() == str(new.get("id")).lower()
     if isinstance(old, list) and isinstance(new, list):
-        return len(old) == len(new) and all(_equal(a, b) for a, b in zip(old, new, strict=True))
+        return len(old) == len(new) and all(_is_equal(a, b) for a, b in zip(old, new, strict=True))
     return bool(new == old)
 
 
@@ -309,7 +309,7 @@ def health(fabric: AzureState, request: Request, group: str, balancer: str, rule
     operation = fabric.operations.begin(
         request, NETWORK, f"{resource_ids.balancer_id()}/health", "load balancer health", lambda: _health(fabric)
     )
-    return fabric.operations.accepted(operation, request, by_location_only=True)
+    return fabric.operations.accepted_answer(operation, request, by_location_only=True)
 
 
 def _health(fabric: AzureState) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.lab.azure.resources import nsgs
 from harness.lab.azure.state import resource_ids
-from harness.lab.azure.state.azure_state import AzureState, settled
+from harness.lab.azure.state.azure_state import AzureState, provisioning_state
 from harness.lab.azure.state.http_types import Answer, Problem, Request, check_etag, lab_cannot, not_found, with_etags
 from harness.lab.azure.state.long_running_operations import NETWORK
 from harness.lab.topology import Nic
@@ -23,7 +23,7 @@ def find(fabric: AzureState, group: str, name: str) -> Nic:
     raise not_found(KIND, name, group)
 
 
-def in_pool(fabric: AzureState, nic: Nic) -> bool:
+def is_in_pool(fabric: AzureState, nic: Nic) -> bool:
     """Whether the NIC is a member of the backend pool at this moment."""
     return nic.pooled and next(m["in_pool"] for m in fabric.status()["balancer"] if m["node"] == nic.host)
 
@@ -39,13 +39,13 @@ def resource(fabric: AzureState, nic: Nic) -> dict[str, Any]:
         "primary": True,
         "privateIPAddressVersion": "IPv4",
     }
-    if in_pool(fabric, nic):
+    if is_in_pool(fabric, nic):
         configuration["loadBalancerBackendAddressPools"] = [{"id": resource_ids.balancer_id("backendAddressPools", resource_ids.POOL)}]
     guarded = next(g for g in resource_ids.guarded(fabric.topology) if g.nic == nic)
     interface = {
         **fabric.common(id, resource_ids.nic_name(nic), KIND),
         "properties": {
-            "provisioningState": settled(fabric, id),
+            "provisioningState": provisioning_state(fabric, id),
             "resourceGuid": str(uuid.uuid5(uuid.NAMESPACE_URL, id)),
             "ipConfigurations": [
                 with_etags(
@@ -99,7 +99,7 @@ def list_of_members(fabric: AzureState, request: Request, group: str, balancer: 
     """GET of the interfaces that are in the load balancer's pool. Raises Problem 404 for another balancer."""
     if balancer.lower() != resource_ids.BALANCER:
         raise not_found("Microsoft.Network/loadBalancers", balancer, group)
-    return Answer(200, {"value": [resource(fabric, nic) for nic in fabric.topology.nics if in_pool(fabric, nic)]})
+    return Answer(200, {"value": [resource(fabric, nic) for nic in fabric.topology.nics if is_in_pool(fabric, nic)]})
 
 
 def put(fabric: AzureState, request: Request, group: str, nic: str) -> Answer:
@@ -109,12 +109,12 @@ def put(fabric: AzureState, request: Request, group: str, nic: str) -> Answer:
     with fabric.changing:
         old_resource = resource(fabric, interface)
         check_etag(request, old_resource)
-        joins_pool = _pool_wanted(old_resource, body)
+        joins_pool = _joins_pool(old_resource, body)
         if joins_pool and not interface.pooled:
             raise lab_cannot(f"{nic} in the backend pool; only the nodes' first NICs can be in it")
 
         def work() -> None:
-            if interface.pooled and joins_pool is not in_pool(fabric, interface):
+            if interface.pooled and joins_pool is not is_in_pool(fabric, interface):
                 fabric.ask("pool", node=interface.host, member=joins_pool)
             _keep_tags(fabric, resource_ids.nic_id(interface), body)
 
@@ -138,7 +138,7 @@ OF_CONFIGURATIONS = {
 }
 
 
-def _as_put(properties: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+def _normalised_values(properties: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     """What it comes to: references by their ids, of the DNS settings the servers."""
     values = {key: default if properties.get(key) is None else properties[key] for key, default in defaults.items()}
     for key in ("networkSecurityGroup", "subnet"):
@@ -149,14 +149,14 @@ def _as_put(properties: dict[str, Any], defaults: dict[str, Any]) -> dict[str, A
     return values
 
 
-def _must_stay(old_values: dict[str, Any], new_values: dict[str, Any], name: str) -> None:
+def _demand_unchanged(old_values: dict[str, Any], new_values: dict[str, Any], name: str) -> None:
     """Raises Problem for what would change, also by being left out."""
     for key, value in old_values.items():
         if new_values[key] != value:
             raise lab_cannot(f"changing {key} of {name} to {new_values[key]!r} (PUT replaces: what is left out is taken away)")
 
 
-def _pool_wanted(old_resource: dict[str, Any], body: dict[str, Any]) -> bool:
+def _joins_pool(old_resource: dict[str, Any], body: dict[str, Any]) -> bool:
     """Whether the NIC is to be in the pool. Raises Problem when something else is to change."""
     properties = body.get("properties") or {}
     configurations = properties.get("ipConfigurations") or []
@@ -168,9 +168,13 @@ def _pool_wanted(old_resource: dict[str, Any], body: dict[str, Any]) -> bool:
         new_values, name = configuration.get("properties") or {}, configuration.get("name")
         if name not in old_configurations:
             raise lab_cannot(f"adding the ip configuration {name!r} to a network interface")
-        _must_stay(_as_put(old_configurations[name], OF_CONFIGURATIONS), _as_put(new_values, OF_CONFIGURATIONS), name)
+        _demand_unchanged(
+            _normalised_values(old_configurations[name], OF_CONFIGURATIONS), _normalised_values(new_values, OF_CONFIGURATIONS), name
+        )
         pools += [pool["id"].lower() for pool in new_values.get("loadBalancerBackendAddressPools") or []]
-    _must_stay(_as_put(old_resource["properties"], OF_INTERFACES), _as_put(properties, OF_INTERFACES), old_resource["name"])
+    _demand_unchanged(
+        _normalised_values(old_resource["properties"], OF_INTERFACES), _normalised_values(properties, OF_INTERFACES), old_resource["name"]
+    )
     unknown = [pool for pool in pools if pool != resource_ids.balancer_id("backendAddressPools", resource_ids.POOL).lower()]
     if unknown:
         raise Problem(404, "NotFound", f"Resource {unknown[0]} not found.")
@@ -180,17 +184,17 @@ def _pool_wanted(old_resource: dict[str, Any], body: dict[str, Any]) -> bool:
 def effective_security(fabric: AzureState, request: Request, group: str, nic: str) -> Answer:
     """What applies to a NIC: its subnet's group and its own, tags written out (facts NSG-07, NSG-09)."""
     interface = find(fabric, group, nic)
-    _must_run(fabric, interface)
+    _demand_running(fabric, interface)
 
     def work() -> dict[str, Any]:
         places = [g for g in resource_ids.guarded(fabric.topology) if g.nic == interface or g.subnet == interface.subnet_name]
-        return {"value": [_effective(fabric, place, interface) for place in reversed(places)]}
+        return {"value": [_effective_group(fabric, place, interface) for place in reversed(places)]}
 
     operation = fabric.operations.begin(request, NETWORK, f"{resource_ids.nic_id(interface)}/effective", "effective security rules", work)
-    return fabric.operations.accepted(operation, request, by_location_only=True)
+    return fabric.operations.accepted_answer(operation, request, by_location_only=True)
 
 
-def _must_run(fabric: AzureState, nic: Nic) -> None:
+def _demand_running(fabric: AzureState, nic: Nic) -> None:
     if fabric.power(nic.host) == "off":
         message = (
             f"The network interface {resource_ids.nic_name(nic)} is not attached to a running virtual machine: start {nic.host} first."
@@ -198,7 +202,7 @@ def _must_run(fabric: AzureState, nic: Nic) -> None:
         raise Problem(400, "NetworkInterfaceNotAttachedToRunningVM", message)
 
 
-def _effective(fabric: AzureState, place: resource_ids.Guarded, nic: Nic) -> dict[str, Any]:
+def _effective_group(fabric: AzureState, place: resource_ids.Guarded, nic: Nic) -> dict[str, Any]:
     association = (
         {"networkInterface": {"id": resource_ids.nic_id(nic)}} if place.nic else {"subnet": {"id": resource_ids.subnet_id(nic.subnet_name)}}
     )
@@ -228,7 +232,7 @@ def _effective_rule(fabric: AzureState, name: str, properties: dict[str, Any]) -
         prefixes = properties.get(f"{end}AddressPrefixes") or [properties.get(f"{end}AddressPrefix", "*")]
         networks = ["0.0.0.0/0" if prefix == "*" else prefix for prefix in prefixes]
         rule |= {f"{end}AddressPrefix": networks[0], f"{end}AddressPrefixes": networks}
-        if expanded := [network for prefix in prefixes for network in _expanded(fabric, prefix)]:
+        if expanded := [network for prefix in prefixes for network in _expand_tag(fabric, prefix)]:
             rule[f"expanded{end.capitalize()}AddressPrefix"] = expanded
     return rule
 
@@ -237,7 +241,7 @@ def _range(text: str) -> str:
     return "0-65535" if text == "*" else text if "-" in text else f"{text}-{text}"
 
 
-def _expanded(fabric: AzureState, tag: str) -> list[str]:
+def _expand_tag(fabric: AzureState, tag: str) -> list[str]:
     """The networks behind a service tag."""
     host = f"{fabric.cluster.load_balancer.probe.source}/32"
     if tag == "VirtualNetwork":
@@ -248,7 +252,7 @@ def _expanded(fabric: AzureState, tag: str) -> list[str]:
 def effective_routes(fabric: AzureState, request: Request, group: str, nic: str) -> Answer:
     """POST effectiveRouteTable: a long-running operation; raises Problem 409 while the machine is off."""
     interface = find(fabric, group, nic)
-    _must_run(fabric, interface)
+    _demand_running(fabric, interface)
 
     def work() -> dict[str, Any]:
         subnets = [str(fabric.cluster.subnet1), str(fabric.cluster.subnet2)]
@@ -258,7 +262,7 @@ def effective_routes(fabric: AzureState, request: Request, group: str, nic: str)
         return {"value": routes}
 
     operation = fabric.operations.begin(request, NETWORK, f"{resource_ids.nic_id(interface)}/effective", "effective routes", work)
-    return fabric.operations.accepted(operation, request, by_location_only=True)
+    return fabric.operations.accepted_answer(operation, request, by_location_only=True)
 
 
 def _route(hop: str, *prefixes: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from harness.lab.azure.state import resource_ids
-from harness.lab.azure.state.azure_state import AzureState, settled
+from harness.lab.azure.state.azure_state import AzureState, provisioning_state
 from harness.lab.azure.state.http_types import Answer, Problem, Request, lab_cannot, not_found, with_etags
 from harness.lab.azure.state.long_running_operations import NETWORK
 
@@ -78,19 +78,19 @@ def rules_of(fabric: AzureState, place: resource_ids.Guarded) -> list[dict[str, 
 
 def _rule(fabric: AzureState, place: resource_ids.Guarded, name: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
     stored = fabric.written_rules.get((place.group, name))
-    properties = stored[0] if stored and stored[1] == parts else _as_azure(parts)
+    properties = stored[0] if stored and stored[1] == parts else _azure_properties(parts)
     id = f"{place.group_id}/securityRules/{name}"
     return with_etags(
         {
             "name": name,
             "id": id,
             "type": f"{KIND}/securityRules",
-            "properties": {"provisioningState": settled(fabric, id), **properties},
+            "properties": {"provisioningState": provisioning_state(fabric, id), **properties},
         }
     )
 
 
-def _as_azure(parts: list[dict[str, Any]]) -> dict[str, Any]:
+def _azure_properties(parts: list[dict[str, Any]]) -> dict[str, Any]:
     """What the lab has, in Azure's words: for rules that did not come in by this API."""
     first_rule = parts[0]
 
@@ -121,7 +121,7 @@ def resource(fabric: AzureState, place: resource_ids.Guarded) -> dict[str, Any]:
         {
             **fabric.common(place.group_id, place.group, KIND),
             "properties": {
-                "provisioningState": settled(fabric, place.group_id),
+                "provisioningState": provisioning_state(fabric, place.group_id),
                 "securityRules": rules_of(fabric, place),
                 "defaultSecurityRules": default_rules(place.group_id),
                 **association,
@@ -183,14 +183,16 @@ def put_rule(fabric: AzureState, request: Request, group: str, nsg: str, rule: s
     if not isinstance(body_properties, dict):
         raise Problem(400, "InvalidRequestFormat", "Cannot parse the request: a security rule has properties.")
     properties = {key: value for key, value in body_properties.items() if key != "provisioningState" and value not in (None, [])}
-    parts = compiled(rule, properties)
+    parts = compile_rule(rule, properties)
     with fabric.changing:
         old_names = [r["name"].lower() for r in rules_of(fabric, place)]
-        for other in rules_of(fabric, place):
-            other_properties = other["properties"]
+        for other_rule in rules_of(fabric, place):
+            other_properties = other_rule["properties"]
             collides = (other_properties["priority"], other_properties["direction"]) == (properties["priority"], properties["direction"])
-            if collides and other["name"].lower() != rule.lower():
-                message = f"Security rule {rule} conflicts with rule {other['name']}: rules cannot have the same Priority and Direction."
+            if collides and other_rule["name"].lower() != rule.lower():
+                message = (
+                    f"Security rule {rule} conflicts with rule {other_rule['name']}: rules cannot have the same Priority and Direction."
+                )
                 raise Problem(400, "SecurityRuleConflict", message)
 
         def work() -> None:
@@ -220,7 +222,7 @@ def delete_rule(fabric: AzureState, request: Request, group: str, nsg: str, rule
         operation = fabric.operations.begin(
             request, NETWORK, subject, "delete security rule", lambda: _replace(fabric, place, rule, []), at_once=True
         )
-    return fabric.operations.accepted(operation, request)
+    return fabric.operations.accepted_answer(operation, request)
 
 
 def _belongs(lab_rule: dict[str, Any], name: str) -> bool:
@@ -234,7 +236,7 @@ def _replace(fabric: AzureState, place: resource_ids.Guarded, name: str, parts: 
     fabric.written_rules.pop((place.group, name), None)
 
 
-def compiled(name: str, properties: dict[str, Any]) -> list[dict[str, Any]]:
+def compile_rule(name: str, properties: dict[str, Any]) -> list[dict[str, Any]]:
     """A security rule's properties as rules of the lab. Raises Problem for one that Azure would not have, or the lab cannot do."""
     for key in ("protocol", "access", "priority", "direction"):
         if key not in properties:
@@ -249,7 +251,7 @@ def compiled(name: str, properties: dict[str, Any]) -> list[dict[str, Any]]:
         raise lab_cannot(f"rules for the protocol {properties['protocol']}")
     if access not in ("allow", "deny") or direction not in ("inbound", "outbound") or PART in name:
         raise Problem(400, "InvalidRequestFormat", f"Security rule {name}: access, direction or name cannot be used.")
-    if [p for p in _listed(properties, "sourcePortRange") if p != "*"]:
+    if [p for p in _values_of(properties, "sourcePortRange") if p != "*"]:
         raise lab_cannot("rules that name source ports")
     if any("ApplicationSecurityGroups" in key for key in properties):
         raise lab_cannot("rules with application security groups")
@@ -261,13 +263,13 @@ def compiled(name: str, properties: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _listed(properties: dict[str, Any], key: str) -> list[str]:
+def _values_of(properties: dict[str, Any], key: str) -> list[str]:
     values = properties.get(f"{key}es" if key.endswith("Prefix") else f"{key}s") or []
     return [*values] or [properties.get(key) or "*"]
 
 
 def _prefixes(name: str, properties: dict[str, Any], end: str) -> list[str]:
-    return [_prefix(name, text) for text in _listed(properties, f"{end}AddressPrefix")]
+    return [_prefix(name, text) for text in _values_of(properties, f"{end}AddressPrefix")]
 
 
 def _prefix(name: str, text: str) -> str:
@@ -284,7 +286,7 @@ def _prefix(name: str, text: str) -> str:
 
 def _ports(name: str, properties: dict[str, Any]) -> list[int]:
     ports: list[int] = []
-    for text in _listed(properties, "destinationPortRange"):
+    for text in _values_of(properties, "destinationPortRange"):
         if text in ("*", "0-65535"):
             return []
         first_port, _, last_port = text.partition("-")

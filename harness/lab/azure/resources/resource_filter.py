@@ -15,7 +15,7 @@ FIELDS = ("name", "resourceType", "location", "resourceGroup", "tagName", "tagVa
 DEPTH = 20  # of parentheses
 
 
-def holds(filter_text: str, resource: dict[str, Any]) -> bool:
+def matches_filter(filter_text: str, resource: dict[str, Any]) -> bool:
     """Whether the filter lets this resource through. Raises Problem for a filter that is none, or that the lab does not know."""
     reading = _Reading(filter_text, resource)
     answer = reading.any_of(DEPTH)
@@ -49,14 +49,14 @@ class _Reading:
         return answer
 
     def _all_of(self, depth: int) -> bool:
-        answer = self._one(depth)
+        answer = self._comparison(depth)
         while self._is_next("and"):
             self.rest.pop(0)
-            right = self._one(depth)
+            right = self._comparison(depth)
             answer = answer and right
         return answer
 
-    def _one(self, depth: int) -> bool:
+    def _comparison(self, depth: int) -> bool:
         if self._is_next("(") and depth:
             self.rest.pop(0)
             answer = self.any_of(depth - 1)

@@ -19,16 +19,16 @@ LINUX, WINDOWS = "RunShellScript", "RunPowerShellScript"
 def script_of(body: Any) -> str:
     """The script of a request. Raises Problem."""
     parameters = body if isinstance(body, dict) else {}
-    command, lines = parameters.get("commandId"), parameters.get("script")
+    command, script_lines = parameters.get("commandId"), parameters.get("script")
     if command == WINDOWS:
         raise Problem(400, "BadRequest", f"The command '{WINDOWS}' is for Windows; the lab's hosts run Linux: use {LINUX}.")
     if command != LINUX:
         raise Problem(404, "NotFound", f"The entity {command!r} was not found in this RunCommand service; the lab knows {LINUX}.")
-    if not isinstance(lines, list) or not lines or not all(isinstance(line, str) for line in lines):
+    if not isinstance(script_lines, list) or not script_lines or not all(isinstance(line, str) for line in script_lines):
         raise Problem(400, "InvalidParameter", "Required parameter 'script' is missing (null), or no list of lines.")
     if parameters.get("parameters"):
         raise lab_cannot("run-command with parameters; write them into the script")
-    return "\n".join(lines) + "\n"
+    return "\n".join(script_lines) + "\n"
 
 
 # The agent writes the script into a file and runs that, so that it can be in any language and its input is empty.

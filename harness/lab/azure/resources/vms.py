@@ -175,16 +175,16 @@ def check_tags(tags: dict[str, Any]) -> None:
             raise Problem(400, "InvalidTagNameOrValue", message)
 
 
-def told(action: str) -> Handler:
+def power_action(action: str) -> Handler:
     """What answers `POST …/{what}`: powerOff, deallocate, start, restart, redeploy."""
 
     def answer(fabric: AzureState, request: Request, group: str, machine: str) -> Answer:
-        return _tell(fabric, request, group, machine, action)
+        return _begin_power_action(fabric, request, group, machine, action)
 
     return answer
 
 
-def _tell(fabric: AzureState, request: Request, group: str, machine: str, action: str) -> Answer:
+def _begin_power_action(fabric: AzureState, request: Request, group: str, machine: str, action: str) -> Answer:
     host = fabric.host(machine, group)
     if action in ("powerOff", "restart") and host in fabric.deallocated:
         message = f"Operation '{action}' is not allowed on VM '{host}' since the VM is deallocated."
@@ -203,7 +203,7 @@ def _tell(fabric: AzureState, request: Request, group: str, machine: str, action
     ):  # accepted, and said to be done soon; obeyed when its notice is over
         work = partial(fabric.conditions.schedule, host, action, works[action])
     operation = fabric.operations.begin(request, COMPUTE, resource_ids.machine_id(host), action, work, preempts=True)
-    return fabric.operations.accepted(operation, request)
+    return fabric.operations.accepted_answer(operation, request)
 
 
 def _power_off(fabric: AzureState, host: str, *, orderly: bool) -> None:
@@ -256,4 +256,4 @@ def run(fabric: AzureState, request: Request, group: str, machine: str) -> Answe
     operation = fabric.operations.begin(
         request, COMPUTE, f"{resource_ids.machine_id(host)}/runCommand", "runCommand", lambda: vm_run_command.run(fabric, host, script)
     )
-    return fabric.operations.accepted(operation, request)
+    return fabric.operations.accepted_answer(operation, request)

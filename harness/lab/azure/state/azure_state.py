@@ -93,6 +93,6 @@ class AzureState:
         return {"name": name, "id": id, "type": kind, "location": resource_ids.LOCATION, **({"tags": tags} if tags else {})}
 
 
-def settled(fabric: AzureState, subject: str) -> str:
+def provisioning_state(fabric: AzureState, subject: str) -> str:
     """A resource's provisioningState."""
     return "Updating" if fabric.operations.running(subject) else "Succeeded"

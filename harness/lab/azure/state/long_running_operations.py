@@ -111,7 +111,7 @@ class Operations:
         elif fate != ENDLESS:
             operation.end("Succeeded", result=result)
 
-    def accepted(self, operation: Operation, request: Request, *, by_location_only: bool = False, status: int = 202) -> Answer:
+    def accepted_answer(self, operation: Operation, request: Request, *, by_location_only: bool = False, status: int = 202) -> Answer:
         """202: where to ask about it."""
         headers = {"Location": self._address(operation, request, "operationResults"), "Retry-After": str(self.retry_after_s)}
         if not by_location_only:

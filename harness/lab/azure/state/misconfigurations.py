@@ -23,7 +23,7 @@ APPLIANCE_OFFSET = 99  # of subnet1: the address of a next hop that there is not
 OTHER_FRONTEND_OFFSET = 201
 
 
-def _first(balancer: Json, kind: str) -> Json:
+def _first_properties(balancer: Json, kind: str) -> Json:
     return balancer["properties"][kind][0]["properties"]
 
 
@@ -33,12 +33,12 @@ def _rules(balancer: Json, **properties: Any) -> None:
 
 
 def _other_frontend(fabric: AzureState, balancer: Json) -> None:
-    frontend = _first(balancer, "frontendIPConfigurations")
+    frontend = _first_properties(balancer, "frontendIPConfigurations")
     frontend["privateIPAddress"] = str(fabric.cluster.subnet1.network_address + OTHER_FRONTEND_OFFSET)
 
 
 def _public(fabric: AzureState, balancer: Json) -> None:
-    frontend = _first(balancer, "frontendIPConfigurations")
+    frontend = _first_properties(balancer, "frontendIPConfigurations")
     for key in ("privateIPAddress", "subnet"):
         frontend.pop(key)
     frontend |= {
@@ -57,12 +57,12 @@ def _missing_rule(fabric: AzureState, balancer: Json) -> None:
     else:
         removed_rule = rules.pop(0)
         for kind in ("frontendIPConfigurations", "backendAddressPools", "probes"):
-            part = _first(balancer, kind)
+            part = _first_properties(balancer, kind)
             part["loadBalancingRules"] = [r for r in part["loadBalancingRules"] if r["id"] != removed_rule["id"]]
 
 
 def _no_probe(fabric: AzureState, balancer: Json) -> None:
-    rule = _first(balancer, "loadBalancingRules")
+    rule = _first_properties(balancer, "loadBalancingRules")
     rule.pop("probe")
 
 
@@ -73,21 +73,21 @@ def _floating(fabric: AzureState, balancer: Json) -> None:
 
 def _probe(**changes: Callable[[Json], Any]) -> Callable[[AzureState, Json], None]:
     def change(fabric: AzureState, balancer: Json) -> None:
-        probe = _first(balancer, "probes")
+        probe = _first_properties(balancer, "probes")
         probe |= {key: change_of(probe) for key, change_of in changes.items()}
 
     return change
 
 
 def _other_protocol(fabric: AzureState, balancer: Json) -> None:
-    probe = _first(balancer, "probes")
+    probe = _first_properties(balancer, "probes")
     probe |= {"protocol": "Tcp"} if probe["protocol"] != "Tcp" else {"protocol": "Http", "requestPath": "/"}
     if probe["protocol"] == "Tcp":
         probe.pop("requestPath", None)
 
 
 def _backend_port(fabric: AzureState, balancer: Json) -> None:
-    rule = _first(balancer, "loadBalancingRules")
+    rule = _first_properties(balancer, "loadBalancingRules")
     rule["backendPort"] += 1
 
 
@@ -97,7 +97,7 @@ OF_BALANCER: dict[str, tuple[str, Callable[[AzureState, Json], None]]] = {
     "public-frontend": ("the frontend is public, not internal", _public),
     "dynamic-frontend": (
         "the frontend's address is dynamic",
-        lambda f, b: _first(b, "frontendIPConfigurations").update(privateIPAllocationMethod="Dynamic"),
+        lambda f, b: _first_properties(b, "frontendIPConfigurations").update(privateIPAllocationMethod="Dynamic"),
     ),
     "other-frontend": ("the frontend's address is not the IP resource's", _other_frontend),
     "probe-protocol": ("the probe's protocol is not the file's", _other_protocol),
@@ -111,7 +111,7 @@ OF_BALANCER: dict[str, tuple[str, Callable[[AzureState, Json], None]]] = {
     "session-persistence": ("session persistence (SourceIP) is on", lambda f, b: _rules(b, loadDistribution="SourceIP")),
     "idle-timeout": (
         "the idle timeout is not the file's",
-        lambda f, b: _rules(b, idleTimeoutInMinutes=_first(b, "loadBalancingRules")["idleTimeoutInMinutes"] + 11),
+        lambda f, b: _rules(b, idleTimeoutInMinutes=_first_properties(b, "loadBalancingRules")["idleTimeoutInMinutes"] + 11),
     ),
     "tcp-reset": ("TCP reset is not as the file says", lambda f, b: _rules(b, enableTcpReset=not f.cluster.load_balancer.tcp_reset)),
     "missing-rule": ("a service has no load-balancing rule", _missing_rule),
@@ -158,7 +158,7 @@ class Wrongs:
             raise ValueError(f"there is no misconfiguration {kind!r}; there are {', '.join(all_sentences)}")
         with self._lock:
             if kind in REAL:
-                _tell(fabric, kind, wrong=True)
+                _apply_to_lab(fabric, kind, wrong=True)
             if kind not in self._on:
                 self._on.append(kind)
         return {kind: all_sentences[kind]}
@@ -167,7 +167,7 @@ class Wrongs:
         """Everything as it was."""
         with self._lock:
             for kind in [k for k in self._on if k in REAL]:
-                _tell(fabric, kind, wrong=False)
+                _apply_to_lab(fabric, kind, wrong=False)
             self._on = []
 
     def on_balancer(self, fabric: AzureState, balancer: Json) -> None:
@@ -176,7 +176,7 @@ class Wrongs:
             if kind in OF_BALANCER:
                 OF_BALANCER[kind][1](fabric, balancer)
         if SECONDARY in self._on:
-            pool, nic = _first(balancer, "backendAddressPools"), fabric.topology.members[0]
+            pool, nic = _first_properties(balancer, "backendAddressPools"), fabric.topology.members[0]
             pool["backendIPConfigurations"].append({"id": _secondary(fabric, nic)["id"]})
 
     def on_interface(self, fabric: AzureState, nic: Nic, interface: Json) -> None:
@@ -251,7 +251,7 @@ def _secondary(fabric: AzureState, nic: Nic) -> Json:
     return {"name": "ipconfig2", "id": id, "type": "Microsoft.Network/networkInterfaces/ipConfigurations", "properties": properties}
 
 
-def _tell(fabric: AzureState, kind: str, *, wrong: bool) -> None:
+def _apply_to_lab(fabric: AzureState, kind: str, *, wrong: bool) -> None:
     """Have it in the lab, or put it back."""
     first_node, second_node = (node.name for node in fabric.cluster.nodes)
     if kind == OUTSIDE:

@@ -70,14 +70,14 @@ class Tokens:
         """A token for the right application, secret and audience; otherwise the endpoint's own error."""
         fields = {key: values[0] for key, values in parse_qs(form.decode("utf-8", "replace")).items()}
         if fields.get("grant_type") != "client_credentials":
-            return _refused(400, "unsupported_grant_type", "AADSTS70003: the lab's token endpoint only knows client_credentials.")
+            return _refusal(400, "unsupported_grant_type", "AADSTS70003: the lab's token endpoint only knows client_credentials.")
         if fields.get("client_id") != resource_ids.CLIENT_ID:
-            return _refused(400, "unauthorized_client", "AADSTS700016: Application was not found in the lab's directory.")
+            return _refusal(400, "unauthorized_client", "AADSTS700016: Application was not found in the lab's directory.")
         if not self.is_secret(fields.get("client_secret", "")):
-            return _refused(401, "invalid_client", "AADSTS7000215: Invalid client secret provided.")
+            return _refusal(401, "invalid_client", "AADSTS7000215: Invalid client secret provided.")
         audience = fields.get("scope") or fields.get("resource", "")  # the second in version 1 of the protocol
         if not _is_audience(audience, base):
-            return _refused(400, "invalid_scope", f"AADSTS70011: the lab's tokens are for {resource_ids.AUDIENCE}/.default only.")
+            return _refusal(400, "invalid_scope", f"AADSTS70011: the lab's tokens are for {resource_ids.AUDIENCE}/.default only.")
         return Answer(200, {"token_type": "Bearer", "expires_in": int(self.lasts_s), "ext_expires_in": int(self.lasts_s), **self._new()})
 
     def of_machine(self, machine: str, resource: str) -> dict[str, str]:
@@ -119,7 +119,7 @@ class Tokens:
         with self._lock:
             expires_at, is_revoked = self._good.get(token), token in self._revoked
         if is_revoked:
-            raise revoked(request)
+            raise revocation_challenge(request)
         if expires_at is None:
             raise challenge(request, "InvalidAuthenticationToken", "The access token is invalid.")
         if time.time() >= expires_at:
@@ -155,7 +155,7 @@ def challenge(request: Request, code: str, message: str) -> Problem:
     return Problem(401, code, message, {"WWW-Authenticate": header})
 
 
-def revoked(request: Request) -> Problem:
+def revocation_challenge(request: Request) -> Problem:
     """401 of continuous access evaluation: the token was good and is revoked; a claims challenge comes with it."""
     claims = {"access_token": {"nbf": {"essential": True, "value": str(int(time.time()))}}}
     encoded = base64.b64encode(json.dumps(claims).encode()).decode()
@@ -168,7 +168,7 @@ def _part(content: dict[str, object]) -> str:
     return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
 
 
-def _refused(status: int, error: str, description: str) -> Answer:
+def _refusal(status: int, error: str, description: str) -> Answer:
     """As the token endpoint says it, with what clients read for the cause."""
     code = re.match(r"AADSTS(\d+)", description)
     content = {"error": error, "error_description": description, "error_codes": [int(code[1])] if code else []}

@@ -29,7 +29,7 @@ def machine_id(host: str) -> str:
 
 
 def network_id(kind: str, name: str, *child: str) -> str:
-    """Of a resource of Microsoft.Network, or, with `rest` (kind, name), of a part of it."""
+    """Of a resource of Microsoft.Network, or, with `child` (kind, name), of a part of it."""
     return "/".join([f"{group_id()}/providers/Microsoft.Network/{kind}/{name}", *child])
 
 

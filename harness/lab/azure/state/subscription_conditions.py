@@ -97,11 +97,11 @@ class Conditions:
 
     def must_admit(self, request: Request) -> None:
         """Raises Problem for what a lock or a budget refuses."""
-        self._locked(request)
+        self._demand_unlocked(request)
         if request.method == "GET" and self.gets_a_minute and MACHINE.fullmatch(request.path):
-            self._counted(re.sub(r"/instanceview/?$", "", request.path.lower()))
+            self._count_read(re.sub(r"/instanceview/?$", "", request.path.lower()))
 
-    def _locked(self, request: Request) -> None:
+    def _demand_unlocked(self, request: Request) -> None:
         forbidden = {"DELETE": LEVELS, "PUT": ("ReadOnly",), "PATCH": ("ReadOnly",), "POST": ("ReadOnly",)}.get(request.method, ())
         path = request.path.lower().strip("/")
         for lock in self.locks:
@@ -114,7 +114,7 @@ class Conditions:
                 )
                 raise Problem(409, "ScopeLocked", message)
 
-    def _counted(self, machine: str) -> None:
+    def _count_read(self, machine: str) -> None:
         now = time.monotonic()
         with self._lock:
             recent = [t for t in self._read.get(machine, []) if now - t < MINUTE_S]

@@ -35,14 +35,14 @@ class Engine:
         """Whether it is podman, which runs no daemon."""
         return Path(self.words[0]).name == "podman"
 
-    def run(self, *words: str, limit: float = COMMAND_TIMEOUT_S) -> str:
+    def run(self, *arguments: str, limit: float = COMMAND_TIMEOUT_S) -> str:
         """One command; returns what it printed. Raises Unusable with its own last words."""
         try:
-            completed = subprocess.run([*self.words, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=limit)
+            completed = subprocess.run([*self.words, *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=limit)
         except subprocess.TimeoutExpired as error:
-            raise Unusable(f"{self.words[0]} {words[0]} did not end within {limit:g} s") from error
+            raise Unusable(f"{self.words[0]} {arguments[0]} did not end within {limit:g} s") from error
         if completed.returncode != 0:
-            raise Unusable(f"{self.words[0]} {words[0]} failed: {(completed.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
+            raise Unusable(f"{self.words[0]} {arguments[0]} failed: {(completed.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
         return completed.stdout.strip()
 
     def has_image(self, image: Image) -> bool:
@@ -68,8 +68,8 @@ class Engine:
             command += ["--tmpfs", mount]
         for capability in own_capabilities():
             command += ["--cap-add", capability]
-        for other, address in hosts.items():
-            command += ["--add-host", f"{other}:{address}"]
+        for host_name, address in hosts.items():
+            command += ["--add-host", f"{host_name}:{address}"]
         for source, target in binds.items():
             command += ["--volume", f"{source}:{target}"]
         if self.is_podman:  # it would raise these, which needs a right that this machine may lack

@@ -46,10 +46,10 @@ class Channel:
         """
         body, status, kind = b"", 0, 0
         while not status & LAST:
-            kind, status, length, *_ = HEADER.unpack(self._exactly(HEADER.size))
+            kind, status, length, *_ = HEADER.unpack(self._read_exactly(HEADER.size))
             if not HEADER.size <= length <= MAX_PACKET_BYTES or kind not in (0x01, 0x03, 0x06, 0x0E, 0x10, 0x11, 0x12):
                 raise NotTds(f"type {kind:#x}, length {length}")
-            body += self._exactly(length - HEADER.size)
+            body += self._read_exactly(length - HEADER.size)
             if only_first_encrypted:
                 self.end_tls()
             if len(body) > MAX_MESSAGE_BYTES:
@@ -104,7 +104,7 @@ class Channel:
         self._tls.write(data)
         self.sock.sendall(self._out.read())
 
-    def _exactly(self, size: int) -> bytes:
+    def _read_exactly(self, size: int) -> bytes:
         if self._tls is None:
             return self._raw(size)
         while len(self._plain) < size:

@@ -88,7 +88,7 @@ class Conversation:
         except ValueError as error:
             raise NotTds(str(error)) from None
         client_encryption = (client_options.get(tds.ENCRYPTION) or bytes([tds.NOT_SUPPORTED]))[0]
-        server_encryption = tds.NOT_SUPPORTED if strict else agreed(client_encryption, self._server.encryption)
+        server_encryption = tds.NOT_SUPPORTED if strict else negotiate_encryption(client_encryption, self._server.encryption)
         options = {
             tds.VERSION: b"\x10\x00\x00\x00\x00\x00",
             tds.ENCRYPTION: bytes([server_encryption]),
@@ -116,7 +116,7 @@ class Conversation:
         """Why that log-in is refused; none: it is in."""
         if login.user == CHECKER and self._sock.getpeername()[0].startswith("127."):
             user, password, database = "postgres", "", "template1"
-        elif sick := self._sick():
+        elif sick := self._sick_error():
             return [(sick, 16 if 17000 <= sick < 18000 else 14, TEXTS.get(sick, "The server is not able to serve."))]
         else:
             user, password = login.user, login.password
@@ -139,7 +139,7 @@ class Conversation:
             self._tell_the_backend()
         return []
 
-    def _sick(self) -> int:
+    def _sick_error(self) -> int:
         try:
             content = self._server.sick.read_text(encoding="ascii").strip() if self._server.sick else ""
         except FileNotFoundError:
@@ -244,25 +244,25 @@ class Conversation:
     def _call(self, call: tds_request.Call) -> bytes:
         parameters = call.parameters
         if call.number == tds_request.EXECUTESQL:
-            statement, names, values = _words(parameters, 0), tsql.declared(_words(parameters, 1)), parameters[2:]
-            return self._executed(statement, names, values)
+            statement, names, values = _text_parameter(parameters, 0), tsql.declared_names(_text_parameter(parameters, 1)), parameters[2:]
+            return self._execute(statement, names, values)
         if call.number in (tds_request.PREPEXEC, tds_request.PREPARE):
-            names, statement = tsql.declared(_words(parameters, 1)), _words(parameters, 2)
+            names, statement = tsql.declared_names(_text_parameter(parameters, 1)), _text_parameter(parameters, 2)
             handle = len(self._prepared) + 1
             self._prepared[handle] = (statement, names)
             trailer = tds_response.return_status() + tds_response.return_handle(handle) + tds_response.done(token=tds_response.DONEPROC)
             if call.number == tds_request.PREPARE:
                 return trailer
-            return self._executed(statement, names, parameters[3:], trailer)
+            return self._execute(statement, names, parameters[3:], trailer)
         if call.number == tds_request.EXECUTE:
             statement, names = self._prepared.get(int(parameters[0].value or 0), ("", []))
-            return self._executed(statement, names, parameters[1:])
+            return self._execute(statement, names, parameters[1:])
         if call.number == tds_request.UNPREPARE or call.name.lower() == "sp_reset_connection":
             return tds_response.return_status() + tds_response.done(token=tds_response.DONEPROC)
         text = f"Could not find stored procedure '{call.name or call.number}'."
         return tds_response.error(2812, 16, text, self._server.name) + tds_response.done(tds_response.FAILED, token=tds_response.DONEPROC)
 
-    def _executed(self, statement: str, names: list[str], parameters: Sequence[tds_request.Parameter], trailer: bytes = b"") -> bytes:
+    def _execute(self, statement: str, names: list[str], parameters: Sequence[tds_request.Parameter], trailer: bytes = b"") -> bytes:
         by_name = {p.name.lower(): p for p in parameters if p.name}
         values = [
             by_name.get(name.lower(), parameters[n] if n < len(parameters) else tds_request.Parameter("", None, 0))
@@ -278,9 +278,9 @@ class Conversation:
 
     def _run(self, sql: str, parameters: Sequence[tuple[str | None, int]]) -> Rows:
         assert self._backend is not None
-        return self._backend.run(sql, parameters, self._until_answered)
+        return self._backend.run(sql, parameters, self._wait_for_answer)
 
-    def _until_answered(self) -> None:
+    def _wait_for_answer(self) -> None:
         """The client may break off meanwhile, or leave."""
         backend, channel = self._backend, self._channel
         assert backend is not None
@@ -327,7 +327,7 @@ class Conversation:
         return tds_response.env_bytes(9 if command == "commit" else 10, b"", old_transaction)
 
 
-def agreed(client_encryption: int, policy: str) -> int:
+def negotiate_encryption(client_encryption: int, policy: str) -> int:
     """The server's answer to a client's wish to encrypt (facts SQL-06)."""
     if policy == "none":
         return tds.NOT_SUPPORTED
@@ -336,5 +336,5 @@ def agreed(client_encryption: int, policy: str) -> int:
     return {tds.LOGIN_ONLY: tds.LOGIN_ONLY, tds.NOT_SUPPORTED: tds.NOT_SUPPORTED}.get(client_encryption, tds.ON)
 
 
-def _words(parameters: Sequence[tds_request.Parameter], n: int) -> str:
+def _text_parameter(parameters: Sequence[tds_request.Parameter], n: int) -> str:
     return (parameters[n].value or "") if n < len(parameters) else ""

@@ -76,10 +76,10 @@ class Backend:
                 method = struct.unpack_from(">I", body)[0]
                 if method == 10:
                     first_message = b"n,," + client_first
-                    self._say(b"p", b"SCRAM-SHA-256\0" + struct.pack(">I", len(first_message)) + first_message)
+                    self._send_message(b"p", b"SCRAM-SHA-256\0" + struct.pack(">I", len(first_message)) + first_message)
                 elif method == 11:
                     server_first = body[4:]
-                    self._say(b"p", _proof(password, client_first, server_first))
+                    self._send_message(b"p", _proof(password, client_first, server_first))
             elif kind == b"K":
                 self._key = body
             elif kind == b"E":
@@ -90,20 +90,20 @@ class Backend:
     def run(self, sql: str, parameters: Sequence[tuple[str | None, int]] = (), waiting: Callable[[], None] | None = None) -> Rows:
         """One statement. `waiting` is called again and again until the answer begins; it may call `cancel`."""
         oids = b"".join(struct.pack(">I", oid) for _, oid in parameters)
-        self._say(b"P", b"\0" + sql.encode() + b"\0" + struct.pack(">H", len(parameters)) + oids)
+        self._send_message(b"P", b"\0" + sql.encode() + b"\0" + struct.pack(">H", len(parameters)) + oids)
         values = b"".join(
             struct.pack(">i", -1) if value is None else struct.pack(">i", len(value.encode())) + value.encode() for value, _ in parameters
         )
-        self._say(b"B", b"\0\0" + struct.pack(">HH", 0, len(parameters)) + values + struct.pack(">H", 0))
+        self._send_message(b"B", b"\0\0" + struct.pack(">HH", 0, len(parameters)) + values + struct.pack(">H", 0))
         for kind, body in ((b"D", b"P\0"), (b"E", b"\0" + struct.pack(">I", 0)), (b"S", b"")):
-            self._say(kind, body)
+            self._send_message(kind, body)
         if waiting:
             waiting()
         return self._answer()
 
     def script(self, sql: str) -> None:
         """Many statements at once, without an answer."""
-        self._say(b"Q", sql.encode() + b"\0")
+        self._send_message(b"Q", sql.encode() + b"\0")
         self._answer()
 
     def answered(self, seconds: float) -> bool:
@@ -130,14 +130,14 @@ class Backend:
                     raise refusal
                 return Rows(columns, rows, count)
 
-    def _say(self, kind: bytes, body: bytes) -> None:
+    def _send_message(self, kind: bytes, body: bytes) -> None:
         self._sock.sendall(kind + struct.pack(">I", len(body) + 4) + body)
 
     def _message(self) -> tuple[bytes, bytes]:
-        header = self._exactly(5)
-        return header[:1], self._exactly(struct.unpack(">I", header[1:])[0] - 4)
+        header = self._read_exactly(5)
+        return header[:1], self._read_exactly(struct.unpack(">I", header[1:])[0] - 4)
 
-    def _exactly(self, size: int) -> bytes:
+    def _read_exactly(self, size: int) -> bytes:
         data = b""
         while len(data) < size:
             chunk = self._sock.recv(size - len(data))

@@ -83,7 +83,7 @@ def statements(text: str) -> list[Statement]:
         elif use := re.fullmatch(r"(?i)\s*use\s+\[?([^\]\s;]+)\]?\s*", segment):
             parsed.append(Statement("use", use[1]))
         else:
-            parsed.append(Statement("sql", translated(segment)))
+            parsed.append(Statement("sql", translate(segment)))
     return parsed
 
 
@@ -100,7 +100,7 @@ def _pieces(text: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def translated(statement: str) -> str:
+def translate(statement: str) -> str:
     """One statement in PostgreSQL's SQL."""
     sql = "".join(_literal(fragment) if n % 2 else _plain(fragment) for n, fragment in enumerate(LITERAL.split(statement)))
     sql = re.sub(r"(?is)^\s*if\s+tsql\.object_id\s*\([^)]*\)\s+is\s+null\s+create\s+table\s", "create table if not exists ", sql)
@@ -138,6 +138,6 @@ def with_parameters(statement: str, names: Sequence[str]) -> str:
     return "".join(fragment if n % 2 else re.sub(r"(?<!@)@\w+", numbered, fragment) for n, fragment in enumerate(LITERAL.split(statement)))
 
 
-def declared(definition: str) -> list[str]:
+def declared_names(definition: str) -> list[str]:
     """The parameters' names of a definition such as `@p1 int, @p2 nvarchar(10)`, in order."""
     return re.findall(r"(?:^|,)\s*(@\w+)\s", re.sub(r"\([^)]*\)", "", definition) + " ")
