@@ -72,9 +72,9 @@ def probes(node: Node, packets: Sequence[Packet], cluster: Cluster, seconds: flo
 
 def _misdelivered(node: Node, packets: Sequence[Packet]) -> dict[str, int]:
     """By address of the node. A lower device sees what it passes on too, as a stranger's: one that came rightly clears it."""
-    own = (str(node.address), str(node.second_address))
+    own_addresses = (str(node.address), str(node.second_address))
     rightly = {p.dst for p in packets if p.came_in}
-    return dict(Counter(p.dst for p in packets if p.kind == "otherhost" and p.dst in own and p.dst not in rightly))
+    return dict(Counter(p.dst for p in packets if p.kind == "otherhost" and p.dst in own_addresses and p.dst not in rightly))
 
 
 def outcome(attempt: Attempt) -> str:

@@ -30,15 +30,15 @@ def direct(subject: ClusterUnderTest, active: str, *, only_standby: bool, aside:
         probe = cluster.load_balancer.probe.port
         wanted = [(o, n, p) for o, n, p in wanted if n.name != active and p != probe]
 
-    def one(origin: str, node: str, address: str, port: int) -> Direct | None:
+    def try_once(origin: str, node: str, address: str, port: int) -> Direct | None:
         try:
             tried = attempt(subject.residents[origin], address, port, count=1, limit=DIRECT_ATTEMPT_TIMEOUT_S)[0]
         except HarnessError:
             return None  # the paths that begin there say it
         return Direct(origin, node, port, str(tried.outcome), tried.detail)
 
-    found = subject.together(*(lambda o=o, n=n, p=p: one(o, n.name, str(n.address), p) for o, n, p in wanted))
-    return [one for one in found if one is not None]
+    results = subject.together(*(lambda o=o, n=n, p=p: try_once(o, n.name, str(n.address), p) for o, n, p in wanted))
+    return [result for result in results if result is not None]
 
 
 def probes(sight: CaptureWindow, cluster: Cluster, watched: Sequence[str], since: Deadline) -> dict[str, ProbesSeen]:

@@ -94,7 +94,7 @@ def evidence(**more: Any) -> Evidence:
 
 def evaluated(hosts: dict[str, HostSeen]) -> dict[str, required_flows.FirewallVerdict]:
     return {
-        n: required_flows.judge_firewall(CLUSTER, n, one.firewall, one.nic_of, placed=partial(one.placed, CLUSTER.vip))
+        n: required_flows.judge_firewall(CLUSTER, n, one.firewall, one.nic_of, place_packet=partial(one.place_packet, CLUSTER.vip))
         for n, one in hosts.items()
         if one.firewall is not None
     }

@@ -159,7 +159,7 @@ FAULTS = {
         "lknode01",
         "firewall",
     ),
-    "not told": ({"standby": replace(STANDBY, listeners=None, untold=("its listeners: ss is not there",))}, "lknode02", "not told"),
+    "not told": ({"standby": replace(STANDBY, listeners=None, not_told=("its listeners: ss is not there",))}, "lknode02", "not told"),
 }
 
 

@@ -27,10 +27,10 @@ def of_service(subject: ClusterUnderTest, service: Service) -> list[Finding]:
     kind = service_registry.kind(service.kind)
     assert isinstance(kind, TellsFindings)
     try:
-        found = ask_over_the_path(subject, subject.cluster.client.name, service, kind.findings, FINDINGS_TIMEOUT_S)
+        findings = ask_over_the_path(subject, subject.cluster.client.name, service, kind.findings, FINDINGS_TIMEOUT_S)
     except (NotTheService, TurnedAway, DeadlineExceeded, OSError) as error:
         return [Finding(Weight.NOTE, f"service {service.name}", "not told", f"what it says of itself: {error}", "see its paths")]
-    return [replace(one, host=f"service {service.name}") for one in found]
+    return [replace(finding, host=f"service {service.name}") for finding in findings]
 
 
 def set_aside(cluster: Cluster, aside: Mapping[str, Unbearable]) -> list[Finding]:

@@ -53,9 +53,9 @@ class Queue:
 def parse(disciplines: str, details: str = "") -> tuple[Queue, ...]:
     """`tc -s qdisc`, and under a line `= NIC` for each NIC what `tc -s class` and `tc -s filter` tell. JSON is not asked for: older tools
     have none for classes, and their plain words have not changed."""
-    found = [one for head, lines in _blocks(disciplines, details) if (one := _queue(*head, lines)) is not None]
-    defaults = {(one.nic, f"{at[1]}{at[2]}") for one in found if one.whole and (at := DEFAULT.match(one.shown))}
-    return tuple(replace(one, whole=True) if (one.nic, _class(one)) in defaults else one for one in found)
+    queues = [queue for head, lines in _blocks(disciplines, details) if (queue := _queue(*head, lines)) is not None]
+    defaults = {(queue.nic, f"{at[1]}{at[2]}") for queue in queues if queue.whole and (at := DEFAULT.match(queue.shown))}
+    return tuple(replace(queue, whole=True) if (queue.nic, _class(queue)) in defaults else queue for queue in queues)
 
 
 def _class(queue: Queue) -> str:
@@ -122,10 +122,10 @@ def _largest(kind: str, head: str) -> float | None:
 def _rate(head: str) -> float | None:
     """The most that may pass: a class's `ceil`, else the `rate`."""
     limit = UPPER_LIMIT.search(head)
-    found = {name: _bits(*rest) for name, *rest in RATE.findall(head)}
+    rates = {name: _bits(*rest) for name, *rest in RATE.findall(head)}
     if limit:
         return _bits(*limit.groups())
-    return found.get("ceil", found.get("rate", found.get("bandwidth")))
+    return rates.get("ceil", rates.get("rate", rates.get("bandwidth")))
 
 
 def _bits(number: str, unit: str, word: str) -> float:
