@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.commands import trust
-from harness.commands.shared_options import add, add_cluster, cluster_file, print_json
+from harness.commands.shared_options import add, add_cluster, cluster_file, duration, print_json
 from harness.core.errors import BadUse, ExitCode, Unusable
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from harness.config.cluster_config import Cluster
     from harness.hosts.host import Host
 
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DEFAULT_SINCE_S = 30 * 60
 MAX_CAPTURE_S = 60.0
 
@@ -113,18 +111,11 @@ def span_of(arguments: argparse.Namespace, now: float) -> Span:
     begin = (
         _moment("--from", arguments.begin)
         if arguments.begin
-        else now - (_duration(arguments.since) if arguments.since else DEFAULT_SINCE_S)
+        else now - (duration("--since", arguments.since) if arguments.since else DEFAULT_SINCE_S)
     )
     if begin >= end:
         raise BadUse("the time window is empty: its beginning is not before its end (the end is now when there is no --to)")
     return Span(begin, end, arguments.capture)
-
-
-def _duration(text: str) -> float:
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smhd])", text)
-    if not match or not float(match[1]):
-        raise BadUse(f"--since {text}: is no span of time; write 90s, 30m, 2h or 1d")
-    return float(match[1]) * UNITS[match[2]]
 
 
 def _moment(option: str, text: str) -> float:

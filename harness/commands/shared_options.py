@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from harness.core.errors import BadUse
 Command = Callable[[argparse.Namespace], int]
 
 SCHEMA_VERSION = 2  # goes up when a program that reads a command's JSON could be misled: a key is removed, renamed, or means something else
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 TAKES_A_COMMAND = (("lab", "exec"), ("lab", "ssh"))  # whose words behind the host are no options of ours
 
 
@@ -42,6 +44,14 @@ def cluster_file(option: str | None) -> Path:
         return lab_registry.find(None).cluster_file
     except BadUse as error:
         raise BadUse(f"say which cluster with --cluster FILE, or start a lab ({error})") from None
+
+
+def duration(option: str, words: str) -> float:
+    """The seconds of `90s`, `30m`, `2h` or `1d`, given to that option. Raises BadUse."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smhd])", words)
+    if not found or not float(found[1]):
+        raise BadUse(f"{option} {words}: is no span of time; write 90s, 30m, 2h or 1d")
+    return float(found[1]) * UNITS[found[2]]
 
 
 def print_json(data: dict[str, Any]) -> None:

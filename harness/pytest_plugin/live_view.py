@@ -80,7 +80,7 @@ class LiveView:
         table = Table(title=over, title_justify="left", caption=under, caption_justify="left", box=None)
         for column in ("from", "to", "connections", "now", "answered by", "outage"):
             table.add_column(column, justify="right" if column == "outage" else "left")
-        for state in live.standing():
+        for state in live.states():
             outage = f"{state.recovered_after_s:.2f} s" if state.recovered_after_s else ""
             now = Text(state.outcome, COLOURS.get(state.outcome, "dim"))
             origin, service, kind, node = (
@@ -97,7 +97,7 @@ class LiveView:
             if live.news != news:
                 news = live.news
                 self._line(news)
-            for series_state in live.standing():
+            for series_state in live.states():
                 state = (series_state.outcome, series_state.node)
                 previous = previous_states.get(series_state.series.id)
                 if series_state.outcome != UNKNOWN and previous != state and (previous is not None or series_state.outcome != "answered"):

@@ -83,7 +83,7 @@ class Session:
         self._evidence: RunEvidence | None = None
         self.notifier: Notifier | None = None
         self._allowed, self._plan = allowed, plan
-        self._look = partial(Preconditions, named=frozenset(plan.names), allow_unproven=plan.allow_unproven)
+        self._look = partial(Preconditions, named_disruptions=frozenset(plan.names), allow_unproven=plan.allow_unproven)
         self._measuring: MeasurementSession | None = None
         self._subject: ClusterUnderTest | None = None
         self._attached: DisruptiveRun | None = None

@@ -51,8 +51,9 @@ def _lab_data(options: Namespace) -> dict[str, Any]:
         raise BadUse(f"--profile {options.profile}: there is {' and '.join(default_cluster.PROFILES)}")
     if options.design not in (None, *cluster_config.Design):
         raise BadUse(f"--design {options.design}: there is {' and '.join(cluster_config.Design)}")
-    if options.manager not in (None, *lab_config.MANAGERS):
-        raise BadUse(f"--manager {options.manager}: a lab has {' or '.join(lab_config.MANAGERS)}")
+    kinds = dict.fromkeys((*lab_config.MANAGERS, *lab_config.ON_WINDOWS))
+    if options.manager not in (None, *kinds):
+        raise BadUse(f"--manager {options.manager}: a lab has {' or '.join(kinds)}")
     if options.guests not in (None, *lab_config.GUESTS):
         raise BadUse(f"--guests {options.guests}: a lab's nodes are of kind {' or '.join(lab_config.GUESTS)}")
     changes: dict[str, Any] = {"design": options.design} if options.design else {}

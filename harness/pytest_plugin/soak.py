@@ -73,9 +73,9 @@ def load_in_words(all_series: Sequence[Series], for_s: float) -> str:
     heartbeats_per_s = sum(1 / series.period_s for series in kept_series)
     hosts = len({series.origin for series in all_series})
     return (
-        f"a soak of {span(for_s)}: {new_per_s:.4g} new connections a second from {hosts} hosts through the VIP, {new_per_s * for_s:,.0f} "
-        f"in all, and {len(kept_series)} kept ones with {heartbeats_per_s:.4g} heartbeats a second; it measures less often when attempts "
-        "fail before anything was done"
+        f"a soak of {span(for_s)}: {new_per_s:.4g} new connections a second from {hosts} hosts through the VIP, "
+        f"{new_per_s * for_s:,.0f} in all, and {len(kept_series)} kept ones with {heartbeats_per_s:.4g} heartbeats a second; it measures "
+        "less often when attempts fail before anything was done"
     )
 
 

@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 
 from harness.core.text import count, one_line, seconds
-from harness.report.lab_disclaimer import is_lab, lab_manager
+from harness.report.lab_disclaimer import is_lab, lab_manager, lab_silent_about
 from harness.report.record.labels import LABEL, MARK, skipped_by_reason, where
 from harness.report.record.run_record import CauseRecord, Counts, Judgement, PathName, Result, RunRecord
 from harness.report.record.run_verdict import severity, worst
@@ -24,7 +24,7 @@ def summary(run: RunRecord, run_dir: Path, *, width: int = 100) -> str:
         f"{counts_in_words(run.counts)} in {seconds(run.seconds)} on {where(run.cluster)}",
     ]
     if is_lab(run):
-        lines.append(f"The lab's cluster manager is {lab_manager(run)}: this run says nothing about LifeKeeper itself.")
+        lines.append(f"The lab's cluster manager is {lab_manager(run)}: this run says nothing about {lab_silent_about(run)}.")
     lines += _causes(run)
     lines += _findings(run)
     lines += [f"  {s.path} path: worst recovery {worst_recovery(s)}" for s in summarise_paths(run) if s.worst]

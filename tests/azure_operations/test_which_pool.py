@@ -53,7 +53,7 @@ def test_the_disruption_leaves_the_pool_that_is_meant(monkeypatch: pytest.Monkey
     subject: Any = SimpleNamespace(cluster=cluster, active="lknode01", timeline=SimpleNamespace(note=None))
     one: Any = disruption.get_disruption("azure pool left")(subject)
     nic = GROUP.replace("loadBalancers", "networkInterfaces") + "/nic1"
-    one._found = Nic(nic, "ipconfig1", f"{nic}/ipConfigurations/ipconfig1", (OUTBOUND, pool_id("POOL")), None)
+    one._cached_nic = Nic(nic, "ipconfig1", f"{nic}/ipConfigurations/ipconfig1", (OUTBOUND, pool_id("POOL")), None)
     assert one._undoing()[1].pool == "ilb/Pool"
 
 

@@ -167,6 +167,14 @@ def test_who_never_misses_a_probe_moves_nothing(name):
     assert told.moves is True and told.expects == disruption.get_disruption(name).expects
 
 
+@pytest.mark.parametrize("name", ["probe blocked", "NIC down Subnet#1"])
+def test_the_ip_resource_of_windows_cluster_never_misses_a_probe(name):
+    """It listens, and that is all (WCLU-98, inferred)."""
+    data = default_cluster.cluster_data("fast", default_cluster.with_platform({}, "windows", "wsfc"))
+    deaf = made(name, cluster_config.parse(data, Path("x")))
+    assert lacks_hc_timeout(deaf._subject.cluster) is None and deaf.moves is False
+
+
 @pytest.mark.parametrize("design", Design)
 def test_true_to_the_matrix(design):
     """What is out without the IP resource, or without it being told, is what the expectation matrix says (N2, F2)."""

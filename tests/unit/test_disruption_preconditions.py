@@ -175,6 +175,6 @@ def test_within_another_fencing_is_asked_all_the_same():
     manager = PermittingManager(state(), fencing=no("nothing is started"))
     subject = SimpleNamespace(manager=manager, state=lambda **limit: manager.state(**limit), standby_of=lambda a: CLUSTER.peer_of(a).name)
     look = lambda s: Preconditions(s, frozenset({"node freeze"}))  # noqa: E731
-    guard = Preflight(subject, frozenset({"node freeze"}), str, look=look)  # type: ignore[arg-type]
+    guard = Preflight(subject, frozenset({"node freeze"}), str, make_preconditions=look)  # type: ignore[arg-type]
     with pytest.raises(Inconclusive, match="fencing is not proven: nothing is started"):
         guard.before("node freeze", within=True)

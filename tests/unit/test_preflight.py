@@ -63,7 +63,7 @@ def guard(seen: ClusterState | None = None, says: Says = Says.YES, lost: str = "
         manager=manager, state=lambda **limit: manager.state(**limit), standby_of=lambda a: CLUSTER.peer_of(a).name, timeline=Timeline()
     )
     look = partial(Preconditions, allow_unproven=unproven)
-    return Preflight(subject, frozenset({"switchover"}), lambda: lost, look=look)  # type: ignore[arg-type]
+    return Preflight(subject, frozenset({"switchover"}), lambda: lost, make_preconditions=look)  # type: ignore[arg-type]
 
 
 def test_a_whole_cluster_may_be_disturbed():

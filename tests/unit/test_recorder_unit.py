@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import pwd
 import shlex
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from harness.commands.runs import record
 from harness.core.errors import BadUse, Inconclusive, Unusable
 from harness.hosts.host import CommandResult
 from harness.hosts.local_host import LocalHost
@@ -39,8 +41,26 @@ def test_the_load_is_said_in_connections_bytes_and_their_end() -> None:
         "208 a second in all, for 60 s",
         "17 MB of the disk",
         "k: not",
+        "for 14 days; it reads",
     ):
         assert words in said
+    assert "ends by itself after 1 day, and" in statement({"h": series}, 1, RecorderOptions(), [])
+
+
+@pytest.mark.parametrize(
+    ("incidents", "faults", "why"),
+    [
+        (["a"], {}, "1 file of incidents was not fetched and would be lost by it"),
+        (["a", "b"], {}, "2 files of incidents were not fetched and would be lost by it"),
+        ([], {"lknode01": "it is down"}, "what was not fetched of lknode01 is not known (it is down), and 0 files"),
+    ],
+)
+def test_where_nobody_can_be_asked_it_says_why_nothing_is_removed(incidents, faults, why, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    recorders = SimpleNamespace(status=lambda: {"lkclient": {"incidents": incidents}}, faults=faults, remove=pytest.fail)
+    for as_json in (False, True):
+        assert record._remove(argparse.Namespace(json=as_json, yes=False), recorders) == 2
+        assert f"nothing was done, because {why}" in capsys.readouterr().out
 
 
 def test_the_unit_runs_as_the_account_within_limits_and_removes_itself_when_the_recorder_is_gone() -> None:
@@ -204,7 +224,7 @@ def test_a_cleaning_up_that_fails_does_not_keep_the_others_from_theirs(monkeypat
     assert {"b remove", "c remove"} <= set(asked)
 
 
-@pytest.mark.parametrize("line", [UNIT.installing(), UNIT.removing()])
+@pytest.mark.parametrize("line", [UNIT.install_line(), UNIT.remove_line()])
 def test_its_shell_is_shell(line: str) -> None:
     subprocess.run(["sh", "-n", "-c", line], check=True)
 

@@ -12,7 +12,9 @@ def add_to(commands) -> None:
     """Adds the command to the parser."""
     doctor = add(commands, "doctor", _doctor, "say what this machine lacks for a lab, and what fixes it", "lkharness doctor")
     doctor.set_defaults(needs_linux=True)
-    doctor.add_argument("--manager", choices=["lifekeeper", "pacemaker"], default="lifekeeper", help="for a lab with this cluster manager")
+    doctor.add_argument(
+        "--manager", choices=["lifekeeper", "pacemaker", "wsfc"], default="lifekeeper", help="for a lab with this cluster manager"
+    )
     doctor.add_argument("--platform", choices=["linux", "windows"], default="linux", help="for a lab with nodes of this platform")
     doctor.add_argument("--guests", choices=["namespace", "container"], default="namespace", help="for a lab with nodes of this kind")
 

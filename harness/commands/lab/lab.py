@@ -43,7 +43,11 @@ def _add_up(verbs) -> None:
     up.add_argument("--file", metavar="FILE", help="a cluster file: whatever it says replaces the seed's figure")
     up.add_argument("--design", choices=["nat", "floating"], help="floating IP off (nat, the default) or on")
     up.add_argument("--profile", choices=["fast", "azure"], help="timers: fast (the default), or Azure's and LifeKeeper's own")
-    up.add_argument("--manager", choices=["lifekeeper", "pacemaker"], help="a stand-in for LifeKeeper (the default), or Pacemaker itself")
+    up.add_argument(
+        "--manager",
+        choices=["lifekeeper", "pacemaker", "wsfc"],
+        help="a stand-in for LifeKeeper (the default), Pacemaker itself, or with --platform windows a stand-in for Windows' own",
+    )
     up.add_argument("--platform", choices=["linux", "windows"], help="what the nodes are: Linux (the default), or stand-ins for Windows")
     up.add_argument("--guests", choices=["namespace", "container"], help="what the nodes are made of (default: namespaces)")
     up.add_argument("--like", metavar="BUNDLE", help="the same shape as the cluster that `lkharness collect` wrote this bundle of")

@@ -114,11 +114,15 @@ def _confirm(arguments: argparse.Namespace, question: str) -> bool:
         return False
 
 
-def _print_nothing_done(arguments: argparse.Namespace, details: dict[str, Any]) -> int:
+def _print_nothing_done(arguments: argparse.Namespace, details: dict[str, Any], why: str = "") -> int:
+    """`why` it was asked: where nobody was, because there is no terminal, it has not been said yet."""
+    from harness.core.terminal import CLEANER
+
+    because = f", because {why}" if why else ""
     if arguments.json:
-        print_json({**details, "error": "nothing was done; --yes does it", "exit_code": int(ExitCode.BAD_USE)})
+        print_json(CLEANER.data({**details, "error": f"nothing was done{because}; --yes does it", "exit_code": int(ExitCode.BAD_USE)}))
     else:
-        print("nothing was done; *yes*, or --yes where nobody can be asked, does it")
+        print(CLEANER.text(f"nothing was done{because}; *yes*, or --yes where nobody can be asked, does it"))
     return int(ExitCode.BAD_USE)
 
 
@@ -190,14 +194,16 @@ def _fetch(arguments: argparse.Namespace, recorders: Recorders) -> int:
 
 
 def _remove(arguments: argparse.Namespace, recorders: Recorders) -> int:
+    from harness.core.text import count
+
     present = {name: host_status for name, host_status in recorders.status().items() if host_status is not None}
     unfetched_count = sum(len(host_status["incidents"]) for host_status in present.values())
     unknown = dict(recorders.faults)
-    question = f"{unfetched_count} files of incidents were not fetched and are lost by it; remove all? yes does it: "
+    why = f"{count(unfetched_count, 'file')} of incidents {'was' if unfetched_count == 1 else 'were'} not fetched and would be lost by it"
     if unknown:
-        question = f"what was not fetched of {' and '.join(unknown)} is not known ({'; '.join(unknown.values())}); {question}"
-    if (unfetched_count or unknown) and not _confirm(arguments, question):
-        return _print_nothing_done(arguments, {"unfetched": unfetched_count, **({"unknown": unknown} if unknown else {})})
+        why = f"what was not fetched of {' and '.join(unknown)} is not known ({'; '.join(unknown.values())}), and {why}"
+    if (unfetched_count or unknown) and not _confirm(arguments, f"{why}; remove all? yes does it: "):
+        return _print_nothing_done(arguments, {"unfetched": unfetched_count, **({"unknown": unknown} if unknown else {})}, why)
     faults = recorders.remove()
     if faults:
         recorders.faults = {str(number): fault for number, fault in enumerate(faults)}

@@ -11,10 +11,36 @@ import asyncio
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 Note = Callable[..., None]
+
+
+class Witness:
+    """A disk of one claim, by which two nodes that lost each other find out who lives on. Who has it renews the claim; one that was not
+    renewed for as long as the asking node names goes to that one."""
+
+    def __init__(self) -> None:
+        self.holder: str | None = None
+        self._renewed = 0.0
+
+    def carry_out(self, request: dict, now: float) -> dict:
+        """`witness-holder`, `witness` (take or renew) or `witness-release`, at the moment `now`, in seconds of a clock that only rises."""
+        operation = request["op"]
+        if operation == "witness-holder":
+            return {"holder": self.holder}
+        if operation == "witness-release":
+            if self.holder == request["node"]:
+                self.holder = None
+            return {"ok": True}
+        if operation != "witness":
+            raise ValueError(f"unknown operation {operation!r}")
+        if self.holder not in (None, request["node"]) and now - self._renewed <= float(request["older_than"]):
+            return {"ok": False, "holder": self.holder}
+        self.holder, self._renewed = request["node"], now
+        return {"ok": True}
 
 
 class Storage:
@@ -25,6 +51,7 @@ class Storage:
         self._processes_of = processes_of
         self._note = note
         self.holder: str | None = None
+        self._witness = Witness()
 
     async def serve(self, socket_path: Path) -> asyncio.AbstractServer:
         """Listens for the nodes' commands on that socket."""
@@ -51,6 +78,8 @@ class Storage:
                 self.holder = None
                 self._note("storage", "released", f"{request['node']} released the shared disk")
             return {"ok": True}
+        if operation.startswith("witness"):
+            return self._of_witness(request)
         raise ValueError(f"unknown operation {operation!r}")
 
     def _reserve(self, node: str, preempt: bool) -> dict:
@@ -64,6 +93,14 @@ class Storage:
             "storage", "reserved", f"{node} reserved the shared disk" + (f", taken from {previous}" if previous not in (None, node) else "")
         )
         return {"ok": True}
+
+    def _of_witness(self, request: dict) -> dict:
+        before = self._witness.holder
+        answer = self._witness.carry_out(request, time.monotonic())
+        if (holder := self._witness.holder) != before:
+            taken = f", taken from {before}" if holder and before else ""
+            self._note("storage", "witness", f"{holder} has the witness disk{taken}" if holder else "nobody has the witness disk")
+        return answer
 
     def _fence(self, victim: str) -> None:
         for pid in list(self._processes_of(victim)):

@@ -56,7 +56,7 @@ def plans(cluster: Cluster, settings: LabSettings, topology: Topology, root: Pat
             starts += [] if bare else [start]
             if machine.platform == "windows":
                 programs = {program.stem: program for program in (folder / WINDOWS_PROGRAMS).glob("*.exe")}
-                windows.install(disk, cluster.manager.root, programs)
+                windows.install(disk, cluster.manager.root, programs, cluster.manager.kind)
                 starts.insert(0, windows.START)
         host_plans.append(Plan(machine.name, fabric.guest_lines(topology.of(machine.name)), disk, starts))
     return host_plans
@@ -70,6 +70,8 @@ def _hosts_file(cluster: Cluster, *, azure: bool) -> str:
 
 def stand_in_note(cluster: Cluster) -> str:
     """What every face of the lab says of its cluster manager and its nodes."""
+    if cluster.manager.kind == "wsfc":
+        return f"The failover cluster in this lab is a stand-in made for tests, not Windows Server's. {windows.NOTE}"
     if has_windows(cluster):
         return f"LifeKeeper in this lab is a stand-in made for tests, not the product. {windows.NOTE}"
     if cluster.manager.kind == "pacemaker":

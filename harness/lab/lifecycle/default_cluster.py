@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from harness.core.errors import BadUse
-from harness.lab.lab_config import ON_WINDOWS, PLATFORMS
+from harness.lab.lab_config import MANAGERS, ON_WINDOWS, PLATFORMS
 
 Profile = Literal["fast", "azure"]
 
@@ -30,6 +30,13 @@ PACEMAKER: dict[str, dict[str, Any]] = {
     "fast": {"heartbeat_s": 1.0, "heartbeats_missed": 3, "check_interval_s": 1.0, "takeover_s": 15.0, "boot_s": 45.0},
     # The token that Azure's own recipes ask for, and azure-lb's interval (facts PCM-08, PCM-09).
     "azure": {"heartbeat_s": 22.0, "heartbeats_missed": 3, "check_interval_s": 10.0, "takeover_s": 60.0, "boot_s": 120.0},
+}
+
+# A failover cluster of Windows. Its fast timers are the lab's, as everywhere.
+WSFC: dict[str, dict[str, Any]] = {
+    "fast": {},
+    # The delay, and the threshold that is advised on Azure (facts WCLU-79); LooksAlive (WCLU-88).
+    "azure": {"heartbeat_s": 1.0, "heartbeats_missed": 40, "check_interval_s": 5.0},
 }
 
 DEFAULT_CLUSTER: dict[str, Any] = {
@@ -63,8 +70,9 @@ def cluster_data(profile: Profile | None = None, overrides: dict[str, Any] | Non
     profile_name = profile or overrides.get("lab", {}).get("profile", "fast")
     base = merge_tables(DEFAULT_CLUSTER, PROFILES[profile_name])
     manager = overrides.get("manager", {})
-    if isinstance(manager, dict) and manager.get("kind") == "pacemaker":
-        base = merge_tables(base, {"manager": PACEMAKER[profile_name]})
+    kind = manager.get("kind") if isinstance(manager, dict) else None
+    if kind in ("pacemaker", "wsfc"):
+        base = merge_tables(base, {"manager": (PACEMAKER if kind == "pacemaker" else WSFC)[profile_name]})
     data = merge_tables(base, overrides)
     return merge_tables(data, {"lab": {"profile": profile_name}})
 
@@ -83,6 +91,8 @@ def with_platform(data: dict[str, Any], platform: str | None, manager: str | Non
     if platform not in (None, *PLATFORMS):
         raise BadUse(f"--platform {platform}: a lab's nodes are {' or '.join(PLATFORMS)}")
     if platform in (None, "linux"):
+        if manager not in (None, *MANAGERS):
+            raise BadUse(f"--manager {manager}: it takes nodes that are stand-ins for Windows; give --platform windows too")
         return _with_options(data, {"manager": {"kind": manager}}) if manager else data
     manager_kind = manager or "lifekeeper"
     if manager_kind not in ON_WINDOWS:
