@@ -21,7 +21,7 @@ from harness.core.errors import BadUse, HarnessError
 from harness.hosts.deadman.deadman_switch import remains
 from harness.hosts.host import Command, CommandFailed, CommandResult, Process
 from harness.hosts.linux.linux_host import LinuxHost
-from harness.hosts.root_rights import asked_for
+from harness.hosts.root_rights import sudo_lines
 from harness.managers.manager import Manager, Question
 from harness.managers.manager_registry import manager_of
 from harness.remote.script_transport import INSTALLABLE, installed
@@ -86,7 +86,7 @@ def looks(cluster: Cluster, machine: Machine) -> list[str]:
     for question in [*questions, *(_questions(cluster, manager, machine.name) if is_node else [])]:
         with suppress(HarnessError):  # it complains of the silence; what it asked is known by then
             question()
-    asked = dict.fromkeys(line for command in host.asked for line in asked_for(command))
+    asked = dict.fromkeys(line for command in host.asked for line in sudo_lines(command))
     return [line for line in asked if line != SHELL]
 
 

@@ -133,12 +133,17 @@ def nothing_left(subject: ClusterUnderTest) -> Verdict:
 
 
 def probe_answered(subject: ClusterUnderTest, active: str | None) -> Verdict:
-    """Whether the active node alone answers on the probe's port; another status than 200 is no answer to an HTTP probe."""
+    """Whether the active node alone answers on the probe's port; another status than 200 is no answer to an HTTP probe.
+
+    The active node's firewall may let in the balancer's probe and nobody else: then it is asked on the node itself. Whether the balancer
+    gets its answers, is seen by whom it sends clients to.
+    """
     cluster = subject.cluster
     client, port = cluster.client.name, cluster.load_balancer.probe.port
 
     def is_answered(node: Node) -> bool:
-        return attempt(subject.residents[client], str(node.address), port, count=1)[0].answered
+        origins = (client, node.name) if node.name == active else (client,)
+        return any(attempt(subject.residents[origin], str(node.address), port, count=1)[0].answered for origin in origins)
 
     was_answered = subject.together(*(lambda n=n: is_answered(n) for n in cluster.nodes))
     answering = [n.name for n, answered in zip(cluster.nodes, was_answered, strict=True) if answered]

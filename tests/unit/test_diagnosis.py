@@ -152,6 +152,15 @@ def test_a_sound_cluster_has_no_cause() -> None:
     assert faults(diagnose(evidence())) == []
 
 
+def test_what_is_no_fault_is_told_after_every_fault() -> None:
+    """A likely cause that is general stands after special ones of its kind, and yet before what is only worth a look."""
+    told = diagnose(
+        evidence(hosts={"lkclient": client(sysctls={"tcp_keepalive_time": "7200"})}, paths=paths(client=SILENT, standby=SILENT))
+    )
+    assert [c.is_fault for c in told.causes] == [True, False] and "keepalive" in told.causes[1].says
+    assert len(told.under[0]) == 6 and told.under[1] == ()
+
+
 def test_every_family_is_found_by_being_there_and_has_its_row_in_the_page() -> None:
     names = {p.stem for p in Path(rules.__path__[0]).rglob("*.py")} - {"__init__"}
     assert len(all_rules()) == len(names)

@@ -137,6 +137,26 @@ def test_an_audit_takes_another_status_than_200_for_no_answer(monkeypatch: pytes
     assert verdict.reason == f"the probe port is answered by {answering}" and bool(verdict) is (answering == "lknode01")
 
 
+@pytest.mark.parametrize(("listens", "answering"), [("lknode01", "lknode01"), ("", "nobody"), ("lknode02", "nobody")])
+def test_a_port_that_a_firewall_keeps_for_the_balancer_is_asked_on_the_active_node(
+    monkeypatch: pytest.MonkeyPatch, listens: str, answering: str
+) -> None:
+    there = subject("/primary", set())
+    there.cluster.client = SimpleNamespace(name="lkclient")
+    addresses = {str(n.address): n.name for n in there.cluster.nodes}
+    own = there.residents = {name: name for name in ("lkclient", *addresses.values())}
+    asked: list[str] = []
+
+    def tried(origin: str, address: str, port: int, **_: object) -> list[SimpleNamespace]:
+        asked.append(origin)
+        return [SimpleNamespace(answered=origin == addresses[address] == listens)]
+
+    monkeypatch.setattr(invariants, "attempt", tried)
+    verdict = invariants.probe_answered(there, "lknode01")  # type: ignore[arg-type]
+    assert verdict.reason == f"the probe port is answered by {answering}" and bool(verdict) is (answering == "lknode01")
+    assert sorted(asked) == ["lkclient", "lkclient", own["lknode01"]]
+
+
 @pytest.mark.parametrize(
     ("said", "certainty"),
     [("200 OK", None), ("200 OK, after 2.6 s", "possible"), ("200 OK, after 5.4 s", "possible"), ("200 OK, after 5.6 s", "certain")],

@@ -18,7 +18,7 @@ from harness.commands.runs import record
 from harness.core.errors import BadUse, Inconclusive, Unusable
 from harness.hosts.host import CommandResult
 from harness.hosts.local_host import LocalHost
-from harness.hosts.root_rights import marked
+from harness.hosts.root_rights import is_marked_for_root
 from harness.recorder import boot_unit, cluster_recorders
 from harness.recorder.boot_unit import BootUnit
 from harness.recorder.cluster_recorders import Recorders, low_period_s
@@ -307,7 +307,7 @@ class Refusing(LocalHost):
     """Its sudo allows nothing; every other command is answered as if the unit were there."""
 
     def run(self, command, **more) -> CommandResult:
-        if marked(command):
+        if is_marked_for_root(command):
             raise Unusable("here: `sudo -n` does not work for operator")
         return CommandResult("here", "test", 0, "", "", 0.0, 0.0)
 

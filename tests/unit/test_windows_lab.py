@@ -91,7 +91,7 @@ def test_a_changed_script_is_refused() -> None:
 
 @pytest.mark.parametrize("limit", [None, 10.0])
 def test_our_own_lines_are_taken(limit: float | None) -> None:
-    assert known_scripts.is_known("bootstrap", encoded_script(powershell.encoded(script_protocol.bootstrap())))
+    assert known_scripts.is_known("bootstrap", encoded_script(powershell.encoded_line(script_protocol.bootstrap())))
     for command, name in ((powershell_agent.loader(), known_scripts.LOADER), (csharp_program.loader(), known_scripts.COMPILER)):
         line, _ = powershell.invocation(command, b"", limit=limit)
         assert known_scripts.is_known(name, body_of(encoded_script(line)))
@@ -106,8 +106,8 @@ def test_our_own_lines_are_taken(limit: float | None) -> None:
         ("sh -c true", "'sh' is not recognized", False),
         ("", "'' is not recognized", False),
         ("powershell -Command Get-Date", "in a way that is not known", True),
-        (powershell.encoded("x" * 3100), "too long", False),
-        (powershell.encoded("x").replace("-EncodedCommand ", "-EncodedCommand !"), "no text", False),
+        (powershell.encoded_line("x" * 3100), "too long", False),
+        (powershell.encoded_line("x").replace("-EncodedCommand ", "-EncodedCommand !"), "no text", False),
     ],
 )
 def test_what_windows_would_not_take_is_refused(line: str, why: str, loud: bool) -> None:

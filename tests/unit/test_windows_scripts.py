@@ -250,7 +250,7 @@ def test_what_is_recorded_fits_its_contract(path):
     for answer in (recorded["answer"], *laters):
         read = script_protocol.read_answer(json.dumps(answer))
         assert [misfit(contract, row) for row in read.rows if misfit(contract, row)] == []
-        assert not read.ok or script_protocol.demanded(contract, read)
+        assert not read.ok or script_protocol.demand_row(contract, read)
 
 
 # The frame of commands that are no scripts.

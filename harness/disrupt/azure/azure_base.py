@@ -86,7 +86,7 @@ class ByAzure(Disruption):
     @property
     def _azure(self) -> Azure:
         azure = self._subject.cluster.azure
-        assert azure is not None  # `lacks` said so
+        assert azure is not None  # `skip_reason` said so
         return azure
 
     @property

@@ -13,7 +13,7 @@ from harness.disrupt.lease_and_role_check import with_permission_checks
 from harness.hosts.deadman.deadman_switch import Deadman, Script
 from harness.hosts.linux.linux_host import TOOLS
 from harness.hosts.root_rights import as_root
-from harness.hosts.windows.scheduled_undo import Deed, Thing, WindowsDeadman, lacks
+from harness.hosts.windows.scheduled_undo import Deed, Thing, WindowsDeadman, reason_it_cannot_undo
 
 if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest
@@ -90,7 +90,7 @@ class OnHost(Disruption):
 
     def cannot_undo(self) -> str | None:
         """Why a Windows target could not undo it by itself, so that it is not planned; None where nothing speaks against it."""
-        return lacks(self._subject.hosts[self.target()]) or None
+        return reason_it_cannot_undo(self._subject.hosts[self.target()]) or None
 
     def _arm(self, host: str) -> Deadman:
         subject = self._subject

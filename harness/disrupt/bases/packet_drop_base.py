@@ -14,7 +14,7 @@ from harness.disrupt.bases.windows_firewall import no_effect
 from harness.disrupt.disruption import EffectLost
 from harness.hosts.deadman.deadman_switch import Script, quoted
 from harness.hosts.root_rights import as_root
-from harness.hosts.windows.scheduled_undo import Deed, Thing, in_force, rule_name
+from harness.hosts.windows.scheduled_undo import Deed, Thing, effect_in_force, rule_name
 from harness.hosts.windows.windows_host import WindowsHost
 
 
@@ -109,7 +109,7 @@ class Cut(OnHost):
         assert thing is not None  # it was begun
 
         def is_in_force() -> bool:
-            return in_force(host, thing, limit=max(deadline.remaining(), 1.0))[0]
+            return effect_in_force(host, thing, limit=max(deadline.remaining(), 1.0))[0]
 
         deadline.wait_for(is_in_force, what=f"Windows Firewall enforcing the rules of {thing.rule} on {self.target()}", every=0.2)
         self._at_effect = Counters(thing.rule)
@@ -119,7 +119,9 @@ class Cut(OnHost):
         reason = ""
         if self._at_effect is not None and self._thing is not None and self._tasks:
             try:
-                still_in_force, why = in_force(self._subject.hosts[self.target()], self._thing, limit=max(deadline.within(30.0), 1.0))
+                still_in_force, why = effect_in_force(
+                    self._subject.hosts[self.target()], self._thing, limit=max(deadline.within(30.0), 1.0)
+                )
                 reason = "" if still_in_force else f"the block rules were not in force any more{': ' + why if why else ''}"
             except HarnessError as error:
                 self._subject.timeline.note(

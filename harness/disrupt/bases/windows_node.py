@@ -38,7 +38,9 @@ def lease_token(subject: ClusterUnderTest, host: str) -> str:
 
 
 def demand_role(subject: ClusterUnderTest, disruption: Disruption) -> None:
-    """As `permission.permitted` on Linux, right before the deed. Raises Inconclusive where it is not known to be active any more."""
+    """As `lease_and_role_check.with_permission_checks` on Linux, right before the deed.
+
+    Raises Inconclusive where it is not known to be active any more."""
     target = disruption.target()
     if target != disruption.chosen_as_active or any(other is not disruption for other in subject.standing):
         return

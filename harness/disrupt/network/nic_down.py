@@ -12,7 +12,7 @@ from harness.disrupt.network.probe_blocked import STAYS_OUT, allowance_without_p
 from harness.expectations import outage_budget
 from harness.hosts.deadman.deadman_switch import Script
 from harness.hosts.host import HostUnreachable
-from harness.hosts.windows.scheduled_undo import NAME, Deed, Thing, in_force
+from harness.hosts.windows.scheduled_undo import NAME, Deed, Thing, effect_in_force
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address
@@ -175,7 +175,7 @@ class _NicDown(OnHost):
             if not host.alive(limit=2.0):
                 return True
             try:
-                return in_force(host, thing, limit=max(deadline.within(10.0), 1.0))[0]
+                return effect_in_force(host, thing, limit=max(deadline.within(10.0), 1.0))[0]
             except (HostUnreachable, DeadlineExceeded):
                 return False
 

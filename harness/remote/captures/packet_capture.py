@@ -18,7 +18,7 @@ from typing import Any
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Inconclusive, Unusable
 from harness.hosts.host import Host, Process
-from harness.hosts.root_rights import refused_by
+from harness.hosts.root_rights import sudo_refusal
 from harness.remote import script_transport
 from harness.remote.recording import pcapng
 from harness.remote.recording.packets import Packet, decode
@@ -226,7 +226,7 @@ class PacketCapture:
                 reason = f"the host said: {complaint}"
             elif foreign_line:
                 reason = f"{self._program.runs_in} on the host said: {foreign_line}"
-            if refused := refused_by(complaint or foreign_line):
+            if refused := sudo_refusal(complaint or foreign_line):
                 line = f"{script_transport.INSTALLABLE['packet_capture']}"
                 reason = f"sudo does not allow it ({refused}); its sudoers lacks the line for `{line}` (`lkharness sudoers` prints it)"
             with self._changed:

@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.core.errors import HarnessError, Inconclusive
 from harness.hosts.host import Host, HostUnreachable, NotReadable, Process
-from harness.hosts.interrupt_shield import apart
+from harness.hosts.interrupt_shield import run_uninterrupted
 from harness.remote import script_transport
 
 SCRIPT = "connection_worker"
@@ -51,7 +51,7 @@ class ConnectionWorker:
         """
         request = Request(self.name, {"do": do, **plan}, heed)
         try:
-            apart(lambda: self._begin(request))
+            run_uninterrupted(lambda: self._begin(request))
         except BaseException:
             request.close()  # interrupted: it may have begun, or may still be about to
             raise
@@ -59,7 +59,7 @@ class ConnectionWorker:
 
     def close(self) -> None:
         """End the script; requests under way are told. Asking again starts a new one."""
-        apart(self._close)
+        run_uninterrupted(self._close)
 
     def _close(self) -> None:
         with self._starting:
@@ -148,11 +148,11 @@ class Request:
 
     def tell(self, do: str, **more: Any) -> None:
         """Say something more about it. When the script is lost, that is told by `next`."""
-        apart(lambda: self._tell(do, more))
+        run_uninterrupted(lambda: self._tell(do, more))
 
     def close(self) -> None:
         """End it, on the host too. Closing twice is fine."""
-        apart(self._close)
+        run_uninterrupted(self._close)
 
     def begin(self, life: _WorkerProcess) -> bool:
         """Send it; False when that life of the script is over, so that nothing was sent."""
