@@ -20,8 +20,8 @@ from harness.check.unreachable_node import second_way
 from harness.cluster import probe_question
 from harness.cluster.cluster_under_test import CaptureWindow, ClusterUnderTest
 from harness.cluster.connection_tolerance import demand_bearable
-from harness.cluster.invariants import by_identity, nothing_left, placed, probe_answered, sent_to
-from harness.cluster.path_check import PathCheck, check_path, unchecked
+from harness.cluster.invariants import by_identity, judge_balancer, judge_vip_place, nothing_left, probe_answered
+from harness.cluster.path_check import PathCheck, check_path, unchecked_path
 from harness.config import trust
 from harness.config.cluster_config import Cluster, Service
 from harness.core.deadline import Deadline
@@ -248,7 +248,7 @@ def _check(subject: ClusterUnderTest, origin: Origin, service: Service, active: 
     except BadUse:
         raise
     except HarnessError as error:
-        return unchecked(subject, origin, service, active, str(error))
+        return unchecked_path(subject, origin, service, active, str(error))
 
 
 def _guarded(judged: Callable[[], Verdict]) -> Verdict:
@@ -278,8 +278,8 @@ def _cluster_verdict(
     placement = (
         inconclusive(f"the cluster could not be audited: {' and '.join(silent)} did not tell the addresses there")
         if silent
-        else placed(subject.cluster, active, addresses)
+        else judge_vip_place(subject.cluster, active, addresses)
     )
     first = next(c for c in checks if c.origin is Origin.CLIENT and c.service == subject.cluster.services[0])
-    by_balancer = sent_to(first) if not first.broke else _guarded(lambda: by_identity(subject, active))
+    by_balancer = judge_balancer(first) if not first.broke else _guarded(lambda: by_identity(subject, active))
     return all_of([passed(f"{active} is active"), placement, probe, by_balancer, left])

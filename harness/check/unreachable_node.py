@@ -34,9 +34,9 @@ def second_way(subject: ClusterUnderTest, *, chosen: bool) -> Iterator[tuple[dic
     if not chosen:
         yield {}, [Finding(Weight.NOTE, node.name, WHAT, _NOT_CHOSEN, "give --run-command if that may be") for node in lost]
         return
-    from harness.azure.run_command.run_command_fallback import read_instead  # only a cluster with [azure] needs the Azure packages
+    from harness.azure.run_command.run_command_fallback import read_unreachable  # only a cluster with [azure] needs the Azure packages
 
-    with read_instead(cluster.azure, lost) as tried:
+    with read_unreachable(cluster.azure, lost) as tried:
         hosts = {name: one for name, one in tried.items() if not isinstance(one, HarnessError)}
         yield hosts, [_finding(name, one) for name, one in tried.items()]
 

@@ -34,7 +34,7 @@ def _trust(given: argparse.Namespace) -> int:
 
     file = Path(given.file)
     raw = content(file)
-    asked = trust.asks(toml(raw, file), with_arguments=True)
+    asked = trust.trust_requests(toml(raw, file), with_arguments=True)
     if given.json:
         return _as_json(file, raw, asked, agreed=given.yes)
     if not asked:

@@ -27,18 +27,18 @@ def _sweep(given: argparse.Namespace) -> int:
     from harness.azure.client import sdk_clients
     from harness.azure.client.arm import Arm
     from harness.azure.provision.deployment_settings import azure_of
-    from harness.azure.provision.teardown import expired, swept
+    from harness.azure.provision.teardown import find_expired_runs, sweep_runs
     from harness.core.deadline import Deadline
 
     azure, _ = azure_of(Path(given.azure) if given.azure else None, given.subscription, None, need_group=False)
     talk = sdk_clients.make_clients(azure)
     try:
-        over, left = expired(Arm(talk), say, given.owner)
+        over, left = find_expired_runs(Arm(talk), say, given.owner)
         for made in over:
             say(f"would remove {made}")
         if over and not given.plan:
             agreed(given, "remove this?", "nothing was removed")
-            left += swept(Arm(talk), over, Deadline(given.limit * 60.0), say)
+            left += sweep_runs(Arm(talk), over, Deadline(given.limit * 60.0), say)
     finally:
         talk.close()
     if given.json:

@@ -139,7 +139,7 @@ def _up(given: argparse.Namespace) -> int:
     shape = _like(given) if given.like else None
     data = shape.data if shape else _lab_settings(given)
     # What somebody else's file asks of this machine is not agreed to by bringing up a lab of it.
-    agreed = not trust.asks(data) or bool(given.file and trust.agreed(content(Path(given.file))))
+    agreed = not trust.trust_requests(data) or bool(given.file and trust.is_agreed(content(Path(given.file))))
     lab = launch.up(data, name=given.name, persistent=True, progress=_progress, azure=given.azure, agreed=agreed)
     record = lab.record
     in_service_s = lab.timings["in_service_s"]

@@ -87,8 +87,8 @@ class ByAzurePower(ByAzure):
         try:
             deadline.wait_for(gone, what=f"{self._node} falling silent")
         except DeadlineExceeded as error:
-            untold = self._triggered.untold
-            beside = f"; and how Azure's operation ended cannot be asked: {untold}" if untold else ""
+            poll_error = self._triggered.poll_error
+            beside = f"; and how Azure's operation ended cannot be asked: {poll_error}" if poll_error else ""
             raise Inconclusive(f"{self.name} was told to Azure, and took no effect: {error}{beside}") from error
 
     def _trigger(self, deadline: Deadline) -> Triggered:
@@ -112,8 +112,8 @@ class ByAzurePower(ByAzure):
                 self._runner.finish(self._triggered, patience)
             except HarnessError as error:  # whatever it came to, the machine must run again
                 self._runner.say(f"{self._triggered.doing}: {error}; the machine is brought back all the same")
-        elif self._triggered is not None and (untold := self._triggered.untold):
-            self._runner.say(f"{self._triggered.doing}: how it ended cannot be asked ({untold}); what the machine's state shows counts")
+        elif self._triggered is not None and (poll_error := self._triggered.poll_error):
+            self._runner.say(f"{self._triggered.doing}: how it ended cannot be asked ({poll_error}); what the machine's state shows counts")
         super().undo(deadline)
 
     def _undone(self, deadline: Deadline) -> None:
