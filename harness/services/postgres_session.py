@@ -215,7 +215,7 @@ def _what_it_says(host: str, port: int, deadline: Deadline) -> str:
         return ""
 
 
-def own_words(host: str, port: int, user: str, database: str, deadline: Deadline) -> str:
+def read_own_words(host: str, port: int, user: str, database: str, deadline: Deadline) -> str:
     """What a server says to a startup packet, where it is an error: it comes before any log-in, and no password is sent. Empty where it
     says anything else. Raises OSError and DeadlineExceeded."""
     with dial(host, port, deadline) as sock:
@@ -223,11 +223,11 @@ def own_words(host: str, port: int, user: str, database: str, deadline: Deadline
         reply = sock.recv(MAX_ERROR_BYTES)
         while reply[:1] == b"E" and not reply.endswith(b"\0") and len(reply) < MAX_ERROR_BYTES and (part := sock.recv(MAX_ERROR_BYTES)):
             reply += part
-    error_text = error_in(reply)
+    error_text = parse_error(reply)
     return f"PostgreSQL answers, but does not serve: {error_text}" if error_text else ""
 
 
-def error_in(reply: bytes) -> str:
+def parse_error(reply: bytes) -> str:
     """The server's own sentence in an ErrorResponse, or in the error of protocol 2.0, which a server sends that cannot fork (its letter E,
     a text, and a zero byte). Empty for anything else."""
     if reply[:1] != b"E":

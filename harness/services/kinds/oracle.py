@@ -75,12 +75,12 @@ class Oracle(ServiceKind):
     def is_it_really_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
         """The listener's own word for who it is; raises HarnessError."""
         if "service_name" in settings:
-            return taken_up(host, port, settings["service_name"], deadline)
-        refusal = refused_by(host, port, settings.get("unknown_service", UNKNOWN_SERVICE), deadline)
+            return connect_to_service(host, port, settings["service_name"], deadline)
+        refusal = connect_to_unknown_service(host, port, settings.get("unknown_service", UNKNOWN_SERVICE), deadline)
         return f"unknown service refused: {refusal}"
 
 
-def taken_up(host: str, port: int, service: str, deadline: Deadline) -> str:
+def connect_to_service(host: str, port: int, service: str, deadline: Deadline) -> str:
     """Connect to the real service. Raises NotServing with the ORA number when the listener refuses, NotTheService for a
     REDIRECT: a client would dial that address itself, past the balancer and this path (facts ORA-04); nothing here does."""
     kind, reply_text = tns.connect(host, port, service, deadline)
@@ -96,11 +96,11 @@ def taken_up(host: str, port: int, service: str, deadline: Deadline) -> str:
         )
         raise NotServing(f"{host}:{port}: the listener answers, but refuses the service {service}: {refusal}")
     if kind == tns.REDIRECT:
-        raise _redirected(host, port, service, reply_text)
+        raise _redirect_error(host, port, service, reply_text)
     raise NotTheService(f"{host}:{port} asked for the connect to {service} again and again")
 
 
-def _redirected(host: str, port: int, service: str, reply_text: str) -> NotTheService:
+def _redirect_error(host: str, port: int, service: str, reply_text: str) -> NotTheService:
     """Nothing here goes there: a client would dial that address itself, past the balancer and this path (facts ORA-04)."""
     address, port_match = re.search(r"\(HOST=([^()]*)\)", reply_text), re.search(r"\(PORT=([^()]*)\)", reply_text)
     target = f"to {address[1]}{f', port {port_match[1]}' if port_match else ''}" if address else f"({cut_at_word(reply_text, 120)!r})"
@@ -110,14 +110,14 @@ def _redirected(host: str, port: int, service: str, reply_text: str) -> NotTheSe
     )
 
 
-def refused_by(host: str, port: int, service: str, deadline: Deadline) -> str:
+def connect_to_unknown_service(host: str, port: int, service: str, deadline: Deadline) -> str:
     """Connect to a service that does not exist and return the listener's refusal, ORA-12514 from one in order.
 
     Raises NotTheService where it is redirected, let in, or asked the same for ever, DeadlineExceeded in time.
     """
     kind, reply_text = tns.connect(host, port, service, deadline)
     if kind == tns.REDIRECT:
-        raise _redirected(host, port, service, reply_text)
+        raise _redirect_error(host, port, service, reply_text)
     if kind != tns.REFUSE:
         behaviour = (
             "let a client in to a service that does not exist"
