@@ -19,7 +19,7 @@ LOST_DATA = "data written meanwhile on the losing side is lost"
 ORDER = (Question.TOLD, Question.LOST, Question.FAILED)
 
 
-def against(state: ClusterState) -> list[str]:
+def reasons_against(state: ClusterState) -> list[str]:
     """What of a cluster's state speaks against disturbing it at all; sentences, none when it may be. Pure."""
     reasons = []
     for node in state.nodes.values():
@@ -40,7 +40,7 @@ def against(state: ClusterState) -> list[str]:
     return reasons
 
 
-def split_by(state: ClusterState) -> list[str]:
+def split_reasons(state: ClusterState) -> list[str]:
     """Why cutting one communication path would cut the nodes off from each other altogether. Pure."""
     nodes = [node for node in state.nodes.values() if len(node.comm_paths) < MIN_COMM_PATHS]
     return [
@@ -50,7 +50,7 @@ def split_by(state: ClusterState) -> list[str]:
     ]
 
 
-def used_up(counts: Mapping[str, tuple[int, int]], failures: float) -> list[str]:
+def failure_limit_reasons(counts: Mapping[str, tuple[int, int]], failures: float) -> list[str]:
     """Why so many failures more would reach what the manager bears. Where nothing is counted yet, a run deletes its own before the next.
     Infinitely many are a soak's. Pure."""
     planned = "those of a soak" if math.isinf(failures) else f"{failures:.0f} more"
@@ -67,9 +67,9 @@ class Preconditions:
 
     def __init__(self, subject: ClusterUnderTest, named_disruptions: frozenset[str] = frozenset(), *, allow_unproven: bool = False) -> None:
         self._subject = subject
-        self._named = named_disruptions
+        self._named_disruptions = named_disruptions
         self._allow_unproven = allow_unproven
-        self._said: dict[Question, Answer] = {}
+        self._answers: dict[Question, Answer] = {}
 
     @cached_property
     def state(self) -> ClusterState:
@@ -81,7 +81,7 @@ class Preconditions:
         return self._subject.manager.unlisted_members()
 
     @cached_property
-    def _boots(self) -> Answer:
+    def _boot_answer(self) -> Answer:
         return self._subject.manager.starts_at_boot()
 
     @cached_property
@@ -89,7 +89,7 @@ class Preconditions:
         return self._subject.manager.fencing()
 
     @cached_property
-    def _mirror(self) -> Answer:
+    def _mirror_answer(self) -> Answer:
         return self._subject.manager.mirror(self._standby)
 
     @cached_property
@@ -105,44 +105,44 @@ class Preconditions:
         """What the cluster is, and will still be when it would be done; `failures`: how many all that is planned would have counted."""
         reasons = self.of_split(kind)
         if kind.cuts:
-            reasons += split_by(self.state)
+            reasons += split_reasons(self.state)
         if kind.reboots:
-            reasons += self._unless("the cluster manager starts at boot", self._boots)
+            reasons += self._reasons_unless("the cluster manager starts at boot", self._boot_answer)
         if kind.needs:
             reasons += self._unlisted_members
-        return reasons + (used_up(self._failures, failures) if kind.failures else [])
+        return reasons + (failure_limit_reasons(self._failures, failures) if kind.failures else [])
 
     def of_split(self, kind: type[Disruption]) -> list[str]:
         """What may put both nodes in service is done where it is named, and fencing is proven; nothing else will do."""
         if not kind.splits:
             return []
-        if kind.name not in self._named:
+        if kind.name not in self._named_disruptions:
             return [f"it is done only where it is named by --disruption: {LOST_DATA}"]
         return [] if self._fencing.yes else [f"fencing is not proven: {why}" for why in self._fencing.because]
 
     def refused(self, kind: type[Disruption]) -> list[str]:
         """What speaks against it as the cluster is now."""
-        reasons = against(self.state)
+        reasons = reasons_against(self.state)
         if reasons or not kind.needs:
             return reasons
         for question in (q for q in ORDER if q in kind.needs):
-            reasons += self._unless(f"{question} to {self._standby} would be made", self._answer(question))
-        return list(dict.fromkeys(reasons + self._unless("the copy of the data is complete", self._mirror)))
+            reasons += self._reasons_unless(f"{question} to {self._standby} would be made", self._answer(question))
+        return list(dict.fromkeys(reasons + self._reasons_unless("the copy of the data is complete", self._mirror_answer)))
 
     def unproven(self, kind: type[Disruption]) -> list[str]:
         """What the cluster did not tell, and is done all the same."""
-        if not self._allow_unproven or against(self.state):
+        if not self._allow_unproven or reasons_against(self.state):
             return []
         answers = [self._answer(q) for q in ORDER if q in kind.needs]
-        answers += ([self._mirror] if kind.needs else []) + ([self._boots] if kind.reboots else [])
+        answers += ([self._mirror_answer] if kind.needs else []) + ([self._boot_answer] if kind.reboots else [])
         return list(dict.fromkeys(why for answer in answers if not answer.yes and not answer.no for why in answer.because))
 
     def _answer(self, question: Question) -> Answer:
-        if question not in self._said:
-            self._said[question] = self._subject.manager.may_switch_over(self._standby, question)
-        return self._said[question]
+        if question not in self._answers:
+            self._answers[question] = self._subject.manager.may_switch_over(self._standby, question)
+        return self._answers[question]
 
-    def _unless(self, statement: str, answer: Answer) -> list[str]:
+    def _reasons_unless(self, statement: str, answer: Answer) -> list[str]:
         """Nothing for yes."""
         if answer.no:
             return [f"it is not so that {statement}: {why}" for why in answer.because]

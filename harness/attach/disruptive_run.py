@@ -32,15 +32,15 @@ class DisruptiveRun:
         self, subject: ClusterUnderTest, run: str, folder: Path, look: Callable[[ClusterUnderTest], Preconditions] = Preconditions
     ) -> None:
         self._subject = subject
-        self._look = look
+        self._make_preconditions = look
         self._run = run
         self._folder = folder
         self._watchdog: Watchdog | None = None
         self._lease = Lease({n.name: subject.hosts[n.name] for n in subject.cluster.nodes}, run, windows=on_windows(subject.cluster))
         self._guard: Preflight | None = None
         self._active: str | None = None
-        self._before: StateBefore | None = None
-        self._proved = False  # was it seen to be as it was found?
+        self._state_before: StateBefore | None = None
+        self._seen_as_found = False  # was it seen to be as it was found?
 
     def take(self) -> None:
         """Raises LeaseHeld with the name of who has the cluster."""
@@ -53,19 +53,21 @@ class DisruptiveRun:
     def show_plan(self, planned: Sequence[PlannedDisruption], say: Callable[[str], None]) -> None:
         """Tell what will be done, before anything is. A cluster that has no single active node has no plan, and nothing is done to it."""
         try:
-            plan = show(self._subject, planned, self._look(self._subject))
+            plan = show(self._subject, planned, self._make_preconditions(self._subject))
         except Inconclusive as error:
             text = f"there is no plan, and nothing will be disturbed: {error}"
             names: frozenset[str] = frozenset()
         else:
             text, names, self._active = plan.as_text(), plan.names, plan.active
             self._subject.skips = plan.skips
-            self._before = look(self._subject)
+            self._state_before = look(self._subject)
             if self._watchdog is not None:
-                self._watchdog.found(plan.active, self._before)
+                self._watchdog.found(plan.active, self._state_before)
         say(text)
         self._subject.timeline.note("harness", "plan", text)
-        self._guard = Preflight(self._subject, names, lambda: self._lease.lost, self._sick, self._standing_faults, self._look)
+        self._guard = Preflight(
+            self._subject, names, lambda: self._lease.lost, self._node_problems, self._standing_faults, self._make_preconditions
+        )
         self._subject.lease_line, self._subject.lease_token = self._lease.line, self._lease.token
         self._subject.lost = lambda: self._lease.lost
         self._subject.permit = self._permit
@@ -77,8 +79,8 @@ class DisruptiveRun:
         name = disruption.name
         if self._guard is None:
             raise Inconclusive(f"{name} was not done, because no plan of it was shown")
-        if self._before is not None and not within:  # else a few repeats would reach the threshold at which the manager bans a node
-            forget_ours(self._subject, self._before)
+        if self._state_before is not None and not within:  # else a few repeats would reach the threshold at which the manager bans a node
+            forget_ours(self._subject, self._state_before)
         self._guard.before(name, within=within)
         if self._watchdog is not None:
             try:
@@ -95,7 +97,7 @@ class DisruptiveRun:
         verdict = nothing_left(self._subject)
         return [] if verdict else [verdict.reason]
 
-    def _sick(self) -> list[str]:
+    def _node_problems(self) -> list[str]:
         """A node that cannot write starts nothing and stops nothing to its end: a switchover would be left half way."""
         windows = on_windows(self._subject.cluster)
 
@@ -111,13 +113,13 @@ class DisruptiveRun:
         if not self._disturbed:
             return None
         verdict = self._put_back(broken=broken)
-        self._proved = bool(verdict)
-        return verdict if verdict else failed(f"{verdict.reason}; {self._goes_on}")
+        self._seen_as_found = bool(verdict)
+        return verdict if verdict else failed(f"{verdict.reason}; {self._watchdog_note}")
 
     def not_put_back(self, reason: str) -> Verdict:
         """What to say when `end` did not come to its end."""
         line = by_hand(self._subject, self._active) if self._active else ""
-        return failed(f"{self._active} was active; {reason}; {self._goes_on}; {line}")
+        return failed(f"{self._active} was active; {reason}; {self._watchdog_note}; {line}")
 
     @property
     def _disturbed(self) -> bool:
@@ -126,7 +128,7 @@ class DisruptiveRun:
     def _put_back(self, *, broken: bool) -> Verdict:
         assert self._active is not None
         undoing_was_due = bool(self._subject.standing)
-        azure_undone, azure_fault = self._take_up()
+        azure_undone, azure_fault = self._undo_azure_leftovers()
         still_standing = undo_what_stands(self._subject)
         if azure_fault or still_standing:
             return failed(
@@ -144,14 +146,14 @@ class DisruptiveRun:
         return put_back(
             self._subject,
             self._active,
-            self._before,
+            self._state_before,
             patience_s=BROKEN_CLUSTER_TIMEOUT_S if broken and not (azure_undone or undoing_was_due) else patience_s,
         )
 
-    def _take_up(self) -> tuple[bool, str]:
+    def _undo_azure_leftovers(self) -> tuple[bool, str]:
         """What Azure disturbed, and whose undoing failed or was cut short (a test's timeout, Ctrl-C), is undone now: was there any, and
         what is left of it, in a sentence."""
-        if not self._standing:
+        if not self._azure_stands:
             return False, ""
         from harness.azure.faults import undo_leftovers
 
@@ -163,13 +165,13 @@ class DisruptiveRun:
         return True, f"{'; '.join(failures)}; {advice}" if failures else ""
 
     @property
-    def _standing(self) -> bool:
+    def _azure_stands(self) -> bool:
         """Does Azure still disturb the cluster for us?"""
         if self._subject.cluster.azure is None:
             return False  # no Azure package and nothing of ours that uses one is imported
-        from harness.azure.faults.undo_tag import STANDING
+        from harness.azure.faults.undo_tag import PENDING_UNDOS
 
-        return bool(STANDING)
+        return bool(PENDING_UNDOS)
 
     @property
     def _by_hand_azure(self) -> str:
@@ -178,16 +180,16 @@ class DisruptiveRun:
         return BY_HAND
 
     @property
-    def _goes_on(self) -> str:
+    def _watchdog_note(self) -> str:
         return f"the watchdog process of this run goes on with it and says so in {FILE}"
 
     def give_back(self) -> list[str]:
         """End the lease; what could not be removed. Unless the cluster was seen to be as it was found, both are the watchdog's."""
-        if self._watchdog is not None and (self._standing or (self._disturbed and not self._proved)):
+        if self._watchdog is not None and (self._azure_stands or (self._disturbed and not self._seen_as_found)):
             self._lease.leave_to_another()
             self._watchdog.leave_to_it()
-            azure_advice = f"; if it does not fix it, run {self._by_hand_azure}" if self._standing else ""
-            return [f"what was done to the cluster was not seen undone; {self._goes_on}{azure_advice}"]
+            azure_advice = f"; if it does not fix it, run {self._by_hand_azure}" if self._azure_stands else ""
+            return [f"what was done to the cluster was not seen undone; {self._watchdog_note}{azure_advice}"]
         if self._watchdog is None:
             return self._lease.give_back()
         self._watchdog.settled()

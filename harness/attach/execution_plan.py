@@ -147,7 +147,7 @@ def show(
     """Make the plan. Reads on the hosts, and changes nothing. Raises Inconclusive when no single node is active."""
     preconditions = preconditions or Preconditions(subject)
     active = subject.active
-    times_by_disruption = Counter(_as_it_is_done(planned, subject.cluster) for planned in planned_disruptions)
+    times_by_disruption = Counter(_resolve(planned, subject.cluster) for planned in planned_disruptions)
     failures = sum(_failures(planned, times) for planned, times in times_by_disruption.items())
     entries = [_entry(subject, planned, times, preconditions, failures) for planned, times in times_by_disruption.items()]
     notes = [BESIDES] if entries else []
@@ -157,7 +157,7 @@ def show(
     if period_s := max((w.period_s for w in times_by_disruption if w.measured), default=0.0):
         notes.append(connection_rates.sentence(subject.cluster, period_s))
     if entries:
-        notes += [_if_killed(subject, active, entries), *shared_fates(subject.cluster)]
+        notes += [_killed_note(subject, active, entries), *shared_fates(subject.cluster)]
     return ExecutionPlan(active, entries, notes)
 
 
@@ -167,12 +167,12 @@ def _failures(planned: PlannedDisruption, times: int) -> float:
     return math.inf if failures_each and planned.lasts_s else failures_each * times
 
 
-def _as_it_is_done(planned: PlannedDisruption, cluster: Cluster) -> PlannedDisruption:
+def _resolve(planned: PlannedDisruption, cluster: Cluster) -> PlannedDisruption:
     """What is measured was chosen by its name; what a test of the suite does is done in this cluster's way."""
     return planned if planned.measured else replace(planned, name=disruptions.resolve_disruption(planned.name, cluster).name)
 
 
-def _if_killed(subject: ClusterUnderTest, active: str, entries: list[Entry]) -> str:
+def _killed_note(subject: ClusterUnderTest, active: str, entries: list[Entry]) -> str:
     undone_after_s = max((e.undone_s for e in entries), default=0.0)
     return (
         f"If this run is killed, a watchdog process on this machine puts everything back to {active} and ends the lease, "

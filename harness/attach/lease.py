@@ -113,11 +113,11 @@ class Lease:
         self._folder = folder
         self._term_s = max(term_s, _term_of(lasts_s)) if lasts_s else term_s
         self._renew_s = renew_s
-        self._taken: list[str] = list(self._nodes) if token else []
-        self._confirmed = 0.0
+        self._taken_nodes: list[str] = list(self._nodes) if token else []
+        self._confirmed_at = 0.0
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
-        self._doubted: dict[str, str] = {}  # node → who has it there
+        self._other_holder_by_node: dict[str, str] = {}  # node → who has it there
         self.stolen = ""
 
     @property
@@ -125,10 +125,10 @@ class Lease:
         """Why the cluster may no longer be disturbed; empty while it may."""
         if self.stolen:
             return self.stolen
-        for name, other_holder in list(self._doubted.items()):
+        for name, other_holder in list(self._other_holder_by_node.items()):
             return f"{name}: another run seems to have this cluster: {other_holder}"
         limit_s = min(self._term_s, LEASE_DURATION_S)
-        if self._taken and _now() - self._confirmed > limit_s:
+        if self._taken_nodes and _now() - self._confirmed_at > limit_s:
             return f"the lease on the cluster could not be renewed for {limit_s} s on any node, so somebody else may have it"
         return ""
 
@@ -141,11 +141,11 @@ class Lease:
                     raise LeaseHeld(
                         f"{name}: another run has this cluster: {other_holder}; wait for its end (a lease whose run died ends by itself)"
                     )
-                self._taken.append(name)
+                self._taken_nodes.append(name)
         except BaseException:
             self.give_back()
             raise
-        self._confirmed = asked_at
+        self._confirmed_at = asked_at
         self._keep_renewing()
 
     def cover(self, seconds: float) -> None:
@@ -156,7 +156,7 @@ class Lease:
         self._term_s = _term_of(seconds)
         for name, host in self._nodes.items():
             if other_holder := self._say(host, "renew"):
-                self._doubted.setdefault(name, other_holder)
+                self._other_holder_by_node.setdefault(name, other_holder)
                 raise Unusable(f"{name}: another run has this cluster: {other_holder}")
 
     @property
@@ -172,7 +172,7 @@ class Lease:
         `stolen` says afterwards when somebody else has it by now.
         """
         self._renew_everywhere()
-        if not self._confirmed and not self.stolen:
+        if not self._confirmed_at and not self.stolen:
             return False
         self._keep_renewing()
         return True
@@ -193,8 +193,8 @@ class Lease:
         if self._thread is not None:
             self._thread.join()
         faults = []
-        while self._taken:
-            name = self._taken.pop()
+        while self._taken_nodes:
+            name = self._taken_nodes.pop()
             try:
                 self._say(self._nodes[name], "give")
             except HarnessError as error:
@@ -214,14 +214,14 @@ class Lease:
                 other_holder = self._say(host, "renew")
             except (Unusable, DeadlineExceeded):
                 continue  # `lost` tells when this was so on every node for too long
-            if other_holder and name in self._doubted:
+            if other_holder and name in self._other_holder_by_node:
                 self.stolen = f"{name}: another run has this cluster now: {other_holder}"
                 return
             if other_holder:
-                self._doubted[name] = other_holder
+                self._other_holder_by_node[name] = other_holder
                 continue
-            self._doubted.pop(name, None)
-            self._confirmed = asked_at
+            self._other_holder_by_node.pop(name, None)
+            self._confirmed_at = asked_at
 
     def _say(self, host: Host, verb: str) -> str:
         """Empty when it is ours now (or gone); otherwise who has it."""

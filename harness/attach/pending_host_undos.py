@@ -30,33 +30,35 @@ class HostUndoings:
     """`since_killed`: counts from when the run was seen to be dead; a host's own term ends that much earlier at most."""
 
     def __init__(self, armed: Iterable[ArmedUndo], hosts: Mapping[str, Host], since_killed: Deadline, say: Callable[[str], None]) -> None:
-        self._left = list(armed)
+        self._pending = list(armed)
         self._hosts = hosts
-        self._killed = since_killed
+        self._since_killed = since_killed
         self._say = say
-        self._again: dict[str, Deadline] = {}
-        self._told: set[tuple[str, str]] = set()
+        self._retry_pause_by_token: dict[str, Deadline] = {}
+        self._noted_errors: set[tuple[str, str]] = set()
 
     def go_on(self, *, nothing_left: bool) -> Verdict:
         """One round: what is due is sent. Passed when every host has said that its own is undone."""
-        for undo in [undo_ for undo_ in self._left if (nothing_left or self._killed.elapsed() >= undo_.longest_s) and self._due(undo_)]:
+        for undo in [
+            undo_ for undo_ in self._pending if (nothing_left or self._since_killed.elapsed() >= undo_.longest_s) and self._is_due(undo_)
+        ]:
             self._try(undo)
-        leftovers = "; ".join(f"{undo.of} on {undo.host}" for undo in self._left)
+        leftovers = "; ".join(f"{undo.of} on {undo.host}" for undo in self._pending)
         return failed(f"not seen undone: {leftovers}") if leftovers else passed("every host has undone what it was to")
 
-    def _due(self, undo: ArmedUndo) -> bool:
-        return undo.token not in self._again or self._again[undo.token].expired
+    def _is_due(self, undo: ArmedUndo) -> bool:
+        return undo.token not in self._retry_pause_by_token or self._retry_pause_by_token[undo.token].expired
 
     def _try(self, undo: ArmedUndo) -> None:
         try:
             send = scheduled_undo.send_undoing if undo.platform == "windows" else send_undoing
             undone_now = send(self._hosts[undo.host], undo, limit=TRY_TIMEOUT_S)
         except HarnessError as error:
-            if (undo.token, str(error)) not in self._told:
-                self._told.add((undo.token, str(error)))
+            if (undo.token, str(error)) not in self._noted_errors:
+                self._noted_errors.add((undo.token, str(error)))
                 self._say(f"{undo.of} on {undo.host} is not undone yet: {error}")
-            self._again[undo.token] = Deadline(RETRY_INTERVAL_S)
+            self._retry_pause_by_token[undo.token] = Deadline(RETRY_INTERVAL_S)
             return
-        self._left.remove(undo)
+        self._pending.remove(undo)
         if undone_now:
             self._say(f"{undo.of} on {undo.host}: undone by this process; the host had not done it by itself")

@@ -25,12 +25,12 @@ class Preflight:
         leftovers: Callable[[], list[str]] = list,
         make_preconditions: Callable[[ClusterUnderTest], Preconditions] = Preconditions,
     ) -> None:
-        self._look = make_preconditions
-        self._sick = node_problems
-        self._left = leftovers
+        self._make_preconditions = make_preconditions
+        self._node_problems = node_problems
+        self._leftovers = leftovers
         self._subject = subject
         self._planned = planned
-        self._lost = loss_reason
+        self._loss_reason = loss_reason
         self.disturbed = False
 
     def before(self, name: str, *, within: bool = False, node: str = "") -> None:
@@ -40,10 +40,10 @@ class Preflight:
         was chosen because it was active, and must be still.
         """
         reasons = [] if name in self._planned else ["it was not in the plan that was shown; name it in the test's mark `disruptive`"]
-        if loss_reason := self._lost():
+        if loss_reason := self._loss_reason():
             reasons.append(loss_reason)
         if not reasons:
-            preconditions, kind = self._look(self._subject), disruptions.get_disruption(name)
+            preconditions, kind = self._make_preconditions(self._subject), disruptions.get_disruption(name)
             if within:
                 reasons = preconditions.of_split(kind)
             else:
@@ -53,7 +53,7 @@ class Preflight:
                 )
                 if not reasons and node and preconditions.state.active != node:
                     reasons = [f"{node} was active when it was chosen, and {preconditions.state.active} is by now"]
-                reasons = reasons or self._sick() or self._left()
+                reasons = reasons or self._node_problems() or self._leftovers()
                 if not reasons and (unproven := preconditions.unproven(kind)):
                     self._subject.timeline.note("harness", "unproven", f"{name} is done although this is not proven: {'; '.join(unproven)}")
         if reasons:

@@ -30,23 +30,23 @@ def put_back(subject: ClusterUnderTest, active: str, before: StateBefore | None 
     """
     timers = subject.cluster.manager
     try:
-        _let_finish(subject)
+        _wait_for_actions(subject)
         state_found = _wait_until_movable(subject, active, Deadline(patience_s))
         now_active = state_found.active
         if now_active != active:
-            if reasons_against := _against_moving(subject, state_found, active):
+            if reasons_against := _reasons_against_moving(subject, state_found, active):
                 situation = f"everything is on {now_active}, it was on {active}" if now_active else f"{active} was active ({state_found})"
                 return failed(f"{situation}; it was not moved back, because {'; '.join(reasons_against)}; {by_hand(subject, active)}")
             subject.timeline.note("harness", "put back", f"everything goes back to {active}, where it was found")
             try:
                 subject.manager.switch_over(active, deadline=Deadline(timers.takeover_s + max(patience_s, timers.boot_s)))
             except StillRunning:  # nobody ends it; what is seen afterwards counts
-                _let_finish(subject)
-        audit_verdict = _settled(subject, patience_s)
+                _wait_for_actions(subject)
+        audit_verdict = _audit_until_settled(subject, patience_s)
         active_at_end = subject.state().active
-        changes = _changed(subject, before) if before is not None and audit_verdict and active_at_end == active else []
+        changes = _wait_for_no_changes(subject, before) if before is not None and audit_verdict and active_at_end == active else []
     except HarnessError as error:
-        return failed(f"{active} was active; {error}{_unless_there(subject, active)}")
+        return failed(f"{active} was active; {error}{_hint_unless_there(subject, active)}")
     if active_at_end != active:
         return failed(f"{active_at_end or 'no node'} is active, {active} was; {by_hand(subject, active)}")
     if changes:
@@ -59,7 +59,7 @@ def by_hand(subject: ClusterUnderTest, active: str) -> str:
     return f"what brings everything back: on {active}, as root, `{subject.manager.by_hand_line(active)}`"
 
 
-def _changed(subject: ClusterUnderTest, before: StateBefore) -> list[str]:
+def _wait_for_no_changes(subject: ClusterUnderTest, before: StateBefore) -> list[str]:
     """What is not as it was, when the failures that were counted meanwhile are forgotten and what that started has come to rest."""
     timers = subject.cluster.manager
     forget_ours(subject, before)
@@ -72,7 +72,7 @@ def _changed(subject: ClusterUnderTest, before: StateBefore) -> list[str]:
         return differences(before, look(subject))
 
 
-def _unless_there(subject: ClusterUnderTest, active: str) -> str:
+def _hint_unless_there(subject: ClusterUnderTest, active: str) -> str:
     try:
         is_there = subject.state().active == active
     except HarnessError:
@@ -132,7 +132,7 @@ def _wait_until_movable(subject: ClusterUnderTest, active: str, deadline: Deadli
     return deadline.wait_for(state, until=ready, what="the cluster being healthy", every=0.5)
 
 
-def _against_moving(subject: ClusterUnderTest, state: ClusterState, active: str) -> list[str]:
+def _reasons_against_moving(subject: ClusterUnderTest, state: ClusterState, active: str) -> list[str]:
     """What the manager has against it. That nothing is in service, or something on each node, is what the move mends, and no reason."""
     subject.manager.end_own_move(active, deadline=Deadline(10.0))
     answer = subject.manager.may_switch_over(active)
@@ -142,14 +142,14 @@ def _against_moving(subject: ClusterUnderTest, state: ClusterState, active: str)
     return [reason for reason in answer.because if reason not in mended_reasons]
 
 
-def _let_finish(subject: ClusterUnderTest) -> None:
+def _wait_for_actions(subject: ClusterUnderTest) -> None:
     """Wait for as long as an action that changes the cluster runs on any node, whoever began it: what is done meanwhile is done into the
     middle of a switchover. Raises DeadlineExceeded after half an hour, with the command."""
     was_noted = False
 
     def running() -> str:
         nonlocal was_noted
-        actions = [f"{n.name}: `{action}`" for n in subject.cluster.nodes for action in _running_on(subject, n)]
+        actions = [f"{n.name}: `{action}`" for n in subject.cluster.nodes for action in _actions_on(subject, n)]
         if actions and not was_noted:
             subject.timeline.note(
                 "harness", "waiting", f"an action of the cluster manager still runs, and is not ended: {'; '.join(actions)}"
@@ -162,7 +162,7 @@ def _let_finish(subject: ClusterUnderTest) -> None:
     )
 
 
-def _running_on(subject: ClusterUnderTest, node: Node) -> list[str]:
+def _actions_on(subject: ClusterUnderTest, node: Node) -> list[str]:
     read_unfinished = windows_jobs.unfinished if node.platform == "windows" else unfinished
     try:
         return read_unfinished(subject.hosts[node.name])
@@ -170,7 +170,7 @@ def _running_on(subject: ClusterUnderTest, node: Node) -> list[str]:
         return []
 
 
-def _settled(subject: ClusterUnderTest, patience_s: float) -> Verdict:
+def _audit_until_settled(subject: ClusterUnderTest, patience_s: float) -> Verdict:
     """The audit's verdict; the balancer may take its time to follow a switchover, as long as the budget allows it."""
     deadline = Deadline(outage_budget.switchover(subject.cluster).seconds)
     try:

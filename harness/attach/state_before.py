@@ -19,10 +19,10 @@ class StateBefore(BaseModel):
 
 def look(subject: ClusterUnderTest) -> StateBefore:
     """Raises HarnessError."""
-    return _of(subject.manager.state(), subject.manager.fail_counts())
+    return _make_state(subject.manager.state(), subject.manager.fail_counts())
 
 
-def _of(state: ClusterState, failures: dict[str, dict[str, int]]) -> StateBefore:
+def _make_state(state: ClusterState, failures: dict[str, dict[str, int]]) -> StateBefore:
     states = {name: {tag: str(resource_state) for tag, resource_state in node.resources.items()} for name, node in state.nodes.items()}
     return StateBefore(resources=states, failures=failures)
 
@@ -42,11 +42,12 @@ def differences(before: StateBefore, now: StateBefore) -> list[str]:
         if tag not in before.resources.get(node, {})
     ]
     return changes + [
-        f"the fail count of {tag} on {node} is {now}, it was {state_before}" for node, tag, state_before, now in raised(before, now)
+        f"the fail count of {tag} on {node} is {now}, it was {state_before}"
+        for node, tag, state_before, now in raised_fail_counts(before, now)
     ]
 
 
-def raised(before: StateBefore, now: StateBefore) -> list[tuple[str, str, int, int]]:
+def raised_fail_counts(before: StateBefore, now: StateBefore) -> list[tuple[str, str, int, int]]:
     """Node, resource, and its fail count before and now, where that has grown: at its threshold the next real failure bans the node."""
     return [
         (node, tag, before.failures.get(node, {}).get(tag, 0), count)
@@ -64,7 +65,7 @@ def forget_ours(subject: ClusterUnderTest, before: StateBefore) -> None:
     """
     limit_s = subject.cluster.manager.takeover_s
     try:
-        new_failures = [(node, tag) for node, tag, count_before, _ in raised(before, look(subject)) if not count_before]
+        new_failures = [(node, tag) for node, tag, count_before, _ in raised_fail_counts(before, look(subject)) if not count_before]
         for node, tag in new_failures:
             subject.manager.clear_failure(tag, node, deadline=Deadline(limit_s))
         if new_failures:

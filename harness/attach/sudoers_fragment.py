@@ -64,16 +64,16 @@ class Silent:
         """There is nothing to close."""
 
 
-def lines(cluster: Cluster, machine: Machine, level: str) -> list[str]:
+def root_commands(cluster: Cluster, machine: Machine, level: str) -> list[str]:
     """What sudo is asked for on this machine up to this level, each once, as a line of shell without the program's folder."""
-    commands = [*looks(cluster, machine), INSTALLABLE["packet_capture"]]
+    commands = [*look_commands(cluster, machine), INSTALLABLE["packet_capture"]]
     if level in ("measure", "disturb"):
         commands.append(lease.INSTALLED)
         commands += [f"tail -n 0 -F {shlex.quote(str(log))}" for log in _logs(cluster, machine)]
     return [*commands, SHELL] if level == "disturb" else commands
 
 
-def looks(cluster: Cluster, machine: Machine) -> list[str]:
+def look_commands(cluster: Cluster, machine: Machine) -> list[str]:
     """What looking asks root for, on a node by the cluster manager's adapter, too."""
     hosts = {m.name: Silent(m.name) for m in cluster.machines}
     host, is_node = hosts[machine.name], machine.name != cluster.client.name
@@ -83,14 +83,14 @@ def looks(cluster: Cluster, machine: Machine) -> list[str]:
         host.run(collectors.line_for(row, cluster, 0.0, 0.0))
     facts = LinuxHost(host)
     questions = [facts.listeners, facts.firewall, lambda: remains(host)]
-    for question in [*questions, *(_questions(cluster, manager, machine.name) if is_node else [])]:
+    for question in [*questions, *(_manager_questions(cluster, manager, machine.name) if is_node else [])]:
         with suppress(HarnessError):  # it complains of the silence; what it asked is known by then
             question()
     asked = dict.fromkeys(line for command in host.asked for line in sudo_lines(command))
     return [line for line in asked if line != SHELL]
 
 
-def _questions(cluster: Cluster, manager: Manager, node: str) -> list:
+def _manager_questions(cluster: Cluster, manager: Manager, node: str) -> list:
     """Everything that a cluster manager's adapter asks without changing anything."""
     tags = dict.fromkeys([cluster.ip_resource.tag, *(s.tag for s in cluster.services)])
     return [
@@ -116,21 +116,21 @@ def _logs(cluster: Cluster, machine: Machine) -> list:
 
 def fragment(cluster: Cluster, machine: Machine, level: str, until: datetime | None = None) -> str:
     """The file for /etc/sudoers.d of one machine. `until`: when the right to disturb ends."""
-    user, commands = machine.ssh.user, lines(cluster, machine, level)
+    user, commands = machine.ssh.user, root_commands(cluster, machine, level)
     for name in (user, machine.name):
         if not PLAIN_NAME.fullmatch(name):  # `ALL`, `%group` and a new line would grant to others
             raise BadUse(f"{name!r} cannot stand in a sudoers file; write a name of letters, digits, dots and dashes into the cluster file")
     alias = f"LKHARNESS_{level.upper()}"
     named_commands = [line for line in commands if line != SHELL]
     rows = [f"# {machine.name}: what `lkharness` asks root for, level {level}; for /etc/sudoers.d, mode 0440"]
-    rows += [f"Cmnd_Alias {alias} = \\\n    " + ", \\\n    ".join(allowed(named_commands)), f"{user} ALL=(root) NOPASSWD: {alias}"]
+    rows += [f"Cmnd_Alias {alias} = \\\n    " + ", \\\n    ".join(sudoers_commands(named_commands)), f"{user} ALL=(root) NOPASSWD: {alias}"]
     if SHELL in commands:
         time_limit = f" NOTAFTER={until:%Y%m%d%H%M%SZ}" if until else ""
-        rows += ["# A shell: this account is root then.", f"{user} ALL=(root){time_limit} NOPASSWD: {', '.join(allowed([SHELL]))}"]
+        rows += ["# A shell: this account is root then.", f"{user} ALL=(root){time_limit} NOPASSWD: {', '.join(sudoers_commands([SHELL]))}"]
     return "\n".join(rows) + "\n"
 
 
-def allowed(lines: Iterable[str]) -> list[str]:
+def sudoers_commands(lines: Iterable[str]) -> list[str]:
     """Commands as sudoers has them: with the program's whole name, and exactly these words, none where there are none. Pure."""
     return [command for line in lines for command in _commands(shlex.split(line))]
 
@@ -141,9 +141,9 @@ def _commands(words: Sequence[str]) -> list[str]:
         raise ValueError(f"sudoers cannot tell words with spaces from several words: {words}")
     folders = [""] if "/" in program else [f"{folder}/" for folder in FOLDERS.get(program, ELSEWHERE)]
     open_ended = program in (SHELL, *PROGRAMS)
-    arguments_text = " ".join(map(_escaped, arguments)) if arguments else "" if open_ended else '""'
-    return [f"{folder}{_escaped(program)} {arguments_text}".rstrip() for folder in folders]
+    arguments_text = " ".join(map(_escape, arguments)) if arguments else "" if open_ended else '""'
+    return [f"{folder}{_escape(program)} {arguments_text}".rstrip() for folder in folders]
 
 
-def _escaped(word: str) -> str:
+def _escape(word: str) -> str:
     return MEANS_SOMETHING.sub(r"\\\1", word)

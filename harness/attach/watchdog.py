@@ -198,7 +198,7 @@ def message_for(disruption: Disruption) -> WatchdogMessage:
     duration_s, steps = disruption.longest_s, disruption.steps()
     return WatchdogMessage(
         longest_s=undone_s(disruption, steps),
-        commands=[shlex.split(step.command) for step in _undone_here(steps)],
+        commands=[shlex.split(step.command) for step in _local_undo_steps(steps)],
         command_s=disruption.command_s,
         after_s=0.0 if math.isinf(duration_s) else duration_s,
         unseen=disruption.undo_blindly,
@@ -208,10 +208,10 @@ def message_for(disruption: Disruption) -> WatchdogMessage:
 def undone_s(disruption: Disruption, steps: Sequence[Step]) -> float:
     """How long after its run was killed it is undone, at the latest: by a host itself, or by the commands that the watchdog gives."""
     duration_s = disruption.longest_s
-    return len(_undone_here(steps)) * disruption.command_s if math.isinf(duration_s) else duration_s
+    return len(_local_undo_steps(steps)) * disruption.command_s if math.isinf(duration_s) else duration_s
 
 
-def _undone_here(steps: Sequence[Step]) -> list[Step]:
+def _local_undo_steps(steps: Sequence[Step]) -> list[Step]:
     return [s for s in steps if s.host == HARNESS and s.phase == "undo"]
 
 
@@ -255,7 +255,7 @@ def put_all_back(config: WatchdogConfig, messages: Sequence[WatchdogMessage], lo
         if not any(message for message in messages if not message.active):
             say("nothing had been disturbed")
             return 0
-        _hold(lease, deadline, say)
+        _resume_lease(lease, deadline, say)
         if lease.stolen:
             say(f"it is left as it is: {lease.stolen}")
             return 1
@@ -305,7 +305,7 @@ def _put_back(lease: Lease, attempt: Callable[[], Verdict], deadline: Deadline, 
         return 1
 
 
-def _hold(lease: Lease, deadline: Deadline, say: Callable[[str], None]) -> None:
+def _resume_lease(lease: Lease, deadline: Deadline, say: Callable[[str], None]) -> None:
     """The lease is still the run's; a node that a disruption took away cannot be asked yet, and the other's is enough."""
     try:
         deadline.wait_for(lease.resume, what="a node being reached", every=0.5)
@@ -320,10 +320,10 @@ def commands_of(messages: Iterable[WatchdogMessage]) -> dict[tuple[str, ...], fl
 
 def _give_power(commands: Mapping[tuple[str, ...], float], say: Callable[[str], None]) -> None:
     for command, limit_s in commands.items():
-        say(_run(command, limit_s))
+        say(_run_power_command(command, limit_s))
 
 
-def _run(command: Sequence[str], limit_s: float) -> str:
+def _run_power_command(command: Sequence[str], limit_s: float) -> str:
     """Only the program is told of a power command, whose words may hold a secret."""
     try:
         completed = subprocess.run(command, capture_output=True, timeout=limit_s, stdin=subprocess.DEVNULL)

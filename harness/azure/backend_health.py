@@ -25,16 +25,16 @@ from harness.core.timeline import Timeline
 KIND = "ilb-health"
 
 
-def ask(clients: Clients, balancer: Balancer, rule: Rule, deadline: Deadline) -> dict[str, MemberHealth]:
+def read_member_health(clients: Clients, balancer: Balancer, rule: Rule, deadline: Deadline) -> dict[str, MemberHealth]:
     """One rule's members by address. A POST that changes nothing: it may be retried. Raises HarnessError."""
     doing = f"reading the health of {rule.name} of {balancer.name}"
     group = part_of(balancer.id, "resourceGroups") or clients.azure.resource_group
     with translate_errors(doing):
         poller = clients.network.load_balancer_load_balancing_rules.begin_health(group, balancer.name, rule.name)
-    return words(resource_parser.payload(result_of(poller, deadline, doing)))
+    return parse_member_health(resource_parser.payload(result_of(poller, deadline, doing)))
 
 
-def words(wire: Mapping[str, Any]) -> dict[str, MemberHealth]:
+def parse_member_health(wire: Mapping[str, Any]) -> dict[str, MemberHealth]:
     """Azure's answer: every member that it lists."""
     addresses = wire.get("loadBalancerBackendAddresses") or []
     return {
@@ -53,9 +53,9 @@ def rules_to_ask(balancer: Balancer, frontend: IPv4Address) -> list[Rule]:
     return list(rule_by_probe.values())
 
 
-def of_every_rule(clients: Clients, balancer: Balancer, frontend: IPv4Address, deadline: Deadline) -> dict[str, dict[str, MemberHealth]]:
+def read_every_rule(clients: Clients, balancer: Balancer, frontend: IPv4Address, deadline: Deadline) -> dict[str, dict[str, MemberHealth]]:
     """Each such rule's members. Raises HarnessError."""
-    return {rule.name: ask(clients, balancer, rule, deadline) for rule in rules_to_ask(balancer, frontend)}
+    return {rule.name: read_member_health(clients, balancer, rule, deadline) for rule in rules_to_ask(balancer, frontend)}
 
 
 class HealthWatch:
@@ -66,7 +66,7 @@ class HealthWatch:
         self._clients = clients
         self._timeline = timeline
         self._names = {str(n.address): n.name for n in cluster.nodes}
-        self._known: dict[tuple[str, str], MemberHealth] = {}
+        self._health_by_rule_and_address: dict[tuple[str, str], MemberHealth] = {}
         self._trouble: str | None = None
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="azure-health")
@@ -88,7 +88,7 @@ class HealthWatch:
             started_at = time.monotonic()
             try:
                 balancer = balancer or resource_reader.balancer(self._clients, self._cluster.vip)
-                self._look(balancer)
+                self._read_health(balancer)
                 self._trouble = None
             except NotLoggedIn as error:
                 self._clients.renew()
@@ -99,20 +99,20 @@ class HealthWatch:
                 self._note_trouble(f"{type(error).__name__}: {error}")
             self._end.wait(max(0.1, period - (time.monotonic() - started_at)))
 
-    def _look(self, balancer: Balancer) -> None:
+    def _read_health(self, balancer: Balancer) -> None:
         for rule in rules_to_ask(balancer, self._cluster.vip):
             asked_at = time.monotonic()
-            health_by_address = ask(self._clients, balancer, rule, Deadline(self._clients.azure.operation_limit_s))
+            health_by_address = read_member_health(self._clients, balancer, rule, Deadline(self._clients.azure.operation_limit_s))
             if self._end.is_set():
                 return
             for address in self._names:
-                self._say(rule, address, health_by_address.get(address, MemberHealth(UNLISTED, "")), asked_at)
+                self._note_change(rule, address, health_by_address.get(address, MemberHealth(UNLISTED, "")), asked_at)
 
-    def _say(self, rule: Rule, address: str, health: MemberHealth, asked_at: float) -> None:
-        previous = self._known.get((rule.name, address))
+    def _note_change(self, rule: Rule, address: str, health: MemberHealth, asked_at: float) -> None:
+        previous = self._health_by_rule_and_address.get((rule.name, address))
         if previous == health:
             return
-        self._known[rule.name, address] = health
+        self._health_by_rule_and_address[rule.name, address] = health
         node = self._names[address]
         change = f", was {previous}" if previous is not None else ""
         self._timeline.note(

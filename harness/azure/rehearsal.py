@@ -147,7 +147,7 @@ _HEAD = """\
 
 def questions_for(cluster: Cluster | None) -> tuple[Question, ...]:
     """All of them; with a cluster, its own addresses and ports in the commands."""
-    return tuple(replace(q, how=_of(cluster, q.how)) for q in QUESTIONS)
+    return tuple(replace(q, how=_fill_in(cluster, q.how)) for q in QUESTIONS)
 
 
 def as_text(questions: Iterable[Question] = QUESTIONS) -> str:
@@ -160,7 +160,7 @@ def as_text(questions: Iterable[Question] = QUESTIONS) -> str:
     )
 
 
-def _of(cluster: Cluster | None, how: str) -> str:
+def _fill_in(cluster: Cluster | None, how: str) -> str:
     """The words in capitals, as this cluster has them."""
     if cluster is None:
         return how
@@ -210,7 +210,7 @@ def read(file: Path) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
     about = {str(k): str(v) for k, v in about_table.items()}
     answers: dict[str, dict[str, str]] = {}
     for name, table in data.items():
-        if name in question_by_id and (fault := _fault(question_by_id[name], table)):
+        if name in question_by_id and (fault := _answer_fault(question_by_id[name], table)):
             faults.append(f"{name}: {fault}")
         elif name in question_by_id:
             answers[name] = {"answer": str(table["answer"]), "evidence": str(table.get("evidence", ""))}
@@ -241,7 +241,7 @@ def ask_questions(
         print(f"\n{q.id}  {q.what}\n  how to see it: {q.how}")
         while True:
             reply = ask(f"{' | '.join(q.choices)} (empty: {UNSEEN})")
-            fault = _fault(q, {"answer": reply or UNSEEN})
+            fault = _answer_fault(q, {"answer": reply or UNSEEN})
             if fault is None:
                 break
             print(fault)
@@ -249,7 +249,7 @@ def ask_questions(
     return result
 
 
-def _fault(question: Question, table: Any) -> str | None:
+def _answer_fault(question: Question, table: Any) -> str | None:
     if not isinstance(table, Mapping) or "answer" not in table:
         return "it has no answer; leave the template's line as it is for a question that was not looked at"
     answer = str(table["answer"])

@@ -19,9 +19,9 @@ from harness.check.manager_survey import ask_manager
 from harness.check.unreachable_node import second_way
 from harness.cluster import probe_question
 from harness.cluster.cluster_under_test import CaptureWindow, ClusterUnderTest
-from harness.cluster.connection_tolerance import unbearable
-from harness.cluster.invariants import by_identity, nothing_left, placed, probe_answered, sent_to
-from harness.cluster.path_check import PathCheck, check_path, unchecked
+from harness.cluster.connection_tolerance import find_unbearable
+from harness.cluster.invariants import by_identity, judge_balancer, judge_vip_place, nothing_left, probe_answered
+from harness.cluster.path_check import PathCheck, check_path, unchecked_path
 from harness.config import trust
 from harness.config.cluster_config import Cluster, Service
 from harness.core.deadline import Deadline
@@ -57,7 +57,7 @@ def look(cluster: Cluster, *, run_command: bool = False, file: Path | str = "FIL
                 if cluster.azure is None:
                     raise Unusable(findings[len(left_out)].says)
                 return Findings(None, inconclusive("no node lets anybody log in"), [], [*findings, *in_azure(None)])
-            aside = unbearable(subject)
+            aside = find_unbearable(subject)
             if len(aside) == len(cluster.services):
                 raise next(iter(aside.values()))  # no path would be left
             findings += service_findings.set_aside(subject.cluster, aside)
@@ -252,7 +252,7 @@ def _check(subject: ClusterUnderTest, origin: Origin, service: Service, active: 
     except BadUse:
         raise
     except HarnessError as error:
-        return unchecked(subject, origin, service, active, str(error))
+        return unchecked_path(subject, origin, service, active, str(error))
 
 
 def _judge_guarded(judge_it: Callable[[], Verdict]) -> Verdict:
@@ -287,8 +287,8 @@ def _cluster_verdict(
     placement = (
         inconclusive(f"the cluster could not be audited: {' and '.join(silent)} did not tell the addresses there")
         if silent
-        else placed(subject.cluster, active, addresses)
+        else judge_vip_place(subject.cluster, active, addresses)
     )
     first = next(c for c in checks if c.origin is Origin.CLIENT)
-    by_balancer = sent_to(first) if not first.broke else _judge_guarded(lambda: by_identity(subject, active))
+    by_balancer = judge_balancer(first) if not first.broke else _judge_guarded(lambda: by_identity(subject, active))
     return all_of([passed(f"{active} is active"), placement, probe, by_balancer, leftovers])

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from harness.check.node_facts import NodeFacts
 from harness.cluster import linux_disk_preflight
 from harness.config.cluster_config import Cluster
+from harness.core.text import cut_at_word
 from harness.diagnosis import linux_host_script_parse
 from harness.diagnosis.evidence import HostSeen
 from harness.hosts.linux.linux_parse import Listener
@@ -84,7 +85,7 @@ def _why(parts: Mapping[str, str], of: str, failed: Mapping[str, str]) -> str:
     if is_route:
         block = re.search(rf"(?m)^# {re.escape(of)} *\n((?:(?!# ).*\n?)*)", parts.get("routes", ""))
         printed = block[1].strip() if block else ""
-    return f"what was printed cannot be read: {printed.splitlines()[-1][:200]}" if printed else "nothing was printed"
+    return f"what was printed cannot be read: {cut_at_word(printed.splitlines()[-1], 200)}" if printed else "nothing was printed"
 
 
 def offset_of(text: str, asked_at: float, answered_at: float) -> Offset | None:

@@ -34,9 +34,9 @@ def second_way(subject: ClusterUnderTest, *, chosen: bool) -> Iterator[tuple[dic
     if not chosen:
         yield {}, [Finding(Weight.NOTE, node.name, WHAT, _NOT_CHOSEN, "give --run-command if that may be") for node in absent_nodes]
         return
-    from harness.azure.run_command.run_command_fallback import read_instead  # only a cluster with [azure] needs the Azure packages
+    from harness.azure.run_command.run_command_fallback import read_unreachable  # only a cluster with [azure] needs the Azure packages
 
-    with read_instead(cluster.azure, absent_nodes) as ways:
+    with read_unreachable(cluster.azure, absent_nodes) as ways:
         hosts = {name: way for name, way in ways.items() if not isinstance(way, HarnessError)}
         yield hosts, [_finding(name, way) for name, way in ways.items()]
 

@@ -74,12 +74,12 @@ class ClusterUnderTest:
         self.permit: Callable[[StandingDisruption], None] = lambda disruption: None
         self._witnesses: dict[str, PacketCapture] = {}
         self._unrelated: frozenset[str] = frozenset()
-        self._ask_unrelated_again = Deadline(0.0)
+        self._unrelated_asked_pause = Deadline(0.0)
         self.capture_refused: dict[str, str] = {}  # Windows hosts that may not be captured, and what they said; asked of each once
-        self._beginning = {name: threading.Lock() for name in self.hosts}
-        self._failed_beginnings: dict[str, HarnessError] = {}  # the last one of each host
+        self._capture_locks = {name: threading.Lock() for name in self.hosts}
+        self._failed_captures: dict[str, HarnessError] = {}  # the last one of each host
         self._capabilities: dict[str, Capabilities] = {}
-        self._asking = {name: threading.Lock() for name in self.hosts}
+        self._capability_locks = {name: threading.Lock() for name in self.hosts}
 
     def clean(self, text: str) -> str:
         """Text without secrets."""
@@ -129,9 +129,9 @@ class ClusterUnderTest:
         full_state = self.manager.state() if limit is None else self.manager.state(limit=limit)
         if full_state.healthy:
             return full_state
-        if not self._unrelated and self._ask_unrelated_again.expired:
+        if not self._unrelated and self._unrelated_asked_pause.expired:
             self._unrelated = self.manager.unrelated_resources()
-            self._ask_unrelated_again = Deadline(UNRELATED_INTERVAL_S)
+            self._unrelated_asked_pause = Deadline(UNRELATED_INTERVAL_S)
         return full_state.without(self._unrelated)
 
     def standby_of(self, active: str) -> str:
@@ -153,7 +153,7 @@ class ClusterUnderTest:
 
     def capabilities(self, name: str) -> Capabilities:
         """How connections are made from a host; asked of it once. Raises HostUnreachable, Unusable when none can be."""
-        with self._asking[name]:
+        with self._capability_locks[name]:
             if name not in self._capabilities:
                 capabilities = host_capabilities.ask(self.hosts[name], self.machine(name).platform, self.python(name))
                 if capabilities.kind is Kind.POWERSHELL and csharp_agent.compiles(self.hosts[name]):
@@ -202,14 +202,14 @@ class ClusterUnderTest:
             starts, lost_captures = mark_all(captures)
             new_names = [name for name in watched_names if name not in starts]
             begun_captures = self.together(
-                *(lambda n=n: self._begin(n, captures.get(n), lost_captures.get(n), exit_stack) for n in new_names)
+                *(lambda n=n: self._begin_capture(n, captures.get(n), lost_captures.get(n), exit_stack) for n in new_names)
             )
             for name, capture_and_mark in zip(new_names, begun_captures, strict=True):
                 if capture_and_mark is not None:
                     captures[name], starts[name] = capture_and_mark
             yield CaptureWindow({name: captures[name] for name in watched_names if name in starts}, starts)
 
-    def _begin(
+    def _begin_capture(
         self, name: str, old_capture: PacketCapture | None, reason: Inconclusive | None, exit_stack: contextlib.ExitStack
     ) -> tuple[PacketCapture, int] | None:
         """A new witness of the host, in place of one that died with it, and the position of what it sees from now on; None for a Windows
@@ -217,9 +217,9 @@ class ClusterUnderTest:
 
         It watches until the run ends, for hours maybe: behind what `exit_stack` holds it keeps the newest packets alone. Of several that
         ask at once one tries: a host that does not answer makes all of them wait once, and not each behind the other."""
-        failure_before = self._failed_beginnings.get(name)
-        with self._beginning[name]:
-            failure = self._failed_beginnings.get(name)
+        failure_before = self._failed_captures.get(name)
+        with self._capture_locks[name]:
+            failure = self._failed_captures.get(name)
             if failure is not None and failure is not failure_before:
                 raise failure
             if self._witnesses.get(name) is old_capture:  # else another thread has begun one meanwhile
@@ -230,7 +230,7 @@ class ClusterUnderTest:
                 try:
                     capture.start()
                 except HarnessError as error:
-                    self._failed_beginnings[name] = error
+                    self._failed_captures[name] = error
                     if not isinstance(error, Unusable) or self.capabilities(name).kind is not Kind.COMPILED:
                         raise
                     self.capture_refused[name] = str(error)
@@ -264,11 +264,11 @@ class ConnectionWorkers(dict[str, ConnectionWorker | FallbackConnector]):
 
     def __init__(self, subject: ClusterUnderTest) -> None:
         self._subject = subject
-        self._making = threading.Lock()
+        self._worker_lock = threading.Lock()
 
     def __missing__(self, name: str) -> ConnectionWorker | FallbackConnector:
         capabilities, host = self._subject.capabilities(name), self._subject.hosts[name]
-        with self._making:
+        with self._worker_lock:
             if name not in self:
                 self[name] = (
                     ConnectionWorker(host, self._subject.python(name)) if capabilities.full else FallbackConnector(host, capabilities)

@@ -13,11 +13,11 @@ ATTEMPT_TIMEOUT_S = 5.0
 
 def demand_bearable(subject: ClusterUnderTest) -> None:
     """From the client's host. Raises Unbearable; what else comes of it is for the checks of the paths to say."""
-    for error in unbearable(subject).values():
+    for error in find_unbearable(subject).values():
         raise error
 
 
-def unbearable(subject: ClusterUnderTest) -> dict[str, Unbearable]:
+def find_unbearable(subject: ClusterUnderTest) -> dict[str, Unbearable]:
     """By its name, each service that does not bear it, and why; one connection each from the client's host. Raises BadUse for a service's
     settings."""
     client = subject.cluster.client.name

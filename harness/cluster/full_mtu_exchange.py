@@ -53,17 +53,17 @@ def ask_in_full(subject: ClusterUnderTest, host: str, service: Service) -> FullS
 def compare_sizes(path_text: str, large: Callable[[float], str], small: Callable[[], object]) -> FullSegments:
     """What was long and got no answer is asked again, with a limit that a short exchange sets, which was answered meanwhile."""
     try:
-        outcome, unanswered_text = _answered(lambda: large(FULL_TIMEOUT_S))
+        outcome, unanswered_text = _try_exchange(lambda: large(FULL_TIMEOUT_S))
         if outcome:
             return FullSegments(True, f"full-sized segments pass, {outcome}")
         started_at = time.monotonic()
-        _, small_unanswered = _answered(small)
+        _, small_unanswered = _try_exchange(small)
         if small_unanswered:
             return FullSegments(
                 None, f"{path_text}: {unanswered_text}; nor was something short: {small_unanswered}; is it overloaded?", slow=True
             )
         limit = max(FULL_TIMEOUT_S, SECOND_TIMEOUT_FACTOR * (time.monotonic() - started_at))
-        outcome, unanswered_text = _answered(lambda: large(limit))
+        outcome, unanswered_text = _try_exchange(lambda: large(limit))
     except (NotTheService, OSError) as error:
         return FullSegments(None, f"{path_text}: it does not take what fills a segment: {error}")
     if outcome:
@@ -73,7 +73,7 @@ def compare_sizes(path_text: str, large: Callable[[float], str], small: Callable
     )
 
 
-def _answered(ask: Callable[[], object]) -> tuple[object, str]:
+def _try_exchange(ask: Callable[[], object]) -> tuple[object, str]:
     """What it returns, or what was not answered in time."""
     try:
         return ask() or "answered", ""

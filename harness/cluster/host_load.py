@@ -20,11 +20,11 @@ LOOK = "cat /proc/loadavg; grep -c ^processor /proc/cpuinfo; cat /proc/pressure/
 def overload(subject: ClusterUnderTest, *names: str) -> str:
     """In words, which of these hosts, or the machine that asks, is overloaded and by what; "" where none is known to be."""
     linux_hosts = [n for n in dict.fromkeys(names) if n not in subject.absent and subject.machine(n).platform == "linux"]
-    sentences = subject.together(*(lambda n=n: _of_host(subject, n) for n in linux_hosts if subject.runs_commands(n)))
-    return "; ".join(filter(None, [*sentences, judged("this machine, which asks,", _own_load(), 0.0)]))
+    sentences = subject.together(*(lambda n=n: _host_overload(subject, n) for n in linux_hosts if subject.runs_commands(n)))
+    return "; ".join(filter(None, [*sentences, judge_load("this machine, which asks,", _own_load(), 0.0)]))
 
 
-def judged(name: str, load_text: str, seconds: float) -> str:
+def judge_load(name: str, load_text: str, seconds: float) -> str:
     """By what LOOK printed on a host and how long that took. Pure; no text makes it raise."""
     load, cpus = re.match(r"(\d{1,6}\.\d+) ", load_text), re.search(r"(?m)^(\d{1,5})$", load_text)
     waiting_share = re.search(r"(?m)^some avg10=(\d{1,3}\.\d+) ", load_text)
@@ -41,7 +41,7 @@ def judged(name: str, load_text: str, seconds: float) -> str:
     return f"{name} {' and '.join(reasons)}" if reasons else ""
 
 
-def _of_host(subject: ClusterUnderTest, name: str) -> str:
+def _host_overload(subject: ClusterUnderTest, name: str) -> str:
     started_at = time.monotonic()
     try:
         load_text = subject.hosts[name].run(LOOK, limit=COMMAND_TIMEOUT_S).out
@@ -49,7 +49,7 @@ def _of_host(subject: ClusterUnderTest, name: str) -> str:
         load_text = ""
     except HarnessError as error:
         return f"{name} did not tell its load: {error}"
-    return judged(name, load_text, time.monotonic() - started_at)
+    return judge_load(name, load_text, time.monotonic() - started_at)
 
 
 def _own_load() -> str:

@@ -36,8 +36,8 @@ def audit(subject: ClusterUnderTest, *, patience_s: float | None = None, undone:
     # asked again when the cluster is whole, and only that counts.
     state, early_addresses, early_left = subject.together(
         subject.state,
-        lambda: _early(lambda: _addresses(subject)),
-        lambda: _early(lambda: nothing_left(subject)) if undone else None,
+        lambda: _try_read(lambda: _read_addresses(subject)),
+        lambda: _try_read(lambda: nothing_left(subject)) if undone else None,
     )
     if not state.healthy:
         early_addresses = early_left = None
@@ -48,15 +48,15 @@ def audit(subject: ClusterUnderTest, *, patience_s: float | None = None, undone:
     active = state.active
     assert active is not None  # a whole cluster has one
     verdicts = subject.together(
-        lambda: (early_addresses and placed(cluster, active, early_addresses)) or vip_in_place(subject, active),
+        lambda: (early_addresses and judge_vip_place(cluster, active, early_addresses)) or vip_in_place(subject, active),
         lambda: probe_answered(subject, active),
-        lambda: _balancer(subject, active),
+        lambda: _check_balancer(subject, active),
         *([lambda: early_left or nothing_left(subject)] if undone else []),
     )
     return all_of([passed(f"{active} is active"), *verdicts])
 
 
-def _early(read: Callable[[], T]) -> T | None:
+def _try_read(read: Callable[[], T]) -> T | None:
     """None where it cannot be read yet: it is read again, and then the error counts."""
     try:
         return read()
@@ -66,16 +66,16 @@ def _early(read: Callable[[], T]) -> T | None:
 
 def vip_in_place(subject: ClusterUnderTest, active: str) -> Verdict:
     """The VIP is on the active node's Subnet#2 NIC, with the prefix of the cluster file, and nowhere else (facts DSN-06, FAB-14)."""
-    return placed(subject.cluster, active, _addresses(subject))
+    return judge_vip_place(subject.cluster, active, _read_addresses(subject))
 
 
-def _addresses(subject: ClusterUnderTest) -> dict[str, list[InterfaceAddress]]:
+def _read_addresses(subject: ClusterUnderTest) -> dict[str, list[InterfaceAddress]]:
     nodes = [n.name for n in subject.cluster.nodes]
     addresses = subject.together(*(subject.facts[n].addresses for n in nodes))
     return dict(zip(nodes, addresses, strict=True))
 
 
-def placed(cluster: Cluster, active: str, addresses: Mapping[str, Sequence[InterfaceAddress]]) -> Verdict:
+def judge_vip_place(cluster: Cluster, active: str, addresses: Mapping[str, Sequence[InterfaceAddress]]) -> Verdict:
     """The same, of addresses that every node has told. Pure."""
     vip, second = str(cluster.vip), str(cluster.node(active).second_address)
     interfaces_by_node = {
@@ -88,7 +88,7 @@ def placed(cluster: Cluster, active: str, addresses: Mapping[str, Sequence[Inter
     return (passed if in_place else failed)(f"{cluster.vip} is on {interfaces}")
 
 
-def _balancer(subject: ClusterUnderTest, active: str) -> Verdict:
+def _check_balancer(subject: ClusterUnderTest, active: str) -> Verdict:
     """New connections from the client reach the active node (and no other: three of them, each with a hash of its own).
 
     Where a host lets nobody capture packets, the services themselves say which node they are on, as far as they can.
@@ -99,10 +99,10 @@ def _balancer(subject: ClusterUnderTest, active: str) -> Verdict:
         raise
     except Unusable:
         return by_identity(subject, active)
-    return sent_to(check)
+    return judge_balancer(check)
 
 
-def sent_to(check: PathCheck) -> Verdict:
+def judge_balancer(check: PathCheck) -> Verdict:
     """The same, by what a check of the client's path to the first service found."""
     return check.verdict if not check.verdict else passed(f"the balancer sends clients to {check.active}")
 

@@ -51,16 +51,18 @@ def judge(text: str) -> list[str]:
                 problems.append(f"{place} is full: {mounted} has {free} kB left")
     kinds = {words[1]: words[2] for words in mounts if len(words) > 3 and "rw" in words[3].split(",")}
     place_mounts = {words[5] for _, *words in place_rows if len(words) >= 6}
-    for mounted, free, share in _filled(blocks, kinds):
+    for mounted, free, share in _filled_mounts(blocks, kinds):
         if mounted not in place_mounts and free < MIN_FREE_KB:
             problems.append(f"{mounted} is full: {free} kB are left, {share} % are used")
     problems += [
-        f"{mounted} is full: no inode is left there, though it may have room" for mounted, free, _ in _filled(inodes, kinds) if free == 0
+        f"{mounted} is full: no inode is left there, though it may have room"
+        for mounted, free, _ in _filled_mounts(inodes, kinds)
+        if free == 0
     ]
     return problems
 
 
-def _filled(text: str, kinds: dict[str, str]) -> Iterator[tuple[str, int, int]]:
+def _filled_mounts(text: str, kinds: dict[str, str]) -> Iterator[tuple[str, int, int]]:
     """Of `df -P`: where data are written and nearly nothing is free: the mount, how much is left, and the share in use."""
     for line in text.splitlines():
         words = line.split(maxsplit=5)

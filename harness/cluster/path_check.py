@@ -150,7 +150,7 @@ def why_unseen(subject: ClusterUnderTest, origin: str) -> str:
     return "; ".join(refusals) or (f"without Python the packets of {' and '.join(unwatched)} cannot be watched" if unwatched else "")
 
 
-def unchecked(subject: ClusterUnderTest, origin: Origin, service: Service, active: str, reason: str) -> PathCheck:
+def unchecked_path(subject: ClusterUnderTest, origin: Origin, service: Service, active: str, reason: str) -> PathCheck:
     """A check that broke before there was anything to judge."""
     expected, situation = expectation(subject.cluster.design, origin, Situation.HEALTHY), Situation.HEALTHY
     host, verdict = subject.origin(origin, active), inconclusive(f"it could not be checked: {reason}")
@@ -192,7 +192,7 @@ def ask_identity(
         verdict = failed(f"{path_text}: the {service.kind} service answers, and not what it should: {error}")
         return Introduction(verdict, str(error), own_words=True)
     except WordsUntold as error:
-        own_words = _words_untold(subject, host, service, limit) or str(error)
+        own_words = _ask_untold_words(subject, host, service, limit) or str(error)
         return Introduction(
             failed(f"{path_text}: the {service.kind} service broke off when asked who it is: {own_words}"), own_words, own_words=True
         )
@@ -204,14 +204,16 @@ def ask_identity(
     except DeadlineExceeded as error:
         if not controls:
             return Introduction(inconclusive(f"{path_text}: {error}"), str(error), hung=True)
-        return _hung(subject, host, service, expected_node, f"{path_text}: the {service.kind} service", str(error))
+        return _judge_hang(subject, host, service, expected_node, f"{path_text}: the {service.kind} service", str(error))
     except NoConnection as error:
         return Introduction(
             failed(f"{path_text}: {error} when the {service.kind} service was to be asked who it is"), str(error), connected=False
         )
     except OSError as error:
         return Introduction(failed(f"{path_text}: the {service.kind} service broke off when asked who it is: {error}"), str(error))
-    node, node_text = node_of(identity, subject.cluster, _starts(subject, service) if identity.node is None and identity.started else {})
+    node, node_text = node_of(
+        identity, subject.cluster, _process_starts(subject, service) if identity.node is None and identity.started else {}
+    )
     if node is None and not packets_tell:
         return Introduction(inconclusive(f"{path_text}: which node answered is not known: {node_text}, and no packets tell it"), said)
     if node is None:
@@ -238,7 +240,7 @@ def _own_words(subject: ClusterUnderTest, host: str, service: Service, expected_
     return None
 
 
-def _words_untold(subject: ClusterUnderTest, host: str, service: Service, limit: float) -> str:
+def _ask_untold_words(subject: ClusterUnderTest, host: str, service: Service, limit: float) -> str:
     """What the library kept back of the service's error, by a second question; empty where that brings nothing."""
     kind = service_registry.kind(service.kind)
     try:
@@ -248,7 +250,9 @@ def _words_untold(subject: ClusterUnderTest, host: str, service: Service, limit:
     return f"{subject.cluster.vip}:{service.port}: {own_words}" if own_words else ""
 
 
-def _hung(subject: ClusterUnderTest, host: str, service: Service, expected_node: str, service_text: str, error_text: str) -> Introduction:
+def _judge_hang(
+    subject: ClusterUnderTest, host: str, service: Service, expected_node: str, service_text: str, error_text: str
+) -> Introduction:
     """It was not answered in time, and the controls of that: a connection, and the load of the hosts that take part."""
     slow_connect = [] if _connects_quickly(subject, host, service) else ["connecting is slow too"]
     overloaded = "; ".join([*slow_connect, *filter(None, [overload(subject, host, expected_node)])])
@@ -266,7 +270,7 @@ def _connects_quickly(subject: ClusterUnderTest, host: str, service: Service) ->
     return attempts[0].answered and time.monotonic() - started_at < USUAL_ATTEMPT_S
 
 
-def _starts(subject: ClusterUnderTest, service: Service) -> dict[str, float | None]:
+def _process_starts(subject: ClusterUnderTest, service: Service) -> dict[str, float | None]:
     """When the process that listens on the service's port started, per node: its identity where it tells nothing else."""
     start_by_node: dict[str, float | None] = {}
     for node in subject.cluster.nodes:

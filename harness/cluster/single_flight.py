@@ -15,19 +15,19 @@ class SharedQuestion(Generic[T]):
 
     def __init__(self, ask: Callable[[], T]) -> None:
         self._ask = ask
-        self._asking = threading.Lock()
-        self._joining = threading.Lock()
+        self._call_lock = threading.Lock()
+        self._join_lock = threading.Lock()
         self._next: Future[T] | None = None  # of the call that has not begun yet
         self.waiting = 0  # for that one
 
     def __call__(self) -> T:
-        with self._joining:
+        with self._join_lock:
             is_first = self._next is None
             future = self._next = self._next or Future()
             self.waiting += 1
         if is_first:
-            with self._asking:  # the call before this one has ended
-                with self._joining:
+            with self._call_lock:  # the call before this one has ended
+                with self._join_lock:
                     self._next, self.waiting = None, 0
                 try:
                     future.set_result(self._ask())

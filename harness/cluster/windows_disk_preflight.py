@@ -11,10 +11,10 @@ MIN_FREE_BYTES = 16 * 1024 * 1024  # less than this is nothing to event logs and
 
 def windows_disk_problems(host: Host) -> list[str]:
     """What keeps programs there from writing; sentences without the host's name. Raises what `WindowsHost.about` raises."""
-    return judged(WindowsHost(host).about())
+    return judge_free_space(WindowsHost(host).about())
 
 
-def judged(host_about: HostAbout) -> list[str]:
+def judge_free_space(host_about: HostAbout) -> list[str]:
     """Pure. What a host does not tell is no trouble."""
     if host_about.temp_free is None or host_about.temp_free >= MIN_FREE_BYTES:
         return []

@@ -92,9 +92,9 @@ def _readable(cluster: Cluster, hosts: dict[str, Host], *, run_command: bool) ->
     """The hosts, and by Azure's run-command, if a person chose that, those that SSH does not reach."""
     if cluster.azure is None or not run_command:
         return nullcontext(hosts)
-    from harness.azure.run_command.run_command_fallback import readable  # only a cluster with [azure] needs the Azure packages
+    from harness.azure.run_command.run_command_fallback import readable_hosts  # only a cluster with [azure] needs the Azure packages
 
-    return readable(cluster, hosts, lambda text: print(text, file=sys.stderr))
+    return readable_hosts(cluster, hosts, lambda text: print(text, file=sys.stderr))
 
 
 def span_of(arguments: argparse.Namespace, now: float) -> Span:

@@ -46,12 +46,12 @@ def cluster_file(option: str | None) -> Path:
         raise BadUse(f"say which cluster with --cluster FILE, or start a lab ({error})") from None
 
 
-def duration(option: str, words: str) -> float:
+def duration(option: str, text: str) -> float:
     """The seconds of `90s`, `30m`, `2h` or `1d`, given to that option. Raises BadUse."""
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smhd])", words)
-    if not found or not float(found[1]):
-        raise BadUse(f"{option} {words}: is no span of time; write 90s, 30m, 2h or 1d")
-    return float(found[1]) * UNITS[found[2]]
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smhd])", text)
+    if not match or not float(match[1]):
+        raise BadUse(f"{option} {text}: is no span of time; write 90s, 30m, 2h or 1d")
+    return float(match[1]) * UNITS[match[2]]
 
 
 def print_json(data: dict[str, Any]) -> None:

@@ -36,7 +36,7 @@ def _trust(arguments: argparse.Namespace) -> int:
 
     file = Path(arguments.file)
     raw = content(file)
-    asks = trust.asks(toml(raw, file), with_arguments=True)
+    asks = trust.trust_requests(toml(raw, file), with_arguments=True)
     if arguments.json:
         return _as_json(file, raw, asks, agreed=arguments.yes)
     if not asks:

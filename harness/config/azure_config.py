@@ -39,13 +39,17 @@ OWN_LOGINS = frozenset(
 OWN_MANAGERS = frozenset({"management.azure.com", "management.chinacloudapi.cn", "management.usgovcloudapi.net"})
 
 
-def foreign(table: Mapping[str, Any]) -> dict[str, str]:
+def foreign_endpoints(table: Mapping[str, Any]) -> dict[str, str]:
     """The ends that an [azure] table names and that are not the clouds' own: the setting, and the host with its port."""
     hosts_by_setting = {"authority": OWN_LOGINS, "resource_manager": OWN_MANAGERS}
-    return {key: _place(url) for key, azure_hosts in hosts_by_setting.items() if (url := table.get(key)) and _place(url) not in azure_hosts}
+    return {
+        key: _host_and_port(url)
+        for key, azure_hosts in hosts_by_setting.items()
+        if (url := table.get(key)) and _host_and_port(url) not in azure_hosts
+    }
 
 
-def _place(url: Any) -> str:
+def _host_and_port(url: Any) -> str:
     """Host and port, in the one way that they can be compared; what is no URL is a place of its own."""
     try:
         parts = urlsplit(str(url))
@@ -57,9 +61,9 @@ def _place(url: Any) -> str:
     return str(url) if not_comparable else host if port in (None, 443) else f"{host}:{port}"
 
 
-def same_end(url: str, other: str) -> bool:
+def same_endpoint(url: str, other: str) -> bool:
     """Whether two URLs lead to the same host and port."""
-    return _place(url) == _place(other)
+    return _host_and_port(url) == _host_and_port(other)
 
 
 class Azure(Part):

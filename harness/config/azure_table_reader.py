@@ -19,7 +19,7 @@ def table_of(file: Path) -> dict[str, Any]:
     table = toml(raw, file).get("azure")
     if not table or not isinstance(table, dict):
         raise BadUse(f"{file} has no [azure] table; write one with subscription = … and how to log in, or give --subscription instead")
-    if (requests := trust.of_azure(table)) and not trust.agreed(raw):
+    if (requests := trust.azure_requests(table)) and not trust.is_agreed(raw):
         raise BadUse(trust.refusal(requests, file, once=False))
     base = file.resolve().parent
     paths = {name: table[name] for name in PATHS if isinstance(table.get(name), str)}  # any other is told with the rest of the faults

@@ -301,7 +301,7 @@ def load_with_data(path: Path, *, trusted: bool = False, only_looked_at: bool = 
     raw = content(path)
     data = toml(raw, path)
     cluster = parse(data, path, only_looked_at=only_looked_at)
-    if trusted or not (requests := trust.asks(data)) or trust.agreed(raw):
+    if trusted or not (requests := trust.trust_requests(data)) or trust.is_agreed(raw):
         return cluster, data
     return trust.withhold(cluster, requests), data
 

@@ -131,23 +131,23 @@ def _cluster_and_client(a: Answers) -> str:
     return f"""\
 # A cluster to attach to, written by `lkharness init`. Everything that is commented out shows its default.
 # Next: lkharness check --cluster THIS_FILE
-name = {_q(a.name)}
-design = {_q(a.design)}   # nat: floating IP is off on the load-balancing rules; floating: it is on
-subnet1 = {_q(subnet1)}   # the service subnet: client, the nodes' first NICs, frontend
-subnet2 = {_q(subnet2)}   # the nodes' second NICs, where the IP resource is
+name = {_toml_string(a.name)}
+design = {_toml_string(a.design)}   # nat: floating IP is off on the load-balancing rules; floating: it is on
+subnet1 = {_toml_string(subnet1)}   # the service subnet: client, the nodes' first NICs, frontend
+subnet2 = {_toml_string(subnet2)}   # the nodes' second NICs, where the IP resource is
 
 [client]   # the machine that clients' connections are made from
-name = {_q(a.client.name)}
-address = {_q(a.client.addresses[0])}
-{f"platform = {_q(a.client.platform)}{NL}" if a.client.platform else ""}{_ssh("client", a, a.client.name)}"""
+name = {_toml_string(a.client.name)}
+address = {_toml_string(a.client.addresses[0])}
+{f"platform = {_toml_string(a.client.platform)}{NL}" if a.client.platform else ""}{_ssh("client", a, a.client.name)}"""
 
 
 def _node(a: Answers, node: HostAnswer) -> str:
     return f"""
 [[nodes]]
-name = {_q(node.name)}
-address = {_q(node.addresses[0])}   # in Subnet#1, in the balancer's pool
-second_address = {_q(node.addresses[1])}   # in Subnet#2
+name = {_toml_string(node.name)}
+address = {_toml_string(node.addresses[0])}   # in Subnet#1, in the balancer's pool
+second_address = {_toml_string(node.addresses[1])}   # in Subnet#2
 {_platform(a.manager)}{_ssh("nodes", a, node.name)}"""
 
 
@@ -155,13 +155,13 @@ def _addresses(a: Answers) -> str:
     """The balancer, its probe, and the IP resource behind its frontend."""
     return f"""
 [load_balancer]
-frontend = {_q(a.frontend)}
+frontend = {_toml_string(a.frontend)}
 {_balancer(a.balancer)}[load_balancer.probe]
 port = {a.probe_port}
 {_probe(a.balancer)}
 [ip_resource]
-address = {_q(a.frontend)}   # the frontend's very address
-tag = {_q(a.ip_tag)}   # its name in the cluster manager
+address = {_toml_string(a.frontend)}   # the frontend's very address
+tag = {_toml_string(a.ip_tag)}   # its name in the cluster manager
 # prefix = 32
 """
 
@@ -169,10 +169,10 @@ tag = {_q(a.ip_tag)}   # its name in the cluster manager
 def _service(service: ServiceAnswer) -> str:
     return f"""
 [[services]]
-name = {_q(service.name)}
-kind = {_q(service.kind)}   # {", ".join(SERVICES.names())}
+name = {_toml_string(service.name)}
+kind = {_toml_string(service.kind)}   # {", ".join(SERVICES.names())}
 port = {service.port}
-tag = {_q(service.tag)}   # its resource in the cluster manager
+tag = {_toml_string(service.tag)}   # its resource in the cluster manager
 # settings = {{ user = "…", password_file = "…" }}   # for its kind
 """
 
@@ -181,8 +181,8 @@ def _manager(a: Answers) -> str:
     """The cluster manager, and what follows it: power commands, Azure and the budget."""
     return f"""
 [manager]
-kind = {_q(a.manager)}   # {", ".join(MANAGERS.names())}
-resource = {_q(a.resource)}   # what is switched over: the top of the hierarchy
+kind = {_toml_string(a.manager)}   # {", ".join(MANAGERS.names())}
+resource = {_toml_string(a.resource)}   # what is switched over: the top of the hierarchy
 # heartbeat_s = 5.0   # LCMHBEATTIME; the budgets follow from these timers, so write down the cluster's own
 # heartbeats_missed = 3   # LCMNUMHBEATS
 # check_interval_s = 120.0   # LKCHECKINTERVAL
@@ -211,33 +211,33 @@ def _balancer(balancer: BalancerAnswer | None) -> str:
         "ha_ports": balancer.ha_ports,
         "distribution": balancer.distribution,
     }
-    return "".join(f"{key} = {_v(value)}\n" for key, value in settings.items())
+    return "".join(f"{key} = {_toml_value(value)}\n" for key, value in settings.items())
 
 
 def _probe(balancer: BalancerAnswer | None) -> str:
     if balancer is None:
         return '# protocol = "tcp"\n# interval_s = 5.0\n# threshold = 1   # probeThreshold; numberOfProbes does nothing\n'
-    path = f"path = {_q('/' + balancer.path.lstrip('/'))}\n" if balancer.path is not None else ""
+    path = f"path = {_toml_string('/' + balancer.path.lstrip('/'))}\n" if balancer.path is not None else ""
     threshold = f"threshold = {balancer.threshold}   # probeThreshold; numberOfProbes does nothing\n"
-    return f"protocol = {_q(balancer.protocol)}\n{path}interval_s = {_v(balancer.interval_s)}\n{threshold}"
+    return f"protocol = {_toml_string(balancer.protocol)}\n{path}interval_s = {_toml_value(balancer.interval_s)}\n{threshold}"
 
 
 def _azure(table: Mapping[str, Any]) -> str:
     if not table:
         return ""
-    lines = (f"{key} = {_v(value)}\n" for key, value in table.items())
+    lines = (f"{key} = {_toml_value(value)}\n" for key, value in table.items())
     return f"[azure]   # where this was read, and what `lkharness check` compares; cluster.example.toml has the rest\n{''.join(lines)}\n"
 
 
 def _ssh(table: str, a: Answers, host: str) -> str:
-    lines = [f"[{table}.ssh]", f"user = {_q(a.user)}"]
-    lines.append(f"key = {_q(a.key)}" if a.key else '# key = "~/.ssh/id_ed25519"   # without it: the SSH agent')
+    lines = [f"[{table}.ssh]", f"user = {_toml_string(a.user)}"]
+    lines.append(f"key = {_toml_string(a.key)}" if a.key else '# key = "~/.ssh/id_ed25519"   # without it: the SSH agent')
     if a.known_hosts:
-        lines.append(f"known_hosts = {_q(a.known_hosts)}")
+        lines.append(f"known_hosts = {_toml_string(a.known_hosts)}")
     else:
         lines.append('# known_hosts = "known_hosts"   # relative to this file; without it: ~/.ssh/known_hosts')
     if table == "nodes" and a.jump and a.jump != host:
-        lines.append(f"jump = {_q(a.jump)}")
+        lines.append(f"jump = {_toml_string(a.jump)}")
     else:
         lines.append('# jump = "…"   # another host of this file to go through')
     lines.append(
@@ -254,13 +254,13 @@ def _net(address: str) -> str:
     return str(IPv4Network(f"{address}/24", strict=False))
 
 
-def _v(value: Any) -> str:
+def _toml_value(value: Any) -> str:
     """A TOML value."""
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_q(str(k))} = {_v(v)}" for k, v in value.items()) + " }"
-    return _q(value) if isinstance(value, str) else json.dumps(value)
+        return "{ " + ", ".join(f"{_toml_string(str(k))} = {_toml_value(v)}" for k, v in value.items()) + " }"
+    return _toml_string(value) if isinstance(value, str) else json.dumps(value)
 
 
-def _q(text: str) -> str:
+def _toml_string(text: str) -> str:
     """A TOML string: JSON's is one."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -16,7 +16,7 @@ from harness.core.redaction import read_secrets
 WITHHELD = "(withheld)"  # in the place of settings that nobody has agreed to; its value is the first one's name
 PASSWORD_COMMAND_TIMEOUT_S = 15.0  # for password_command to print it
 
-_asking = threading.Lock()
+_password_lock = threading.Lock()
 _passwords: dict[str, Secret] = {}  # what each password_command said in this process
 
 
@@ -104,7 +104,7 @@ def password(settings: Mapping[str, str]) -> Secret | None:
     return SOURCES[sources[0]](settings[sources[0]]) if sources else None
 
 
-def _of_file(file_name: str) -> Secret:
+def _read_file(file_name: str) -> Secret:
     path = expand_user(file_name)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -115,22 +115,22 @@ def _of_file(file_name: str) -> Secret:
     return Secret(read_secrets.tell(lines[0]))
 
 
-def _of_variable(name: str) -> Secret:
+def _read_variable(name: str) -> Secret:
     if not os.environ.get(name):
         raise BadUse(f"password_env names the environment variable {name}, which is not set")
     return Secret(os.environ[name])
 
 
-def _of_command(line: str) -> Secret:
+def _read_command(line: str) -> Secret:
     """Asked once in a run: a vault takes its time, and may ask a person. What it printed is never quoted."""
-    with _asking:
+    with _password_lock:
         if line not in _passwords:
-            _passwords[line] = _ask(line)
+            _passwords[line] = _run_command(line)
             read_secrets.tell(_passwords[line].reveal())
         return _passwords[line]
 
 
-def _ask(line: str) -> Secret:
+def _run_command(line: str) -> Secret:
     try:
         words = shlex.split(line)
     except ValueError as error:
@@ -155,7 +155,7 @@ def _ask(line: str) -> Secret:
 
 
 SOURCES: dict[str, Callable[[str], Secret]] = {
-    "password_file": _of_file,
-    "password_env": _of_variable,
-    "password_command": _of_command,
+    "password_file": _read_file,
+    "password_env": _read_variable,
+    "password_command": _read_command,
 }

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.config.azure_config import foreign
+from harness.config.azure_config import foreign_endpoints
 from harness.config.service_settings import WITHHELD
 from harness.core.errors import BadUse, Unusable
 from harness.core.files import others_may_write, own_uid
@@ -28,23 +28,24 @@ OPTION = "--trust-cluster-file"
 ASKING = ("_command", "_env", "_file")  # how the names of settings end that run a program, or say where a secret is
 
 
-def asks(data: Mapping[str, Any], *, with_arguments: bool = False) -> list[str]:
+def trust_requests(data: Mapping[str, Any], *, with_arguments: bool = False) -> list[str]:
     """What a cluster file's content asks of this machine, a sentence each. `with_arguments`: with those of commands, for the person
     who is to look through them now; they may be secrets, and what is kept or sent on has the program only."""
     services, show = data.get("services"), _words if with_arguments else _program
     mirror_check = _table(data.get("manager")).get("mirror_check")
     return [
-        *(ask for service in (services if isinstance(services, list) else []) for ask in _of_service(service, show)),
+        *(ask for service in (services if isinstance(services, list) else []) for ask in _service_requests(service, show)),
         *([f"manager.mirror_check runs `{show(mirror_check)}` on a node"] if mirror_check else []),
         *(f"power.{to} runs `{show(words)}` on this machine" for to, words in _table(data.get("power")).items()),
-        *of_azure(_table(data.get("azure"))),
+        *azure_requests(_table(data.get("azure"))),
     ]
 
 
-def of_azure(table: Mapping[str, Any]) -> list[str]:
+def azure_requests(table: Mapping[str, Any]) -> list[str]:
     """What an [azure] table asks for; nothing when it only logs in to Azure itself as this machine does anyhow."""
     requests = [
-        f"azure.{key} sends tokens or secrets to {one_line(str(host))}, which is not Azure's" for key, host in foreign(table).items()
+        f"azure.{key} sends tokens or secrets to {one_line(str(host))}, which is not Azure's"
+        for key, host in foreign_endpoints(table).items()
     ]
     request_by_setting = {
         "client_secret_file": "reads the first line of {}",
@@ -60,10 +61,10 @@ def of_azure(table: Mapping[str, Any]) -> list[str]:
     return requests
 
 
-def agreed(content: bytes) -> bool:
+def is_agreed(content: bytes) -> bool:
     """Has this user agreed to this content? What others could have put there does not count."""
     try:
-        agreement = _memory() / _hash(content)
+        agreement = _agreements_folder() / _hash(content)
         return all(_is_ours(path) for path in (agreement.parent, agreement))
     except OSError:
         return False
@@ -71,7 +72,7 @@ def agreed(content: bytes) -> bool:
 
 def agree(content: bytes, file: Path) -> None:
     """Remember that this user agrees to this content. Raises Unusable."""
-    folder = _memory()
+    folder = _agreements_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _is_ours(folder):
@@ -97,7 +98,7 @@ def withhold(cluster: Cluster, requests: list[str]) -> Cluster:
         kept_settings = {key: value for key, value in service.settings.items() if not key.endswith(ASKING)}
         withheld_keys = [key for key in service.settings if key not in kept_settings]
         services.append(service.model_copy(update={"settings": kept_settings | {WITHHELD: withheld_keys[0]}}) if withheld_keys else service)
-    azure = cluster.azure and (None if of_azure(cluster.azure.model_dump()) else cluster.azure)
+    azure = cluster.azure and (None if azure_requests(cluster.azure.model_dump()) else cluster.azure)
     manager = cluster.manager.model_copy(update={"mirror_check": []})
     reduced = cluster.model_copy(update={"services": services, "azure": azure, "power": None, "manager": manager})
     return reduced.that_leaves_out(requests)
@@ -133,7 +134,7 @@ def may_be_agreed_to(file: Path) -> None:
         raise BadUse(f"{file} can be written by others; take that away with `chmod go-w {shlex.quote(str(file))}`, and look through it")
 
 
-def _of_service(service: Any, show: Callable[[Any], str]) -> Iterator[str]:
+def _service_requests(service: Any, show: Callable[[Any], str]) -> Iterator[str]:
     name = one_line(str(_table(service).get("name", "?")))
     for key, value in _table(_table(service).get("settings")).items():
         if key.endswith("_command"):
@@ -161,7 +162,7 @@ def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _memory() -> Path:
+def _agreements_folder() -> Path:
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
     return Path(base) / "lkharness" / "agreed"
 

@@ -32,6 +32,25 @@ def xml_safe(text: str) -> str:
     return _NOT_XML.sub("", text)
 
 
+def cut_at_word(text: str, most: int) -> str:
+    """`text`, or its beginning of at most `most` characters that ends at a blank.
+
+    No word is parted: half a secret is not known for one, and would stay.
+    """
+    if len(text) <= most:
+        return text
+    begin = re.match(rf"(?s).{{1,{most}}}(?=\s)", text)
+    return f"{begin[0].rstrip()} …" if begin else f"… ({len(text)} characters)"
+
+
+def cut_start_at_word(text: str, most: int) -> str:
+    """The same of its end: `… last words`."""
+    if len(text) <= most:
+        return text
+    _, blank, end = text[-most - 1 :].partition(" ")
+    return f"… {end}" if blank and end else f"… ({len(text)} characters)"
+
+
 def one_line(text: str) -> str:
     """`text` on a single line, for summaries and table cells of a terminal."""
     return " ".join(visible(text).split())

@@ -185,10 +185,10 @@ def expectation(design: Design, origin: Origin, situation: Situation = Situation
     """What the path from `origin` must do, to nodes that run Linux or `windows`. Raises KeyError for a situation that the design does not
     know."""
     linux_cell = MATRIX[design][situation][list(Origin).index(origin)]
-    return _in_stealth(linux_cell, design) if windows else linux_cell
+    return _stealth_cell(linux_cell, design) if windows else linux_cell
 
 
-def _in_stealth(linux_cell: Cell, design: Design) -> Cell:
+def _stealth_cell(linux_cell: Cell, design: Design) -> Cell:
     """The same on Windows, whose stealth mode, on by default, keeps silent where Linux sends a RST (facts WNET-13), but on the node itself
     (WNET-14). Somebody may have turned it off."""
     silence = silent("W7" if design is Design.FLOATING else "W10")
@@ -210,7 +210,7 @@ def judge(expected: Cell, observations: Sequence[PathObservation]) -> Verdict:
     verdict_by_kind = {
         (observation.outcome, observation.way, observation.by): v
         for observation in reversed(observations)
-        if (v := _wrong(expected, observation)) is not None
+        if (v := _attempt_fault(expected, observation)) is not None
     }
     if verdict_by_kind:
         return all_of(verdict_by_kind.values())
@@ -239,7 +239,7 @@ def judge_outcomes(expected: Cell, observations: Sequence[PathObservation], reas
     return passed(f"answered; {len(observations)} of {len(observations)} attempts; judged by who answers only, {unseen_text}")
 
 
-def _wrong(expected: Cell, observation: PathObservation) -> Verdict | None:
+def _attempt_fault(expected: Cell, observation: PathObservation) -> Verdict | None:
     """What is wrong with one attempt, if anything."""
     fitting = [e for e in expected.ways if _outcome_fits(e, observation)]
     if any(e.way == observation.way for e in fitting):

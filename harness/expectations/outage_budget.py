@@ -26,14 +26,14 @@ def switchover(cluster: Cluster) -> Allowance:
 
 def service_crash(cluster: Cluster) -> Allowance:
     """A crashed service: found by the next check at the latest, then recovered here or there."""
-    return _crashed(cluster, cluster.manager.check_interval_s, f"check interval {cluster.manager.check_interval_s:g} + ")
+    return _allow_with_recovery(cluster, cluster.manager.check_interval_s, f"check interval {cluster.manager.check_interval_s:g} + ")
 
 
 def node_loss(cluster: Cluster) -> Allowance:
     """A node gone silent: every communication path must miss its heartbeats first (facts LKL-35, LKL-36)."""
     manager = cluster.manager
     silence = manager.heartbeat_s * manager.heartbeats_missed
-    return _crashed(cluster, silence, f"heartbeats missed {manager.heartbeats_missed} × {manager.heartbeat_s:g} + ")
+    return _allow_with_recovery(cluster, silence, f"heartbeats missed {manager.heartbeats_missed} × {manager.heartbeat_s:g} + ")
 
 
 def service_hang(cluster: Cluster) -> Allowance:
@@ -41,7 +41,7 @@ def service_hang(cluster: Cluster) -> Allowance:
     manager = cluster.manager
     limit = manager.check_limit_s or DEFAULT_CHECK_LIMIT_S
     text = f"check interval {manager.check_interval_s:g} + check and end of what hangs 2 × {limit:g} + "
-    return _crashed(cluster, manager.check_interval_s + 2 * limit, text)
+    return _allow_with_recovery(cluster, manager.check_interval_s + 2 * limit, text)
 
 
 def probe_lost(cluster: Cluster) -> Allowance:
@@ -62,7 +62,7 @@ def split_brain(cluster: Cluster) -> Allowance:
     silence = manager.heartbeat_s * manager.heartbeats_missed
     detection = silence + manager.check_interval_s + (probe.threshold + 1) * probe.interval_s
     text = f"heartbeats missed {manager.heartbeats_missed} × {manager.heartbeat_s:g} + loser's check {manager.check_interval_s:g} + "
-    return _crashed(cluster, detection, f"{text}loser's probe-down {probe.threshold + 1} × {probe.interval_s:g} + ")
+    return _allow_with_recovery(cluster, detection, f"{text}loser's probe-down {probe.threshold + 1} × {probe.interval_s:g} + ")
 
 
 def balancer_alone(cluster: Cluster) -> Allowance:
@@ -74,7 +74,7 @@ def balancer_alone(cluster: Cluster) -> Allowance:
     )
 
 
-def _crashed(cluster: Cluster, detection: float, detection_text: str) -> Allowance:
+def _allow_with_recovery(cluster: Cluster, detection: float, detection_text: str) -> Allowance:
     """The service had no time to end in order: a database replays its log before it serves, after the takeover."""
     recovery = cluster.budget.recovery_s
     return _allow(cluster, detection + recovery, f"{detection_text}database recovery {recovery:g} + " if recovery else detection_text)

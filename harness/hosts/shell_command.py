@@ -6,6 +6,7 @@ import math
 import shlex
 
 from harness.core.errors import DeadlineExceeded
+from harness.core.text import cut_at_word
 from harness.hosts.host import Command
 from harness.hosts.root_rights import SUDO, VARIABLE, is_marked_for_root
 
@@ -56,7 +57,7 @@ def without_greeting(output: str) -> str:
 def shorten(command: str, most: int = 160) -> str:
     """A command on one line, cut for a message."""
     line = " ".join(command.split())
-    return line if len(line) <= most else line[: most - 1] + "…"
+    return cut_at_word(line, most)
 
 
 def text(data: bytes) -> str:

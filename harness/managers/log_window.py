@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from harness.core.text import cut_at_word
 from harness.hosts.root_rights import ALLOWED, ROOT, read_by_root
 from harness.managers.manager import MAX_LOG_LENGTH, LogWindow
 
@@ -37,7 +38,7 @@ def window(fetched: str, begin: float, end: float, most: int = MAX_LOG_LENGTH) -
     zone_text, _, rest = fetched.partition("\n")
     size_text, _, text = rest.partition("\n")
     if not (ZONE.match(zone_text.strip()) and size_text.strip().isdecimal()):
-        quoted = (fetched.strip().splitlines() or ["nothing"])[-1][:200]
+        quoted = cut_at_word((fetched.strip().splitlines() or ["nothing"])[-1], 200)
         return LogWindow("", f"the log could not be read; the host said: {quoted}")
     zone = _zone(zone_text.strip())
     cut_off = int(size_text) > MAX_READ_BYTES

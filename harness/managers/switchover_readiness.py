@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from harness.core.text import cut_at_word
 from harness.managers.manager import Answer, ClusterState, NodeState, Question, ResourceState, answer
 
 
@@ -37,7 +38,7 @@ class NodeOutput:
 def last_words(*texts: str) -> str:
     """The last line of what was printed, cut for a message."""
     lines = [line for text in texts for line in text.strip().splitlines()[-1:] if line.strip()]
-    return lines[0].strip()[:200] if lines else "nothing"
+    return cut_at_word(lines[0].strip(), 200) if lines else "nothing"
 
 
 def by_state(to: str, state: ClusterState, question: Question = Question.TOLD) -> Case:

@@ -52,12 +52,12 @@ def allowed_in_words(expects: str, budget_s: float) -> str:
 
 def budget_rows(run: RunRecord) -> list[BudgetRow]:
     """One for each disruption, direction and path of which something is demanded; what did not pass comes first, else in order of time."""
-    found = [row for group in groups(run) for row in _of_group(group)]
-    return sorted(found, key=lambda row: severity(row.result))
+    rows = [row for group in groups(run) for row in _group_rows(group)]
+    return sorted(rows, key=lambda row: severity(row.result))
 
 
-def _of_group(group: Group) -> list[BudgetRow]:
-    told = {record.id: explain(record.measured) for record in group.records}
+def _group_rows(group: Group) -> list[BudgetRow]:
+    explanations = {record.id: explain(record.measured) for record in group.records}
     rows = []
     for path in PathName:
         figures = [f for record in group.records if (f := worst_of(record, path)) is not None and f.demanded]
@@ -66,8 +66,12 @@ def _of_group(group: Group) -> list[BudgetRow]:
         worst = max(figures, key=lambda figure: (figure.known, figure.value))
         untouched = worst.record.measured.expects.get(path) == UNTOUCHED
         longest = worst.longest[0] if worst.longest else None
-        own = next(
-            (one for one in told[worst.record.id].outages if one.series.id == worst.series.id and one.number == longest),
+        worst_outage = next(
+            (
+                outage
+                for outage in explanations[worst.record.id].outages
+                if outage.series.id == worst.series.id and outage.number == longest
+            ),
             None,
         )
         rows.append(
@@ -77,18 +81,27 @@ def _of_group(group: Group) -> list[BudgetRow]:
                 min((figure.result for figure in figures), key=severity),
                 worst,
                 0.0 if untouched else least_budget(figures),
-                "" if own is None else f"{own.phases.longest.name} {seconds(own.phases.longest.seconds)}",
-                _over([told[figure.record.id] for figure in figures], path, own),
+                "" if worst_outage is None else f"{worst_outage.phases.longest.name} {seconds(worst_outage.phases.longest.seconds)}",
+                _overrun_in_words([explanations[figure.record.id] for figure in figures], path, worst_outage),
             )
         )
     return rows
 
 
-def _over(told: Sequence[Explained], path: str, own: OutageExplanation | None) -> str:
+def _overrun_in_words(explanations: Sequence[Explained], path: str, worst_outage: OutageExplanation | None) -> str:
     """The words of the worst figure's own outage, else of the longest one that has any; and in how many repeats there are some."""
-    each = [[one for one in repeat.outages if one.over and one.series.path == path and one.series.kind == NEW] for repeat in told]
-    found = [one for repeat in each for one in repeat]
-    if not found:
+    by_repeat = [
+        [outage for outage in repeat.outages if outage.over and outage.series.path == path and outage.series.kind == NEW]
+        for repeat in explanations
+    ]
+    outages = [outage for repeat in by_repeat for outage in repeat]
+    if not outages:
         return ""
-    said = own.over if own is not None and own.over else max(found, key=lambda one: one.outage.seconds).over
-    return said if len(told) == 1 else f"{said} (in {sum(map(bool, each))} of {len(told)} repeats a phase was over its part)"
+    words = (
+        worst_outage.over if worst_outage is not None and worst_outage.over else max(outages, key=lambda outage: outage.outage.seconds).over
+    )
+    return (
+        words
+        if len(explanations) == 1
+        else f"{words} (in {sum(map(bool, by_repeat))} of {len(explanations)} repeats a phase was over its part)"
+    )

@@ -47,7 +47,7 @@ def demand_no_refusal(first_bytes: bytes, host: str, port: int) -> None:
         )
 
 
-def leave(sock: BoundedSocket, greeting: bytes) -> None:
+def end_handshake(sock: BoundedSocket, greeting: bytes) -> None:
     """End the handshake that this greeting began, so that it is none that was broken off; one that cannot be ended is let go."""
     if not _GREETING.match(greeting):
         return  # it has ended it by itself

@@ -21,20 +21,20 @@ def node_of(identity: Identity, cluster: Cluster, started_by_node: Mapping[str, 
     one node reports (`started_by_node`: seconds since the epoch, None where the service does not run). Name and address that name
     different nodes tell nothing but that the configuration is wrong, and the sentence says that.
     """
-    by_name, name_says = _by_name(identity, cluster)
-    by_address, address_says = _by_address(identity, cluster)
+    by_name, name_says = _node_by_name(identity, cluster)
+    by_address, address_says = _node_by_address(identity, cluster)
     if by_name and by_address and by_name != by_address:
         return None, f"{name_says}, but {address_says}: one of them is wrong, most likely a name set in a file on the shared disk"
     if by_name:
         return by_name, name_says
     if by_address:
         return by_address, address_says
-    by_start, start_says = _by_start(identity, started_by_node)
+    by_start, start_says = _node_by_start(identity, started_by_node)
     sentences = [name_says, address_says, start_says]
     return by_start, start_says if by_start else "; ".join(sentence for sentence in sentences if sentence)
 
 
-def _by_name(identity: Identity, cluster: Cluster) -> tuple[str | None, str]:
+def _node_by_name(identity: Identity, cluster: Cluster) -> tuple[str | None, str]:
     if identity.node is None:
         return None, f"the {identity.kind} service gave no name for its node"
     names = [node.name for node in cluster.nodes if _same_host(node.name, identity.node)]
@@ -54,7 +54,7 @@ def _same_host(host: str, other_host: str) -> bool:
     return same_name and (not domain or not other_domain or domain == other_domain)
 
 
-def _by_address(identity: Identity, cluster: Cluster) -> tuple[str | None, str]:
+def _node_by_address(identity: Identity, cluster: Cluster) -> tuple[str | None, str]:
     if identity.address is None:
         return None, "it did not tell the address that it was reached at"
     if identity.address in (str(cluster.vip), str(cluster.ip_resource.address)):
@@ -65,7 +65,7 @@ def _by_address(identity: Identity, cluster: Cluster) -> tuple[str | None, str]:
     return None, f"it was reached at {identity.address}, which is no address of either node"
 
 
-def _by_start(identity: Identity, started_by_node: Mapping[str, float | None]) -> tuple[str | None, str]:
+def _node_by_start(identity: Identity, started_by_node: Mapping[str, float | None]) -> tuple[str | None, str]:
     if identity.started is None:
         return None, "it did not tell its start"
     matching = [

@@ -70,10 +70,10 @@ def ask(host: str, port: int, settings: Mapping[str, str], deadline: Deadline) -
     if service_settings.password(settings) is None:
         raise BadUse("services of kind oracle that are asked with an account need password_file, password_env or password_command")
     server = f"{host}:{port}"
-    return _within(deadline, f"{server} did not complete Oracle's log-in", lambda: _instance(host, port, settings, deadline))
+    return _run_within(deadline, f"{server} did not complete Oracle's log-in", lambda: _ask_instance(host, port, settings, deadline))
 
 
-def _instance(host: str, port: int, settings: Mapping[str, str], deadline: Deadline) -> Instance:
+def _ask_instance(host: str, port: int, settings: Mapping[str, str], deadline: Deadline) -> Instance:
     import oracledb
 
     secret = service_settings.password(settings)
@@ -92,11 +92,11 @@ def _instance(host: str, port: int, settings: Mapping[str, str], deadline: Deadl
             with connection.cursor() as cursor:
                 row = cursor.execute(QUESTION).fetchone()
     except oracledb.Error as error:
-        raise explained(str(error), f"{host}:{port}", settings["user"], settings["service_name"]) from error
+        raise explain_error(str(error), f"{host}:{port}", settings["user"], settings["service_name"]) from error
     return Instance(*("" if value is None else str(value) for value in row))
 
 
-def explained(error_text: str, server: str, user: str, service: str) -> Exception:
+def explain_error(error_text: str, server: str, user: str, service: str) -> Exception:
     """What the driver's error means. Pure."""
     line = " ".join(error_text.split())
     numbers = [int(number) for number in re.findall(r"ORA-(\d{5})", line)]
@@ -115,7 +115,7 @@ def explained(error_text: str, server: str, user: str, service: str) -> Exceptio
     return NotServing(f"{server}: Oracle does not let us in: {line}")
 
 
-def _within(deadline: Deadline, description: str, work: Callable[[], T]) -> T:
+def _run_within(deadline: Deadline, description: str, work: Callable[[], T]) -> T:
     answers: queue.SimpleQueue[T | Exception] = queue.SimpleQueue()
 
     def run_work() -> None:

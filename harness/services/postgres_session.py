@@ -18,6 +18,7 @@ from harness.config import service_settings
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, Unusable
 from harness.core.files import expand_user
+from harness.core.text import cut_at_word
 from harness.services.deadline_socket import dial, quoted
 from harness.services.service_kind import NotServing, NotTheService, TurnedAway, WordsUntold
 
@@ -214,7 +215,7 @@ def _what_it_says(host: str, port: int, deadline: Deadline) -> str:
         return ""
 
 
-def own_words(host: str, port: int, user: str, database: str, deadline: Deadline) -> str:
+def read_own_words(host: str, port: int, user: str, database: str, deadline: Deadline) -> str:
     """What a server says to a startup packet, where it is an error: it comes before any log-in, and no password is sent. Empty where it
     says anything else. Raises OSError and DeadlineExceeded."""
     with dial(host, port, deadline) as sock:
@@ -222,11 +223,11 @@ def own_words(host: str, port: int, user: str, database: str, deadline: Deadline
         reply = sock.recv(MAX_ERROR_BYTES)
         while reply[:1] == b"E" and not reply.endswith(b"\0") and len(reply) < MAX_ERROR_BYTES and (part := sock.recv(MAX_ERROR_BYTES)):
             reply += part
-    error_text = error_in(reply)
+    error_text = parse_error(reply)
     return f"PostgreSQL answers, but does not serve: {error_text}" if error_text else ""
 
 
-def error_in(reply: bytes) -> str:
+def parse_error(reply: bytes) -> str:
     """The server's own sentence in an ErrorResponse, or in the error of protocol 2.0, which a server sends that cannot fork (its letter E,
     a text, and a zero byte). Empty for anything else."""
     if reply[:1] != b"E":
@@ -237,7 +238,7 @@ def error_in(reply: bytes) -> str:
         error_text = b": ".join(text_by_field[key] for key in (b"S", b"C", b"M") if key in text_by_field)
     else:
         error_text = reply[1:].partition(b"\0")[0]
-    return "".join(c if c.isprintable() else "?" for c in _text(error_text))[:300]
+    return cut_at_word("".join(c if c.isprintable() else "?" for c in _text(error_text)), 300)
 
 
 def _text(message: bytes | str) -> str:

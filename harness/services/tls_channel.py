@@ -56,7 +56,7 @@ class TlsStream(io.RawIOBase):
     """What http.client takes for a socket: TLS over one that is bounded. Raises as `TlsChannel.shake_hands` does."""
 
     def __init__(self, sock: BoundedSocket, context: ssl.SSLContext, name: str) -> None:
-        self._sock, self._rest, self._over = sock, b"", False
+        self._sock, self._unread, self._ended = sock, b"", False
         self._channel = TlsChannel(context, name, sock.sendall, self._receive)
         self._channel.shake_hands()
 
@@ -84,12 +84,12 @@ class TlsStream(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """A server may end without a word of TLS: what was read until then is what it said."""
-        if not self._rest and not self._over:
+        if not self._unread and not self._ended:
             try:
-                self._rest = self._channel.read()
+                self._unread = self._channel.read()
             except (ConnectionResetError, ssl.SSLZeroReturnError, ssl.SSLEOFError):
-                self._over = True
-        piece, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
+                self._ended = True
+        piece, self._unread = self._unread[: len(buffer)], self._unread[len(buffer) :]
         buffer[: len(piece)] = piece
         return len(piece)
 

@@ -53,7 +53,7 @@ def connect(host: str, port: int, service: str, deadline: Deadline) -> tuple[int
         kind = RESEND
         for _ in range(2):
             sock.sendall(connect_packet(connect_to(service)))
-            kind, text = _answer(sock, host, port)
+            kind, text = _read_answer(sock, host, port)
             if kind != RESEND:
                 break
         if kind == REDIRECT and len(text) <= 2:  # the address comes in a DATA packet of its own
@@ -69,10 +69,10 @@ def ping(host: str, port: int, deadline: Deadline) -> dict[str, str]:
     with dial(host, port, deadline) as sock:
         sock.what = f"{host}:{port} accepted the connection, but did not answer a TNS ping"
         sock.sendall(connect_packet(PING))
-        kind, text = _answer(sock, host, port)
+        kind, text = _read_answer(sock, host, port)
         if kind == RESEND:  # a listener may ask for the same once more
             sock.sendall(connect_packet(PING))
-            kind, text = _answer(sock, host, port)
+            kind, text = _read_answer(sock, host, port)
     if kind not in (ACCEPT, REFUSE):
         raise NotTheService(f"{host}:{port} answered a TNS ping with packet type {kind}: {quoted(text)}")
     reply_text = text.decode("latin-1")
@@ -84,7 +84,7 @@ def ping(host: str, port: int, deadline: Deadline) -> dict[str, str]:
     return listener
 
 
-def _answer(sock: BoundedSocket, host: str, port: int) -> tuple[int, bytes]:
+def _read_answer(sock: BoundedSocket, host: str, port: int) -> tuple[int, bytes]:
     head = _read(sock, HEADER.size)
     if not head:
         raise ConnectionResetError(f"{host}:{port} closed the connection on a TNS ping without a word")

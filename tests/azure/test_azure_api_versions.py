@@ -78,8 +78,8 @@ def test_a_cloud_that_is_behind_is_told_with_the_setting_that_mends_it(server: A
 
 def test_the_template_is_deployed_in_them_too() -> None:
     own = template.load()
-    made = api_versions.of_template(own, ASKED)
-    assert own == template.load() and api_versions.of_template(own, {}) == own
+    made = api_versions.template_with_versions(own, ASKED)
+    assert own == template.load() and api_versions.template_with_versions(own, {}) == own
     for before, after in zip(own["resources"], made["resources"], strict=True):
         assert after["apiVersion"] == {"Microsoft.Network": "2023-11-01", "Microsoft.Compute": "2022-08-01"}[after["type"].split("/")[0]]
         assert {**after, "apiVersion": before["apiVersion"]} == before

@@ -77,7 +77,7 @@ def test_an_operation_without_end_is_bounded(server: ArmServer) -> None:
     there = sdk_clients.make_clients(cluster.azure)
     balancer = resource_reader.balancer(there, cluster.vip)
     with pytest.raises(DeadlineExceeded, match="longer than 1 s"):
-        backend_health.ask(there, balancer, balancer.rules[0], Deadline(1.0))
+        backend_health.read_member_health(there, balancer, balancer.rules[0], Deadline(1.0))
 
 
 def test_one_rule_is_asked_for_each_pool_and_probe() -> None:

@@ -122,7 +122,7 @@ def test_what_depends_on_the_design_is_found_in_the_other_one_too(rig: Rig, kind
 def test_the_balancers_own_word_has_its_reason(rig: Rig) -> None:
     balancer = resource_reader.balancer(rig.clients, rig.cluster.vip)
     [rule] = backend_health.rules_to_ask(balancer, rig.cluster.vip)
-    told = backend_health.ask(rig.clients, balancer, rule, Deadline(20))
+    told = backend_health.read_member_health(rig.clients, balancer, rule, Deadline(20))
     assert {w.reason for w in told.values()} == {"Up_Probe_Success", "Down_Probe_TcpProbeTimeout"}
 
 

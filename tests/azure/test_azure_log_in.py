@@ -48,14 +48,14 @@ def first_of(**kinds: There) -> credentials.FirstOf:
 
 
 def test_where_a_person_sits_that_person_comes_before_the_machine() -> None:
-    assert credentials.order(True).index("AzureCliCredential") < credentials.order(True).index("ManagedIdentityCredential")
-    assert credentials.order(False).index("ManagedIdentityCredential") < credentials.order(False).index("AzureCliCredential")
-    assert set(credentials.order(True)) == set(credentials.order(False))
+    assert credentials.login_order(True).index("AzureCliCredential") < credentials.login_order(True).index("ManagedIdentityCredential")
+    assert credentials.login_order(False).index("ManagedIdentityCredential") < credentials.login_order(False).index("AzureCliCredential")
+    assert set(credentials.login_order(True)) == set(credentials.login_order(False))
 
 
 def test_the_first_that_there_is_gives_the_token_and_is_named() -> None:
     one = first_of(Environment=absent("environment"), ManagedIdentity=refused("machine"), AzureCli=There("az"))
-    assert one.get_token("scope") == "token of az" and credentials.gave() == "AzureCli"
+    assert one.get_token("scope") == "token of az" and credentials.last_login() == "AzureCli"
     assert one.get_token("scope") == "token of az"
 
 
@@ -69,7 +69,7 @@ def test_none_is_one_sentence_that_names_all() -> None:
     one = first_of(Environment=absent("environment"), AzureCli=absent("az"))
     with pytest.raises(ClientAuthenticationError) as caught:
         one.get_token("scope")
-    told = str(error_mapping.sentence(caught.value, "reading the load balancer ilb"))
+    told = str(error_mapping.to_harness_error(caught.value, "reading the load balancer ilb"))
     assert "tried: Environment, AzureCli" in told and "\n" not in told
 
 
@@ -88,7 +88,7 @@ def test_az_is_asked_for_the_directory_that_is_meant(monkeypatch: pytest.MonkeyP
             given.append({key: value for key, value in about.items() if value is not None})
 
     monkeypatch.setattr(azure.identity, "AzureCliCredential", Az)
-    monkeypatch.setattr(credentials, "order", lambda terminal: ("AzureCliCredential",))
+    monkeypatch.setattr(credentials, "login_order", lambda terminal: ("AzureCliCredential",))
     one = credentials.make_credential(Azure(subscription=SUBSCRIPTION, resource_group="g", **more))
     assert one.get_token("scope") == "token of az"
     assert [{k: v for k, v in about.items() if k in ("subscription", "tenant_id")} for about in given] == [asked]
@@ -98,7 +98,7 @@ def test_a_refusal_names_the_log_in(server: ArmServer, monkeypatch: pytest.Monke
     server.spoiled["/tags"] = 403, {}, {"error": {"code": "AuthorizationFailed", "message": "The client 'c' with object id 'o' does not."}}
     talk = sdk_clients.make_clients(Azure.model_validate(server.table()))
     assert talk.credential
-    monkeypatch.setattr(credentials, "_gave", ["ManagedIdentity"])
+    monkeypatch.setattr(credentials, "_successful_logins", ["ManagedIdentity"])
     with pytest.raises(error_mapping.NotAllowed, match=r"the log-in by ManagedIdentity c \(object id o\)"):
         Arm(talk).get("/subscriptions/s/tags", "reading")
     talk.close()

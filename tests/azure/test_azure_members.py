@@ -6,7 +6,7 @@ import azure_payloads
 import pytest
 from arm_server import ArmServer
 
-from harness.azure.backend_health_rules import MemberHealth, members
+from harness.azure.backend_health_rules import MemberHealth, member_findings
 from harness.azure.lint.azure_check import Survey
 from harness.core.finding import Finding, Weight, verdicts
 from harness.core.verdict import Outcome
@@ -18,7 +18,7 @@ FIRST, SECOND = (str(n.address) for n in CLUSTER.nodes)
 
 def said(first: MemberHealth | None, second: MemberHealth | None, active: str | None = None) -> list[Finding]:
     words = {a: w for a, w in ((FIRST, first), (SECOND, second)) if w}
-    return members(CLUSTER, {"rule-1521": words}, active)
+    return member_findings(CLUSTER, {"rule-1521": words}, active)
 
 
 @pytest.mark.parametrize("active", [None, CLUSTER.nodes[0].name])

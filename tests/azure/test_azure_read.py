@@ -249,8 +249,8 @@ def test_who_may_disturb_may_read() -> None:
 
 
 def test_a_deadline_is_an_error_of_its_own() -> None:
-    from harness.azure.client.concurrent_requests import together
+    from harness.azure.client.concurrent_requests import run_concurrently
     from harness.core.deadline import Deadline
 
-    results = together(Deadline(0.0), {"x": lambda: 1})
+    results = run_concurrently(Deadline(0.0), {"x": lambda: 1})
     assert isinstance(results["x"], DeadlineExceeded)

@@ -39,7 +39,7 @@ def test_those_that_change_verdicts_come_first() -> None:
 
 
 def test_what_is_assumed_is_an_answer_and_one_that_the_lab_goes_by() -> None:
-    assert all(rehearsal._fault(q, {"answer": q.assumed}) is None for q in rehearsal.QUESTIONS)
+    assert all(rehearsal._answer_fault(q, {"answer": q.assumed}) is None for q in rehearsal.QUESTIONS)
 
 
 def test_answers_go_to_a_file_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

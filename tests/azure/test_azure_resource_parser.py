@@ -51,7 +51,7 @@ def test_the_official_load_balancer() -> None:
 
 
 def test_the_official_health() -> None:
-    told = backend_health.words(through("LoadBalancerHealthPerRule", example("LoadBalancerHealth")))
+    told = backend_health.parse_member_health(through("LoadBalancerHealthPerRule", example("LoadBalancerHealth")))
     assert told == {"10.1.0.4": backend_health.MemberHealth("Up", "Up_Probe_Success")}
 
 
@@ -86,7 +86,9 @@ def test_the_official_machine_and_its_power() -> None:
 def test_the_official_run_command() -> None:
     body = example("VirtualMachineRunCommand")
     statuses = through("RunCommandResult", body, "compute")["value"]
-    assert run_command_call.streams(statuses) == (statuses[0]["message"], "") and statuses[0]["message"].startswith("This is a sample")
+    assert run_command_call.split_streams(statuses) == (statuses[0]["message"], "") and statuses[0]["message"].startswith(
+        "This is a sample"
+    )
 
 
 def test_the_official_security_group() -> None:
@@ -108,7 +110,7 @@ def test_the_official_answer_to_a_power_trigger(name: str) -> None:
     answers = example(name, whole=True)
     assert answers["200"] == {}
     heard: list[sdk_clients.Call] = []
-    ear = sdk_clients._ear(heard.append)
+    ear = sdk_clients._make_request_log_policy(heard.append)
     response = SimpleNamespace(status_code=202, headers=CaseInsensitiveDict(answers["202"]["headers"]))
     ear.next = SimpleNamespace(send=lambda request: SimpleNamespace(http_response=response))
     ear.send(SimpleNamespace(http_request=SimpleNamespace(method="POST", url="https://a/b")))

@@ -52,5 +52,5 @@ def test_a_failed_default_log_in_says_what_was_tried() -> None:
         "\tEnvironmentCredential: EnvironmentCredential authentication unavailable. Environment variables are not fully configured.\n"
         "\tAzureCliCredential: Please run 'az login' to set up an account\nTo mitigate this issue, please refer to the guidelines."
     )
-    error = error_mapping.sentence(core.ClientAuthenticationError(message=said), "reading the load balancer ilb")
+    error = error_mapping.to_harness_error(core.ClientAuthenticationError(message=said), "reading the load balancer ilb")
     assert "tried: Environment, AzureCli" in str(error) and "\n" not in str(error) and "az login" in str(error)

@@ -115,10 +115,10 @@ def test_the_ceiling(server: ArmServer, slept: list[float], hand: operation_runn
 
 def test_no_pause_outlasts_the_deadline(server: ArmServer, slept: list[float], hand: operation_runner.OperationRunner) -> None:
     met = refuse(server, 99, "20")
-    with pytest.raises(error_mapping.Throttled), retry_policy.within(Deadline(10)):
+    with pytest.raises(error_mapping.Throttled), retry_policy.bound_requests(Deadline(10)):
         read(hand)
     assert len(met) == 1 and not slept
-    with pytest.raises(error_mapping.Throttled), retry_policy.within(Deadline(21)):
+    with pytest.raises(error_mapping.Throttled), retry_policy.bound_requests(Deadline(21)):
         read(hand)
     assert slept and all(20 <= s <= 21 for s in slept)
 

@@ -61,4 +61,4 @@ def living(last: int = 0, *, arrives: bool = False) -> Iterator[Life]:
             for thread in set(threading.enumerate()) - before:
                 if not any(words in thread.name for words in SERVES):
                     thread.join(60.0)
-            undo_tag.STANDING.clear()
+            undo_tag.PENDING_UNDOS.clear()

@@ -114,7 +114,7 @@ def test_a_shutdown_in_order_begins_with_the_order_and_a_power_off_with_the_sile
 
         def ordered(deadline: Deadline, times: dict[str, float] = times) -> Any:
             times["ordered"] = time.time()
-            return SimpleNamespace(refused=None, untold=None)
+            return SimpleNamespace(refused=None, poll_error=None)
 
         def gone(looks: Any = looks, times: dict[str, float] = times) -> bool:
             times["silent"] = time.time()

@@ -103,7 +103,7 @@ def test_a_nic_that_may_not_be_put_back_does_not_leave(lab: AzureLab) -> None:
 
 def test_what_others_changed_meanwhile_is_not_lost(lab: AzureLab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody tags the NIC between our reading and our PUT of it, once."""
-    arm, plain, changed = Arm(sdk_clients.make_clients(lab.azure)), Network._json, list[str]()
+    arm, plain, changed = Arm(sdk_clients.make_clients(lab.azure)), Network._nic_json, list[str]()
 
     def read(self: Network, nic: str) -> dict[str, Any]:
         said = plain(self, nic)
@@ -116,8 +116,8 @@ def test_what_others_changed_meanwhile_is_not_lost(lab: AzureLab, monkeypatch: p
     one = disruption(lab, "azure pool left")
     nic = one._nic.id
     with monkeypatch.context() as patch:
-        patch.setattr(Network, "_json", read)
-        Network(one._runner)._may_be_put(nic, Deadline(30))
+        patch.setattr(Network, "_nic_json", read)
+        Network(one._runner)._check_may_be_put(nic, Deadline(30))
     said = arm.get(f"{nic}/providers/Microsoft.Resources/tags/default", "reading")["properties"]["tags"]
     assert changed and said.get("of") == "somebody", json.dumps(said)
     assert 412 in {r["status"] for r in lab.own("requests") if r["method"] == "PUT"}

@@ -22,7 +22,7 @@ import pytest
 from azure_labs import AzureLab, subject
 
 from harness.attach.disruptive_run import DisruptiveRun
-from harness.azure.faults.undo_tag import RUN, STANDING
+from harness.azure.faults.undo_tag import PENDING_UNDOS, RUN
 from harness.core.deadline import Deadline
 from harness.core.errors import Unusable
 from harness.core.timeline import Timeline
@@ -293,7 +293,7 @@ def attached(lab: AzureLab, monkeypatch: pytest.MonkeyPatch) -> DisruptiveRun:
     one = DisruptiveRun(subject(lab, Timeline()), "r", lab.file.parent)
     one._guard, one._active = SimpleNamespace(disturbed=True), lab.cluster.nodes[0].name  # type: ignore[assignment]
     one._watchdog = one._lease = Beside()  # type: ignore[assignment]
-    STANDING.clear()
+    PENDING_UNDOS.clear()
     return one
 
 
@@ -313,7 +313,7 @@ def test_an_undoing_that_was_cut_short_is_taken_up_at_the_run_s_end(
         one.undo(Deadline(60))
     assert lab.power(one.target()) == "off"
     assert attached.end(broken=True) and attached.give_back() == []
-    assert lab.power(one.target()) == "on" and not STANDING
+    assert lab.power(one.target()) == "on" and not PENDING_UNDOS
     assert attached._watchdog.told == ["settled", "given back", "dismissed"]  # type: ignore[union-attr]
 
 

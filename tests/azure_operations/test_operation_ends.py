@@ -57,7 +57,7 @@ class Over:
 
 def timed_out() -> Exception:
     """What the harness's own polling ends with when its deadline is over."""
-    polling = module._bounded(0.01, Deadline(0.0), threading.Event(), "powering off lknode01")
+    polling = module._make_bounded_polling(0.01, Deadline(0.0), threading.Event(), "powering off lknode01")
     with pytest.raises(Exception) as caught:
         polling._sleep(0.01)
     return caught.value
@@ -69,7 +69,7 @@ def triggered(error: Exception, happened: Any = lambda: False) -> Triggered:
 
 @pytest.mark.parametrize("error", [failed(), answer(409, "OperationPreempted")], ids=["failed", "failed, by Location"])
 def test_azures_word_is_a_refusal(error: Any) -> None:
-    assert triggered(error).refused is not None and triggered(error).untold is None
+    assert triggered(error).refused is not None and triggered(error).poll_error is None
 
 
 UNTOLD = {
@@ -83,13 +83,13 @@ UNTOLD = {
 
 @pytest.mark.parametrize("error", UNTOLD.values(), ids=UNTOLD)
 def test_what_azure_does_not_tell_is_none(error: Any) -> None:
-    assert triggered(error).refused is None and isinstance(triggered(error).untold, HarnessError)
+    assert triggered(error).refused is None and isinstance(triggered(error).poll_error, HarnessError)
 
 
 def test_the_harness_own_time_out_is_none_and_says_what_it_is() -> None:
     one = triggered(timed_out())
-    assert one.refused is None and isinstance(one.untold, error_mapping.NotAwaited) and "powering off lknode01" in str(one.untold)
-    assert "resource_manager" not in str(one.untold)
+    assert one.refused is None and isinstance(one.poll_error, error_mapping.NotAwaited) and "powering off lknode01" in str(one.untold)
+    assert "resource_manager" not in str(one.poll_error)
 
 
 def hand_that_tells(told: list[str]) -> OperationRunner:

@@ -117,7 +117,7 @@ def test_sweep_removes_what_expired_and_nothing_else(arm, capsys):
     capsys.readouterr()
     arm.expire("old")
     old = run_of_group(arm, "old")
-    creation_record.keep(replace(creation_record.read_ledger(SUBSCRIPTION, old), expires="2020-01-01T00:00:00Z"))
+    creation_record.write_ledger(replace(creation_record.read_ledger(SUBSCRIPTION, old), expires="2020-01-01T00:00:00Z"))
     assert main(["azure", "sweep", "--azure", "where.toml", "--plan", "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["expired"]
     assert found["group"] == "old" and len(arm.groups) == 2

@@ -109,4 +109,4 @@ def test_a_file_of_keys_that_is_there_is_kept(arm, capsys, tmp_path):
 
 def test_only_whole_keys_of_known_kinds_are_read():
     key = host_key("a")
-    assert list(host_keys.parsed(f"{key}\n{key} root@a\nssh-dss AAAA\nx\n\nssh-ed25519 \u00e9")) == ["ssh-ed25519"]
+    assert list(host_keys.parse_keys(f"{key}\n{key} root@a\nssh-dss AAAA\nx\n\nssh-ed25519 \u00e9")) == ["ssh-ed25519"]

@@ -51,7 +51,7 @@ def test_one_of_the_two_records_is_enough(arm, capsys, without):
     run = run_of(capsys.readouterr().out)
     arm.unlisted = arm.names()
     if without == "the file":
-        creation_record.forget(run)
+        creation_record.delete_ledger(run)
     else:
         arm.deployments.clear()  # Azure keeps 800 of a group, and deletes the oldest
     assert down(run) == 0

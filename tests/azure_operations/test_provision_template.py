@@ -197,7 +197,7 @@ def test_wrong_parameters_are_told(over, says):
 
 @pytest.mark.parametrize("text", ["[unknown()]", "[concat('a']", "[concat('a') 'b']", "[parameters('none')]", "[#]"])
 def test_an_expression_that_is_not_known_is_a_fault(text):
-    from harness.azure.provision.template.arm_expressions import Scope, evaluated
+    from harness.azure.provision.template.arm_expressions import Scope, evaluate
 
     with pytest.raises(BadUse, match="the template's expression"):
-        evaluated(text, Scope({}, lambda name: None, lambda kind, *names: ""))
+        evaluate(text, Scope({}, lambda name: None, lambda kind, *names: ""))

@@ -18,7 +18,7 @@ from harness.azure.client import sdk_clients
 from harness.azure.provision import manager_install
 from harness.azure.provision.template import template
 from harness.azure.run_command import run_command_call
-from harness.azure.run_command.run_command_host import _PACKING, PACKED, RunCommandHost, unpacked
+from harness.azure.run_command.run_command_host import _PACKING, PACKED, RunCommandHost, unpack
 from harness.core.deadline import Deadline
 from harness.core.errors import Unusable
 from harness.hosts.host import CommandFailed, HostUnreachable
@@ -83,12 +83,12 @@ def packs(script: str, path: str = "") -> tuple[str, int]:
 def test_what_is_said_comes_back_packed_and_with_its_exit(script):
     plain = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True)
     said, code = packs(script)
-    assert unpacked(said, code, "vm") == (plain.stdout, plain.returncode)
+    assert unpack(said, code, "vm") == (plain.stdout, plain.returncode)
     assert len(said) < 9000
 
 
 def test_a_host_without_gzip_says_it_as_it_is(tmp_path):
-    assert unpacked(*packs("echo a; exit 7", str(tmp_path)), "vm") == ("a\n", 7)
+    assert unpack(*packs("echo a; exit 7", str(tmp_path)), "vm") == ("a\n", 7)
 
 
 def zipped(raw: bytes) -> str:
@@ -101,8 +101,8 @@ NOT_OURS = {"no base64": "%%%", "no gzip": "QUJD", "too large": zipped(b"0" * (5
 @pytest.mark.parametrize("what", NOT_OURS)
 def test_what_nobody_packed_is_told_in_one_sentence_and_in_bounded_memory(what):
     with pytest.raises(Unusable, match="vm: what run-command brought back cannot be unpacked"):
-        unpacked(f"{PACKED}\n{NOT_OURS[what]}", 0, "vm")
-    assert unpacked(f"{PACKED}\n", 124, "vm") == ("", 124)
+        unpack(f"{PACKED}\n{NOT_OURS[what]}", 0, "vm")
+    assert unpack(f"{PACKED}\n", 124, "vm") == ("", 124)
 
 
 def test_a_lost_answer_is_not_asked_for_again(host, lab):
@@ -148,9 +148,9 @@ def test_somebody_elses_script_is_waited_for(host, lab):
 def test_a_script_ends_on_the_host_itself(host):
     """One that hangs would keep everybody from the machine's run-command for up to 90 minutes."""
     for first in ("", "#!/bin/sh\n"):
-        script = run_command_call.wrapped(f"{first}echo begun; sleep 60", "m", {}, 1.0)
+        script = run_command_call.wrap_script(f"{first}echo begun; sleep 60", "m", {}, 1.0)
         done = subprocess.run(["sh"], input=script, capture_output=True, text=True, timeout=30)
-        said = run_command_call.read((done.stdout, done.stderr), "m", "vm")
+        said = run_command_call.parse_output((done.stdout, done.stderr), "m", "vm")
         assert (said.out, said.exit) == ("begun\n", 124)
 
 
@@ -211,4 +211,6 @@ def test_the_repos_own_script_is_sound_shell():
 @pytest.mark.parametrize("message", ["", "Enable failed: no agent", "Enable succeeded: \n[stdout]\nbegin m\nhalf\n[stderr]\n"])
 def test_an_answer_without_its_end_is_told(message):
     with pytest.raises(Unusable, match="the script's end is not in what"):
-        run_command_call.read(run_command_call.streams([{"code": "ProvisioningState/succeeded", "message": message}]), "m", "vm")
+        run_command_call.parse_output(
+            run_command_call.split_streams([{"code": "ProvisioningState/succeeded", "message": message}]), "m", "vm"
+        )

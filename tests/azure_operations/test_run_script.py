@@ -36,8 +36,8 @@ def in_two(out: str, err: str) -> list[dict[str, str]]:
 
 
 def said_by(script: str, shape: Callable[[str, str], list[dict[str, str]]] = in_one, **variables: str) -> run_command_call.ScriptOutput:
-    done = subprocess.run(["sh"], input=run_command_call.wrapped(script, "m", variables), text=True, capture_output=True)
-    return run_command_call.read(run_command_call.streams(shape(done.stdout, done.stderr)), "m", "vm")
+    done = subprocess.run(["sh"], input=run_command_call.wrap_script(script, "m", variables), text=True, capture_output=True)
+    return run_command_call.parse_output(run_command_call.split_streams(shape(done.stdout, done.stderr)), "m", "vm")
 
 
 @pytest.mark.parametrize("shape", [in_one, in_two])
@@ -52,7 +52,7 @@ def test_what_the_script_says_of_itself_on_one_stream_is_not_the_other(shape: Ca
 
 
 def test_an_answer_without_a_status_has_no_streams() -> None:
-    assert run_command_call.streams([]) == ("", "")
+    assert run_command_call.split_streams([]) == ("", "")
 
 
 def test_its_first_line_says_what_runs_it():

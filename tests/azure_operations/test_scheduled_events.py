@@ -18,7 +18,7 @@ from harness.azure.client import sdk_clients
 from harness.azure.client.arm import Arm
 from harness.azure.faults import scheduled_events
 from harness.azure.faults.undo_leftovers import heal
-from harness.azure.faults.undo_tag import STANDING, UndoTags, parse
+from harness.azure.faults.undo_tag import PENDING_UNDOS, UndoTags, parse
 from harness.azure.faults.undo_tag_validation import Ours
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Inconclusive, Unusable
@@ -34,7 +34,7 @@ def as_before(lab: AzureLab) -> Iterator[None]:
     yield
     lab.own("conditions", "DELETE")
     Deadline(60).wait_for(lambda: lab.undisturbed() == [], what="the lab being healthy")
-    STANDING.clear()
+    PENDING_UNDOS.clear()
 
 
 def disruption(lab: AzureLab, kind: str, timeline: Timeline, *, metadata: bool = True, **azure: float) -> Any:

@@ -10,7 +10,7 @@ import pytest
 
 from harness.azure.client.operation_runner import OperationRunner
 from harness.azure.faults import undo_leftovers
-from harness.azure.faults.undo_tag import MAX_TAG_LENGTH, STANDING, Undo, UndoTags, parse
+from harness.azure.faults.undo_tag import MAX_TAG_LENGTH, PENDING_UNDOS, Undo, UndoTags, parse
 from harness.core.deadline import Deadline
 from harness.core.errors import Unusable
 from harness.disrupt import disruption
@@ -42,13 +42,13 @@ def test_nothing_is_left_to_undo_where_its_tag_would_not_fit(monkeypatch):
     closed = []
     clients: Any = SimpleNamespace(azure=SimpleNamespace(poll_s=0.01, subscription="s", resource_group="g"), close=lambda: closed.append(1))
     one._made = OperationRunner(clients, lambda *about, **data: None)
-    monkeypatch.setattr(UndoTags, "_all", lambda *about: {})
-    before = dict(STANDING)
+    monkeypatch.setattr(UndoTags, "_all_tags", lambda *about: {})
+    before = dict(PENDING_UNDOS)
     monkeypatch.setattr(one, "_undoing", lambda: ("/subscriptions/s/nic", long))
     with pytest.raises(Unusable, match="a tag holds 256"):
         one.begin(Deadline(1.0))
     one.undo(Deadline(1.0))
-    assert closed and before == STANDING
+    assert closed and before == PENDING_UNDOS
 
 
 @pytest.mark.parametrize("text", ["", "please", "{}", "[]", '{"undo":"start"}', '{"undo":"start","since":1,"until":2,"colour":"red"}'])

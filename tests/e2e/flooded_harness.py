@@ -77,7 +77,7 @@ class Renewed(Lease):
 
     def _renew_everywhere(self) -> None:
         super()._renew_everywhere()
-        MOMENTS.append(self._confirmed)
+        MOMENTS.append(self._confirmed_at)
 
 
 MOMENTS: list[float] = []

@@ -91,7 +91,7 @@ def test_the_instance_says_where_it_runs(settings: dict[str, str], monkeypatch: 
     ],
 )
 def test_the_right_error(said: str, kind: type[Exception], words: str) -> None:
-    error = oracle_session.explained(said, "10.20.1.200:1521", "scott", "payroll")
+    error = oracle_session.explain_error(said, "10.20.1.200:1521", "scott", "payroll")
     assert type(error) is kind and words in str(error)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.azure.client import error_mapping
-from harness.azure.client.operation_runner import _passing
+from harness.azure.client.operation_runner import _may_pass
 from harness.azure.provision.deletion_retry import may_pass
 
 core = pytest.importorskip("azure.core.exceptions")
@@ -41,7 +41,7 @@ def refusal(status: int, code: str, message: str, details: Any = ()) -> error_ma
     response.internal_response = response
     response.json = lambda: json.loads(body)
     error = core.HttpResponseError(response=response, error_format=ARMErrorFormat)
-    said = error_mapping.sentence(error, "taking nic1 out of ilb/pool")
+    said = error_mapping.to_harness_error(error, "taking nic1 out of ilb/pool")
     assert said is not None
     said.__cause__ = error
     return said
@@ -59,7 +59,7 @@ def test_a_policy_is_no_missing_role():
     assert isinstance(said, error_mapping.RefusedByPolicy) and not isinstance(said, error_mapping.NotAllowed)
     for part in ("Require a tag", "deny-untagged", "A cost center is mandatory", "--tag KEY=VALUE"):
         assert part in str(said)
-    assert "give it a role" not in str(said) and not _passing(said) and not may_pass(said)
+    assert "give it a role" not in str(said) and not _may_pass(said) and not may_pass(said)
 
 
 def test_who_was_refused_is_told():
@@ -71,7 +71,7 @@ def test_who_was_refused_is_told():
 def test_a_lock_is_no_missing_role_and_does_not_pass():
     said = refusal(409, "ScopeLocked", "The scope '/x' cannot perform delete operation because following scope(s) are locked: '/g'.")
     assert isinstance(said, error_mapping.Locked) and "a management lock forbids it" in str(said)
-    assert not _passing(said) and not may_pass(said)
+    assert not _may_pass(said) and not may_pass(said)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_power_that_is_refused_while_a_run_command_runs_is_told_and_may_pass():
         409, "Conflict", "Run command extension execution is in progress. Please wait for completion before invoking a run command."
     )
     assert isinstance(said, error_mapping.Busy) and "something else is in progress there (Conflict)" in str(said)
-    assert "run-command may take 90 minutes" in str(said) and _passing(said) and may_pass(said)
+    assert "run-command may take 90 minutes" in str(said) and _may_pass(said) and may_pass(said)
 
 
 @pytest.mark.parametrize(

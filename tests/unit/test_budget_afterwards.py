@@ -52,7 +52,7 @@ class Obeyed(ByAzurePower):
         self.clock.now += TAGGED_S
 
     def _trigger(self, deadline: Deadline) -> Any:
-        return SimpleNamespace(refused=None, untold="")
+        return SimpleNamespace(refused=None, poll_error="")
 
     def _is_gone(self) -> bool:
         silent = TAGGED_S + OBEYED_S

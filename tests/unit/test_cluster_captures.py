@@ -63,8 +63,8 @@ def subject(monkeypatch):
     made.hosts, made.absent, made.timeline = {"a": "a", "b": "b"}, set(), Timeline()
     made._witnesses, made.capture_refused = {}, {}
     made._capabilities = {n: host_capabilities.FULL for n in ("a", "b")}
-    made._asking = {n: threading.Lock() for n in ("a", "b")}
-    made._beginning, made._failed_beginnings = {n: threading.Lock() for n in ("a", "b")}, {}
+    made._capability_locks = {n: threading.Lock() for n in ("a", "b")}
+    made._capture_locks, made._failed_captures = {n: threading.Lock() for n in ("a", "b")}, {}
     made.told = told
     return made
 
@@ -102,7 +102,7 @@ def test_one_that_dies_meanwhile_leaves_nothing_to_be_said(subject):
 def test_whoever_finds_it_begun_again_does_not_begin_it_once_more(subject):
     old = Capture("a", dead=True)
     subject._witnesses["a"] = Capture("a", told=subject.told)  # another thread was quicker
-    witness, start = subject._begin("a", old, Inconclusive("died"), contextlib.ExitStack())
+    witness, start = subject._begin_capture("a", old, Inconclusive("died"), contextlib.ExitStack())
     assert (witness, start) == (subject._witnesses["a"], 7) and "a begins" not in subject.told
 
 
@@ -123,7 +123,7 @@ def test_of_many_that_wait_for_a_host_that_does_not_answer_one_tries(subject, mo
         return one
 
     monkeypatch.setattr(cluster_under_test, "capture_of", silent)
-    lock = subject._beginning["a"]
+    lock = subject._capture_locks["a"]
 
     class Counted:
         def __enter__(self):
@@ -134,7 +134,7 @@ def test_of_many_that_wait_for_a_host_that_does_not_answer_one_tries(subject, mo
         def __exit__(self, *_):
             lock.release()
 
-    subject._beginning["a"] = Counted()
+    subject._capture_locks["a"] = Counted()
 
     def watch():
         with pytest.raises(Inconclusive, match="did not begin"), subject.watched("a"):
@@ -145,7 +145,7 @@ def test_of_many_that_wait_for_a_host_that_does_not_answer_one_tries(subject, mo
             done.result()
     assert begun == ["a"]
     waiting.reset()
-    subject._beginning["a"] = lock
+    subject._capture_locks["a"] = lock
     monkeypatch.setattr(
         cluster_under_test, "capture_of", lambda host, capabilities, python, newest: Capture(host, python, told=subject.told)
     )

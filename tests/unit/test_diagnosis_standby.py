@@ -22,7 +22,7 @@ from harness.managers.kinds.pacemaker import Pacemaker
 from harness.managers.manager_registry import manager_of
 from harness.managers.pacemaker_survey import ABSENT, PROGRAMS
 from harness.managers.parse import corosync_parse
-from harness.services.postgres_session import Session, error_in, own_words
+from harness.services.postgres_session import Session, parse_error, read_own_words
 from harness.services.service_kind import WordsUntold
 
 KEY = "/etc/corosync/authkey"
@@ -297,7 +297,7 @@ def test_no_key_leaves_a_host() -> None:
     ],
 )
 def test_the_servers_own_sentence(said: bytes, words: str) -> None:
-    assert error_in(said).startswith(words) and bool(error_in(said)) is bool(words)
+    assert parse_error(said).startswith(words) and bool(parse_error(said)) is bool(words)
 
 
 def test_a_server_that_answers_the_request_for_tls_with_an_error_is_asked_again_without_a_password() -> None:
@@ -315,7 +315,7 @@ def test_a_server_that_answers_the_request_for_tls_with_an_error_is_asked_again_
         port = server.getsockname()[1]
         with pytest.raises(WordsUntold):
             Session("127.0.0.1", port, {"sslmode": "require"}, Deadline(5.0))
-        told = own_words("127.0.0.1", port, "harness", "app", Deadline(5.0))
+        told = read_own_words("127.0.0.1", port, "harness", "app", Deadline(5.0))
         thread.join(5.0)
     assert "could not fork new process for connection: no memory" in told and "127.0.0.1" not in told
     assert b"harness" in heard[-1] and b"password" not in heard[-1]

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from permissive_manager import YES, PermittingManager, cannot_tell, no
 
-from harness.attach.disruption_preconditions import Preconditions, used_up
+from harness.attach.disruption_preconditions import Preconditions, failure_limit_reasons
 from harness.attach.execution_plan import Entry, PlannedDisruption, planned_disruption, show
 from harness.attach.preflight import Preflight
 from harness.config import cluster_config
@@ -118,8 +118,13 @@ def test_one_ring_and_a_path_that_is_cut_is_a_full_cut():
 
 def test_a_plan_adds_up_what_the_manager_counts():
     """Where some are counted already; a run's own are deleted before each disruption."""
-    assert used_up({"db": (0, 3)}, 100) == [] == used_up({"db": (1, 3)}, 1) == used_up({"db": (2, 3)}, 0)
-    assert "2 failures of db are counted already, and 1 more would reach 3" in used_up({"db": (2, 3)}, 1)[0]
+    assert (
+        failure_limit_reasons({"db": (0, 3)}, 100)
+        == []
+        == failure_limit_reasons({"db": (1, 3)}, 1)
+        == failure_limit_reasons({"db": (2, 3)}, 0)
+    )
+    assert "2 failures of db are counted already, and 1 more would reach 3" in failure_limit_reasons({"db": (2, 3)}, 1)[0]
     wanted = [PlannedDisruption("service crash", measured=True)] * 5
     manager = PermittingManager(state(), failures={"db": (1, 5)})
     subject = SimpleNamespace(

@@ -10,7 +10,7 @@ import pytest
 from test_diagnosis import CLUSTER, evidence, faults, path
 
 from harness.cluster import host_load, path_check
-from harness.cluster.host_load import judged
+from harness.cluster.host_load import judge_load
 from harness.core.errors import DeadlineExceeded
 from harness.core.verdict import Outcome
 from harness.diagnosis.cause import Certainty
@@ -39,7 +39,7 @@ LOADS = {
 @pytest.mark.parametrize("case", LOADS.values(), ids=LOADS)
 def test_what_a_host_says_of_its_load(case: tuple[str, float, str]) -> None:
     said, seconds, words = case
-    told = judged("lknode01", said, seconds)
+    told = judge_load("lknode01", said, seconds)
     assert (words in told and told.startswith("lknode01 ")) if words else told == ""
 
 
@@ -79,7 +79,7 @@ def test_the_path_itself_is_not_failed_for_a_slow_host(busy: str, outcome: Outco
 
 def test_the_hosts_that_take_part_are_asked_once_and_one_that_is_away_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(host_load, "_of_host", lambda subject, name: asked.append(name) or f"{name} is busy")
+    monkeypatch.setattr(host_load, "_host_overload", lambda subject, name: asked.append(name) or f"{name} is busy")
     monkeypatch.setattr(host_load, "_own_load", str)
     subject = SimpleNamespace(
         absent={"lknode02"},

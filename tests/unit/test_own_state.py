@@ -42,7 +42,7 @@ class Manager:
 
 def subject(manager: Manager) -> Any:
     made: Any = ClusterUnderTest.__new__(ClusterUnderTest)
-    made.manager, made._unrelated, made._ask_unrelated_again = manager, frozenset(), Deadline(0.0)
+    made.manager, made._unrelated, made._unrelated_asked_pause = manager, frozenset(), Deadline(0.0)
     made.cluster = SimpleNamespace()
     return made
 
@@ -67,7 +67,7 @@ def test_where_all_is_ours_it_is_not_asked_at_every_look(monkeypatch: pytest.Mon
     of = subject(manager)
     assert [of.state().active for _ in range(5)] == [None] * 5 and manager.asked == 1
     monkeypatch.setattr(cluster_under_test, "UNRELATED_INTERVAL_S", 0.0)
-    of._ask_unrelated_again = Deadline(0.0)
+    of._unrelated_asked_pause = Deadline(0.0)
     manager.unrelated = frozenset(["theirs"])  # a host that could not be read then can be now
     assert of.state().active == "a"
 

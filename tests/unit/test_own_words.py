@@ -59,14 +59,14 @@ def test_a_host_that_mysql_does_not_let_in_is_not_told_by_it() -> None:
     [(18, "sessions"), (20, "processes"), (12516, "handler free"), (12519, "handler free"), (12520, "handler free")],
 )
 def test_oracle_without_a_connection_left(number: int, words: str) -> None:
-    told = oracle_session.explained(f"ORA-{number:05d}: maximum reached", "10.20.1.200:1521", "app", "SALES")
+    told = oracle_session.explain_error(f"ORA-{number:05d}: maximum reached", "10.20.1.200:1521", "app", "SALES")
     assert isinstance(told, NotServing) and words in str(told) and f"ORA-{number:05d}" in str(told)
 
 
 @pytest.mark.parametrize("number", [17809, 10928])
 def test_sql_server_without_a_connection_left(number: int) -> None:
     error = ServerError(number, 1, 20, "The maximum number has been reached.", "")
-    told = mssql_session.explained([error], "10.20.1.200:1433", "app", "sales")
+    told = mssql_session.explain_errors([error], "10.20.1.200:1433", "app", "sales")
     assert isinstance(told, NotServing) and str(number) in str(told)
 
 

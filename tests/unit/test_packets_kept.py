@@ -70,8 +70,8 @@ def test_a_run_s_own_captures_keep_no_more_than_the_newest() -> None:
     subject: Any = ClusterUnderTest.__new__(ClusterUnderTest)
     subject.cluster = SimpleNamespace(machines=[SimpleNamespace(name="a", ssh=SimpleNamespace(python="python3"))])
     subject.hosts, subject.absent, subject.timeline, subject._witnesses = {"a": SimpleNamespace(name="a")}, set(), Timeline(), {}
-    subject.capture_refused, subject._failed_beginnings = {}, {}
-    subject._capabilities, subject._asking, subject._beginning = {"a": FULL}, {"a": threading.Lock()}, {"a": threading.Lock()}
+    subject.capture_refused, subject._failed_captures = {}, {}
+    subject._capabilities, subject._capability_locks, subject._capture_locks = {"a": FULL}, {"a": threading.Lock()}, {"a": threading.Lock()}
     with subject.watched():
         pass
     witness = subject._witnesses["a"]

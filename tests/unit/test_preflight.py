@@ -12,7 +12,7 @@ import pytest
 from permissive_manager import PermittingManager
 from report_sample import a_builder
 
-from harness.attach.disruption_preconditions import Preconditions, against
+from harness.attach.disruption_preconditions import Preconditions, reasons_against
 from harness.attach.execution_plan import PlannedDisruption, planned_disruption, show
 from harness.attach.preflight import Preflight
 from harness.config import cluster_config
@@ -53,7 +53,7 @@ def state(active: ResourceState = ResourceState.IN_SERVICE, standby: ResourceSta
     ],
 )
 def test_what_speaks_against_disturbing(seen: ClusterState, reason: str | None):
-    found = against(seen)
+    found = reasons_against(seen)
     assert found == [] if reason is None else any(reason in one for one in found), found
 
 

@@ -205,9 +205,9 @@ def test_the_words_of_every_command_are_known_and_what_nobody_agreed_to_is_named
     data["manager"]["mirror_check"] = ["/opt/mirror/check", "--password", "canary-five"]
     cluster = cluster_config.parse(data, tmp_path / "cluster.toml")
     assert {f"canary-{n}" for n in ("two", "three", "four", "five")} <= known_secrets(cluster, {}, {})[0]
-    asked = trust.asks(data)
+    asked = trust.trust_requests(data)
     assert len(asked) == 5 and "canary" not in json.dumps(asked) and "power.off runs `fence [removed]` on this machine" in asked
-    assert "canary-four" in json.dumps(trust.asks(data, with_arguments=True))
+    assert "canary-four" in json.dumps(trust.trust_requests(data, with_arguments=True))
 
 
 def test_what_is_too_weak_to_be_removed_is_told(tmp_path: Path) -> None:

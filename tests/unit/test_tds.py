@@ -17,10 +17,10 @@ from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
 from harness.lab.services.tds import tds_request, tds_response, tsql
 from harness.services import service_registry
-from harness.services.kinds.mssql import ServerAnswer, judged
+from harness.services.kinds.mssql import ServerAnswer, server_findings
 from harness.services.service_kind import NotTheService, TurnedAway, WrongAnswer
 from harness.services.sqlserver import tds
-from harness.services.sqlserver.session import explained
+from harness.services.sqlserver.session import explain_errors
 
 pytest.importorskip("pytds", reason="python-tds is not installed; `./run setup` installs it")
 
@@ -129,13 +129,13 @@ def test_no_log_has_the_password(ask: Callable[..., str], caplog: pytest.LogCapt
 
 def test_a_database_that_recovers_is_no_wrong_password() -> None:
     errors = [tds.ServerError(922, 1, 14, "", ""), tds.ServerError(4060, 1, 11, "", ""), tds.ServerError(18456, 1, 14, "", "")]
-    assert isinstance(explained(errors, "10.20.1.200:1433", "app", "shop"), ConnectionAbortedError)
+    assert isinstance(explain_errors(errors, "10.20.1.200:1433", "app", "shop"), ConnectionAbortedError)
 
 
 def test_findings_by_what_it_says_of_itself() -> None:
     fine = ServerAnswer("SQL01", "LKNODE01", "", "16.0", "10.20.1.11", "100", "READ_WRITE", "DISABLED", "0", "shop")
-    assert judged(fine) == []
-    found = judged(fine._replace(instance="PAY", durability="FORCED", in_group="1"))
+    assert server_findings(fine) == []
+    found = server_findings(fine._replace(instance="PAY", durability="FORCED", in_group="1"))
     assert [one.what for one in found] == ["named instance", "durability", "MultiSubnetFailover"]
     assert "UDP 1434" in found[0].says and "SQL-87" in found[1].facts
 

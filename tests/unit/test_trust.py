@@ -51,8 +51,8 @@ def stranger(tmp_path: Path) -> Stranger:
 
 def test_a_command_for_the_nodes_is_asked_for_and_left_out() -> None:
     data = default_cluster.cluster_data(overrides={"manager": {"mirror_check": ["rm", "-rf", "/"]}})
-    (ask,) = trust.asks(data, with_arguments=True)
-    assert ask == "manager.mirror_check runs `rm -rf /` on a node" and trust.asks(data) == [
+    (ask,) = trust.trust_requests(data, with_arguments=True)
+    assert ask == "manager.mirror_check runs `rm -rf /` on a node" and trust.trust_requests(data) == [
         "manager.mirror_check runs `rm [removed]` on a node"
     ]
     assert trust.withhold(cluster_config.Cluster.model_validate(data), [ask]).manager.mirror_check == []

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from permissive_manager import PermittingManager
 
-from harness.attach.disruption_preconditions import against
+from harness.attach.disruption_preconditions import reasons_against
 from harness.attach.preflight import Preflight
 from harness.config import cluster_config
 from harness.core.errors import Inconclusive
@@ -224,7 +224,7 @@ def test_one_ring_is_enough_where_none_is_cut():
 
 def test_none_at_all_is_not():
     lonely = {n: NodeState(n, True, {"ip": ResourceState.IN_SERVICE}, ()) for n in NODES}
-    assert any("names 0 communication paths instead of 1" in one for one in against(ClusterState(lonely)))
+    assert any("names 0 communication paths instead of 1" in one for one in reasons_against(ClusterState(lonely)))
 
 
 def test_within_another_disruption_the_plan_and_the_lease_are_asked():

@@ -68,9 +68,12 @@ def test_the_stated_time_follows_from_the_timers():
 
 
 def test_a_power_command_s_words_are_not_told():
-    assert watchdog._run(["/nowhere/az", "--password", "canary"], 9.0) == "/nowhere/az could not be run: No such file or directory"
-    assert watchdog._run(["true", "canary"], 9.0) == "true exited 0"
-    assert watchdog._run(["sleep", "60"], 0.05) == "sleep did not end within 0.05 s"
+    assert (
+        watchdog._run_power_command(["/nowhere/az", "--password", "canary"], 9.0)
+        == "/nowhere/az could not be run: No such file or directory"
+    )
+    assert watchdog._run_power_command(["true", "canary"], 9.0) == "true exited 0"
+    assert watchdog._run_power_command(["sleep", "60"], 0.05) == "sleep did not end within 0.05 s"
 
 
 def azure_disruption(name: str = "azure NSG deny") -> Disruption:
@@ -89,7 +92,7 @@ def test_healing_has_the_time_of_its_operations_and_is_in_the_stated_time():
 def test_what_azure_did_is_undone_behind_a_later_word_too(monkeypatch: pytest.MonkeyPatch):
     azure, later = message_for(azure_disruption()), WatchdogMessage(longest_s=3.0)
     given: list[tuple[list[str], float]] = []
-    monkeypatch.setattr(watchdog, "_run", lambda command, limit_s: given.append((list(command), limit_s)) or "")
+    monkeypatch.setattr(watchdog, "_run_power_command", lambda command, limit_s: given.append((list(command), limit_s)) or "")
     monkeypatch.setattr(watchdog, "Lease", lambda *a, **k: SimpleNamespace(resume=lambda: True, stolen="", give_back=lambda: []))
     monkeypatch.setattr(watchdog, "_wait_for_the_hosts", lambda *about: None)
     monkeypatch.setattr(watchdog, "wait_until_healthy", lambda *about: None)

@@ -49,7 +49,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("alone")
 def test_a_full_disk_does_not_keep_it_from_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[list[str]] = []
-    monkeypatch.setattr(watchdog, "_run", lambda command, limit_s: given.append(list(command)) or "")
+    monkeypatch.setattr(watchdog, "_run_power_command", lambda command, limit_s: given.append(list(command)) or "")
     with Path("/dev/full").open("w") as log:
         assert watchdog.put_all_back(BRIEF, [WatchdogMessage(active="lknode01"), message_for(PowerLoss(subject_of(CLUSTER)))], log) == 0
         with pytest.raises(OSError):
@@ -76,7 +76,7 @@ def test_a_node_that_does_not_come_back_from_its_reboot_gets_its_power() -> None
 @pytest.mark.usefixtures("alone")
 def test_but_not_before_it_should_be_back(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[list[str]] = []
-    monkeypatch.setattr(watchdog, "_run", lambda command, limit_s: given.append(list(command)) or "")
+    monkeypatch.setattr(watchdog, "_run_power_command", lambda command, limit_s: given.append(list(command)) or "")
     assert (
         watchdog.put_all_back(
             BRIEF, [WatchdogMessage(active="lknode01"), WatchdogMessage(longest_s=99.0, after_s=99.0, commands=[["give"]])], io.StringIO()

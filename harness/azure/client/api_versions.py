@@ -26,7 +26,7 @@ def with_version(url: str, versions: Mapping[str, str]) -> str:
     return _VERSION.sub(lambda found: f"{found[1]}{version_by_provider}", url) if version_by_provider else url
 
 
-def of_template(template: Mapping[str, Any], versions: Mapping[str, str]) -> dict[str, Any]:
+def template_with_versions(template: Mapping[str, Any], versions: Mapping[str, str]) -> dict[str, Any]:
     """An ARM template whose resources are asked for in these versions."""
     version_by_provider = {name.lower(): version for name, version in versions.items()}
     resources = [
@@ -36,7 +36,7 @@ def of_template(template: Mapping[str, Any], versions: Mapping[str, str]) -> dic
     return {**template, "resources": resources}
 
 
-def policy(versions: Mapping[str, str]) -> Any:
+def make_version_policy(versions: Mapping[str, str]) -> Any:
     """A policy of the packages' pipelines that does so with every request."""
     from azure.core.pipeline.policies import SansIOHTTPPolicy
 

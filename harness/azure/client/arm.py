@@ -88,9 +88,9 @@ class Arm:
         try:
             body_json = response.json()
         except ValueError as error:
-            raise Unusable(_no_azure(doing, response)) from error
+            raise Unusable(_not_azure_message(doing, response)) from error
         if not isinstance(body_json, dict):
-            raise Unusable(_no_azure(doing, response))
+            raise Unusable(_not_azure_message(doing, response))
         return body_json
 
     def _url(self, path: str, api: str, query: dict[str, str]) -> str:
@@ -114,7 +114,7 @@ class Arm:
             return response
 
 
-def _no_azure(doing: str, response: Any) -> str:
+def _not_azure_message(doing: str, response: Any) -> str:
     content_type = response.headers.get("Content-Type") or "of no kind"
     return (
         f"{doing}: what answered is not Azure: {response.status_code} with a body ({content_type}) that is no JSON object; "

@@ -15,7 +15,7 @@ MAX_CONCURRENT_REQUESTS = 8
 INTERRUPT_CHECK_INTERVAL_S = 0.5  # a Ctrl-C that comes right before a wait begins is heard at its end only
 
 
-def together(deadline: Deadline, work: Mapping[K, Callable[[], T]]) -> dict[K, T | HarnessError]:
+def run_concurrently(deadline: Deadline, work: Mapping[K, Callable[[], T]]) -> dict[K, T | HarnessError]:
     """Do several things at once; what fails has its error for a result, and what does not end in time a DeadlineExceeded.
 
     A failure that is no HarnessError is raised when all have ended. Threads that hang are left behind: they hold no process up.

@@ -12,10 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.config.azure_config import foreign, same_end
+from harness.config.azure_config import foreign_endpoints, same_endpoint
 from harness.config.cluster_config import Azure
 from harness.core.errors import BadUse
 from harness.core.redaction import read_secrets
+from harness.core.text import cut_at_word
 
 CONNECT_S, READ_S = 10.0, 60.0  # what a connection, and a peer that says nothing, may take
 
@@ -24,18 +25,18 @@ def make_credential(azure: Azure) -> Any:
     """A token credential (azure.core.credentials.TokenCredential). Nothing is sent before its first use. Raises BadUse."""
     from harness.azure.client import error_mapping
 
-    _ends_fit(azure)
-    _gave.clear()
+    _check_endpoints(azure)
+    _successful_logins.clear()
     with error_mapping.translate_errors("logging in to Azure"):
         try:
-            return _MADE[azure.credential](azure)
+            return _FACTORIES[azure.credential](azure)
         except ValueError as error:  # how the package complains of what it is given, and of what it finds in the environment
             raise BadUse(f"credential {azure.credential} in [azure]: {str(error).splitlines()[0]}") from error
 
 
-def _ends_fit(azure: Azure) -> None:
+def _check_endpoints(azure: Azure) -> None:
     """A log-in of this machine is for the clouds' own ends only: anybody else could pass its token on. Raises BadUse."""
-    endpoints = foreign(azure.model_dump())
+    endpoints = foreign_endpoints(azure.model_dump())
     if not endpoints:
         return
     listing = " and ".join(f"{key} {host}" for key, host in endpoints.items())
@@ -46,7 +47,7 @@ def _ends_fit(azure: Azure) -> None:
         )
     if "resource_manager" in endpoints and "authority" not in endpoints:
         audience = azure.audience or ""
-        if not same_end(audience, azure.resource_manager or ""):
+        if not same_endpoint(audience, azure.resource_manager or ""):
             raise BadUse(
                 f"[azure]: {listing} is not Azure's, so tokens of Azure's own must be for it alone; set audience to the same address"
             )
@@ -89,7 +90,7 @@ def authority(azure: Azure) -> str:
     return azure.authority or authority_by_cloud[azure.cloud]
 
 
-def connection(azure: Azure) -> dict[str, Any]:
+def connection_options(azure: Azure) -> dict[str, Any]:
     """What every connection has in common; limits in seconds, so that no step hangs on a peer that says nothing."""
     common: dict[str, Any] = {"connection_timeout": CONNECT_S, "read_timeout": READ_S}
     if azure.ca_file is not None:
@@ -100,7 +101,7 @@ def connection(azure: Azure) -> dict[str, Any]:
 
 
 def _common_options(azure: Azure) -> dict[str, Any]:
-    return {"authority": authority(azure), "disable_instance_discovery": not azure.instance_discovery, **connection(azure)}
+    return {"authority": authority(azure), "disable_instance_discovery": not azure.instance_discovery, **connection_options(azure)}
 
 
 class FirstOf:
@@ -139,57 +140,57 @@ class FirstOf:
                 credential = make()
                 token = ask(credential)
             except CredentialUnavailableError as error:
-                reasons.append(f"{name}: {_line(error)}")
+                reasons.append(f"{name}: {_first_line(error)}")
             except ClientAuthenticationError as error:
-                if name not in OPTIONAL:  # one that was set up and is refused: another's rights must not be used in its place
+                if name not in OPTIONAL_LOGINS:  # one that was set up and is refused: another's rights must not be used in its place
                     raise
-                reasons.append(f"{name}: {_line(error)}")
+                reasons.append(f"{name}: {_first_line(error)}")
             except ValueError as error:  # nothing of it is set up here
-                reasons.append(f"{name}: {_line(error)}")
+                reasons.append(f"{name}: {_first_line(error)}")
             else:
                 self._used = credential
-                _gave.append(name.removesuffix("Credential"))
+                _successful_logins.append(name.removesuffix("Credential"))
                 return token
         raise ClientAuthenticationError(message="no log-in gave a token; those that were tried:\n\t" + "\n\t".join(reasons))
 
 
-OPTIONAL = ("ManagedIdentityCredential", "AzureCliCredential", "AzurePowerShellCredential", "AzureDeveloperCliCredential")
-_gave: list[str] = []  # the log-ins that gave tokens, by name, the last one last
+OPTIONAL_LOGINS = ("ManagedIdentityCredential", "AzureCliCredential", "AzurePowerShellCredential", "AzureDeveloperCliCredential")
+_successful_logins: list[str] = []  # the log-ins that gave tokens, by name, the last one last
 
 
-def gave() -> str:
+def last_login() -> str:
     """The log-in of `default` that tokens came from, empty when there was none."""
-    return _gave[-1] if _gave else ""
+    return _successful_logins[-1] if _successful_logins else ""
 
 
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+def _first_line(error: Exception) -> str:
+    return cut_at_word((str(error).strip().splitlines() or [type(error).__name__])[0], 200)
 
 
-def order(terminal: bool) -> tuple[str, ...]:
+def login_order(terminal: bool) -> tuple[str, ...]:
     """In which the log-ins of `default` are tried: where a person sits at a terminal, that person's before the machine's."""
     person = ("AzureCliCredential", "AzurePowerShellCredential", "AzureDeveloperCliCredential")
     machine = ("ManagedIdentityCredential",)
     return ("EnvironmentCredential", "WorkloadIdentityCredential", *(person + machine if terminal else machine + person))
 
 
-def _default(azure: Azure) -> Any:
+def _make_default(azure: Azure) -> Any:
     factories: dict[str, Callable[[Azure], Any]] = {
-        "EnvironmentCredential": _environment,
-        "WorkloadIdentityCredential": _workload,
-        "ManagedIdentityCredential": _machines,
-        "AzureCliCredential": _cli,
-        "AzurePowerShellCredential": _powershell,
-        "AzureDeveloperCliCredential": _developer_cli,
+        "EnvironmentCredential": _make_environment,
+        "WorkloadIdentityCredential": _make_workload_identity,
+        "ManagedIdentityCredential": _make_machine_identity,
+        "AzureCliCredential": _make_cli,
+        "AzurePowerShellCredential": _make_powershell,
+        "AzureDeveloperCliCredential": _make_developer_cli,
     }
     import azure.identity as package
 
     assert package is not None  # its absence is told now
 
-    return FirstOf({name: partial(factories[name], azure) for name in order(sys.stdin is not None and sys.stdin.isatty())})
+    return FirstOf({name: partial(factories[name], azure) for name in login_order(sys.stdin is not None and sys.stdin.isatty())})
 
 
-def _machines(azure: Azure) -> Any:
+def _make_machine_identity(azure: Azure) -> Any:
     """The machine's own identity; where there is none, that shows at once (the package's other way waits for it)."""
     from azure.identity import DefaultAzureCredential
 
@@ -207,57 +208,57 @@ def _machines(azure: Azure) -> Any:
     return DefaultAzureCredential(**{f"exclude_{kind}_credential": True for kind in excluded}, **options, **_common_options(azure))
 
 
-def _environment(azure: Azure) -> Any:
+def _make_environment(azure: Azure) -> Any:
     from azure.identity import EnvironmentCredential
 
     return EnvironmentCredential(**_common_options(azure))
 
 
-def _workload(azure: Azure) -> Any:
+def _make_workload_identity(azure: Azure) -> Any:
     from azure.identity import WorkloadIdentityCredential
 
     return WorkloadIdentityCredential(**_without_none(tenant_id=azure.tenant, client_id=azure.client_id), **_common_options(azure))
 
 
-def _managed(azure: Azure) -> Any:
+def _make_managed_identity(azure: Azure) -> Any:
     from azure.identity import ManagedIdentityCredential
 
-    return ManagedIdentityCredential(**_without_none(client_id=azure.client_id), **connection(azure))
+    return ManagedIdentityCredential(**_without_none(client_id=azure.client_id), **connection_options(azure))
 
 
-def _cli(azure: Azure) -> Any:
+def _make_cli(azure: Azure) -> Any:
     from azure.identity import AzureCliCredential
 
     return AzureCliCredential(**_without_none(tenant_id=azure.tenant, subscription=azure.subscription if not azure.tenant else None))
 
 
-def _powershell(azure: Azure) -> Any:
+def _make_powershell(azure: Azure) -> Any:
     from azure.identity import AzurePowerShellCredential
 
     return AzurePowerShellCredential(**_without_none(tenant_id=azure.tenant))
 
 
-def _developer_cli(azure: Azure) -> Any:
+def _make_developer_cli(azure: Azure) -> Any:
     from azure.identity import AzureDeveloperCliCredential
 
     return AzureDeveloperCliCredential(**_without_none(tenant_id=azure.tenant))
 
 
-def _secret(azure: Azure) -> Any:
+def _make_client_secret(azure: Azure) -> Any:
     from azure.identity import ClientSecretCredential
 
-    return ClientSecretCredential(azure.tenant or "", azure.client_id or "", _the_secret(azure), **_common_options(azure))
+    return ClientSecretCredential(azure.tenant or "", azure.client_id or "", _read_secret(azure), **_common_options(azure))
 
 
-_MADE: dict[str, Callable[[Azure], Any]] = {
-    "default": _default,
-    "environment": _environment,
-    "workload-identity": _workload,
-    "managed-identity": _managed,
-    "cli": _cli,
-    "powershell": _powershell,
-    "developer-cli": _developer_cli,
-    "client-secret": _secret,
+_FACTORIES: dict[str, Callable[[Azure], Any]] = {
+    "default": _make_default,
+    "environment": _make_environment,
+    "workload-identity": _make_workload_identity,
+    "managed-identity": _make_managed_identity,
+    "cli": _make_cli,
+    "powershell": _make_powershell,
+    "developer-cli": _make_developer_cli,
+    "client-secret": _make_client_secret,
 }
 
 
@@ -265,7 +266,7 @@ def _without_none(**settings: str | None) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def _the_secret(azure: Azure) -> str:
+def _read_secret(azure: Azure) -> str:
     """Raises BadUse when it is not where the file says."""
     if azure.client_secret_variable is not None:
         secret = os.environ.get(azure.client_secret_variable, "")

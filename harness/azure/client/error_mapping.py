@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.azure.client import arm_error_details, roles, throttling
 from harness.core.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
+from harness.core.text import cut_at_word
 
 INSTALL = 'the Azure packages are not installed; install them with: pip install "lkharness[azure]"'
 _ACTION = re.compile(r"perform action '([^']+)'(?: over scope '([^']+)')?")
@@ -81,13 +82,13 @@ def translate_errors(doing: str) -> Iterator[None]:
             raise
         raise NotInstalled(INSTALL) from error
     except Exception as error:
-        translated = sentence(error, doing)
+        translated = to_harness_error(error, doing)
         if translated is None:
             raise  # no failure of Azure's: a fault of ours, which must show itself
         raise translated from error
 
 
-def sentence(error: Exception, doing: str) -> HarnessError | None:
+def to_harness_error(error: Exception, doing: str) -> HarnessError | None:
     """The failure in a person's words, or None when it is not Azure's."""
     from azure.core import exceptions as azure
 
@@ -95,38 +96,38 @@ def sentence(error: Exception, doing: str) -> HarnessError | None:
         return None
     if _TLS.search(str(error)):
         return Unusable(
-            f"{doing}: the other side's certificate is not to be trusted: {_tls(str(error))}; name its CA with ca_file in [azure]"
+            f"{doing}: the other side's certificate is not to be trusted: {_tls_reason(str(error))}; name its CA with ca_file in [azure]"
         )
     if isinstance(error, azure.HttpResponseError) and error.response is not None and (error.status_code or 0) >= 400:
-        return _answered(error, doing)
+        return _map_response(error, doing)
     if isinstance(error, azure.ClientAuthenticationError):
         return NotLoggedIn(
-            f"{doing}: no log-in to Azure: {_first(error)}{_credentials_tried(error)}; "
+            f"{doing}: no log-in to Azure: {_first_line(error)}{_credentials_tried(error)}; "
             "run `az login`, or set credential in [azure] to one that works here"
         )
     if isinstance(error, azure.ServiceRequestError | azure.ServiceResponseError):
-        return _unanswered(error, doing)
-    if _ended_badly(error):
+        return _map_connection_failure(error, doing)
+    if _is_failed_operation(error):
         code = _code(error)
-        return OperationFailed(f"{doing}: Azure's operation failed{f' ({code})' if code else ''}: {_first(error)}")
-    return Unusable(f"{doing}: Azure's answer cannot be read: {_first(error)}; see that resource_manager in [azure] is an Azure API")
+        return OperationFailed(f"{doing}: Azure's operation failed{f' ({code})' if code else ''}: {_first_line(error)}")
+    return Unusable(f"{doing}: Azure's answer cannot be read: {_first_line(error)}; see that resource_manager in [azure] is an Azure API")
 
 
-def _answered(error: Any, doing: str) -> HarnessError:
+def _map_response(error: Any, doing: str) -> HarnessError:
     """One of Azure's own refusals, by its status and code."""
-    status, code, text = error.status_code, _code(error), _first(error)
+    status, code, text = error.status_code, _code(error), _first_line(error)
     if status == 400 and "AADSTS" in str(error):
         return NotLoggedIn(f"{doing}: the log-in was refused: {text}; see tenant, client_id and the secret in [azure]")
     if status == 401:
         return NotLoggedIn(
-            f"{doing}: Azure does not take the token of the log-in{_by()} ({code or text}); log in again, or see tenant, credential and "
-            "audience in [azure]"
+            f"{doing}: Azure does not take the token of the log-in{_login_text()} ({code or text}); log in again, or see tenant, "
+            "credential and audience in [azure]"
         )
     if status == 403:
-        return _forbidden(str(error), text, code, doing)
+        return _map_forbidden(str(error), text, code, doing)
     if wrapped := _refusal_inside(error, doing):
         return wrapped
-    if code in OLD_APIS and "version" in text.lower():
+    if code in OLD_API_CODES and "version" in text.lower():
         return Unusable(
             f"{doing}: this Azure does not know the version of its API that the harness speaks ({code}): {text}; Azure Stack Hub is not "
             "supported; a sovereign cloud may be behind the public one: name versions that it knows as api_versions in [azure]"
@@ -141,23 +142,24 @@ def _answered(error: Any, doing: str) -> HarnessError:
     if code == "ScopeLocked":
         return Locked(f"{doing}: a management lock forbids it: {text}; a person who may must remove the lock first")
     if status == 429:
-        if code.startswith("Retryable") or "AnotherOperation" in f"{code}{arm_error_details.inside(error)}":
+        if code.startswith("Retryable") or "AnotherOperation" in f"{code}{arm_error_details.details_of(error)}":
             return Throttled(
-                f"{doing}: another operation of Azure's is under way there ({code}): {text}{arm_error_details.inside(error)}; wait for it"
+                f"{doing}: another operation of Azure's is under way there ({code}): {text}{arm_error_details.details_of(error)}; "
+                "wait for it"
             )
         retry_after_s = throttling.retry_after_s(error.response.headers)
         silence = "does not say for how long to keep silent" if retry_after_s is None else f"wants {retry_after_s:g} s of silence"
         return Throttled(
-            f"{doing}: Azure is asked too often{arm_error_details.inside(error)} and {silence}; "
+            f"{doing}: Azure is asked too often{arm_error_details.details_of(error)} and {silence}; "
             "wait, or see who else asks this subscription"
         )
     if status >= 500:
         return Unanswered(f"{doing}: Azure fails by itself ({status} {code or text}); try again later")
-    return Unusable(f"{doing}: Azure refuses ({status} {code}): {text}{arm_error_details.inside(error)}")
+    return Unusable(f"{doing}: Azure refuses ({status} {code}): {text}{arm_error_details.details_of(error)}")
 
 
 # How a provider says that it has the type or the call, and not in this version.
-OLD_APIS = ("NoRegisteredProviderFound", "InvalidApiVersionParameter", "InvalidResourceType")
+OLD_API_CODES = ("NoRegisteredProviderFound", "InvalidApiVersionParameter", "InvalidResourceType")
 
 
 def _refusal_inside(error: Any, doing: str) -> HarnessError | None:
@@ -165,12 +167,12 @@ def _refusal_inside(error: Any, doing: str) -> HarnessError | None:
     for detail in getattr(getattr(error, "error", None), "details", None) or []:
         code = str(getattr(detail, "code", None) or "")
         if code in ("RequestDisallowedByPolicy", "LinkedAuthorizationFailed", "AuthorizationFailed"):
-            about = f"{doing} ({arm_error_details.named(detail.target)})" if getattr(detail, "target", None) else doing
-            return _forbidden(f"{detail.message} {getattr(detail, 'additional_info', '') or ''}", str(detail.message), code, about)
+            about = f"{doing} ({arm_error_details.name_and_type(detail.target)})" if getattr(detail, "target", None) else doing
+            return _map_forbidden(f"{detail.message} {getattr(detail, 'additional_info', '') or ''}", str(detail.message), code, about)
     return None
 
 
-def _forbidden(text: str, message: str, code: str, doing: str) -> HarnessError:
+def _map_forbidden(text: str, message: str, code: str, doing: str) -> HarnessError:
     """A refusal of rights, in the words that name what is missing. `text` is all that Azure said."""
     if code == "RequestDisallowedByPolicy":
         names = ", ".join(dict.fromkeys(_POLICY.findall(text)))
@@ -180,7 +182,7 @@ def _forbidden(text: str, message: str, code: str, doing: str) -> HarnessError:
             "do as the policy asks (a mandatory tag: --tag KEY=VALUE), or have its owner make an exemption"
         )
     client = _CLIENT.search(text)
-    who = f"the log-in{_by()} {client[1]} (object id {client[2]})" if client else f"the log-in{_by()}"
+    who = f"the log-in{_login_text()} {client[1]} (object id {client[2]})" if client else f"the log-in{_login_text()}"
     if linked := _LINKED.search(text):
         first_action = linked[1].split(",")[0].strip()
         advice = f"{roles.advice(first_action)}, on that scope: it may lie in another resource group, where its own assignment is needed"
@@ -192,14 +194,14 @@ def _forbidden(text: str, message: str, code: str, doing: str) -> HarnessError:
     return NotAllowed(f"{doing}: {who} may not {permission}{fresh}; {roles.advice(action)}", action)
 
 
-def _by() -> str:
+def _login_text() -> str:
     """Which of `default`'s log-ins it is."""
     from harness.azure.client import credentials
 
-    return f" by {name}" if (name := credentials.gave()) else ""
+    return f" by {name}" if (name := credentials.last_login()) else ""
 
 
-def _ended_badly(error: Exception) -> bool:
+def _is_failed_operation(error: Exception) -> bool:
     """An operation that was accepted and failed later: its answer is a good one (HTTP 200), only what it tells is not."""
     from azure.core.polling.base_polling import OperationFailed
 
@@ -214,9 +216,9 @@ def is_a_verdict(error: HarnessError) -> bool:
     return isinstance(error, OperationFailed) or (type(error) is Unusable and 400 <= status < 500 and status not in (408, 410))
 
 
-def _unanswered(error: Exception, doing: str) -> HarnessError:
+def _map_connection_failure(error: Exception, doing: str) -> HarnessError:
     return Unanswered(
-        f"{doing}: no whole answer from Azure: {_first(error)}; see the way out of this machine, and resource_manager in [azure]"
+        f"{doing}: no whole answer from Azure: {_first_line(error)}; see the way out of this machine, and resource_manager in [azure]"
     )
 
 
@@ -234,12 +236,12 @@ def _code(error: Any) -> str:
     return str(getattr(getattr(error, "error", None), "code", None) or "")
 
 
-def _first(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     """The error's own first words, without its class and line breaks."""
     inner = getattr(getattr(error, "error", None), "message", None)
     text = str(inner or getattr(error, "message", None) or error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:400].rstrip(".;")
+    return cut_at_word(lines[0] if lines else type(error).__name__, 400).rstrip(".;")
 
 
 def _credentials_tried(error: Exception) -> str:
@@ -248,6 +250,6 @@ def _credentials_tried(error: Exception) -> str:
     return f" (tried: {', '.join(dict.fromkeys(credentials))})" if credentials else ""
 
 
-def _tls(message: str) -> str:
+def _tls_reason(message: str) -> str:
     reason = re.search(r"(certificate verify failed[^(\"']*|[Hh]ostname mismatch[^(\"']*|wrong version number)", message)
-    return reason[1].strip() if reason else message[:200]
+    return reason[1].strip() if reason else cut_at_word(message, 200)

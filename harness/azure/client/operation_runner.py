@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from harness.azure.client import error_mapping, sdk_clients
 from harness.azure.client.arm import Arm
-from harness.azure.client.retry_policy import silence_s, within
+from harness.azure.client.retry_policy import bound_requests, silence_s
 from harness.azure.client.sdk_clients import Call, Clients
 from harness.config.cluster_config import Azure
 from harness.core.deadline import Deadline
@@ -27,7 +27,7 @@ Happened = Callable[[], bool]  # read in Azure: did it happen, or is it under wa
 END_CHECK_INTERVAL_S = 0.2  # between two looks at whether an operation has ended, of which nobody is asked
 MAX_POLLS_UNTIL_VISIBLE = 4  # so many poll intervals a trigger whose answer got lost may take to show …
 MIN_VISIBLE_TIMEOUT_S = 2.0  # … and so many seconds at least
-LOST = (
+LOST_ANSWER_ERRORS = (
     error_mapping.Unanswered,
     error_mapping.Throttled,
     error_mapping.NotLoggedIn,
@@ -50,7 +50,7 @@ class Triggered:
     stop: threading.Event
     happened: Happened
 
-    def _came_to(self) -> HarnessError | None:
+    def _end_error(self) -> HarnessError | None:
         """What the following of it ended with; None while it runs, or when it went well."""
         if self.poller is None or not self.poller.done():
             return None
@@ -64,13 +64,13 @@ class Triggered:
     @property
     def refused(self) -> HarnessError | None:
         """Azure's own word that the operation failed."""
-        error = self._came_to()
+        error = self._end_error()
         return error if error is not None and error_mapping.is_a_verdict(error) else None
 
     @property
-    def untold(self) -> HarnessError | None:
+    def poll_error(self) -> HarnessError | None:
         """Why its end cannot be asked any more: no answer, no permission, nothing there, no time. It may be under way all the same."""
-        error = self._came_to()
+        error = self._end_error()
         return None if error is None or error_mapping.is_a_verdict(error) else error
 
     @property
@@ -83,7 +83,7 @@ _doing: ContextVar[str] = ContextVar("doing", default="")
 
 
 @contextmanager
-def _calls_are_for(doing: str) -> Iterator[None]:
+def _label_calls(doing: str) -> Iterator[None]:
     """What this thread asks inside is asked for that."""
     token = _doing.set(doing)
     try:
@@ -144,8 +144,8 @@ class OperationRunner:
             self.say(f"{doing}: sending{f' again, the {number}. time, because {why}' if why else ''}", attempt=number)
             stop = threading.Event()
             try:
-                with error_mapping.translate_errors(doing), within(deadline, retries=0), _calls_are_for(doing):
-                    poller = send(retry_total=0, polling=_bounded(self.azure.poll_s, deadline, stop, doing))
+                with error_mapping.translate_errors(doing), bound_requests(deadline, retries=0), _label_calls(doing):
+                    poller = send(retry_total=0, polling=_make_bounded_polling(self.azure.poll_s, deadline, stop, doing))
                 return Triggered(doing, poller, stop, happened)
             except error_mapping.Throttled as error:
                 pause_s, why = silence_s(error, self.azure.poll_s), "Azure had refused it: asked too often"
@@ -160,16 +160,17 @@ class OperationRunner:
                 pause_s, why = 0.0, "Azure had refused it: it did not take the token"
             except error_mapping.Unanswered as error:
                 self.say(f"{doing}: its fate is not known ({error}); reading whether it happened")
-                if self._sign_appears(accepted or happened, deadline, doing):
+                if self._wait_for_sign(accepted or happened, deadline, doing):
                     self.say(f"{doing}: it was accepted: its effect is there; it is not sent again")
                     return Triggered(doing, None, stop, happened)
                 if not again:
                     raise Unusable(
-                        f"{doing}: its answer got lost and for {self._shows_s:g} s no sign of it was seen; it was not sent again: {error}"
+                        f"{doing}: its answer got lost and for {self._visible_timeout_s:g} s no sign of it was seen; it was "
+                        f"not sent again: {error}"
                     ) from error
                 pause_s, why = 0.0, "its answer got lost, no sign of it is there, and twice does no harm"
             except HarnessError as error:
-                if not (again and _passing(error)):
+                if not (again and _may_pass(error)):
                     raise
                 pause_s, why = self.azure.poll_s, str(error)
             self._pause(pause_s, deadline, doing)
@@ -184,15 +185,15 @@ class OperationRunner:
             deadline.wait_for(lambda: triggered.ended, what=f"{triggered.doing}: the end of Azure's operation", every=END_CHECK_INTERVAL_S)
         except DeadlineExceeded:
             triggered.stop.set()
-            if not self._is(triggered.happened, deadline):
+            if not self._happened_now(triggered.happened, deadline):
                 raise
             self.say(f"{triggered.doing}: Azure says that its operation still goes on, but its effect is there; that is enough")
             return
         if error := triggered.refused:
-            if not self._is(triggered.happened, deadline):
+            if not self._happened_now(triggered.happened, deadline):
                 raise error
             self.say(f"{triggered.doing}: Azure says that its operation failed ({error}), but its effect is there")
-        elif error := triggered.untold:
+        elif error := triggered.poll_error:
             self._finish_by_its_effect(triggered, error, deadline)
         else:
             self.say(f"{triggered.doing}: done")
@@ -202,7 +203,7 @@ class OperationRunner:
         self.say(f"{triggered.doing}: how it ends cannot be asked ({why}); reading whether its effect is there")
         try:
             deadline.wait_for(
-                lambda: self._is(triggered.happened, deadline),
+                lambda: self._happened_now(triggered.happened, deadline),
                 what=f"{triggered.doing}: a sign of it",
                 every=self.azure.poll_s,
             )
@@ -222,11 +223,11 @@ class OperationRunner:
             attempt_deadline = Deadline(limit.within(max(limit.seconds / 3, 2 * self.azure.poll_s)))
             try:
                 self.finish(self.trigger(doing, send, happened, limit, again=True), attempt_deadline)
-                if self._sign_appears(happened, attempt_deadline, doing):
+                if self._wait_for_sign(happened, attempt_deadline, doing):
                     return
                 last_error = Unusable(f"{doing}: Azure says that it was done, and its effect is not there")
             except HarnessError as error:
-                if not _passing(error):
+                if not _may_pass(error):
                     raise
                 last_error = error
             self.say(f"{last_error}; trying again")
@@ -240,10 +241,10 @@ class OperationRunner:
         while True:
             last_try = deadline.expired
             try:
-                with error_mapping.translate_errors(doing), within(deadline, retries=0), _calls_are_for(doing):
+                with error_mapping.translate_errors(doing), bound_requests(deadline, retries=0), _label_calls(doing):
                     return request()
             except HarnessError as error:
-                if last_try or not isinstance(error, LOST):
+                if last_try or not isinstance(error, LOST_ANSWER_ERRORS):
                     raise
                 self.say(f"{error}; reading again")
                 pause_s = self.azure.poll_s
@@ -254,20 +255,20 @@ class OperationRunner:
             self._pause(pause_s, deadline, doing)
 
     @property
-    def _shows_s(self) -> float:
+    def _visible_timeout_s(self) -> float:
         return max(MIN_VISIBLE_TIMEOUT_S, MAX_POLLS_UNTIL_VISIBLE * self.azure.poll_s)
 
-    def _sign_appears(self, happened: Happened, deadline: Deadline, doing: str) -> bool:
-        patience = Deadline(deadline.within(self._shows_s))
+    def _wait_for_sign(self, happened: Happened, deadline: Deadline, doing: str) -> bool:
+        patience = Deadline(deadline.within(self._visible_timeout_s))
         try:
-            return patience.wait_for(lambda: self._is(happened, deadline), what=f"{doing}: a sign of it", every=self.azure.poll_s)
+            return patience.wait_for(lambda: self._happened_now(happened, deadline), what=f"{doing}: a sign of it", every=self.azure.poll_s)
         except DeadlineExceeded:
             return False
 
-    def _is(self, happened: Happened, deadline: Deadline) -> bool:
+    def _happened_now(self, happened: Happened, deadline: Deadline) -> bool:
         """What cannot be read now is no sign."""
         try:
-            with error_mapping.translate_errors("reading the state"), within(deadline):
+            with error_mapping.translate_errors("reading the state"), bound_requests(deadline):
                 return happened()
         except HarnessError as error:
             self.say(f"the state cannot be read now: {error}")
@@ -280,9 +281,9 @@ class OperationRunner:
         pause.wait_for(lambda: pause.expired, what=f"{doing}: a pause", every=max(pause.remaining(), 0.001))
 
 
-def _passing(error: HarnessError) -> bool:
+def _may_pass(error: HarnessError) -> bool:
     """May the next try go better? Not where Azure said no for good, or a person has to mend something."""
-    if isinstance(error, LOST):
+    if isinstance(error, LOST_ANSWER_ERRORS):
         return True
     if isinstance(error, error_mapping.Locked | error_mapping.RefusedByPolicy):
         return False
@@ -290,7 +291,7 @@ def _passing(error: HarnessError) -> bool:
     return isinstance(error, Unusable) and not isinstance(error, error_mapping.NotAllowed) and not for_good
 
 
-def _bounded(every: float, deadline: Deadline, stop: threading.Event, doing: str) -> Any:
+def _make_bounded_polling(every: float, deadline: Deadline, stop: threading.Event, doing: str) -> Any:
     """The packages' own polling, which ends with its deadline at the latest, or when it is told to stop."""
     from azure.mgmt.core.polling.arm_polling import ARMPolling
 

@@ -23,7 +23,7 @@ class _Bounds:
     deadline: Deadline
     retries: int
 
-    def left(self) -> float:
+    def remaining_s(self) -> float:
         return max(self.deadline.remaining(), LAST_REQUEST_TIMEOUT_S)
 
 
@@ -31,7 +31,7 @@ _bounds: ContextVar[_Bounds | None] = ContextVar("bounds", default=None)
 
 
 @contextmanager
-def within(deadline: Deadline, *, retries: int = MAX_RETRIES) -> Iterator[None]:
+def bound_requests(deadline: Deadline, *, retries: int = MAX_RETRIES) -> Iterator[None]:
     """No request that is sent inside outlives the deadline (but LAST_REQUEST_TIMEOUT_S), its retries included.
 
     A poller's own thread is not bound.
@@ -43,21 +43,21 @@ def within(deadline: Deadline, *, retries: int = MAX_RETRIES) -> Iterator[None]:
         _bounds.reset(token)
 
 
-def bounded_retry() -> Any:
+def make_bounded_retry() -> Any:
     """The packages' own retries, but never a Retry-After of minutes inside one call: that is an answer, and becomes an error.
 
     The packages wait for exactly Retry-After, and where an answer names none, not at all before the first repetition; here both are spread
     by chance, and neither lasts longer than MAX_PAUSE_S and what is left.
-    Inside of `within`, a peer that accepts and says nothing is given up when the deadline is over, too.
+    Inside of `bound_requests`, a peer that accepts and says nothing is given up when the deadline is over, too.
     """
     from azure.core.pipeline.policies import RetryPolicy
 
     class BoundedRetry(RetryPolicy):
         def configure_retries(self, options: dict[str, Any]) -> dict[str, Any]:
             if bounds := _bounds.get():
-                options["read_timeout"] = min(credentials.READ_S, bounds.left())
-                options.setdefault("connection_timeout", min(credentials.CONNECT_S, bounds.left()))
-                options.setdefault("timeout", bounds.left())
+                options["read_timeout"] = min(credentials.READ_S, bounds.remaining_s())
+                options.setdefault("connection_timeout", min(credentials.CONNECT_S, bounds.remaining_s()))
+                options.setdefault("timeout", bounds.remaining_s())
                 options.setdefault("retry_total", bounds.retries)
             return super().configure_retries(options)
 
@@ -67,7 +67,7 @@ def bounded_retry() -> Any:
 
         def is_retry(self, settings: Any, response: Any) -> bool:
             after = self.get_retry_after(response)
-            return (after is None or after <= _longest_pause()) and super().is_retry(settings, response)
+            return (after is None or after <= _max_pause_s()) and super().is_retry(settings, response)
 
         def sleep(self, settings: Any, transport: Any, response: Any = None) -> None:
             if response is None:
@@ -75,12 +75,12 @@ def bounded_retry() -> Any:
                 return
             refusals = len(settings["history"])
             asked_s = self.get_retry_after(response) or min(settings["max_backoff"], settings["backoff"] * 2 ** (refusals - 1))
-            transport.sleep(min(throttling.pause_s(asked_s), _longest_pause()))
+            transport.sleep(min(throttling.pause_s(asked_s), _max_pause_s()))
 
     return BoundedRetry(retry_total=MAX_RETRIES, retry_backoff_factor=0.4, retry_backoff_max=5)
 
 
-def _longest_pause() -> float:
+def _max_pause_s() -> float:
     """Seconds."""
     current = _bounds.get()
     return MAX_PAUSE_S if current is None else min(MAX_PAUSE_S, current.deadline.remaining())

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from harness.azure.client import api_versions, credentials, error_mapping, polling
-from harness.azure.client.retry_policy import bounded_retry
+from harness.azure.client.retry_policy import make_bounded_retry
 from harness.config.cluster_config import Azure
+from harness.core.text import cut_at_word
 
 if TYPE_CHECKING:
     from azure.mgmt.compute import ComputeManagementClient
@@ -62,7 +63,7 @@ class Clients:
 
     def __init__(self, azure: Azure, on_request: OnRequest | None = None) -> None:
         self.azure = azure
-        self._heard = on_request
+        self._on_request = on_request
 
     @cached_property
     def credential(self) -> Any:
@@ -105,11 +106,11 @@ class Clients:
                 policies.RedirectPolicy(),
                 settings["retry_policy"],
                 ARMChallengeAuthenticationPolicy(self.credential, *settings["credential_scopes"]),
-                *([_ear(self._heard)] if self._heard else []),
+                *([_make_request_log_policy(self._on_request)] if self._on_request else []),
                 ARMHttpLoggingPolicy(),
                 policies.SensitiveHeaderCleanupPolicy(),  # behind the log-in's: a redirect to another host takes no token along
             ]
-            limits = credentials.connection(self.azure)
+            limits = credentials.connection_options(self.azure)
             per_call = settings.get("per_call_policies", [])
             return ARMPipelineClient(settings["base_url"], policies=[*per_call, *chain], **limits)
 
@@ -140,16 +141,16 @@ class Clients:
             "base_url": url,
             "credential_scopes": [scope],
             "polling_interval": self.azure.poll_s,
-            "retry_policy": bounded_retry(),
+            "retry_policy": make_bounded_retry(),
             "per_call_policies": self._policies(),
             # Behind the log-in's policy, which repeats a request by itself when Azure challenges its token.
-            **({"custom_hook_policy": _ear(self._heard)} if self._heard else {}),
-            **credentials.connection(self.azure),
+            **({"custom_hook_policy": _make_request_log_policy(self._on_request)} if self._on_request else {}),
+            **credentials.connection_options(self.azure),
         }
 
     def _policies(self) -> list[Any]:
         versions = self.azure.api_versions
-        return [polling.poll_delay_policy(self.azure.poll_s), *([api_versions.policy(versions)] if versions else [])]
+        return [polling.poll_delay_policy(self.azure.poll_s), *([api_versions.make_version_policy(versions)] if versions else [])]
 
 
 def make_clients(azure: Azure, on_request: OnRequest | None = None) -> Clients:
@@ -158,7 +159,7 @@ def make_clients(azure: Azure, on_request: OnRequest | None = None) -> Clients:
     return Clients(azure, on_request)
 
 
-def _ear(on_request: OnRequest) -> Any:
+def _make_request_log_policy(on_request: OnRequest) -> Any:
     """Tells every request as it went over the wire, retries included."""
     from azure.core.pipeline.policies import HTTPPolicy
 
@@ -170,7 +171,14 @@ def _ear(on_request: OnRequest) -> Any:
                 response = self.next.send(request)
             except Exception as error:
                 on_request(
-                    Call(http_request.method, path, started_at, time.monotonic() - started_at, None, error=str(error).splitlines()[0][:200])
+                    Call(
+                        http_request.method,
+                        path,
+                        started_at,
+                        time.monotonic() - started_at,
+                        None,
+                        error=cut_at_word(str(error).splitlines()[0], 200),
+                    )
                 )
                 raise
             headers = response.http_response.headers

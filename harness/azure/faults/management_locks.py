@@ -27,7 +27,7 @@ def must_be_unlocked(operations: OperationRunner, resource: str, deadline: Deadl
         doing = f"reading the locks of {name_of(scope)}"
         locks_path = f"{scope}/providers/Microsoft.Authorization/locks"
         try:
-            locks = operations.read(partial(_listed, operations, locks_path, doing), deadline, doing)
+            locks = operations.read(partial(_list_locks, operations, locks_path, doing), deadline, doing)
         except error_mapping.NotAllowed as error:
             raise Inconclusive(f"it was not done, because whether it could be undone is not known: {error}") from error
         for lock in locks:
@@ -39,5 +39,5 @@ def must_be_unlocked(operations: OperationRunner, resource: str, deadline: Deadl
                 )
 
 
-def _listed(operations: OperationRunner, locks_path: str, doing: str) -> list[dict[str, Any]]:
+def _list_locks(operations: OperationRunner, locks_path: str, doing: str) -> list[dict[str, Any]]:
     return list(operations.arm.listed(locks_path, doing, api=API))

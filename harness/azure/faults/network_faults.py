@@ -67,12 +67,12 @@ class Network:
         machines: Any = self._operations.clients.compute.virtual_machines
         profile = machines.get(self._group, machine).properties.network_profile
         for reference in (profile.network_interfaces if profile else None) or []:
-            nic = self._network.network_interfaces.get(*_place(str(reference.id)))
+            nic = self._network.network_interfaces.get(*_group_and_name(str(reference.id)))
             for configuration in nic.properties.ip_configurations or []:
                 inner = configuration.properties
                 if inner.private_ip_address == address:
                     pools = tuple(str(p.id) for p in inner.load_balancer_backend_address_pools or [])
-                    security_group = nic.properties.network_security_group or self._guard_of(str(inner.subnet.id))
+                    security_group = nic.properties.network_security_group or self._subnet_security_group(str(inner.subnet.id))
                     return Nic(
                         str(nic.id),
                         str(configuration.name),
@@ -82,7 +82,7 @@ class Network:
                     )
         raise Unusable(f"no NIC of the virtual machine {machine} has {address}; see virtual_machines in [azure], and the node's address")
 
-    def _guard_of(self, subnet: str) -> Any:
+    def _subnet_security_group(self, subnet: str) -> Any:
         parts = subnet.split("/")
         return self._network.subnets.get(parts[4], parts[8], parts[10]).properties.network_security_group
 
@@ -90,7 +90,7 @@ class Network:
 
     def deny(self, security_group: str, rule: str, to: Sequence[str], ports: Sequence[int], deadline: Deadline) -> None:
         """A rule before all others that drops new connections to these addresses and TCP ports, whoever they come from."""
-        group_and_name = _place(security_group)
+        group_and_name = _group_and_name(security_group)
         rules = self._operations.read(
             lambda: list(self._network.security_rules.list(*group_and_name)), deadline, f"reading the rules of {group_and_name[1]}"
         )
@@ -117,7 +117,7 @@ class Network:
 
     def allow_again(self, security_group: str, rule: str, deadline: Deadline) -> None:
         """Delete the rule. Where a lock forbids that, it is made harmless, so that nobody stays shut out; raises Locked then."""
-        group_and_name = _place(security_group)
+        group_and_name = _group_and_name(security_group)
         if rule not in self._operations.read(lambda: self._rules(group_and_name), deadline, f"reading the rules of {group_and_name[1]}"):
             return
         try:
@@ -128,13 +128,13 @@ class Network:
                 deadline,
             )
         except error_mapping.Locked as error:
-            self._made_harmless(group_and_name, rule, deadline)
+            self._make_harmless(group_and_name, rule, deadline)
             raise error_mapping.Locked(
                 f"{error}; the rule denies nobody any more (it names {NOWHERE} alone), but it is still there: remove the lock, then run "
                 "`lkharness azure heal` again"
             ) from error
 
-    def _made_harmless(self, group_and_name: tuple[str, str], rule: str, deadline: Deadline) -> None:
+    def _make_harmless(self, group_and_name: tuple[str, str], rule: str, deadline: Deadline) -> None:
         """A CanNotDelete lock forbids deleting, not changing. Still a Deny: one that allows could let in what others keep out."""
 
         def is_so() -> bool:
@@ -152,7 +152,7 @@ class Network:
 
     def rule(self, security_group: str, name: str, deadline: Deadline) -> dict[str, Any] | None:
         """A rule's properties as they are on the wire, None when there is no such rule."""
-        group_and_name = _place(security_group)
+        group_and_name = _group_and_name(security_group)
 
         def find() -> dict[str, Any] | None:
             rules = (r.as_dict() for r in self._network.security_rules.list(*group_and_name))
@@ -170,52 +170,52 @@ class Network:
 
         Who may take a NIC out of a pool need not have the right to join one (f5-cloud-failover-extension 42).
         """
-        self._may_be_put(nic, deadline)
-        self._member(nic, configuration, pool, False, deadline)
+        self._check_may_be_put(nic, deadline)
+        self._set_membership(nic, configuration, pool, False, deadline)
 
     def join(self, nic: str, configuration: str, pool: str, deadline: Deadline) -> None:
         """Puts a NIC's configuration back into a backend pool and waits until it is a member; raises HarnessError or DeadlineExceeded."""
-        self._member(nic, configuration, pool, True, deadline)
+        self._set_membership(nic, configuration, pool, True, deadline)
 
-    def _may_be_put(self, nic: str, deadline: Deadline) -> None:
+    def _check_may_be_put(self, nic: str, deadline: Deadline) -> None:
         """Raises what a PUT of the NIC as it is was refused with."""
         accepted = False
 
         def send(**options: Any) -> Any:
             nonlocal accepted
-            poller = self._put(nic, self._json(nic), options)
+            poller = self._put_nic(nic, self._nic_json(nic), options)
             accepted = True
             return poller
 
         self._operations.do(f"putting {name_of(nic)} as it is, to see that it may be put back", send, lambda: accepted, deadline)
 
-    def _put(self, nic: str, body: dict[str, Any], options: dict[str, Any]) -> Any:
+    def _put_nic(self, nic: str, body: dict[str, Any], options: dict[str, Any]) -> Any:
         """Of the version that was read: where somebody else changed it since, Azure says 412, and it is read again."""
         match = {"headers": {"If-Match": body["etag"]}} if body.get("etag") else {}
-        return self._network.network_interfaces.begin_create_or_update(*_place(nic), body, **match, **options)
+        return self._network.network_interfaces.begin_create_or_update(*_group_and_name(nic), body, **match, **options)
 
-    def _member(self, nic: str, configuration: str, pool: str, member: bool, deadline: Deadline) -> None:
-        group_and_name, target = _place(nic), self.pool_id(pool)
+    def _set_membership(self, nic: str, configuration: str, pool: str, member: bool, deadline: Deadline) -> None:
+        group_and_name, target = _group_and_name(nic), self.pool_id(pool)
         doing = f"{'putting' if member else 'taking'} {group_and_name[1]} {'into' if member else 'out of'} {pool}"
 
         def is_so() -> bool:
-            return (target.lower() in _pools(self._json(nic), configuration)) is member
+            return (target.lower() in _pool_ids(self._nic_json(nic), configuration)) is member
 
         def send(**options: Any) -> Any:
-            body = self._json(nic)
+            body = self._nic_json(nic)
             for ip_configuration in body["properties"]["ipConfigurations"]:
                 if ip_configuration["name"] == configuration:
                     pools = ip_configuration["properties"].get("loadBalancerBackendAddressPools") or []
                     others = [p for p in pools if p["id"].lower() != target.lower()]
                     ip_configuration["properties"]["loadBalancerBackendAddressPools"] = [*others, *([{"id": target}] if member else [])]
-            return self._put(nic, body, options)
+            return self._put_nic(nic, body, options)
 
         if not self._operations.read(is_so, deadline, f"reading {group_and_name[1]}"):
             self._operations.do(doing, send, is_so, deadline)
 
     def machine_of(self, nic: str, deadline: Deadline) -> str:
         """The id of the virtual machine that a NIC is of, empty when it is of none."""
-        nic_json = self._operations.read(lambda: self._json(nic), deadline, f"reading {name_of(nic)}")
+        nic_json = self._operations.read(lambda: self._nic_json(nic), deadline, f"reading {name_of(nic)}")
         return str(((nic_json.get("properties") or {}).get("virtualMachine") or {}).get("id", ""))
 
     def pool_id(self, pool: str) -> str:
@@ -223,9 +223,9 @@ class Network:
         balancer, _, name = pool.partition("/")
         return f"{self._operations.arm.group}/providers/Microsoft.Network/loadBalancers/{balancer}/backendAddressPools/{name}"
 
-    def _json(self, nic: str) -> dict[str, Any]:
+    def _nic_json(self, nic: str) -> dict[str, Any]:
         """As it is on the wire, whole, so that a PUT of it changes nothing but what is meant to change."""
-        return self._network.network_interfaces.get(*_place(nic)).as_dict()
+        return self._network.network_interfaces.get(*_group_and_name(nic)).as_dict()
 
     # --- adminState
 
@@ -290,13 +290,13 @@ def pool_of_frontend(host: str, pools: Sequence[str], balancer: Balancer, vip: I
     return f"{balancer.name}/{names[0]}"
 
 
-def _place(resource_id: str) -> tuple[str, str]:
+def _group_and_name(resource_id: str) -> tuple[str, str]:
     """Resource group and name."""
     parts = resource_id.split("/")
     return parts[4], parts[-1]
 
 
-def _pools(nic: dict[str, Any], configuration: str) -> set[str]:
+def _pool_ids(nic: dict[str, Any], configuration: str) -> set[str]:
     return {
         str(pool["id"]).lower()
         for ip_configuration in nic["properties"]["ipConfigurations"]

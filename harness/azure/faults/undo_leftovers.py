@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from harness.azure.client.operation_runner import Note, OperationRunner, make_operation_runner
 from harness.azure.faults.network_faults import Network
-from harness.azure.faults.undo_tag import KEY, STANDING, Undo, UndoTags, Unreadable, parse
+from harness.azure.faults.undo_tag import KEY, PENDING_UNDOS, Undo, UndoTags, Unreadable, parse
 from harness.azure.faults.undo_tag_validation import Ours
 from harness.azure.faults.vm_power import Machine, name_of
 from harness.config.cluster_config import Azure
@@ -78,7 +78,7 @@ def heal(
             UndoTags(operations.arm).taggable_resources, read_deadline, f"looking for {KEY} in {azure.resource_group}"
         )
         cluster_resources = ours or Ours()
-        results = [_look(operations, resource, read_deadline, limit, run, all_runs, cluster_resources) for resource in resources]
+        results = [_undo_tagged(operations, resource, read_deadline, limit, run, all_runs, cluster_resources) for resource in resources]
         return [result for result in results if result is not None]
     finally:
         operations.clients.close()
@@ -89,13 +89,14 @@ def undo_own(azure: Azure, note: Note) -> list[UndoResult]:
     operations = make_operation_runner(azure, note)
     try:
         return [
-            undo_one(operations, resource, pending, Deadline(2 * azure.operation_limit_s)) for resource, pending in list(STANDING.items())
+            undo_one(operations, resource, pending, Deadline(2 * azure.operation_limit_s))
+            for resource, pending in list(PENDING_UNDOS.items())
         ]
     finally:
         operations.clients.close()
 
 
-def _look(
+def _undo_tagged(
     operations: OperationRunner, resource: str, read_deadline: Deadline, limit_s: float, run: str, all_runs: bool, ours: Ours
 ) -> UndoResult | None:
     """What became of the resource's tag; None when it bears none, or none that is to be looked at."""
@@ -109,7 +110,7 @@ def _look(
     except Unreadable as error:
         return None if run else UndoResult(resource, description, str(error))  # a run writes none such
     except Exception as error:
-        return UndoResult(resource, description, _why(error))
+        return UndoResult(resource, description, _reason_text(error))
     if run not in ("", pending.run):
         return None
     if pending.may_be_at_work and not (run or all_runs):
@@ -117,7 +118,7 @@ def _look(
     try:
         ours.check(operations, resource, pending, read_deadline)
     except Exception as error:
-        return UndoResult(resource, str(pending), _why(error))
+        return UndoResult(resource, str(pending), _reason_text(error))
     return undo_one(operations, resource, pending, Deadline(limit_s))
 
 
@@ -127,7 +128,7 @@ def undo_one(operations: OperationRunner, resource: str, pending: Undo, deadline
         operations.say(f"{name_of(resource)}: to be undone: {pending}")
         undo(operations, resource, pending, deadline)
     except Exception as error:
-        return UndoResult(resource, str(pending), _why(error))
+        return UndoResult(resource, str(pending), _reason_text(error))
     return UndoResult(resource, str(pending))
 
 
@@ -139,7 +140,7 @@ def skip_message(pending: Undo) -> str:
     )
 
 
-def _why(error: Exception) -> str:
+def _reason_text(error: Exception) -> str:
     """An answer of another shape than anybody promised gives any error at all; a person must learn of it, and of what to do."""
     if isinstance(error, HarnessError):
         return str(error)

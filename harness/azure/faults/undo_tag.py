@@ -92,7 +92,7 @@ def parse(text: str) -> Undo:
         raise Unreadable(f"the tag {KEY} says {text!r}, which is no undoing of ours ({error}); remove it by hand") from error
 
 
-STANDING: dict[str, Undo] = {}  # by the resource's id: what this process tagged, and has not seen undone
+PENDING_UNDOS: dict[str, Undo] = {}  # by the resource's id: what this process tagged, and has not seen undone
 
 
 class Unreadable(Unusable):
@@ -111,7 +111,7 @@ class UndoTags:
 
     def of(self, resource: str) -> str | None:
         """The tag's text, as the resource bears it now."""
-        return self._all(resource).get(KEY)
+        return self._all_tags(resource).get(KEY)
 
     def write(self, resource: str, undo: Undo) -> None:
         """Raises Foreign when another undoing is still waiting there: whoever undoes that one must not find ours in its place."""
@@ -122,21 +122,21 @@ class UndoTags:
         if present_text is not None:
             raise Foreign(f"{name} still bears the tag of something that is not undone ({present_text}); run `lkharness azure heal` first")
         text = undo.text()
-        STANDING[resource] = undo  # before it is sent: an answer that gets lost may mean that it is there
+        PENDING_UNDOS[resource] = undo  # before it is sent: an answer that gets lost may mean that it is there
         self._patch(resource, "Merge", text, f"tagging {name} with what to undo")
 
     def replace(self, resource: str, old: Undo, new: Undo) -> None:
         """Only if it is still the old one."""
         if self.of(resource) == old.text():
             self._patch(resource, "Merge", new.text(), f"tagging {resource.rpartition('/')[2]} anew")
-            STANDING[resource] = new
+            PENDING_UNDOS[resource] = new
 
     def remove(self, resource: str, text: str) -> None:
         """Only if it is still this one."""
         if self.of(resource) == text:
             self._patch(resource, "Delete", text, f"removing the undo tag of {resource.rpartition('/')[2]}")
-        if resource in STANDING and STANDING[resource].text() == text:
-            del STANDING[resource]
+        if resource in PENDING_UNDOS and PENDING_UNDOS[resource].text() == text:
+            del PENDING_UNDOS[resource]
 
     def taggable_resources(self) -> list[str]:
         """What in the resource group can bear the tag, by the providers' own lists: that of all resources may be minutes old.
@@ -149,7 +149,7 @@ class UndoTags:
             ids += [str(item["id"]) for item in self._arm.listed(f"{self._arm.group}/providers/{kind}", doing, api=api)]
         return ids
 
-    def _all(self, resource: str) -> dict[str, Any]:
+    def _all_tags(self, resource: str) -> dict[str, Any]:
         tags_resource = self._arm.get(
             f"{resource}/providers/Microsoft.Resources/tags/default", f"reading the tags of {resource.rpartition('/')[2]}"
         )

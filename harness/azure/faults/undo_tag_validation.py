@@ -52,17 +52,19 @@ class Ours:
         if pending.undo in ("start", "restart"):
             self._machine(resource)
         elif pending.undo == "rule":
-            _rule(operations, resource, pending, deadline)
+            _check_rule(operations, resource, pending, deadline)
         else:
             if pending.undo == "admin" and pending.was != "None":
-                raise _not(f"it wants the adminState set to {pending.was!r}, and a harness disturbs only members whose adminState is None")
+                raise _not_obeyed(
+                    f"it wants the adminState set to {pending.was!r}, and a harness disturbs only members whose adminState is None"
+                )
             if pending.undo == "pool":
                 self._machine(Network(operations).machine_of(resource, deadline))
             self._pool(operations, pending.pool, deadline)
 
     def _machine(self, resource_id: str) -> None:
         if self.machines and name_of(resource_id).lower() not in (m.lower() for m in self.machines):
-            raise _not(
+            raise _not_obeyed(
                 f"{name_of(resource_id) or 'nothing'} is no virtual machine of the cluster file; heal it with the file of the cluster "
                 "that it is of"
             )
@@ -72,7 +74,7 @@ class Ours:
         name, _, _ = pool.partition("/")
         cluster_balancer = operations.azure.load_balancer
         if cluster_balancer and cluster_balancer.lower() != name.lower():
-            raise _not(f"the pool {pool} is not of the cluster's load balancer {cluster_balancer}")
+            raise _not_obeyed(f"the pool {pool} is not of the cluster's load balancer {cluster_balancer}")
         get = operations.clients.network.load_balancers.get
         doing = f"reading the load balancer {name}"
         balancer = operations.read(
@@ -80,16 +82,16 @@ class Ours:
         )
         frontends = [f for f in balancer.frontends if (f.address == self.frontend if self.frontend else not f.public)]
         if not any(same(Network(operations).pool_id(pool), i) for f in frontends for rule in balancer.rules_of(f) for i in rule.pool_ids):
-            raise _not(f"no rule of {self.frontend or 'an internal frontend'} sends to the pool {pool}")
+            raise _not_obeyed(f"no rule of {self.frontend or 'an internal frontend'} sends to the pool {pool}")
 
 
-def _rule(operations: OperationRunner, group: str, pending: Undo, deadline: Deadline) -> None:
+def _check_rule(operations: OperationRunner, group: str, pending: Undo, deadline: Deadline) -> None:
     if not RULE.fullmatch(pending.name):
-        raise _not(f"no harness makes a security rule {pending.name!r}")
+        raise _not_obeyed(f"no harness makes a security rule {pending.name!r}")
     rule = Network(operations).rule(group, pending.name, deadline)
     if rule and (str(rule.get("access")) != "Deny" or rule.get("description") != DESCRIPTION):
-        raise _not(f"the rule {pending.name} of {name_of(group)} is not as a harness makes them")
+        raise _not_obeyed(f"the rule {pending.name} of {name_of(group)} is not as a harness makes them")
 
 
-def _not(why: str) -> NotOurs:
+def _not_obeyed(why: str) -> NotOurs:
     return NotOurs(f"its tag {KEY} was not obeyed: {why}; see who wrote it, and remove the tag by hand")

@@ -72,13 +72,13 @@ class Machine:
 
     def restart(self, happened: Happened, deadline: Deadline) -> Triggered:
         """An orderly restart by the platform. Sent once; `happened` tells what the machine itself shows of it."""
-        return self._again("restarting", self._machines.begin_restart, happened, deadline)
+        return self._trigger_again("restarting", self._machines.begin_restart, happened, deadline)
 
     def redeploy(self, happened: Happened, deadline: Deadline) -> Triggered:
         """Shut down, moved to other hardware, powered on. Sent once."""
-        return self._again("redeploying", self._machines.begin_redeploy, happened, deadline)
+        return self._trigger_again("redeploying", self._machines.begin_redeploy, happened, deadline)
 
-    def _again(self, doing: str, begin: Send, happened: Happened, deadline: Deadline) -> Triggered:
+    def _trigger_again(self, doing: str, begin: Send, happened: Happened, deadline: Deadline) -> Triggered:
         def send(**options: object) -> object:
             return begin(self._group, self.name, **options)
 
@@ -91,19 +91,19 @@ class Machine:
         under way for longer than that while it runs is overtaken: Azure lets the newer one win. A machine of which Azure says for as long
         that nothing is known, or nothing at all, is powered on, too.
         """
-        calm_period, overtake_period = self._patience(MIN_RUNNING_POLL_INTERVALS), self._patience(OVERTAKING_POLL_INTERVALS)
+        calm_period, overtake_period = self._poll_intervals(MIN_RUNNING_POLL_INTERVALS), self._poll_intervals(OVERTAKING_POLL_INTERVALS)
         power_on_sent = False
         while True:
             state, busy = self._operations.read(self.look, deadline, f"reading the power of {self.name}")
             busy = busy and not power_on_sent
             if state != "running" or busy:
-                calm_period = self._patience(MIN_RUNNING_POLL_INTERVALS)
+                calm_period = self._poll_intervals(MIN_RUNNING_POLL_INTERVALS)
             if calm_period.expired:
                 return
             deadline.require(f"{self.name} running (Azure says {state or 'nothing'}{', and busy' if busy else ''})")
             if state in ("stopped", "deallocated") or ((busy or state in NOTHING_KNOWN) and overtake_period.expired):
                 self._power_on(deadline)
-                power_on_sent, overtake_period = True, self._patience(OVERTAKING_POLL_INTERVALS)
+                power_on_sent, overtake_period = True, self._poll_intervals(OVERTAKING_POLL_INTERVALS)
             self._pause(deadline)
 
     def _power_on(self, deadline: Deadline) -> None:
@@ -115,7 +115,7 @@ class Machine:
             Deadline(limit),
         )
 
-    def _patience(self, looks: int) -> Deadline:
+    def _poll_intervals(self, looks: int) -> Deadline:
         return Deadline(looks * self._operations.azure.poll_s)
 
     def _pause(self, deadline: Deadline) -> None:

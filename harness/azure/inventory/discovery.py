@@ -38,7 +38,7 @@ def discover(resources: AzureResources, address: str | None = None, named_nodes:
     """
     balancer = resources.balancer
     assert balancer is not None
-    frontend = _frontend(balancer, address)
+    frontend = _choose_frontend(balancer, address)
     rules = [r for r in balancer.rules_of(frontend) if r.protocol in ("tcp", "all")]
     if not rules:
         raise BadUse(f"the frontend {frontend.name} of {balancer.name} has no load-balancing rule for TCP; make the cluster's rules first")
@@ -54,11 +54,11 @@ def discover(resources: AzureResources, address: str | None = None, named_nodes:
         nodes = [n for n in resources.nics if any(n.has(host.addresses[0]) for host in named_nodes)]
         hosts = named_nodes
     else:
-        nodes = _nodes(resources, balancer, rules)
-        hosts = tuple(_host(resources, n) for n in nodes)
+        nodes = _find_nodes(resources, balancer, rules)
+        hosts = tuple(_make_host_answer(resources, n) for n in nodes)
     node_machine_ids = {(n.machine_id or "").lower() for n in nodes}
     clients = tuple(
-        HostAnswer(_name(m.name), (a,), "windows" if m.system == "windows" else "")
+        HostAnswer(_cluster_file_name(m.name), (a,), "windows" if m.system == "windows" else "")
         for m in resources.machines.values()
         if m.id.lower() not in node_machine_ids and (a := _address_in(resources, m, frontend.subnet_id))
     )
@@ -78,15 +78,15 @@ def discover(resources: AzureResources, address: str | None = None, named_nodes:
         ),
         nodes=hosts,
         clients=clients,
-        services=tuple(_service(r) for r in rules if not r.ha_ports),
-        subnets=_subnets(resources, frontend, nodes),
-        machines={_name(m.name): m.name for m in resources.machines.values() if _name(m.name) != m.name},
+        services=tuple(_make_service_answer(r) for r in rules if not r.ha_ports),
+        subnets=_find_subnets(resources, frontend, nodes),
+        machines={_cluster_file_name(m.name): m.name for m in resources.machines.values() if _cluster_file_name(m.name) != m.name},
         windows=any(m.system == "windows" for m in resources.machines.values() if m.id.lower() in node_machine_ids),
         unsure=tuple(unsure),
     )
 
 
-def _frontend(balancer: Balancer, address: str | None) -> Frontend:
+def _choose_frontend(balancer: Balancer, address: str | None) -> Frontend:
     internal = [f for f in balancer.frontends if f.address and not f.public]
     if not internal:
         raise BadUse(f"the load balancer {balancer.name} has no internal frontend; name another with --load-balancer")
@@ -100,7 +100,7 @@ def _frontend(balancer: Balancer, address: str | None) -> Frontend:
     return candidates[0]
 
 
-def _nodes(resources: AzureResources, balancer: Balancer, rules: list[Rule]) -> list[Nic]:
+def _find_nodes(resources: AzureResources, balancer: Balancer, rules: list[Rule]) -> list[Nic]:
     """The NICs of the two nodes: whatever is in the rules' pools."""
     pools = {p.id: p for r in rules for p in balancer.pools_of(r)}
     nics = {nic.id: nic for p in pools.values() for _, nic, _ in resources.members_of(p) if nic is not None and nic.machine_id}
@@ -112,14 +112,14 @@ def _nodes(resources: AzureResources, balancer: Balancer, rules: list[Rule]) -> 
     return sorted(nics.values(), key=lambda n: n.name)
 
 
-def _host(resources: AzureResources, nic: Nic) -> HostAnswer:
+def _make_host_answer(resources: AzureResources, nic: Nic) -> HostAnswer:
     machine = next((m for m in resources.machines.values() if m.id.lower() == (nic.machine_id or "").lower()), None)
     if machine is None or nic.main is None or nic.main.address is None:
         raise BadUse(f"{nic.name} is in the pool, and its virtual machine cannot be read; is it in the same resource group?")
     other_nics = [n for n in resources.nics_of(machine.name) if n.id.lower() != nic.id.lower() and n.main is not None and n.main.address]
     if not other_nics:
         raise BadUse(f"{machine.name} has one NIC, and a node needs another in Subnet#2; give --node {machine.name}=ADDRESS,SECOND")
-    return HostAnswer(_name(machine.name), (nic.main.address, str(other_nics[0].main and other_nics[0].main.address)))
+    return HostAnswer(_cluster_file_name(machine.name), (nic.main.address, str(other_nics[0].main and other_nics[0].main.address)))
 
 
 def _address_in(resources: AzureResources, machine: Machine, subnet_id: str | None) -> str | None:
@@ -128,12 +128,12 @@ def _address_in(resources: AzureResources, machine: Machine, subnet_id: str | No
     return next((c.address for c in configurations if c.address and (c.subnet_id or "").lower() == (subnet_id or "").lower()), None)
 
 
-def _service(rule: Rule) -> ServiceAnswer:
+def _make_service_answer(rule: Rule) -> ServiceAnswer:
     kind = kind_of_port(rule.frontend_port)
-    return ServiceAnswer(_name(rule.name), kind, rule.frontend_port, f"{_name(rule.name)}")
+    return ServiceAnswer(_cluster_file_name(rule.name), kind, rule.frontend_port, f"{_cluster_file_name(rule.name)}")
 
 
-def _subnets(resources: AzureResources, frontend: Frontend, nodes: list[Nic]) -> tuple[str, str] | None:
+def _find_subnets(resources: AzureResources, frontend: Frontend, nodes: list[Nic]) -> tuple[str, str] | None:
     first_prefixes = resources.prefixes.get((frontend.subnet_id or "").lower(), ())
     node_nic_ids = {n.id for n in nodes}
     other_subnet_ids = {
@@ -154,6 +154,6 @@ def _same_machine(nic: Nic, nodes: list[Nic]) -> bool:
     return any((n.machine_id or "").lower() == (nic.machine_id or " ").lower() for n in nodes)
 
 
-def _name(text: str) -> str:
+def _cluster_file_name(text: str) -> str:
     """A name as a cluster file takes them."""
     return re.sub(r"[^A-Za-z0-9_.-]", "-", text).lstrip("_.-")[:63] or "unnamed"

@@ -37,14 +37,14 @@ def non_local_route(routes: Iterable[Route], to: IPv4Address) -> Route | None:
 def _matches(rule: SecurityRule, source: IPv4Address, destination: IPv4Address, port: int) -> bool:
     return (
         rule.protocol in ("all", "tcp")
-        and _place(rule.sources, source)
-        and _place(rule.destinations, destination)
-        and any(_holds(r, port) for r in rule.destination_ports)
-        and any(_holds_all(r) for r in rule.source_ports)
+        and _covers_address(rule.sources, source)
+        and _covers_address(rule.destinations, destination)
+        and any(_port_in_range(r, port) for r in rule.destination_ports)
+        and any(_is_all_client_ports(r) for r in rule.source_ports)
     )
 
 
-def _place(places: tuple[str, ...], address: IPv4Address) -> bool:
+def _covers_address(places: tuple[str, ...], address: IPv4Address) -> bool:
     """Prefixes, and the tags whose meaning is known without an expansion (facts NSG-05, NSG-07)."""
     if covers(places, address):
         return True
@@ -55,14 +55,14 @@ def _place(places: tuple[str, ...], address: IPv4Address) -> bool:
     return "virtualnetwork" in tags and not any("/" in p for p in places)
 
 
-def _holds(ports: str, port: int) -> bool:
+def _port_in_range(ports: str, port: int) -> bool:
     if ports in ("*", "Any"):
         return True
     first, _, last = ports.partition("-")
     return first.strip().isdigit() and int(first) <= port <= int(last or first)
 
 
-def _holds_all(ports: str) -> bool:
+def _is_all_client_ports(ports: str) -> bool:
     """A rule for some source ports only is no rule for a client's: its port may be any."""
     if ports in ("*", "Any"):
         return True

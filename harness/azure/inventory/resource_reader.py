@@ -8,7 +8,7 @@ from functools import partial
 from ipaddress import IPv4Address
 from typing import TypeVar
 
-from harness.azure.client.concurrent_requests import together
+from harness.azure.client.concurrent_requests import run_concurrently
 from harness.azure.client.error_mapping import translate_errors
 from harness.azure.client.polling import result_of
 from harness.azure.client.sdk_clients import Clients
@@ -44,8 +44,10 @@ def look(
     deadline = Deadline(limit_s)
     load_balancer = balancer(clients, frontend)  # first and alone: a log-in that does not work is said once
     requests: dict[str, Callable[[], Machine]] = {host: partial(machine, clients, name) for host, name in machines.items()}
-    machine_by_host, untold = _sorted(together(deadline, requests))
-    nic_by_id, untold_nics = _sorted(together(deadline, {i: partial(nic, clients, i) for m in machine_by_host.values() for i in m.nic_ids}))
+    machine_by_host, untold = _split_results(run_concurrently(deadline, requests))
+    nic_by_id, untold_nics = _split_results(
+        run_concurrently(deadline, {i: partial(nic, clients, i) for m in machine_by_host.values() for i in m.nic_ids})
+    )
     resources = AzureResources(
         clients.azure.subscription,
         clients.azure.resource_group,
@@ -67,7 +69,7 @@ def group(clients: Clients, frontend: IPv4Address | None = None, limit_s: float 
     with translate_errors(f"listing the network interfaces of the resource group {in_group}"):
         nics = [resource_parser.nic(resource_parser.payload(n)) for n in clients.network.network_interfaces.list(in_group)]
     other_nic_ids = {i for m in machines for i in m.nic_ids if not any(same(n.id, i) for n in nics)}
-    other_nics, untold = _sorted(together(deadline, {i: partial(nic, clients, i) for i in other_nic_ids}))
+    other_nics, untold = _split_results(run_concurrently(deadline, {i: partial(nic, clients, i) for i in other_nic_ids}))
     resources = AzureResources(
         clients.azure.subscription,
         in_group,
@@ -95,12 +97,12 @@ def balancer(clients: Clients, frontend: IPv4Address | None = None) -> Balancer:
             balancers = [
                 resource_parser.balancer(resource_parser.payload(b)) for b in clients.network.load_balancers.list(azure.resource_group)
             ]
-        load_balancer = chosen(balancers, frontend, azure.resource_group)
+        load_balancer = choose_balancer(balancers, frontend, azure.resource_group)
     used_pools = [p for p in load_balancer.pools if any(same(p.id, i) for r in load_balancer.rules for i in r.pool_ids)]
     return replace(load_balancer, pools=tuple(pool(clients, load_balancer, p) for p in used_pools) or load_balancer.pools)
 
 
-def chosen(balancers: list[Balancer], frontend: IPv4Address | None, in_group: str) -> Balancer:
+def choose_balancer(balancers: list[Balancer], frontend: IPv4Address | None, in_group: str) -> Balancer:
     """The load balancer meant. Raises BadUse when there is none, or no telling which."""
     with_frontend = [b for b in balancers if frontend is not None and any(f.address == str(frontend) for f in b.frontends)]
     internal = [b for b in balancers if any(not f.public for f in b.frontends)]
@@ -132,7 +134,7 @@ def nic(clients: Clients, nic_id: str) -> Nic:
     """A network interface by its id, in whatever resource group it is."""
     with translate_errors(f"reading the network interface {name_of(nic_id)}"):
         return resource_parser.nic(
-            resource_parser.payload(clients.network.network_interfaces.get(_group(clients, nic_id), name_of(nic_id)))
+            resource_parser.payload(clients.network.network_interfaces.get(_group_of(clients, nic_id), name_of(nic_id)))
         )
 
 
@@ -141,7 +143,7 @@ def security(clients: Clients, nic_id: str, deadline: Deadline) -> tuple[Securit
     doing = f"reading the effective NSG rules of {name_of(nic_id)}"
     with translate_errors(doing):
         begin = clients.network.network_interfaces.begin_list_effective_network_security_groups
-        poller = begin(_group(clients, nic_id), name_of(nic_id))
+        poller = begin(_group_of(clients, nic_id), name_of(nic_id))
     return resource_parser.filters(resource_parser.payload(result_of(poller, deadline, doing)))
 
 
@@ -149,7 +151,7 @@ def routing(clients: Clients, nic_id: str, deadline: Deadline) -> tuple[Route, .
     """The routes in effect on a NIC; only those of a machine that runs can be told."""
     doing = f"reading the effective routes of {name_of(nic_id)}"
     with translate_errors(doing):
-        poller = clients.network.network_interfaces.begin_get_effective_route_table(_group(clients, nic_id), name_of(nic_id))
+        poller = clients.network.network_interfaces.begin_get_effective_route_table(_group_of(clients, nic_id), name_of(nic_id))
     return resource_parser.routes(resource_parser.payload(result_of(poller, deadline, doing)))
 
 
@@ -157,8 +159,12 @@ def with_effects(clients: Clients, resources: AzureResources, deadline: Deadline
     """With the NSG rules and routes in effect on every NIC of a machine that runs, and the subnets' prefixes."""
     running = [m for m in resources.machines.values() if m.power in (None, "running")]
     nics = [n for n in resources.nics if any(same(n.id, i) for m in running for i in m.nic_ids)]
-    filters, untold_filters = _sorted(together(deadline, {n.id.lower(): partial(security, clients, n.id, deadline) for n in nics}))
-    routes, untold_routes = _sorted(together(deadline, {n.id.lower(): partial(routing, clients, n.id, deadline) for n in nics}))
+    filters, untold_filters = _split_results(
+        run_concurrently(deadline, {n.id.lower(): partial(security, clients, n.id, deadline) for n in nics})
+    )
+    routes, untold_routes = _split_results(
+        run_concurrently(deadline, {n.id.lower(): partial(routing, clients, n.id, deadline) for n in nics})
+    )
     not_running = [
         f"{host} is {m.power}: what is in effect on its NICs cannot be told" for host, m in resources.machines.items() if m not in running
     ]
@@ -172,7 +178,7 @@ def with_effects(clients: Clients, resources: AzureResources, deadline: Deadline
 def _with_prefixes(clients: Clients, resources: AzureResources, deadline: Deadline) -> AzureResources:
     frontends: Iterable[Frontend] = resources.balancer.frontends if resources.balancer else ()
     ids = {i.lower(): i for i in (*(f.subnet_id for f in frontends), *(c.subnet_id for n in resources.nics for c in n.configurations)) if i}
-    prefixes, untold = _sorted(together(deadline, {key: partial(_subnet, clients, i) for key, i in ids.items()}))
+    prefixes, untold = _split_results(run_concurrently(deadline, {key: partial(_subnet, clients, i) for key, i in ids.items()}))
     return replace(resources, prefixes=prefixes, untold=(*resources.untold, *untold))
 
 
@@ -180,15 +186,15 @@ def _subnet(clients: Clients, subnet_id: str) -> tuple[str, ...]:
     network = part_of(subnet_id, "virtualNetworks") or ""
     with translate_errors(f"reading the subnet {name_of(subnet_id)} of {network}"):
         return resource_parser.prefixes(
-            resource_parser.payload(clients.network.subnets.get(_group(clients, subnet_id), network, name_of(subnet_id)))
+            resource_parser.payload(clients.network.subnets.get(_group_of(clients, subnet_id), network, name_of(subnet_id)))
         )
 
 
-def _group(clients: Clients, resource_id: str) -> str:
+def _group_of(clients: Clients, resource_id: str) -> str:
     return part_of(resource_id, "resourceGroups") or clients.azure.resource_group
 
 
-def _sorted(results: Mapping[str, T | HarnessError]) -> tuple[dict[str, T], tuple[str, ...]]:
+def _split_results(results: Mapping[str, T | HarnessError]) -> tuple[dict[str, T], tuple[str, ...]]:
     """What came, and in words what did not; the same words once."""
     values = {key: value for key, value in results.items() if not isinstance(value, HarnessError)}
     return values, tuple(dict.fromkeys(str(value) for value in results.values() if isinstance(value, HarnessError)))

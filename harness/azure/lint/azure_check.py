@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from harness.azure import backend_health
-from harness.azure.backend_health_rules import MemberHealth, members
+from harness.azure.backend_health_rules import MemberHealth, member_findings
 from harness.azure.client import credentials, sdk_clients
 from harness.azure.inventory import resource_reader
 from harness.azure.inventory.resource_model import Balancer
@@ -25,7 +25,7 @@ class Survey:
     def __init__(self, cluster: Cluster, azure: Azure) -> None:
         self._cluster = cluster
         self._clients = sdk_clients.make_clients(azure)
-        credentials.connection(azure)
+        credentials.connection_options(azure)
         _ = self._clients.credential
         self._findings: list[Finding] = []
         self._health: dict[str, dict[str, MemberHealth]] = {}
@@ -48,7 +48,7 @@ class Survey:
             return [Finding(Weight.UNREACHABLE, "azure", "log-in", str(self._error), do)]
         if self._error is not None:
             raise self._error
-        return [*self._findings, *members(self._cluster, self._health, active)]
+        return [*self._findings, *member_findings(self._cluster, self._health, active)]
 
     def _look(self) -> None:
         azure, cluster = self._clients.azure, self._cluster
@@ -64,7 +64,7 @@ class Survey:
 
     def _ask_the_balancer(self, balancer: Balancer) -> None:
         try:
-            self._health = backend_health.of_every_rule(
+            self._health = backend_health.read_every_rule(
                 self._clients, balancer, self._cluster.vip, Deadline(resource_reader.READ_TIMEOUT_S / 2)
             )
         except HarnessError as error:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from math import ceil
 
 from harness.azure.inventory.resource_model import AzureResources, Balancer, Frontend, Pool, Rule
-from harness.azure.lint.lint_network import network
-from harness.azure.lint.lint_probe import probe
+from harness.azure.lint.lint_network import network_findings
+from harness.azure.lint.lint_probe import probe_findings
 from harness.config.cluster_config import Cluster, Design, Service
 from harness.core.finding import Finding, Weight
 
@@ -20,8 +20,8 @@ def judge(cluster: Cluster, resources: AzureResources) -> list[Finding]:
     ]
     if resources.balancer is None:
         return findings
-    findings += _sku(resources.balancer)
-    frontend = _the_frontend(cluster, resources.balancer)
+    findings += _sku_findings(resources.balancer)
+    frontend = _find_frontend(cluster, resources.balancer)
     if frontend is None:
         listing = ", ".join(f"{f.name}={f.address or 'a public address'}" for f in resources.balancer.frontends) or "no frontend at all"
         do = "give the load balancer's frontend, the IP resource and this file one and the same address"
@@ -29,34 +29,34 @@ def judge(cluster: Cluster, resources: AzureResources) -> list[Finding]:
         return [
             *findings,
             Finding(Weight.FAULT, resources.balancer.name, "frontend address", says, do, ("DES-09",)),
-            *network(cluster, resources, []),
+            *network_findings(cluster, resources, []),
         ]
     rules = resources.balancer.rules_of(frontend)
     pools = [p for p in resources.balancer.pools if any(p in resources.balancer.pools_of(r) for r in rules)]
     return [
         *findings,
-        *_frontend(cluster, resources.balancer, frontend),
-        *_rules(cluster, resources.balancer, rules),
-        *probe(cluster, resources.balancer, rules),
-        *_pools(cluster, resources, pools, rules),
-        *network(cluster, resources, rules),
+        *_frontend_findings(cluster, resources.balancer, frontend),
+        *_rule_findings(cluster, resources.balancer, rules),
+        *probe_findings(cluster, resources.balancer, rules),
+        *_pool_findings(cluster, resources, pools, rules),
+        *network_findings(cluster, resources, rules),
     ]
 
 
-def _the_frontend(cluster: Cluster, balancer: Balancer) -> Frontend | None:
+def _find_frontend(cluster: Cluster, balancer: Balancer) -> Frontend | None:
     """The one with the file's address; a public one, when there is nothing else, so that just this can be said."""
     matching = [f for f in balancer.frontends if f.address == str(cluster.ip_resource.address)]
     public = [f for f in balancer.frontends if f.public]
     return next(iter(matching), public[0] if public and len(balancer.frontends) == len(public) else None)
 
 
-def _sku(balancer: Balancer) -> Iterator[Finding]:
+def _sku_findings(balancer: Balancer) -> Iterator[Finding]:
     if balancer.sku.lower() != "standard":
         do = "make a Standard load balancer in its place: Basic is retired, and ends established connections when no member is healthy"
         yield Finding(Weight.FAULT, balancer.name, "SKU", f"it is {balancer.sku}, not Standard", do, ("ILB-26",))
 
 
-def _frontend(cluster: Cluster, balancer: Balancer, frontend: Frontend) -> Iterator[Finding]:
+def _frontend_findings(cluster: Cluster, balancer: Balancer, frontend: Frontend) -> Iterator[Finding]:
     if frontend.public:
         do = "put the services behind an internal load balancer, whose frontend is an address of Subnet#1"
         yield Finding(Weight.FAULT, balancer.name, "frontend", f"{frontend.name} has a public address: it is not internal", do, ("DES-05",))
@@ -66,7 +66,7 @@ def _frontend(cluster: Cluster, balancer: Balancer, frontend: Frontend) -> Itera
         yield Finding(Weight.FAULT, balancer.name, "frontend", says, do, ("DES-05", "DES-09"))
 
 
-def _rules(cluster: Cluster, balancer: Balancer, rules: list[Rule]) -> Iterator[Finding]:
+def _rule_findings(cluster: Cluster, balancer: Balancer, rules: list[Rule]) -> Iterator[Finding]:
     balancer_name = balancer.name
     ha_ports_rules = [r for r in rules if r.ha_ports]
     if bool(ha_ports_rules) is not cluster.load_balancer.ha_ports:
@@ -83,12 +83,12 @@ def _rules(cluster: Cluster, balancer: Balancer, rules: list[Rule]) -> Iterator[
             Weight.FAULT, balancer_name, "HA ports", f"{len(rules) - len(ha_ports_rules)} other rules on the same frontend", do, ("ILB-20",)
         )
     for service in cluster.services:
-        yield from _rule_of_service(balancer, rules, service)
+        yield from _service_rule_findings(balancer, rules, service)
     for rule in rules:
-        yield from _settings(cluster, balancer_name, rule)
+        yield from _setting_findings(cluster, balancer_name, rule)
 
 
-def _rule_of_service(balancer: Balancer, rules: list[Rule], service: Service) -> Iterator[Finding]:
+def _service_rule_findings(balancer: Balancer, rules: list[Rule], service: Service) -> Iterator[Finding]:
     rule = next((r for r in rules if r.ha_ports or (r.frontend_port == service.port and r.protocol in ("tcp", "all"))), None)
     if rule is None:
         do = f"make a TCP rule for frontend port {service.port}, with the pool and the probe of the others"
@@ -104,7 +104,7 @@ def _rule_of_service(balancer: Balancer, rules: list[Rule], service: Service) ->
         yield Finding(Weight.FAULT, balancer.name, f"rule {rule.name}", says, do, ("ILB-09",))
 
 
-def _settings(cluster: Cluster, balancer_name: str, rule: Rule) -> Iterator[Finding]:
+def _setting_findings(cluster: Cluster, balancer_name: str, rule: Rule) -> Iterator[Finding]:
     expected, subject = cluster.load_balancer, f"rule {rule.name}"
     if rule.floating_ip is not (cluster.design is Design.FLOATING):
         says = f"floating IP is {'on' if rule.floating_ip else 'off'}, and the design is {cluster.design}"
@@ -127,7 +127,7 @@ def _settings(cluster: Cluster, balancer_name: str, rule: Rule) -> Iterator[Find
         yield Finding(Weight.FAULT, balancer_name, subject, says, do, ("IDLE-03", "IDLE-02"))
 
 
-def _pools(cluster: Cluster, resources: AzureResources, pools: list[Pool], rules: list[Rule]) -> Iterator[Finding]:
+def _pool_findings(cluster: Cluster, resources: AzureResources, pools: list[Pool], rules: list[Rule]) -> Iterator[Finding]:
     floating = any(r.floating_ip for r in rules)
     for pool in pools:
         members = resources.members_of(pool)
@@ -149,26 +149,29 @@ def _pools(cluster: Cluster, resources: AzureResources, pools: list[Pool], rules
                     do = f"put the ip configuration with {node.address} there: probes and clients go to what is in the pool"
                     says = f"it holds {configuration.address} of {nic.name}, not {node.address}"
                     yield Finding(Weight.FAULT, node.name, f"pool {pool.name}", says, do, ("DES-09", "FAB-12"))
-        yield from _admin_states(cluster, pool, resources)
-        yield from _strangers(cluster, pool, resources)
+        yield from _admin_state_findings(cluster, pool, resources)
+        yield from _stranger_findings(cluster, pool, resources)
 
 
-def _admin_states(cluster: Cluster, pool: Pool, resources: AzureResources) -> Iterator[Finding]:
+def _admin_state_findings(cluster: Cluster, pool: Pool, resources: AzureResources) -> Iterator[Finding]:
     for member, nic, configuration in resources.members_of(pool):
         if member.admin_state.lower() not in ("none", ""):
-            host = _owner(cluster, resources, nic, member.address or (configuration.address if configuration else None)) or member.name
+            host = (
+                _node_of_member(cluster, resources, nic, member.address or (configuration.address if configuration else None))
+                or member.name
+            )
             effect = "gets every connection whatever its probe says" if member.admin_state.lower() == "up" else "gets no new connection"
             do = "set its adminState to None; left over, it falsifies every failover"
             yield Finding(Weight.FAULT, host, f"pool {pool.name}", f"its adminState is {member.admin_state}: it {effect}", do, ("FLOW-11",))
 
 
-def _strangers(cluster: Cluster, pool: Pool, resources: AzureResources) -> Iterator[Finding]:
+def _stranger_findings(cluster: Cluster, pool: Pool, resources: AzureResources) -> Iterator[Finding]:
     if not all(resources.whole(n.name) for n in cluster.nodes):
         return  # who is whose is not known
     node_addresses = {str(n.address) for n in cluster.nodes} | {str(n.second_address) for n in cluster.nodes}
     for member, nic, configuration in resources.members_of(pool):
         address = member.address or (configuration.address if configuration else None)
-        if address in node_addresses or (nic is not None and _owner(cluster, resources, nic, address)):
+        if address in node_addresses or (nic is not None and _node_of_member(cluster, resources, nic, address)):
             continue
         do = "take it out of the pool, or name the cluster's real nodes in the file: whoever answers the probe there gets the clients"
         says = f"it holds {member.name}{f' ({address})' if address else ''}, which is no node of this file"
@@ -177,7 +180,7 @@ def _strangers(cluster: Cluster, pool: Pool, resources: AzureResources) -> Itera
         )
 
 
-def _owner(cluster: Cluster, resources: AzureResources, nic: object, address: str | None) -> str | None:
+def _node_of_member(cluster: Cluster, resources: AzureResources, nic: object, address: str | None) -> str | None:
     """The node that a member is, by its NIC or its address."""
     nodes: Iterable[str] = (
         n.name for n in cluster.nodes if str(n.address) == address or (nic is not None and nic in resources.nics_of(n.name))

@@ -10,7 +10,7 @@ from harness.config.cluster_config import Cluster, Machine, Node
 from harness.core.finding import Finding, Weight
 
 
-def network(cluster: Cluster, resources: AzureResources, rules: list[Rule]) -> Iterator[Finding]:
+def network_findings(cluster: Cluster, resources: AzureResources, rules: list[Rule]) -> Iterator[Finding]:
     """What every host has of addresses, rules and routes. A host whose machine could not be read was said to be so already."""
     for host in cluster.machines:
         machine = resources.machines.get(host.name)
@@ -19,17 +19,17 @@ def network(cluster: Cluster, resources: AzureResources, rules: list[Rule]) -> I
         if machine.power not in (None, "running"):
             do = f"start the virtual machine {machine.name}, and see who stopped it"
             yield Finding(Weight.FAULT, host.name, "power", f"Azure says it is {machine.power}", do, ("PRB-17", "FLOW-14"))
-        yield from _addresses(resources, host)
+        yield from _address_findings(resources, host)
     for node in cluster.nodes:
         nic = resources.nic_with(node.name, node.address)
         if nic is None:
             continue
-        yield from _probes_come_in(cluster, resources, node, nic)
-        yield from _clients_come_in(cluster, resources, node, nic, rules)
-        yield from _answers_go_out(cluster, resources, node, nic)
+        yield from _probe_access_findings(cluster, resources, node, nic)
+        yield from _client_access_findings(cluster, resources, node, nic, rules)
+        yield from _return_route_findings(cluster, resources, node, nic)
 
 
-def _addresses(resources: AzureResources, host: Machine) -> Iterator[Finding]:
+def _address_findings(resources: AzureResources, host: Machine) -> Iterator[Finding]:
     nics = resources.nics_of(host.name)
     machine = resources.machines[host.name]
     if not resources.whole(host.name):
@@ -66,7 +66,7 @@ def _addresses(resources: AzureResources, host: Machine) -> Iterator[Finding]:
             yield Finding(Weight.NOTE, host.name, "IP forwarding", f"it is on at {nic.name}", do, ("FAB-08", "ILB-07"))
 
 
-def _probes_come_in(cluster: Cluster, resources: AzureResources, node: Node, nic: Nic) -> Iterator[Finding]:
+def _probe_access_findings(cluster: Cluster, resources: AzureResources, node: Node, nic: Nic) -> Iterator[Finding]:
     expected_probe = cluster.load_balancer.probe
     denying_rule = denied_by(resources.filters.get(nic.id.lower(), ()), expected_probe.source, node.address, expected_probe.port)
     if denying_rule:
@@ -77,7 +77,7 @@ def _probes_come_in(cluster: Cluster, resources: AzureResources, node: Node, nic
         yield Finding(Weight.FAULT, node.name, "NSG", says, do, ("NSG-08", "NSG-05"))
 
 
-def _clients_come_in(cluster: Cluster, resources: AzureResources, node: Node, nic: Nic, rules: list[Rule]) -> Iterator[Finding]:
+def _client_access_findings(cluster: Cluster, resources: AzureResources, node: Node, nic: Nic, rules: list[Rule]) -> Iterator[Finding]:
     """The rule is matched against the client's own address and the node's address and backend port (facts NSG-04)."""
     origins = {"client": cluster.client.address, "standby": cluster.peer_of(node.name).address}
     for service in cluster.services:
@@ -93,7 +93,7 @@ def _clients_come_in(cluster: Cluster, resources: AzureResources, node: Node, ni
             yield Finding(Weight.FAULT, node.name, "NSG", says, do, ("NSG-04", "NSG-06"))
 
 
-def _answers_go_out(cluster: Cluster, resources: AzureResources, node: Node, nic: Nic) -> Iterator[Finding]:
+def _return_route_findings(cluster: Cluster, resources: AzureResources, node: Node, nic: Nic) -> Iterator[Finding]:
     table = resources.routes.get(nic.id.lower(), ())
     hosts_by_route: dict[str, list[str]] = {}
     for host in cluster.machines:

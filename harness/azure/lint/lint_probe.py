@@ -12,7 +12,7 @@ from harness.core.finding import Finding, Weight
 CLOSED_TO_HTTP = {19, 21, 25, 70, 110, 119, 143, 220, 993}  # facts PRB-15
 
 
-def probe(cluster: Cluster, balancer: Balancer, rules: list[Rule]) -> Iterator[Finding]:
+def probe_findings(cluster: Cluster, balancer: Balancer, rules: list[Rule]) -> Iterator[Finding]:
     """Every rule needs the file's probe; each probe is judged once."""
     for rule in rules:
         if balancer.probe_of(rule) is None:
@@ -20,15 +20,15 @@ def probe(cluster: Cluster, balancer: Balancer, rules: list[Rule]) -> Iterator[F
             yield Finding(Weight.FAULT, balancer.name, f"rule {rule.name}", "it has no health probe", do, ("PRB-19", "PRB-22"))
     probe_by_id = {p.id: p for r in rules if (p := balancer.probe_of(r)) is not None}
     for health_probe in probe_by_id.values():
-        yield from _target(cluster, balancer.name, health_probe)
-        yield from _times(cluster, balancer.name, health_probe)
+        yield from _target_findings(cluster, balancer.name, health_probe)
+        yield from _timing_findings(cluster, balancer.name, health_probe)
         if health_probe.no_healthy_backends.lower() != "allprobeddown":
             do = "set noHealthyBackendsBehavior to AllProbedDown: now, with both probes down, clients are sent to any node"
             says = f"noHealthyBackendsBehavior is {health_probe.no_healthy_backends}"
             yield Finding(Weight.FAULT, balancer.name, f"probe {health_probe.name}", says, do, ("FLOW-08",))
 
 
-def _target(cluster: Cluster, balancer_name: str, probe: Probe) -> Iterator[Finding]:
+def _target_findings(cluster: Cluster, balancer_name: str, probe: Probe) -> Iterator[Finding]:
     expected, subject = cluster.load_balancer.probe, f"probe {probe.name}"
     if probe.protocol != expected.protocol:
         do = "set the probe's protocol, or load_balancer.probe.protocol in the file, to what the health-check resource answers"
@@ -53,7 +53,7 @@ def _target(cluster: Cluster, balancer_name: str, probe: Probe) -> Iterator[Find
         yield Finding(Weight.FAULT, balancer_name, subject, f"it asks by {probe.protocol} on port {probe.port}", do, ("PRB-15",))
 
 
-def _times(cluster: Cluster, balancer_name: str, probe: Probe) -> Iterator[Finding]:
+def _timing_findings(cluster: Cluster, balancer_name: str, probe: Probe) -> Iterator[Finding]:
     expected, subject = cluster.load_balancer.probe, f"probe {probe.name}"
     if probe.interval_s not in (expected.interval_s, ceil(expected.interval_s)):  # Azure counts whole seconds; a lab's may be shorter
         do = "set intervalInSeconds, or interval_s in the file, to what is meant; every budget follows from it"

@@ -24,7 +24,7 @@ SKUS, USAGES, TERMS = "2021-07-01", "2024-07-01", "2021-01-01"  # api-versions
 MACHINES = "virtualMachines"
 
 
-def checked(arm: Arm, request: DeploymentRequest, say: Say) -> DeploymentRequest:
+def check_availability(arm: Arm, request: DeploymentRequest, say: Say) -> DeploymentRequest:
     """The request, with the image's plan where it has one. Raises BadUse with every reason why Azure would not make it."""
     parameters = template.parameters_of(template.load(), request.parameters)
     compute_path = f"{arm.subscription}/providers/Microsoft.Compute"

@@ -78,14 +78,14 @@ def folder() -> Path:
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "lkharness" / "azure"
 
 
-def _file(run: str) -> Path | None:
+def _ledger_file(run: str) -> Path | None:
     """None for what is no run's id, and so must not become a path."""
     return folder() / f"{run}.json" if re.fullmatch(r"[0-9a-f]{8}", run) else None
 
 
-def keep(ledger: Ledger) -> None:
+def write_ledger(ledger: Ledger) -> None:
     """Write it down before anything is made. Raises Unusable."""
-    file = _file(ledger.run)
+    file = _ledger_file(ledger.run)
     assert file is not None
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -104,7 +104,7 @@ def keep(ledger: Ledger) -> None:
 
 def read_ledger(subscription: str, run: str) -> Ledger | None:
     """What this machine wrote down of a run; None when it did not, or of another subscription. Raises Unusable for a file that is none."""
-    file = _file(run)
+    file = _ledger_file(run)
     if file is None or not file.is_file():
         return None
     try:
@@ -120,14 +120,14 @@ def recorded_runs(subscription: str) -> list[str]:
     return sorted(f.stem for f in folder().glob("*.json") if read_ledger(subscription, f.stem))
 
 
-def forget(run: str) -> None:
+def delete_ledger(run: str) -> None:
     """All of it is gone."""
-    if file := _file(run):
+    if file := _ledger_file(run):
         with contextlib.suppress(OSError):  # of what is gone the file says nothing false
             file.unlink(missing_ok=True)
 
 
-def recorded(arm: Arm, group: str, run: str) -> Ledger | None:
+def read_deployment_record(arm: Arm, group: str, run: str) -> Ledger | None:
     """What the run's deployment in a group says that it made; None when there is no such deployment.
 
     Azure's reference: Deployments - Get (outputResources, parameters), Deployment Operations - List (targetResource).
@@ -152,7 +152,7 @@ def recorded(arm: Arm, group: str, run: str) -> Ledger | None:
     return Ledger(run, subscription, group, tag(tags, OWNER) or "", tag(tags, EXPIRES) or "", tag(deployment, MADE_GROUP) == "yes", ids)
 
 
-def together(run: str, ledgers: Iterable[Ledger]) -> Ledger:
+def merge_ledgers(run: str, ledgers: Iterable[Ledger]) -> Ledger:
     """What several accounts of one run say together. Raises BadUse when they are of different groups."""
     merged, *rest = ledgers
     for other in rest:

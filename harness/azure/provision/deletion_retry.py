@@ -31,7 +31,7 @@ def read(arm: Arm, resource_id: str, api: str) -> dict[str, Any] | None:
         return None
 
 
-def gone(arm: Arm, ids: Iterable[str], api: str, deadline: Deadline, say: Say, is_ours: IsOurs) -> list[str]:
+def delete_until_gone(arm: Arm, ids: Iterable[str], api: str, deadline: Deadline, say: Say, is_ours: IsOurs) -> list[str]:
     """Delete all of these and see that each is gone; what is left, and why. What is gone already is as good.
 
     Each is looked at right before it is deleted: what is not ours any more is left alone, and told.
@@ -65,7 +65,7 @@ class _Removal:
         self._poller: Any = None
         self._sent = False
         self._not_before = 0.0
-        self._stubborn: Deadline | None = None
+        self._busy_deadline: Deadline | None = None
 
     def step(self) -> bool:
         """Is it gone? Raises what will not pass."""
@@ -75,14 +75,14 @@ class _Removal:
             if self._poller is not None:
                 poller, self._poller = self._poller, None
                 self._arm.result(poller, f"removing {self.name}")
-            return self._looked_at()
+            return self._check_and_delete()
         except HarnessError as error:
             if not may_pass(error):
                 raise
             self._wait_because(error)
             return False
 
-    def _looked_at(self) -> bool:
+    def _check_and_delete(self) -> bool:
         if time.monotonic() < self._not_before:
             return False
         resource = read(self._arm, self._id, self._api)
@@ -100,9 +100,9 @@ class _Removal:
     def _wait_because(self, error: HarnessError) -> None:
         if isinstance(error, error_mapping.NotLoggedIn):
             self._arm.clients.renew()
-        if self._stubborn is None:
-            self._stubborn = Deadline(BUSY_RESOURCE_TIMEOUT_S)
-        elif self._stubborn.expired:
+        if self._busy_deadline is None:
+            self._busy_deadline = Deadline(BUSY_RESOURCE_TIMEOUT_S)
+        elif self._busy_deadline.expired:
             raise error
         if str(error) != str(self.last):
             self._say(f"{error}; trying again")

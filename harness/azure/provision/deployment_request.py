@@ -103,20 +103,20 @@ def plan(request: DeploymentRequest, azure: Azure, price_list: prices.Prices) ->
 
     Nobody is asked, so a group that is there already is a row, too.
     """
-    rows, costs = [_row(GROUPS, azure.resource_group, "made if there is none", FREE)], [FREE]
+    rows, costs = [_plan_row(GROUPS, azure.resource_group, "made if there is none", FREE)], [FREE]
     for resource in request.resources(azure):
         costs.append(prices.cost(resource, price_list))
-        rows.append(_row(resource.type, resource.name, _about(resource), costs[-1]))
+        rows.append(_plan_row(resource.type, resource.name, _describe(resource), costs[-1]))
         if image := _paid_image(resource):
             costs.append(prices.Cost(None, "on top; see the image's plan"))
-            rows.append(_row("software", f"{resource.name}-image", f"what {image} costs per vCPU and hour", costs[-1]))
+            rows.append(_plan_row("software", f"{resource.name}-image", f"what {image} costs per vCPU and hour", costs[-1]))
         if more := max(0, len(resource.body["properties"].get("loadBalancingRules", [])) - INCLUDED_BALANCER_RULES):
             costs.append(prices.rule_cost(more, price_list))
-            rows.append(_row("rules", f"{resource.name}-rules", f"{more} beyond {INCLUDED_BALANCER_RULES}", costs[-1]))
+            rows.append(_plan_row("rules", f"{resource.name}-rules", f"{more} beyond {INCLUDED_BALANCER_RULES}", costs[-1]))
         if disk := _disk_of(resource):
             kind = disk["managedDisk"]["storageAccountType"]
             costs.append(prices.disk_cost(kind, price_list))
-            rows.append(_row("Microsoft.Compute/disks", disk["name"], f"{kind}, an OS disk", costs[-1]))
+            rows.append(_plan_row("Microsoft.Compute/disks", disk["name"], f"{kind}, an OS disk", costs[-1]))
     hour, unknown = prices.total(costs)
     return {
         "run": request.run,
@@ -132,7 +132,7 @@ def plan(request: DeploymentRequest, azure: Azure, price_list: prices.Prices) ->
     }
 
 
-def _row(kind: str, name: str, description: str, cost: prices.Cost) -> dict[str, Any]:
+def _plan_row(kind: str, name: str, description: str, cost: prices.Cost) -> dict[str, Any]:
     return {"type": kind, "name": name, "what": description, "usd_per_hour": cost.hour, "price": cost.source}
 
 
@@ -148,7 +148,7 @@ def _disk_of(resource: template.Resource) -> dict[str, Any] | None:
     return resource.body["properties"].get("storageProfile", {}).get("osDisk")
 
 
-def _about(resource: template.Resource) -> str:
+def _describe(resource: template.Resource) -> str:
     properties = resource.body["properties"]
     kind = resource.type.split("/")[-1]
     if kind == "virtualMachines":

@@ -30,7 +30,7 @@ class Running:
         self.operations = OperationRunner(arm.clients, lambda source, kind, text, **data: say(text))
         self._arm = arm
         self._say = say
-        self._told = self._cancelled = False
+        self._cancel_noted = self._cancelled = False
 
     def exists(self) -> bool:
         """Whether Azure knows the deployment."""
@@ -56,13 +56,16 @@ class Running:
         """
         every = self._arm.clients.azure.poll_s
         limit.wait_for(
-            lambda: self._stopping(limit, visible_deadline), until=lambda s: s in ENDED, what=f"the end of {self.name}", every=every
+            lambda: self._cancel_and_read_state(limit, visible_deadline),
+            until=lambda s: s in ENDED,
+            what=f"the end of {self.name}",
+            every=every,
         )
 
-    def _stopping(self, limit: Deadline, visible_deadline: Deadline) -> str:
+    def _cancel_and_read_state(self, limit: Deadline, visible_deadline: Deadline) -> str:
         state = self.state(limit, visible_deadline)
-        if state not in ENDED and not self._told:
-            self._told = True
+        if state not in ENDED and not self._cancel_noted:
+            self._cancel_noted = True
             self._say(f"cancelling the deployment {self.name}, and waiting for its end")
         if state not in (*ENDED, UNSEEN) and not self._cancelled:
             self._cancelled = self._cancel()

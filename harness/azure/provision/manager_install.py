@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.azure.client.concurrent_requests import together
+from harness.azure.client.concurrent_requests import run_concurrently
 from harness.azure.client.sdk_clients import Clients
 from harness.azure.run_command import run_command_call
 from harness.core.deadline import Deadline
@@ -72,6 +72,6 @@ def install(clients: Clients, parameters: Mapping[str, Any], run: str, script: s
         return f"{machine}: the cluster manager's script exited {output.exit} and said: {one_line(last_line)}"
 
     # Not in a pool, which would hold up Ctrl-C until both scripts have ended. The margin is for the deadline's own words.
-    results = together(Deadline(deadline.remaining() + TIMEOUT_MARGIN_S), {index: partial(install_on, index) for index in (0, 1)})
+    results = run_concurrently(Deadline(deadline.remaining() + TIMEOUT_MARGIN_S), {index: partial(install_on, index) for index in (0, 1)})
     if faults := [str(fault) for fault in results.values() if fault]:
         raise Unusable("; ".join(faults))

@@ -30,16 +30,16 @@ REMOVAL_TIMEOUT_S = 3600.0  # with the wait for a group that must be seen empty 
 def up(clients: Clients, request: DeploymentRequest, script: str | None, keep: Keep, limit_s: float, say: Say) -> None:
     """Deploy, then install the cluster manager. Raises what failed, after what was made is removed, or with how to remove it."""
     arm = Arm(clients)
-    request = availability.checked(arm, request, say)
+    request = availability.check_availability(arm, request, say)
     deadline, deployment, something_made, deployed = Deadline(limit_s), Deployment(arm, request, say), False, False
     group_exists = group_is_there(arm)
     if group_exists:
         check_conflicts(arm, request.ledger(clients.azure, made_group=False))
-    creation_record.keep(request.ledger(clients.azure, made_group=not group_exists))  # before the first request that makes anything
+    creation_record.write_ledger(request.ledger(clients.azure, made_group=not group_exists))  # before the first request that makes anything
     try:
         if not group_exists:
             deployment.made_group = make_group(arm, request, deadline)
-            creation_record.keep(request.ledger(clients.azure, made_group=deployment.made_group))
+            creation_record.write_ledger(request.ledger(clients.azure, made_group=deployment.made_group))
         something_made = True
         say(f"{deadline.elapsed():6.1f} s  resource group {clients.azure.resource_group}: {'was there' if group_exists else 'made'}")
         deployment.run(deadline)
@@ -49,9 +49,9 @@ def up(clients: Clients, request: DeploymentRequest, script: str | None, keep: K
             manager_install.install(clients, parameters, request.run, script, deadline, say)
     except BaseException as error:  # whatever it was: what was made costs money
         if not something_made and isinstance(error, BadUse | error_mapping.NotAllowed | error_mapping.RefusedByPolicy):
-            creation_record.forget(request.run)
+            creation_record.delete_ledger(request.run)
             raise  # Azure refused the very first step: nothing was made
-        _end(arm, request, deployment, error, say, kept=_is_kept(keep, error, deployed))
+        _clean_up_or_keep(arm, request, deployment, error, say, kept=_is_kept(keep, error, deployed))
         raise
 
 
@@ -60,16 +60,16 @@ def _is_kept(keep: Keep, error: BaseException, deployed: bool) -> bool:
     return keep == "always" or (keep == "failed" and not deployed and isinstance(error, HarnessError))
 
 
-def _end(arm: Arm, request: DeploymentRequest, deployment: Deployment, error: BaseException, say: Say, *, kept: bool) -> None:
+def _clean_up_or_keep(arm: Arm, request: DeploymentRequest, deployment: Deployment, error: BaseException, say: Say, *, kept: bool) -> None:
     """Nothing more is made, and what was made is removed or kept. Raises Unusable when that fails, or when an interrupted run keeps it."""
-    reason = _words(error)
+    reason = _error_text(error)
     try:
         deployment.stop()
         if not kept:
             _remove(arm, request, reason, say)
     except (HarnessError, KeyboardInterrupt) as other_error:
         raise Unusable(
-            f"{reason}; then, cleaning up: {_words(other_error)}; what is left costs money: "
+            f"{reason}; then, cleaning up: {_error_text(other_error)}; what is left costs money: "
             f"try `{how_to_remove(arm.clients.azure, request)}`"
         ) from error
     if kept:
@@ -81,7 +81,7 @@ def _end(arm: Arm, request: DeploymentRequest, deployment: Deployment, error: Ba
         say(message)
 
 
-def _words(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     return "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
 
 

@@ -45,14 +45,14 @@ class RunResources:
 
     def expired(self, now: float) -> bool:
         """Raises Unusable when its tag says no time."""
-        return self.expires is not None and _moment(self.run, self.expires).timestamp() < now
+        return self.expires is not None and _parse_time(self.run, self.expires).timestamp() < now
 
     @property
     def _until(self) -> str:
         if self.expires is None:
             return "never expires"
         try:
-            return f"expires {_moment(self.run, self.expires):%Y-%m-%d %H:%M %Z}"
+            return f"expires {_parse_time(self.run, self.expires):%Y-%m-%d %H:%M %Z}"
         except Unusable:
             return f"expires {self.expires!r}, which is no time"
 
@@ -72,7 +72,7 @@ class Tagged:
     groups: list[str] = field(default_factory=list)
 
 
-def tagged(arm: Arm) -> dict[str, Tagged]:
+def find_tagged(arm: Arm) -> dict[str, Tagged]:
     """By run. Azure's list of resources leaves tags out when it is filtered by one (Resources - List, $filter), so all are listed."""
     tagged_by_run: dict[str, Tagged] = {}
     for resource in arm.listed(f"{arm.subscription}/resources", "listing what runs have made"):
@@ -90,7 +90,7 @@ def resources_of(arm: Arm, run: str, tagged_items: Tagged | None = None) -> RunR
     Raises BadUse when neither a record of the run nor anything that bears its tag is found.
     """
     if tagged_items is None:
-        tagged_items = tagged(arm).get(run)
+        tagged_items = find_tagged(arm).get(run)
     ledger = _ledger_of(arm, run, tagged_items)
     tagged_ids = {str(r["id"]).lower(): str(r["id"]) for r in tagged_items.resources} if tagged_items else {}
     if ledger is None:
@@ -105,7 +105,7 @@ def resources_of(arm: Arm, run: str, tagged_items: Tagged | None = None) -> RunR
             "",
             tagged_items.tags.get(OWNER, ""),
             tagged_items.tags.get(EXPIRES),
-            strangers=tuple(map(_only_tagged, names)),
+            strangers=tuple(map(_only_tagged_text, names)),
             record=False,
         )
     present, strangers = [], []
@@ -121,15 +121,15 @@ def resources_of(arm: Arm, run: str, tagged_items: Tagged | None = None) -> RunR
             strangers.append(f"{id.rpartition('/')[2]}, which bears the tag of another run or none")
     ledger_ids = {id.lower() for id in ledger.ids}
     # What the list still shows of it and its provider does not know is gone, and a child of its own goes with its parent.
-    strangers += [_only_tagged(id) for key, id in tagged_ids.items() if key not in ledger_ids and not _is_child(key, ledger_ids)]
+    strangers += [_only_tagged_text(id) for key, id in tagged_ids.items() if key not in ledger_ids and not _is_child(key, ledger_ids)]
     if tagged_items:
-        strangers += [_only_tagged(f"the resource group {g}") for g in tagged_items.groups if g.lower() != ledger.group.lower()]
+        strangers += [_only_tagged_text(f"the resource group {g}") for g in tagged_items.groups if g.lower() != ledger.group.lower()]
     group = _group_of(arm, run, ledger)
-    expires = _later(ledger.expires, [t for r in present if (t := tag(r, EXPIRES))])
+    expires = _later_expiry(ledger.expires, [t for r in present if (t := tag(r, EXPIRES))])
     return RunResources(run, ledger.group, ledger.owner, expires, group, tuple(present), ledger.ids, tuple(strangers))
 
 
-def _only_tagged(name: str) -> str:
+def _only_tagged_text(name: str) -> str:
     return f"{name}, which bears the run's tag, but no record says that the run made it"
 
 
@@ -139,16 +139,16 @@ def _ledger_of(arm: Arm, run: str, tagged_items: Tagged | None) -> Ledger | None
     likely_groups = [own_ledger.group] if own_ledger else []
     likely_groups += [str(r["id"]).split("/")[4] for r in tagged_items.resources] + tagged_items.groups if tagged_items else []
     asked_groups = {group.lower(): group for group in likely_groups}
-    ledgers = [ledger for group in asked_groups.values() if (ledger := creation_record.recorded(arm, group, run))]
+    ledgers = [ledger for group in asked_groups.values() if (ledger := creation_record.read_deployment_record(arm, group, run))]
     if not ledgers and not own_ledger:
         other_groups = [
             g["name"]
             for g in arm.listed(f"{arm.subscription}/resourcegroups", "listing the groups")
             if g["name"].lower() not in asked_groups
         ]
-        ledgers = [ledger for group in other_groups if (ledger := creation_record.recorded(arm, group, run))]
+        ledgers = [ledger for group in other_groups if (ledger := creation_record.read_deployment_record(arm, group, run))]
     all_ledgers = ([own_ledger] if own_ledger else []) + ledgers
-    return creation_record.together(run, all_ledgers) if all_ledgers else None
+    return creation_record.merge_ledgers(run, all_ledgers) if all_ledgers else None
 
 
 def _group_of(arm: Arm, run: str, ledger: Ledger) -> str | None:
@@ -159,11 +159,11 @@ def _group_of(arm: Arm, run: str, ledger: Ledger) -> str | None:
     return ledger.group if group is not None and tag(group, RUN) == run else None
 
 
-def _later(recorded_expiry: str, tags: list[str]) -> str | None:
+def _later_expiry(recorded_expiry: str, tags: list[str]) -> str | None:
     """A text that is no time is kept, so that it is told."""
     times = [text for text in (recorded_expiry, *tags) if text]
     try:
-        return max(times, key=lambda text: _moment("", text)) if times else None
+        return max(times, key=lambda text: _parse_time("", text)) if times else None
     except Unusable:
         return next(text for text in times if not _is_time(text))
 
@@ -209,14 +209,16 @@ def remove(arm: Arm, resources: RunResources, deadline: Deadline, say: Say) -> l
 
     leftovers: list[str] = []
     for kind, api in ORDER.items():
-        leftovers += deletion_retry.gone(arm, [r["id"] for r in resources.resources if r["type"] == kind], api, deadline, say, is_ours)
+        leftovers += deletion_retry.delete_until_gone(
+            arm, [r["id"] for r in resources.resources if r["type"] == kind], api, deadline, say, is_ours
+        )
     leftovers += resources.strangers
     if resources.group:
-        leftovers += _group_gone(arm, resources, deadline, say, is_ours) if not leftovers else [f"the resource group {resources.group}"]
-    return leftovers or _records_gone(arm, resources, deadline, say)
+        leftovers += _delete_group(arm, resources, deadline, say, is_ours) if not leftovers else [f"the resource group {resources.group}"]
+    return leftovers or _delete_records(arm, resources, deadline, say)
 
 
-def _group_gone(arm: Arm, resources: RunResources, deadline: Deadline, say: Say, is_ours: deletion_retry.IsOurs) -> list[str]:
+def _delete_group(arm: Arm, resources: RunResources, deadline: Deadline, say: Say, is_ours: deletion_retry.IsOurs) -> list[str]:
     """Twice it must be seen empty: what somebody has just put there is in no list yet, and would go with the group."""
     for last_look in (False, True):
         if names := _foreign_resources(arm, resources):
@@ -229,7 +231,9 @@ def _group_gone(arm: Arm, resources: RunResources, deadline: Deadline, say: Say,
             pause(NO_PROGRESS_TIMEOUT_S, deadline)
     if deadline.expired:
         return [f"the resource group {resources.group}: there was no time to see whether it stays empty; try again"]
-    return deletion_retry.gone(arm, [f"{arm.subscription}/resourceGroups/{resources.group}"], RESOURCES, deadline, say, is_ours)
+    return deletion_retry.delete_until_gone(
+        arm, [f"{arm.subscription}/resourceGroups/{resources.group}"], RESOURCES, deadline, say, is_ours
+    )
 
 
 def _foreign_resources(arm: Arm, resources: RunResources) -> list[str]:
@@ -251,23 +255,25 @@ def _is_child(key: str, parent_ids: set[str]) -> bool:
     return any(key.startswith(f"{parent_id}/") for parent_id in parent_ids)
 
 
-def _records_gone(arm: Arm, resources: RunResources, deadline: Deadline, say: Say) -> list[str]:
+def _delete_records(arm: Arm, resources: RunResources, deadline: Deadline, say: Say) -> list[str]:
     """What Azure remembers of the run's deployment, where its group is still there, and what this machine wrote down."""
     deployment = _deployment(arm, resources, say)
     leftovers = (
-        deletion_retry.gone(arm, [deployment.where], RESOURCES, deadline, say, lambda _resource: True) if deployment.exists() else []
+        deletion_retry.delete_until_gone(arm, [deployment.where], RESOURCES, deadline, say, lambda _resource: True)
+        if deployment.exists()
+        else []
     )
     if not leftovers:
-        creation_record.forget(resources.run)
+        creation_record.delete_ledger(resources.run)
     return leftovers
 
 
-def expired(arm: Arm, say: Say, owner: str | None = None) -> tuple[list[RunResources], list[str]]:
+def find_expired_runs(arm: Arm, say: Say, owner: str | None = None) -> tuple[list[RunResources], list[str]]:
     """Every run whose time is over (of that owner alone, if one is named), and what cannot be judged, with why."""
     expired_runs: list[RunResources] = []
     unjudged: list[str] = []
-    tagged_by_run = tagged(arm)
-    for run, group in _deployed(arm, say):
+    tagged_by_run = find_tagged(arm)
+    for run, group in _find_deployments(arm, say):
         tagged_items = tagged_by_run.setdefault(run, Tagged({}))
         if group.lower() not in (g.lower() for g in tagged_items.groups):
             tagged_items.groups.append(group)
@@ -281,7 +287,7 @@ def expired(arm: Arm, say: Say, owner: str | None = None) -> tuple[list[RunResou
     return expired_runs, unjudged
 
 
-def _deployed(arm: Arm, say: Say) -> list[tuple[str, str]]:
+def _find_deployments(arm: Arm, say: Say) -> list[tuple[str, str]]:
     """Runs that have a deployment, each with its group: what no list of resources shows yet is found by these."""
     runs = []
     for group in arm.listed(f"{arm.subscription}/resourcegroups", "listing the groups"):
@@ -297,7 +303,7 @@ def _deployed(arm: Arm, say: Say) -> list[tuple[str, str]]:
     return runs
 
 
-def swept(arm: Arm, expired_runs: list[RunResources], deadline: Deadline, say: Say) -> list[str]:
+def sweep_runs(arm: Arm, expired_runs: list[RunResources], deadline: Deadline, say: Say) -> list[str]:
     """Remove these; what is left. What goes wrong with one run does not keep the others from being removed."""
     leftovers: list[str] = []
     for run_resources in expired_runs:
@@ -314,13 +320,13 @@ def swept(arm: Arm, expired_runs: list[RunResources], deadline: Deadline, say: S
 
 def _is_time(text: str) -> bool:
     try:
-        _moment("", text)
+        _parse_time("", text)
     except Unusable:
         return False
     return True
 
 
-def _moment(run: str, text: str) -> datetime:
+def _parse_time(run: str, text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone()

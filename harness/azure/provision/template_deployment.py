@@ -69,8 +69,8 @@ class Deployment:
         self._request = request
         self._say = say
         self._running = Running(arm, arm.group, request.run, say)
-        self._told: set[tuple[str, str]] = set()
-        self._goes_on = False
+        self._noted_states: set[tuple[str, str]] = set()
+        self._is_running = False
 
     def run(self, deadline: Deadline) -> None:
         """Until everything is there. Raises DeploymentFailed with each resource and why, or when it takes too long."""
@@ -80,25 +80,25 @@ class Deployment:
             state = deadline.wait_for(look, until=lambda s: s in ENDED, what="the deployment", every=self._arm.clients.azure.poll_s)
         except DeadlineExceeded as error:
             raise DeploymentFailed(f"{error}; give it longer with --limit") from error
-        self._goes_on = False
+        self._is_running = False
         if state != "Succeeded":
             faults = "; ".join(self._faults(deadline)) or "Azure does not say why"
             raise DeploymentFailed(f"the deployment {self._running.name} {state.lower()}: {faults}")
 
     def stop(self) -> None:
         """Cancel it if it still goes on, and wait for its end: only then is what it made all there is. Raises DeadlineExceeded."""
-        if not self._goes_on:
+        if not self._is_running:
             return
         try:
             self._running.stop(Deadline(deployment_status.CANCELLATION_TIMEOUT_S), Deadline(DEPLOYMENT_VISIBLE_TIMEOUT_S))
         except error_mapping.NotThere as error:
             self._say(f"there is no deployment to stop: {error}")
-        self._goes_on = False
+        self._is_running = False
 
     def _start(self, deadline: Deadline) -> None:
         """Sent once: were a first request accepted and its answer lost, a second would be refused, and look like no deployment."""
         values = {name: {"value": value} for name, value in self._request.parameters.items()}
-        template_body = api_versions.of_template(template.load(), self._arm.clients.azure.api_versions)
+        template_body = api_versions.template_with_versions(template.load(), self._arm.clients.azure.api_versions)
         properties = {"mode": "Incremental", "template": template_body, "parameters": values}
         tags = {**self._request.tags, MADE_GROUP: "yes" if self.made_group else "no"}
         body, doing = {"tags": tags, "properties": properties}, "starting the deployment"
@@ -116,22 +116,22 @@ class Deployment:
                     self._say(f"{error}; the group is fresh, so it is tried again")
                 pause(min(1.0, self._arm.clients.azure.poll_s), visible_deadline)
 
-        self._goes_on = True  # from here on: a request whose answer gets lost may have been accepted all the same
+        self._is_running = True  # from here on: a request whose answer gets lost may have been accepted all the same
         try:
             self._running.operations.trigger(doing, send, self._running.exists, deadline)
         except HarnessError as error:
             if _code(error).startswith("DeploymentActive"):  # its name holds the run's id: nobody else has one of that name
                 self._say(f"the deployment {self._running.name} goes on already, so it was accepted; watching it")
                 return
-            self._goes_on = not _refused(error)
+            self._is_running = not _is_refusal(error)
             raise
 
     def _progress(self, deadline: Deadline, visible_deadline: Deadline) -> str:
         state = self._running.state(deadline, visible_deadline)
         for operation in self._operations(deadline) if state != UNSEEN else []:
             target_and_state = (_target(operation), str(operation["properties"].get("provisioningState")))
-            if target_and_state[0] and target_and_state not in self._told:
-                self._told.add(target_and_state)
+            if target_and_state[0] and target_and_state not in self._noted_states:
+                self._noted_states.add(target_and_state)
                 self._say(f"{deadline.elapsed():6.1f} s  {target_and_state[0]}: {target_and_state[1]}")
         return state
 
@@ -152,7 +152,7 @@ class Deployment:
         return faults or ([innermost_errors(deployment_error)] if deployment_error else [])
 
 
-def _refused(error: HarnessError) -> bool:
+def _is_refusal(error: HarnessError) -> bool:
     """Azure itself said no. Of anything else it is not known what came of it."""
     return 400 <= (getattr(error.__cause__, "status_code", None) or 0) < 500
 

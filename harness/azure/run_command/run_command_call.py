@@ -19,6 +19,7 @@ from harness.azure.client.sdk_clients import Clients
 from harness.azure.inventory import resource_parser
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Unusable
+from harness.core.text import cut_start_at_word
 
 QUEUE_TIMEOUT_S = 900.0  # for the scripts of ours that are before it on the same machine
 _TURNS: dict[str, threading.Lock] = {}
@@ -61,7 +62,7 @@ class ScriptOutput:
 
 
 @contextmanager
-def turn(clients: Clients, machine: str) -> Iterator[None]:
+def wait_for_turn(clients: Clients, machine: str) -> Iterator[None]:
     """A machine takes one run-command at a time ("Run scripts in your Linux VM by using action Run Commands"): ours wait for each other."""
     key = f"{clients.azure.subscription}/{clients.azure.resource_group}/{machine}".lower()
     with _TURNS_LOCK:
@@ -92,7 +93,7 @@ def run(
     """
     mark = secrets.token_hex(8)
     doing = f"running a script in {machine}"
-    body: Any = {"commandId": LINUX, "script": wrapped(script, mark, variables or {}, ends_after_s).split("\n")}
+    body: Any = {"commandId": LINUX, "script": wrap_script(script, mark, variables or {}, ends_after_s).split("\n")}
     while True:
         try:
             with error_mapping.translate_errors(doing):
@@ -113,7 +114,7 @@ def run(
                 ) from error
         pause(silence, deadline)
     payload = resource_parser.payload(result_of(poller, deadline, doing))
-    return read(streams(payload.get("value") or []), mark, machine)
+    return parse_output(split_streams(payload.get("value") or []), mark, machine)
 
 
 def _is_busy(error: HarnessError) -> bool:
@@ -121,7 +122,7 @@ def _is_busy(error: HarnessError) -> bool:
     return error_mapping.status_of(error) == 409 and "in progress" in str(error)
 
 
-def wrapped(script: str, mark: str, variables: Mapping[str, str] = MappingProxyType({}), ends_after_s: float | None = None) -> str:
+def wrap_script(script: str, mark: str, variables: Mapping[str, str] = MappingProxyType({}), ends_after_s: float | None = None) -> str:
     """Ends with a mark and the exit code, whatever the script does; begins with a mark, so that a lost beginning is noticed."""
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
     time_limit = f"timeout -k 5 {ends_after_s:.0f} " if ends_after_s else ""
@@ -133,7 +134,7 @@ printf '\\n%s\\n' 'end {mark}' >&2
 """
 
 
-def streams(statuses: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+def split_streams(statuses: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     """Standard output and error of an answer: a status for each, told apart by its code, or one that holds both (on Linux)."""
     code_and_text = [(str(status.get("code") or "").lower(), str(status.get("message") or "")) for status in statuses]
     out, err = ([text for code, text in code_and_text if f"/{stream}/" in code] for stream in ("stdout", "stderr"))
@@ -144,13 +145,14 @@ def streams(statuses: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     return (match["out"], match["err"]) if match else (message, "")
 
 
-def read(both_streams: tuple[str, str], mark: str, machine: str) -> ScriptOutput:
+def parse_output(both_streams: tuple[str, str], mark: str, machine: str) -> ScriptOutput:
     """What `streams` found, without the marks. Raises Unusable when the end is not there."""
     out, err = both_streams
     end_mark = re.search(rf"\n?end {mark} (\d+)\s*\Z", out)
     if end_mark is None:
+        last_words = cut_start_at_word((out + err).strip(), 200) or "none"
         raise Unusable(
-            f"{machine}: the script's end is not in what run-command brought back; its last words: {(out + err).strip()[-200:] or 'none'}; "
+            f"{machine}: the script's end is not in what run-command brought back; its last words: {last_words}; "
             "without a way out to Azure (port 443) a machine runs scripts and returns nothing: see whether it has one (facts ILB-23)"
         )
     script_out = out[: end_mark.start()]

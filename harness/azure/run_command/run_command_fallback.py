@@ -16,7 +16,7 @@ NO_WINDOWS = "Azure's run-command is not used for Windows"
 
 
 @contextmanager
-def readable(cluster: Cluster, hosts: Mapping[str, Host], say: Callable[[str], None]) -> Iterator[dict[str, Host]]:
+def readable_hosts(cluster: Cluster, hosts: Mapping[str, Host], say: Callable[[str], None]) -> Iterator[dict[str, Host]]:
     """The same hosts, with one that can be read in the place of each Linux one that cannot be reached; `say` is told of each.
 
     What talks to Azure is closed in the end; the hosts that were handed in stay their owner's to close, the replaced ones, too.
@@ -24,19 +24,19 @@ def readable(cluster: Cluster, hosts: Mapping[str, Host], say: Callable[[str], N
     if cluster.azure is None:
         yield dict(hosts)
         return
-    with _talking(cluster.azure) as clients:
-        yield {machine.name: _best(clients, machine, hosts[machine.name], say) for machine in cluster.machines}
+    with _open_clients(cluster.azure) as clients:
+        yield {machine.name: _choose_host(clients, machine, hosts[machine.name], say) for machine in cluster.machines}
 
 
 @contextmanager
-def read_instead(azure: Azure, unreachable: Sequence[Machine]) -> Iterator[dict[str, Host | HarnessError]]:
+def read_unreachable(azure: Azure, unreachable: Sequence[Machine]) -> Iterator[dict[str, Host | HarnessError]]:
     """For every machine that SSH does not reach, what it can be read by, or why it cannot."""
-    with _talking(azure) as clients:
+    with _open_clients(azure) as clients:
         yield {machine.name: _answering_host(clients, machine) for machine in unreachable}
 
 
 @contextmanager
-def _talking(azure: Azure) -> Iterator[Clients]:
+def _open_clients(azure: Azure) -> Iterator[Clients]:
     clients = sdk_clients.make_clients(azure)
     try:
         yield clients
@@ -44,7 +44,7 @@ def _talking(azure: Azure) -> Iterator[Clients]:
         clients.close()
 
 
-def _best(clients: Clients, machine: Machine, host: Host, say: Callable[[str], None]) -> Host:
+def _choose_host(clients: Clients, machine: Machine, host: Host, say: Callable[[str], None]) -> Host:
     try:
         host.run(["true"])
     except HostUnreachable as error:

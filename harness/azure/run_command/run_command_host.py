@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from harness.azure.client import error_mapping
 from harness.azure.client.sdk_clients import Clients
-from harness.azure.run_command.run_command_call import MAX_OUTPUT_LENGTH, run, turn
+from harness.azure.run_command.run_command_call import MAX_OUTPUT_LENGTH, run, wait_for_turn
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
 from harness.hosts.host import Command, CommandFailed, CommandResult, HostUnreachable
@@ -58,7 +58,7 @@ class RunCommandHost:
         if len(script) > MAX_SCRIPT_LENGTH:
             raise Unusable(f"{self.name}: a command of {len(script)} characters is too long for Azure's run-command; reach the host by SSH")
         try:
-            with turn(self._clients, self._machine):
+            with wait_for_turn(self._clients, self._machine):
                 deadline = Deadline(limit_s)
                 output = run(self._clients, self._machine, _PACKING.format(script=script), deadline, ends_after_s=limit_s)
         except (error_mapping.NotAllowed, DeadlineExceeded):
@@ -70,7 +70,7 @@ class RunCommandHost:
                 f"{self.name}: `{line[:80]}` says more than the {MAX_OUTPUT_LENGTH} characters that run-command brings back; "
                 "reach the host by SSH"
             )
-        out, code = unpacked(output.out, output.exit, self.name)
+        out, code = unpack(output.out, output.exit, self.name)
         return CommandResult(self.name, line, code, out, output.err, deadline.anchor, deadline.elapsed())
 
     def check(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> str:
@@ -101,7 +101,7 @@ class RunCommandHost:
             raise Unusable(f"{self.name}: Azure's run-command takes no bytes that are no text; reach the host by SSH") from error
 
 
-def unpacked(out: str, code: int, name: str) -> tuple[str, int]:
+def unpack(out: str, code: int, name: str) -> tuple[str, int]:
     """What a command printed, and its exit code. Raises Unusable for what nobody packed, and for what is too large."""
     if not out.startswith(f"{PACKED}\n"):
         return out, code

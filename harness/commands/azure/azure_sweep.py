@@ -27,18 +27,18 @@ def _sweep(arguments: argparse.Namespace) -> int:
     from harness.azure.client import sdk_clients
     from harness.azure.client.arm import Arm
     from harness.azure.provision.deployment_settings import azure_of
-    from harness.azure.provision.teardown import expired, swept
+    from harness.azure.provision.teardown import find_expired_runs, sweep_runs
     from harness.core.deadline import Deadline
 
     azure, _ = azure_of(Path(arguments.azure) if arguments.azure else None, arguments.subscription, None, need_group=False)
     talk = sdk_clients.make_clients(azure)
     try:
-        expired_deployments, remains = expired(Arm(talk), say, arguments.owner)
+        expired_deployments, remains = find_expired_runs(Arm(talk), say, arguments.owner)
         for deployment in expired_deployments:
             say(f"would remove {deployment}")
         if expired_deployments and not arguments.plan:
             demand_agreement(arguments, "remove this?", "nothing was removed")
-            remains += swept(Arm(talk), expired_deployments, Deadline(arguments.limit * 60.0), say)
+            remains += sweep_runs(Arm(talk), expired_deployments, Deadline(arguments.limit * 60.0), say)
     finally:
         talk.close()
     if arguments.json:

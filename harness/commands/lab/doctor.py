@@ -22,7 +22,8 @@ def add_to(commands) -> None:
 def _doctor(arguments: argparse.Namespace) -> int:
     from harness.lab.lifecycle.doctor import containers, examine
 
-    findings, container_findings = examine(arguments.manager, windows=arguments.platform == "windows"), containers()
+    windows = arguments.platform == "windows" or arguments.manager == "wsfc"
+    findings, container_findings = examine(arguments.manager, windows=windows), containers()
     if arguments.guests == "container":
         findings, container_findings = findings + container_findings, []
     lacking = [f.what for f in findings if not f.ok]

@@ -147,7 +147,7 @@ def _up(arguments: argparse.Namespace) -> int:
     shape = _read_shape(arguments) if arguments.like else None
     data = shape.data if shape else _lab_settings(arguments)
     # What somebody else's file asks of this machine is not agreed to by bringing up a lab of it.
-    agreed = not trust.asks(data) or bool(arguments.file and trust.agreed(content(Path(arguments.file))))
+    agreed = not trust.trust_requests(data) or bool(arguments.file and trust.is_agreed(content(Path(arguments.file))))
     lab = launch.up(data, name=arguments.name, persistent=True, progress=_progress, azure=arguments.azure, agreed=agreed)
     record = lab.record
     in_service_s = lab.timings["in_service_s"]

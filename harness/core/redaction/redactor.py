@@ -20,6 +20,7 @@ from harness.core.redaction.secret_names import sensitive
 from harness.core.redaction.value_forms import GONE, NAMES, Patterns
 
 _AFTER_NAMES = (*argument_patterns.PATTERNS, *secret_patterns.PATTERNS, *directive_patterns.PATTERNS)
+_OF_NO_NAME = tuple(form for form in _AFTER_NAMES if NAMES not in (form.words, form.also))  # in texts without any word of a name
 PATTERNS = (*secret_patterns.KEYS, *_AFTER_NAMES)
 
 CLOSING = r"[\s\"'\],;)}]*\Z"
@@ -131,8 +132,8 @@ def _small(text: str) -> str | None:
 def _replaced(text: str, patterns: Patterns) -> str:
     small = _small(text)
     named = small is None or _any_in(small, NAMES)
-    for words, pattern, instead, also in patterns:
-        if small is not None and ((also is NAMES and not named) or not _any_in(small, words)):
+    for words, pattern, instead, also in patterns if named or patterns is not _AFTER_NAMES else _OF_NO_NAME:
+        if small is not None and words is not NAMES and not _any_in(small, words):
             continue
         if small is None or not also or also is NAMES or _any_in(small, also):
             text = pattern.sub(instead, text)

@@ -158,7 +158,7 @@ PATTERNS: Patterns = (
     Form(
         ("value",),
         re.compile(
-            rf"((?:value|(?<![a-z])val){_Q}?{_SIGN}){_WORD_OR_QUOTED}"
+            rf"(value{_Q}?{_SIGN}){_WORD_OR_QUOTED}"
             rf"([ \t]{{0,4}}[,;]?(?:(?!value{_Q}?\s{{0,4}}[:=]|\n[ \t]{{0,40}}-)[^{{}}\[\]]){{0,200}}?"
             rf"(?<![\w.-]){_OF_NAME}{_Q}?{_SIGN}{_Q}?{_WHOLE_NAME}(?![\w./-]))",
             _I,

@@ -87,7 +87,7 @@ class ByAzurePower(ByAzure):
         try:
             deadline.wait_for(gone, what=f"{self._node} falling silent")
         except DeadlineExceeded as error:
-            poll_error = self._triggered.untold
+            poll_error = self._triggered.poll_error
             note = f"; and how Azure's operation ended cannot be asked: {poll_error}" if poll_error else ""
             raise Inconclusive(f"{self.name} was told to Azure, and took no effect: {error}{note}") from error
 
@@ -112,7 +112,7 @@ class ByAzurePower(ByAzure):
                 self._runner.finish(self._triggered, patience)
             except HarnessError as error:  # whatever it came to, the machine must run again
                 self._runner.say(f"{self._triggered.doing}: {error}; the machine is brought back all the same")
-        elif self._triggered is not None and (poll_error := self._triggered.untold):
+        elif self._triggered is not None and (poll_error := self._triggered.poll_error):
             self._runner.say(f"{self._triggered.doing}: how it ended cannot be asked ({poll_error}); what the machine's state shows counts")
         super().undo(deadline)
 

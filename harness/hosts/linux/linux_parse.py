@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from harness.core.text import cut_at_word
 from harness.hosts.bounded_parse import json_of
 from harness.hosts.host import NotReadable
 
@@ -30,7 +31,7 @@ def _reader_of(tool: str) -> Callable[[Callable[Concatenate[str, P], T]], Callab
             try:
                 return read(text, *args, **kwargs)
             except GARBLED as error:
-                last_line = (text.strip().splitlines() or ["nothing"])[-1][:200]
+                last_line = cut_at_word((text.strip().splitlines() or ["nothing"])[-1], 200)
                 raise NotReadable(f"{tool} printed what cannot be read; it said: {last_line}") from error
 
         return careful

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from harness.core.errors import HarnessError, Unusable
+from harness.core.text import cut_at_word
 from harness.hosts.host import Host, HostUnreachable, NotReadable, Process
 from harness.hosts.windows.powershell import Complete
 from harness.hosts.windows.script_protocol import CONSTRAINED, Line, bootstrap, first_line, read_line
@@ -151,11 +152,11 @@ class PowerShellLife:
         try:
             line = read_line(text)
         except NotReadable as error:
-            self._noise = [*self._noise, str(error)[:200]][-MAX_NOISE_LINES:]
+            self._noise = [*self._noise, cut_at_word(str(error), 200)][-MAX_NOISE_LINES:]
             return
         if line is None:
             if text.strip():
-                self._noise = [*self._noise, text.strip()[:200]][-MAX_NOISE_LINES:]
+                self._noise = [*self._noise, cut_at_word(text.strip(), 200)][-MAX_NOISE_LINES:]
             return
         if line.id is None:
             self._take_greeting(line)
@@ -178,7 +179,7 @@ class PowerShellLife:
     def _ended_error(self, why: Exception | None = None) -> PowerShellEnded:
         fault = "" if why is None or isinstance(why, OSError | HarnessError) else f"{type(why).__name__}: {why}"
         last_words = fault or getattr(self._process, "errors", "").strip() or " / ".join(self._noise) or (str(why) if why else "nothing")
-        return PowerShellEnded(f"{self._host.name}: its PowerShell ended; it said: {' '.join(last_words.split())[:300]}")
+        return PowerShellEnded(f"{self._host.name}: its PowerShell ended; it said: {cut_at_word(' '.join(last_words.split()), 300)}")
 
 
 def constrained(host: str, mode: str) -> Unusable:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from harness.core.text import cut_at_word
 from harness.hosts.bounded_parse import json_of
 from harness.hosts.host import NotReadable
 from harness.hosts.windows.script_contract import ENGINE, Contract, contract_of
@@ -41,7 +42,7 @@ class ScriptAnswer:
             return "; ".join(self.missing)
         if self.missing:
             return f"{', '.join(self.missing)} is not known there ({self.error})"
-        return " ".join(f"{self.error}: {self.message}".split())[:400]
+        return cut_at_word(" ".join(f"{self.error}: {self.message}".split()), 400)
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def read_line(line: str) -> Line | None:
             return Line(number, clock=float(message["clock"]), step=float(message["step"]))
         return Line(number, stuck=int(message.get("stuck", 0)), answer=_parse_answer(message["answer"]))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise NotReadable(f"PowerShell's line is no answer ({error}); it said: {text[:200]}") from error
+        raise NotReadable(f"PowerShell's line is no answer ({error}); it said: {cut_at_word(text, 200)}") from error
 
 
 def read_answer(text: str) -> ScriptAnswer:
@@ -116,7 +117,7 @@ def read_answer(text: str) -> ScriptAnswer:
             return _parse_answer(json_of(line))
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
-    raise NotReadable(f"no answer came back; it said: {(text.strip().splitlines() or ['nothing'])[-1][:200]}")
+    raise NotReadable(f"no answer came back; it said: {cut_at_word((text.strip().splitlines() or ['nothing'])[-1], 200)}")
 
 
 def demand_row(contract: Contract, answer: ScriptAnswer) -> ScriptAnswer:

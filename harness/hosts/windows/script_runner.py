@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, Unusable
+from harness.core.text import cut_at_word
 from harness.hosts.host import CommandFailed, CommandResult, Host, HostUnreachable, NotReadable
 from harness.hosts.windows.powershell import EXE, Complete
 from harness.hosts.windows.powershell_process import PowerShellEnded, constrained
@@ -146,13 +147,13 @@ class ScriptRunner:
                 return line.answer
             if line is not None and line.error == CONSTRAINED:
                 raise constrained(self._host.name, line.about)
-        last_line = (completed.err.strip() or completed.out.strip() or "nothing").splitlines()[-1][:200]
+        last_line = cut_at_word((completed.err.strip() or completed.out.strip() or "nothing").splitlines()[-1], 200)
         raise NotReadable(f"{self._host.name}: PowerShell gave no answer (exit {completed.exit}); it said: {last_line}")
 
 
 def no_powershell(host: str, error_output: str) -> Unusable:
     """The sentence for a host that has none on its PATH."""
-    quote = " ".join(error_output.split())[:200]
+    quote = cut_at_word(" ".join(error_output.split()), 200)
     return Unusable(f"{host}: `{EXE}` does not start there ({quote}); is it Windows, and is PowerShell on its PATH?")
 
 

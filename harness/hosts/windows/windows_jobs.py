@@ -13,6 +13,7 @@ from functools import cache
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Unusable
+from harness.core.text import cut_at_word
 from harness.hosts.host import CommandResult, Host, HostUnreachable, NotReadable
 from harness.hosts.jobs import JobLost, StillRunning
 from harness.hosts.shell_command import shorten
@@ -103,4 +104,4 @@ def _forget(host: Host, name: str) -> None:
 
 
 def _one_line(text: object) -> str:
-    return " ".join(str(text or "nothing was said").split())[:400]
+    return cut_at_word(" ".join(str(text or "nothing was said").split()), 400)

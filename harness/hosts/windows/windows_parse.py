@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
+from harness.core.text import cut_at_word
 from harness.hosts.host import NotReadable
 from harness.hosts.linux.linux_parse import InterfaceAddress, Listener, Route
 from harness.hosts.windows.script_protocol import Row
@@ -163,7 +164,7 @@ def firewall(rows: Rows) -> FirewallRows:
     """The rows of Windows Firewall by their kind."""
     kinds = [row.get("K") for row in rows]
     if strange := [kind for kind in kinds if kind not in ("profile", "nic", "rule")]:
-        raise NotReadable(f"a row of the firewall is of no known kind: {strange[0]!r}"[:200])
+        raise NotReadable(f"a row of the firewall is of no known kind: {cut_at_word(repr(strange[0]), 160)}")
     return FirewallRows(*(tuple(row for row in rows if row.get("K") == kind) for kind in ("profile", "nic", "rule")))
 
 
@@ -221,7 +222,7 @@ def _read_each(rows: Iterable[Row], read: Callable[[Row], T]) -> Iterable[T]:
         try:
             yield read(row)
         except (KeyError, ValueError, TypeError, OverflowError) as error:
-            raise NotReadable(f"a row lacks or garbles {error}: {json.dumps(row)[:200]}") from error
+            raise NotReadable(f"a row lacks or garbles {error}: {cut_at_word(json.dumps(row), 200)}") from error
 
 
 def _address(row: Row) -> InterfaceAddress:

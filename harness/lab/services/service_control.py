@@ -40,7 +40,7 @@ TNS_PING = (
     + b"(CONNECT_DATA=(COMMAND=ping))"
 )
 CHECKS_LOGIN = struct.pack("<IIII", 94 + 30, 0x74000004, 4096, 0).ljust(36, b"\0") + struct.pack("<HHHH", 94, 0, 94, 15).ljust(58, b"\0")
-TDS_LOGIN = tds.first_words(tds.NOT_SUPPORTED) + tds.packet(tds.LOGIN7, CHECKS_LOGIN + "lkharness-check".encode("utf-16-le"))
+TDS_LOGIN = tds.first_packet(tds.NOT_SUPPORTED) + tds.packet(tds.LOGIN7, CHECKS_LOGIN + "lkharness-check".encode("utf-16-le"))
 DIALOGUES = {  # what to say first, and what an answer from the service itself looks like
     "tns": (TNS_PING, rb"\(ERR=0\)"),
     "http": (b"HEAD / HTTP/1.1\r\nHost: check\r\nConnection: close\r\n\r\n", rb"^HTTP/1\.[01] 200 "),

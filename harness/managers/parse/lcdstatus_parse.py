@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from harness.core.text import cut_at_word
 from harness.managers.manager import CommPath, NodeState, ResourceState
 from harness.managers.switchover_readiness import last_words
 
@@ -42,7 +43,7 @@ def parse(node: str, text: str) -> NodeState:
     paths = () if any(map(_is_spoilt_path, lines)) else tuple(path for line in lines if (path := _path(line)))
     strangers = dict.fromkeys(row.speaker for row in rows if not _is_same_host(node, row.speaker))
     if strangers:
-        names = ", ".join(strangers)[:200]
+        names = cut_at_word(", ".join(strangers), 200)
         why = f"lcdstatus there speaks of {names}, not of {node}; is it the right host, and {node} its name in LifeKeeper?"
         return NodeState(node, False, {}, paths, why)
     if not rows and not any(_is_header(line.split()) for line in lines):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
+from harness.core.text import cut_at_word
 from harness.managers.manager import Question
 from harness.managers.switchover_readiness import Case, NodeOutput, last_words
 
@@ -39,7 +40,7 @@ def by_flags(to: str, flags: Mapping[str, NodeOutput], question: Question = Ques
 
 def _flag(flag: str, node: str, to: str, nodes: dict[str, str], question: Question) -> Case:
     if not FLAG.match(flag):
-        return Case(unknown=[f"{node}: flg_list printed something that is no flag: {flag[:200]}"])
+        return Case(unknown=[f"{node}: flg_list printed something that is no flag: {cut_at_word(flag, 200)}"])
     if action := ACTION.match(flag):
         return Case(against=[f"{node}: an action holds a lock there: {action['who']}, process {action['pid']} (flag {flag})"])
     if about := ABOUT.match(flag):

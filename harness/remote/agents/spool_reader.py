@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.core.text import cut_at_word
 from harness.hosts.host import NotReadable
 from harness.hosts.output_limits import Lines
 from harness.remote.agents.clock_sync import HostClock
@@ -67,7 +68,7 @@ class Reader:
                         f"{self._host}: it has sent {MAX_WAITING_BYTES >> 20} MiB and not told its clock; is that host in order?"
                     )
             elif line.strip():
-                self.complaint = line[:MAX_COMPLAINT_LENGTH].decode("utf-8", "replace").strip()
+                self.complaint = cut_at_word(line.decode("utf-8", "replace").strip(), MAX_COMPLAINT_LENGTH)
         if self.life.clock.best is not None:
             self._deal()
 

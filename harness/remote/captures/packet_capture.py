@@ -17,6 +17,7 @@ from typing import Any
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Inconclusive, Unusable
+from harness.core.text import cut_at_word
 from harness.hosts.host import Host, Process
 from harness.hosts.root_rights import sudo_refusal
 from harness.remote import script_transport
@@ -214,7 +215,7 @@ class PacketCapture:
                 try:
                     record = json.loads(line)
                 except (ValueError, RecursionError):
-                    foreign_line = line.strip()[:MAX_COMPLAINT_LENGTH]  # not ours: a shell's or an interpreter's complaint
+                    foreign_line = cut_at_word(line.strip(), MAX_COMPLAINT_LENGTH)  # not ours: a shell's or an interpreter's complaint
                     continue
                 self._take(record)
                 if "error" in record:

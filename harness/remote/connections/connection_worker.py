@@ -15,6 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from harness.core.errors import HarnessError, Inconclusive
+from harness.core.text import cut_at_word
 from harness.hosts.host import Host, HostUnreachable, NotReadable, Process
 from harness.hosts.interrupt_shield import run_uninterrupted
 from harness.remote import script_transport
@@ -270,7 +271,7 @@ class _WorkerProcess:
                     line = json.loads(text)
                     number = line["id"]
                 except (ValueError, TypeError, KeyError, RecursionError):
-                    self.foreign_line = text.strip()[:MAX_COMPLAINT_LENGTH] or self.foreign_line
+                    self.foreign_line = cut_at_word(text.strip(), MAX_COMPLAINT_LENGTH) or self.foreign_line
                     continue
                 if number == 0:
                     self.foreign_line = ""  # a log-in's greeting, and no complaint

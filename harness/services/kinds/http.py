@@ -76,8 +76,8 @@ class Http(ServiceKind):
         if response.status != expected:
             sender = response.getheader("Server")
             raise WrongAnswer(
-                f"{host}:{port} answered GET {path} with {status_line}, not {expected}{_to(response.getheader('Location'))}; "
-                f"{_sender(sender, response.status)}; it said {quoted(body)}"
+                f"{host}:{port} answered GET {path} with {status_line}, not {expected}{_redirect_text(response.getheader('Location'))}; "
+                f"{_sender_text(sender, response.status)}; it said {quoted(body)}"
             )
         if (expected_text := settings.get("text", "")) and expected_text.encode() not in body:
             raise WrongAnswer(
@@ -87,7 +87,7 @@ class Http(ServiceKind):
             kind=self.kind,
             said=status_line,
             node=response.getheader(settings.get("node_header", "X-Served-By")) or None,
-            started=_started(body),
+            started=_start_time(body),
             facts={"status": str(response.status), "server": response.getheader("Server") or "(not told)"},
         )
 
@@ -107,7 +107,7 @@ class Http(ServiceKind):
         the answer. With TLS it is TLS's own first exchange, which the agents can have: it shows that the server listens and has a
         certificate, and no more (on Windows its kernel answers, facts IIS-02)."""
         service_settings.only_known(settings, self.kind, SETTINGS)
-        if _encrypted(settings):
+        if _is_encrypted(settings):
             return Hello(_client_hello(settings.get("certificate_name", "")), SERVER_HELLO, keeps=False)
         status = service_settings.whole_number(settings, "status", 200)
         path, host = settings.get("path", "/"), settings.get("host_header", "lkharness")
@@ -119,7 +119,7 @@ class Http(ServiceKind):
 
     def tells_findings(self, settings: Mapping[str, str]) -> bool:
         """Of its certificate, where it has one."""
-        return _encrypted(settings)
+        return _is_encrypted(settings)
 
     def findings(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> list[Finding]:
         """When its certificate ends."""
@@ -130,7 +130,7 @@ class Http(ServiceKind):
         return certificates.expiry(certificates.end_of(certificate), now, self.kind) if certificate else []
 
 
-def _encrypted(settings: Mapping[str, str]) -> bool:
+def _is_encrypted(settings: Mapping[str, str]) -> bool:
     return service_settings.one_of(settings, "tls", ("yes", "no")) == "yes"
 
 
@@ -144,7 +144,7 @@ def _stream(host: str, port: int, settings: Mapping[str, str], deadline: Deadlin
     """Connected, and encrypted where the settings say so. Raises WrongAnswer for a certificate that cannot be trusted, NotTheService where
     no TLS comes back."""
     sock = dial(host, port, deadline)
-    if not _encrypted(settings):
+    if not _is_encrypted(settings):
         return sock
     name = settings.get("certificate_name", "")
     sock.what = f"{host}:{port} accepted the connection, but did not agree on TLS"
@@ -175,13 +175,13 @@ def _stream(host: str, port: int, settings: Mapping[str, str], deadline: Deadlin
     return stream
 
 
-def _to(location: str | None) -> str:
+def _redirect_text(location: str | None) -> str:
     """A browser would go there by itself, past this path and maybe past the load balancer."""
     target = quoted(location.encode("latin-1", "replace")) if location else ""
     return f": it redirects to {target}, which was not followed, so what serves there is not known" if target else ""
 
 
-def _sender(server: str | None, status: int) -> str:
+def _sender_text(server: str | None, status: int) -> str:
     """Who sent an answer, by its Server header (facts IIS-06, IIS-14)."""
     if server is None:
         return "who sent it is not told (no Server header)"
@@ -191,7 +191,7 @@ def _sender(server: str | None, status: int) -> str:
     return f"sent by Server: {quoted(server.encode('latin-1', 'replace'))}"
 
 
-def _started(body: bytes) -> float | None:
+def _start_time(body: bytes) -> float | None:
     try:
         body_json = json_of(body)
     except ValueError:  # most web pages are no JSON; then the start is not known

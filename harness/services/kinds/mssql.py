@@ -88,7 +88,7 @@ class Mssql(ServiceKind):
 
     def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
         """The physical node's name is the one that tells it in every kind of cluster (facts SQL-60 to SQL-62)."""
-        answer, _ = _server_answer(host, port, settings, deadline)
+        answer, _ = _ask_server(host, port, settings, deadline)
         if answer.updateability != "READ_WRITE":
             raise WrongAnswer(
                 f"{host}:{port} serves reading, and takes no writes: the database {answer.database} is {answer.updateability}"
@@ -109,8 +109,8 @@ class Mssql(ServiceKind):
 
     def findings(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> list[Finding]:
         """Its certificate's end, a named instance, commits that are acknowledged before they are durable, an availability group."""
-        answer, certificate = _server_answer(host, port, settings, deadline)
-        findings = judged(answer)
+        answer, certificate = _ask_server(host, port, settings, deadline)
+        findings = server_findings(answer)
         if certificate:
             findings += certificates.expiry(certificates.end_of(certificate), datetime.datetime.now(datetime.UTC), self.kind)
         return findings
@@ -130,7 +130,7 @@ class Mssql(ServiceKind):
         service_settings.only_known(settings, self.kind, SETTINGS)
         period_s = service_settings.seconds(settings, "session_every_s", SESSION_INTERVAL_S)
         encrypt_mode = service_settings.one_of(settings, "encrypt", ("yes", "no", "login", "strict")) or "yes"
-        first_packet = tds.first_words({"no": tds.NOT_SUPPORTED, "login": tds.LOGIN_ONLY}.get(encrypt_mode, tds.ON))
+        first_packet = tds.first_packet({"no": tds.NOT_SUPPORTED, "login": tds.LOGIN_ONLY}.get(encrypt_mode, tds.ON))
         return Hello(first_packet, ANSWER, keeps=False, least_period_s=period_s)
 
 
@@ -149,7 +149,7 @@ class ServerAnswer(NamedTuple):
     database: str
 
 
-def judged(server: ServerAnswer) -> list[Finding]:
+def server_findings(server: ServerAnswer) -> list[Finding]:
     """What a server's own words mean for its clients. Pure."""
     findings = []
     if server.instance:
@@ -169,7 +169,7 @@ def judged(server: ServerAnswer) -> list[Finding]:
     return findings
 
 
-def _server_answer(host: str, port: int, settings: dict[str, str], deadline: Deadline) -> tuple[ServerAnswer, bytes | None]:
+def _ask_server(host: str, port: int, settings: dict[str, str], deadline: Deadline) -> tuple[ServerAnswer, bytes | None]:
     """What it says, and its certificate (DER) where it encrypts. One connection: whoever asks may have no second one."""
     from harness.services.sqlserver.session import Session
 

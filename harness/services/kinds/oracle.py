@@ -10,6 +10,7 @@ import re
 
 from harness.config import service_settings
 from harness.core.deadline import Deadline
+from harness.core.text import cut_at_word
 from harness.services import oracle_session, tns
 from harness.services.service_kind import Hello, Identity, NotServing, NotTheService, ServiceKind, WrongAnswer
 
@@ -74,12 +75,12 @@ class Oracle(ServiceKind):
     def is_it_really_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
         """The listener's own word for who it is; raises HarnessError."""
         if "service_name" in settings:
-            return taken_up(host, port, settings["service_name"], deadline)
-        refusal = refused_by(host, port, settings.get("unknown_service", UNKNOWN_SERVICE), deadline)
+            return connect_to_service(host, port, settings["service_name"], deadline)
+        refusal = connect_to_unknown_service(host, port, settings.get("unknown_service", UNKNOWN_SERVICE), deadline)
         return f"unknown service refused: {refusal}"
 
 
-def taken_up(host: str, port: int, service: str, deadline: Deadline) -> str:
+def connect_to_service(host: str, port: int, service: str, deadline: Deadline) -> str:
     """Connect to the real service. Raises NotServing with the ORA number when the listener refuses, NotTheService for a
     REDIRECT: a client would dial that address itself, past the balancer and this path (facts ORA-04); nothing here does."""
     kind, reply_text = tns.connect(host, port, service, deadline)
@@ -91,32 +92,32 @@ def taken_up(host: str, port: int, service: str, deadline: Deadline) -> str:
         refusal = (
             f"ORA-{code:05d}" + (f", {oracle_session.NOT_SERVING[code]}" if code in oracle_session.NOT_SERVING else "")
             if number
-            else f"it said {reply_text[:120]!r}"
+            else f"it said {cut_at_word(reply_text, 120)!r}"
         )
         raise NotServing(f"{host}:{port}: the listener answers, but refuses the service {service}: {refusal}")
     if kind == tns.REDIRECT:
-        raise _redirected(host, port, service, reply_text)
+        raise _redirect_error(host, port, service, reply_text)
     raise NotTheService(f"{host}:{port} asked for the connect to {service} again and again")
 
 
-def _redirected(host: str, port: int, service: str, reply_text: str) -> NotTheService:
+def _redirect_error(host: str, port: int, service: str, reply_text: str) -> NotTheService:
     """Nothing here goes there: a client would dial that address itself, past the balancer and this path (facts ORA-04)."""
     address, port_match = re.search(r"\(HOST=([^()]*)\)", reply_text), re.search(r"\(PORT=([^()]*)\)", reply_text)
-    target = f"to {address[1]}{f', port {port_match[1]}' if port_match else ''}" if address else f"({reply_text[:120]!r})"
+    target = f"to {address[1]}{f', port {port_match[1]}' if port_match else ''}" if address else f"({cut_at_word(reply_text, 120)!r})"
     return WrongAnswer(
         f"{host}:{port} redirects a connect to {service} {target}, past the load balancer, as shared servers and RAC do; "
         "it was not followed, so what serves there is not known"
     )
 
 
-def refused_by(host: str, port: int, service: str, deadline: Deadline) -> str:
+def connect_to_unknown_service(host: str, port: int, service: str, deadline: Deadline) -> str:
     """Connect to a service that does not exist and return the listener's refusal, ORA-12514 from one in order.
 
     Raises NotTheService where it is redirected, let in, or asked the same for ever, DeadlineExceeded in time.
     """
     kind, reply_text = tns.connect(host, port, service, deadline)
     if kind == tns.REDIRECT:
-        raise _redirected(host, port, service, reply_text)
+        raise _redirect_error(host, port, service, reply_text)
     if kind != tns.REFUSE:
         behaviour = (
             "let a client in to a service that does not exist"
@@ -127,5 +128,5 @@ def refused_by(host: str, port: int, service: str, deadline: Deadline) -> str:
     codes = [int(code) for code in re.findall(r"\((?:ERR|CODE)=(\d+)\)", reply_text)]
     code = next((c for c in codes if c), 0)
     if not code:
-        raise NotTheService(f"{host}:{port} refused a connect to {service} without a reason: {reply_text[:120]!r}")
+        raise NotTheService(f"{host}:{port} refused a connect to {service} without a reason: {cut_at_word(reply_text, 120)!r}")
     return f"ORA-{code:05d}"

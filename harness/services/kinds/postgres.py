@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from harness.config import service_settings
 from harness.core.deadline import Deadline
-from harness.services.postgres_session import Session, own_words, startup_packet
+from harness.services.postgres_session import Session, read_own_words, startup_packet
 from harness.services.postgres_tokens import PostgresTokens
 from harness.services.service_kind import FULL_BYTES, Hello, Identity, ServiceKind, WrongAnswer
 
@@ -105,7 +105,7 @@ class Postgres(ServiceKind):
     def own_words(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
         """Of a server that answers libpq's request for TLS with an error already: it cannot fork, for instance."""
         user = settings.get("user", "harness")
-        return own_words(host, port, user, settings.get("dbname", user), deadline)
+        return read_own_words(host, port, user, settings.get("dbname", user), deadline)
 
     def hello(self, settings: dict[str, str]) -> Hello:
         """A startup packet, which a server that recovers, shuts down or has no connection left turns away (facts PGS-01, PGS-02: an

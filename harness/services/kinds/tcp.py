@@ -35,7 +35,7 @@ class Tcp(ServiceKind):
         service_settings.only_known(settings, self.kind, SETTINGS)
         greeting = service_settings.pattern(settings, "greeting", groups={"node", "started"})
         with dial(host, port, deadline) as sock:
-            return _stays_open(sock, host, port, deadline) if greeting is None else _greets(sock, host, port, greeting)
+            return _watch_open(sock, host, port, deadline) if greeting is None else _read_greeting(sock, host, port, greeting)
 
     def demand_bearable(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> None:
         """Hears the greeting, at most a second, and breaks off no handshake. Raises Unbearable for MySQL's or MariaDB's."""
@@ -43,7 +43,7 @@ class Tcp(ServiceKind):
             return
         with dial(host, port, deadline) as sock:
             first_bytes = sock.recv(MAX_GREETING_BYTES) if select.select([sock], [], [], deadline.within(GREETING_TIMEOUT_S))[0] else b""
-            mysql_handshake.leave(sock, first_bytes)
+            mysql_handshake.end_handshake(sock, first_bytes)
         if mysql_handshake.is_greeting(first_bytes):
             why = (
                 f"{host}:{port} greets as MySQL or MariaDB, which refuses a host, its real clients included, that has broken off 100 "
@@ -68,7 +68,7 @@ class Tcp(ServiceKind):
         return Hello(b"", expect, keeps=False, least_period_s=service_settings.seconds(settings, "connect_every_s", MIN_CONNECT_INTERVAL_S))
 
 
-def _stays_open(sock: BoundedSocket, host: str, port: int, deadline: Deadline) -> Identity:
+def _watch_open(sock: BoundedSocket, host: str, port: int, deadline: Deadline) -> Identity:
     watched_s = deadline.within(STAYS_OPEN_S)
     first_bytes = b""
     if select.select([sock], [], [], watched_s)[0]:
@@ -80,7 +80,7 @@ def _stays_open(sock: BoundedSocket, host: str, port: int, deadline: Deadline) -
     return Identity(kind=Tcp.kind, said=f"the connection was accepted and {description}; that tells no node")
 
 
-def _greets(sock: BoundedSocket, host: str, port: int, greeting: re.Pattern[str]) -> Identity:
+def _read_greeting(sock: BoundedSocket, host: str, port: int, greeting: re.Pattern[str]) -> Identity:
     received = b""
     try:
         while not received.endswith(b"\n") and len(received) < MAX_GREETING_BYTES and (piece := sock.recv(MAX_GREETING_BYTES)):

@@ -80,7 +80,7 @@ class Session:
             raise BadUse("services of kind mssql need password_file, password_env or password_command; SQL Server lets nobody in without")
         encryption = encryption_of(settings)
         self._transport = TdsTransport(
-            dial(host, port, deadline), self._server, encryption, lambda errors: explained(errors, self._server, user, database)
+            dial(host, port, deadline), self._server, encryption, lambda errors: explain_errors(errors, self._server, user, database)
         )
         self._transport.sock.what = f"{self._server} accepted the connection, but did not complete SQL Server's log-in"
         try:
@@ -88,7 +88,7 @@ class Session:
                 dsn=host,
                 port=port,
                 user=user,
-                password=_secret(settings),
+                password=_reveal_password(settings),
                 database=database,
                 appname="lkharness",
                 autocommit=True,
@@ -134,7 +134,7 @@ class Session:
             raise NotServing(f"{self._server} did not answer {of}: {' '.join(error_text.split())}") from error
 
 
-def _secret(settings: Mapping[str, str]) -> str:
+def _reveal_password(settings: Mapping[str, str]) -> str:
     """Read once more where it is used, so that no variable holds it for a traceback to show."""
     secret = service_settings.password(settings)
     return secret.reveal() if secret else ""
@@ -146,7 +146,7 @@ def encryption_of(settings: Mapping[str, str]) -> Encryption:
     return Encryption(mode, certificates.context_of(settings), settings.get("certificate_name", ""))
 
 
-def explained(errors: list[ServerError], server: str, user: str, database: str) -> Exception:
+def explain_errors(errors: list[ServerError], server: str, user: str, database: str) -> Exception:
     """What a refused log-in means. Two errors come where a database cannot be opened, and the second one looks like a wrong password
     (facts SQL-32): so each is looked for in turn."""
     errors_text = "; ".join(str(error) for error in errors)

@@ -71,7 +71,7 @@ def prelogin_options(body: bytes) -> dict[int, bytes]:
     return options
 
 
-def first_words(encryption: int) -> bytes:
+def first_packet(encryption: int) -> bytes:
     """What a client begins with."""
     options = {VERSION: OWN_VERSION, ENCRYPTION: bytes([encryption]), INSTANCE: b"\0", THREAD: bytes(4), MARS: b"\0"}
     return packet(PRELOGIN, prelogin(options))
@@ -82,7 +82,7 @@ def login_errors(reply: bytes) -> list[ServerError]:
     return [_error(body) for token, body in _tokens(reply) if token == ERROR]
 
 
-def routed_to(reply: bytes) -> Routing | None:
+def parse_routing(reply: bytes) -> Routing | None:
     """Where the answer to a log-in sends the client, None where it does not."""
     for token, body in _tokens(reply):
         if token == ENVCHANGE and body[:1] == bytes([ROUTING]) and len(body) >= 8:

@@ -53,8 +53,8 @@ class TdsTransport:
         self._server, self._encryption, self._explain = server, encryption, explain
         self._tls: TlsChannel | None = None
         self._ready = bytearray()  # for the driver to read
-        self._say: Callable[[bytes], None] = self._prelogin
-        self._hear: Callable[[], None] = self._first_answer
+        self._on_send: Callable[[bytes], None] = self._prelogin
+        self._on_receive: Callable[[], None] = self._first_answer
         self._only_login = False
         self._unread = b""  # of what was decrypted
 
@@ -76,13 +76,13 @@ class TdsTransport:
 
     def sendall(self, data: bytes | bytearray | memoryview, flags: int = 0) -> None:
         """Send what the driver says. Raises Stop."""
-        self._carried(lambda: self._say(bytes(data)))
+        self._carry(lambda: self._on_send(bytes(data)))
 
     def recv_into(self, buffer: Any, size: int = 0, flags: int = 0) -> int:
         """Give the driver what the server says. Raises Stop."""
         max_size = size or len(buffer)
         if not self._ready:
-            self._carried(self._hear)
+            self._carry(self._on_receive)
         piece = bytes(self._ready[:max_size])
         del self._ready[: len(piece)]
         buffer[: len(piece)] = piece
@@ -92,7 +92,7 @@ class TdsTransport:
         """Hang up."""
         self.sock.close()
 
-    def _carried(self, step: Callable[[], None]) -> None:
+    def _carry(self, step: Callable[[], None]) -> None:
         try:
             step()
         except ssl.SSLCertVerificationError as error:
@@ -118,7 +118,7 @@ class TdsTransport:
 
     def _prelogin(self, message: bytes) -> None:
         if self._encryption.mode == "strict":
-            self._tls = TlsChannel(self._context(), self._encryption.name, self._plain_send, self._some)
+            self._tls = TlsChannel(self._context(), self._encryption.name, self._plain_send, self._receive_some)
             self._tls.shake_hands()
         options = tds.prelogin_options(message[tds.HEADER.size :])
         self._send(tds.packet(tds.PRELOGIN, tds.prelogin({**options, tds.ENCRYPTION: bytes([self._encryption.asked])})))
@@ -131,12 +131,12 @@ class TdsTransport:
             raise NotTheService(f"{self._server} does not speak SQL Server's protocol (TDS); it said {quoted(bytes([kind]) + body)}")
         server_encryption = (server_options.get(tds.ENCRYPTION) or bytes([tds.NOT_SUPPORTED]))[0]
         if self._encryption.mode != "strict":
-            self._agree(server_encryption)
+            self._agree_on_encryption(server_encryption)
         rewritten = tds.prelogin({**server_options, tds.ENCRYPTION: bytes([tds.NOT_SUPPORTED]), tds.MARS: b"\0"})
         self._ready += tds.packet(tds.REPLY, rewritten)
-        self._say = self._login
+        self._on_send = self._login
 
-    def _agree(self, server_encryption: int) -> None:
+    def _agree_on_encryption(self, server_encryption: int) -> None:
         mode = self._encryption.mode
         if mode == "no" and server_encryption in (tds.ON, tds.REQUIRED):
             raise TurnedAway(f'{self._server} demands encryption; set encrypt = "yes" for this service')
@@ -150,7 +150,7 @@ class TdsTransport:
             self._context(), self._encryption.name, lambda data: self._plain_send(tds.packet(tds.PRELOGIN, data)), self._handshake_piece
         )
         self._tls.shake_hands()
-        self._tls.send, self._tls.receive = self._plain_send, self._some
+        self._tls.send, self._tls.receive = self._plain_send, self._receive_some
         self._only_login = server_encryption == tds.LOGIN_ONLY
 
     def _handshake_piece(self) -> bytes:
@@ -164,9 +164,9 @@ class TdsTransport:
         self._send(message)
         if self._only_login:
             self._tls, self._only_login = None, False
-        self._hear = self._login_answer
+        self._on_receive = self._login_answer
         if message[1] & tds.LAST:
-            self._say = self._send
+            self._on_send = self._send
 
     def _first_answer(self) -> None:
         raise ConnectionResetError(f"{self._server} said nothing")
@@ -175,7 +175,7 @@ class TdsTransport:
         kind, body = self._message()
         if errors := tds.login_errors(body):
             raise self._explain(errors)
-        if route := tds.routed_to(body):
+        if route := tds.parse_routing(body):
             raise WrongAnswer(
                 f"{self._server} sends its clients on to {route.host}, port {route.port}, past the load balancer; nothing here follows"
             )
@@ -183,7 +183,7 @@ class TdsTransport:
             status = tds.LAST if offset + 4000 >= len(body) else 0
             piece = body[offset : offset + 4000]
             self._ready += tds.HEADER.pack(kind, status, tds.HEADER.size + len(piece), 0, 1, 0) + piece
-        self._hear = self._pass_on
+        self._on_receive = self._pass_on
 
     def _pass_on(self) -> None:
         self._ready += self._unread or self._receive()
@@ -198,12 +198,12 @@ class TdsTransport:
             self._plain_send(data)
 
     def _receive(self) -> bytes:
-        return self._tls.read() if self._tls else self._some()
+        return self._tls.read() if self._tls else self._receive_some()
 
     def _plain_send(self, data: bytes) -> None:
         self.sock.sendall(data)
 
-    def _some(self) -> bytes:
+    def _receive_some(self) -> bytes:
         if piece := self.sock.recv(PIECE):
             return piece
         raise ConnectionResetError(f"{self._server} closed the connection")

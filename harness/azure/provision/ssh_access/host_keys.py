@@ -14,7 +14,7 @@ from functools import partial
 from ipaddress import IPv4Address
 from typing import Any
 
-from harness.azure.client.concurrent_requests import together
+from harness.azure.client.concurrent_requests import run_concurrently
 from harness.azure.client.sdk_clients import Clients
 from harness.azure.run_command import run_command_call
 from harness.core.deadline import Deadline
@@ -47,7 +47,9 @@ def read(clients: Clients, parameters: Mapping[str, Any], public: IPv4Address | 
     readable = [name for name in names if parameters["outbound"] or (name == client["name"] and public)]
     unknown = {name: "it has no way out, which run-command returns a script's results by" for name in names if name not in readable}
     deadline = Deadline(READ_TIMEOUT_S)
-    answers = together(deadline, {name: partial(_one, clients, f"{parameters['prefix']}{name}", deadline) for name in readable})
+    answers = run_concurrently(
+        deadline, {name: partial(_read_host, clients, f"{parameters['prefix']}{name}", deadline) for name in readable}
+    )
     lines: list[str] = []
     failed = {name: str(answer) for name, answer in answers.items() if isinstance(answer, HarnessError)}
     for name, answer in answers.items():
@@ -57,14 +59,14 @@ def read(clients: Clients, parameters: Mapping[str, Any], public: IPv4Address | 
     return HostKeys(tuple(lines), unknown | failed, tuple(failed.values()))
 
 
-def _one(clients: Clients, machine: str, deadline: Deadline) -> dict[str, bytes]:
+def _read_host(clients: Clients, machine: str, deadline: Deadline) -> dict[str, bytes]:
     output = run_command_call.run(clients, machine, SCRIPT, deadline, ends_after_s=SCRIPT_TIMEOUT_S)
-    if keys := parsed(output.out):
+    if keys := parse_keys(output.out):
         return keys
     raise Unusable(f"{machine}: it told no host key (exit {output.exit}); see /etc/ssh there")
 
 
-def parsed(text: str) -> dict[str, bytes]:
+def parse_keys(text: str) -> dict[str, bytes]:
     """The public keys in what a host printed, by their type: only those whose own bytes say the same type."""
     keys = {}
     for line in text.splitlines():

@@ -27,12 +27,12 @@ class Scope:
     copies: Mapping[str, int] = field(default_factory=dict)
 
 
-def evaluated(value: Any, scope: Scope) -> Any:
+def evaluate(value: Any, scope: Scope) -> Any:
     """A template's value with every expression in it worked out. Raises BadUse for what it does not know."""
     if isinstance(value, dict):
-        return {key: evaluated(item, scope) for key, item in value.items()}
+        return {key: evaluate(item, scope) for key, item in value.items()}
     if isinstance(value, list):
-        return [evaluated(item, scope) for item in value]
+        return [evaluate(item, scope) for item in value]
     if not isinstance(value, str) or not (value.startswith("[") and value.endswith("]")):
         return value
     if value.startswith("[["):
@@ -41,7 +41,7 @@ def evaluated(value: Any, scope: Scope) -> Any:
 
 
 @functools.cache
-def _tokens(text: str) -> tuple[tuple[str, str], ...]:
+def _tokenize(text: str) -> tuple[tuple[str, str], ...]:
     """What an expression is made of, kind and word; the template's are worked out several times for one deployment."""
     tokens, position = [], 0
     while position < len(text.rstrip()):
@@ -59,12 +59,12 @@ class _Reader:
     def __init__(self, text: str, scope: Scope) -> None:
         self._text = text
         self._scope = scope
-        self._tokens = _tokens(text)
-        self._at = 0
+        self._tokens = _tokenize(text)
+        self._position = 0
 
     def whole(self) -> Any:
         value = self._value()
-        if self._at != len(self._tokens):
+        if self._position != len(self._tokens):
             raise BadUse(f"the template's expression [{self._text}] goes on after its end")
         return value
 
@@ -126,13 +126,13 @@ class _Reader:
             raise BadUse(f"the template's expression [{self._text}]: {name}() cannot be worked out: {error}") from None
 
     def _peek(self) -> str:
-        return self._tokens[self._at][1] if self._at < len(self._tokens) else ""
+        return self._tokens[self._position][1] if self._position < len(self._tokens) else ""
 
     def _next(self) -> tuple[str, str]:
-        if self._at >= len(self._tokens):
+        if self._position >= len(self._tokens):
             raise BadUse(f"the template's expression [{self._text}] ends too soon")
-        self._at += 1
-        return self._tokens[self._at - 1]
+        self._position += 1
+        return self._tokens[self._position - 1]
 
     def _expect(self, sign: str) -> None:
         if self._next()[1] != sign:

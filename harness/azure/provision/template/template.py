@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.azure.provision.template.arm_expressions import Scope, evaluated
+from harness.azure.provision.template.arm_expressions import Scope, evaluate
 from harness.core.errors import BadUse
 
 FILE = Path(__file__).with_name("template.json")
@@ -71,28 +71,28 @@ def resources(template: Mapping[str, Any], arguments: Mapping[str, Any], *, subs
         return f"{root}/{provider}/" + "/".join(f"{t}/{n}" for t, n in zip(types, names, strict=True))
 
     def variable(name: str) -> Any:
-        return evaluated(template["variables"][name], scope) if name in template["variables"] else loops[name]
+        return evaluate(template["variables"][name], scope) if name in template["variables"] else loops[name]
 
     scope = Scope(values, variable, resource_id)
     loops: dict[str, list[Any]] = {}
     for loop in template["variables"].get("copy", []):
-        count = evaluated(loop["count"], scope)
-        loops[loop["name"]] = [evaluated(loop["input"], Scope(values, variable, resource_id, {loop["name"]: i})) for i in range(count)]
+        count = evaluate(loop["count"], scope)
+        loops[loop["name"]] = [evaluate(loop["input"], Scope(values, variable, resource_id, {loop["name"]: i})) for i in range(count)]
 
     made = []
     for declared in template["resources"]:
-        if not evaluated(declared.get("condition", True), scope):
+        if not evaluate(declared.get("condition", True), scope):
             continue
         loop = declared.get("copy")
-        for i in range(evaluated(loop["count"], scope) if loop else 1):
+        for i in range(evaluate(loop["count"], scope) if loop else 1):
             loop_scope = Scope(values, variable, resource_id, {"": i, loop["name"]: i}) if loop else scope
             made.append(_evaluate_resource({k: v for k, v in declared.items() if k not in ("copy", "condition")}, loop_scope))
     ids = {r.id for r in made}
-    return _in_order([Resource(r.id, r.type, r.name, r.api_version, r.body, r.after & ids) for r in made])
+    return _sort_by_dependency([Resource(r.id, r.type, r.name, r.api_version, r.body, r.after & ids) for r in made])
 
 
 def _evaluate_resource(declared: Mapping[str, Any], scope: Scope) -> Resource:
-    body = evaluated(dict(declared), scope)
+    body = evaluate(dict(declared), scope)
     after = frozenset(body.pop("dependsOn", []))
     kind, name = body["type"], body["name"]
     return Resource(scope.resource_id(kind, *name.split("/")), kind, name, body["apiVersion"], _without_nulls(body), after)
@@ -105,7 +105,7 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
-def _in_order(declared: list[Resource]) -> list[Resource]:
+def _sort_by_dependency(declared: list[Resource]) -> list[Resource]:
     """Each after those that it needs."""
     ordered: list[Resource] = []
     waiting = list(declared)

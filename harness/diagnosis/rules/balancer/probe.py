@@ -46,8 +46,8 @@ def _comes_and_goes(evidence: Evidence) -> Iterator[Cause]:
     explains = (*OUTSIDE, f"{active}:probe port")
     if min(probes.answered, probes.refused) >= MIN_CHANGES:
         yield Cause(
-            f"port {probe.port} of {active} comes and goes: of the balancer's probes in {probes.seconds:.1f} s {probes.answered} were "
-            "answered "
+            f"port {probe.port} of {active} comes and goes: of the balancer's probes in {probes.seconds:.1f} s {probes.answered} "
+            "were answered "
             f"and {probes.refused} refused, so the balancer takes {active} out and in again",
             active,
             Certainty.LIKELY,
@@ -59,8 +59,8 @@ def _comes_and_goes(evidence: Evidence) -> Iterator[Cause]:
         syns, unheeded = probes.syns[probe.port], probes.unheeded(probe.port)
         felt = any(p.path != "inside" for p in evidence.failed)
         yield Cause(
-            f"{active} answers only some of the balancer's probes to port {probe.port}: of {syns} in {probes.seconds:.1f} s {unheeded} "
-            "were "
+            f"{active} answers only some of the balancer's probes to port {probe.port}: of {syns} in {probes.seconds:.1f} s "
+            f"{unheeded} were "
             f"neither answered nor refused, so the balancer takes {active} out and in again: a rate limit of a firewall there, or a "
             "responder that is slow to accept and whose queue is full",
             active,
@@ -188,8 +188,8 @@ def _status(evidence: Evidence) -> Iterator[Cause]:
             )
         elif answer.startswith("200") and evidence.active and node.name != evidence.active and not is_late(answer, probe):
             yield Cause(
-                f"the probe's GET {probe.path} on {node.address}:{probe.port} is answered {without_time(answer)}, though {node.name} is "
-                "not "
+                f"the probe's GET {probe.path} on {node.address}:{probe.port} is answered {without_time(answer)}, though "
+                f"{node.name} is not "
                 f"active: clients are sent there too",
                 node.name,
                 Certainty.CERTAIN,

@@ -301,8 +301,8 @@ def _foreign_hardware(evidence: Evidence, nic: _Nic) -> Iterator[Cause]:
         lines += [f"the packet capture on {nic.host}: frames for {nic.address} arrive for another hardware address than the NIC's own"]
     azure_address = f", {link.permanent}" if changed else ""
     yield Cause(
-        f"{nic} has a hardware address (MAC){' ' + current_address if current_address else ''} that the network does not know it by: "
-        "what is sent to "
+        f"{nic} has a hardware address (MAC){' ' + current_address if current_address else ''} that the network does not know it "
+        "by: what is sent to "
         f"{nic.address} comes for {link.permanent if changed else 'another one'}, and the kernel drops it",
         nic.host,
         Certainty.CERTAIN if astray and felt else Certainty.LIKELY if felt else Certainty.POSSIBLE,
