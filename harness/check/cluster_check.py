@@ -96,7 +96,7 @@ def _look_once(subject: ClusterUnderTest, instead: Mapping[str, Host], aside: Co
         left_of_us = background.submit(lambda: None if subject.absent else _judge_guarded(lambda: nothing_left(subject)))
         # The hosts tell of their sockets before there are attempts, which could fill a listener's queue.
         sight, manager_answers, surveyed, _ = subject.together(
-            lambda: _watching(subject, stack),
+            lambda: _open_capture(subject, stack),
             lambda: ask_manager(subject, instead),
             lambda: survey(subject, instead),
             lambda: _load(cluster),
@@ -203,7 +203,7 @@ def _as_data(findings: Findings, evidence: Evidence) -> dict[str, Any]:
     return {**as_data(evidence, findings.beyond_hosts), "lines": lines, "cluster": verdict}
 
 
-def _watching(subject: ClusterUnderTest, stack: ExitStack) -> CaptureWindow | None:
+def _open_capture(subject: ClusterUnderTest, stack: ExitStack) -> CaptureWindow | None:
     """Every host whose packets can be watched; None where none can."""
     try:
         return stack.enter_context(subject.watched())

@@ -96,7 +96,7 @@ def judge_firewall(
     with what its own addresses, routes and listeners make of it. `paths`: the addresses by which the cluster manager's nodes talk, where it
     told them: nothing of it has to pass between others."""
     node = next((n for n in cluster.nodes if n.name == host), None)
-    needed = _of_node(cluster, node, nic_of, probe_back, paths) if node else _of_client(cluster, nic_of)
+    needed = _node_flows(cluster, node, nic_of, probe_back, paths) if node else _client_flows(cluster, nic_of)
     needed = (replace(flow, first=place_packet(flow.first)) for flow in needed) if place_packet else needed
     return FirewallVerdict(tuple(FlowVerdict(flow, _evaluate_flow(ruleset, flow, programs or {})) for flow in needed), ruleset.not_told)
 
@@ -126,7 +126,7 @@ def _evaluate_flow(ruleset: Ruleset | WindowsFirewall, flow: RequiredFlow, progr
     return Opening(flow.first, evaluate(ruleset, flow.first), "")
 
 
-def _of_node(cluster: Cluster, node: Node, nic_of: NicOf, probe_back: str | None, paths: Collection[str]) -> Iterator[RequiredFlow]:
+def _node_flows(cluster: Cluster, node: Node, nic_of: NicOf, probe_back: str | None, paths: Collection[str]) -> Iterator[RequiredFlow]:
     first = nic_of(node.address)
     peer, probe = cluster.peer_of(node.name), cluster.load_balancer.probe
     own_address, vip = str(node.address), str(cluster.vip)
@@ -150,11 +150,11 @@ def _of_node(cluster: Cluster, node: Node, nic_of: NicOf, probe_back: str | None
             yield RequiredFlow(
                 syn, f"its own connections to {port_name}", f"the answers of {port_name} to itself", (f"inside/{service.name}",)
             )
-        yield _to_the_frontend(cluster, service, own_address, first, f"standby/{service.name}", as_standby=True)
-    yield from _of_the_manager(cluster, node, peer, nic_of, paths)
+        yield _frontend_flow(cluster, service, own_address, first, f"standby/{service.name}", as_standby=True)
+    yield from _manager_flows(cluster, node, peer, nic_of, paths)
 
 
-def _of_the_manager(cluster: Cluster, node: Node, peer: Node, nic_of: NicOf, paths: Collection[str]) -> Iterator[RequiredFlow]:
+def _manager_flows(cluster: Cluster, node: Node, peer: Node, nic_of: NicOf, paths: Collection[str]) -> Iterator[RequiredFlow]:
     peer_port = manager_class(cluster).peer_port
     if peer_port is None:
         return
@@ -170,13 +170,13 @@ def _of_the_manager(cluster: Cluster, node: Node, peer: Node, nic_of: NicOf, pat
             yield RequiredFlow(packet, path_name, path_name, ("*:communication path", "*/*"))
 
 
-def _of_client(cluster: Cluster, nic_of: NicOf) -> Iterator[RequiredFlow]:
+def _client_flows(cluster: Cluster, nic_of: NicOf) -> Iterator[RequiredFlow]:
     client_address = cluster.client.address
     for service in cluster.services:
-        yield _to_the_frontend(cluster, service, str(client_address), nic_of(client_address), f"client/{service.name}")
+        yield _frontend_flow(cluster, service, str(client_address), nic_of(client_address), f"client/{service.name}")
 
 
-def _to_the_frontend(
+def _frontend_flow(
     cluster: Cluster, service: Service, source: str, nic: str | None, path: str, *, as_standby: bool = False
 ) -> RequiredFlow:
     there = f"{cluster.vip}:{service.port} ({service.name})"

@@ -40,10 +40,10 @@ def window(fetched: str, begin: float, end: float, most: int = MAX_LOG_LENGTH) -
     if not (ZONE.match(zone_text.strip()) and size_text.strip().isdecimal()):
         quoted = cut_at_word((fetched.strip().splitlines() or ["nothing"])[-1], 200)
         return LogWindow("", f"the log could not be read; the host said: {quoted}")
-    zone = _zone(zone_text.strip())
+    zone = _parse_zone(zone_text.strip())
     cut_off = int(size_text) > MAX_READ_BYTES
     lines = text.splitlines()[1 if cut_off else 0 :]
-    chosen, first = _within(lines, zone, begin, end)
+    chosen, first = _lines_in_span(lines, zone, begin, end)
     missing = []
     if first is None and any(line.strip() for line in lines):
         missing.append("no line of the log has a time that could be read")
@@ -65,12 +65,12 @@ def bounded(lines: list[str], most: int, missing: list[str] | None = None) -> Lo
     return LogWindow("".join(f"{line}\n" for line in lines[omitted_count:]), "; ".join(words))
 
 
-def _within(lines: list[str], zone: timezone, begin: float, end: float) -> tuple[list[str], float | None]:
+def _lines_in_span(lines: list[str], zone: timezone, begin: float, end: float) -> tuple[list[str], float | None]:
     """The lines of the span, and the time of the first line that has one."""
     chosen: list[str] = []
     first: float | None = None
     inside = False
-    for line, at in _timed(lines, zone, end):
+    for line, at in _lines_with_times(lines, zone, end):
         if at is not None:
             first = at if first is None else first
             # syslog's seconds are cut off, so a line may be from just before the next one
@@ -80,7 +80,7 @@ def _within(lines: list[str], zone: timezone, begin: float, end: float) -> tuple
     return chosen, first
 
 
-def _timed(lines: list[str], zone: timezone, end: float) -> Iterator[tuple[str, float | None]]:
+def _lines_with_times(lines: list[str], zone: timezone, end: float) -> Iterator[tuple[str, float | None]]:
     for line in lines:
         yield line, time_of(line, zone, end)
 
@@ -93,13 +93,13 @@ def time_of(line: str, zone: timezone, near: float) -> float | None:
             return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp()
         if (match := SHORT.match(line)) and match["month"] in MONTHS:
             parts = (MONTHS.index(match["month"]) + 1, *(int(match[part]) for part in ("day", "hour", "minute", "second")))
-            return _closest(parts, zone, near)
+            return _closest_time(parts, zone, near)
     except (ValueError, OverflowError):
         return None  # the 31st of June, hour 25: not a time
     return None
 
 
-def _closest(parts: tuple[int, ...], zone: timezone, near: float) -> float | None:
+def _closest_time(parts: tuple[int, ...], zone: timezone, near: float) -> float | None:
     month, day, hour, minute, second = parts
     year = datetime.fromtimestamp(near, zone).year
     times = []
@@ -110,6 +110,6 @@ def _closest(parts: tuple[int, ...], zone: timezone, near: float) -> float | Non
     return min(times, key=lambda at: abs(at - near), default=None)
 
 
-def _zone(text: str) -> timezone:
+def _parse_zone(text: str) -> timezone:
     minutes = int(text[1:3]) * 60 + int(text[3:5])
     return timezone(timedelta(minutes=min(minutes, 24 * 60 - 1)) * (-1 if text[0] == "-" else 1))

@@ -168,7 +168,11 @@ def _disagrees(evidence: Evidence) -> Iterator[Cause]:
     ]
     for tag, number, what in wanted:
         state = evidence.resource(active, tag)
-        if state is ResourceState.STANDBY and host.listening(number) and not any(_in(evidence, n, tag) for n in evidence.state.nodes):
+        if (
+            state is ResourceState.STANDBY
+            and host.listening(number)
+            and not any(_is_in_service(evidence, n, tag) for n in evidence.state.nodes)
+        ):
             yield _runs_out_of_service(evidence, active, tag, number, what)
         if state is None or host.listening(number):
             continue
@@ -195,7 +199,7 @@ def _disagrees(evidence: Evidence) -> Iterator[Cause]:
                 ),
                 explains=_explains(evidence, active, tag),
             )
-        elif state is ResourceState.STANDBY and not any(_in(evidence, n, tag) for n in evidence.state.nodes if n != active):
+        elif state is ResourceState.STANDBY and not any(_is_in_service(evidence, n, tag) for n in evidence.state.nodes if n != active):
             yield Cause(
                 f"{tag} is out of service on {active}, where everything else is in service, so nobody listens on port {number} ({what})",
                 active,
@@ -222,7 +226,7 @@ def _runs_out_of_service(evidence: Evidence, active: str, tag: str, port: int, w
     )
 
 
-def _in(evidence: Evidence, node: str, tag: str) -> bool:
+def _is_in_service(evidence: Evidence, node: str, tag: str) -> bool:
     state = evidence.resource(node, tag)
     return state is not None and state.active
 
@@ -286,7 +290,7 @@ def _ip_resource(evidence: Evidence) -> Iterator[Cause]:
         )
     if state is not ResourceState.STANDBY:
         return
-    if away := [n for n in evidence.state.nodes if n != active and _in(evidence, n, tag)]:
+    if away := [n for n in evidence.state.nodes if n != active and _is_in_service(evidence, n, tag)]:
         yield Cause(
             f"the IP resource {tag} is in service on {away[0]}, while the services are on {active}: {cluster.vip} is not there: {active} "
             "cannot reach itself through the frontend, because the balancer has no loopback",
@@ -322,7 +326,7 @@ def _incomplete(evidence: Evidence) -> Iterator[Cause]:
     out = [
         t
         for t, s in there.items()
-        if t not in covered_tags and s is ResourceState.STANDBY and not any(_in(evidence, n, t) for n in elsewhere)
+        if t not in covered_tags and s is ResourceState.STANDBY and not any(_is_in_service(evidence, n, t) for n in elsewhere)
     ]
     if out and active is not None:
         yield Cause(

@@ -28,7 +28,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     for node, host in evidence.nodes:
         for address, subnet in ((node.address, "Subnet#1"), (node.second_address, "Subnet#2")):
             if host.addresses is not None:
-                yield from _of(evidence, host, str(address), subnet)
+                yield from _address_causes(evidence, host, str(address), subnet)
     yield from _loopback(evidence)
     yield from _without_arp(evidence)
     yield from _arp_filtered(evidence)
@@ -47,7 +47,7 @@ def at_fault(evidence: Evidence) -> frozenset[str]:
     return frozenset(c.host for c in nic_causes if c.is_fault)
 
 
-def _of(evidence: Evidence, host: HostSeen, address: str, subnet: str) -> Iterator[Cause]:
+def _address_causes(evidence: Evidence, host: HostSeen, address: str, subnet: str) -> Iterator[Cause]:
     assigned = next((a for a in host.addresses or () if a.address == address), None)
     begun_there = tuple(p.name for p in evidence.failed if p.origin == host.name)
     path_patterns = () if subnet != "Subnet#1" else ("*/*",) if host.name == evidence.active else begun_there
@@ -327,7 +327,7 @@ def _held_back(evidence: Evidence, nic: _Nic) -> Iterator[Cause]:
         where = "" if queue.nic == nic.nic else f" (at {queue.nic}, which sends for it)"
         way = f"`tc filter show dev {queue.nic} ingress` and `egress`" if queue.incoming else f"`tc qdisc del dev {queue.nic} root`"
         yield Cause(
-            f"{nic} {_does(queue)}{where}",
+            f"{nic} {_describe_shaper(queue)}{where}",
             nic.host,
             certainty,
             f"take it away, if nobody meant it: {way} on {nic.host}, and see what set it",
@@ -359,7 +359,7 @@ def _too_short(evidence: Evidence, nic: _Nic, queue: Queue) -> Cause:
     )
 
 
-def _does(queue: Queue) -> str:
+def _describe_shaper(queue: Queue) -> str:
     """In words that do not change from look to look."""
     by_tc = f"`tc` {queue.kind}"
     if queue.kind == "drop":
