@@ -11,6 +11,7 @@ from harness.core.errors import BadUse, ExitCode
 from harness.core.text import one_line, seconds
 from harness.core.verdict import Verdict, inconclusive
 from harness.measure.measurement_result import Measured
+from harness.report.record.gate_record import GateRecord
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import Judgement, PathName, Result, RunRecord
 from harness.report.record.run_verdict import judge_test, worst
@@ -87,6 +88,13 @@ def exit_code(results: list[Rejudged]) -> ExitCode:
     return {Result.PASS: ExitCode.PASSED, Result.FAIL: ExitCode.FAILED}.get(outcome or Result.INCONCLUSIVE, ExitCode.INCONCLUSIVE)
 
 
+def exit_code_with_gate(code: ExitCode, word: GateRecord) -> ExitCode:
+    """The exit code where a gate was asked, too, or its word taken back: a failure of either stands, and a refusal is inconclusive."""
+    if code is ExitCode.FAILED or word.outcome == "fail":
+        return ExitCode.FAILED
+    return code if word.outcome == "pass" else ExitCode.INCONCLUSIVE
+
+
 def apply_results(run: RunRecord, results: list[Rejudged]) -> None:
     """Take the new judgements into a record. A test that had its verdict from its measurements gets it from them again."""
     old_measurements = {test.id: [m for m in run.measurements if m.test == test.id] for test in run.tests}
@@ -106,7 +114,7 @@ def apply_results(run: RunRecord, results: list[Rejudged]) -> None:
 def _rejudge_recording(
     run_dir: Path, id: str, name: str, test: str, old_record: MeasurementRecord | None, budgets: Budgets, calibration: Verdict | None
 ) -> Rejudged:
-    from harness.measure.evaluation.recording_evaluation import measured
+    from harness.measure.evaluation.recording_evaluation import evaluate
     from harness.remote.recording.recording import read
 
     path = run_dir / name
@@ -122,7 +130,7 @@ def _rejudge_recording(
             reason = "it is empty" if not path.stat().st_size else f"{reason} ({type(error).__name__})"
         return Rejudged(id, name, old_record, None, reason)
     try:
-        result: Measured = measured(recording, budget_s=budgets.of(id, recording.header.disruption), calibration=calibration)
+        result: Measured = evaluate(recording, budget_s=budgets.of(id, recording.header.disruption), calibration=calibration)
         return Rejudged(id, name, old_record, MeasurementRecord.of(result, id=id, test=test, recording=name))
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         # Anybody may have written it: JSON takes words where numbers belong.
