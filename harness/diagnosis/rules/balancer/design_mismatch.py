@@ -310,7 +310,7 @@ def _one_origin(evidence: Evidence, paths: list[PathSeen]) -> Cause:
 
 def _one_port_of_one_origin(evidence: Evidence, outside: list[PathSeen]) -> Iterator[Cause]:
     for path in outside:
-        if not path.silent or path.nodes or any(mine(evidence, path.origin, path) for mine in (is_doubted, is_stopped)):
+        if not path.silent or path.nodes or any(predicate(evidence, path.origin, path) for predicate in (is_doubted, is_stopped)):
             continue  # its own firewall is told
         same_port = any(p.nodes for p in outside if p.service.name == path.service.name and p.path != path.path)
         same_origin = any(p.nodes for p in outside if p.path == path.path and p.service.name != path.service.name)

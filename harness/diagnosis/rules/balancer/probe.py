@@ -274,8 +274,8 @@ def _asks_a_shared_port(evidence: Evidence) -> Iterator[Cause]:
 def _answered_on_standby(evidence: Evidence) -> Iterator[Cause]:
     """Nobody listened there when it was looked, and yet probes were answered: something opens the port now and then."""
     probe, standby = evidence.cluster.load_balancer.probe, evidence.standby
-    seen, there = evidence.probes.get(standby or ""), evidence.hosts.get(standby or "")
-    if standby is None or seen is None or there is None or not seen.answered or evidence.moved or _split(evidence):
+    probes, there = evidence.probes.get(standby or ""), evidence.hosts.get(standby or "")
+    if standby is None or probes is None or there is None or not probes.answered or evidence.moved or _split(evidence):
         return
     if there.listening(probe.port) or probe.protocol == "http":  # told by who it is; a page may answer another status
         return
@@ -288,8 +288,8 @@ def _answered_on_standby(evidence: Evidence) -> Iterator[Cause]:
         f"find what opens it (`while :; do ss -Hltnp 'sport = :{probe.port}'; sleep 0.1; done`; cron, a watchdog, a unit that is restarted "
         "again and again, a health-check resource that the manager starts in vain), and end that; only the active node may answer",
         (
-            f"the packet capture on {standby}: {seen.answered} SYN-ACKs and {seen.refused} resets to {probe.source} in "
-            f"{seen.seconds:.1f} s",
+            f"the packet capture on {standby}: {probes.answered} SYN-ACKs and {probes.refused} resets to {probe.source} in "
+            f"{probes.seconds:.1f} s",
             f"`ss -tlnp` on {standby}: nobody listened on {probe.port} when it was looked",
         ),
         explains=(*OUTSIDE, f"{standby}:probe port"),
