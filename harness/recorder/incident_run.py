@@ -119,7 +119,7 @@ def _missing_note(why: str) -> str:
 def _write(subject: ClusterUnderTest, assembled: Assembled, path: Path, cleaner: Cleaner) -> None:
     manager = subject.manager
 
-    def cleaned(event: NodeEvent) -> NodeEvent:
+    def clean_event(event: NodeEvent) -> NodeEvent:
         if event.kind != "log":
             return event
         means = {"means": "noticed"} if manager.notices(event.text) else {}
@@ -128,7 +128,7 @@ def _write(subject: ClusterUnderTest, assembled: Assembled, path: Path, cleaner:
     with Recorder(path, assembled.header, clean=cleaner.data) as recorder:
         rows: list[Clock | NodeEvent | Noise | Mark] = [
             *assembled.clocks,
-            *map(cleaned, assembled.events),
+            *map(clean_event, assembled.events),
             *assembled.noise,
             *assembled.marks,
         ]

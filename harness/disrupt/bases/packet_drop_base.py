@@ -84,14 +84,14 @@ class Cut(OnHost):
         drops = self.drops()
         rules = len(drops.inbound) + len(drops.outbound)
 
-        def counted() -> Counters | None:
+        def read_counters() -> Counters | None:
             listing = (
                 self._subject.hosts[self.target()].run(as_root(f"{SBIN}nft -a list table {self._table}"), limit=deadline.within(10.0)).out
             )
             current = counters(listing)
             return current if len(current.packets) == rules and all(current.packets) else None
 
-        self._at_effect = deadline.wait_for(counted, what=f"packets being dropped by each of {rules} rules on {self.target()}")
+        self._at_effect = deadline.wait_for(read_counters, what=f"packets being dropped by each of {rules} rules on {self.target()}")
 
     def undo(self, deadline: Deadline) -> None:
         """Raises EffectLost, all being undone, when the rules had been removed or made again by somebody meanwhile."""

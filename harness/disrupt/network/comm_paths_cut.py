@@ -42,10 +42,10 @@ class _AtTheStandby(Cut):
         super().took_effect(deadline)
         pairs = self.pairs()
 
-        def dead() -> bool:
+        def are_dead() -> bool:
             return are_called_dead(self._subject.manager.state(limit=QUESTION_TIMEOUT_S), pairs)
 
-        deadline.wait_for(dead, what=f"the cluster manager calling {' and '.join('/'.join(pair) for pair in pairs)} dead", every=0.2)
+        deadline.wait_for(are_dead, what=f"the cluster manager calling {' and '.join('/'.join(pair) for pair in pairs)} dead", every=0.2)
 
     def blocks(self) -> Blocks:
         """Everything between the addresses of these paths, on the standby alone: one side's rules end what either side opened."""

@@ -141,8 +141,8 @@ class IpResourceOut(OnHost):
         if was_begun:
             subject = self._subject
 
-            def back() -> bool:
+            def is_back() -> bool:
                 """On the node where the services are by now."""
                 return set(subject.holders_of_vip()) == {subject.state(limit=max(deadline.within(10.0), 1.0)).leading}
 
-            deadline.wait_for(back, what=f"{subject.cluster.vip} being back where the services are")
+            deadline.wait_for(is_back, what=f"{subject.cluster.vip} being back where the services are")

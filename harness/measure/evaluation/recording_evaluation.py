@@ -152,8 +152,8 @@ def _judge_hosts(recording: Recording, window: tuple[float, float]) -> dict[str,
     header = recording.header
     origins = dict.fromkeys(series.origin for series in header.series)
     may_be_gone = header.target if disruption_effect.takes_away(header) else ""
-    lost = {o for o in origins if o == may_be_gone and any(a <= window[1] for a, _ in observer_coverage.lost_spans(recording, o))}
-    return {origin: timing_quality.judge_host(recording, origin, *window) for origin in origins if origin not in lost}
+    lost_origins = {o for o in origins if o == may_be_gone and any(a <= window[1] for a, _ in observer_coverage.lost_spans(recording, o))}
+    return {origin: timing_quality.judge_host(recording, origin, *window) for origin in origins if origin not in lost_origins}
 
 
 def _judge_timing(case: Case, views: Sequence[View], doubts: Sequence[Verdict]) -> Verdict:

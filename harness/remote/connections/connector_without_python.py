@@ -112,10 +112,10 @@ class FallbackConnector(ConnectorBase):
     def _try_connection(
         self, forwarding: Forwarding, opening: Opening, destination: str, port: int, limit: float, *, keep: bool = False
     ) -> Attempt:
-        result = speak(forwarding, opening, b"", b"", Deadline(limit, anchor=opening.asked), keep=keep)
+        result = speak(forwarding, opening, b"", b"", Deadline(limit, anchor=opening.asked_at), keep=keep)
         if not forwarding.usable:
-            raise forwarding.lost()
-        return self._make_attempt(destination, port, result.outcome, result.ended - opening.asked, result.detail)
+            raise forwarding.lost_error()
+        return self._make_attempt(destination, port, result.outcome, result.ended - opening.asked_at, result.detail)
 
     def _make_attempt(
         self,

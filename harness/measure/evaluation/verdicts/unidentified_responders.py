@@ -83,9 +83,13 @@ def _why(view: View, unknown: Sequence[Traced]) -> str:
         return f"{' and '.join(blind)} could not capture packets"
     if view.series.kind == PINNED:
         return "its connection is older than the recording, and another node has taken over since"
-    lost = [
+    unwatched_nodes = [
         node
         for node in recording.header.nodes
         if any(a <= unknown[-1].ended and unknown[0].at <= b for a, b in observer_coverage.unwitnessed_spans(recording, node))
     ]
-    return f"the packets of {' and '.join(lost)} were not watched then" if lost else "no packet capture shows their packets"
+    return (
+        f"the packets of {' and '.join(unwatched_nodes)} were not watched then"
+        if unwatched_nodes
+        else "no packet capture shows their packets"
+    )
