@@ -28,7 +28,7 @@ UNKNOWN_CLOCK_ERROR_S = 0.1  # for a host whose clock was never compared; such a
 class Traced(NamedTuple):
     """One sample and the node it was traced to: the one that answered it or, when it failed, received it. None: no witness saw it.
 
-    `outcome` is a sample's, or wrong-node (see `rightness`). Times are seconds on the harness's monotonic clock.
+    `outcome` is a sample's, or wrong-node (see `expected_responder`). Times are seconds on the harness's monotonic clock.
     """
 
     at: float

@@ -2,7 +2,7 @@
 
 The service spoke, so the path is not out; but whether the right node answered is not known. It matters from when another node answered too
 (or from the disruption on, where nothing may move; or, where no other was seen, since the last outage): before, only one node serves.
-An answer between two others of one known node, close together, is taken to be that node's as well (`rightness.TOGETHER_S`).
+An answer between two others of one known node, close together, is taken to be that node's as well (`expected_responder.TOGETHER_S`).
 """
 
 from __future__ import annotations
