@@ -153,7 +153,7 @@ def run_to_its_end(host: Host, command: Command, deadline: Deadline, *, folder: 
     return finished
 
 
-def unfinished(host: Host, *, limit: float = LOOK_TIMEOUT_S, folder: str | None = None) -> list[str]:
+def unfinished_commands(host: Host, *, limit: float = LOOK_TIMEOUT_S, folder: str | None = None) -> list[str]:
     """The commands that change the cluster and still run on this host, whoever started them there with `run_to_its_end`."""
     return host.check(["sh", "-c", _BY_ROOT, "lkharness-unfinished", folder or FOLDER, _UNFINISHED], limit=limit).splitlines()
 

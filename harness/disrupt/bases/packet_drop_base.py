@@ -213,7 +213,7 @@ def ruleset(table: str, drops: Drops) -> str:
     return f"table inet {table} {{\n{chain('inbound', 'input', drops.inbound)}{chain('outbound', 'output', drops.outbound)}}}\n"
 
 
-def between(own_address: object, peer_address: object, *, outbound: bool = True) -> Drops:
+def drops_between(own_address: object, peer_address: object, *, outbound: bool = True) -> Drops:
     """Everything between two addresses; of what goes out nothing, if so wanted."""
     return Drops(
         (f"ip saddr {peer_address} ip daddr {own_address}",), (f"ip saddr {own_address} ip daddr {peer_address}",) if outbound else ()

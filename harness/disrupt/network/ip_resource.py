@@ -42,12 +42,12 @@ def lost_script(vip: str, here: str) -> Script:
     """The VIP is deleted; it is put back while `here`, a line of shell, says by its exit 0 that the manager wants it on this node."""
     would_go = _would_go("$besides")
 
-    def filled(text: str) -> str:
+    def fill_in(text: str) -> str:
         script = text.replace("BESIDES", _other_addresses_line(vip)).replace("WOULD_GO", would_go)
         return script.replace("SHOWN", f"ip -o -4 addr show to {vip}").replace("HERE", f"{{ {here}; }}")
 
     check = '[ -n "$(SHOWN)" ] || ! HERE || { echo "the VIP is not back"; exit 1; }'
-    return Script(filled(_LOSE), filled(_FOUND), filled(check))
+    return Script(fill_in(_LOSE), fill_in(_FOUND), fill_in(check))
 
 
 def _other_addresses_line(vip: str) -> str:

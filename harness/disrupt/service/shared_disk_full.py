@@ -179,7 +179,7 @@ class SharedDiskFull(OnHost):
             self._subject.timeline.note(self._node, "undone", f"{self.name}: each node goes on looking by itself: {error}")
             return
         for deadman in self._armed:
-            deadman.settled()
+            deadman.mark_settled()
 
     def _is_removed(self, host: Host, deadline: Deadline) -> bool:
         """Is the disk mounted there, and the file removed?"""

@@ -119,7 +119,7 @@ class Deadman:
             )
         return float(moment[1]), float(moment[2])
 
-    def settled(self) -> None:
+    def mark_settled(self) -> None:
         """The thing was seen to be as it was, by somebody who knows: `undo` then only ends the hold."""
         if self._script is not None:
             self._script = Script(":", ":")

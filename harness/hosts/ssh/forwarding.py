@@ -125,7 +125,7 @@ class Forwarding:
         if opening.stands:
             opening.channel.close()
 
-    def permitted(self, limit: float) -> None:
+    def demand_permitted(self, limit: float) -> None:
         """Raises Unusable when sshd makes no connections for us, HostUnreachable when it does not answer."""
         opening = self.begin("127.0.0.1", 9)
         if not opening.ended.wait(limit):

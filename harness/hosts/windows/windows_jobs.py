@@ -73,7 +73,7 @@ def run_to_its_end(host: Host, program: str, words: Sequence[str], folder: str, 
     return CommandResult(host.name, line, int(job["Exit"]), str(job["Text"] or ""), "", deadline.anchor, deadline.elapsed())
 
 
-def unfinished(host: Host, *, limit: float = LOOK_TIMEOUT_S) -> list[str]:
+def unfinished_commands(host: Host, *, limit: float = LOOK_TIMEOUT_S) -> list[str]:
     """The commands that change the cluster and still run on this host, whoever of this account started them there."""
     return [str(row["Line"] or row["Name"]) for row in rows_of(host, STATE, {}, limit=limit) if row["State"] in UNDER_WAY]
 

@@ -83,7 +83,7 @@ def trace(recording: Recording) -> Traces:
                 node = find(answered.get(key, []), s.at, s.seconds, margin)
             if node is None and s.outcome != SKIPPED and s.port != NO_PORT:
                 node = find(received.get(key, []), s.at, max(series.limit_s, s.seconds), margin)
-            if node is None and series.origin in inside and inside[series.origin].stayed(s, series, margin):
+            if node is None and series.origin in inside and inside[series.origin].has_stayed_inside(s, series, margin):
                 node = series.origin
             rows.append(Traced(s.at, s.seconds, s.outcome, node, s.detail))
         traces[series.id] = rows
@@ -150,19 +150,19 @@ class _OnNoNic:
             if s.what == SYN and s.outgoing:
                 self._left[s.sport, s.dport].append(s.at)
 
-    def stayed(self, sample: Sample, series: Series, margin: float) -> bool:
+    def has_stayed_inside(self, sample: Sample, series: Series, margin: float) -> bool:
         """Did this attempt stay inside? One that was not answered may have been dropped before it could leave. Ask in order of time: a
         heartbeat stays where its connection was opened, at the first one from its port; one that is older than the recording is not known.
         """
         if series.kind != PINNED:
-            return self._stayed(sample, series.port, margin)
+            return self._has_stayed(sample, series.port, margin)
         port_before, inside = self._opened.get(series.id, (NO_PORT, False))
         if sample.port != port_before:
-            inside = (port_before != NO_PORT or "connected" in sample.detail) and self._stayed(sample, series.port, margin)
+            inside = (port_before != NO_PORT or "connected" in sample.detail) and self._has_stayed(sample, series.port, margin)
             self._opened[series.id] = (sample.port, inside)
         return inside and sample.outcome in FROM_A_NODE
 
-    def _stayed(self, sample: Sample, port: int, margin: float) -> bool:
+    def _has_stayed(self, sample: Sample, port: int, margin: float) -> bool:
         start, end = sample.at - margin, sample.at + sample.seconds + margin
         if sample.outcome not in FROM_A_NODE or sample.port == NO_PORT or not self._first <= start <= end <= self._last:
             return False

@@ -35,7 +35,7 @@ def judge_tokens(case: Case, views: Sequence[View], both: Sequence[Span]) -> Tok
     """
     recording = case.recording
     refusals = [e.text for e in recording.events if e.kind == "tokens"]  # what the database would not do
-    turns = in_turn(recording.tokens)
+    turns = spans_in_turn(recording.tokens)
     if not recording.tokens and not refusals and not both:
         return None
     counts = _read_back_counts(recording, refusals)
@@ -61,7 +61,7 @@ def judge_tokens(case: Case, views: Sequence[View], both: Sequence[Span]) -> Tok
     return TokenResult(len(recording.tokens), len(acknowledged), lost_tokens, doubled_tokens, list(both), verdict)
 
 
-def in_turn(tokens: Sequence[Token]) -> list[Span]:
+def spans_in_turn(tokens: Sequence[Token]) -> list[Span]:
     """When one node took a token between two that another took. Both moments are the harness's own, so no clock has to be believed.
 
     A node that hands over to the other, and gets everything back, takes no token between two of the other's close together.

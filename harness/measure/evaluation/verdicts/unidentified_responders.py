@@ -26,7 +26,7 @@ def judge_unidentified(view: View) -> list[Verdict]:
     answers = [attempt for attempt in view.attempts if attempt.spoke]
     later = [attempt for attempt in answers if attempt.at > since]
     until = view.case.end - arrives_s(view.series.period_s)  # what a witness saw last may still have been on its way
-    unknown = [attempt for attempt in unbridged(answers, view.series.period_s) if since < attempt.at and attempt.ended < until]
+    unknown = [attempt for attempt in unbridged_answers(answers, view.series.period_s) if since < attempt.at and attempt.ended < until]
     if (
         view.case.recording.header.both_may_answer
     ):  # at worst it was the isolated node: time out, that the figure and the budget hold anyhow
@@ -38,7 +38,7 @@ def judge_unidentified(view: View) -> list[Verdict]:
     return [inconclusive(f"{sentence}: {_why(view, unknown)}")]
 
 
-def unbridged(answers: Sequence[Traced], period_s: float) -> list[Traced]:
+def unbridged_answers(answers: Sequence[Traced], period_s: float) -> list[Traced]:
     """Those of unknown nodes that are not between two answers of one known node, close together."""
     reach = max(TOGETHER_S, PERIODS_TOGETHER * period_s)
     unknown: list[Traced] = []
