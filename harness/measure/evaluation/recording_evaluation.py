@@ -1,6 +1,6 @@
 """What a recording amounts to: every figure and every verdict of one measurement. Pure, so that a stored one can be judged again.
 
-    measured(read(path)) -> Measured
+    evaluate(read(path)) -> Measured
 
 A recording that was cut off is judged as far as it goes: a failure in it stands, anything else is inconclusive.
 """
@@ -45,7 +45,7 @@ MARKS = {
 }
 
 
-def measured(recording: Recording, *, budget_s: float | None = None, calibration: Verdict | None = None) -> Measured:
+def evaluate(recording: Recording, *, budget_s: float | None = None, calibration: Verdict | None = None) -> Measured:
     """Judge a recording, by its own budget or another one in seconds.
 
     `calibration` is the meter's check against a known cut; None: none was made, which the notes say.
