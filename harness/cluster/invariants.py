@@ -16,7 +16,7 @@ from harness.expectations.connectivity_matrix import Origin
 from harness.expectations.probe_status import turns_away
 from harness.hosts.deadman.deadman_switch import remains
 from harness.hosts.host import HostUnreachable
-from harness.hosts.jobs import unfinished
+from harness.hosts.jobs import unfinished_commands
 from harness.hosts.linux.linux_parse import InterfaceAddress
 from harness.hosts.windows import scheduled_undo, windows_jobs
 from harness.remote.connections.attempt import attempt
@@ -116,7 +116,10 @@ def by_identity(subject: ClusterUnderTest, active: str) -> Verdict:
 def nothing_left(subject: ClusterUnderTest) -> Verdict:
     """Nothing that a disruption put on a host is still there, and no command that changes the cluster still runs there."""
     names = [name for name in subject.hosts if subject.runs_commands(name)]  # nothing of ours gets to a host that runs nothing for us
-    nodes = [(node.name, windows_jobs.unfinished if node.platform == "windows" else unfinished) for node in subject.cluster.nodes]
+    nodes = [
+        (node.name, windows_jobs.unfinished_commands if node.platform == "windows" else unfinished_commands)
+        for node in subject.cluster.nodes
+    ]
     windows = {m.name for m in subject.cluster.machines if m.platform == "windows"}
     leftovers_by_host = subject.together(
         *(

@@ -125,7 +125,7 @@ def run_to_its_end(host: Host, command: Command, deadline: Deadline, *, folder: 
         raise Unusable(f"{host.name}: `{shorten(line)}` was not started: {_last_line(started)}")
     unseen = ""
 
-    def ended() -> CommandResult | None:
+    def read_end() -> CommandResult | None:
         nonlocal unseen
         try:
             look = host.run(as_root(["sh", "-c", _LOOK, "lkharness-look", place]), limit=max(deadline.within(LOOK_TIMEOUT_S), 3.0))
@@ -143,7 +143,7 @@ def run_to_its_end(host: Host, command: Command, deadline: Deadline, *, folder: 
         return None
 
     try:
-        finished = deadline.wait_for(ended, until=lambda result: result is not None, what=f"the end of `{shorten(line)}`", every=0.02)
+        finished = deadline.wait_for(read_end, until=lambda result: result is not None, what=f"the end of `{shorten(line)}`", every=0.02)
     except DeadlineExceeded:
         raise StillRunning(
             f"{host.name}: `{shorten(line)}` has not ended within {deadline.seconds:.0f} s; it was not ended, and goes on there{unseen}"
@@ -153,7 +153,7 @@ def run_to_its_end(host: Host, command: Command, deadline: Deadline, *, folder: 
     return finished
 
 
-def unfinished(host: Host, *, limit: float = LOOK_TIMEOUT_S, folder: str | None = None) -> list[str]:
+def unfinished_commands(host: Host, *, limit: float = LOOK_TIMEOUT_S, folder: str | None = None) -> list[str]:
     """The commands that change the cluster and still run on this host, whoever started them there with `run_to_its_end`."""
     return host.check(["sh", "-c", _BY_ROOT, "lkharness-unfinished", folder or FOLDER, _UNFINISHED], limit=limit).splitlines()
 

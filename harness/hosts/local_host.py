@@ -112,7 +112,7 @@ class LocalProcess:
         lines = Lines()
         while data := self.recv(65536):
             yield from map(text, lines.feed(data))
-        if rest := lines.left():
+        if rest := lines.rest():
             yield text(rest)
 
     def send(self, data: bytes) -> None:

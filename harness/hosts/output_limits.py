@@ -59,6 +59,6 @@ class Lines:
             raise NotReadable(f"a line of more than {LINE_AT_MOST / MIB:g} MiB came, which is no answer ({size} bytes so far)")
         return lines
 
-    def left(self) -> bytes:
+    def rest(self) -> bytes:
         """What came after the last end of a line."""
         return bytes(self._rest)

@@ -16,7 +16,7 @@ from harness.core.errors import DeadlineExceeded
 from harness.core.verdict import Outcome
 from harness.disrupt.disruption import Disruption
 from harness.measure.calibration import Calibration, KnownCut, calibrate
-from harness.measure.evaluation.recording_evaluation import measured
+from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.measure.measured_disruption import MeasuredDisruption, Start
 from harness.measure.measurement_result import Measured
 from harness.measure.meter import Meter
@@ -132,7 +132,7 @@ class MeasurementSession:
         except ValueError as error:  # not even its header got to the disk
             self._report.run.evidence_fault(path.parent.name, str(error))
             return None
-        result = measured(recorded, calibration=self._calibration.verdict)
+        result = evaluate(recorded, calibration=self._calibration.verdict)
         if self._soak is not None and is_spent(result, self._soak):  # of hours, what is kept is what was not right
             result = replace(result, log=[], chart_rows=[], series=[replace(series, segments=[]) for series in result.series])
             shutil.rmtree(path.parent)

@@ -124,7 +124,7 @@ class Recorders:
     def resume(self) -> dict[str, str]:
         """Start those that are there and do not run; host → what was done."""
 
-        def one(link: RecorderLink) -> str:
+        def resume_one(link: RecorderLink) -> str:
             status = link.status()
             if status is None:
                 return "no recorder is there"
@@ -133,7 +133,7 @@ class Recorders:
             fault = self._install_unit(link)  # by its unit where one can be had: what runs outside of it does not see it removed
             return f"started again; {fault}" if fault else "started again"
 
-        return self._each(one)
+        return self._each(resume_one)
 
     def status(self) -> dict[str, dict[str, Any] | None]:
         """How each fares; None where there is none."""
@@ -169,7 +169,7 @@ class Recorders:
         """What `work` returns on each host, at once; `faults` has a sentence for each that failed."""
         self.faults = {}
 
-        def one(link: RecorderLink) -> Any:
+        def work_on(link: RecorderLink) -> Any:
             try:
                 return [work(link)]
             except HarnessError as error:
@@ -177,6 +177,6 @@ class Recorders:
                     self.faults[link.name] = str(error)
                 return []
 
-        chosen = [self.links[name] for name in names or self.links]
-        results = self.subject.together(*(lambda link=link: one(link) for link in chosen))
-        return {link.name: result[0] for link, result in zip(chosen, results, strict=True) if result}
+        links = [self.links[name] for name in names or self.links]
+        results = self.subject.together(*(lambda link=link: work_on(link) for link in links))
+        return {link.name: result[0] for link, result in zip(links, results, strict=True) if result}

@@ -13,12 +13,12 @@ def groups(incidents: Sequence[HostIncident], offsets: Mapping[str, float]) -> I
     """Files that tell of one time, of whichever hosts: those that something triggered while the first of them went on, or another one that
     did so. `offsets` put each host's wall clock on a common one, in seconds to add."""
 
-    def triggered(incident: HostIncident) -> float:
+    def triggered_at(incident: HostIncident) -> float:
         return incident.triggered + offsets.get(incident.host, 0.0)
 
     together: list[HostIncident] = []
-    for incident in sorted(incidents, key=triggered):
-        if together and triggered(incident) > until(together, offsets):
+    for incident in sorted(incidents, key=triggered_at):
+        if together and triggered_at(incident) > until(together, offsets):
             yield together
             together = []
         together.append(incident)

@@ -13,7 +13,7 @@ from harness.core.files import packed
 from harness.core.redaction.output_redaction import Cleaner
 from harness.explain.run_explanation import causes
 from harness.history.run_import import enter
-from harness.measure.evaluation.recording_evaluation import measured
+from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.recorder import incident_recording, incident_sources
 from harness.recorder.incident_recording import Assembled
 from harness.recorder.incident_sources import Sources
@@ -46,7 +46,7 @@ def store(subject: ClusterUnderTest, sources: Sources, all_series: Sequence[Seri
     report.begin_test(test, _make_title(assembled), properties={"design": assembled.header.design})
     path = run.directory / EVIDENCE / reevaluate.RECORDING
     _write(subject, assembled, path, run.cleaner)
-    result = measured(recording.read(path))
+    result = evaluate(recording.read(path))
     report.measurement(MeasurementRecord.of(result, id=NAME, test=test))
     report.end_test(result.verdict)
     report.host_note(subject.cluster.name, f"this was recorded at {when.isoformat()}, and brought home when the run was made")
@@ -119,7 +119,7 @@ def _missing_note(why: str) -> str:
 def _write(subject: ClusterUnderTest, assembled: Assembled, path: Path, cleaner: Cleaner) -> None:
     manager = subject.manager
 
-    def cleaned(event: NodeEvent) -> NodeEvent:
+    def clean_event(event: NodeEvent) -> NodeEvent:
         if event.kind != "log":
             return event
         means = {"means": "noticed"} if manager.notices(event.text) else {}
@@ -128,7 +128,7 @@ def _write(subject: ClusterUnderTest, assembled: Assembled, path: Path, cleaner:
     with Recorder(path, assembled.header, clean=cleaner.data) as recorder:
         rows: list[Clock | NodeEvent | Noise | Mark] = [
             *assembled.clocks,
-            *map(cleaned, assembled.events),
+            *map(clean_event, assembled.events),
             *assembled.noise,
             *assembled.marks,
         ]

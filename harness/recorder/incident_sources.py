@@ -65,11 +65,11 @@ class Sources:
 def store(path: Path, sources: Sources, cleaner: Cleaner) -> None:
     """Write them without secrets, a line for each host and file, as a whole or not at all. Raises OSError."""
 
-    def cleaned(log: str, events: Sequence[NodeEvent]) -> list[NodeEvent]:
+    def clean_events(log: str, events: Sequence[NodeEvent]) -> list[NodeEvent]:
         return [replace(event, text=cleaner.line(log, event.text)) if event.kind == "log" else event for event in events]
 
-    roles = {host: cleaned(f"{host}'s journal", events) for host, events in sources.roles.items()}
-    files = [replace(incident, events=cleaned(f"{incident.host}'s {incident.name}", incident.events)) for incident in sources.files]
+    roles = {host: clean_events(f"{host}'s journal", events) for host, events in sources.roles.items()}
+    files = [replace(incident, events=clean_events(f"{incident.host}'s {incident.name}", incident.events)) for incident in sources.files]
     rows: list[dict[str, Any]] = [{"wall_minus_mono": sources.wall_minus_mono, "lacking": dict(sources.lacking)}]
     rows += [{"clock": asdict(clock)} for clock in sources.clocks.values()]
     rows += [{"host": host, "roles": [asdict(event) for event in events]} for host, events in roles.items()]

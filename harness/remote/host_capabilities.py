@@ -152,7 +152,7 @@ def forwarding_of(host: Host, *, checked: bool = False) -> Forwarding:
     forwarding = host.forwarding(QUESTION_TIMEOUT_S)
     try:
         if checked:
-            forwarding.permitted(QUESTION_TIMEOUT_S)
+            forwarding.demand_permitted(QUESTION_TIMEOUT_S)
     except BaseException:
         forwarding.close()
         raise

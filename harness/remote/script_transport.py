@@ -42,7 +42,7 @@ exec(compile(SOURCE, {name!r}, "exec"))
 """
 
 
-def installed(name: str) -> str:
+def installed_program(name: str) -> str:
     """The program to be installed at INSTALLABLE[name], root's own and mode 0755."""
     return _INSTALLED.format(text=source(name), name=name, path=INSTALLABLE[name])
 

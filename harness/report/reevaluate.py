@@ -106,7 +106,7 @@ def apply_results(run: RunRecord, results: list[Rejudged]) -> None:
 def _rejudge_recording(
     run_dir: Path, id: str, name: str, test: str, old_record: MeasurementRecord | None, budgets: Budgets, calibration: Verdict | None
 ) -> Rejudged:
-    from harness.measure.evaluation.recording_evaluation import measured
+    from harness.measure.evaluation.recording_evaluation import evaluate
     from harness.remote.recording.recording import read
 
     path = run_dir / name
@@ -122,7 +122,7 @@ def _rejudge_recording(
             reason = "it is empty" if not path.stat().st_size else f"{reason} ({type(error).__name__})"
         return Rejudged(id, name, old_record, None, reason)
     try:
-        result: Measured = measured(recording, budget_s=budgets.of(id, recording.header.disruption), calibration=calibration)
+        result: Measured = evaluate(recording, budget_s=budgets.of(id, recording.header.disruption), calibration=calibration)
         return Rejudged(id, name, old_record, MeasurementRecord.of(result, id=id, test=test, recording=name))
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         # Anybody may have written it: JSON takes words where numbers belong.

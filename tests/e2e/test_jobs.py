@@ -14,7 +14,7 @@ from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Unusable
 from harness.hosts.host import Command, CommandResult, HostUnreachable
-from harness.hosts.jobs import JobLost, StillRunning, run_to_its_end, unfinished
+from harness.hosts.jobs import JobLost, StillRunning, run_to_its_end, unfinished_commands
 from harness.hosts.local_host import LocalHost
 from harness.hosts.shell_command import wrap_command
 from harness.lab.lifecycle import default_cluster
@@ -64,12 +64,12 @@ def test_giving_up_kills_neither_it_nor_its_children(folder: str, tmp_path: Path
     child = f"trap 'echo killed >{done}' TERM; until [ -e {go} ]; do sleep 0.05; done; echo whole >{done}"
     with pytest.raises(StillRunning, match=r"n1: `sh -c .*` has not ended within 1 s; it was not ended, and goes on there"):
         run_to_its_end(Login("n1"), f"sh -c {shlex.quote(child)} & wait", Deadline(1.0), folder=folder)
-    (said,) = unfinished(Login("n1"), folder=folder)
+    (said,) = unfinished_commands(Login("n1"), folder=folder)
     assert said.startswith("sh -c ")
     go.touch()
     until(done.exists, "the action's end")
     assert done.read_text() == "whole\n"
-    until(lambda: not unfinished(Login("n1"), folder=folder), "the job being over")
+    until(lambda: not unfinished_commands(Login("n1"), folder=folder), "the job being over")
 
 
 class Forgetful(Login):

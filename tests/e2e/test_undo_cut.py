@@ -32,7 +32,7 @@ def test_it_tells_what_it_dropped(here):
     deadman.do(cut_script(deadman.id, DROPS), limit=120)
     here.run(["python3", "-c", "import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.sendto(b'x', ('127.0.0.9', 9))"])
     assert deadman.undo(Deadline(120)) is True
-    assert deadman.said.splitlines()[0] == "note: 1 packets were dropped" and remains(here) == []
+    assert deadman.undo_output.splitlines()[0] == "note: 1 packets were dropped" and remains(here) == []
 
 
 def test_rules_that_a_reload_removed_are_told(here):
@@ -41,7 +41,7 @@ def test_rules_that_a_reload_removed_are_told(here):
     deadman.do(cut_script(deadman.id, DROPS), limit=120)
     here.check("nft flush ruleset")
     assert deadman.undo(Deadline(120)) is True
-    assert VANISHED in deadman.said
+    assert VANISHED in deadman.undo_output
     # what slept until the cut's own end may be seen for a moment after it was ended
     Deadline(120).wait_for(lambda: remains(here) == [], what="nothing of the cut being left", every=0.1)
 

@@ -45,7 +45,7 @@ def test_who_does_not_have_the_disk_ends(here):
     here.check("umount '/run/the disk'")
     deadman = Deadman(here, "full", longest=60)
     deadman.do(Script(":", *removal("/run/the disk", FILE, 0.5)), limit=120)
-    assert deadman.undo(Deadline(LATE_S)) is True and "note:" not in deadman.said
+    assert deadman.undo(Deadline(LATE_S)) is True and "note:" not in deadman.undo_output
     nothing_remains(here)  # its shell ends a moment after its word
 
 

@@ -22,7 +22,7 @@ from harness.core.verdict import Outcome
 from harness.disrupt import disruption
 from harness.lab.lifecycle import default_cluster, launch
 from harness.measure import measured_disruption
-from harness.measure.evaluation.recording_evaluation import measured
+from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.measure.measured_disruption import MeasuredDisruption, Start
 from harness.measure.measurement_result import Measured
 from harness.measure.meter import Meter
@@ -72,7 +72,7 @@ class Base:
         subject.wait_until_healthy(Deadline(120))
         MeasuredDisruption(subject, meter, disruption.get_disruption(name)(subject)).record(path, Start())
         read = recording.read(path)
-        return read, measured(read)
+        return read, evaluate(read)
 
     def as_owner(self, sql: str) -> str:
         """Ask on the active node, past the account that the harness has."""

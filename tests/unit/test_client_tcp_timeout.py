@@ -20,7 +20,7 @@ from harness.disrupt.network.idle_timeout import IdleTimeout
 from harness.disrupt.node.power_loss import PowerLoss
 from harness.hosts.host import HostUnreachable
 from harness.hosts.linux.linux_host import LinuxHost
-from harness.measure.evaluation.recording_evaluation import measured
+from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.remote.recording.recording import Mark
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.statistics import outage_statistics
@@ -81,7 +81,7 @@ def test_idle_says_what_became_of_the_held_connection_also_when_all_is_as_expect
 
 def test_what_is_told_comes_from_the_recording_and_reaches_the_terminal() -> None:
     recording = a_switchover()
-    result = measured(replace(recording, marks=[*recording.marks, Mark(9.0, "told", "it was found silent")]))
+    result = evaluate(replace(recording, marks=[*recording.marks, Mark(9.0, "told", "it was found silent")]))
     assert result.observations == ["it was found silent"]
     record = MeasurementRecord.of(
         replace(a_measured("switchover", out=1.0, seed=1), observations=result.observations), id="01-it", test="t"

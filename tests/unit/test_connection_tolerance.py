@@ -120,7 +120,7 @@ def test_a_look_sets_such_a_service_aside_and_tells_its_own_word(greeter: Simple
     both = subject("http", "tcp")
     for says, weight in ((MYSQL, Weight.UNKNOWN), (NOT_LET_IN, Weight.UNKNOWN), (BLOCKED, Weight.FAULT), (TOO_MANY, Weight.FAULT)):
         greeter.says = says
-        aside = connection_tolerance.unbearable(both)  # type: ignore[arg-type]
+        aside = connection_tolerance.find_unbearable(both)  # type: ignore[arg-type]
         (told,) = set_aside(both.cluster, aside)
         assert list(aside) == ["tcp"] and (told.weight, told.host) == (weight, "service tcp")
         assert ("blocked the host" in told.says) is (says is BLOCKED)

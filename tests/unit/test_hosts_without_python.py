@@ -12,7 +12,7 @@ from harness.config.cluster_config import Design
 from harness.core.verdict import Outcome
 from harness.expectations.connectivity_matrix import Origin, PathObservation, Situation, expectation, judge_outcomes
 from harness.measure.evaluation import attempt_attribution, observer_coverage, timing_quality
-from harness.measure.evaluation.recording_evaluation import measured
+from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.pytest_plugin.cluster_fixture import ClusterFixture
 from harness.remote.host_capabilities import FORWARDED, FULL, POWERSHELL, SHELL
 from harness.remote.recording.recording import NEW, PINNED, CapturedPacket, Clock, Mark, NodeEvent, Noise, Recording, Sample
@@ -76,7 +76,7 @@ def test_a_node_that_nobody_watched_may_be_the_one_that_serves(coarse, after):
     rows = [Sample(10.0, 0.003, "answered", 0), Sample(11.0, 0.003, "answered", 0)]
     recording = replace(a_recording(rows, [(10.001, A)]), events=[NodeEvent(1.0, coarse, "coarse", "no Python")], complete=True)
     recording = replace(recording, marks=[Mark(10.5, "begin")])
-    found = measured(recording)
+    found = evaluate(recording)
     assert found.after == after
     assert "had to take over" not in found.verdict.reason or after == A
 
@@ -189,6 +189,6 @@ def test_how_often_a_node_was_looked_at_is_what_its_agent_told():
     events = [NodeEvent(10 + i, A, "looks", data={"every": a, "longest": b, "vip_longest": c}) for i, (a, b, c) in enumerate(looked)]
     recording = replace(a_recording(rows, [(10.001, A)]), events=events, complete=True, marks=[Mark(10.5, "begin")])
     assert observer_coverage.look_intervals(recording) == {A: (0.02, 0.3)}
-    found = measured(recording)
+    found = evaluate(recording)
     assert any("looked at every 20 ms, at worst after 300 ms" in note for note in found.notes)
     assert not any(text.startswith("looks") for _, _, text in found.log)

@@ -12,7 +12,7 @@ from report_sample import a_builder
 
 from harness import cli
 from harness.core.verdict import Verdict, inconclusive, passed
-from harness.measure.evaluation.recording_evaluation import measured
+from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.remote.recording.recording import read
 from harness.report.record.gate_record import GateRecord
 from harness.report.record.measurement_record import CalibrationRecord, MeasurementRecord
@@ -29,7 +29,7 @@ def a_run(reports: Path, *, finished: bool = True, calibration: Verdict | None =
     builder.calibration(CalibrationRecord(cut_s=0.3, measured_s=0.305, period_s=0.01, verdict=verdict))
     builder.begin_test(TEST, "After a switchover every path recovers")
     path = store(a_switchover(), builder.run.directory / "evidence" / ID / "recording.jsonl")
-    result = measured(read(path), calibration=verdict)
+    result = evaluate(read(path), calibration=verdict)
     if finished:
         builder.measurement(MeasurementRecord.of(result, id=ID, test=TEST))
         builder.end_test(result.verdict)

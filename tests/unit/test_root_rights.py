@@ -26,7 +26,7 @@ from harness.hosts.root_rights import (
 )
 from harness.hosts.shell_command import BEGINS, wrap_command
 from harness.lab.lifecycle import default_cluster
-from harness.remote.script_transport import INSTALLABLE, installed
+from harness.remote.script_transport import INSTALLABLE, installed_program
 
 # Refuses all but `nft list ruleset`, as the real one does; says in the environment that a program is root's.
 SUDO = """#!/bin/sh
@@ -164,7 +164,7 @@ def test_a_name_that_would_grant_to_others_is_refused(user: str) -> None:
 def test_the_installed_capture_runs_no_text_but_its_own(tmp_path: Path) -> None:
     """An account that sudo lets run it as root could else run anything."""
     program = tmp_path / "capture"
-    program.write_text(installed("packet_capture"))
+    program.write_text(installed_program("packet_capture"))
     evil = b"open('/nowhere/at/all', 'w')\n" * 2000
     done = subprocess.run(["python3", "-IS", program, "{}"], input=evil, capture_output=True, timeout=60, check=False)
     assert done.returncode == 0 and b"of another version" in done.stdout and b"Traceback" not in done.stderr

@@ -100,7 +100,7 @@ def test_where_the_whole_has_a_budget_what_was_out_before_a_round_is_a_figure() 
     session = Session([NotSteady("out"), GOOD])
     assert kept(session, 0.05, 99.9) is GOOD and session.rests == 1
     header = a_header(disruption="none", moves=False, expects=dict.fromkeys(("client", "inside", "standby"), "any"), figures_only=True)
-    unsteady = recording_evaluation.measured(play(header, Script(balancer=[(0, None)], holder=[(0, None)]), end=15.0))
+    unsteady = recording_evaluation.evaluate(play(header, Script(balancer=[(0, None)], holder=[(0, None)]), end=15.0))
     client = next(row for row in availability_of([MeasurementRecord.of(unsteady, id="02-none", test="t")]) if row.path == "client")
     assert client.out_s == pytest.approx(15.0, abs=0.5), "the recording of a round that could not begin holds what was out"
 
@@ -197,7 +197,7 @@ def a_round(*, figures_only: bool = True, missing: tuple[float, float] = (0.0, 0
         for one in rows
         if not missing[0] < one.at < missing[1]
     ]
-    return recording_evaluation.measured(marks(recording, begin=1.0), calibration=passed("checked"))
+    return recording_evaluation.evaluate(marks(recording, begin=1.0), calibration=passed("checked"))
 
 
 def test_what_a_round_did_not_measure_may_have_been_out() -> None:

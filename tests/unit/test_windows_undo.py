@@ -39,8 +39,8 @@ class Hold:
             "one cut",
             longest=longest,
             lease=lease,
-            armed=self.told.append,
-            undone=self.seen.append,
+            on_armed=self.told.append,
+            on_undone=self.seen.append,
         )
         self.thing = Thing("firewall", rule=rule_name(self.deadman.token))
 

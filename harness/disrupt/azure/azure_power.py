@@ -70,7 +70,7 @@ class ByAzurePower(ByAzure):
         self._triggered = self._trigger(deadline)
         last_heard = accepted_at = time.time()
 
-        def gone() -> bool:
+        def is_gone() -> bool:
             nonlocal last_heard
             assert self._triggered is not None
             if error := self._triggered.refused:
@@ -85,7 +85,7 @@ class ByAzurePower(ByAzure):
             return True
 
         try:
-            deadline.wait_for(gone, what=f"{self._node} falling silent")
+            deadline.wait_for(is_gone, what=f"{self._node} falling silent")
         except DeadlineExceeded as error:
             poll_error = self._triggered.poll_error
             note = f"; and how Azure's operation ended cannot be asked: {poll_error}" if poll_error else ""
@@ -240,14 +240,14 @@ class ComesBack(ByAzurePower):
             "waited for (scheduled events; event_limit_s in [azure])"
         )
 
-        def came() -> bool:
+        def has_come() -> bool:
             if triggered.refused is not None or self._is_gone():
                 return True
             self._approve_event()
             return False
 
         try:
-            self._accepted.wait_for(came, what=f"{self._node} falling silent", every=min(1.0, self._azure.poll_s))
+            self._accepted.wait_for(has_come, what=f"{self._node} falling silent", every=min(1.0, self._azure.poll_s))
         except DeadlineExceeded:
             self._is_lapsed = True
             self._runner.say(f"{triggered.doing}: it did not come within {self._accepted.seconds:g} s, and is not waited for any longer")

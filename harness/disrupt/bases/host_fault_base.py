@@ -79,8 +79,8 @@ class OnHost(Disruption):
             self.name,
             longest=self.longest_s,
             lease=lease_token(subject, target),
-            armed=subject.arming,
-            undone=subject.disarmed,
+            on_armed=subject.arming,
+            on_undone=subject.disarmed,
         )
         thing, deed = self.deed(deadman.token)
         demand_role(subject, self)
@@ -94,7 +94,7 @@ class OnHost(Disruption):
 
     def _arm(self, host: str) -> Deadman:
         subject = self._subject
-        deadman = Deadman(subject.hosts[host], self.name, longest=self.longest_s, armed=subject.arming, undone=subject.disarmed)
+        deadman = Deadman(subject.hosts[host], self.name, longest=self.longest_s, on_armed=subject.arming, on_undone=subject.disarmed)
         self._armed.append(deadman)
         return deadman
 
@@ -116,8 +116,8 @@ class OnHost(Disruption):
                 failures.append(error)
                 continue
             self._armed.remove(deadman)
-            deadman_notes = [line.removeprefix("note: ") for line in deadman.said.splitlines() if line.startswith("note: ")]
-            self._undo_lines += deadman.said.splitlines()
+            deadman_notes = [line.removeprefix("note: ") for line in deadman.undo_output.splitlines() if line.startswith("note: ")]
+            self._undo_lines += deadman.undo_output.splitlines()
             text = f"{self.name}: undone" + ("" if by_us else " already: by the host itself, or never done")
             notes.append((deadman.host.name, "; ".join([text, *deadman_notes])))
         for host, text in notes:

@@ -84,14 +84,14 @@ class Cut(OnHost):
         drops = self.drops()
         rules = len(drops.inbound) + len(drops.outbound)
 
-        def counted() -> Counters | None:
+        def read_counters() -> Counters | None:
             listing = (
                 self._subject.hosts[self.target()].run(as_root(f"{SBIN}nft -a list table {self._table}"), limit=deadline.within(10.0)).out
             )
             current = counters(listing)
             return current if len(current.packets) == rules and all(current.packets) else None
 
-        self._at_effect = deadline.wait_for(counted, what=f"packets being dropped by each of {rules} rules on {self.target()}")
+        self._at_effect = deadline.wait_for(read_counters, what=f"packets being dropped by each of {rules} rules on {self.target()}")
 
     def undo(self, deadline: Deadline) -> None:
         """Raises EffectLost, all being undone, when the rules had been removed or made again by somebody meanwhile."""
@@ -213,7 +213,7 @@ def ruleset(table: str, drops: Drops) -> str:
     return f"table inet {table} {{\n{chain('inbound', 'input', drops.inbound)}{chain('outbound', 'output', drops.outbound)}}}\n"
 
 
-def between(own_address: object, peer_address: object, *, outbound: bool = True) -> Drops:
+def drops_between(own_address: object, peer_address: object, *, outbound: bool = True) -> Drops:
     """Everything between two addresses; of what goes out nothing, if so wanted."""
     return Drops(
         (f"ip saddr {peer_address} ip daddr {own_address}",), (f"ip saddr {own_address} ip daddr {peer_address}",) if outbound else ()

@@ -87,7 +87,7 @@ class ByPower(Disruption):
         refusal."""
         last_error: HarnessError | None = None
 
-        def once() -> bool:
+        def try_once() -> bool:
             nonlocal last_error
             try:
                 self._run_command(self.back, deadline)
@@ -99,7 +99,7 @@ class ByPower(Disruption):
             return True
 
         try:
-            deadline.wait_for(once, what=f"power.{self.back} for {self._node}", every=RETRY_INTERVAL_S)
+            deadline.wait_for(try_once, what=f"power.{self.back} for {self._node}", every=RETRY_INTERVAL_S)
         except DeadlineExceeded as deadline_error:
             raise last_error or deadline_error from None
         self._is_begun = False

@@ -38,9 +38,7 @@ def lease_token(subject: ClusterUnderTest, host: str) -> str:
 
 
 def demand_role(subject: ClusterUnderTest, disruption: Disruption) -> None:
-    """As `lease_and_role_check.with_permission_checks` on Linux, right before the deed.
-
-    Raises Inconclusive where it is not known to be active any more."""
+    """As `lease_and_role_check` on Linux, right before the deed. Raises Inconclusive where it is not known to be active any more."""
     target = disruption.target()
     if target != disruption.chosen_as_active or any(other is not disruption for other in subject.standing):
         return
@@ -98,8 +96,8 @@ def end_process(subject: ClusterUnderTest, disruption: Disruption, row: Row, dea
 def wait_for_end(subject: ClusterUnderTest, node: str, row: Row, deadline: Deadline) -> None:
     """Until the process is gone, or its number is another's. Raises DeadlineExceeded."""
 
-    def gone() -> bool:
+    def is_gone() -> bool:
         rows = rows_of(subject.hosts[node], "process", {"Id": int(row["Id"])}, limit=max(deadline.within(10.0), 1.0))
         return not rows or rows[0]["StartedAt"] != row["StartedAt"]
 
-    deadline.wait_for(gone, what=f"the end of process {row['Id']:.0f} on {node}", every=0.2)
+    deadline.wait_for(is_gone, what=f"the end of process {row['Id']:.0f} on {node}", every=0.2)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
-from harness.disrupt.bases.packet_drop_base import Blocks, Cut, Drops, between
+from harness.disrupt.bases.packet_drop_base import Blocks, Cut, Drops, drops_between
 from harness.disrupt.disruption import BY_LOSS, Effect, both
 from harness.expectations import outage_budget
 from harness.managers.manager import ClusterState, CommPath, Question
@@ -42,10 +42,10 @@ class _AtTheStandby(Cut):
         super().took_effect(deadline)
         pairs = self.pairs()
 
-        def dead() -> bool:
+        def are_dead() -> bool:
             return are_called_dead(self._subject.manager.state(limit=QUESTION_TIMEOUT_S), pairs)
 
-        deadline.wait_for(dead, what=f"the cluster manager calling {' and '.join('/'.join(pair) for pair in pairs)} dead", every=0.2)
+        deadline.wait_for(are_dead, what=f"the cluster manager calling {' and '.join('/'.join(pair) for pair in pairs)} dead", every=0.2)
 
     def blocks(self) -> Blocks:
         """Everything between the addresses of these paths, on the standby alone: one side's rules end what either side opened."""
@@ -106,7 +106,7 @@ class OneCommPathCut(_AtTheStandby):
 
     def drops(self) -> Drops:
         """Everything between the nodes in Subnet#2."""
-        return between(self._own.second_address, self._peer.second_address)
+        return drops_between(self._own.second_address, self._peer.second_address)
 
     def pairs(self) -> list[tuple[str, str]]:
         return super().pairs()[1:]
@@ -141,7 +141,7 @@ class AllCommPathsCut(_AtTheStandby):
 
     def drops(self) -> Drops:
         """Everything between the nodes in both subnets."""
-        return between(self._own.address, self._peer.address) + between(self._own.second_address, self._peer.second_address)
+        return drops_between(self._own.address, self._peer.address) + drops_between(self._own.second_address, self._peer.second_address)
 
 
 class OneWayCut(AllCommPathsCut):
@@ -154,5 +154,5 @@ class OneWayCut(AllCommPathsCut):
     def drops(self) -> Drops:
         """What the peer sends to the node, in both subnets."""
         own_node, peer_node = self._own, self._peer
-        in_first_subnet = between(own_node.address, peer_node.address, outbound=False)
-        return in_first_subnet + between(own_node.second_address, peer_node.second_address, outbound=False)
+        in_first_subnet = drops_between(own_node.address, peer_node.address, outbound=False)
+        return in_first_subnet + drops_between(own_node.second_address, peer_node.second_address, outbound=False)

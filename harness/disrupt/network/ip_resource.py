@@ -42,12 +42,12 @@ def lost_script(vip: str, here: str) -> Script:
     """The VIP is deleted; it is put back while `here`, a line of shell, says by its exit 0 that the manager wants it on this node."""
     would_go = _would_go("$besides")
 
-    def filled(text: str) -> str:
+    def fill_in(text: str) -> str:
         script = text.replace("BESIDES", _other_addresses_line(vip)).replace("WOULD_GO", would_go)
         return script.replace("SHOWN", f"ip -o -4 addr show to {vip}").replace("HERE", f"{{ {here}; }}")
 
     check = '[ -n "$(SHOWN)" ] || ! HERE || { echo "the VIP is not back"; exit 1; }'
-    return Script(filled(_LOSE), filled(_FOUND), filled(check))
+    return Script(fill_in(_LOSE), fill_in(_FOUND), fill_in(check))
 
 
 def _other_addresses_line(vip: str) -> str:
@@ -141,8 +141,8 @@ class IpResourceOut(OnHost):
         if was_begun:
             subject = self._subject
 
-            def back() -> bool:
+            def is_back() -> bool:
                 """On the node where the services are by now."""
                 return set(subject.holders_of_vip()) == {subject.state(limit=max(deadline.within(10.0), 1.0)).leading}
 
-            deadline.wait_for(back, what=f"{subject.cluster.vip} being back where the services are")
+            deadline.wait_for(is_back, what=f"{subject.cluster.vip} being back where the services are")

@@ -108,10 +108,10 @@ echo "$dev has not come back as it was: $left"; exit 1
 def nic_script(address: str, own_addresses: tuple[str, ...]) -> Script:
     """The NIC that has `address` goes down; `own_addresses` are all that are the node's itself, whatever the cluster manager does."""
 
-    def filled(text: str) -> str:
+    def fill_in(text: str) -> str:
         return (_SHELL + text).replace("ADDRESS", address).replace("OWN", " ".join(own_addresses))
 
-    return Script(filled(_DOWN), filled(_UP), filled(_WHOLE))
+    return Script(fill_in(_DOWN), fill_in(_UP), fill_in(_WHOLE))
 
 
 class _NicDown(OnHost):

@@ -170,16 +170,16 @@ class SharedDiskFull(OnHost):
     def _remove(self, deadline: Deadline) -> None:
         """On the node that has the disk, and seen there; then the other need not wait for it."""
 
-        def removed() -> bool:
+        def is_removed() -> bool:
             return any(self._is_removed(d.host, deadline) for d in self._armed)
 
         try:
-            Deadline(deadline.within(self._on_its_way_s)).wait_for(removed, what=f"{self._place} being mounted", every=0.5)
+            Deadline(deadline.within(self._on_its_way_s)).wait_for(is_removed, what=f"{self._place} being mounted", every=0.5)
         except DeadlineExceeded as error:
             self._subject.timeline.note(self._node, "undone", f"{self.name}: each node goes on looking by itself: {error}")
             return
         for deadman in self._armed:
-            deadman.settled()
+            deadman.mark_settled()
 
     def _is_removed(self, host: Host, deadline: Deadline) -> bool:
         """Is the disk mounted there, and the file removed?"""

@@ -70,8 +70,8 @@ def send_undoing(host: Host, armed: ArmedUndo, *, limit: float) -> bool:
 class Deadman:
     """One disruption's hold on one host. `longest`: seconds after which the host itself has undone it, if it can be undone then.
 
-    `armed` is told before anything is done, and may refuse by raising; `undone` when it was seen undone. `said`: what the undoing printed
-    on the host.
+    `on_armed` is called before anything is done, and may refuse by raising; `on_undone` when it was seen undone. `undo_output`: what the
+    undoing printed on the host.
     """
 
     def __init__(
@@ -80,15 +80,15 @@ class Deadman:
         name: str,
         *,
         longest: float,
-        armed: Callable[[ArmedUndo], None] = lambda entry: None,
-        undone: Callable[[str], None] = lambda token: None,
+        on_armed: Callable[[ArmedUndo], None] = lambda entry: None,
+        on_undone: Callable[[str], None] = lambda token: None,
     ) -> None:
         self.host = host
         self.longest = longest
-        self._tell_armed, self._tell_undone = armed, undone
+        self._tell_armed, self._tell_undone = on_armed, on_undone
         self.token = secrets.token_hex(8)
         self.of = f"{RUN}/{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}"
-        self.said = ""
+        self.undo_output = ""
         self._script: Script | None = None
 
     @property
@@ -119,7 +119,7 @@ class Deadman:
             )
         return float(moment[1]), float(moment[2])
 
-    def settled(self) -> None:
+    def mark_settled(self) -> None:
         """The thing was seen to be as it was, by somebody who knows: `undo` then only ends the hold."""
         if self._script is not None:
             self._script = Script(":", ":")
@@ -135,7 +135,7 @@ class Deadman:
         stdin = undoing_input(self.token, self.of, self._script.undo, self._script.check)
         why = "there was no time"
 
-        def once() -> bool | None:
+        def try_once() -> bool | None:
             nonlocal why
             try:
                 limit = max(deadline.within(30.0), 2.0)  # the last look may look, too
@@ -144,13 +144,13 @@ class Deadman:
                 why = str(error)
                 return None
             if completed.ok:
-                self.said = completed.err.strip()
+                self.undo_output = completed.err.strip()
                 return "undone" in completed.out.split()
             why = (completed.err.strip() or completed.out.strip() or f"exit {completed.exit}").splitlines()[-1]
             return None
 
         try:
-            by_us = bool(deadline.wait_for(once, until=lambda outcome: outcome is not None, what="the undoing", every=0.5))
+            by_us = bool(deadline.wait_for(try_once, until=lambda outcome: outcome is not None, what="the undoing", every=0.5))
         except DeadlineExceeded:
             look = f"it goes on trying by itself; or look at {FOLDER}/{self.token} there and run its `undo` with sh"
             raise UndoFailed(f"{self.host.name}: what was done to it could not be undone: {why}; {look}") from None

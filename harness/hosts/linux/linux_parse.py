@@ -25,7 +25,7 @@ ROUTES = {"local", "unicast", "unreachable", "blackhole", "prohibit", "throw", "
 def _reader_of(tool: str) -> Callable[[Callable[Concatenate[str, P], T]], Callable[Concatenate[str, P], T]]:
     """For the reader of a tool's text: whatever is wrong with that is said as what the tool printed."""
 
-    def made(read: Callable[Concatenate[str, P], T]) -> Callable[Concatenate[str, P], T]:
+    def decorate(read: Callable[Concatenate[str, P], T]) -> Callable[Concatenate[str, P], T]:
         @functools.wraps(read)
         def careful(text: str, *args: P.args, **kwargs: P.kwargs) -> T:
             try:
@@ -36,7 +36,7 @@ def _reader_of(tool: str) -> Callable[[Callable[Concatenate[str, P], T]], Callab
 
         return careful
 
-    return made
+    return decorate
 
 
 @dataclass(frozen=True)

@@ -58,12 +58,12 @@ class SessionsTaken(NotYet):
 class _LastWords(logging.Handler):
     """Keeps why sshd refused a channel (refused, timed out …): paramiko drops that from its error and only logs it."""
 
-    said = ""
+    reason = ""
 
     def emit(self, record: logging.LogRecord) -> None:
         _, separator, words = record.getMessage().partition(" open FAILED: ")
         if separator:
-            self.said = words.rpartition(":")[0].strip()
+            self.reason = words.rpartition(":")[0].strip()
 
 
 def _to_own_handlers(record: logging.LogRecord) -> bool:
@@ -145,7 +145,7 @@ class Connection:
         try:
             return self.transport.open_channel("direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=limit)
         except paramiko.ChannelException as error:
-            reason = self._last_words.said or error.text
+            reason = self._last_words.reason or error.text
             advice = (
                 "does its AllowTcpForwarding permit this?" if error.code == 1 else "does sshd run there, and does the network admit it?"
             )

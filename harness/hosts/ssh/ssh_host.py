@@ -123,9 +123,9 @@ class SshHost:
         current = self._connection
         if current is not None and current.usable and self._answers(current, Deadline(limit / 2)):
             return True
-        return self._answers_reconnected(deadline)
+        return self._answers_over_new_connection(deadline)
 
-    def _answers_reconnected(self, deadline: Deadline) -> bool:
+    def _answers_over_new_connection(self, deadline: Deadline) -> bool:
         """Over a new connection: the host may be up again behind one that died unnoticed. The old one is only given up for a new one
         that works, because a host that is merely slow has streams on it that must not be lost."""
         try:

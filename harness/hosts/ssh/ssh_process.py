@@ -133,7 +133,7 @@ class SshProcess:
         lines = Lines()
         while data := self.recv(CHUNK):
             yield from map(text, lines.feed(data))
-        if rest := lines.left():
+        if rest := lines.rest():
             yield text(rest)
 
     def send(self, data: bytes) -> None:

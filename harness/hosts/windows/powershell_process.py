@@ -174,7 +174,7 @@ class PowerShellLife:
             if line.ready:
                 self.ready.set_result(None)
             elif line.error == CONSTRAINED:
-                self.ready.set_exception(constrained(self._host.name, line.about))
+                self.ready.set_exception(constrained_error(self._host.name, line.about))
 
     def _ended_error(self, why: Exception | None = None) -> PowerShellEnded:
         fault = "" if why is None or isinstance(why, OSError | HarnessError) else f"{type(why).__name__}: {why}"
@@ -182,7 +182,7 @@ class PowerShellLife:
         return PowerShellEnded(f"{self._host.name}: its PowerShell ended; it said: {cut_at_word(' '.join(last_words.split()), 300)}")
 
 
-def constrained(host: str, mode: str) -> Unusable:
+def constrained_error(host: str, mode: str) -> Unusable:
     """The sentence for a host whose PowerShell does not let scripts do what they must."""
     return Unusable(
         f"{host}: PowerShell runs in {mode} mode there, so nothing can be asked; "

@@ -72,7 +72,7 @@ def waits_s(longest: float) -> int:
 class WindowsDeadman:
     """One disruption's hold on one Windows host; `lease`: the token that must be on it, empty where none is needed.
 
-    `armed` is told before anything is done, and may refuse by raising; `undone` when it was seen undone.
+    `on_armed` is called before anything is done, and may refuse by raising; `on_undone` when it was seen undone.
     """
 
     def __init__(
@@ -82,13 +82,13 @@ class WindowsDeadman:
         *,
         longest: float,
         lease: str = "",
-        armed: Callable[[ArmedUndo], None] = lambda entry: None,
-        undone: Callable[[str], None] = lambda token: None,
+        on_armed: Callable[[ArmedUndo], None] = lambda entry: None,
+        on_undone: Callable[[str], None] = lambda token: None,
     ) -> None:
         self.host, self.longest = host, longest
         self.token = secrets.token_hex(8)
         self.of = f"{RUN}/{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}"
-        self._lease, self._tell_armed, self._tell_undone = lease, armed, undone
+        self._lease, self._tell_armed, self._tell_undone = lease, on_armed, on_undone
         self._armed: ArmedUndo | None = None
 
     def do(self, thing: Thing, deed: Deed, *, limit: float, severs: bool = False) -> tuple[float, float] | None:
@@ -138,7 +138,7 @@ def send_undoing(host: Host, armed: ArmedUndo, *, limit: float) -> bool:
     thing = Thing(**json.loads(armed.undo))
     is_begun, by_us, why = False, False, "there was no time"
 
-    def once() -> bool:
+    def try_once() -> bool:
         nonlocal is_begun, by_us, why
         try:
             rows = rows_of(host, "undo-list", {"Token": armed.token}, limit=LOOK_TIMEOUT_S)
@@ -159,7 +159,7 @@ def send_undoing(host: Host, armed: ArmedUndo, *, limit: float) -> bool:
             return False
 
     try:
-        Deadline(max(limit, 2.0)).wait_for(once, what="the undoing", every=POLL_INTERVAL_S)
+        Deadline(max(limit, 2.0)).wait_for(try_once, what="the undoing", every=POLL_INTERVAL_S)
     except DeadlineExceeded:
         raise UndoFailed(
             f"{host.name}: what was done to it could not be undone: {why}; "

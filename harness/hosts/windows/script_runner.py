@@ -10,7 +10,7 @@ from harness.core.errors import BadUse, DeadlineExceeded, Unusable
 from harness.core.text import cut_at_word
 from harness.hosts.host import CommandFailed, CommandResult, Host, HostUnreachable, NotReadable
 from harness.hosts.windows.powershell import EXE, Complete
-from harness.hosts.windows.powershell_process import PowerShellEnded, constrained
+from harness.hosts.windows.powershell_process import PowerShellEnded, constrained_error
 from harness.hosts.windows.resident_powershell import ClockReading, NotResident, ResidentPowerShell
 from harness.hosts.windows.script_contract import contract_of, refusal
 from harness.hosts.windows.script_protocol import (
@@ -140,18 +140,18 @@ class ScriptRunner:
 
     def _read_result(self, completed: CommandResult) -> ScriptAnswer:
         if completed.exit in (127, 9009) or f"'{EXE}'" in completed.err:
-            raise no_powershell(self._host.name, completed.err)
+            raise no_powershell_error(self._host.name, completed.err)
         for text in completed.out.splitlines():
             line = read_line(text)
             if line is not None and line.answer is not None:
                 return line.answer
             if line is not None and line.error == CONSTRAINED:
-                raise constrained(self._host.name, line.about)
+                raise constrained_error(self._host.name, line.about)
         last_line = cut_at_word((completed.err.strip() or completed.out.strip() or "nothing").splitlines()[-1], 200)
         raise NotReadable(f"{self._host.name}: PowerShell gave no answer (exit {completed.exit}); it said: {last_line}")
 
 
-def no_powershell(host: str, error_output: str) -> Unusable:
+def no_powershell_error(host: str, error_output: str) -> Unusable:
     """The sentence for a host that has none on its PATH."""
     quote = cut_at_word(" ".join(error_output.split()), 200)
     return Unusable(f"{host}: `{EXE}` does not start there ({quote}); is it Windows, and is PowerShell on its PATH?")

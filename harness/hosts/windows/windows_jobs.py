@@ -44,7 +44,7 @@ def run_to_its_end(host: Host, program: str, words: Sequence[str], folder: str, 
     _start(host, name, {"Line": line, "Program": program, "Words": list(words), "Folder": folder, "Runner": runner()}, line)
     unseen = ""
 
-    def ended() -> Row | None:
+    def read_end() -> Row | None:
         nonlocal unseen
         try:
             rows = rows_of(host, STATE, {"Name": name}, limit=max(deadline.within(LOOK_TIMEOUT_S), 5.0))
@@ -64,7 +64,7 @@ def run_to_its_end(host: Host, program: str, words: Sequence[str], folder: str, 
         return None
 
     try:
-        job = deadline.wait_for(ended, until=lambda row: row is not None, what=f"the end of `{shorten(line)}`", every=LOOK_INTERVAL_S)
+        job = deadline.wait_for(read_end, until=lambda row: row is not None, what=f"the end of `{shorten(line)}`", every=LOOK_INTERVAL_S)
     except DeadlineExceeded:
         raise StillRunning(
             f"{host.name}: `{shorten(line)}` has not ended within {deadline.seconds:.0f} s; it was not ended, and goes on there{unseen}"
@@ -74,7 +74,7 @@ def run_to_its_end(host: Host, program: str, words: Sequence[str], folder: str, 
     return CommandResult(host.name, line, int(job["Exit"]), str(job["Text"] or ""), "", deadline.anchor, deadline.elapsed())
 
 
-def unfinished(host: Host, *, limit: float = LOOK_TIMEOUT_S) -> list[str]:
+def unfinished_commands(host: Host, *, limit: float = LOOK_TIMEOUT_S) -> list[str]:
     """The commands that change the cluster and still run on this host, whoever of this account started them there."""
     return [str(row["Line"] or row["Name"]) for row in rows_of(host, STATE, {}, limit=limit) if row["State"] in UNDER_WAY]
 

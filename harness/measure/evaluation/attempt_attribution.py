@@ -28,7 +28,7 @@ UNKNOWN_CLOCK_ERROR_S = 0.1  # for a host whose clock was never compared; such a
 class Traced(NamedTuple):
     """One sample and the node it was traced to: the one that answered it or, when it failed, received it. None: no witness saw it.
 
-    `outcome` is a sample's, or wrong-node (see `rightness`). Times are seconds on the harness's monotonic clock.
+    `outcome` is a sample's, or wrong-node (see `expected_responder`). Times are seconds on the harness's monotonic clock.
     """
 
     at: float
@@ -76,7 +76,7 @@ def trace(recording: Recording) -> Traces:
         rows = []
         for s in sorted(recording.samples.get(series.id, ()), key=lambda s: s.at):
             key = (series.origin, s.port, series.port)
-            stayed = series.origin in inside and inside[series.origin].stayed(s, series, margin)
+            stayed = series.origin in inside and inside[series.origin].has_stayed_inside(s, series, margin)
             node = None
             if stayed and series.kind == PINNED:  # else it is looked for in all that came before, where an older one had its port
                 node = series.origin
@@ -153,19 +153,19 @@ class _OnNoNic:
             if s.what == SYN and s.outgoing:
                 self._left[s.sport, s.dport].append(s.at)
 
-    def stayed(self, sample: Sample, series: Series, margin: float) -> bool:
+    def has_stayed_inside(self, sample: Sample, series: Series, margin: float) -> bool:
         """Did this attempt stay inside? One that was not answered may have been dropped before it could leave. Ask in order of time: a
         heartbeat stays where its connection was opened, at the first one from its port; one that is older than the recording is not known.
         """
         if series.kind != PINNED:
-            return self._stayed(sample, series.port, margin)
+            return self._has_stayed(sample, series.port, margin)
         port_before, inside = self._opened.get(series.id, (NO_PORT, False))
         if sample.port != port_before:
-            inside = (port_before != NO_PORT or "connected" in sample.detail) and self._stayed(sample, series.port, margin)
+            inside = (port_before != NO_PORT or "connected" in sample.detail) and self._has_stayed(sample, series.port, margin)
             self._opened[series.id] = (sample.port, inside)
         return inside and sample.outcome in FROM_A_NODE
 
-    def _stayed(self, sample: Sample, port: int, margin: float) -> bool:
+    def _has_stayed(self, sample: Sample, port: int, margin: float) -> bool:
         start, end = sample.at - margin, sample.at + sample.seconds + margin
         if sample.outcome not in FROM_A_NODE or sample.port == NO_PORT or not self._first <= start <= end <= self._last:
             return False

@@ -129,9 +129,9 @@ def _find_stopped(scene: Scene, name: str) -> Boundary:
         return _not_observed(name, NOTHING_MOVED)
     wanted = {*scene.services.values(), "VIP"} if scene.new != old else set(gone_at)
     if missing := sorted(wanted - set(gone_at)):
-        lost = next((start for start, _ in observer_coverage.lost_spans(scene.recording, old) if start >= scene.anchor - 1.0), None)
-        if lost is not None:
-            return _not_observed(name, f"{old} was lost {lost - scene.anchor:+.2f} s from the disruption, so nobody saw it stop")
+        lost_at = next((start for start, _ in observer_coverage.lost_spans(scene.recording, old) if start >= scene.anchor - 1.0), None)
+        if lost_at is not None:
+            return _not_observed(name, f"{old} was lost {lost_at - scene.anchor:+.2f} s from the disruption, so nobody saw it stop")
         return _not_observed(name, f"{', '.join(missing)} {'was' if len(missing) == 1 else 'were'} not seen to go on {old}")
     last = max(gone_at, key=lambda what: gone_at[what])
     return Boundary(

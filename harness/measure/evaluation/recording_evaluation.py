@@ -1,6 +1,6 @@
 """What a recording amounts to: every figure and every verdict of one measurement. Pure, so that a stored one can be judged again.
 
-    measured(read(path)) -> Measured
+    evaluate(read(path)) -> Measured
 
 A recording that was cut off is judged as far as it goes: a failure in it stands, anything else is inconclusive.
 """
@@ -45,7 +45,7 @@ MARKS = {
 }
 
 
-def measured(recording: Recording, *, budget_s: float | None = None, calibration: Verdict | None = None) -> Measured:
+def evaluate(recording: Recording, *, budget_s: float | None = None, calibration: Verdict | None = None) -> Measured:
     """Judge a recording, by its own budget or another one in seconds.
 
     `calibration` is the meter's check against a known cut; None: none was made, which the notes say.
@@ -152,8 +152,8 @@ def _judge_hosts(recording: Recording, window: tuple[float, float]) -> dict[str,
     header = recording.header
     origins = dict.fromkeys(series.origin for series in header.series)
     may_be_gone = header.target if disruption_effect.takes_away(header) else ""
-    lost = {o for o in origins if o == may_be_gone and any(a <= window[1] for a, _ in observer_coverage.lost_spans(recording, o))}
-    return {origin: timing_quality.judge_host(recording, origin, *window) for origin in origins if origin not in lost}
+    lost_origins = {o for o in origins if o == may_be_gone and any(a <= window[1] for a, _ in observer_coverage.lost_spans(recording, o))}
+    return {origin: timing_quality.judge_host(recording, origin, *window) for origin in origins if origin not in lost_origins}
 
 
 def _judge_timing(case: Case, views: Sequence[View], doubts: Sequence[Verdict]) -> Verdict:

@@ -253,9 +253,9 @@ class View:
     # words
     def describe(self, run: Run) -> str:
         """One failure as a sentence."""
-        return f"{self.name}: {self.lasted(run)}; {self.failures(run)}"
+        return f"{self.name}: {self.describe_length(run)}; {self.failures(run)}"
 
-    def lasted(self, run: Run) -> str:
+    def describe_length(self, run: Run) -> str:
         """How long a failure lasted, in words."""
         length = run.seconds(self.until)
         if self.begun_unseen(run):
@@ -291,9 +291,9 @@ class View:
             return f"{self.name}: never out{wide}, {len(self.attempts)} {self.noun} answered{late}{gap}"
         longest = max(self.due, key=lambda run: run.seconds(self.until))
         times = f"{len(self.due)} times, the longest: " if len(self.due) > 1 else ""
-        return f"{self.name}: {times}{self.lasted(longest)}{self._in_time()}; {self.failures(longest)}"
+        return f"{self.name}: {times}{self.describe_length(longest)}{self._describe_recovery()}; {self.failures(longest)}"
 
-    def _in_time(self) -> str:
+    def _describe_recovery(self) -> str:
         """`, recovered 1.30 s after the disruption of 8.10 s allowed`, by the outage that used most of its budget."""
         if self.effect in (ANY, UNTOUCHED):
             return ""

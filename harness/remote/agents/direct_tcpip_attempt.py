@@ -36,7 +36,7 @@ def speak(
     if not opening.ended.wait(deadline.remaining()):
         forwarding.give_up(opening)
         return AttemptResult("silent", time.monotonic())
-    if opening.said:
+    if opening.refusal:
         return result_of_refusal(opening)
     try:
         return _talk(opening, say, expect, again, deadline)
@@ -47,13 +47,13 @@ def speak(
 
 def result_of_refusal(opening: Opening) -> AttemptResult:
     """The outcome for sshd's reason not to open the connection."""
-    now, reason = time.monotonic(), opening.said.casefold()
+    now, reason = time.monotonic(), opening.refusal.casefold()
     if opening.forbidden:
-        return AttemptResult("skipped", now, f"sshd may not connect there ({opening.said})")
+        return AttemptResult("skipped", now, f"sshd may not connect there ({opening.refusal})")
     for words, outcome in OUTCOMES:
         if words in reason:
-            return AttemptResult(outcome, now, "" if outcome in ("refused", "reset") else opening.said)
-    return AttemptResult("skipped", now, f"sshd could not try: {opening.said}")
+            return AttemptResult(outcome, now, "" if outcome in ("refused", "reset") else opening.refusal)
+    return AttemptResult("skipped", now, f"sshd could not try: {opening.refusal}")
 
 
 def _talk(opening: Opening, say: bytes, expect: bytes, again: bytes, deadline: Deadline) -> AttemptResult:

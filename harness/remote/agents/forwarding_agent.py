@@ -106,14 +106,14 @@ class ForwardingAgent:
             threading.Thread(target=self._follow, args=(series, forwarding, opening), daemon=True).start()
 
     def _follow(self, series: AgentSeries, forwarding: Forwarding, opening: Opening) -> None:
-        began, half_trip_s = opening.asked + self._half_trip_s, self._half_trip_s
+        began, half_trip_s = opening.asked_at + self._half_trip_s, self._half_trip_s
         trips = 2 if series.say else 1  # to have the connection, and to have what is said on it answered
-        deadline = Deadline(series.limit_s + 2 * trips * half_trip_s, anchor=opening.asked)
+        deadline = Deadline(series.limit_s + 2 * trips * half_trip_s, anchor=opening.asked_at)
         result = speak(forwarding, opening, series.say, series.expect, deadline, again=series.again)
         if result.outcome == "silent" and not self._sshd_answers(forwarding, series.limit_s):
             return
         if forwarding.usable and not self._lost:  # else it ended with the way to the host, and says nothing of the path
-            seconds = max(0.0, result.ended - opening.asked - 2 * trips * half_trip_s)
+            seconds = max(0.0, result.ended - opening.asked_at - 2 * trips * half_trip_s)
             self._sink.samples(series.id, [Sample(began, seconds, result.outcome, 0, result.detail)])
 
     def _sshd_answers(self, forwarding: Forwarding, limit: float) -> bool:
@@ -143,32 +143,32 @@ class ForwardingAgent:
             raise DeadlineExceeded(f"{self.name}: its sshd did not answer within {deadline.seconds:g} s")
         now = time.monotonic()
         self._heard_at, self._half_trip_s, self._look_now = now, min(answered_trips) / 2, False
-        self._tell(lost=False, reason="it answers again")
+        self._tell(is_lost=False, reason="it answers again")
         self._sink.clock(Clock(self.name, now, 0.0, max(answered_trips) / 2, now - time.time()))
 
     def _renew(self, why: str) -> None:
         if why:
-            self._tell(lost=True, reason=why)
+            self._tell(is_lost=True, reason=why)
         try:
             fresh = forwarding_of(self._host)
         except HarnessError as error:
-            self._tell(lost=True, reason=str(error))
+            self._tell(is_lost=True, reason=str(error))
             self._over.wait(RETRY_INTERVAL_S)
             return
         old, self._forwarding = self._forwarding, fresh
         self._look_now = True
         if old is not None:
             threading.Thread(target=self._end, args=(old,), daemon=True).start()
-        self._tell(lost=False, reason="it answers again")
+        self._tell(is_lost=False, reason="it answers again")
 
     def _end(self, old: Forwarding) -> None:
         """When the attempts that were made through it have ended."""
         self._over.wait(max(series.limit_s for series in self._plan.series) + 1.0)
         old.close()
 
-    def _tell(self, *, lost: bool, reason: str) -> None:
-        if lost != self._lost:
-            self._lost = lost
+    def _tell(self, *, is_lost: bool, reason: str) -> None:
+        if is_lost != self._lost:
+            self._lost = is_lost
             self._sink.event(
-                NodeEvent(self._heard_at if lost else time.monotonic(), self.name, "host-lost" if lost else "host-back", reason)
+                NodeEvent(self._heard_at if is_lost else time.monotonic(), self.name, "host-lost" if is_lost else "host-back", reason)
             )

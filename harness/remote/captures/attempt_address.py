@@ -15,7 +15,7 @@ def with_addresses(attempts: Sequence[Attempt], packets: Mapping[str, Sequence[P
     own_addresses = {m.name: [str(m.address), *([str(m.second_address)] if isinstance(m, Node) else [])] for m in cluster.machines}
     syns = [p for host_packets in packets.values() for p in host_packets if p.is_syn]
 
-    def of(attempt: Attempt) -> Attempt:
+    def with_address(attempt: Attempt) -> Attempt:
         if attempt.local_address is not None or attempt.local_port is None:
             return attempt
         sources = [
@@ -23,4 +23,4 @@ def with_addresses(attempts: Sequence[Attempt], packets: Mapping[str, Sequence[P
         ]
         return replace(attempt, local_address=sources[-1] if sources else own_addresses[attempt.origin][0])
 
-    return [of(attempt) for attempt in attempts]
+    return [with_address(attempt) for attempt in attempts]

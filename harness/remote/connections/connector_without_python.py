@@ -41,12 +41,12 @@ class FallbackConnector(ConnectorBase):
         if source is not None:
             raise Unusable(f"{self.name}: without Python no connection can be made from a chosen address ({source})")
         if self._capabilities.kind is Kind.FORWARDING:
-            return self._by_sshd(destination, port, count, limit, spacing)
-        return self._by_script(destination, port, count, limit, spacing)
+            return self._attempts_by_sshd(destination, port, count, limit, spacing)
+        return self._attempts_by_script(destination, port, count, limit, spacing)
 
     # --- by a script
 
-    def _by_script(self, destination: str, port: int, count: int, limit: float, spacing: float) -> list[Attempt]:
+    def _attempts_by_script(self, destination: str, port: int, count: int, limit: float, spacing: float) -> list[Attempt]:
         """The measuring agent, for so many ticks; anew for those that a busy host could not begin, because here no moment is measured."""
         period = next(p for p in (0.1, 0.25) if p >= min(spacing, 0.25))
         series = AgentSeries("attempt", destination, port, period_s=period, limit_s=limit)
@@ -100,7 +100,7 @@ class FallbackConnector(ConnectorBase):
 
     # --- by sshd
 
-    def _by_sshd(self, destination: str, port: int, count: int, limit: float, spacing: float) -> list[Attempt]:
+    def _attempts_by_sshd(self, destination: str, port: int, count: int, limit: float, spacing: float) -> list[Attempt]:
         forwarding, openings = self._usable_forwarding(), []
         for number in range(count):
             if number and spacing:
@@ -112,10 +112,10 @@ class FallbackConnector(ConnectorBase):
     def _try_connection(
         self, forwarding: Forwarding, opening: Opening, destination: str, port: int, limit: float, *, keep: bool = False
     ) -> Attempt:
-        result = speak(forwarding, opening, b"", b"", Deadline(limit, anchor=opening.asked), keep=keep)
+        result = speak(forwarding, opening, b"", b"", Deadline(limit, anchor=opening.asked_at), keep=keep)
         if not forwarding.usable:
-            raise forwarding.lost()
-        return self._make_attempt(destination, port, result.outcome, result.ended - opening.asked, result.detail)
+            raise forwarding.lost_error()
+        return self._make_attempt(destination, port, result.outcome, result.ended - opening.asked_at, result.detail)
 
     def _make_attempt(
         self,

@@ -54,17 +54,17 @@ def _vip_spans(recording: Recording, start: float, end: float) -> Rows:
     """Who holds the VIP. Whether a node still does that was lost while it did, is not known until something is heard of it."""
     changes: list[tuple[float, str]] = []
     holders: set[str] = set()
-    lost: set[str] = set()
+    lost_holders: set[str] = set()
     for event in sorted(recording.events, key=lambda e: e.at):
         if event.kind in ("vip-up", "vip-down"):
             (holders.add if event.kind == "vip-up" else holders.discard)(event.host)
-            lost.discard(event.host)
+            lost_holders.discard(event.host)
         elif event.kind == "host-lost" and event.host in holders:
             holders.discard(event.host)
-            lost.add(event.host)
+            lost_holders.add(event.host)
         else:
             continue
-        changes.append((event.at, _only_node(sorted(holders), UNKNOWN if lost else NOBODY)))
+        changes.append((event.at, _only_node(sorted(holders), UNKNOWN if lost_holders else NOBODY)))
     return _spans_of(changes, start, end)
 
 

@@ -35,17 +35,17 @@ def judge_tokens(case: Case, views: Sequence[View], both: Sequence[Span]) -> Tok
     """
     recording = case.recording
     refusals = [e.text for e in recording.events if e.kind == "tokens"]  # what the database would not do
-    turns = in_turn(recording.tokens)
+    turns = spans_in_turn(recording.tokens)
     if not recording.tokens and not refusals and not both:
         return None
     counts = _read_back_counts(recording, refusals)
     acknowledged = [t for t in recording.tokens if t.acknowledged]
-    lost = [_token_in_words(t, case.anchor, "lost") for t in acknowledged if counts is not None and not counts.get(t.value)]
+    lost_tokens = [_token_in_words(t, case.anchor, "lost") for t in acknowledged if counts is not None and not counts.get(t.value)]
     times = {t.value: (counts or {}).get(t.value, 0) for t in recording.tokens}
-    doubled = [_token_in_words(t, case.anchor, f"there {times[t.value]} times") for t in recording.tokens if times[t.value] > 1]
+    doubled_tokens = [_token_in_words(t, case.anchor, f"there {times[t.value]} times") for t in recording.tokens if times[t.value] > 1]
     verdicts: list[Verdict] = []
     if recording.tokens or refusals:
-        verdicts.append(_judge_tokens(recording, counts, len(acknowledged), lost, doubled, refusals))
+        verdicts.append(_judge_tokens(recording, counts, len(acknowledged), lost_tokens, doubled_tokens, refusals))
         verdicts += [
             writes_verdict
             for writes_verdict in (_judge_writes(case, views, origin) for origin in _origins(views))
@@ -58,10 +58,10 @@ def judge_tokens(case: Case, views: Sequence[View], both: Sequence[Span]) -> Tok
     verdict = all_of(verdicts)
     if case.happened.outcome is not Outcome.PASS:
         verdict = inconclusive(f"{verdict.reason}; {case.happened.reason}")
-    return TokenResult(len(recording.tokens), len(acknowledged), lost, doubled, list(both), verdict)
+    return TokenResult(len(recording.tokens), len(acknowledged), lost_tokens, doubled_tokens, list(both), verdict)
 
 
-def in_turn(tokens: Sequence[Token]) -> list[Span]:
+def spans_in_turn(tokens: Sequence[Token]) -> list[Span]:
     """When one node took a token between two that another took. Both moments are the harness's own, so no clock has to be believed.
 
     A node that hands over to the other, and gets everything back, takes no token between two of the other's close together.
@@ -89,19 +89,21 @@ def _judge_tokens(
     recording: Recording,
     counts: dict[str, int] | None,
     acknowledged: int,
-    lost: Sequence[str],
-    doubled: Sequence[str],
+    lost_tokens: Sequence[str],
+    doubled_tokens: Sequence[str],
     refusals: Sequence[str],
 ) -> Verdict:
     why = f": {refusals[0]}" if refusals else ""
     if not recording.tokens:
         return inconclusive(f"no token was written, so whether any would have been lost is not known{why}")
     sentence = f"{len(recording.tokens)} tokens written, {acknowledged} acknowledged"
-    if lost or doubled:
-        wrong_tokens = [*lost, *doubled]
+    if lost_tokens or doubled_tokens:
+        wrong_tokens = [*lost_tokens, *doubled_tokens]
         more = f" and {len(wrong_tokens) - MAX_NAMED} more" if len(wrong_tokens) > MAX_NAMED else ""
-        gone = "" if counts else "; the table itself is gone, or empty"
-        return failed(f"{sentence}, {len(lost)} lost, {len(doubled)} doubled{gone}: {'; '.join(wrong_tokens[:MAX_NAMED])}{more}")
+        table_gone = "" if counts else "; the table itself is gone, or empty"
+        return failed(
+            f"{sentence}, {len(lost_tokens)} lost, {len(doubled_tokens)} doubled{table_gone}: {'; '.join(wrong_tokens[:MAX_NAMED])}{more}"
+        )
     if counts is None:
         return inconclusive(f"{sentence}, but what the database holds was never read back, so whether any was lost is not known{why}")
     if not acknowledged:

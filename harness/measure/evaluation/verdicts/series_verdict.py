@@ -100,8 +100,8 @@ def _judge(view: View) -> Verdict:
     return all_of([*hard, soft, doubts])
 
 
-def _judge_lost_origin(view: View, gone: float) -> Verdict:
-    sentence = f"{view.name}: not judged, {view.series.origin} was lost {gone - view.case.anchor:+.2f} s from the disruption"
+def _judge_lost_origin(view: View, lost_at: float) -> Verdict:
+    sentence = f"{view.name}: not judged, {view.series.origin} was lost {lost_at - view.case.anchor:+.2f} s from the disruption"
     if view.excused:
         return passed(f"{sentence}, as what was done to it may do")
     return inconclusive(f"{sentence} and was not measured from again, though nothing was done to it")

@@ -2,7 +2,7 @@
 
 The service spoke, so the path is not out; but whether the right node answered is not known. It matters from when another node answered too
 (or from the disruption on, where nothing may move; or, where no other was seen, since the last outage): before, only one node serves.
-An answer between two others of one known node, close together, is taken to be that node's as well (`rightness.TOGETHER_S`).
+An answer between two others of one known node, close together, is taken to be that node's as well (`expected_responder.TOGETHER_S`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def judge_unidentified(view: View) -> list[Verdict]:
     answers = [attempt for attempt in view.attempts if attempt.spoke]
     later = [attempt for attempt in answers if attempt.at > since]
     until = view.case.end - arrives_s(view.series.period_s)  # what a witness saw last may still have been on its way
-    unknown = [attempt for attempt in unbridged(answers, view.series.period_s) if since < attempt.at and attempt.ended < until]
+    unknown = [attempt for attempt in unbridged_answers(answers, view.series.period_s) if since < attempt.at and attempt.ended < until]
     if (
         view.case.recording.header.both_may_answer
     ):  # at worst it was the isolated node: time out, that the figure and the budget hold anyhow
@@ -38,7 +38,7 @@ def judge_unidentified(view: View) -> list[Verdict]:
     return [inconclusive(f"{sentence}: {_why(view, unknown)}")]
 
 
-def unbridged(answers: Sequence[Traced], period_s: float) -> list[Traced]:
+def unbridged_answers(answers: Sequence[Traced], period_s: float) -> list[Traced]:
     """Those of unknown nodes that are not between two answers of one known node, close together."""
     reach = max(TOGETHER_S, PERIODS_TOGETHER * period_s)
     unknown: list[Traced] = []
@@ -83,9 +83,13 @@ def _why(view: View, unknown: Sequence[Traced]) -> str:
         return f"{' and '.join(blind)} could not capture packets"
     if view.series.kind == PINNED:
         return "its connection is older than the recording, and another node has taken over since"
-    lost = [
+    unwatched_nodes = [
         node
         for node in recording.header.nodes
         if any(a <= unknown[-1].ended and unknown[0].at <= b for a, b in observer_coverage.unwitnessed_spans(recording, node))
     ]
-    return f"the packets of {' and '.join(lost)} were not watched then" if lost else "no packet capture shows their packets"
+    return (
+        f"the packets of {' and '.join(unwatched_nodes)} were not watched then"
+        if unwatched_nodes
+        else "no packet capture shows their packets"
+    )
