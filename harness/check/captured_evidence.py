@@ -19,16 +19,16 @@ def path(check: PathCheck, packets: Seen, cluster: Cluster) -> PathSeen:
     ports = {(a.local_address, a.local_port) for a in check.attempts if a.local_port is not None}
     at = [
         (name, p)
-        for name, those in packets.items()
-        for p in those
+        for name, of_host in packets.items()
+        for p in of_host
         if p.dport == check.service.port and p.protocol == "tcp" and (p.src, p.sport) in ports and p.is_syn and p.came_in
     ]
     nodes = {n.name for n in cluster.nodes}
     arrived = [(name, p) for name, p in at if name in nodes and name != check.origin_host]
     back = [
         (name, p)
-        for name, those in packets.items()
-        for p in those
+        for name, of_host in packets.items()
+        for p in of_host
         if p.sport == check.service.port and p.protocol == "tcp" and p.is_syn_ack and (p.dst, p.dport) in ports and not p.local
     ]
     return PathSeen(

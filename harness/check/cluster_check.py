@@ -95,16 +95,16 @@ def _look_once(subject: ClusterUnderTest, instead: Mapping[str, Host], aside: Co
     with ExitStack() as stack, ThreadPoolExecutor(max_workers=1) as background:
         left_of_us = background.submit(lambda: None if subject.absent else _judge_guarded(lambda: nothing_left(subject)))
         # The hosts tell of their sockets before there are attempts, which could fill a listener's queue.
-        sight, word, surveyed, _ = subject.together(
+        sight, manager_answers, surveyed, _ = subject.together(
             lambda: _watching(subject, stack),
             lambda: ask_manager(subject, instead),
             lambda: survey(subject, instead),
             lambda: _load(cluster),
         )
-        since, state, active = Deadline(0.0), word.state, word.active
+        since, state, active = Deadline(0.0), manager_answers.state, manager_answers.active
         subject.absent |= {f.host for f in surveyed.lost}
         evaluated = evaluate_firewalls(cluster, surveyed.facts, state)
-        more = [*word.found, *surveyed.lost, *judge(cluster, state, surveyed.facts, evaluated)]
+        more = [*manager_answers.found, *surveyed.lost, *judge(cluster, state, surveyed.facts, evaluated)]
         checks, direct, of_services, probe = [], [], [], None
         if active is not None:
             origins = [o for o in Origin if subject.origin(o, active) not in subject.absent]
@@ -126,7 +126,7 @@ def _look_once(subject: ClusterUnderTest, instead: Mapping[str, Host], aside: Co
         statuses = probe_question.ask(subject, (subject.standby_of(active), cluster.client.name)) if active else {}
         probes_by_node, packets = _seen_on_the_wire(sight, cluster, since)
         # One that is away would be waited for once more.
-        after = state if instead or subject.absent else subject.manager.state().without(word.unrelated_resources)
+        after = state if instead or subject.absent else subject.manager.state().without(manager_answers.unrelated_resources)
     moved = _roles(state) != _roles(after)
     evidence = Evidence(
         cluster,
@@ -137,10 +137,10 @@ def _look_once(subject: ClusterUnderTest, instead: Mapping[str, Host], aside: Co
         probes_by_node,
         direct,
         statuses,
-        word.may_move,
-        word.fencing,
-        word.left_behind,
-        word.unrelated_resources,
+        manager_answers.may_move,
+        manager_answers.fencing,
+        manager_answers.left_behind,
+        manager_answers.unrelated_resources,
         evaluated,
         tuple(f for f in of_pages(more, active, statuses) if not moved or not f.what.startswith(OF_A_ROLE)),
         moved,
@@ -255,10 +255,10 @@ def _check(subject: ClusterUnderTest, origin: Origin, service: Service, active: 
         return unchecked_path(subject, origin, service, active, str(error))
 
 
-def _judge_guarded(judged: Callable[[], Verdict]) -> Verdict:
+def _judge_guarded(judge_it: Callable[[], Verdict]) -> Verdict:
     """One of the questions of an audit."""
     try:
-        return judged()
+        return judge_it()
     except BadUse:
         raise
     except HarnessError as error:  # the survey, which looks at the same time, says which host it was

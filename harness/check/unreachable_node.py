@@ -36,9 +36,9 @@ def second_way(subject: ClusterUnderTest, *, chosen: bool) -> Iterator[tuple[dic
         return
     from harness.azure.run_command.run_command_fallback import read_unreachable  # only a cluster with [azure] needs the Azure packages
 
-    with read_unreachable(cluster.azure, absent_nodes) as tried:
-        hosts = {name: way for name, way in tried.items() if not isinstance(way, HarnessError)}
-        yield hosts, [_finding(name, way) for name, way in tried.items()]
+    with read_unreachable(cluster.azure, absent_nodes) as ways:
+        hosts = {name: way for name, way in ways.items() if not isinstance(way, HarnessError)}
+        yield hosts, [_finding(name, way) for name, way in ways.items()]
 
 
 def _finding(name: str, way: Host | HarnessError) -> Finding:

@@ -35,7 +35,7 @@ def of_service(subject: ClusterUnderTest, service: Service) -> list[Finding]:
 
 def set_aside(cluster: Cluster, aside: Mapping[str, Unbearable]) -> list[Finding]:
     """Of each service that no path was tried to, because it would refuse a host for that: why. That it serves nobody now is a fault."""
-    found = []
+    findings = []
     for name, why in aside.items():
         refuses = isinstance(why, UnbearableAndRefusing)
         weight, says = (Weight.FAULT, "it turns clients away") if refuses else (Weight.UNKNOWN, "no path to it was tried")
@@ -45,5 +45,5 @@ def set_aside(cluster: Cluster, aside: Mapping[str, Unbearable]) -> list[Finding
             if refuses
             else "look at it from its own client, or say in its settings what the sentence names"
         )
-        found.append(Finding(weight, f"service {name}", "own word" if refuses else "not tried", f"{says}: {why}", do))
-    return found
+        findings.append(Finding(weight, f"service {name}", "own word" if refuses else "not tried", f"{says}: {why}", do))
+    return findings

@@ -131,10 +131,10 @@ def _address(field: str, word: str) -> Test:
         if f"{bits:b}".rstrip("0").count("0"):  # a mask with holes
 
             def with_holes(flow: Flow) -> Truth:
-                got = flow.get(field)
-                if not isinstance(got, Span):
+                actual = flow.get(field)
+                if not isinstance(actual, Span):
                     return False
-                return got.low & bits == wanted & bits if got.exact else got.why
+                return actual.low & bits == wanted & bits if actual.exact else actual.why
 
             return with_holes
     network = ip_network(word, strict=False)
@@ -145,10 +145,10 @@ def _address(field: str, word: str) -> Test:
 
 def _nic(field: str, pattern: str) -> Test:
     def test(flow: Flow) -> Truth:
-        got: Value = flow.values.get(field, "")
-        if isinstance(got, Span):
-            return got.why
-        return isinstance(got, str) and (got.startswith(pattern[:-1]) if pattern.endswith("+") else got == pattern)
+        actual: Value = flow.values.get(field, "")
+        if isinstance(actual, Span):
+            return actual.why
+        return isinstance(actual, str) and (actual.startswith(pattern[:-1]) if pattern.endswith("+") else actual == pattern)
 
     return test
 
@@ -206,12 +206,12 @@ def _match_state(option: str, word: str) -> Test | None:
         nat = any(part in ("snat", "dnat") for part in wanted) and field == "ct state"
 
         def test(flow: Flow) -> Truth:
-            got = flow.get(field)
-            if isinstance(got, Missing):
+            actual = flow.get(field)
+            if isinstance(actual, Missing):
                 return False
-            if not isinstance(got, Span) or not got.exact:
-                return got.why if isinstance(got, Span) else False
-            if got.low & mask or (field == "ct status" and mask == 0 and got.low == 0):
+            if not isinstance(actual, Span) or not actual.exact:
+                return actual.why if isinstance(actual, Span) else False
+            if actual.low & mask or (field == "ct status" and mask == 0 and actual.low == 0):
                 return True
             return "whether its connection was translated" if nat and (flow.changed or flow.known_number("ct state") == 2) else False
 
@@ -227,11 +227,11 @@ def _match_mark(field: str, word: str) -> Test:
     wanted, bits = int(value, 0), int(mask, 0) if mask else 0xFFFFFFFF
 
     def test(flow: Flow) -> Truth:
-        got = flow.get(field)
-        if isinstance(got, Missing):
+        actual = flow.get(field)
+        if isinstance(actual, Missing):
             return False
-        if not isinstance(got, Span) or not got.exact:
-            return got.why if isinstance(got, Span) else False
-        return got.low & bits == wanted
+        if not isinstance(actual, Span) or not actual.exact:
+            return actual.why if isinstance(actual, Span) else False
+        return actual.low & bits == wanted
 
     return test

@@ -106,9 +106,9 @@ def _type_of_address(flags: list[str]) -> Read:
 def _way_back(flow: Flow, by_mark: bool) -> Value:
     """`fib saddr . iif oif`: the NIC that it came in by, where the host routes to its source by that one; else there is none, or the
     route has several ways, of which one is told."""
-    far, came = flow.get("far nic"), flow.values.get("iifname")
-    if isinstance(far, str) and far == came and (not by_mark or flow.known_number("mark") == 0):
-        return far
+    far_nic, in_nic = flow.get("far nic"), flow.values.get("iifname")
+    if isinstance(far_nic, str) and far_nic == in_nic and (not by_mark or flow.known_number("mark") == 0):
+        return far_nic
     return unknown("whether the host routes to its source by the NIC that it came in by")
 
 
@@ -179,10 +179,10 @@ def _read_calculation(op: str, about: list[Any], sets: Sets) -> Read:
     fragment_bits = op == "&" and "frag-off" in nft_json_to_text.expression(about[0])
 
     def read(flow: Flow) -> Value:
-        got: Value = first(flow)
+        result: Value = first(flow)
         for part in rest:
-            got = _combine(op, got, part(flow), text, fragment_bits)
-        return got
+            result = _combine(op, result, part(flow), text, fragment_bits)
+        return result
 
     return read
 
@@ -268,33 +268,33 @@ def fit(right: Any, kinds: list[str], sets: Sets, bits: bool = False) -> Fits:
         name, about = next(iter(right.items()))
         if name == "set" and isinstance(about, list):
             parts = [fit(part, kinds, sets) for part in about]
-            return lambda got, flow: either(part(got, flow) for part in parts)
+            return lambda actual, flow: either(part(actual, flow) for part in parts)
         if name == "elem" and isinstance(about, dict):
             inner = fit(about.get("val"), kinds, sets, bits)
             if depends(about):
-                return lambda got, flow: "how often packets came" if inner(got, flow) is not False else False
+                return lambda actual, flow: "how often packets came" if inner(actual, flow) is not False else False
             return inner
         if name == "concat" and isinstance(about, list):
             singles = [fit(part, [of], sets) for part, of in zip(about, kinds, strict=False)]
-            return lambda got, flow: _each(singles, got, flow)
+            return lambda actual, flow: _each(singles, actual, flow)
     return _single(right, kind, bits)
 
 
-def _each(singles: list[Fits], got: Value, flow: Flow) -> Truth:
-    if not isinstance(got, tuple) or len(got) != len(singles):
+def _each(singles: list[Fits], actual: Value, flow: Flow) -> Truth:
+    if not isinstance(actual, tuple) or len(actual) != len(singles):
         return False
-    truths: Iterator[Truth] = (single(part, flow) for single, part in zip(singles, got, strict=True))
+    truths: Iterator[Truth] = (single(part, flow) for single, part in zip(singles, actual, strict=True))
     return no(either(no(truth) for truth in truths))
 
 
 def _in_set(name: str, kinds: list[str], sets: Sets) -> Fits:
-    held = sets.elements.get(name[1:])
-    parts = [fit(part, kinds, sets) for part in held or ()]
+    elements_of_set = sets.elements.get(name[1:])
+    parts = [fit(part, kinds, sets) for part in elements_of_set or ()]
 
-    def test(got: Value, flow: Flow) -> Truth:
-        if held is None or name in flow.touched:
+    def test(actual: Value, flow: Flow) -> Truth:
+        if elements_of_set is None or name in flow.touched:
             return f"what the set {name} holds"
-        return either(part(got, flow) for part in parts)
+        return either(part(actual, flow) for part in parts)
 
     return test
 
@@ -302,11 +302,11 @@ def _in_set(name: str, kinds: list[str], sets: Sets) -> Fits:
 def _single(right: Any, kind: str, bits: bool) -> Fits:
     text = nft_json_to_text.expression(right)
     if kind == "name" and (isinstance(right, bool) or right in (0, "0")):  # whether there is one
-        return lambda got, flow: got.why if isinstance(got, Span) else bool(got) is (right is True)
+        return lambda actual, flow: actual.why if isinstance(actual, Span) else bool(actual) is (right is True)
     if kind == "name" and isinstance(right, str):
-        return lambda got, flow: _matches_name(got, right)
+        return lambda actual, flow: _matches_name(actual, right)
     if right == "*":
-        return lambda got, flow: True
+        return lambda actual, flow: True
     low: int | None
     high: int | None
     if isinstance(right, dict) and isinstance(right.get("prefix"), dict):
@@ -320,18 +320,18 @@ def _single(right: Any, kind: str, bits: bool) -> Fits:
     else:
         low = high = nft_json_to_text.number(right, kind)
     if low is None or high is None:
-        return lambda got, flow: False if isinstance(got, Missing) else f"what {text} means"
+        return lambda actual, flow: False if isinstance(actual, Missing) else f"what {text} means"
     if bits:
         mask = low
-        return lambda got, flow: bool(got.low & mask) if isinstance(got, Span) and got.exact else _why(got)
-    return lambda got, flow: within(got, low, high)
+        return lambda actual, flow: bool(actual.low & mask) if isinstance(actual, Span) and actual.exact else _why(actual)
+    return lambda actual, flow: within(actual, low, high)
 
 
-def _matches_name(got: Value, pattern: str) -> Truth:
-    if isinstance(got, Span):
-        return got.why
-    return isinstance(got, str) and (got.startswith(pattern[:-1]) if pattern.endswith("*") else got == pattern)
+def _matches_name(actual: Value, pattern: str) -> Truth:
+    if isinstance(actual, Span):
+        return actual.why
+    return isinstance(actual, str) and (actual.startswith(pattern[:-1]) if pattern.endswith("*") else actual == pattern)
 
 
-def _why(got: Value) -> Truth:
-    return got.why if isinstance(got, Span) else False
+def _why(actual: Value) -> Truth:
+    return actual.why if isinstance(actual, Span) else False

@@ -150,10 +150,10 @@ def _match(about: dict[str, Any], sets: Sets) -> Step:
     fits = fit(right, kinds, sets, bits)
 
     def test(flow: Flow) -> Truth:
-        got = read(flow)
-        if isinstance(got, Missing):
+        actual = read(flow)
+        if isinstance(actual, Missing):
             return False
-        truth = fits(got, flow)
+        truth = fits(actual, flow)
         return no(truth) if op in ("!=", "!") else truth
 
     return test
@@ -163,23 +163,23 @@ def _compare_order(read: Read, op: str, bound: int | None, text: str) -> Step:
     below, above = ORDERS[op]
 
     def test(flow: Flow) -> Truth:
-        got = read(flow)
-        if isinstance(got, Missing):
+        actual = read(flow)
+        if isinstance(actual, Missing):
             return False
         if bound is None:
             return f"what {text} means"
-        return within(got, bound + below if below is not None else 0, bound + above if above is not None else 1 << 130)
+        return within(actual, bound + below if below is not None else 0, bound + above if above is not None else 1 << 130)
 
     return test
 
 
 def _compare(read: Read, other: Read, op: str) -> Step:
     def test(flow: Flow) -> Truth:
-        got, against = read(flow), other(flow)
-        if isinstance(got, Missing) or isinstance(against, Missing):
+        actual, against = read(flow), other(flow)
+        if isinstance(actual, Missing) or isinstance(against, Missing):
             return False
         if isinstance(against, Span) and against.exact:
-            truth = within(got, against.low, against.high)
+            truth = within(actual, against.low, against.high)
             return no(truth) if op == "!=" else truth
         return "what the two sides of a comparison are"
 

@@ -320,7 +320,7 @@ def data(words: Words) -> Any:
     if words.peek() != "{":
         return value(words.next())
     inner = _parse_braces(words)
-    held: list[Any] = []
+    elements: list[Any] = []
     while inner.peek() != "\n":
         key = right(inner)
         unsure = False
@@ -329,12 +329,12 @@ def data(words: Words) -> Any:
         key = {"elem": {"val": key, "limit": None}} if unsure else key
         if inner.peek() == ":":
             inner.next()
-            held.append([key, verdict(inner) if inner.peek() in (*VERDICTS, "jump", "goto") else right(inner)])
+            elements.append([key, verdict(inner) if inner.peek() in (*VERDICTS, "jump", "goto") else right(inner)])
         else:
-            held.append(key)
+            elements.append(key)
         if inner.peek() == ",":
             inner.next()
-    return {"set": held}
+    return {"set": elements}
 
 
 def value(word: str) -> Any:

@@ -47,14 +47,14 @@ def _table(words: Words, family: str, table: str, listing: list[dict[str, Any]])
 def _elements(words: Words) -> list[Any]:
     words.skip("#")
     words.expect("{")
-    held: list[Any] = []
+    elements: list[Any] = []
     while (word := words.next()) != "}":
         if word == "elements":
             words.expect("=")
-            held = data(words)["set"]
+            elements = data(words)["set"]
         elif word not in ("\n", ";"):
             words.line()
-    return held
+    return elements
 
 
 def _chain(words: Words, about: dict[str, Any], name: str, listing: list[dict[str, Any]]) -> None:

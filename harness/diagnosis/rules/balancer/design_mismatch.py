@@ -108,14 +108,14 @@ def _floating(evidence: Evidence) -> Iterator[Cause]:
 
 def _no_rule(evidence: Evidence, paths: list[PathSeen]) -> Cause:
     service, active = paths[0].service, evidence.active or evidence.cluster.name
-    tried = evidence.tried(active, service.port)
-    evident = [
+    attempts = evidence.tried(active, service.port)
+    lines = [
         f"the packet captures: what {p.origin} sends to {evidence.cluster.vip}:{service.port} reaches no node, other ports do"
         for p in paths
     ]
-    evident += [f"from {d.origin} to {active}'s own address, port {service.port}: {d.outcome}" for d in tried]
+    lines += [f"from {d.origin} to {active}'s own address, port {service.port}: {d.outcome}" for d in attempts]
     explains = tuple(p.name for p in paths)
-    if tried and all(d.outcome == "silent" and not evidence.stealthy(active, d.port) for d in tried):
+    if attempts and all(d.outcome == "silent" and not evidence.stealthy(active, d.port) for d in attempts):
         return Cause(
             f"a network security group (NSG) rule denies port {service.port} ({service.name}) at {active}: neither through the load "
             f"balancer nor past it does "
@@ -123,7 +123,7 @@ def _no_rule(evidence: Evidence, paths: list[PathSeen]) -> Cause:
             active,
             Certainty.LIKELY,
             f"look at the security rules of {active}'s NIC and subnet that name port {service.port}",
-            tuple(evident),
+            tuple(lines),
             f"if those let it pass, see whether the load balancer has a rule for port {service.port}",
             explains=explains,
         )
@@ -133,7 +133,7 @@ def _no_rule(evidence: Evidence, paths: list[PathSeen]) -> Cause:
         active,
         Certainty.LIKELY,
         f"add a load-balancing rule for port {service.port} with the same probe and backend pool, or an HA-ports rule for all ports",
-        tuple(evident),
+        tuple(lines),
         f"a network security group that denies port {service.port} alone looks the same from here: look at the rules of the balancer first",
         explains=explains,
     )
@@ -148,26 +148,26 @@ def _sends_nothing(evidence: Evidence, outside: list[PathSeen]) -> Iterator[Caus
     if evidence.probes_lost_in_part(active) or is_probe_doubted(evidence, active):
         return  # the node itself answers too few of them
     address = evidence.cluster.node(active).address
-    tried = [d for d in evidence.direct if d.node == active and d.port != evidence.cluster.load_balancer.probe.port]
-    evident = (
+    attempts = [d for d in evidence.direct if d.node == active and d.port != evidence.cluster.load_balancer.probe.port]
+    lines = (
         f"the packet capture on {active}: {probes.answered} probes answered by {', '.join(sorted(probes.answers_by))}, no SYN of a client",
-        *(f"from {d.origin} to {address}:{d.port}: {d.outcome}" for d in tried[:4]),
+        *(f"from {d.origin} to {address}:{d.port}: {d.outcome}" for d in attempts[:4]),
     )
     explains = tuple(p.name for p in outside)
-    if tried and all(d.outcome == "silent" and not evidence.stealthy(active, d.port) for d in tried):
+    if attempts and all(d.outcome == "silent" and not evidence.stealthy(active, d.port) for d in attempts):
         yield Cause(
             f"a network security group (NSG) rule at {active} denies everybody but the probe: it is healthy, and no client's "
             f"connection arrives, nor past the balancer",
             active,
             Certainty.LIKELY,
             f"look at the security rules of {active}'s NIC and subnet",
-            evident,
+            lines,
             explains=explains,
             general=True,
         )
         return
     if evidence.asked_by_probe.get(active, "").startswith("200"):
-        yield _other_answer(evidence, active, evident, explains)
+        yield _other_answer(evidence, active, lines, explains)
         return
     yield Cause(
         f"{active} answers the probe, and the load balancer sends it nobody: its administrative state (adminState) in the pool is "
@@ -176,14 +176,14 @@ def _sends_nothing(evidence: Evidence, outside: list[PathSeen]) -> Iterator[Caus
         active,
         Certainty.LIKELY,
         "look at the pool member's admin state, at the load-balancing rules, and at the balancer's own view of its members",
-        evident,
+        lines,
         "the answers of the probe leave by the right NIC if a packet capture says so; a route table on the subnet can still lead them away",
         explains=explains,
         general=True,
     )
 
 
-def _other_answer(evidence: Evidence, active: str, evident: tuple[str, ...], explains: tuple[str, ...]) -> Cause:
+def _other_answer(evidence: Evidence, active: str, lines: tuple[str, ...], explains: tuple[str, ...]) -> Cause:
     """An HTTP page that is right for whoever asks from the cluster's own hosts; what it answers the balancer, connections do not show."""
     probe = evidence.cluster.load_balancer.probe
     return Cause(
@@ -194,7 +194,7 @@ def _other_answer(evidence: Evidence, active: str, evident: tuple[str, ...], exp
         Certainty.LIKELY,
         f"see in the page's access log what it answers {probe.source}: an access list has to let that in, and the page may demand no other "
         "Host than the node's address; if that is 200, look at the pool member's administrative state and at the load-balancing rules",
-        (*evident, f"GET {probe.path} of {active}, asked from another host of the cluster: {evidence.asked_by_probe[active]}"),
+        (*lines, f"GET {probe.path} of {active}, asked from another host of the cluster: {evidence.asked_by_probe[active]}"),
         explains=explains,
         general=True,
     )

@@ -76,11 +76,11 @@ def _comes_and_goes(evidence: Evidence) -> Iterator[Cause]:
 def _no_probe(evidence: Evidence, node: Node, probes: ProbesSeen, *, both: bool) -> Cause:
     probe = evidence.cluster.load_balancer.probe
     active = node.name == evidence.active
-    evident = [
+    lines = [
         f"the packet capture on {node.name}: no SYN from {probe.source} to port {probe.port} in {probes.seconds:.1f} s; one is due every "
         f"{probe.interval_s:g} s"
     ]
-    evident += [f"from {d.origin} to {node.address}:{d.port}: {d.outcome}" for d in evidence.tried(node.name, probe.port)[:2]]
+    lines += [f"from {d.origin} to {node.address}:{d.port}: {d.outcome}" for d in evidence.tried(node.name, probe.port)[:2]]
     explains = OUTSIDE if active else ()
     if probes.syns:
         asked_ports = ", ".join(map(str, sorted(probes.syns)))
@@ -89,7 +89,7 @@ def _no_probe(evidence: Evidence, node: Node, probes: ProbesSeen, *, both: bool)
             node.name,
             Certainty.CERTAIN,
             f"make the probe ask {probe.port}, or let the health-check resource and the cluster file have {asked_ports}",
-            (*evident, f"the packet capture on {node.name}: SYNs from {probe.source} to port {asked_ports}"),
+            (*lines, f"the packet capture on {node.name}: SYNs from {probe.source} to port {asked_ports}"),
             explains=(*explains, f"{node.name}:probe port"),
         )
     if both:
@@ -100,7 +100,7 @@ def _no_probe(evidence: Evidence, node: Node, probes: ProbesSeen, *, both: bool)
             node.name,
             Certainty.LIKELY,
             "see in Azure that a rule with this probe exists, that both NICs are in its backend pool, and what their security groups deny",
-            tuple(evident),
+            tuple(lines),
             "the probe's port may differ from the cluster file's: look at the load balancer's probe",
             explains=explains,
         )
@@ -118,7 +118,7 @@ def _no_probe(evidence: Evidence, node: Node, probes: ProbesSeen, *, both: bool)
         f"see in Azure that the NIC of {node.address} is a member of the backend pool, and that no security rule before "
         f"AllowAzureLoadBalancerInBound "
         f"denies port {probe.port}",
-        tuple(evident),
+        tuple(lines),
         "the one thing that decides: the pool's members, as the portal or `az network lb address-pool show` lists them",
         explains=explains,
     )

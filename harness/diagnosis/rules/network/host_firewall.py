@@ -103,7 +103,7 @@ def _felt_lines(evidence: Evidence, host: str, fates: Sequence[FlowVerdict]) -> 
 
 def is_doubted(evidence: Evidence, host: str, path: PathSeen) -> bool:
     """Is there a rule of which it cannot be told what it does to this path?"""
-    fates = [f for those in evidence.firewalls[host].unsure.values() for f in those] if host in evidence.firewalls else []
+    fates = [f for verdicts in evidence.firewalls[host].unsure.values() for f in verdicts] if host in evidence.firewalls else []
     return any(fnmatchcase(path.name, pattern) for pattern in _explained_patterns(evidence, host, fates))
 
 
@@ -115,7 +115,7 @@ def is_probe_doubted(evidence: Evidence, host: str) -> bool:
 
 def is_stopped(evidence: Evidence, host: str, path: PathSeen) -> bool:
     """Is there a rule that surely stops this path, or a part of it?"""
-    fates = [f for those in evidence.firewalls[host].stopped.values() for f in those] if host in evidence.firewalls else []
+    fates = [f for verdicts in evidence.firewalls[host].stopped.values() for f in verdicts] if host in evidence.firewalls else []
     return any(fnmatchcase(path.name, pattern) for pattern in _explained_patterns(evidence, host, fates))
 
 

@@ -235,8 +235,8 @@ def _is_felt(evidence: Evidence, nic: _Nic) -> bool:
     """Is anything lost that goes by this NIC: of a path, of what was tried to its address, of the communication of managers that run?"""
     run = all(n.running for n in evidence.state.nodes.values())
     ends = [p.addresses.split("/") for n in evidence.state.nodes.values() for p in n.comm_paths if run and not p.alive]
-    tried = [d for d in evidence.direct if d.node == nic.host and nic.subnet == "Subnet#1" and not evidence.stealthy(d.node, d.port)]
-    silent = any(d.outcome == "silent" for d in tried)
+    attempts = [d for d in evidence.direct if d.node == nic.host and nic.subnet == "Subnet#1" and not evidence.stealthy(d.node, d.port)]
+    silent = any(d.outcome == "silent" for d in attempts)
     return bool(_lost_paths(evidence, nic)) or silent or any(nic.address in both for both in ends)
 
 
@@ -244,11 +244,11 @@ def _has_answers(evidence: Evidence, nic: _Nic) -> bool:
     """Was anything at all answered or refused over this NIC? Then it is not cut off, whatever is lost besides."""
     if nic.subnet != "Subnet#1":
         return False
-    tried = [d.outcome for d in evidence.direct if nic.host in (d.node, d.origin)]
+    outcomes = [d.outcome for d in evidence.direct if nic.host in (d.node, d.origin)]
     outside = [p for p in evidence.paths if p.path != "inside" and (nic.host == p.origin or nic.host in p.nodes)]
     probes = evidence.probes.get(nic.host)
     by_probe = probes is not None and bool(probes.answered or probes.refused)
-    return by_probe or any(o in ("answered", "refused") for o in (*tried, *(o for p in outside for o in p.outcomes)))
+    return by_probe or any(o in ("answered", "refused") for o in (*outcomes, *(o for p in outside for o in p.outcomes)))
 
 
 def _explains(evidence: Evidence, nic: _Nic) -> tuple[str, ...]:
@@ -294,11 +294,11 @@ def _foreign_hardware(evidence: Evidence, nic: _Nic) -> Iterator[Cause]:
     if not changed and not (astray and felt):
         return
     current_address = link.hardware if changed else nic.seen.hardware.get(nic.nic, "")
-    evident = [
+    lines = [
         f"`ip link` on {nic.host}: {nic.nic} has {current_address}" + (f", its permanent address is {link.permanent}" if changed else "")
     ]
     if astray:
-        evident += [f"the packet capture on {nic.host}: frames for {nic.address} arrive for another hardware address than the NIC's own"]
+        lines += [f"the packet capture on {nic.host}: frames for {nic.address} arrive for another hardware address than the NIC's own"]
     azure_address = f", {link.permanent}" if changed else ""
     yield Cause(
         f"{nic} has a hardware address (MAC){' ' + current_address if current_address else ''} that the network does not know it "
@@ -308,7 +308,7 @@ def _foreign_hardware(evidence: Evidence, nic: _Nic) -> Iterator[Cause]:
         Certainty.CERTAIN if astray and felt else Certainty.LIKELY if felt else Certainty.POSSIBLE,
         f"give {nic.nic} the hardware address that Azure gave it{azure_address} (Azure's metadata and the portal "
         "tell it), and take the cloned one out of the host's network configuration (NetworkManager, netplan, ifcfg)",
-        tuple(evident),
+        tuple(lines),
         explains=_explains(evidence, nic) if felt else (),
     )
 

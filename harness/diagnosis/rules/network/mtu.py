@@ -39,8 +39,8 @@ def _echoes(evidence: Evidence) -> dict[str, list[tuple[str, int]]]:
     for name, host in evidence.hosts.items():
         for address in dict.fromkeys((*host.large, *host.jumbo)):
             fitting = []
-            for tried, unknown in ((host.large, MAX_PACKET), (host.jumbo, USUAL)):  # longer than usual, few hosts take
-                small, large, size = tried.get(address, (False, False, 0))
+            for echoes, unknown in ((host.large, MAX_PACKET), (host.jumbo, USUAL)):  # longer than usual, few hosts take
+                small, large, size = echoes.get(address, (False, False, 0))
                 most = min(_mtu_of(evidence, end, address, unknown) for end in (name, names.get(address, "")))
                 fitting += [size] if small and not large and size <= most else []
             if fitting:
@@ -114,7 +114,7 @@ def _segments_only(evidence: Evidence, paths: list[PathSeen]) -> Cause:
     passing = [p for p in evidence.paths if p.full]
     host = _where(evidence, paths, passing)
     which = join_names(f"{p.name} (port {p.service.port})" for p in paths)
-    tried = any(large for host_seen in evidence.hosts.values() for _, large, _ in host_seen.large.values())
+    has_full_echoes = any(large for host_seen in evidence.hosts.values() for _, large, _ in host_seen.large.values())
     return Cause(
         f"full-sized TCP segments are lost on the paths {which}, and short exchanges pass there: an MTU black hole at {host} "
         "or on the way; what is larger than one segment hangs",
@@ -125,7 +125,7 @@ def _segments_only(evidence: Evidence, paths: list[PathSeen]) -> Cause:
         (
             *(p.full_says for p in paths),
             *(f"{p.path} to {p.service.name}: {p.full_says}" for p in passing[:3]),
-            *(("echoes of full size come back between the hosts: only TCP's are lost",) if tried else ()),
+            *(("echoes of full size come back between the hosts: only TCP's are lost",) if has_full_echoes else ()),
         ),
         f"where nothing on {host} drops them: capture on both ends (`tcpdump greater 1400`) and see where the segments end",
         explains=tuple(p.name for p in paths),

@@ -203,11 +203,9 @@ def _by_several(evidence: Evidence, node: Node, host: HostSeen, first: str) -> I
     other_nics = [nic for nic in nics if nic != first]
     probes = evidence.probes.get(node.name)
     seen_there = sorted(set(probes.answers_by) & set(other_nics)) if probes and probe in to else []
-    evident = [
-        f"`ip route get fibmatch {d} from {s}` on {node.name}: {', '.join(map(_hop, host.next_hops[(d, s)]))}" for d, s in to.values()
-    ]
+    lines = [f"`ip route get fibmatch {d} from {s}` on {node.name}: {', '.join(map(_hop, host.next_hops[(d, s)]))}" for d, s in to.values()]
     if probes and seen_there:
-        evident.append(f"the packet capture on {node.name}: probes come in by {', '.join(sorted(probes.came_by))}, answers leave by "
+        lines.append(f"the packet capture on {node.name}: probes come in by {', '.join(sorted(probes.came_by))}, answers leave by "
                        f"{', '.join(sorted(probes.answers_by))}")  # fmt: skip
     destinations = join_names(
         f"the probe's source {d}" if d == probe else f"the client {d}" if d == str(cluster.client.address) else d for d in to
@@ -219,7 +217,7 @@ def _by_several(evidence: Evidence, node: Node, host: HostSeen, first: str) -> I
         Certainty.CERTAIN if seen_there else Certainty.LIKELY,
         f"leave the next hop by {first} alone in that route (`ip route show`, and where it is configured), and give what comes from "
         f"{' and '.join(other_nics)} a table of its own by a policy rule if it needs a gateway",
-        tuple(evident),
+        tuple(lines),
         explains=tuple(_explains_lost(evidence, node, set(to))),
     )
 
@@ -272,9 +270,9 @@ def _answers(evidence: Evidence, node: Node, host: HostSeen, first: str, wrong: 
     )
     to = " and ".join(f"the probe's source {d}" if d == probe else d for d in wrong)
     probes = evidence.probes.get(node.name)
-    evident = [f"`ip route get {d} from {node.address}` on {node.name}: {r.kind} dev {r.interface}" for d, r in wrong.items()]
+    lines = [f"`ip route get {d} from {node.address}` on {node.name}: {r.kind} dev {r.interface}" for d, r in wrong.items()]
     if probes and probes.answers_by and first not in probes.answers_by:
-        evident.append(
+        lines.append(
             f"the packet capture on {node.name}: probes come in by {', '.join(probes.came_by)}, answers leave by "
             f"{', '.join(probes.answers_by)}"
         )
@@ -289,7 +287,7 @@ def _answers(evidence: Evidence, node: Node, host: HostSeen, first: str, wrong: 
         Certainty.CERTAIN,
         f"let what comes from {node.address} leave by {first}: look at `ip rule` and `ip route show table all` there, and fix it "
         f"where it is configured",
-        tuple(evident),
+        tuple(lines),
         explains=tuple(explains),
     )
 

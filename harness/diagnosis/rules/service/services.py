@@ -178,12 +178,12 @@ def _answered_addresses(evidence: Evidence, node: Node, port: int) -> list[str]:
     """Whom a listener answers, without those whose connections are seen to be answered."""
     cluster = evidence.cluster
     if port == cluster.load_balancer.probe.port:
-        saw = evidence.probes.get(node.name)
-        return [] if saw and saw.answered and evidence.active == node.name else [str(cluster.load_balancer.probe.source)]
+        probes = evidence.probes.get(node.name)
+        return [] if probes and probes.answered and evidence.active == node.name else [str(cluster.load_balancer.probe.source)]
     service = next(s for s in cluster.services if s.port == port)
     to = {"client": str(cluster.client.address), "standby": str(cluster.peer_of(node.name).address)}
-    tried = {origin: evidence.path(origin, service) if node.name == evidence.active else None for origin in to}
-    return [address for origin, address in to.items() if not ((path := tried[origin]) and path.connects)]
+    paths = {origin: evidence.path(origin, service) if node.name == evidence.active else None for origin in to}
+    return [address for origin, address in to.items() if not ((path := paths[origin]) and path.connects)]
 
 
 def _lost_route(evidence: Evidence, node: Node, host: HostSeen, first: str, uid: int, to: str) -> Route | None:
