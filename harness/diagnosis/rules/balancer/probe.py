@@ -35,6 +35,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     yield from _sent_though_down(evidence)
     yield from _status(evidence)
     yield from _asks_a_shared_port(evidence)
+    yield from _answered_on_standby(evidence)
 
 
 def _comes_and_goes(evidence: Evidence) -> Iterator[Cause]:
@@ -257,3 +258,28 @@ def _asks_a_shared_port(evidence: Evidence) -> Iterator[Cause]:
                 tuple(f"`ss -tlnp` on {name}: {s.owner} listens on {s.address}:{port}" for name, those in held.items() for s in those),
                 explains=(*OUTSIDE, f"{evidence.standby}:probe port"),
             )
+
+
+def _answered_on_standby(evidence: Evidence) -> Iterator[Cause]:
+    """Nobody listened there when it was looked, and yet probes were answered: something opens the port now and then."""
+    probe, standby = evidence.cluster.load_balancer.probe, evidence.standby
+    seen, there = evidence.probes.get(standby or ""), evidence.hosts.get(standby or "")
+    if standby is None or seen is None or there is None or not seen.answered or evidence.moved or _split(evidence):
+        return
+    if there.listening(probe.port) or probe.protocol == "http":  # told by who it is; a page may answer another status
+        return
+    sent = any(standby in p.nodes for p in evidence.paths if p.path != "inside")
+    yield Cause(
+        f"something on {standby}, which is not active, opens the probe port {probe.port} now and then: of the balancer's probes in "
+        f"{seen.seconds:.1f} s {seen.answered} were answered and {seen.refused} refused there, so clients are sent there in between"
+        + (", as some were now" if sent else ""),
+        standby,
+        Certainty.CERTAIN if sent else Certainty.LIKELY,
+        f"find what opens it (`while :; do ss -Hltnp 'sport = :{probe.port}'; sleep 0.1; done`; cron, a watchdog, a unit that is restarted "
+        "again and again, a health-check resource that the manager starts in vain), and end that; only the active node may answer",
+        (
+            f"the packet capture on {standby}: {seen.answered} SYN-ACKs and {seen.refused} resets to {probe.source}",
+            f"`ss -tlnp` on {standby}: nobody listened on {probe.port} when it was looked",
+        ),
+        explains=(*OUTSIDE, f"{standby}:probe port"),
+    )

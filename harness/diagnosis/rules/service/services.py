@@ -20,6 +20,7 @@ from harness.hosts.linux.linux_parse import Route
 
 # How servers say that they have no connection left: SQLSTATE 53300 (PGS-01), MySQL, Oracle (ORA-14), SQL Server (SQL-68).
 NO_CONNECTION_LEFT = re.compile(r"\b53300\b|error (?:1040|1203|1226)\b|ORA-(?:00018|00020|12516|12519|12520)|\b(?:17809|10928)\b")
+OF_WHOM = re.compile(r'\bhost "[^"]{1,64}"')  # in PostgreSQL's words to each origin; all else being the same, it is one cause
 # How servers say that they cannot write: PostgreSQL (53100, or as it opens a session), MySQL, Oracle, SQL Server, the system's words.
 CANNOT_WRITE = re.compile(
     r"No space left|disk (?:is )?full|could not (?:write|extend|create|fsync)|\b53100\b|Errcode: 28\b|error (?:1021|1101|1105|9002)\b"
@@ -39,7 +40,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     told: dict[tuple[str, str], list[PathSeen]] = {}
     for path in unserved:
         if path.identity and path.service.name not in full:
-            told.setdefault((path.service.name, path.identity.partition(": ")[2] or path.identity), []).append(path)
+            words = path.identity.partition(": ")[2] or path.identity
+            told.setdefault((path.service.name, OF_WHOM.sub("host", words)), []).append(path)
     at_fault = links.at_fault(evidence)
     waits = [p.name for p in evidence.failed if p.hung and looked_up_slowly(evidence, p)]
     for (service, _), paths in told.items():
@@ -86,6 +88,13 @@ def _remedy(paths: list[PathSeen]) -> str:
         return (
             "its log says which it is: another password than the cluster file's, one that has expired (`rolvaliduntil` of pg_roles), or an "
             "account without one; the way to it is right"
+        )
+    if any("no pg_hba.conf entry" in p.identity for p in paths):
+        tls = any("no encryption" in p.identity for p in paths)
+        return (
+            "let these addresses, that user and that database in by a line of pg_hba.conf (`select * from pg_hba_file_rules`); reload it"
+            + ("; where its lines begin with hostssl, it lets in by TLS only: have the server and its clients speak that" if tls else "")
+            + "; the way to it is right"
         )
     return "fix what the service itself says: the way to it is right"
 
