@@ -289,6 +289,15 @@ def test_the_services_own_sentence_is_the_cause() -> None:
     assert cause.certainty is Certainty.CERTAIN
 
 
+def test_a_service_that_closes_one_hosts_connections_only_goes_by_its_address() -> None:
+    closed = {"outcome": "fail", "identity": "10.20.1.200:80 closed the connection on a question without a word"}
+    one = [replace(p, **closed) if p.service is WEB and p.path == "client" else p for p in paths()]
+    cause = only(evidence(paths=one), "lknode01", "lkclient", "by the address", "tcp.invited_nodes", "lknode02")
+    assert cause.certainty is Certainty.LIKELY
+    everybody = [replace(p, **closed) if p.service is WEB else p for p in paths()]
+    assert "by the address" not in only(evidence(paths=everybody), "lknode01", "without a word").says
+
+
 def test_a_finding_that_no_rule_says_better_is_a_cause_with_its_paths_under_it() -> None:
     finding = Finding(Weight.FAULT, "lknode01", f"listener of {WEB.name}", "it listens on 10.20.1.11 only", "let it listen on any address")
     broken = [replace(p, outcome="fail") if p.service is WEB and p.path == "inside" else p for p in paths()]

@@ -21,6 +21,7 @@ from harness.hosts.linux.linux_parse import Route
 # How servers say that they have no connection left: SQLSTATE 53300 (PGS-01), MySQL, Oracle (ORA-14), SQL Server (SQL-68).
 NO_CONNECTION_LEFT = re.compile(r"\b53300\b|error (?:1040|1203|1226)\b|ORA-(?:00018|00020|12516|12519|12520)|\b(?:17809|10928)\b")
 OF_WHOM = re.compile(r'\bhost "[^"]{1,64}"')  # in PostgreSQL's words to each origin; all else being the same, it is one cause
+CLOSES = re.compile(r"\bclosed (?:the connection|it)\b")  # as the harness says of a server that ends a connection and says nothing
 # How servers say that they cannot write: PostgreSQL (53100, or as it opens a session), MySQL, Oracle, SQL Server, the system's words.
 CANNOT_WRITE = re.compile(
     r"No space left|disk (?:is )?full|could not (?:write|extend|create|fsync)|\b53100\b|Errcode: 28\b|error (?:1021|1101|1105|9002)\b"
@@ -50,6 +51,10 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             disks := [f.says for f in evidence.findings if (f.host, f.what) == (evidence.active, "disk")]
         ):
             yield _no_room(evidence, paths, disks)
+            continue
+        served = [p for p in evidence.paths if p.service.name == service and p.outcome == "pass" and p.connects]
+        if CLOSES.search(one.identity) and served and not {p.origin for p in paths} & {p.origin for p in served}:
+            yield _turned_away_by_address(evidence, paths, served)
             continue
         lost = all(_is_silence(p) and at_fault & {p.origin, evidence.active} for p in paths)  # a NIC loses what it would say
         where = ", ".join(f"{p.path} ({p.origin})" for p in paths)
@@ -119,11 +124,33 @@ def _full(evidence: Evidence, paths: list[PathSeen]) -> Cause:
     )
 
 
+def _turned_away_by_address(evidence: Evidence, paths: list[PathSeen], served: list[PathSeen]) -> Cause:
+    """The same question is answered to others at the same time: what makes the difference is who asks."""
+    service, active = paths[0].service, evidence.active or paths[0].origin
+    return Cause(
+        f"{service.name} (port {service.port}) takes the connections of {listed(p.origin for p in paths)} and closes them without a word, "
+        f"while it serves {listed(p.origin for p in served)}: it turns away by the address: {paths[0].identity}",
+        active,
+        Certainty.LIKELY,
+        f"look on {active} for a list of who may connect: an Oracle listener's tcp.validnode_checking with tcp.invited_nodes or "
+        "tcp.excluded_nodes in sqlnet.ora (its log tells whom it refused), hosts.allow and hosts.deny, the service's own; take "
+        f"{listed(p.origin for p in paths)} in there",
+        (
+            *(f"asked on the path {p.path}, from {p.origin}: {p.identity}" for p in paths),
+            *(f"asked on the path {p.path}, from {p.origin}: {p.identity or 'served'}" for p in served),
+        ),
+        "it closes some of everybody's connections, and these were met by chance, or it has a limit for each address: a second look, and its "
+        "log, decide",
+        explains=tuple(p.name for p in paths),
+    )
+
+
 def _no_room(evidence: Evidence, paths: list[PathSeen], disks: list[str]) -> Cause:
     """The disk comes first: what the service says of it follows, and mostly names a file that nobody has to look at."""
     service, active = paths[0].service, str(evidence.active)
+    which = "; ".join(says.partition(": ")[0] if " kB " in says else says for says in disks)  # how many are left is another at each look
     return Cause(
-        f"{'; '.join(disks)}: {service.name} (port {service.port}) takes connections and cannot serve them for that: {paths[0].identity}",
+        f"{which}: {service.name} (port {service.port}) takes connections and cannot serve them for that: {paths[0].identity}",
         active,
         Certainty.CERTAIN,
         f"make room there (what grew: old logs, dumps, an archive of a log that nobody takes away), then see that {service.name} serves; a "
