@@ -56,17 +56,20 @@ def _comes_and_goes(evidence: Evidence) -> Iterator[Cause]:
             explains=explains,
         )
     elif evidence.probes_lost_in_part(active) and not evidence.stealthy(active, probe.port):
-        syns, unheeded = seen.syns[probe.port], seen.unheeded(probe.port)
+        syns = seen.syns[probe.port]
         felt = any(p.path != "inside" for p in evidence.failed)
         yield Cause(
-            f"{active} answers only some of the balancer's probes to port {probe.port}: of {syns} in {seen.seconds:.1f} s {unheeded} were "
-            f"neither answered nor refused, so the balancer takes {active} out and in again: a rate limit of a firewall there, or a "
-            "responder that is slow to accept and whose queue is full",
+            f"{active} answers only some of the balancer's probes to port {probe.port}, and neither answers nor refuses "
+            f"the others, so the balancer takes {active} out and in again: a rate limit of a firewall there, or a responder that is slow "
+            "to accept and whose queue is full",
             active,
             Certainty.LIKELY if felt else Certainty.POSSIBLE,
             f"look on {active} for a rule with a limit (`nft list ruleset`, `iptables -vnL`), and at the queue of the responder "
             f"(`ss -tln 'sport = :{probe.port}'`; `nstat -az TcpExtListenOverflows`)",
-            (f"the packet capture on {active}: {syns} SYNs to port {probe.port}, {seen.answered} SYN-ACKs, {seen.refused} resets",),
+            (
+                f"the packet capture on {active}: {syns} SYNs to port {probe.port} in {seen.seconds:.1f} s, {seen.answered} SYN-ACKs, "
+                f"{seen.refused} resets",
+            ),
             explains=explains,
             general=felt and is_probe_doubted(evidence, active),  # its firewall, by the rule
         )
@@ -270,15 +273,15 @@ def _answered_on_standby(evidence: Evidence) -> Iterator[Cause]:
         return
     sent = any(standby in p.nodes for p in evidence.paths if p.path != "inside")
     yield Cause(
-        f"something on {standby}, which is not active, opens the probe port {probe.port} now and then: of the balancer's probes in "
-        f"{seen.seconds:.1f} s {seen.answered} were answered and {seen.refused} refused there, so clients are sent there in between"
-        + (", as some were now" if sent else ""),
+        f"something on {standby}, which is not active, opens the probe port {probe.port} now and then and answers the balancer's "
+        "probes, so clients are sent there in between" + (", as some were now" if sent else ""),
         standby,
         Certainty.CERTAIN if sent else Certainty.LIKELY,
         f"find what opens it (`while :; do ss -Hltnp 'sport = :{probe.port}'; sleep 0.1; done`; cron, a watchdog, a unit that is restarted "
         "again and again, a health-check resource that the manager starts in vain), and end that; only the active node may answer",
         (
-            f"the packet capture on {standby}: {seen.answered} SYN-ACKs and {seen.refused} resets to {probe.source}",
+            f"the packet capture on {standby}: {seen.answered} SYN-ACKs and {seen.refused} resets to {probe.source} in "
+            f"{seen.seconds:.1f} s",
             f"`ss -tlnp` on {standby}: nobody listened on {probe.port} when it was looked",
         ),
         explains=(*OUTSIDE, f"{standby}:probe port"),

@@ -139,8 +139,8 @@ def _turned_away_by_address(evidence: Evidence, paths: list[PathSeen], served: l
             *(f"asked on the path {p.path}, from {p.origin}: {p.identity}" for p in paths),
             *(f"asked on the path {p.path}, from {p.origin}: {p.identity or 'served'}" for p in served),
         ),
-        "it closes some of everybody's connections, and these were met by chance, or it has a limit for each address: a second look, and its "
-        "log, decide",
+        "it closes some of everybody's connections, and these were met by chance, or it has a limit for each address: a second look, and "
+        "its log, decide",
         explains=tuple(p.name for p in paths),
     )
 
