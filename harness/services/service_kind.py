@@ -64,7 +64,7 @@ class Unbearable(BadUse):
 
 
 class UnbearableAndRefusing(Unbearable):
-    """And it serves nobody from there now; the message ends with its own words."""
+    """And it serves nobody from there now; the message begins with its own words."""
 
 
 class NotServing(ConnectionAbortedError):

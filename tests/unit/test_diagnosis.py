@@ -280,6 +280,22 @@ def test_the_services_own_sentence_is_the_cause() -> None:
     base = [p for p in paths() if (p.path, p.service.kind) != ("inside", "postgres")]
     database = next(s for s in CLUSTER.services if s.kind == "postgres")
     only(evidence(paths=[*base, path("inside", database, "fail", identity=said)]), "lknode01", "pg_hba.conf")
+    entry = '10.20.1.200:5432: PostgreSQL turned us away: FATAL: 28000: no pg_hba.conf entry for host "{}", user "harness", no encryption'
+    three = [("client", "10.20.1.20"), ("inside", "10.20.1.200"), ("standby", "10.20.1.12")]
+    lost = [path(origin, database, "fail", identity=entry.format(address)) for origin, address in three]
+    cause = only(
+        evidence(paths=[*(p for p in base if p.service is not database), *lost]), "lknode01", "hostssl", "10.20.1.20", "10.20.1.12"
+    )
+    assert cause.certainty is Certainty.CERTAIN
+
+
+def test_a_service_that_closes_one_hosts_connections_only_goes_by_its_address() -> None:
+    closed = {"outcome": "fail", "identity": "10.20.1.200:80 closed the connection on a question without a word"}
+    one = [replace(p, **closed) if p.service is WEB and p.path == "client" else p for p in paths()]
+    cause = only(evidence(paths=one), "lknode01", "lkclient", "by the address", "tcp.invited_nodes", "lknode02")
+    assert cause.certainty is Certainty.LIKELY
+    everybody = [replace(p, **closed) if p.service is WEB else p for p in paths()]
+    assert "by the address" not in only(evidence(paths=everybody), "lknode01", "without a word").says
 
 
 def test_a_finding_that_no_rule_says_better_is_a_cause_with_its_paths_under_it() -> None:
@@ -320,6 +336,9 @@ def test_a_client_that_holds_the_vip_or_routes_it_elsewhere_is_told_by_its_route
 def test_one_port_of_one_origin_is_denied_by_a_rule_about_both() -> None:
     denied = [replace(p, **SILENT) if p.service is WEB and p.path == "client" else p for p in paths()]
     only(evidence(paths=denied), "lkclient", f"port {WEB.port}", "NSG")
+    own = "table inet e {\nchain o {\ntype filter hook output priority 0;\nip daddr 10.20.1.200 tcp dport 80 drop\n}\n}\n"
+    cause = only(with_host(client(firewall=parse(own)), paths=denied), "lkclient", "its own firewall drops")
+    assert "NSG" not in cause.says
 
 
 def test_both_nodes_or_none() -> None:

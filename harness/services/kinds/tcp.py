@@ -53,7 +53,7 @@ class Tcp(ServiceKind):
             try:
                 mysql_handshake.demand_no_refusal(first_bytes, host, port)
             except NotServing as refusal:
-                raise UnbearableAndRefusing(f"{why}; now it refuses: {refusal}") from refusal
+                raise UnbearableAndRefusing(f"{refusal}. {why}") from refusal
             raise Unbearable(why)
 
     def hello(self, settings: dict[str, str]) -> Hello:

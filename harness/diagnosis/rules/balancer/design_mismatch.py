@@ -13,7 +13,7 @@ from harness.diagnosis.evidence import Direct, Evidence, PathSeen
 from harness.diagnosis.firewall import Packet, evaluate, opening
 from harness.diagnosis.required_flows import join_names
 from harness.diagnosis.rules.network import links
-from harness.diagnosis.rules.network.host_firewall import is_doubted, is_probe_doubted
+from harness.diagnosis.rules.network.host_firewall import is_doubted, is_probe_doubted, is_stopped
 from harness.expectations.probe_status import without_time
 from harness.hosts.linux.linux_parse import Route
 
@@ -310,8 +310,8 @@ def _one_origin(evidence: Evidence, paths: list[PathSeen]) -> Cause:
 
 def _one_port_of_one_origin(evidence: Evidence, outside: list[PathSeen]) -> Iterator[Cause]:
     for path in outside:
-        if not path.silent or path.nodes or is_doubted(evidence, path.origin, path):
-            continue
+        if not path.silent or path.nodes or any(mine(evidence, path.origin, path) for mine in (is_doubted, is_stopped)):
+            continue  # its own firewall is told
         same_port = any(p.nodes for p in outside if p.service.name == path.service.name and p.path != path.path)
         same_origin = any(p.nodes for p in outside if p.path == path.path and p.service.name != path.service.name)
         if not same_port or not same_origin:

@@ -35,6 +35,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     yield from _sent_though_down(evidence)
     yield from _status(evidence)
     yield from _asks_a_shared_port(evidence)
+    yield from _answered_on_standby(evidence)
 
 
 def _comes_and_goes(evidence: Evidence) -> Iterator[Cause]:
@@ -56,18 +57,20 @@ def _comes_and_goes(evidence: Evidence) -> Iterator[Cause]:
             explains=explains,
         )
     elif evidence.probes_lost_in_part(active) and not evidence.stealthy(active, probe.port):
-        syns, unheeded = probes.syns[probe.port], probes.unheeded(probe.port)
+        syns = probes.syns[probe.port]
         felt = any(p.path != "inside" for p in evidence.failed)
         yield Cause(
-            f"{active} answers only some of the balancer's probes to port {probe.port}: of {syns} in {probes.seconds:.1f} s "
-            f"{unheeded} were "
-            f"neither answered nor refused, so the balancer takes {active} out and in again: a rate limit of a firewall there, or a "
-            "responder that is slow to accept and whose queue is full",
+            f"{active} answers only some of the balancer's probes to port {probe.port}, and neither answers nor refuses "
+            f"the others, so the balancer takes {active} out and in again: a rate limit of a firewall there, or a responder that is slow "
+            "to accept and whose queue is full",
             active,
             Certainty.LIKELY if felt else Certainty.POSSIBLE,
             f"look on {active} for a rule with a limit (`nft list ruleset`, `iptables -vnL`), and at the queue of the responder "
             f"(`ss -tln 'sport = :{probe.port}'`; `nstat -az TcpExtListenOverflows`)",
-            (f"the packet capture on {active}: {syns} SYNs to port {probe.port}, {probes.answered} SYN-ACKs, {probes.refused} resets",),
+            (
+                f"the packet capture on {active}: {syns} SYNs to port {probe.port} in {probes.seconds:.1f} s, {probes.answered} SYN-ACKs, "
+                f"{probes.refused} resets",
+            ),
             explains=explains,
             general=felt and is_probe_doubted(evidence, active),  # its firewall, by the rule
         )
@@ -266,3 +269,28 @@ def _asks_a_shared_port(evidence: Evidence) -> Iterator[Cause]:
                 ),
                 explains=(*OUTSIDE, f"{evidence.standby}:probe port"),
             )
+
+
+def _answered_on_standby(evidence: Evidence) -> Iterator[Cause]:
+    """Nobody listened there when it was looked, and yet probes were answered: something opens the port now and then."""
+    probe, standby = evidence.cluster.load_balancer.probe, evidence.standby
+    seen, there = evidence.probes.get(standby or ""), evidence.hosts.get(standby or "")
+    if standby is None or seen is None or there is None or not seen.answered or evidence.moved or _split(evidence):
+        return
+    if there.listening(probe.port) or probe.protocol == "http":  # told by who it is; a page may answer another status
+        return
+    sent = any(standby in p.nodes for p in evidence.paths if p.path != "inside")
+    yield Cause(
+        f"something on {standby}, which is not active, opens the probe port {probe.port} now and then and answers the balancer's "
+        "probes, so clients are sent there in between" + (", as some were now" if sent else ""),
+        standby,
+        Certainty.CERTAIN if sent else Certainty.LIKELY,
+        f"find what opens it (`while :; do ss -Hltnp 'sport = :{probe.port}'; sleep 0.1; done`; cron, a watchdog, a unit that is restarted "
+        "again and again, a health-check resource that the manager starts in vain), and end that; only the active node may answer",
+        (
+            f"the packet capture on {standby}: {seen.answered} SYN-ACKs and {seen.refused} resets to {probe.source} in "
+            f"{seen.seconds:.1f} s",
+            f"`ss -tlnp` on {standby}: nobody listened on {probe.port} when it was looked",
+        ),
+        explains=(*OUTSIDE, f"{standby}:probe port"),
+    )

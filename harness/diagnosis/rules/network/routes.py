@@ -269,6 +269,15 @@ def _answers(evidence: Evidence, node: Node, host: HostSeen, first: str, wrong: 
         f"the policy rule `{rules[0]}`" if rules and by_source else "a route or a policy rule" if not rules else f"a route, or `{rules[0]}`"
     )
     to = " and ".join(f"the probe's source {d}" if d == probe else d for d in wrong)
+    do = (
+        f"let what comes from {node.address} leave by {first}: look at `ip rule` and `ip route show table all` there, and fix it "
+        "where it is configured"
+    )
+    if not rules and all(r.kind == "unreachable" for r in wrong.values()):
+        by = "for want of a route (the default route is gone), or by one that forbids it"
+        do = f"see `ip route` there: give {first} its default route again (DHCP brings it in Azure), or take the unreachable route away"
+    else:
+        by = f"by {by}"
     probes = evidence.probes.get(node.name)
     lines = [f"`ip route get {d} from {node.address}` on {node.name}: {r.kind} dev {r.interface}" for d, r in wrong.items()]
     if probes and probes.answers_by and first not in probes.answers_by:
@@ -282,11 +291,10 @@ def _answers(evidence: Evidence, node: Node, host: HostSeen, first: str, wrong: 
     if str(evidence.cluster.peer_of(node.name).address) in wrong:
         explains.append("*:communication path")
     return Cause(
-        f"what its address {node.address} answers to {to} is routed {way} by {by}, not by {first} where the question came in",
+        f"what its address {node.address} answers to {to} is routed {way} {by}, not by {first} where the question came in",
         node.name,
         Certainty.CERTAIN,
-        f"let what comes from {node.address} leave by {first}: look at `ip rule` and `ip route show table all` there, and fix it "
-        f"where it is configured",
+        do,
         tuple(lines),
         explains=tuple(explains),
     )

@@ -20,6 +20,8 @@ from harness.hosts.linux.linux_parse import Route
 
 # How servers say that they have no connection left: SQLSTATE 53300 (PGS-01), MySQL, Oracle (ORA-14), SQL Server (SQL-68).
 NO_CONNECTION_LEFT = re.compile(r"\b53300\b|error (?:1040|1203|1226)\b|ORA-(?:00018|00020|12516|12519|12520)|\b(?:17809|10928)\b")
+OF_WHOM = re.compile(r'\bhost "[^"]{1,64}"')  # in PostgreSQL's words to each origin; all else being the same, it is one cause
+CLOSES = re.compile(r"\bclosed (?:the connection|it)\b")  # as the harness says of a server that ends a connection and says nothing
 # How servers say that they cannot write: PostgreSQL (53100, or as it opens a session), MySQL, Oracle, SQL Server, the system's words.
 CANNOT_WRITE = re.compile(
     r"No space left|disk (?:is )?full|could not (?:write|extend|create|fsync)|\b53100\b|Errcode: 28\b|error (?:1021|1101|1105|9002)\b"
@@ -39,7 +41,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     paths_by_answer: dict[tuple[str, str], list[PathSeen]] = {}
     for path in unserved:
         if path.identity and path.service.name not in full:
-            paths_by_answer.setdefault((path.service.name, path.identity.partition(": ")[2] or path.identity), []).append(path)
+            words = path.identity.partition(": ")[2] or path.identity
+            paths_by_answer.setdefault((path.service.name, OF_WHOM.sub("host", words)), []).append(path)
     at_fault = links.at_fault(evidence)
     waits = [p.name for p in evidence.failed if p.hung and looked_up_slowly(evidence, p)]
     for (service, _), paths in paths_by_answer.items():
@@ -48,6 +51,10 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             disks := [f.says for f in evidence.findings if (f.host, f.what) == (evidence.active, "disk")]
         ):
             yield _no_room(evidence, paths, disks)
+            continue
+        served = [p for p in evidence.paths if p.service.name == service and p.outcome == "pass" and p.connects]
+        if CLOSES.search(first.identity) and served and not {p.origin for p in paths} & {p.origin for p in served}:
+            yield _turned_away_by_address(evidence, paths, served)
             continue
         lost_at_nic = all(_is_silence(p) and at_fault & {p.origin, evidence.active} for p in paths)  # a NIC loses what it would say
         where = ", ".join(f"{p.path} ({p.origin})" for p in paths)
@@ -87,6 +94,13 @@ def _remedy(paths: list[PathSeen]) -> str:
             "its log says which it is: another password than the cluster file's, one that has expired (`rolvaliduntil` of pg_roles), or an "
             "account without one; the way to it is right"
         )
+    if any("no pg_hba.conf entry" in p.identity for p in paths):
+        tls = any("no encryption" in p.identity for p in paths)
+        return (
+            "let these addresses, that user and that database in by a line of pg_hba.conf (`select * from pg_hba_file_rules`); reload it"
+            + ("; where its lines begin with hostssl, it lets in by TLS only: have the server and its clients speak that" if tls else "")
+            + "; the way to it is right"
+        )
     return "fix what the service itself says: the way to it is right"
 
 
@@ -110,11 +124,34 @@ def _full(evidence: Evidence, paths: list[PathSeen]) -> Cause:
     )
 
 
+def _turned_away_by_address(evidence: Evidence, paths: list[PathSeen], served: list[PathSeen]) -> Cause:
+    """The same question is answered to others at the same time: what makes the difference is who asks."""
+    service, active = paths[0].service, evidence.active or paths[0].origin
+    return Cause(
+        f"{service.name} (port {service.port}) takes the connections of {join_names(p.origin for p in paths)} and closes them "
+        "without a word, "
+        f"while it serves {join_names(p.origin for p in served)}: it turns away by the address: {paths[0].identity}",
+        active,
+        Certainty.LIKELY,
+        f"look on {active} for a list of who may connect: an Oracle listener's tcp.validnode_checking with tcp.invited_nodes or "
+        "tcp.excluded_nodes in sqlnet.ora (its log tells whom it refused), hosts.allow and hosts.deny, the service's own; take "
+        f"{join_names(p.origin for p in paths)} in there",
+        (
+            *(f"asked on the path {p.path}, from {p.origin}: {p.identity}" for p in paths),
+            *(f"asked on the path {p.path}, from {p.origin}: {p.identity or 'served'}" for p in served),
+        ),
+        "it closes some of everybody's connections, and these were met by chance, or it has a limit for each address: a second look, and "
+        "its log, decide",
+        explains=tuple(p.name for p in paths),
+    )
+
+
 def _no_room(evidence: Evidence, paths: list[PathSeen], disks: list[str]) -> Cause:
     """The disk comes first: what the service says of it follows, and mostly names a file that nobody has to look at."""
     service, active = paths[0].service, str(evidence.active)
+    which = "; ".join(says.partition(": ")[0] if " kB " in says else says for says in disks)  # how many are left is another at each look
     return Cause(
-        f"{'; '.join(disks)}: {service.name} (port {service.port}) takes connections and cannot serve them for that: {paths[0].identity}",
+        f"{which}: {service.name} (port {service.port}) takes connections and cannot serve them for that: {paths[0].identity}",
         active,
         Certainty.CERTAIN,
         f"make room there (what grew: old logs, dumps, an archive of a log that nobody takes away), then see that {service.name} serves; a "
