@@ -11,6 +11,7 @@ from harness.commands.shared_options import add, print_json
 from harness.core.errors import BadUse
 
 if TYPE_CHECKING:
+    from harness.report.record.gate_record import GateRecord
     from harness.report.reevaluate import Budgets, Rejudged
 
 
@@ -26,7 +27,7 @@ def add_to(commands) -> None:
         default=[],
         help="judge by this budget instead of the stored one: of all disruptions, or of the named one; can be given several times",
     )
-    judge.add_argument("--write", action="store_true", help="put the new judgement into run.json, report.html and junit.xml")
+    judge.add_argument("--write", action="store_true", help="put the new judgement into run.json, report.html, junit.xml and summary.md")
     judge.add_argument(
         "--gate", metavar="FILE", help="with --write: ask this gate file, whose word on the old judgement is none on the new"
     )
@@ -35,7 +36,7 @@ def add_to(commands) -> None:
 def _judge(given: argparse.Namespace) -> int:
     from harness.explain.run_explanation import causes
     from harness.gate.baseline_runs import judged, load_gate, outdated
-    from harness.report.reevaluate import exit_code, put_into, rejudge
+    from harness.report.reevaluate import exit_code, put_into, rejudge, with_gate
     from harness.report.render import render, store_record
     from harness.report.run_reader import load_record
 
@@ -46,20 +47,24 @@ def _judge(given: argparse.Namespace) -> int:
     budgets = _budgets(given.budget)
     record = load_record(folder)
     found = rejudge(folder, record, budgets)
-    code = exit_code(found)
+    code, word = exit_code(found), None
     if given.write and found:
         put_into(record, found)
         record.causes = causes(record, folder)
         if gate is not None:
-            record.gate = judged(gate, folder.resolve().parent, record)
+            record.gate = word = judged(gate, folder.resolve().parent, record)
         elif record.gate is not None and any(one.changes for one in found):
-            record.gate = outdated(record.gate)
+            record.gate = word = outdated(record.gate)
         store_record(folder, record)
         render(folder)
+    if word is not None:
+        code = with_gate(code, word)
     if given.json:
-        print_json({"exit_code": int(code), "written": bool(given.write and found), "measurements": [_as_data(r) for r in found]})
+        measurements = [_as_data(r) for r in found]
+        gate_data = word.model_dump(mode="json") if word is not None else None
+        print_json({"exit_code": int(code), "written": bool(given.write and found), "gate": gate_data, "measurements": measurements})
     else:
-        print(_as_text(found, written=given.write))
+        print(_as_text(found, word, written=given.write))
     return int(code)
 
 
@@ -83,7 +88,7 @@ def _budgets(given: list[str]) -> Budgets:
     return Budgets(for_all, by_name)
 
 
-def _as_text(found: list[Rejudged], *, written: bool) -> str:
+def _as_text(found: list[Rejudged], word: GateRecord | None, *, written: bool) -> str:
     from harness.core.text import one_line
     from harness.report.record.labels import MARK
     from harness.report.record.run_record import Result
@@ -96,7 +101,12 @@ def _as_text(found: list[Rejudged], *, written: bool) -> str:
         lines += [f"    {one_line(change)}" for change in one.changes]
     changed = sum(bool(one.changes) for one in found)
     lines.append(f"{changed} of {len(found)} judged differently now" if changed else f"all {len(found)} judged as before")
-    lines.append("run.json, report.html and junit.xml say so now" if written else "nothing was written; --write puts it into the report")
+    if word is not None:
+        said = {"pass": "passed", "fail": "not passed"}.get(word.outcome, "refuses to say")
+        lines.append(one_line(f"gate {word.file} {said}: {word.reason}"))
+    lines.append(
+        "run.json, report.html, junit.xml and summary.md say so now" if written else "nothing was written; --write puts it into the report"
+    )
     return "\n".join(lines)
 
 
