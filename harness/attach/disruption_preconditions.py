@@ -21,53 +21,53 @@ ORDER = (Question.TOLD, Question.LOST, Question.FAILED)
 
 def against(state: ClusterState) -> list[str]:
     """What of a cluster's state speaks against disturbing it at all; sentences, none when it may be. Pure."""
-    found = []
+    reasons = []
     for node in state.nodes.values():
         if not node.running:
-            found.append(f"{node.node}: {node.why or 'its cluster manager could not be asked'}")
+            reasons.append(f"{node.node}: {node.why or 'its cluster manager could not be asked'}")
             continue
-        dead = [p.addresses for p in node.comm_paths if not p.alive]
-        if dead:
-            found.append(f"{node.node}: communication path {' and '.join(dead)} is dead")
+        dead_paths = [p.addresses for p in node.comm_paths if not p.alive]
+        if dead_paths:
+            reasons.append(f"{node.node}: communication path {' and '.join(dead_paths)} is dead")
         elif not node.comm_paths:
-            found.append(f"{node.node} names 0 communication paths instead of 1")
+            reasons.append(f"{node.node} names 0 communication paths instead of 1")
     if state.active is None:
-        found.append(f"not exactly one node has everything in service ({state})")
-    elif not found:
+        reasons.append(f"not exactly one node has everything in service ({state})")
+    elif not reasons:
         standby = next(s for n, s in state.nodes.items() if n != state.active)
         if not standby.stands_by:
-            found.append(f"{standby.node} does not stand by ({state})")
-    return found
+            reasons.append(f"{standby.node} does not stand by ({state})")
+    return reasons
 
 
 def split_by(state: ClusterState) -> list[str]:
     """Why cutting one communication path would cut the nodes off from each other altogether. Pure."""
-    few = [node for node in state.nodes.values() if len(node.comm_paths) < MIN_COMM_PATHS]
+    nodes = [node for node in state.nodes.values() if len(node.comm_paths) < MIN_COMM_PATHS]
     return [
         f"{node.node} names {len(node.comm_paths)} communication paths instead of {MIN_COMM_PATHS}, so the nodes would not reach each "
         "other at all, and one of them might be fenced"
-        for node in few
+        for node in nodes
     ]
 
 
 def used_up(counts: Mapping[str, tuple[int, int]], failures: float) -> list[str]:
     """Why so many failures more would reach what the manager bears. Where nothing is counted yet, a run deletes its own before the next.
     Infinitely many are a soak's. Pure."""
-    more = "those of a soak" if math.isinf(failures) else f"{failures:.0f} more"
+    planned = "those of a soak" if math.isinf(failures) else f"{failures:.0f} more"
     return [
-        f"{count} failures of {tag} are counted already, and {more} would reach {most}, at which its node is banned "
+        f"{count} failures of {tag} are counted already, and {planned} would reach {threshold}, at which its node is banned "
         f"(crm_resource --cleanup -r {tag})"
-        for tag, (count, most) in counts.items()
-        if failures and count > 0 and count + failures >= most
+        for tag, (count, threshold) in counts.items()
+        if failures and count > 0 and count + failures >= threshold
     ]
 
 
 class Preconditions:
-    """`named`: the disruptions that were named by an option; `allow_unproven`: "cannot tell" is no reason to leave it."""
+    """`named_disruptions`: the disruptions that were named by an option; `allow_unproven`: "cannot tell" is no reason to leave it."""
 
-    def __init__(self, subject: ClusterUnderTest, named: frozenset[str] = frozenset(), *, allow_unproven: bool = False) -> None:
+    def __init__(self, subject: ClusterUnderTest, named_disruptions: frozenset[str] = frozenset(), *, allow_unproven: bool = False) -> None:
         self._subject = subject
-        self._named = named
+        self._named = named_disruptions
         self._allow_unproven = allow_unproven
         self._said: dict[Question, Answer] = {}
 
@@ -103,14 +103,14 @@ class Preconditions:
 
     def skipped(self, kind: type[Disruption], failures: float = 0) -> list[str]:
         """What the cluster is, and will still be when it would be done; `failures`: how many all that is planned would have counted."""
-        found = self.of_split(kind)
+        reasons = self.of_split(kind)
         if kind.cuts:
-            found += split_by(self.state)
+            reasons += split_by(self.state)
         if kind.reboots:
-            found += self._unless("the cluster manager starts at boot", self._boots)
+            reasons += self._unless("the cluster manager starts at boot", self._boots)
         if kind.needs:
-            found += self._unlisted_members
-        return found + (used_up(self._failures, failures) if kind.failures else [])
+            reasons += self._unlisted_members
+        return reasons + (used_up(self._failures, failures) if kind.failures else [])
 
     def of_split(self, kind: type[Disruption]) -> list[str]:
         """What may put both nodes in service is done where it is named, and fencing is proven; nothing else will do."""
@@ -122,30 +122,30 @@ class Preconditions:
 
     def refused(self, kind: type[Disruption]) -> list[str]:
         """What speaks against it as the cluster is now."""
-        found = against(self.state)
-        if found or not kind.needs:
-            return found
+        reasons = against(self.state)
+        if reasons or not kind.needs:
+            return reasons
         for question in (q for q in ORDER if q in kind.needs):
-            found += self._unless(f"{question} to {self._standby} would be made", self._answer(question))
-        return list(dict.fromkeys(found + self._unless("the copy of the data is complete", self._mirror)))
+            reasons += self._unless(f"{question} to {self._standby} would be made", self._answer(question))
+        return list(dict.fromkeys(reasons + self._unless("the copy of the data is complete", self._mirror)))
 
     def unproven(self, kind: type[Disruption]) -> list[str]:
         """What the cluster did not tell, and is done all the same."""
         if not self._allow_unproven or against(self.state):
             return []
-        asked = [self._answer(q) for q in ORDER if q in kind.needs]
-        asked += ([self._mirror] if kind.needs else []) + ([self._boots] if kind.reboots else [])
-        return list(dict.fromkeys(why for answer in asked if not answer.yes and not answer.no for why in answer.because))
+        answers = [self._answer(q) for q in ORDER if q in kind.needs]
+        answers += ([self._mirror] if kind.needs else []) + ([self._boots] if kind.reboots else [])
+        return list(dict.fromkeys(why for answer in answers if not answer.yes and not answer.no for why in answer.because))
 
     def _answer(self, question: Question) -> Answer:
         if question not in self._said:
             self._said[question] = self._subject.manager.may_switch_over(self._standby, question)
         return self._said[question]
 
-    def _unless(self, what: str, answer: Answer) -> list[str]:
+    def _unless(self, statement: str, answer: Answer) -> list[str]:
         """Nothing for yes."""
         if answer.no:
-            return [f"it is not so that {what}: {why}" for why in answer.because]
+            return [f"it is not so that {statement}: {why}" for why in answer.because]
         if answer.yes or self._allow_unproven:
             return []
-        return [f"it is not proven that {what} ({UNPROVEN} does it all the same): {why}" for why in answer.because]
+        return [f"it is not proven that {statement} ({UNPROVEN} does it all the same): {why}" for why in answer.because]

@@ -46,14 +46,14 @@ class DisruptiveRun:
         """Raises LeaseHeld with the name of who has the cluster."""
         self._lease.take()
         subject = self._subject
-        brief = WatchdogConfig(cluster=subject.cluster, run=self._run, token=self._lease.token, secrets=subject.cleaner.values)
-        self._watchdog = Watchdog(brief, self._folder)
+        config = WatchdogConfig(cluster=subject.cluster, run=self._run, token=self._lease.token, secrets=subject.cleaner.values)
+        self._watchdog = Watchdog(config, self._folder)
         self._subject.timeline.note("harness", "lease", "this run alone may disturb the cluster now")
 
-    def show_plan(self, wanted: Sequence[PlannedDisruption], say: Callable[[str], None]) -> None:
+    def show_plan(self, planned: Sequence[PlannedDisruption], say: Callable[[str], None]) -> None:
         """Tell what will be done, before anything is. A cluster that has no single active node has no plan, and nothing is done to it."""
         try:
-            plan = show(self._subject, wanted, self._look(self._subject))
+            plan = show(self._subject, planned, self._look(self._subject))
         except Inconclusive as error:
             text = f"there is no plan, and nothing will be disturbed: {error}"
             names: frozenset[str] = frozenset()
@@ -99,12 +99,12 @@ class DisruptiveRun:
         """A node that cannot write starts nothing and stops nothing to its end: a switchover would be left half way."""
         windows = on_windows(self._subject.cluster)
 
-        def look(name: str) -> list[str]:
-            trouble = windows_disk_problems if name in windows else linux_disk_preflight.disk_problems
-            return [f"{name}: {one}" for one in trouble(self._subject.hosts[name])]
+        def problems_of(name: str) -> list[str]:
+            disk_problems = windows_disk_problems if name in windows else linux_disk_preflight.disk_problems
+            return [f"{name}: {problem}" for problem in disk_problems(self._subject.hosts[name])]
 
-        found = self._subject.together(*(lambda n=n.name: look(n) for n in self._subject.cluster.nodes))
-        return [one for of_host in found for one in of_host]
+        problems_by_node = self._subject.together(*(lambda n=n.name: problems_of(n) for n in self._subject.cluster.nodes))
+        return [problem for problems in problems_by_node for problem in problems]
 
     def end(self, *, broken: bool) -> Verdict | None:
         """Leave the cluster as it was found, and say what is not; None where nothing was done to it."""
@@ -114,10 +114,10 @@ class DisruptiveRun:
         self._proved = bool(verdict)
         return verdict if verdict else failed(f"{verdict.reason}; {self._goes_on}")
 
-    def not_put_back(self, why: str) -> Verdict:
+    def not_put_back(self, reason: str) -> Verdict:
         """What to say when `end` did not come to its end."""
         line = by_hand(self._subject, self._active) if self._active else ""
-        return failed(f"{self._active} was active; {why}; {self._goes_on}; {line}")
+        return failed(f"{self._active} was active; {reason}; {self._goes_on}; {line}")
 
     @property
     def _disturbed(self) -> bool:
@@ -125,16 +125,18 @@ class DisruptiveRun:
 
     def _put_back(self, *, broken: bool) -> Verdict:
         assert self._active is not None
-        late = bool(self._subject.standing)
-        taken_up, left = self._take_up()
-        still = undo_what_stands(self._subject)
-        if left or still:
-            return failed(f"{self._active} was active when this run began; {'; '.join([*([left] if left else []), *still])}")
+        undoing_was_due = bool(self._subject.standing)
+        azure_undone, azure_fault = self._take_up()
+        still_standing = undo_what_stands(self._subject)
+        if azure_fault or still_standing:
+            return failed(
+                f"{self._active} was active when this run began; {'; '.join([*([azure_fault] if azure_fault else []), *still_standing])}"
+            )
         if self._lease.stolen:
             return failed(f"{self._active} was active when this run began, and nothing was put back: {self._lease.stolen}")
         timers = self._subject.cluster.manager
         patience_s = timers.boot_s + timers.takeover_s
-        if taken_up:
+        if azure_undone:
             try:
                 wait_until_healthy(self._subject, Deadline(patience_s))
             except HarnessError as error:
@@ -143,7 +145,7 @@ class DisruptiveRun:
             self._subject,
             self._active,
             self._before,
-            patience_s=BROKEN_CLUSTER_TIMEOUT_S if broken and not (taken_up or late) else patience_s,
+            patience_s=BROKEN_CLUSTER_TIMEOUT_S if broken and not (azure_undone or undoing_was_due) else patience_s,
         )
 
     def _take_up(self) -> tuple[bool, str]:
@@ -154,11 +156,11 @@ class DisruptiveRun:
         from harness.azure.faults import undo_leftovers
 
         assert self._subject.cluster.azure is not None
-        done = undo_leftovers.undo_own(self._subject.cluster.azure, self._subject.timeline.note)
+        results = undo_leftovers.undo_own(self._subject.cluster.azure, self._subject.timeline.note)
         self._subject.absent.clear()
-        failures = [str(one) for one in done if one.failed]
-        by_us = f"if that does not fix it, run {self._by_hand_azure}"
-        return True, f"{'; '.join(failures)}; {by_us}" if failures else ""
+        failures = [str(result) for result in results if result.failed]
+        advice = f"if that does not fix it, run {self._by_hand_azure}"
+        return True, f"{'; '.join(failures)}; {advice}" if failures else ""
 
     @property
     def _standing(self) -> bool:
@@ -184,8 +186,8 @@ class DisruptiveRun:
         if self._watchdog is not None and (self._standing or (self._disturbed and not self._proved)):
             self._lease.leave_to_another()
             self._watchdog.leave_to_it()
-            also = f"; if it does not fix it, run {self._by_hand_azure}" if self._standing else ""
-            return [f"what was done to the cluster was not seen undone; {self._goes_on}{also}"]
+            azure_advice = f"; if it does not fix it, run {self._by_hand_azure}" if self._standing else ""
+            return [f"what was done to the cluster was not seen undone; {self._goes_on}{azure_advice}"]
         if self._watchdog is None:
             return self._lease.give_back()
         self._watchdog.settled()

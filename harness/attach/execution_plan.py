@@ -62,19 +62,19 @@ class Entry:
     @property
     def title(self) -> str:
         """The disruption with its service and its number of times, which nobody knows of a soak."""
-        about = f" ({self.wanted.service})" if self.wanted.service else ""
+        service = f" ({self.wanted.service})" if self.wanted.service else ""
         if self.wanted.lasts_s:
-            return f"{self.wanted.name}{about}, again and again for {span(self.wanted.lasts_s)}"
-        return f"{self.wanted.name}{about}" + (f", {self.times} times" if self.times > 1 else "")
+            return f"{self.wanted.name}{service}, again and again for {span(self.wanted.lasts_s)}"
+        return f"{self.wanted.name}{service}" + (f", {self.times} times" if self.times > 1 else "")
 
     @property
     def lasts(self) -> str:
         """How long at most, in words."""
         if math.isinf(self.longest_s):
-            lasts = "until the harness undoes it"
+            duration = "until the harness undoes it"
         else:
-            lasts = f"{self.longest_s:g} s at most" if self.longest_s else "a moment"
-        return f"{lasts}; paths may be out for {self.recovered_after_s:.3g} s by the cluster's timers"
+            duration = f"{self.longest_s:g} s at most" if self.longest_s else "a moment"
+        return f"{duration}; paths may be out for {self.recovered_after_s:.3g} s by the cluster's timers"
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,8 @@ def _lines(entry: Entry, commands: bool) -> list[str]:
         lines.append(f"      not known beforehand: {entry.unknown}")
     if commands:
         for step in entry.steps:
-            where = "this machine" if step.host == HARNESS else step.host
-            lines.append(f"      {step.phase} on {where}:")
+            place = "this machine" if step.host == HARNESS else step.host
+            lines.append(f"      {step.phase} on {place}:")
             # Of what is known of the hosts nothing is secret; a power command's words are somebody's own.
             command = Redactor(secret_words(shlex.split(step.command))).clean(step.command) if step.host == HARNESS else step.command
             lines += [f"          {line}" for line in command.splitlines()]
@@ -136,66 +136,68 @@ def planned_disruption(
     name: str, parameters: Mapping[str, Any], *, measured: bool = False, period_s: float = 0.0, lasts_s: float = 0.0
 ) -> PlannedDisruption:
     """What a test with these parameters would do; the service counts only where the disruption can be about one."""
-    takes = "service" in inspect.signature(disruptions.get_disruption(name).__init__).parameters
+    takes_service = "service" in inspect.signature(disruptions.get_disruption(name).__init__).parameters
     service = parameters.get("service")
-    return PlannedDisruption(name, service if takes and isinstance(service, str) else None, measured, period_s, lasts_s)
+    return PlannedDisruption(name, service if takes_service and isinstance(service, str) else None, measured, period_s, lasts_s)
 
 
-def show(subject: ClusterUnderTest, wanted: Iterable[PlannedDisruption], asked: Preconditions | None = None) -> ExecutionPlan:
+def show(
+    subject: ClusterUnderTest, planned_disruptions: Iterable[PlannedDisruption], preconditions: Preconditions | None = None
+) -> ExecutionPlan:
     """Make the plan. Reads on the hosts, and changes nothing. Raises Inconclusive when no single node is active."""
-    asked = asked or Preconditions(subject)
+    preconditions = preconditions or Preconditions(subject)
     active = subject.active
-    counted = Counter(_as_it_is_done(one, subject.cluster) for one in wanted)
-    failures = sum(_failures(one, times) for one, times in counted.items())
-    entries = [_entry(subject, one, times, asked, failures) for one, times in counted.items()]
+    times_by_disruption = Counter(_as_it_is_done(planned, subject.cluster) for planned in planned_disruptions)
+    failures = sum(_failures(planned, times) for planned, times in times_by_disruption.items())
+    entries = [_entry(subject, planned, times, preconditions, failures) for planned, times in times_by_disruption.items()]
     notes = [BESIDES] if entries else []
     service = next((s for s in subject.cluster.services if takes_tokens(s)), None)
-    if service is not None and any(w.measured for w in counted):
+    if service is not None and any(w.measured for w in times_by_disruption):
         notes.append(f"While it is measured, rows are written to a table of our own in {service.name}, which is dropped afterwards.")
-    if period_s := max((w.period_s for w in counted if w.measured), default=0.0):
+    if period_s := max((w.period_s for w in times_by_disruption if w.measured), default=0.0):
         notes.append(connection_rates.sentence(subject.cluster, period_s))
     if entries:
         notes += [_if_killed(subject, active, entries), *shared_fates(subject.cluster)]
     return ExecutionPlan(active, entries, notes)
 
 
-def _failures(wanted: PlannedDisruption, times: int) -> float:
+def _failures(planned: PlannedDisruption, times: int) -> float:
     """How many of them the cluster's manager will have counted; of a soak there is no bound."""
-    each = disruptions.get_disruption(wanted.name).failures
-    return math.inf if each and wanted.lasts_s else each * times
+    failures_each = disruptions.get_disruption(planned.name).failures
+    return math.inf if failures_each and planned.lasts_s else failures_each * times
 
 
-def _as_it_is_done(wanted: PlannedDisruption, cluster: Cluster) -> PlannedDisruption:
+def _as_it_is_done(planned: PlannedDisruption, cluster: Cluster) -> PlannedDisruption:
     """What is measured was chosen by its name; what a test of the suite does is done in this cluster's way."""
-    return wanted if wanted.measured else replace(wanted, name=disruptions.resolve_disruption(wanted.name, cluster).name)
+    return planned if planned.measured else replace(planned, name=disruptions.resolve_disruption(planned.name, cluster).name)
 
 
 def _if_killed(subject: ClusterUnderTest, active: str, entries: list[Entry]) -> str:
-    undone = max((e.undone_s for e in entries), default=0.0)
+    undone_after_s = max((e.undone_s for e in entries), default=0.0)
     return (
         f"If this run is killed, a watchdog process on this machine puts everything back to {active} and ends the lease, "
-        f"within {longest_s(subject.cluster, undone):g} s at most; it writes what it does to {FILE} in the run's folder."
+        f"within {longest_s(subject.cluster, undone_after_s):g} s at most; it writes what it does to {FILE} in the run's folder."
     )
 
 
-def _entry(subject: ClusterUnderTest, wanted: PlannedDisruption, times: int, asked: Preconditions, failures: float) -> Entry:
-    kind = disruptions.get_disruption(wanted.name)
-    service = next((s for s in subject.cluster.services if s.name == wanted.service), None)
+def _entry(subject: ClusterUnderTest, planned: PlannedDisruption, times: int, preconditions: Preconditions, failures: float) -> Entry:
+    kind = disruptions.get_disruption(planned.name)
+    service = next((s for s in subject.cluster.services if s.name == planned.service), None)
     try:
         disruption = kind(subject, service) if service else kind(subject)  # type: ignore[call-arg]
         if reason := disruption.why_skipped():
-            return Entry(wanted, times, kind.sentence, skipped=reason)
-        if reasons := asked.skipped(kind, failures):
-            return Entry(wanted, times, kind.sentence, skipped="; ".join(reasons))
-        refused, unproven = "; ".join(asked.refused(kind)), "; ".join(asked.unproven(kind))
-        host, longest, out = disruption.target(), disruption.longest_s, disruption.allowance().seconds
+            return Entry(planned, times, kind.sentence, skipped=reason)
+        if reasons := preconditions.skipped(kind, failures):
+            return Entry(planned, times, kind.sentence, skipped="; ".join(reasons))
+        refusal, unproven = "; ".join(preconditions.refused(kind)), "; ".join(preconditions.unproven(kind))
+        host, longest_s, recovered_after_s = disruption.target(), disruption.longest_s, disruption.allowance().seconds
         undoing = disruption.undoing
     except HarnessError as error:
-        return Entry(wanted, times, kind.sentence, host="a host not found out", undoing="not found out", unknown=str(error))
+        return Entry(planned, times, kind.sentence, host="a host not found out", undoing="not found out", unknown=str(error))
     try:
         steps, unknown = disruption.steps(), ""
     except HarnessError as error:
         steps, unknown = [], f"its commands, because {error}"
-    undone = undone_s(disruption, steps)
-    about = {"unknown": unknown, "refused": refused, "unproven": unproven, "loses": LOST_DATA if kind.splits else ""}
-    return Entry(wanted, times, kind.sentence, host, longest, undone, out, undoing, steps, **about)
+    undone_after_s = undone_s(disruption, steps)
+    remarks = {"unknown": unknown, "refused": refusal, "unproven": unproven, "loses": LOST_DATA if kind.splits else ""}
+    return Entry(planned, times, kind.sentence, host, longest_s, undone_after_s, recovered_after_s, undoing, steps, **remarks)

@@ -79,8 +79,8 @@ exec {ROOT} sh -c "$1" lkharness-lease
 
 def installed() -> str:
     """The program for INSTALLED: the same, for the one folder whatever it is told."""
-    fixed = _SCRIPT.replace("read -r folder;", f"read -r folder; folder={FOLDER};", 1)
-    return f"#!/bin/sh\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\n{fixed.lstrip()}"
+    script = _SCRIPT.replace("read -r folder;", f"read -r folder; folder={FOLDER};", 1)
+    return f"#!/bin/sh\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\n{script.lstrip()}"
 
 
 class LeaseHeld(Unusable):
@@ -125,8 +125,8 @@ class Lease:
         """Why the cluster may no longer be disturbed; empty while it may."""
         if self.stolen:
             return self.stolen
-        for name, said in list(self._doubted.items()):
-            return f"{name}: another run seems to have this cluster: {said}"
+        for name, other_holder in list(self._doubted.items()):
+            return f"{name}: another run seems to have this cluster: {other_holder}"
         limit_s = min(self._term_s, LEASE_DURATION_S)
         if self._taken and _now() - self._confirmed > limit_s:
             return f"the lease on the cluster could not be renewed for {limit_s} s on any node, so somebody else may have it"
@@ -134,18 +134,18 @@ class Lease:
 
     def take(self) -> None:
         """Take it on every node, or on none. Raises LeaseHeld, Unusable, and what the hosts raise."""
-        asked = _now()
+        asked_at = _now()
         try:
             for name, host in self._nodes.items():
-                if said := self._say(host, "take"):
+                if other_holder := self._say(host, "take"):
                     raise LeaseHeld(
-                        f"{name}: another run has this cluster: {said}; wait for its end (a lease whose run died ends by itself)"
+                        f"{name}: another run has this cluster: {other_holder}; wait for its end (a lease whose run died ends by itself)"
                     )
                 self._taken.append(name)
         except BaseException:
             self.give_back()
             raise
-        self._confirmed = asked
+        self._confirmed = asked_at
         self._keep_renewing()
 
     def cover(self, seconds: float) -> None:
@@ -155,16 +155,16 @@ class Lease:
         """
         self._term_s = _term_of(seconds)
         for name, host in self._nodes.items():
-            if said := self._say(host, "renew"):
-                self._doubted.setdefault(name, said)
-                raise Unusable(f"{name}: another run has this cluster: {said}")
+            if other_holder := self._say(host, "renew"):
+                self._doubted.setdefault(name, other_holder)
+                raise Unusable(f"{name}: another run has this cluster: {other_holder}")
 
     @property
     def line(self) -> str:
         """A line of a node's shell that exits 0 only while the lease there is this one, asked under the lock of who takes it."""
         folder = shlex.quote(self._folder)
-        held = f'[ "$(head -n 1 {folder}/lease 2>/dev/null)" = {shlex.quote(self.token)} ]'
-        return f"( exec 9<{folder}.lock && flock -w 5 9 && {held} )"
+        token_matches = f'[ "$(head -n 1 {folder}/lease 2>/dev/null)" = {shlex.quote(self.token)} ]'
+        return f"( exec 9<{folder}.lock && flock -w 5 9 && {token_matches} )"
 
     def resume(self) -> bool:
         """Go on with the lease whose `token` this was made with, whose process is dead. False while no node can be asked.
@@ -209,35 +209,35 @@ class Lease:
     def _renew_everywhere(self) -> None:
         """A node that has just booted may be held for a moment by a run that the other node then refuses: who has it twice has it."""
         for name, host in self._nodes.items():
-            asked = _now()
+            asked_at = _now()
             try:
-                said = self._say(host, "renew")
+                other_holder = self._say(host, "renew")
             except (Unusable, DeadlineExceeded):
                 continue  # `lost` tells when this was so on every node for too long
-            if said and name in self._doubted:
-                self.stolen = f"{name}: another run has this cluster now: {said}"
+            if other_holder and name in self._doubted:
+                self.stolen = f"{name}: another run has this cluster now: {other_holder}"
                 return
-            if said:
-                self._doubted[name] = said
+            if other_holder:
+                self._doubted[name] = other_holder
                 continue
             self._doubted.pop(name, None)
-            self._confirmed = asked
+            self._confirmed = asked_at
 
     def _say(self, host: Host, verb: str) -> str:
         """Empty when it is ours now (or gone); otherwise who has it."""
         if host.name in self._windows:
-            about = {"term_s": self._term_s, "longest_s": MAX_LEASE_S}
-            return windows_lease.say(host, verb, self.token, self._holder, **about, limit=COMMAND_TIMEOUT_S)
-        told = "\n".join([verb, self._folder, self.token, self._holder, str(self._term_s), ""])
-        done = host.run(["sh", "-c", _BY_ROOT, "lkharness-lease", _SCRIPT], limit=COMMAND_TIMEOUT_S, input=told.encode())
-        said = done.out.strip()
-        if done.ok and said in ("mine", "gone"):
+            terms = {"term_s": self._term_s, "longest_s": MAX_LEASE_S}
+            return windows_lease.say(host, verb, self.token, self._holder, **terms, limit=COMMAND_TIMEOUT_S)
+        script_input = "\n".join([verb, self._folder, self.token, self._holder, str(self._term_s), ""])
+        result = host.run(["sh", "-c", _BY_ROOT, "lkharness-lease", _SCRIPT], limit=COMMAND_TIMEOUT_S, input=script_input.encode())
+        reply = result.out.strip()
+        if result.ok and reply in ("mine", "gone"):
             return ""
-        if done.ok and (held := re.match(r"held (\d+) (.*)", said)):
-            return f"{held[2]}, for another {held[1]} s unless it is renewed"
-        heard = (done.err.strip() or said or "nothing").splitlines()[-1]
+        if result.ok and (match := re.match(r"held (\d+) (.*)", reply)):
+            return f"{match[2]}, for another {match[1]} s unless it is renewed"
+        last_line = (result.err.strip() or reply or "nothing").splitlines()[-1]
         raise Unusable(
-            f"{host.name}: the lease {self._folder}, which keeps two runs from disturbing one cluster, could not be had: {heard}; "
+            f"{host.name}: the lease {self._folder}, which keeps two runs from disturbing one cluster, could not be had: {last_line}; "
             "log in as root, or set ssh.sudo"
         )
 

@@ -22,41 +22,41 @@ TRY_TIMEOUT_S = 60.0  # the harness waits so long for one try; on the host nothi
 
 def pending_undos(armed: Iterable[ArmedUndo], undone: Iterable[str]) -> list[ArmedUndo]:
     """What was armed and not seen undone by the run itself, the last first. Pure."""
-    seen = set(undone)
-    return [one for one in reversed(list(armed)) if one.token not in seen]
+    undone_tokens = set(undone)
+    return [undo for undo in reversed(list(armed)) if undo.token not in undone_tokens]
 
 
 class HostUndoings:
-    """`killed`: counts from when the run was seen to be dead; a host's own term ends that much earlier at most."""
+    """`since_killed`: counts from when the run was seen to be dead; a host's own term ends that much earlier at most."""
 
-    def __init__(self, armed: Iterable[ArmedUndo], hosts: Mapping[str, Host], killed: Deadline, say: Callable[[str], None]) -> None:
+    def __init__(self, armed: Iterable[ArmedUndo], hosts: Mapping[str, Host], since_killed: Deadline, say: Callable[[str], None]) -> None:
         self._left = list(armed)
         self._hosts = hosts
-        self._killed = killed
+        self._killed = since_killed
         self._say = say
         self._again: dict[str, Deadline] = {}
         self._told: set[tuple[str, str]] = set()
 
     def go_on(self, *, nothing_left: bool) -> Verdict:
         """One round: what is due is sent. Passed when every host has said that its own is undone."""
-        for one in [o for o in self._left if (nothing_left or self._killed.elapsed() >= o.longest_s) and self._due(o)]:
-            self._try(one)
-        left = "; ".join(f"{one.of} on {one.host}" for one in self._left)
-        return failed(f"not seen undone: {left}") if left else passed("every host has undone what it was to")
+        for undo in [undo_ for undo_ in self._left if (nothing_left or self._killed.elapsed() >= undo_.longest_s) and self._due(undo_)]:
+            self._try(undo)
+        leftovers = "; ".join(f"{undo.of} on {undo.host}" for undo in self._left)
+        return failed(f"not seen undone: {leftovers}") if leftovers else passed("every host has undone what it was to")
 
-    def _due(self, one: ArmedUndo) -> bool:
-        return one.token not in self._again or self._again[one.token].expired
+    def _due(self, undo: ArmedUndo) -> bool:
+        return undo.token not in self._again or self._again[undo.token].expired
 
-    def _try(self, one: ArmedUndo) -> None:
+    def _try(self, undo: ArmedUndo) -> None:
         try:
-            send = scheduled_undo.send_undoing if one.platform == "windows" else send_undoing
-            undone_now = send(self._hosts[one.host], one, limit=TRY_TIMEOUT_S)
+            send = scheduled_undo.send_undoing if undo.platform == "windows" else send_undoing
+            undone_now = send(self._hosts[undo.host], undo, limit=TRY_TIMEOUT_S)
         except HarnessError as error:
-            if (one.token, str(error)) not in self._told:
-                self._told.add((one.token, str(error)))
-                self._say(f"{one.of} on {one.host} is not undone yet: {error}")
-            self._again[one.token] = Deadline(RETRY_INTERVAL_S)
+            if (undo.token, str(error)) not in self._told:
+                self._told.add((undo.token, str(error)))
+                self._say(f"{undo.of} on {undo.host} is not undone yet: {error}")
+            self._again[undo.token] = Deadline(RETRY_INTERVAL_S)
             return
-        self._left.remove(one)
+        self._left.remove(undo)
         if undone_now:
-            self._say(f"{one.of} on {one.host}: undone by this process; the host had not done it by itself")
+            self._say(f"{undo.of} on {undo.host}: undone by this process; the host had not done it by itself")

@@ -11,26 +11,26 @@ from harness.disrupt import disruption as disruptions
 
 
 class Preflight:
-    """`planned`: the names that were shown; `lost` says why the cluster is no longer ours, and is empty while it is; `sick` names the
-    nodes that would not bear a disruption, with the reason; `left` what an earlier run has left on the hosts, whose undoing may yet come;
-    `look` begins a new look at what a disruption demands of the cluster.
+    """`planned`: the names that were shown; `loss_reason` says why the cluster is no longer ours, and is empty while it is; `node_problems`
+    names the nodes that would not bear a disruption, with the reason; `leftovers` what an earlier run has left on the hosts, whose undoing
+    may yet come; `make_preconditions` begins a new look at what a disruption demands of the cluster.
     """
 
     def __init__(
         self,
         subject: ClusterUnderTest,
         planned: frozenset[str],
-        lost: Callable[[], str],
-        sick: Callable[[], list[str]] = list,
-        left: Callable[[], list[str]] = list,
-        look: Callable[[ClusterUnderTest], Preconditions] = Preconditions,
+        loss_reason: Callable[[], str],
+        node_problems: Callable[[], list[str]] = list,
+        leftovers: Callable[[], list[str]] = list,
+        make_preconditions: Callable[[ClusterUnderTest], Preconditions] = Preconditions,
     ) -> None:
-        self._look = look
-        self._sick = sick
-        self._left = left
+        self._look = make_preconditions
+        self._sick = node_problems
+        self._left = leftovers
         self._subject = subject
         self._planned = planned
-        self._lost = lost
+        self._lost = loss_reason
         self.disturbed = False
 
     def before(self, name: str, *, within: bool = False, node: str = "") -> None:
@@ -40,19 +40,21 @@ class Preflight:
         was chosen because it was active, and must be still.
         """
         reasons = [] if name in self._planned else ["it was not in the plan that was shown; name it in the test's mark `disruptive`"]
-        if lost := self._lost():
-            reasons.append(lost)
+        if loss_reason := self._lost():
+            reasons.append(loss_reason)
         if not reasons:
-            asked, kind = self._look(self._subject), disruptions.get_disruption(name)
+            preconditions, kind = self._look(self._subject), disruptions.get_disruption(name)
             if within:
-                reasons = asked.of_split(kind)
+                reasons = preconditions.of_split(kind)
             else:
                 # What the cluster consists of is not asked twice.
-                reasons = (asked.of_split(kind) if node else asked.skipped(kind, kind.failures)) or asked.refused(kind)
-                if not reasons and node and asked.state.active != node:
-                    reasons = [f"{node} was active when it was chosen, and {asked.state.active} is by now"]
+                reasons = (preconditions.of_split(kind) if node else preconditions.skipped(kind, kind.failures)) or preconditions.refused(
+                    kind
+                )
+                if not reasons and node and preconditions.state.active != node:
+                    reasons = [f"{node} was active when it was chosen, and {preconditions.state.active} is by now"]
                 reasons = reasons or self._sick() or self._left()
-                if not reasons and (unproven := asked.unproven(kind)):
+                if not reasons and (unproven := preconditions.unproven(kind)):
                     self._subject.timeline.note("harness", "unproven", f"{name} is done although this is not proven: {'; '.join(unproven)}")
         if reasons:
             raise Inconclusive(f"{name} was not done, and nothing was: {'; '.join(reasons)}")

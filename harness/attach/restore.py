@@ -31,27 +31,27 @@ def put_back(subject: ClusterUnderTest, active: str, before: StateBefore | None 
     timers = subject.cluster.manager
     try:
         _let_finish(subject)
-        seen = _wait_until_movable(subject, active, Deadline(patience_s))
-        now = seen.active
-        if now != active:
-            if against := _against_moving(subject, seen, active):
-                where = f"everything is on {now}, it was on {active}" if now else f"{active} was active ({seen})"
-                return failed(f"{where}; it was not moved back, because {'; '.join(against)}; {by_hand(subject, active)}")
+        state_found = _wait_until_movable(subject, active, Deadline(patience_s))
+        now_active = state_found.active
+        if now_active != active:
+            if reasons_against := _against_moving(subject, state_found, active):
+                situation = f"everything is on {now_active}, it was on {active}" if now_active else f"{active} was active ({state_found})"
+                return failed(f"{situation}; it was not moved back, because {'; '.join(reasons_against)}; {by_hand(subject, active)}")
             subject.timeline.note("harness", "put back", f"everything goes back to {active}, where it was found")
             try:
                 subject.manager.switch_over(active, deadline=Deadline(timers.takeover_s + max(patience_s, timers.boot_s)))
             except StillRunning:  # nobody ends it; what is seen afterwards counts
                 _let_finish(subject)
-        left = _settled(subject, patience_s)
-        ends = subject.state().active
-        changed = _changed(subject, before) if before is not None and left and ends == active else []
+        audit_verdict = _settled(subject, patience_s)
+        active_at_end = subject.state().active
+        changes = _changed(subject, before) if before is not None and audit_verdict and active_at_end == active else []
     except HarnessError as error:
         return failed(f"{active} was active; {error}{_unless_there(subject, active)}")
-    if ends != active:
-        return failed(f"{ends or 'no node'} is active, {active} was; {by_hand(subject, active)}")
-    if changed:
-        return failed(f"{active} is active, as it was, but {'; '.join(changed)}")
-    return passed(f"{active} is active, as it was") if left else failed(left.reason)
+    if active_at_end != active:
+        return failed(f"{active_at_end or 'no node'} is active, {active} was; {by_hand(subject, active)}")
+    if changes:
+        return failed(f"{active} is active, as it was, but {'; '.join(changes)}")
+    return passed(f"{active} is active, as it was") if audit_verdict else failed(audit_verdict.reason)
 
 
 def by_hand(subject: ClusterUnderTest, active: str) -> str:
@@ -65,17 +65,19 @@ def _changed(subject: ClusterUnderTest, before: StateBefore) -> list[str]:
     forget_ours(subject, before)
     deadline = Deadline(timers.takeover_s)
     try:
-        return deadline.wait_for(lambda: differences(before, look(subject)), until=lambda found: not found, what="the old state", every=0.5)
+        return deadline.wait_for(
+            lambda: differences(before, look(subject)), until=lambda changes: not changes, what="the old state", every=0.5
+        )
     except DeadlineExceeded:
         return differences(before, look(subject))
 
 
 def _unless_there(subject: ClusterUnderTest, active: str) -> str:
     try:
-        there = subject.state().active == active
+        is_there = subject.state().active == active
     except HarnessError:
-        there = False
-    return "" if there else f"; {by_hand(subject, active)}"
+        is_there = False
+    return "" if is_there else f"; {by_hand(subject, active)}"
 
 
 def hindrances(state: ClusterState, active: str) -> list[str]:
@@ -83,23 +85,23 @@ def hindrances(state: ClusterState, active: str) -> list[str]:
 
     Every node must be heard, or what it holds might be started twice; nothing may be in service on both, or on its way.
     """
-    found = []
+    reasons = []
     for node in state.nodes.values():
         if not node.running:
-            found.append(f"{node.node}: {node.why or 'its cluster manager could not be asked'}")
+            reasons.append(f"{node.node}: {node.why or 'its cluster manager could not be asked'}")
             continue
-        unsure = [tag for tag, seen in node.resources.items() if seen is ResourceState.UNKNOWN]
-        if unsure or not node.resources:
-            found.append(f"{node.node}: the state of {', '.join(unsure) or 'its resources'} is not known")
+        unknown_tags = [tag for tag, resource_state in node.resources.items() if resource_state is ResourceState.UNKNOWN]
+        if unknown_tags or not node.resources:
+            reasons.append(f"{node.node}: the state of {', '.join(unknown_tags) or 'its resources'} is not known")
         if not any(path.alive for path in node.comm_paths):
-            found.append(f"{node.node} hears the other node on no communication path")
-    holders = [{tag for tag, seen in node.resources.items() if seen.active} for node in state.nodes.values()]
-    twice = set.intersection(*holders) if len(holders) > 1 else set()
-    if twice:
-        found.append(f"{', '.join(sorted(twice))} is in service on every node")
+            reasons.append(f"{node.node} hears the other node on no communication path")
+    active_tags = [{tag for tag, resource_state in node.resources.items() if resource_state.active} for node in state.nodes.values()]
+    on_every_node = set.intersection(*active_tags) if len(active_tags) > 1 else set()
+    if on_every_node:
+        reasons.append(f"{', '.join(sorted(on_every_node))} is in service on every node")
     if state.active == active:
-        found.append(f"everything is on {active} already")
-    return found
+        reasons.append(f"everything is on {active} already")
+    return reasons
 
 
 def _wait_until_movable(subject: ClusterUnderTest, active: str, deadline: Deadline) -> ClusterState:
@@ -108,24 +110,24 @@ def _wait_until_movable(subject: ClusterUnderTest, active: str, deadline: Deadli
     What failed because it was disturbed is marked as failed and would not be started; that is cleared as often as it is looked.
     Raises DeadlineExceeded with the last state otherwise.
     """
-    seen: ClusterState | None = None
-    still = Deadline(subject.cluster.manager.takeover_s)
+    last_state: ClusterState | None = None
+    standstill = Deadline(subject.cluster.manager.takeover_s)
 
     def state() -> ClusterState:
-        nonlocal seen, still
+        nonlocal last_state, standstill
         try:
             clear_failures(subject, Deadline(10.0))
         except BadUse:
             raise
         except HarnessError:  # what a cluster that is not at rest answers
             pass
-        now = subject.state()
-        if now != seen:
-            seen, still = now, Deadline(subject.cluster.manager.takeover_s)
-        return now
+        state_now = subject.state()
+        if state_now != last_state:
+            last_state, standstill = state_now, Deadline(subject.cluster.manager.takeover_s)
+        return state_now
 
-    def ready(now: ClusterState) -> bool:
-        return now.healthy or ((still.expired or deadline.expired) and not hindrances(now, active))
+    def ready(state_now: ClusterState) -> bool:
+        return state_now.healthy or ((standstill.expired or deadline.expired) and not hindrances(state_now, active))
 
     return deadline.wait_for(state, until=ready, what="the cluster being healthy", every=0.5)
 
@@ -133,37 +135,37 @@ def _wait_until_movable(subject: ClusterUnderTest, active: str, deadline: Deadli
 def _against_moving(subject: ClusterUnderTest, state: ClusterState, active: str) -> list[str]:
     """What the manager has against it. That nothing is in service, or something on each node, is what the move mends, and no reason."""
     subject.manager.end_own_move(active, deadline=Deadline(10.0))
-    allowed = subject.manager.may_switch_over(active)
-    if not allowed.no:
+    answer = subject.manager.may_switch_over(active)
+    if not answer.no:
         return []
-    mended = [] if state.healthy else by_state(active, state).against
-    return [reason for reason in allowed.because if reason not in mended]
+    mended_reasons = [] if state.healthy else by_state(active, state).against
+    return [reason for reason in answer.because if reason not in mended_reasons]
 
 
 def _let_finish(subject: ClusterUnderTest) -> None:
     """Wait for as long as an action that changes the cluster runs on any node, whoever began it: what is done meanwhile is done into the
     middle of a switchover. Raises DeadlineExceeded after half an hour, with the command."""
-    told = False
+    was_noted = False
 
     def running() -> str:
-        nonlocal told
-        found = [f"{n.name}: `{one}`" for n in subject.cluster.nodes for one in _running_on(subject, n)]
-        if found and not told:
+        nonlocal was_noted
+        actions = [f"{n.name}: `{action}`" for n in subject.cluster.nodes for action in _running_on(subject, n)]
+        if actions and not was_noted:
             subject.timeline.note(
-                "harness", "waiting", f"an action of the cluster manager still runs, and is not ended: {'; '.join(found)}"
+                "harness", "waiting", f"an action of the cluster manager still runs, and is not ended: {'; '.join(actions)}"
             )
-            told = True
-        return "; ".join(found)
+            was_noted = True
+        return "; ".join(actions)
 
     Deadline(ACTION_TIMEOUT_S).wait_for(
-        running, until=lambda found: not found, what="the end of an action that changes the cluster", every=0.5
+        running, until=lambda actions: not actions, what="the end of an action that changes the cluster", every=0.5
     )
 
 
 def _running_on(subject: ClusterUnderTest, node: Node) -> list[str]:
-    asked = windows_jobs.unfinished if node.platform == "windows" else unfinished
+    read_unfinished = windows_jobs.unfinished if node.platform == "windows" else unfinished
     try:
-        return asked(subject.hosts[node.name])
+        return read_unfinished(subject.hosts[node.name])
     except (HostUnreachable, DeadlineExceeded):  # the cluster will not be whole without it, and that is said then
         return []
 

@@ -23,25 +23,27 @@ def look(subject: ClusterUnderTest) -> StateBefore:
 
 
 def _of(state: ClusterState, failures: dict[str, dict[str, int]]) -> StateBefore:
-    states = {name: {tag: str(seen) for tag, seen in node.resources.items()} for name, node in state.nodes.items()}
+    states = {name: {tag: str(resource_state) for tag, resource_state in node.resources.items()} for name, node in state.nodes.items()}
     return StateBefore(resources=states, failures=failures)
 
 
 def differences(before: StateBefore, now: StateBefore) -> list[str]:
     """Sentences, none when it is as it was found. Pure."""
-    changed = [
-        f"{tag} is {now.resources.get(node, {}).get(tag, 'gone')} on {node}, it was {was}"
+    changes = [
+        f"{tag} is {now.resources.get(node, {}).get(tag, 'gone')} on {node}, it was {state_before}"
         for node, tags in before.resources.items()
-        for tag, was in tags.items()
-        if now.resources.get(node, {}).get(tag) != was
+        for tag, state_before in tags.items()
+        if now.resources.get(node, {}).get(tag) != state_before
     ]
-    changed += [
+    changes += [
         f"{tag} is on {node}, which was not there before"
         for node, tags in now.resources.items()
         for tag in tags
         if tag not in before.resources.get(node, {})
     ]
-    return changed + [f"the fail count of {tag} on {node} is {now}, it was {was}" for node, tag, was, now in raised(before, now)]
+    return changes + [
+        f"the fail count of {tag} on {node} is {now}, it was {state_before}" for node, tag, state_before, now in raised(before, now)
+    ]
 
 
 def raised(before: StateBefore, now: StateBefore) -> list[tuple[str, str, int, int]]:
@@ -62,10 +64,10 @@ def forget_ours(subject: ClusterUnderTest, before: StateBefore) -> None:
     """
     limit_s = subject.cluster.manager.takeover_s
     try:
-        ours = [(node, tag) for node, tag, was, _ in raised(before, look(subject)) if not was]
-        for node, tag in ours:
+        new_failures = [(node, tag) for node, tag, count_before, _ in raised(before, look(subject)) if not count_before]
+        for node, tag in new_failures:
             subject.manager.clear_failure(tag, node, deadline=Deadline(limit_s))
-        if ours:
+        if new_failures:
             subject.wait_until_healthy(Deadline(limit_s))
     except HarnessError as error:
         subject.timeline.note("harness", "put back", f"the failures that were counted could not be deleted: {error}")

@@ -21,7 +21,7 @@ from harness.core.errors import BadUse, HarnessError
 from harness.hosts.deadman.deadman_switch import remains
 from harness.hosts.host import Command, CommandFailed, CommandResult, Process
 from harness.hosts.linux.linux_host import LinuxHost
-from harness.hosts.root_rights import asked_for
+from harness.hosts.root_rights import sudo_lines
 from harness.managers.manager import Manager, Question
 from harness.managers.manager_registry import manager_of
 from harness.remote.script_transport import INSTALLABLE, installed
@@ -66,11 +66,11 @@ class Silent:
 
 def lines(cluster: Cluster, machine: Machine, level: str) -> list[str]:
     """What sudo is asked for on this machine up to this level, each once, as a line of shell without the program's folder."""
-    found = [*looks(cluster, machine), INSTALLABLE["packet_capture"]]
+    commands = [*looks(cluster, machine), INSTALLABLE["packet_capture"]]
     if level in ("measure", "disturb"):
-        found.append(lease.INSTALLED)
-        found += [f"tail -n 0 -F {shlex.quote(str(log))}" for log in _logs(cluster, machine)]
-    return [*found, SHELL] if level == "disturb" else found
+        commands.append(lease.INSTALLED)
+        commands += [f"tail -n 0 -F {shlex.quote(str(log))}" for log in _logs(cluster, machine)]
+    return [*commands, SHELL] if level == "disturb" else commands
 
 
 def looks(cluster: Cluster, machine: Machine) -> list[str]:
@@ -82,11 +82,11 @@ def looks(cluster: Cluster, machine: Machine) -> list[str]:
     for row in collectors.of_machine(cluster, machine):
         host.run(collectors.line_for(row, cluster, 0.0, 0.0))
     facts = LinuxHost(host)
-    rehearsed = [facts.listeners, facts.firewall, lambda: remains(host)]
-    for question in [*rehearsed, *(_questions(cluster, manager, machine.name) if is_node else [])]:
+    questions = [facts.listeners, facts.firewall, lambda: remains(host)]
+    for question in [*questions, *(_questions(cluster, manager, machine.name) if is_node else [])]:
         with suppress(HarnessError):  # it complains of the silence; what it asked is known by then
             question()
-    asked = dict.fromkeys(line for command in host.asked for line in asked_for(command))
+    asked = dict.fromkeys(line for command in host.asked for line in sudo_lines(command))
     return [line for line in asked if line != SHELL]
 
 
@@ -116,33 +116,33 @@ def _logs(cluster: Cluster, machine: Machine) -> list:
 
 def fragment(cluster: Cluster, machine: Machine, level: str, until: datetime | None = None) -> str:
     """The file for /etc/sudoers.d of one machine. `until`: when the right to disturb ends."""
-    user, asked = machine.ssh.user, lines(cluster, machine, level)
+    user, commands = machine.ssh.user, lines(cluster, machine, level)
     for name in (user, machine.name):
         if not PLAIN_NAME.fullmatch(name):  # `ALL`, `%group` and a new line would grant to others
             raise BadUse(f"{name!r} cannot stand in a sudoers file; write a name of letters, digits, dots and dashes into the cluster file")
     alias = f"LKHARNESS_{level.upper()}"
-    own = [line for line in asked if line != SHELL]
-    text = [f"# {machine.name}: what `lkharness` asks root for, level {level}; for /etc/sudoers.d, mode 0440"]
-    text += [f"Cmnd_Alias {alias} = \\\n    " + ", \\\n    ".join(allowed(own)), f"{user} ALL=(root) NOPASSWD: {alias}"]
-    if SHELL in asked:
-        end = f" NOTAFTER={until:%Y%m%d%H%M%SZ}" if until else ""
-        text += ["# A shell: this account is root then.", f"{user} ALL=(root){end} NOPASSWD: {', '.join(allowed([SHELL]))}"]
-    return "\n".join(text) + "\n"
+    named_commands = [line for line in commands if line != SHELL]
+    rows = [f"# {machine.name}: what `lkharness` asks root for, level {level}; for /etc/sudoers.d, mode 0440"]
+    rows += [f"Cmnd_Alias {alias} = \\\n    " + ", \\\n    ".join(allowed(named_commands)), f"{user} ALL=(root) NOPASSWD: {alias}"]
+    if SHELL in commands:
+        time_limit = f" NOTAFTER={until:%Y%m%d%H%M%SZ}" if until else ""
+        rows += ["# A shell: this account is root then.", f"{user} ALL=(root){time_limit} NOPASSWD: {', '.join(allowed([SHELL]))}"]
+    return "\n".join(rows) + "\n"
 
 
-def allowed(asked: Iterable[str]) -> list[str]:
+def allowed(lines: Iterable[str]) -> list[str]:
     """Commands as sudoers has them: with the program's whole name, and exactly these words, none where there are none. Pure."""
-    return [one for line in asked for one in _commands(shlex.split(line))]
+    return [command for line in lines for command in _commands(shlex.split(line))]
 
 
 def _commands(words: Sequence[str]) -> list[str]:
-    program, rest = words[0], words[1:]
+    program, arguments = words[0], words[1:]
     if any(re.search(r"\s", word) for word in words):
         raise ValueError(f"sudoers cannot tell words with spaces from several words: {words}")
-    places = [""] if "/" in program else [f"{folder}/" for folder in FOLDERS.get(program, ELSEWHERE)]
+    folders = [""] if "/" in program else [f"{folder}/" for folder in FOLDERS.get(program, ELSEWHERE)]
     open_ended = program in (SHELL, *PROGRAMS)
-    said = " ".join(map(_escaped, rest)) if rest else "" if open_ended else '""'
-    return [f"{place}{_escaped(program)} {said}".rstrip() for place in places]
+    arguments_text = " ".join(map(_escaped, arguments)) if arguments else "" if open_ended else '""'
+    return [f"{folder}{_escaped(program)} {arguments_text}".rstrip() for folder in folders]
 
 
 def _escaped(word: str) -> str:

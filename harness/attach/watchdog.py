@@ -94,7 +94,7 @@ class Watchdog:
     `found` when the plan is made, `disturbs` before every disruption, `dismiss` at the end.
     """
 
-    def __init__(self, brief: WatchdogConfig, folder: Path) -> None:
+    def __init__(self, config: WatchdogConfig, folder: Path) -> None:
         self._file = folder / FILE
         with self._file.open("ab") as log:  # for what Python itself would say; the rest it opens anew
             self._process = subprocess.Popen(
@@ -105,7 +105,7 @@ class Watchdog:
                 cwd=Path(__file__).resolve().parents[2],
                 start_new_session=True,  # what kills the harness's group or hangs up its terminal is not meant for it
             )
-        self._tell(brief)
+        self._tell(config)
 
     def found(self, active: str, before: StateBefore | None = None) -> None:
         """Raises HarnessError when it has ended."""
@@ -113,8 +113,8 @@ class Watchdog:
 
     def disturbs(self, disruption: Disruption) -> float:
         """After how many seconds it is undone at the latest. Raises HarnessError when the cluster would be disturbed without a watchdog."""
-        self._tell(word := message_for(disruption))
-        return word.longest_s
+        self._tell(message := message_for(disruption))
+        return message.longest_s
 
     def arms(self, armed: ArmedUndo) -> None:
         """Before a host is armed. Raises HarnessError when there is no watchdog any more."""
@@ -151,10 +151,10 @@ class Watchdog:
         if not self._file.stat().st_size:
             self._file.unlink()
 
-    def _tell(self, what: BaseModel) -> None:
+    def _tell(self, message: BaseModel) -> None:
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(what.model_dump_json().encode() + b"\n")
+            self._process.stdin.write(message.model_dump_json().encode() + b"\n")
             self._process.stdin.flush()
         except (BrokenPipeError, ValueError) as error:
             raise HarnessError("the process that would put the cluster back if this one were killed has ended") from error
@@ -170,45 +170,45 @@ def own_scope() -> list[str]:
         return []
     words = ["systemd-run", *([] if own_uid() == 0 else ["--user"]), "--scope", "--quiet", "--collect"]
     try:
-        made = subprocess.run([*words, "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=SCOPE_TIMEOUT_S)
+        completed = subprocess.run([*words, "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=SCOPE_TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired):
         return []
-    return words if made.returncode == 0 else []
+    return words if completed.returncode == 0 else []
 
 
 def shared_fates(cluster: Cluster) -> list[str]:
     """What would end the watchdog, or take from it what it needs, together with the run; sentences for the plan."""
-    found = []
+    sentences = []
     if not own_scope():
-        found.append(
+        sentences.append(
             "The watchdog of this run shares its control group: what ends that as a whole (a cancelled job, a container or unit that "
             "is stopped) ends both, and then nothing is moved back and no power is given back; the hosts still undo their own part."
         )
     agent = os.environ.get("SSH_AUTH_SOCK")
     if agent and os.environ.get("SSH_CONNECTION") and any(m.ssh.key is None for m in cluster.machines):
-        found.append(
+        sentences.append(
             f"It logs in by the SSH agent at {agent}; if the session you are in forwards that, it ends with it, and nothing is moved back "
             "then; name a key in the cluster file (ssh.key) to be independent of it."
         )
-    return found
+    return sentences
 
 
 def message_for(disruption: Disruption) -> WatchdogMessage:
     """What the watchdog must know of a disruption: the power commands that bring a node back are not the host's own to give."""
-    lasts, steps = disruption.longest_s, disruption.steps()
+    duration_s, steps = disruption.longest_s, disruption.steps()
     return WatchdogMessage(
         longest_s=undone_s(disruption, steps),
         commands=[shlex.split(step.command) for step in _undone_here(steps)],
         command_s=disruption.command_s,
-        after_s=0.0 if math.isinf(lasts) else lasts,
+        after_s=0.0 if math.isinf(duration_s) else duration_s,
         unseen=disruption.undo_blindly,
     )
 
 
 def undone_s(disruption: Disruption, steps: Sequence[Step]) -> float:
     """How long after its run was killed it is undone, at the latest: by a host itself, or by the commands that the watchdog gives."""
-    lasts = disruption.longest_s
-    return len(_undone_here(steps)) * disruption.command_s if math.isinf(lasts) else lasts
+    duration_s = disruption.longest_s
+    return len(_undone_here(steps)) * disruption.command_s if math.isinf(duration_s) else duration_s
 
 
 def _undone_here(steps: Sequence[Step]) -> list[Step]:
@@ -218,61 +218,63 @@ def _undone_here(steps: Sequence[Step]) -> list[Step]:
 def watch(lines: TextIO) -> tuple[WatchdogConfig, list[WatchdogMessage]] | None:
     """Listen until the pipe ends. What is to be put back then, the last word last; None after a farewell, or when nothing was said."""
     try:
-        brief = WatchdogConfig.model_validate_json(lines.readline())
+        config = WatchdogConfig.model_validate_json(lines.readline())
     except ValidationError:  # killed while it was being written: nothing had been disturbed
         return None
-    words = []
+    messages = []
     for line in lines:
         try:
-            words.append(WatchdogMessage.model_validate_json(line))
+            messages.append(WatchdogMessage.model_validate_json(line))
         except ValidationError:  # likewise half a word: it is written before the thing is done
             break
-    return None if words and words[-1].farewell else (brief, words)
+    return None if messages and messages[-1].farewell else (config, messages)
 
 
-def put_all_back(brief: WatchdogConfig, words: Sequence[WatchdogMessage], log: TextIO) -> int:
+def put_all_back(config: WatchdogConfig, messages: Sequence[WatchdogMessage], log: TextIO) -> int:
     """Keep the lease, undo what this machine has to, wait for what the hosts undo themselves, move everything back, end the lease."""
 
-    cleaner = Cleaner(brief.secrets)
+    cleaner = Cleaner(config.secrets)
 
     def say(text: str) -> None:
         text = cleaner.shown(text)
         with suppress(OSError):  # a full disk may be what killed the run
             print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}", file=log, flush=True)
 
-    cluster = brief.cluster
-    say(f"run {brief.run} was killed")
-    lasts_s = max((w.longest_s for w in words), default=0.0)
+    cluster = config.cluster
+    say(f"run {config.run} was killed")
+    lasts_s = max((message.longest_s for message in messages), default=0.0)
     deadline = Deadline(longest_s(cluster, lasts_s))
     subject = ClusterUnderTest(cluster, Timeline())
     nodes = {n.name: subject.hosts[n.name] for n in cluster.nodes}
-    lease = Lease(nodes, brief.run, token=brief.token, lasts_s=lasts_s, windows=on_windows(cluster))
+    lease = Lease(nodes, config.run, token=config.token, lasts_s=lasts_s, windows=on_windows(cluster))
     try:
-        if words and words[-1].settled:  # the lease may be gone, and is not taken anew
+        if messages and messages[-1].settled:  # the lease may be gone, and is not taken anew
             say("everything had been undone")
             return 0
-        active = next((w.active for w in words if w.active), "")
-        if not any(w for w in words if not w.active):
+        active = next((message.active for message in messages if message.active), "")
+        if not any(message for message in messages if not message.active):
             say("nothing had been disturbed")
             return 0
         _hold(lease, deadline, say)
         if lease.stolen:
             say(f"it is left as it is: {lease.stolen}")
             return 1
-        _give_power(unseen := commands_of(w for w in words if w.unseen), say)
-        killed = Deadline(0.0)
+        _give_power(unseen := commands_of(message for message in messages if message.unseen), say)
+        since_killed = Deadline(0.0)
 
         def power() -> None:  # `on` does no harm to a node that is on
-            ripe = [w for w in reversed(words) if killed.elapsed() >= w.after_s]
-            _give_power(commands_of(ripe) | unseen, say)
+            due = [message for message in reversed(messages) if since_killed.elapsed() >= message.after_s]
+            _give_power(commands_of(due) | unseen, say)
 
-        armed = pending_undos((one for w in words for one in w.armed), (token for w in words for token in w.undone))
-        undoings = HostUndoings(armed, subject.hosts, killed, say)
+        armed = pending_undos(
+            (undo for message in messages for undo in message.armed), (token for message in messages for token in message.undone)
+        )
+        undoings = HostUndoings(armed, subject.hosts, since_killed, say)
         _wait_for_the_hosts(subject, Deadline(deadline.seconds + MAX_UNDO_S, anchor=deadline.anchor), power, undoings)
         if deadline.expired:
             say("it was undone late")
             deadline = Deadline(longest_s(cluster, 0.0))
-        before = next((w.before for w in words if w.active), None)
+        before = next((message.before for message in messages if message.active), None)
         return _put_back(lease, lambda: put_back(subject, active, before, patience_s=deadline.remaining()), deadline, say)
     except HarnessError as error:
         say(f"it could not be put back: {error}")
@@ -286,14 +288,14 @@ def put_all_back(brief: WatchdogConfig, words: Sequence[WatchdogMessage], log: T
 
 def _put_back(lease: Lease, attempt: Callable[[], Verdict], deadline: Deadline, say: Callable[[str], None]) -> int:
     """Again and again until it is as it was found, because what is in its way may end: an action that goes on, a lock, a boot."""
-    said: Verdict | None = None
+    last_verdict: Verdict | None = None
 
     def once() -> Verdict:
-        nonlocal said
+        nonlocal last_verdict
         verdict = failed(f"it is left as it is: {lease.stolen}") if lease.stolen else attempt()
-        if verdict != said:
+        if verdict != last_verdict:
             say(f"{verdict.outcome}: {verdict.reason}")
-        said = verdict
+        last_verdict = verdict
         return verdict
 
     try:
@@ -311,9 +313,9 @@ def _hold(lease: Lease, deadline: Deadline, say: Callable[[str], None]) -> None:
         say(f"no node can be asked for its lease: {error}")
 
 
-def commands_of(words: Iterable[WatchdogMessage]) -> dict[tuple[str, ...], float]:
+def commands_of(messages: Iterable[WatchdogMessage]) -> dict[tuple[str, ...], float]:
     """Each once, with its limit in seconds. What Azure did may last behind a later word, because another disruption was within it."""
-    return {tuple(command): word.command_s for word in words for command in word.commands}
+    return {tuple(command): message.command_s for message in messages for command in message.commands}
 
 
 def _give_power(commands: Mapping[tuple[str, ...], float], say: Callable[[str], None]) -> None:
@@ -324,12 +326,12 @@ def _give_power(commands: Mapping[tuple[str, ...], float], say: Callable[[str], 
 def _run(command: Sequence[str], limit_s: float) -> str:
     """Only the program is told of a power command, whose words may hold a secret."""
     try:
-        done = subprocess.run(command, capture_output=True, timeout=limit_s, stdin=subprocess.DEVNULL)
+        completed = subprocess.run(command, capture_output=True, timeout=limit_s, stdin=subprocess.DEVNULL)
     except OSError as error:
         return f"{command[0]} could not be run: {error.strerror}"
     except subprocess.TimeoutExpired:
         return f"{command[0]} did not end within {limit_s:g} s"
-    return f"{command[0]} exited {done.returncode}"
+    return f"{command[0]} exited {completed.returncode}"
 
 
 def _wait_for_the_hosts(subject: ClusterUnderTest, deadline: Deadline, power: Callable[[], object], undoings: HostUndoings) -> None:
@@ -338,20 +340,20 @@ def _wait_for_the_hosts(subject: ClusterUnderTest, deadline: Deadline, power: Ca
     A node that cannot be asked is given its power back, where that is the watchdog's to do; and again, because the dead harness's
     command may still be taking it away.
     """
-    again = Deadline(0.0)
+    retry_pause = Deadline(0.0)
 
     def undone() -> Verdict:
-        nonlocal again
-        if again.expired and not all(subject.hosts[node.name].alive() for node in subject.cluster.nodes):
+        nonlocal retry_pause
+        if retry_pause.expired and not all(subject.hosts[node.name].alive() for node in subject.cluster.nodes):
             power()
-            again = Deadline(POWER_RETRY_INTERVAL_S)
+            retry_pause = Deadline(POWER_RETRY_INTERVAL_S)
         try:
-            left = nothing_left(subject)
+            verdict = nothing_left(subject)
         except BadUse:
             raise
         except HarnessError as error:  # a node on its way down or up says anything
-            left = failed(str(error))
-        return all_of([left, undoings.go_on(nothing_left=bool(left))])
+            verdict = failed(str(error))
+        return all_of([verdict, undoings.go_on(nothing_left=bool(verdict))])
 
     deadline.wait_for(undone, what="the hosts' own undoing", every=0.5)
 
@@ -359,7 +361,7 @@ def _wait_for_the_hosts(subject: ClusterUnderTest, deadline: Deadline, power: Ca
 def wait_until_healthy(subject: ClusterUnderTest, deadline: Deadline) -> None:
     """What failed because it was disturbed is marked as failed, and such a node does not stand by until that is cleared."""
 
-    def whole() -> bool:
+    def is_healthy() -> bool:
         try:
             clear_failures(subject, deadline)
             return subject.state().healthy
@@ -368,17 +370,17 @@ def wait_until_healthy(subject: ClusterUnderTest, deadline: Deadline) -> None:
         except HarnessError:
             return False
 
-    deadline.wait_for(whole, what="the cluster being healthy", every=0.5)
+    deadline.wait_for(is_healthy, what="the cluster being healthy", every=0.5)
 
 
 def main() -> int:
     """The watchdog's process; the exit code is 0 when nothing is left to do."""
-    told = watch(sys.stdin)
-    if told is None:
+    config_and_messages = watch(sys.stdin)
+    if config_and_messages is None:
         return 0
     os.umask(0o077)
     with Path(sys.argv[1]).open("a", encoding="utf-8") as log:
-        return put_all_back(*told, log)
+        return put_all_back(*config_and_messages, log)
 
 
 if __name__ == "__main__":

@@ -36,18 +36,21 @@ def ask(clients: Clients, balancer: Balancer, rule: Rule, deadline: Deadline) ->
 
 def words(wire: Mapping[str, Any]) -> dict[str, MemberHealth]:
     """Azure's answer: every member that it lists."""
-    listed = wire.get("loadBalancerBackendAddresses") or []
-    return {str(w.get("ipAddress")): MemberHealth(str(w.get("state") or "Unknown"), str(w.get("reason") or "")) for w in listed}
+    addresses = wire.get("loadBalancerBackendAddresses") or []
+    return {
+        str(address.get("ipAddress")): MemberHealth(str(address.get("state") or "Unknown"), str(address.get("reason") or ""))
+        for address in addresses
+    }
 
 
 def rules_to_ask(balancer: Balancer, frontend: IPv4Address) -> list[Rule]:
     """One rule for each pool and probe: the verdict is the probe's, and one call tells one rule. Those without a probe tell nothing."""
-    chosen: dict[tuple[object, ...], Rule] = {}
-    for held in balancer.frontends:
-        for rule in balancer.rules_of(held) if held.address == str(frontend) else ():
+    rule_by_probe: dict[tuple[object, ...], Rule] = {}
+    for own_frontend in balancer.frontends:
+        for rule in balancer.rules_of(own_frontend) if own_frontend.address == str(frontend) else ():
             if rule.probe_id is not None:
-                chosen.setdefault((rule.pool_ids, rule.probe_id), rule)
-    return list(chosen.values())
+                rule_by_probe.setdefault((rule.pool_ids, rule.probe_id), rule)
+    return list(rule_by_probe.values())
 
 
 def of_every_rule(clients: Clients, balancer: Balancer, frontend: IPv4Address, deadline: Deadline) -> dict[str, dict[str, MemberHealth]]:
@@ -82,7 +85,7 @@ class HealthWatch:
         balancer: Balancer | None = None
         period = self._clients.azure.health_period_s
         while not self._end.is_set():
-            began = time.monotonic()
+            started_at = time.monotonic()
             try:
                 balancer = balancer or resource_reader.balancer(self._clients, self._cluster.vip)
                 self._look(balancer)
@@ -94,33 +97,33 @@ class HealthWatch:
                 self._note_trouble(str(error))
             except Exception as error:  # evidence that cannot be had must not end a run
                 self._note_trouble(f"{type(error).__name__}: {error}")
-            self._end.wait(max(0.1, period - (time.monotonic() - began)))
+            self._end.wait(max(0.1, period - (time.monotonic() - started_at)))
 
     def _look(self, balancer: Balancer) -> None:
         for rule in rules_to_ask(balancer, self._cluster.vip):
-            asked = time.monotonic()
-            said = ask(self._clients, balancer, rule, Deadline(self._clients.azure.operation_limit_s))
+            asked_at = time.monotonic()
+            health_by_address = ask(self._clients, balancer, rule, Deadline(self._clients.azure.operation_limit_s))
             if self._end.is_set():
                 return
             for address in self._names:
-                self._say(rule, address, said.get(address, MemberHealth(UNLISTED, "")), asked)
+                self._say(rule, address, health_by_address.get(address, MemberHealth(UNLISTED, "")), asked_at)
 
-    def _say(self, rule: Rule, address: str, word: MemberHealth, asked: float) -> None:
-        before = self._known.get((rule.name, address))
-        if before == word:
+    def _say(self, rule: Rule, address: str, health: MemberHealth, asked_at: float) -> None:
+        previous = self._known.get((rule.name, address))
+        if previous == health:
             return
-        self._known[rule.name, address] = word
-        name = self._names[address]
-        was = f", was {before}" if before is not None else ""
+        self._known[rule.name, address] = health
+        node = self._names[address]
+        change = f", was {previous}" if previous is not None else ""
         self._timeline.note(
-            name,
+            node,
             KIND,
-            f"Azure's own view: {word}{was}",
+            f"Azure's own view: {health}{change}",
             rule=rule.name,
             address=address,
-            state=word.state,
-            reason=word.reason,
-            asked_s_ago=round(time.monotonic() - asked, 3),
+            state=health.state,
+            reason=health.reason,
+            asked_s_ago=round(time.monotonic() - asked_at, 3),
         )
 
     def _note_trouble(self, text: str) -> None:

@@ -164,31 +164,33 @@ def _of(cluster: Cluster | None, how: str) -> str:
     """The words in capitals, as this cluster has them."""
     if cluster is None:
         return how
-    own = {
+    value_by_word = {
         "PROBE_PORT": str(cluster.load_balancer.probe.port),
         "FRONTEND": str(cluster.vip),
         "VIP": str(cluster.vip),
         "CLIENT": str(cluster.client.address),
         "port 1521": f"port {cluster.services[0].port}",
     }
-    for word, meant in own.items():
-        how = re.sub(rf"(?<![\w_]){word}(?![\w_])", meant, how)
+    for word, value in value_by_word.items():
+        how = re.sub(rf"(?<![\w_]){word}(?![\w_])", value, how)
     return how
 
 
 def template(
-    given: Mapping[str, Mapping[str, str]] | None = None, about: Mapping[str, str] | None = None, questions: Iterable[Question] = QUESTIONS
+    answers: Mapping[str, Mapping[str, str]] | None = None,
+    run_details: Mapping[str, str] | None = None,
+    questions: Iterable[Question] = QUESTIONS,
 ) -> str:
     """A TOML file with a table for every question, holding what is known already."""
     import tomli_w
 
     parts = [_HEAD]
-    when = {"date": datetime.now(UTC).date().isoformat(), "who": "", "region": "", "balancer": ""}
-    parts.append(tomli_w.dumps({"about": {**when, **(about or {})}}))
+    defaults = {"date": datetime.now(UTC).date().isoformat(), "who": "", "region": "", "balancer": ""}
+    parts.append(tomli_w.dumps({"about": {**defaults, **(run_details or {})}}))
     for q in questions:
-        known = (given or {}).get(q.id, {})
+        given_answer = (answers or {}).get(q.id, {})
         parts.append(f"\n# {q.what}\n# how to see it: {q.how}\n# answers: {' | '.join(q.choices)}; until then: {q.assumed}\n")
-        parts.append(tomli_w.dumps({q.id: {"answer": known.get("answer", UNSEEN), "evidence": known.get("evidence", "")}}))
+        parts.append(tomli_w.dumps({q.id: {"answer": given_answer.get("answer", UNSEEN), "evidence": given_answer.get("evidence", "")}}))
     return "".join(parts)
 
 
@@ -200,17 +202,17 @@ def read(file: Path) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
         raise BadUse(f"{file}: cannot be read ({error.strerror}); make it with `lkharness azure rehearse --template {file}`") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadUse(f"{file}: is not TOML: {error}") from error
-    told, known = data.pop("about", {}), {q.id: q for q in QUESTIONS}
-    faults = [f"{name}: there is no such question" for name in data if name not in known]
-    if not isinstance(told, dict):
+    about_table, question_by_id = data.pop("about", {}), {q.id: q for q in QUESTIONS}
+    faults = [f"{name}: there is no such question" for name in data if name not in question_by_id]
+    if not isinstance(about_table, dict):
         faults.append("about: it is no table; write what is known of the run below a line [about], or leave it out")
-        told = {}
-    about = {str(k): str(v) for k, v in told.items()}
+        about_table = {}
+    about = {str(k): str(v) for k, v in about_table.items()}
     answers: dict[str, dict[str, str]] = {}
     for name, table in data.items():
-        if name in known and (fault := _fault(known[name], table)):
+        if name in question_by_id and (fault := _fault(question_by_id[name], table)):
             faults.append(f"{name}: {fault}")
-        elif name in known:
+        elif name in question_by_id:
             answers[name] = {"answer": str(table["answer"]), "evidence": str(table.get("evidence", ""))}
     if faults:
         raise BadUse("\n".join([f"{file}: {len(faults)} fault{'s' if len(faults) > 1 else ''}", *(f"  {f}" for f in faults)]))
@@ -222,10 +224,10 @@ def summary(answers: Mapping[str, Mapping[str, str]]) -> str:
     lines = []
     for q in QUESTIONS:
         answer = answers.get(q.id, {}).get("answer", UNSEEN)
-        says = "as assumed" if q.is_assumed(answer) else f"AGAINST what is assumed ({q.assumed})"
-        lines.append(f"{q.id}  {answer}" if answer == UNSEEN else f"{q.id}  {answer}: {says}")
-    seen = sum(a.get("answer", UNSEEN) != UNSEEN for a in answers.values())
-    return "\n".join([*lines, f"{seen} of {len(QUESTIONS)} questions seen"])
+        comparison = "as assumed" if q.is_assumed(answer) else f"AGAINST what is assumed ({q.assumed})"
+        lines.append(f"{q.id}  {answer}" if answer == UNSEEN else f"{q.id}  {answer}: {comparison}")
+    seen_count = sum(a.get("answer", UNSEEN) != UNSEEN for a in answers.values())
+    return "\n".join([*lines, f"{seen_count} of {len(QUESTIONS)} questions seen"])
 
 
 def ask_questions(
@@ -238,12 +240,12 @@ def ask_questions(
             continue
         print(f"\n{q.id}  {q.what}\n  how to see it: {q.how}")
         while True:
-            said = ask(f"{' | '.join(q.choices)} (empty: {UNSEEN})")
-            fault = _fault(q, {"answer": said or UNSEEN})
+            reply = ask(f"{' | '.join(q.choices)} (empty: {UNSEEN})")
+            fault = _fault(q, {"answer": reply or UNSEEN})
             if fault is None:
                 break
             print(fault)
-        result[q.id] = {"answer": said or UNSEEN, "evidence": ask("evidence") if said else ""}
+        result[q.id] = {"answer": reply or UNSEEN, "evidence": ask("evidence") if reply else ""}
     return result
 
 

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.check.check_result import OF_A_ROLE, WHEN_IT_RESTS, Findings, PathLine
-from harness.check.linux_findings import NodeFacts, firewalls, judge, of_pages
+from harness.check.findings.firewall_findings import evaluate_firewalls
+from harness.check.findings.node_findings import judge, of_pages
+from harness.check.linux_node_facts import of_script
 from harness.check.manager_survey import not_known
-from harness.check.node_facts import of_script
+from harness.check.node_facts import NodeFacts
 from harness.collect.bundle import read_with_texts
 from harness.config import cluster_config
 from harness.config.cluster_config import Cluster
@@ -77,7 +79,7 @@ def _judged(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str]
             facts[machine.name] = replace(told, untold=tuple(why for why in told.untold if not why.startswith("its route")))
             says = "the bundle is of a harness that gathered less: its routes by source, its queues and its names are not known"
             found.append(Finding(Weight.UNKNOWN, machine.name, "not told", says, "collect again with this harness"))
-    evaluated = firewalls(cluster, facts, state)
+    evaluated = evaluate_firewalls(cluster, facts, state)
     found += judge(cluster, state, facts, evaluated)
     active = state.leading or favoured(cluster, state)
     manager = index["manager"]

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from harness.check import evidence_gathering, service_findings
+from harness.check import evidence_gathering
 from harness.check.check_result import OF_A_ROLE, WHEN_IT_RESTS, Findings, PathLine
+from harness.check.findings import service_findings
+from harness.check.findings.firewall_findings import evaluate_firewalls
+from harness.check.findings.node_findings import judge, of_pages
 from harness.check.host_survey import Survey, survey, unreachable
-from harness.check.linux_findings import firewalls, judge, of_pages
 from harness.check.manager_survey import ask_manager
 from harness.check.unreachable_node import second_way
 from harness.cluster import probe_question
 from harness.cluster.cluster_under_test import CaptureWindow, ClusterUnderTest
-from harness.cluster.connection_tolerance import demand_bearable
+from harness.cluster.connection_tolerance import unbearable
 from harness.cluster.invariants import by_identity, nothing_left, placed, probe_answered, sent_to
 from harness.cluster.path_check import PathCheck, check_path, unchecked
 from harness.config import trust
@@ -55,8 +57,11 @@ def look(cluster: Cluster, *, run_command: bool = False, file: Path | str = "FIL
                 if cluster.azure is None:
                     raise Unusable(found[len(left_out)].says)
                 return Findings(None, inconclusive("no node lets anybody log in"), [], [*found, *in_azure(None)])
-            demand_bearable(subject)
-            seen = _at_rest(subject, instead)
+            aside = unbearable(subject)
+            if len(aside) == len(cluster.services):
+                raise next(iter(aside.values()))  # no path would be left
+            found += service_findings.set_aside(subject.cluster, aside)
+            seen = _at_rest(subject, instead, aside)
         return _judged(seen, found, in_azure)
     finally:
         subject.close()
@@ -75,16 +80,16 @@ class _Seen:
         self.evidence, self.cluster_verdict, self.checks, self.of_services = evidence, cluster_verdict, checks, of_services
 
 
-def _at_rest(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> _Seen:
-    """Look until no role moves meanwhile, and a few times at most."""
+def _at_rest(subject: ClusterUnderTest, instead: Mapping[str, Host], aside: Container[str] = ()) -> _Seen:
+    """Look until no role moves meanwhile, and a few times at most; the services `aside`, by their names, are not connected to."""
     for last in (*[False] * (MAX_LOOKS_WHILE_ROLES_MOVE - 1), True):
-        seen, moved = _once(subject, instead)
+        seen, moved = _once(subject, instead, aside)
         if not moved or last:
             break
     return seen
 
 
-def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen, bool]:
+def _once(subject: ClusterUnderTest, instead: Mapping[str, Host], aside: Container[str]) -> tuple[_Seen, bool]:
     """Look once; and whether a role moved between its beginning and its end."""
     cluster = subject.cluster
     with ExitStack() as stack, ThreadPoolExecutor(max_workers=1) as beside:
@@ -98,15 +103,16 @@ def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen
         )
         since, state, active = Deadline(0.0), word.state, word.active
         subject.absent |= {f.host for f in surveyed.lost}
-        evaluated = firewalls(cluster, surveyed.facts, state)
+        evaluated = evaluate_firewalls(cluster, surveyed.facts, state)
         more = [*word.found, *surveyed.lost, *judge(cluster, state, surveyed.facts, evaluated)]
         checks, direct, of_services, probe = [], [], [], None
         if active is not None:
             origins = [o for o in Origin if subject.origin(o, active) not in subject.absent]
-            pairs = [(o, s) for o in origins for s in cluster.services]
-            telling = [s for s in cluster.services if cluster.client.name not in subject.absent and service_findings.tells(s, cluster)]
+            tried = [s for s in cluster.services if s.name not in aside]
+            pairs = [(o, s) for o in origins for s in tried]
+            telling = [s for s in tried if cluster.client.name not in subject.absent and service_findings.tells(s, cluster)]
             direct, probe, of_services, *checks = subject.together(
-                lambda: evidence_gathering.direct(subject, active, only_standby=True),
+                lambda: evidence_gathering.direct(subject, active, only_standby=True, aside=aside),
                 lambda: None if subject.absent or not state.healthy else _guarded(lambda: probe_answered(subject, active)),
                 lambda: [f for s in telling for f in service_findings.of_service(subject, s)],
                 *(lambda o=o, s=s: _check(subject, o, s, active) for o, s in pairs),
@@ -116,7 +122,7 @@ def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen
                 more += unreachable(subject)  # a host that was there a moment ago: is it still?
         whole = _cluster_verdict(subject, state, surveyed, checks, probe, left_of_us.result())
         if active is not None and not all(c.verdict for c in checks):
-            direct = evidence_gathering.direct(subject, active, only_standby=False)
+            direct = evidence_gathering.direct(subject, active, only_standby=False, aside=aside)
         statuses = probe_question.ask(subject, (subject.standby_of(active), cluster.client.name)) if active else {}
         seen, packets = _seen_on_the_wire(sight, cluster, since)
         # One that is away would be waited for once more.
@@ -278,6 +284,6 @@ def _cluster_verdict(
         if silent
         else placed(subject.cluster, active, addresses)
     )
-    first = next(c for c in checks if c.origin is Origin.CLIENT and c.service == subject.cluster.services[0])
+    first = next(c for c in checks if c.origin is Origin.CLIENT)
     by_balancer = sent_to(first) if not first.broke else _guarded(lambda: by_identity(subject, active))
     return all_of([passed(f"{active} is active"), placement, probe, by_balancer, left])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from harness.check import captured_evidence
 from harness.cluster.cluster_under_test import CaptureWindow, ClusterUnderTest
@@ -18,12 +18,12 @@ MAX_PROBE_LATENESS_S = 0.3  # by how much a probe may be late
 MAX_WATCH_S = 20.0
 
 
-def direct(subject: ClusterUnderTest, active: str, *, only_standby: bool) -> list[Direct]:
+def direct(subject: ClusterUnderTest, active: str, *, only_standby: bool, aside: Container[str] = ()) -> list[Direct]:
     """From the client and from each other node to the nodes' own addresses: the probe's port and every service's. `only_standby`: to the
     standby's services, from the client and from the active node, which would be their client after a failover. Nobody tries those until
-    then: the standby's kernel refuses, unless something before it is silent."""
+    then: the standby's kernel refuses, unless something before it is silent. The services `aside`, by their names, are not connected to."""
     cluster = subject.cluster
-    ports = [cluster.load_balancer.probe.port, *(s.port for s in cluster.services)]
+    ports = [cluster.load_balancer.probe.port, *(s.port for s in cluster.services if s.name not in aside)]
     origins = [m.name for m in cluster.machines if m.name not in subject.absent]
     wanted = [(o, n, p) for o in origins for n in cluster.nodes for p in ports if n.name != o]
     if only_standby:

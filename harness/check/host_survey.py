@@ -11,9 +11,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from harness.check.linux_findings import NodeFacts
-from harness.check.node_facts import of_script, offset_of
-from harness.check.windows_findings import WindowsFacts
+from harness.check.linux_node_facts import of_script, offset_of
+from harness.check.node_facts import NodeFacts, WindowsFacts
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.collect.linux_host_script import FACTS, SCRIPT_TIMEOUT_S, pieces, script
 from harness.config.cluster_config import Machine

@@ -1,94 +1,46 @@
-"""From what a Linux host printed for `harness.collect.linux_host_script` to the facts that findings are made of. Pure.
-
-The same for a live look and for a bundle. What a host did not tell is named with the reason that its tools gave.
-"""
+"""What one node of a cluster told of itself, be it by a live look or in a bundle: facts, of which findings are made. Pure."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from harness.check.linux_findings import NodeFacts
-from harness.cluster import linux_disk_preflight
-from harness.config.cluster_config import Cluster
-from harness.diagnosis import linux_host_script_parse
 from harness.diagnosis.evidence import HostSeen
-from harness.hosts.linux.linux_parse import Listener
-
-TOOL = {"addresses": "ip addr", "listening": "ss -tlnp"}
-NOT_INSTALLED = 127
-Offset = tuple[float, float]
+from harness.hosts.linux.linux_parse import InterfaceAddress, Listener, Route
+from harness.hosts.windows.script_protocol import Row
+from harness.hosts.windows.windows_parse import Adapter, ClusterAddress, FirewallRows, HostAbout, WeakHost
 
 
-def of_script(
-    cluster: Cluster,
-    seen: HostSeen,
-    text: str,
-    *,
-    offset: Offset | None = None,
-    untold: Sequence[str] = (),
-    failed: Mapping[str, str] | None = None,
-    settings: Mapping[str, str] | None = None,
-    disks: Sequence[str] | None = None,
-) -> NodeFacts:
-    """`text` is what was printed, `seen` what `linux_host_script_parse` made of it. `untold` is known to be missing from it; `failed`
-    has why a section is not there. `settings` and `disks` stand for sections that an older text lacks."""
-    parts, name = linux_host_script_parse.sections(text), seen.name
-    if refused := parts.get("rights", "").split("\n"):
-        lines = ", ".join(f"`{line.strip()}`" for line in refused if line.strip())
-        lack = f"what sudo refuses: {name}: it does not allow {lines}; `lkharness sudoers` prints the lines that are lacking"
-        untold = [*untold, *([lack] if lines else [])]
-    firewall = parts.get("firewall") if seen.firewall is not None else None
-    addresses = list(seen.addresses) if seen.addresses is not None else None
-    if name == cluster.client.name:  # whose firewall an ordinary user need not be able to read
-        return NodeFacts(name, addresses if firewall else None, firewall=firewall or None, offset=offset, untold=tuple(untold), seen=seen)
-    listeners = [Listener(s.address, s.port, "tcp", s.pid, s.process) for s in seen.listeners] if seen.listeners is not None else None
-    vip, probe = str(cluster.vip), str(cluster.load_balancer.probe.source)
-    own = next((str(node.address) for node in cluster.nodes if node.name == name), "")
-    sysctls = {**(settings or {}), **seen.sysctls}
-    full = linux_disk_preflight.judge(parts["disks"]) if parts.get("disks") else disks
-    there = {
-        ("its addresses", "addresses"): addresses is not None,
-        ("its listeners", "listening"): listeners is not None,
-        ("its route to the VIP", vip): (vip, "") in seen.routes,
-        ("its route to the probe", probe): (probe, "") in seen.routes,
-        ("its kernel's settings", "sysctls"): bool(sysctls),
-        ("its firewall", "firewall"): firewall is not None,
-        ("its disks", "disks"): full is not None,
-    }
-    missing = [f"{what}: {name}: {_why(parts, of, failed or {})}" for (what, of), told in there.items() if not told]
-    to_vip = seen.routes.get((vip, ""))
-    # The probe asks the node's own address, so its answers have that source: a rule `from` it decides, not the default route alone.
-    to_probe = seen.routes.get((probe, own)) or seen.routes.get((probe, ""))
-    told = (name, addresses, listeners, to_vip, to_probe, sysctls, firewall, offset, (*untold, *missing), tuple(full or ()))
-    return NodeFacts(*told, seen=seen)
+@dataclass(frozen=True)
+class WindowsFacts:
+    """What only a Windows node tells; a None was not told. `settings` are rows of the script tcp-settings."""
+
+    firewall: FirewallRows | None = None
+    weak_hosts: list[WeakHost] | None = None
+    settings: list[Row] | None = None
+    about: HostAbout | None = None
+    adapters: list[Adapter] | None = None
+    cluster_address: ClusterAddress | None = None  # of a Windows cluster: how its IP resource is set
+    why_alone: str = ""  # why each question costs the node a process of its own
 
 
-def _why(parts: Mapping[str, str], of: str, failed: Mapping[str, str]) -> str:
-    """Why a section, or the route to an address, is not to be had."""
-    is_route = re.fullmatch(r"[\d.]+", of) is not None
-    if why := failed.get("routes" if is_route else of):
-        return why
-    for line in parts.get("failed", "").splitlines():
-        words = line.split(maxsplit=2)
-        if len(words) > 1 and words[0] == of and words[1].isdigit():
-            said, tool = words[2] if len(words) > 2 else "nothing", TOOL.get(of, "")
-            if tool and int(words[1]) == NOT_INSTALLED:
-                return f"`{tool.split()[0]}` is not installed there; install the package iproute2 (iproute)"
-            return f"`{tool}` exited {words[1]} and said: {said}" if tool else said
-    printed = parts.get(of, "").strip()
-    if is_route:
-        block = re.search(rf"(?m)^# {re.escape(of)} *\n((?:(?!# ).*\n?)*)", parts.get("routes", ""))
-        printed = block[1].strip() if block else ""
-    return f"what was printed cannot be read: {printed.splitlines()[-1][:200]}" if printed else "nothing was printed"
+@dataclass(frozen=True)
+class NodeFacts:
+    """What one node told; a None was not told, and `untold` says why. `offset`: how far its clock is ahead, and how wrong that may be."""
 
+    node: str
+    addresses: list[InterfaceAddress] | None = None
+    listeners: list[Listener] | None = None
+    vip_route: Route | None = None
+    probe_route: Route | None = None
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    firewall: str | None = None
+    offset: tuple[float, float] | None = None
+    untold: tuple[str, ...] = ()
+    disks: tuple[str, ...] = ()  # what keeps programs there from writing
+    windows: WindowsFacts | None = None
+    seen: HostSeen | None = field(default=None, compare=False, repr=False)  # a Linux host's own words, of which the rest is made
 
-def offset_of(text: str, asked: float, answered: float) -> Offset | None:
-    """How far a host's clock is ahead, and how wrong that may be, both in seconds: its first look at its clock came after `asked`, its
-    last before `answered`, both by the harness's clock, so the time that the script took does not count."""
-    parts = linux_host_script_parse.sections(text)
-    first, last = (re.match(r"(\d{1,12}\.\d{1,9})(\s|$)", parts.get(name, "")) for name in ("time", "ended"))
-    if first is None or last is None:
-        return None
-    most, least = float(first[1]) - asked, float(last[1]) - answered
-    return (most + least) / 2, abs(most - least) / 2
+    def nic_of(self, address: object) -> str | None:
+        """The NIC that has this address on the node; None where it is on none."""
+        return next((a.interface for a in self.addresses or () if a.address == str(address)), None)

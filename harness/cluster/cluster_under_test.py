@@ -126,13 +126,13 @@ class ClusterUnderTest:
     def state(self, *, limit: float | None = None) -> ClusterState:
         """What the manager says of all that the file names. Another application's resources are left out: they may be anywhere, and may
         have failed. Which those are is asked where the whole is not healthy, and kept. Raises HarnessError as `Manager.state` does."""
-        whole = self.manager.state() if limit is None else self.manager.state(limit=limit)
-        if whole.healthy:
-            return whole
+        full_state = self.manager.state() if limit is None else self.manager.state(limit=limit)
+        if full_state.healthy:
+            return full_state
         if not self._unrelated and self._ask_unrelated_again.expired:
             self._unrelated = self.manager.unrelated_resources()
             self._ask_unrelated_again = Deadline(UNRELATED_INTERVAL_S)
-        return whole.without(self._unrelated)
+        return full_state.without(self._unrelated)
 
     def standby_of(self, active: str) -> str:
         """The node that is not this one."""
@@ -144,8 +144,8 @@ class ClusterUnderTest:
 
     def origin(self, origin: Origin, active: str) -> str:
         """The host that a path starts at, given who is active."""
-        places = {Origin.CLIENT: self.cluster.client.name, Origin.INSIDE: active, Origin.STANDBY: self.standby_of(active)}
-        return places[origin]
+        host_by_origin = {Origin.CLIENT: self.cluster.client.name, Origin.INSIDE: active, Origin.STANDBY: self.standby_of(active)}
+        return host_by_origin[origin]
 
     def python(self, name: str) -> str:
         """The Python that the cluster file names for a host."""
@@ -155,10 +155,10 @@ class ClusterUnderTest:
         """How connections are made from a host; asked of it once. Raises HostUnreachable, Unusable when none can be."""
         with self._asking[name]:
             if name not in self._capabilities:
-                found = host_capabilities.ask(self.hosts[name], self.machine(name).platform, self.python(name))
-                if found.kind is Kind.POWERSHELL and csharp_agent.compiles(self.hosts[name]):
-                    found = host_capabilities.COMPILED
-                self._capabilities[name] = found
+                capabilities = host_capabilities.ask(self.hosts[name], self.machine(name).platform, self.python(name))
+                if capabilities.kind is Kind.POWERSHELL and csharp_agent.compiles(self.hosts[name]):
+                    capabilities = host_capabilities.COMPILED
+                self._capabilities[name] = capabilities
             return self._capabilities[name]
 
     def unwatchable(self) -> list[str]:
@@ -179,54 +179,56 @@ class ClusterUnderTest:
 
     def holders_of_vip(self) -> dict[str, list[str]]:
         """Which node holds the VIP, and on which interfaces with which prefix (`eth1/32`)."""
-        found: dict[str, list[str]] = {}
+        holders: dict[str, list[str]] = {}
         vip = str(self.cluster.vip)
 
-        def look(name: str) -> None:
-            places = [f"{a.interface}/{a.prefix}" for a in self.facts[name].addresses() if a.address == vip]
-            if places:
-                found[name] = places
+        def read_addresses(name: str) -> None:
+            interfaces = [f"{a.interface}/{a.prefix}" for a in self.facts[name].addresses() if a.address == vip]
+            if interfaces:
+                holders[name] = interfaces
 
-        self.together(*(lambda n=n.name: look(n) for n in self.cluster.nodes))
-        return found
+        self.together(*(lambda n=n.name: read_addresses(n) for n in self.cluster.nodes))
+        return holders
 
     @contextlib.contextmanager
     def watched(self, *names: str) -> Iterator[CaptureWindow]:
         """Watch the wire on these hosts (all that are present and can be watched when none is named) while the block runs."""
         blind = () if names else self.unwatchable()
-        chosen = names or tuple(m.name for m in self.cluster.machines if m.name not in self.absent and m.name not in blind)
-        there = {name: witness for name in chosen if (witness := self._witnesses.get(name)) is not None}
-        with contextlib.ExitStack() as held:
-            for witness in there.values():
-                held.enter_context(witness.holding())
-            starts, lost = mark_all(there)
-            new = [name for name in chosen if name not in starts]
-            begun = self.together(*(lambda n=n: self._begin(n, there.get(n), lost.get(n), held) for n in new))
-            for name, one in zip(new, begun, strict=True):
-                if one is not None:
-                    there[name], starts[name] = one
-            yield CaptureWindow({name: there[name] for name in chosen if name in starts}, starts)
+        watched_names = names or tuple(m.name for m in self.cluster.machines if m.name not in self.absent and m.name not in blind)
+        captures = {name: capture for name in watched_names if (capture := self._witnesses.get(name)) is not None}
+        with contextlib.ExitStack() as exit_stack:
+            for capture in captures.values():
+                exit_stack.enter_context(capture.holding())
+            starts, lost_captures = mark_all(captures)
+            new_names = [name for name in watched_names if name not in starts]
+            begun_captures = self.together(
+                *(lambda n=n: self._begin(n, captures.get(n), lost_captures.get(n), exit_stack) for n in new_names)
+            )
+            for name, capture_and_mark in zip(new_names, begun_captures, strict=True):
+                if capture_and_mark is not None:
+                    captures[name], starts[name] = capture_and_mark
+            yield CaptureWindow({name: captures[name] for name in watched_names if name in starts}, starts)
 
     def _begin(
-        self, name: str, old: PacketCapture | None, why: Inconclusive | None, held: contextlib.ExitStack
+        self, name: str, old_capture: PacketCapture | None, reason: Inconclusive | None, exit_stack: contextlib.ExitStack
     ) -> tuple[PacketCapture, int] | None:
         """A new witness of the host, in place of one that died with it, and the position of what it sees from now on; None for a Windows
         host that does not allow one, whose paths are then judged by outcomes alone.
 
-        It watches until the run ends, for hours maybe: behind what is `held` it keeps the newest packets alone. Of several that ask at once
-        one tries: a host that does not answer makes all of them wait once, and not each behind the other."""
-        before = self._failed_beginnings.get(name)
+        It watches until the run ends, for hours maybe: behind what `exit_stack` holds it keeps the newest packets alone. Of several that
+        ask at once one tries: a host that does not answer makes all of them wait once, and not each behind the other."""
+        failure_before = self._failed_beginnings.get(name)
         with self._beginning[name]:
-            failed = self._failed_beginnings.get(name)
-            if failed is not None and failed is not before:
-                raise failed
-            if self._witnesses.get(name) is old:  # else another thread has begun one meanwhile
-                if old is not None:
-                    self.timeline.note(name, "packet-capture", f"begins again: {why}")
-                    old.stop()
-                witness = capture_of(self.hosts[name], self.capabilities(name), self.python(name), newest=True)
+            failure = self._failed_beginnings.get(name)
+            if failure is not None and failure is not failure_before:
+                raise failure
+            if self._witnesses.get(name) is old_capture:  # else another thread has begun one meanwhile
+                if old_capture is not None:
+                    self.timeline.note(name, "packet-capture", f"begins again: {reason}")
+                    old_capture.stop()
+                capture = capture_of(self.hosts[name], self.capabilities(name), self.python(name), newest=True)
                 try:
-                    witness.start()
+                    capture.start()
                 except HarnessError as error:
                     self._failed_beginnings[name] = error
                     if not isinstance(error, Unusable) or self.capabilities(name).kind is not Kind.COMPILED:
@@ -234,10 +236,10 @@ class ClusterUnderTest:
                     self.capture_refused[name] = str(error)
                     self.timeline.note(name, "no-capture", str(error))
                     return None
-                self._witnesses[name] = witness
-            witness = self._witnesses[name]
-            held.enter_context(witness.holding())
-            return witness, witness.mark()
+                self._witnesses[name] = capture
+            capture = self._witnesses[name]
+            exit_stack.enter_context(capture.holding())
+            return capture, capture.mark()
 
     def evidence(self) -> dict[str, PacketCapture]:
         """The witnesses that have watched, for their captures."""
@@ -249,10 +251,10 @@ class ClusterUnderTest:
 
     def close(self) -> None:
         """Ends what runs on the hosts and closes every connection."""
-        for witness in self._witnesses.values():
-            witness.stop()
-        for resident in self.residents.values():
-            resident.close()
+        for capture in self._witnesses.values():
+            capture.stop()
+        for worker in self.residents.values():
+            worker.close()
         for host in self.hosts.values():
             host.close()
 
@@ -265,10 +267,12 @@ class ConnectionWorkers(dict[str, ConnectionWorker | FallbackConnector]):
         self._making = threading.Lock()
 
     def __missing__(self, name: str) -> ConnectionWorker | FallbackConnector:
-        found, host = self._subject.capabilities(name), self._subject.hosts[name]
+        capabilities, host = self._subject.capabilities(name), self._subject.hosts[name]
         with self._making:
             if name not in self:
-                self[name] = ConnectionWorker(host, self._subject.python(name)) if found.full else FallbackConnector(host, found)
+                self[name] = (
+                    ConnectionWorker(host, self._subject.python(name)) if capabilities.full else FallbackConnector(host, capabilities)
+                )
             return self[name]
 
 
@@ -291,13 +295,13 @@ class CaptureWindow:
 
     def packets(self) -> dict[str, list]:
         """Per host, everything captured until now, complete. Raises Inconclusive when a witness died or lost packets."""
-        ends, lost = mark_all(self._witnesses)
+        ends, lost_captures = mark_all(self._witnesses)
         for name, witness in self._witnesses.items():
-            if name in lost:
-                raise lost[name]
+            if name in lost_captures:
+                raise lost_captures[name]
             if witness.dropped:
-                why = f" ({witness.drop_reason})" if witness.drop_reason else ""
-                raise Inconclusive(f"{name}: the capture lost {witness.dropped} packets{why}, so absence proves nothing")
+                reason = f" ({witness.drop_reason})" if witness.drop_reason else ""
+                raise Inconclusive(f"{name}: the capture lost {witness.dropped} packets{reason}, so absence proves nothing")
             if witness.unproven:
                 raise Inconclusive(f"{name}: {witness.unproven}")
         return {n: w.packets(self._starts[n], ends[n]) for n, w in self._witnesses.items()}

@@ -50,23 +50,27 @@ def ask_in_full(subject: ClusterUnderTest, host: str, service: Service) -> FullS
     )
 
 
-def compare_sizes(where: str, large: Callable[[float], str], small: Callable[[], object]) -> FullSegments:
+def compare_sizes(path_text: str, large: Callable[[float], str], small: Callable[[], object]) -> FullSegments:
     """What was long and got no answer is asked again, with a limit that a short exchange sets, which was answered meanwhile."""
     try:
-        went, lost = _answered(lambda: large(FULL_TIMEOUT_S))
-        if went:
-            return FullSegments(True, f"full-sized segments pass, {went}")
-        began = time.monotonic()
-        _, unanswered = _answered(small)
-        if unanswered:
-            return FullSegments(None, f"{where}: {lost}; nor was something short: {unanswered}; is it overloaded?", slow=True)
-        limit = max(FULL_TIMEOUT_S, SECOND_TIMEOUT_FACTOR * (time.monotonic() - began))
-        went, lost = _answered(lambda: large(limit))
+        outcome, unanswered_text = _answered(lambda: large(FULL_TIMEOUT_S))
+        if outcome:
+            return FullSegments(True, f"full-sized segments pass, {outcome}")
+        started_at = time.monotonic()
+        _, small_unanswered = _answered(small)
+        if small_unanswered:
+            return FullSegments(
+                None, f"{path_text}: {unanswered_text}; nor was something short: {small_unanswered}; is it overloaded?", slow=True
+            )
+        limit = max(FULL_TIMEOUT_S, SECOND_TIMEOUT_FACTOR * (time.monotonic() - started_at))
+        outcome, unanswered_text = _answered(lambda: large(limit))
     except (NotTheService, OSError) as error:
-        return FullSegments(None, f"{where}: it does not take what fills a segment: {error}")
-    if went:
-        return FullSegments(True, f"full-sized segments pass, {went}, the second time")
-    return FullSegments(False, f"{where}: short exchanges pass, and {lost}, twice: full-sized segments are lost on this path (MTU)")
+        return FullSegments(None, f"{path_text}: it does not take what fills a segment: {error}")
+    if outcome:
+        return FullSegments(True, f"full-sized segments pass, {outcome}, the second time")
+    return FullSegments(
+        False, f"{path_text}: short exchanges pass, and {unanswered_text}, twice: full-sized segments are lost on this path (MTU)"
+    )
 
 
 def _answered(ask: Callable[[], object]) -> tuple[object, str]:

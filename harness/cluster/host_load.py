@@ -19,37 +19,37 @@ LOOK = "cat /proc/loadavg; grep -c ^processor /proc/cpuinfo; cat /proc/pressure/
 
 def overload(subject: ClusterUnderTest, *names: str) -> str:
     """In words, which of these hosts, or the machine that asks, is overloaded and by what; "" where none is known to be."""
-    asked = [n for n in dict.fromkeys(names) if n not in subject.absent and subject.machine(n).platform == "linux"]
-    found = subject.together(*(lambda n=n: _of_host(subject, n) for n in asked if subject.runs_commands(n)))
-    return "; ".join(filter(None, [*found, judged("this machine, which asks,", _own_load(), 0.0)]))
+    linux_hosts = [n for n in dict.fromkeys(names) if n not in subject.absent and subject.machine(n).platform == "linux"]
+    sentences = subject.together(*(lambda n=n: _of_host(subject, n) for n in linux_hosts if subject.runs_commands(n)))
+    return "; ".join(filter(None, [*sentences, judged("this machine, which asks,", _own_load(), 0.0)]))
 
 
-def judged(name: str, said: str, seconds: float) -> str:
+def judged(name: str, load_text: str, seconds: float) -> str:
     """By what LOOK printed on a host and how long that took. Pure; no text makes it raise."""
-    load, cpus = re.match(r"(\d{1,6}\.\d+) ", said), re.search(r"(?m)^(\d{1,5})$", said)
-    waiting = re.search(r"(?m)^some avg10=(\d{1,3}\.\d+) ", said)
+    load, cpus = re.match(r"(\d{1,6}\.\d+) ", load_text), re.search(r"(?m)^(\d{1,5})$", load_text)
+    waiting_share = re.search(r"(?m)^some avg10=(\d{1,3}\.\d+) ", load_text)
     number = max(1, int(cpus[1])) if cpus else 1
     per_cpu = float(load[1]) / number if load and cpus else 0.0
-    why = []
-    if waiting:  # it decides: a load counts processes that wait for a dead disk as well, and theirs is a service that hangs
-        if float(waiting[1]) > MAX_WAITING_SHARE and per_cpu > 1.0:
-            why.append(f"had processes that waited for a processor in {float(waiting[1]):.0f} % of the last 10 s")
+    reasons = []
+    if waiting_share:  # it decides: a load counts processes that wait for a dead disk as well, and theirs is a service that hangs
+        if float(waiting_share[1]) > MAX_WAITING_SHARE and per_cpu > 1.0:
+            reasons.append(f"had processes that waited for a processor in {float(waiting_share[1]):.0f} % of the last 10 s")
     elif load and per_cpu > MAX_LOAD_PER_CPU:
-        why.append(f"has a load of {load[1]} on {number} processors")
+        reasons.append(f"has a load of {load[1]} on {number} processors")
     if seconds > USUAL_COMMAND_S:
-        why.append(f"took {seconds:.1f} s to run a command")
-    return f"{name} {' and '.join(why)}" if why else ""
+        reasons.append(f"took {seconds:.1f} s to run a command")
+    return f"{name} {' and '.join(reasons)}" if reasons else ""
 
 
 def _of_host(subject: ClusterUnderTest, name: str) -> str:
-    began = time.monotonic()
+    started_at = time.monotonic()
     try:
-        said = subject.hosts[name].run(LOOK, limit=COMMAND_TIMEOUT_S).out
+        load_text = subject.hosts[name].run(LOOK, limit=COMMAND_TIMEOUT_S).out
     except DeadlineExceeded:
-        said = ""
+        load_text = ""
     except HarnessError as error:
         return f"{name} did not tell its load: {error}"
-    return judged(name, said, time.monotonic() - began)
+    return judged(name, load_text, time.monotonic() - started_at)
 
 
 def _own_load() -> str:
@@ -57,5 +57,5 @@ def _own_load() -> str:
     if not hasattr(os, "getloadavg"):
         return ""
     pressure = Path("/proc/pressure/cpu")
-    waiting = pressure.read_text() if pressure.exists() else ""
-    return f"{os.getloadavg()[0]:.2f} \n{os.cpu_count() or 1}\n{waiting}"
+    pressure_text = pressure.read_text() if pressure.exists() else ""
+    return f"{os.getloadavg()[0]:.2f} \n{os.cpu_count() or 1}\n{pressure_text}"

@@ -47,13 +47,13 @@ def audit(subject: ClusterUnderTest, *, patience_s: float | None = None, undone:
             return failed(str(error) if patience else f"the cluster is not healthy: {subject.state()}")
     active = state.active
     assert active is not None  # a whole cluster has one
-    found = subject.together(
+    verdicts = subject.together(
         lambda: (early_addresses and placed(cluster, active, early_addresses)) or vip_in_place(subject, active),
         lambda: probe_answered(subject, active),
         lambda: _balancer(subject, active),
         *([lambda: early_left or nothing_left(subject)] if undone else []),
     )
-    return all_of([passed(f"{active} is active"), *found])
+    return all_of([passed(f"{active} is active"), *verdicts])
 
 
 def _early(read: Callable[[], T]) -> T | None:
@@ -71,19 +71,21 @@ def vip_in_place(subject: ClusterUnderTest, active: str) -> Verdict:
 
 def _addresses(subject: ClusterUnderTest) -> dict[str, list[InterfaceAddress]]:
     nodes = [n.name for n in subject.cluster.nodes]
-    told = subject.together(*(subject.facts[n].addresses for n in nodes))
-    return dict(zip(nodes, told, strict=True))
+    addresses = subject.together(*(subject.facts[n].addresses for n in nodes))
+    return dict(zip(nodes, addresses, strict=True))
 
 
 def placed(cluster: Cluster, active: str, addresses: Mapping[str, Sequence[InterfaceAddress]]) -> Verdict:
     """The same, of addresses that every node has told. Pure."""
     vip, second = str(cluster.vip), str(cluster.node(active).second_address)
-    places = {n: [f"{a.interface}/{a.prefix}" for a in told if a.address == vip] for n, told in addresses.items()}
-    holders = {n: where for n, where in places.items() if where}
+    interfaces_by_node = {
+        n: [f"{a.interface}/{a.prefix}" for a in interface_addresses if a.address == vip] for n, interface_addresses in addresses.items()
+    }
+    holders = {n: interfaces for n, interfaces in interfaces_by_node.items() if interfaces}
     nics = [a.interface for a in addresses[active] if a.address == second]
-    where = "; ".join(f"{n}: {', '.join(p)}" for n, p in holders.items()) or "nowhere"
+    interfaces = "; ".join(f"{n}: {', '.join(p)}" for n, p in holders.items()) or "nowhere"
     in_place = holders == {active: [f"{nic}/{cluster.ip_resource.prefix}" for nic in nics]}
-    return (passed if in_place else failed)(f"{cluster.vip} is on {where}")
+    return (passed if in_place else failed)(f"{cluster.vip} is on {interfaces}")
 
 
 def _balancer(subject: ClusterUnderTest, active: str) -> Verdict:
@@ -116,25 +118,36 @@ def nothing_left(subject: ClusterUnderTest) -> Verdict:
     names = [name for name in subject.hosts if subject.runs_commands(name)]  # nothing of ours gets to a host that runs nothing for us
     nodes = [(node.name, windows_jobs.unfinished if node.platform == "windows" else unfinished) for node in subject.cluster.nodes]
     windows = {m.name for m in subject.cluster.machines if m.platform == "windows"}
-    found = subject.together(
-        *(lambda n=n: [f"{n}: {what}" for what in (scheduled_undo.remains if n in windows else remains)(subject.hosts[n])] for n in names),
-        *(lambda n=n, still=still: [f"{n}: `{command}` still runs" for command in still(subject.hosts[n])] for n, still in nodes),
+    leftovers_by_host = subject.together(
+        *(
+            lambda n=n: [f"{n}: {leftover}" for leftover in (scheduled_undo.remains if n in windows else remains)(subject.hosts[n])]
+            for n in names
+        ),
+        *(
+            lambda n=n, read_unfinished=read_unfinished: [f"{n}: `{command}` still runs" for command in read_unfinished(subject.hosts[n])]
+            for n, read_unfinished in nodes
+        ),
     )
-    left = [what for those in found for what in those]
-    return failed(f"left behind: {'; '.join(left)}") if left else passed("nothing of ours is left on any host")
+    leftovers = [leftover for host_leftovers in leftovers_by_host for leftover in host_leftovers]
+    return failed(f"left behind: {'; '.join(leftovers)}") if leftovers else passed("nothing of ours is left on any host")
 
 
 def probe_answered(subject: ClusterUnderTest, active: str | None) -> Verdict:
-    """Whether the active node alone answers on the probe's port; another status than 200 is no answer to an HTTP probe."""
+    """Whether the active node alone answers on the probe's port; another status than 200 is no answer to an HTTP probe.
+
+    The active node's firewall may let in the balancer's probe and nobody else: then it is asked on the node itself. Whether the balancer
+    gets its answers, is seen by whom it sends clients to.
+    """
     cluster = subject.cluster
     client, port = cluster.client.name, cluster.load_balancer.probe.port
 
-    def answers(node: Node) -> bool:
-        return attempt(subject.residents[client], str(node.address), port, count=1)[0].answered
+    def is_answered(node: Node) -> bool:
+        origins = (client, node.name) if node.name == active else (client,)
+        return any(attempt(subject.residents[origin], str(node.address), port, count=1)[0].answered for origin in origins)
 
-    tried = subject.together(*(lambda n=n: answers(n) for n in cluster.nodes))
-    answering = [n.name for n, answered in zip(cluster.nodes, tried, strict=True) if answered]
+    was_answered = subject.together(*(lambda n=n: is_answered(n) for n in cluster.nodes))
+    answering = [n.name for n, answered in zip(cluster.nodes, was_answered, strict=True) if answered]
     if set(answering) - {active}:  # a page may run on every node, and answer by the role
-        said = probe_question.ask(subject, (client,))
-        answering = [name for name in answering if name == active or not turns_away(said.get(name, ""))]
+        status_by_node = probe_question.ask(subject, (client,))
+        answering = [name for name in answering if name == active or not turns_away(status_by_node.get(name, ""))]
     return (passed if answering == [active] else failed)(f"the probe port is answered by {' and '.join(answering) or 'nobody'}")

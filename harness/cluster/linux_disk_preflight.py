@@ -31,33 +31,33 @@ def disk_problems(host: Host) -> list[str]:
 
 def judge(text: str) -> list[str]:
     """Pure. What a host does not tell of a place is no trouble."""
-    first, _, rest = text.partition("@ blocks\n")
-    blocks, _, inodes = rest.partition("@ inodes\n")
-    lines = [line.split() for line in first.splitlines()]
+    places_text, _, df_text = text.partition("@ blocks\n")
+    blocks, _, inodes = df_text.partition("@ inodes\n")
+    lines = [line.split() for line in places_text.splitlines()]
     count = next((n for n, words in enumerate(lines) if words[:1] and words[0] not in (*PLACES, *STATE)), len(lines))
-    told, mounts = lines[:count], lines[count:]
+    place_rows, mounts = lines[:count], lines[count:]
     options = {words[1]: words[3].split(",") for words in mounts if len(words) > 3}
-    found: list[str] = []
-    judged: set[str] = set()  # file systems, of which one place is enough where managers' folders are asked too
-    for place, *words in told:
+    problems: list[str] = []
+    judged_mounts: set[str] = set()  # file systems, of which one place is enough where managers' folders are asked too
+    for place, *words in place_rows:
         if words == ["absent"]:
-            found += [f"there is no {place}"] if place in PLACES else []
-        elif len(words) >= 6 and words[3].isdigit() and not (place in STATE and words[5] in judged):
+            problems += [f"there is no {place}"] if place in PLACES else []
+        elif len(words) >= 6 and words[3].isdigit() and not (place in STATE and words[5] in judged_mounts):
             free, mounted = int(words[3]), words[5]
-            judged.add(mounted)
+            judged_mounts.add(mounted)
             if "ro" in options.get(mounted, ()):
-                found.append(f"{place} cannot be written to: {mounted} is mounted read-only")
+                problems.append(f"{place} cannot be written to: {mounted} is mounted read-only")
             elif free < MIN_FREE_KB:
-                found.append(f"{place} is full: {mounted} has {free} kB left")
+                problems.append(f"{place} is full: {mounted} has {free} kB left")
     kinds = {words[1]: words[2] for words in mounts if len(words) > 3 and "rw" in words[3].split(",")}
-    named = {words[5] for _, *words in told if len(words) >= 6}
+    place_mounts = {words[5] for _, *words in place_rows if len(words) >= 6}
     for mounted, free, share in _filled(blocks, kinds):
-        if mounted not in named and free < MIN_FREE_KB:
-            found.append(f"{mounted} is full: {free} kB are left, {share} % are used")
-    found += [
+        if mounted not in place_mounts and free < MIN_FREE_KB:
+            problems.append(f"{mounted} is full: {free} kB are left, {share} % are used")
+    problems += [
         f"{mounted} is full: no inode is left there, though it may have room" for mounted, free, _ in _filled(inodes, kinds) if free == 0
     ]
-    return found
+    return problems
 
 
 def _filled(text: str, kinds: dict[str, str]) -> Iterator[tuple[str, int, int]]:

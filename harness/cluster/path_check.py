@@ -97,32 +97,32 @@ def check_path(
 ) -> PathCheck:
     """Try the path and judge it. Where it must reach a node, the service there is asked who it is as well; with `in_full`, also
     something that fills segments, where its kind bears that."""
-    began = time.monotonic()
+    started_at = time.monotonic()
     cluster = subject.cluster
     expected = expectation(cluster.design, origin, situation, windows=all(n.platform == "windows" for n in cluster.nodes))
     host = subject.origin(origin, active)
     limit = ATTEMPT_TIMEOUT_S if all(e.outcome == "answered" for e in expected.ways) else SILENCE_TIMEOUT_S
-    with subject.watched() as sight:
+    with subject.watched() as capture_window:
         attempts = attempt(subject.residents[host], str(cluster.vip), service.port, count=count or expected.attempts, limit=limit)
-        packets = sight.packets()
+        packets = capture_window.packets()
     attempts = with_addresses(attempts, packets, cluster)
-    ways = classify_all(attempts, packets, cluster, without_loopback=sight.without_loopback)
-    seen = [_observation(a, w, active, subject) for a, w in zip(attempts, ways, strict=True)]
-    unseen = why_unseen(subject, host)
-    verdict = judge_outcomes(expected, seen, unseen) if unseen else judge(expected, seen)
-    asked, full = Introduction(verdict, ""), NOT_ASKED
+    ways = classify_all(attempts, packets, cluster, without_loopback=capture_window.without_loopback)
+    observations = [_observation(a, w, active, subject) for a, w in zip(attempts, ways, strict=True)]
+    unseen_reason = why_unseen(subject, host)
+    verdict = judge_outcomes(expected, observations, unseen_reason) if unseen_reason else judge(expected, observations)
+    introduction, full = Introduction(verdict, ""), NOT_ASKED
     one_node = not expected.mixed and expected.ways[0].by is not None
-    wanted = active if expected.ways[0].by is Role.ACTIVE else subject.standby_of(active)
+    expected_node = active if expected.ways[0].by is Role.ACTIVE else subject.standby_of(active)
     if one_node and in_full and {a.answered for a in attempts} == {True, False}:
-        words = _own_words(subject, host, service, wanted)
-        asked = Introduction(verdict, words.said if words else "")
+        own_words = _own_words(subject, host, service, expected_node)
+        introduction = Introduction(verdict, own_words.said if own_words else "")
     elif verdict and one_node:
-        asked = ask_identity(subject, host, service, wanted, packets_tell=not unseen)
-        if not asked.connected and in_full:
-            asked = _own_words(subject, host, service, wanted) or asked
-        if asked.verdict and in_full:
+        introduction = ask_identity(subject, host, service, expected_node, packets_tell=not unseen_reason)
+        if not introduction.connected and in_full:
+            introduction = _own_words(subject, host, service, expected_node) or introduction
+        if introduction.verdict and in_full:
             full = ask_in_full(subject, host, service)
-        verdict = all_of([verdict, asked.verdict, *([full.verdict] if full is not NOT_ASKED else [])])
+        verdict = all_of([verdict, introduction.verdict, *([full.verdict] if full is not NOT_ASKED else [])])
     return PathCheck(
         origin,
         host,
@@ -132,12 +132,12 @@ def check_path(
         attempts,
         ways,
         active,
-        asked.said,
+        introduction.said,
         verdict,
-        time.monotonic() - began,
+        time.monotonic() - started_at,
         full=full,
-        hung=asked.hung,
-        overload=asked.overload,
+        hung=introduction.hung,
+        overload=introduction.overload,
     )
 
 
@@ -145,30 +145,30 @@ def why_unseen(subject: ClusterUnderTest, origin: str) -> str:
     """Why nobody can see how attempts from there travel; "" where somebody can."""
     if not subject.capabilities(origin).tells_port:
         return f"{origin} cannot tell from which port its attempts come"
-    blind = [n.name for n in subject.cluster.nodes if n.name in subject.unwatchable()]
-    refused = [subject.capture_refused[name] for name in blind if name in subject.capture_refused]
-    return "; ".join(refused) or (f"without Python the packets of {' and '.join(blind)} cannot be watched" if blind else "")
+    unwatched = [n.name for n in subject.cluster.nodes if n.name in subject.unwatchable()]
+    refusals = [subject.capture_refused[name] for name in unwatched if name in subject.capture_refused]
+    return "; ".join(refusals) or (f"without Python the packets of {' and '.join(unwatched)} cannot be watched" if unwatched else "")
 
 
-def unchecked(subject: ClusterUnderTest, origin: Origin, service: Service, active: str, why: str) -> PathCheck:
+def unchecked(subject: ClusterUnderTest, origin: Origin, service: Service, active: str, reason: str) -> PathCheck:
     """A check that broke before there was anything to judge."""
     expected, situation = expectation(subject.cluster.design, origin, Situation.HEALTHY), Situation.HEALTHY
-    host, verdict = subject.origin(origin, active), inconclusive(f"it could not be checked: {why}")
+    host, verdict = subject.origin(origin, active), inconclusive(f"it could not be checked: {reason}")
     return PathCheck(origin, host, service, situation, expected, [], [], active, "", verdict, 0.0, broke=True)
 
 
-def _observation(one: Attempt, way: Way, active: str, subject: ClusterUnderTest) -> PathObservation:
+def _observation(attempt_made: Attempt, way: Way, active: str, subject: ClusterUnderTest) -> PathObservation:
     by = None
-    if one.outcome is AttemptOutcome.ANSWERED and way.node is not None:
+    if attempt_made.outcome is AttemptOutcome.ANSWERED and way.node is not None:
         by = Role.ACTIVE if way.node == active else Role.STANDBY
-    return PathObservation(str(one.outcome), way.code, by, str(way))
+    return PathObservation(str(attempt_made.outcome), way.code, by, str(way))
 
 
 def ask_identity(
     subject: ClusterUnderTest,
     host: str,
     service: Service,
-    wanted: str,
+    expected_node: str,
     *,
     limit: float = IDENTITY_TIMEOUT_S,
     packets_tell: bool = True,
@@ -179,7 +179,7 @@ def ask_identity(
     One that names no node passes where the packets name it (`packets_tell`), and proves nothing elsewhere. Where it says nothing in time,
     `controls` look whether that is a slow host's doing.
     """
-    where = f"{host} → {subject.cluster.vip}:{service.port}"
+    path_text = f"{host} → {subject.cluster.vip}:{service.port}"
     kind = service_registry.kind(service.kind)
     try:
         identity = ask_over_the_path(subject, host, service, kind.who_are_you, limit)
@@ -187,49 +187,53 @@ def ask_identity(
         if isinstance(kind, Proof):
             said += f", {ask_over_the_path(subject, host, service, kind.is_it_really_you, limit)}"
     except TurnedAway as error:
-        return Introduction(failed(f"{where}: the {service.kind} service turned us away: {error}"), str(error), own_words=True)
+        return Introduction(failed(f"{path_text}: the {service.kind} service turned us away: {error}"), str(error), own_words=True)
     except WrongAnswer as error:
-        why = failed(f"{where}: the {service.kind} service answers, and not what it should: {error}")
-        return Introduction(why, str(error), own_words=True)
+        verdict = failed(f"{path_text}: the {service.kind} service answers, and not what it should: {error}")
+        return Introduction(verdict, str(error), own_words=True)
     except WordsUntold as error:
-        words = _words_untold(subject, host, service, limit) or str(error)
-        return Introduction(failed(f"{where}: the {service.kind} service broke off when asked who it is: {words}"), words, own_words=True)
+        own_words = _words_untold(subject, host, service, limit) or str(error)
+        return Introduction(
+            failed(f"{path_text}: the {service.kind} service broke off when asked who it is: {own_words}"), own_words, own_words=True
+        )
     except NotServing as error:
-        why = failed(f"{where}: the {service.kind} service broke off when asked who it is: {error}")
-        return Introduction(why, str(error), own_words=True)
+        verdict = failed(f"{path_text}: the {service.kind} service broke off when asked who it is: {error}")
+        return Introduction(verdict, str(error), own_words=True)
     except NotTheService as error:
-        return Introduction(failed(f"{where}: what answers is not the {service.kind} service: {error}"), str(error))
+        return Introduction(failed(f"{path_text}: what answers is not the {service.kind} service: {error}"), str(error))
     except DeadlineExceeded as error:
         if not controls:
-            return Introduction(inconclusive(f"{where}: {error}"), str(error), hung=True)
-        return _hung(subject, host, service, wanted, f"{where}: the {service.kind} service", str(error))
+            return Introduction(inconclusive(f"{path_text}: {error}"), str(error), hung=True)
+        return _hung(subject, host, service, expected_node, f"{path_text}: the {service.kind} service", str(error))
     except NoConnection as error:
         return Introduction(
-            failed(f"{where}: {error} when the {service.kind} service was to be asked who it is"), str(error), connected=False
+            failed(f"{path_text}: {error} when the {service.kind} service was to be asked who it is"), str(error), connected=False
         )
     except OSError as error:
-        return Introduction(failed(f"{where}: the {service.kind} service broke off when asked who it is: {error}"), str(error))
-    node, known = node_of(identity, subject.cluster, _starts(subject, service) if identity.node is None and identity.started else {})
+        return Introduction(failed(f"{path_text}: the {service.kind} service broke off when asked who it is: {error}"), str(error))
+    node, node_text = node_of(identity, subject.cluster, _starts(subject, service) if identity.node is None and identity.started else {})
     if node is None and not packets_tell:
-        return Introduction(inconclusive(f"{where}: which node answered is not known: {known}, and no packets tell it"), said)
+        return Introduction(inconclusive(f"{path_text}: which node answered is not known: {node_text}, and no packets tell it"), said)
     if node is None:
-        return Introduction(passed(f"it speaks {service.kind}; the packets tell the node ({known})"), said)
-    if node != wanted:
-        return Introduction(failed(f"{where}: expected {wanted}, but {known}"), f"{said}, as {wanted} was expected, but {known}")
-    return Introduction(passed(known), said)
+        return Introduction(passed(f"it speaks {service.kind}; the packets tell the node ({node_text})"), said)
+    if node != expected_node:
+        return Introduction(
+            failed(f"{path_text}: expected {expected_node}, but {node_text}"), f"{said}, as {expected_node} was expected, but {node_text}"
+        )
+    return Introduction(passed(node_text), said)
 
 
-def _own_words(subject: ClusterUnderTest, host: str, service: Service, wanted: str) -> Introduction | None:
+def _own_words(subject: ClusterUnderTest, host: str, service: Service, expected_node: str) -> Introduction | None:
     """What a service that took some connections and not others says of that itself, as one does whose connections are all taken; None where
     it says nothing. What is silent to the questions too, or hangs, was seen already."""
     for _ in range(MIXED_QUESTIONS):
         try:
-            asked = ask_identity(subject, host, service, wanted, limit=MIXED_TIMEOUT_S, controls=False)
+            introduction = ask_identity(subject, host, service, expected_node, limit=MIXED_TIMEOUT_S, controls=False)
         except HarnessError:
             break
-        if asked.own_words:
-            return asked
-        if asked.verdict or asked.hung:
+        if introduction.own_words:
+            return introduction
+        if introduction.verdict or introduction.hung:
             break
     return None
 
@@ -238,35 +242,37 @@ def _words_untold(subject: ClusterUnderTest, host: str, service: Service, limit:
     """What the library kept back of the service's error, by a second question; empty where that brings nothing."""
     kind = service_registry.kind(service.kind)
     try:
-        told = ask_over_the_path(subject, host, service, kind.own_words, limit) if isinstance(kind, SaysItself) else ""
+        own_words = ask_over_the_path(subject, host, service, kind.own_words, limit) if isinstance(kind, SaysItself) else ""
     except (DeadlineExceeded, OSError):
         return ""
-    return f"{subject.cluster.vip}:{service.port}: {told}" if told else ""
+    return f"{subject.cluster.vip}:{service.port}: {own_words}" if own_words else ""
 
 
-def _hung(subject: ClusterUnderTest, host: str, service: Service, wanted: str, what: str, why: str) -> Introduction:
+def _hung(subject: ClusterUnderTest, host: str, service: Service, expected_node: str, service_text: str, error_text: str) -> Introduction:
     """It was not answered in time, and the controls of that: a connection, and the load of the hosts that take part."""
-    slow = [] if _connects_quickly(subject, host, service) else ["connecting is slow too"]
-    overloaded = "; ".join([*slow, *filter(None, [overload(subject, host, wanted)])])
-    hung = f"{what} took the connection and did not say who it is: {why}"
-    verdict = inconclusive(f"{hung}; but {overloaded}: cannot tell a service that hangs from a slow host") if overloaded else failed(hung)
-    return Introduction(verdict, why, True, overloaded)
+    slow_connect = [] if _connects_quickly(subject, host, service) else ["connecting is slow too"]
+    overloaded = "; ".join([*slow_connect, *filter(None, [overload(subject, host, expected_node)])])
+    sentence = f"{service_text} took the connection and did not say who it is: {error_text}"
+    verdict = (
+        inconclusive(f"{sentence}; but {overloaded}: cannot tell a service that hangs from a slow host") if overloaded else failed(sentence)
+    )
+    return Introduction(verdict, error_text, True, overloaded)
 
 
 def _connects_quickly(subject: ClusterUnderTest, host: str, service: Service) -> bool:
     """Is everything but the answer as quick as ever?"""
-    began = time.monotonic()
-    tried = attempt(subject.residents[host], str(subject.cluster.vip), service.port, count=1, limit=ATTEMPT_TIMEOUT_S)
-    return tried[0].answered and time.monotonic() - began < USUAL_ATTEMPT_S
+    started_at = time.monotonic()
+    attempts = attempt(subject.residents[host], str(subject.cluster.vip), service.port, count=1, limit=ATTEMPT_TIMEOUT_S)
+    return attempts[0].answered and time.monotonic() - started_at < USUAL_ATTEMPT_S
 
 
 def _starts(subject: ClusterUnderTest, service: Service) -> dict[str, float | None]:
     """When the process that listens on the service's port started, per node: its identity where it tells nothing else."""
-    starts: dict[str, float | None] = {}
+    start_by_node: dict[str, float | None] = {}
     for node in subject.cluster.nodes:
         if node.name in subject.absent:
             continue
         facts = subject.facts[node.name]
         pids = [x.pid for x in facts.listeners() if x.port == service.port and x.pid]
-        starts[node.name] = facts.process_start(pids[0]) if pids else None
-    return starts
+        start_by_node[node.name] = facts.process_start(pids[0]) if pids else None
+    return start_by_node

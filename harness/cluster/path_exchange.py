@@ -30,7 +30,7 @@ def ask_over_the_path(subject: ClusterUnderTest, host: str, service: Service, as
         try:
             return ask(link.host, link.port, settings=service_registry.settings_of(service, subject.cluster), deadline=Deadline(limit))
         except (NotTheService, TurnedAway, Unbearable, DeadlineExceeded, OSError) as error:
-            relayed, own = f"{link.host}:{link.port}", f"{subject.cluster.vip}:{service.port}"
-            if relayed not in str(error):
+            relay_address, service_address = f"{link.host}:{link.port}", f"{subject.cluster.vip}:{service.port}"
+            if relay_address not in str(error):
                 raise
-            raise type(error)(str(error).replace(relayed, own)) from error
+            raise type(error)(str(error).replace(relay_address, service_address)) from error

@@ -25,17 +25,17 @@ def ask(subject: ClusterUnderTest, origins: Sequence[str]) -> dict[str, str]:
 
     limit = max(LEAST_WAIT_S, waits_s(probe) + 1)
 
-    def one(address: str) -> str:
+    def ask_node(address: str) -> str:
         try:
             with relay(subject.residents[origin], address, probe.port, limit=CONNECT_TIMEOUT_S) as link:
                 if link.port is None:
                     return ""
                 connection = http.client.HTTPConnection(link.host, link.port, timeout=limit)
                 try:
-                    began = time.monotonic()
+                    started_at = time.monotonic()
                     connection.request("GET", probe.path, headers={"Host": f"{address}:{probe.port}", "Connection": "close"})
                     response = connection.getresponse()
-                    return in_words(response.status, response.reason, time.monotonic() - began, probe)
+                    return in_words(response.status, response.reason, time.monotonic() - started_at, probe)
                 finally:
                     connection.close()
         except TimeoutError:
@@ -45,5 +45,5 @@ def ask(subject: ClusterUnderTest, origins: Sequence[str]) -> dict[str, str]:
         except HarnessError:
             return ""
 
-    found = subject.together(*(lambda a=str(n.address): one(a) for n in subject.cluster.nodes))
-    return dict(zip((n.name for n in subject.cluster.nodes), found, strict=True))
+    statuses = subject.together(*(lambda a=str(n.address): ask_node(a) for n in subject.cluster.nodes))
+    return dict(zip((n.name for n in subject.cluster.nodes), statuses, strict=True))

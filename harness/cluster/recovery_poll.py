@@ -48,43 +48,43 @@ def follow(
     """
     deadline = Deadline(allowance.seconds, anchor=anchor)
     work = [(o, s) for o in origins for s in subject.cluster.services]
-    who: Callable[[], str] = SharedQuestion(lambda: subject.active) if active is None else lambda: active
-    return subject.together(*(lambda o=o, s=s: _follow_one(subject, o, s, deadline, who, steady_s) for o, s in work))
+    find_active: Callable[[], str] = SharedQuestion(lambda: subject.active) if active is None else lambda: active
+    return subject.together(*(lambda o=o, s=s: _follow_one(subject, o, s, deadline, find_active, steady_s) for o, s in work))
 
 
 def _follow_one(
-    subject: ClusterUnderTest, origin: Origin, service: Service, deadline: Deadline, who: Callable[[], str], steady_s: float
+    subject: ClusterUnderTest, origin: Origin, service: Service, deadline: Deadline, find_active: Callable[[], str], steady_s: float
 ) -> Recovery:
-    last: PathCheck | None = None
+    last_check: PathCheck | None = None
     fault: str | None = None
     wrong_at = deadline.anchor  # when the last check that was not right began
     right_at: float | None = None  # when the first of the checks began that were right ever since
 
-    def look() -> bool:
+    def has_recovered() -> bool:
         nonlocal wrong_at, right_at
-        began = time.monotonic()
+        started_at = time.monotonic()
         if not is_right():
-            wrong_at, right_at = began, None
+            wrong_at, right_at = started_at, None
             return False
-        right_at = began if right_at is None else right_at
-        return began - right_at >= steady_s
+        right_at = started_at if right_at is None else right_at
+        return started_at - right_at >= steady_s
 
     def is_right() -> bool:
-        nonlocal last, fault
+        nonlocal last_check, fault
         try:
-            node = who()
-            last, fault = check_path(subject, origin, service, node, count=1), None
-            if last.verdict:
-                last = check_path(subject, origin, service, node)
+            node = find_active()
+            last_check, fault = check_path(subject, origin, service, node, count=1), None
+            if last_check.verdict:
+                last_check = check_path(subject, origin, service, node)
         except (Unusable, Inconclusive, DeadlineExceeded) as error:
             fault = str(error)  # a host on its way down or up; the deadline decides whether that is the end of it
             return False
-        return bool(last.verdict)
+        return bool(last_check.verdict)
 
     try:
-        deadline.wait_for(look, what=f"the {origin} path to {service.name}", every=POLL_INTERVAL_S)
+        deadline.wait_for(has_recovered, what=f"the {origin} path to {service.name}", every=POLL_INTERVAL_S)
     except DeadlineExceeded:
-        return Recovery(origin, service, None, 0.0, last, fault if last is None else None)
+        return Recovery(origin, service, None, 0.0, last_check, fault if last_check is None else None)
     assert right_at is not None, "the wait ended because the path was right"
     # The path was right when the first passing check began; the one before began a period earlier.
-    return Recovery(origin, service, right_at - deadline.anchor, right_at - wrong_at, last, None)
+    return Recovery(origin, service, right_at - deadline.anchor, right_at - wrong_at, last_check, None)

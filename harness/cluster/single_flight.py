@@ -22,15 +22,15 @@ class SharedQuestion(Generic[T]):
 
     def __call__(self) -> T:
         with self._joining:
-            first = self._next is None
-            answer = self._next = self._next or Future()
+            is_first = self._next is None
+            future = self._next = self._next or Future()
             self.waiting += 1
-        if first:
+        if is_first:
             with self._asking:  # the call before this one has ended
                 with self._joining:
                     self._next, self.waiting = None, 0
                 try:
-                    answer.set_result(self._ask())
+                    future.set_result(self._ask())
                 except BaseException as error:
-                    answer.set_exception(error)
-        return answer.result()
+                    future.set_exception(error)
+        return future.result()

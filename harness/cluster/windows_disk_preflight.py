@@ -14,8 +14,8 @@ def windows_disk_problems(host: Host) -> list[str]:
     return judged(WindowsHost(host).about())
 
 
-def judged(about: HostAbout) -> list[str]:
+def judged(host_about: HostAbout) -> list[str]:
     """Pure. What a host does not tell is no trouble."""
-    if about.temp_free is None or about.temp_free >= MIN_FREE_BYTES:
+    if host_about.temp_free is None or host_about.temp_free >= MIN_FREE_BYTES:
         return []
-    return [f"the drive of its temporary files is full: {about.temp_free // 1024} kB are left"]
+    return [f"the drive of its temporary files is full: {host_about.temp_free // 1024} kB are left"]

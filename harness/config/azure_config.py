@@ -41,8 +41,8 @@ OWN_MANAGERS = frozenset({"management.azure.com", "management.chinacloudapi.cn",
 
 def foreign(table: Mapping[str, Any]) -> dict[str, str]:
     """The ends that an [azure] table names and that are not the clouds' own: the setting, and the host with its port."""
-    own = {"authority": OWN_LOGINS, "resource_manager": OWN_MANAGERS}
-    return {key: _place(url) for key, ours in own.items() if (url := table.get(key)) and _place(url) not in ours}
+    hosts_by_setting = {"authority": OWN_LOGINS, "resource_manager": OWN_MANAGERS}
+    return {key: _place(url) for key, azure_hosts in hosts_by_setting.items() if (url := table.get(key)) and _place(url) not in azure_hosts}
 
 
 def _place(url: Any) -> str:
@@ -52,9 +52,9 @@ def _place(url: Any) -> str:
         port = parts.port
     except ValueError:
         return str(url)
-    name = (parts.hostname or str(url)).rstrip(".")
-    strange = parts.scheme != "https" or parts.username is not None or parts.password is not None
-    return str(url) if strange else name if port in (None, 443) else f"{name}:{port}"
+    host = (parts.hostname or str(url)).rstrip(".")
+    not_comparable = parts.scheme != "https" or parts.username is not None or parts.password is not None
+    return str(url) if not_comparable else host if port in (None, 443) else f"{host}:{port}"
 
 
 def same_end(url: str, other: str) -> bool:
@@ -104,20 +104,20 @@ class Azure(Part):
     def _knows_what_is_judged(cls, versions: dict[str, str]) -> dict[str, str]:
         """An older API leaves out what the harness sets and judges, without a word."""
         for name, version in versions.items():
-            least = LEAST_API_VERSIONS.get(name.lower())
-            if least and version < least:
-                raise ValueError(f"{name} = {version!r} knows no probeThreshold; the least is {least} (PRB-08)")
+            minimum = LEAST_API_VERSIONS.get(name.lower())
+            if minimum and version < minimum:
+                raise ValueError(f"{name} = {version!r} knows no probeThreshold; the least is {minimum} (PRB-08)")
         return versions
 
     @model_validator(mode="after")
     def _can_log_in(self) -> Azure:
         if self.credential != "client-secret":
             return self
-        lacking = [name for name in ("tenant", "client_id") if getattr(self, name) is None]
+        missing = [name for name in ("tenant", "client_id") if getattr(self, name) is None]
         if (self.client_secret_variable is None) is (self.client_secret_file is None):
-            lacking.append("one of client_secret_variable and client_secret_file")
-        if lacking:
-            raise ValueError(f"credential client-secret also needs {', '.join(lacking)}")
+            missing.append("one of client_secret_variable and client_secret_file")
+        if missing:
+            raise ValueError(f"credential client-secret also needs {', '.join(missing)}")
         return self
 
     def machine(self, host: str) -> str:

@@ -19,8 +19,8 @@ def table_of(file: Path) -> dict[str, Any]:
     table = toml(raw, file).get("azure")
     if not table or not isinstance(table, dict):
         raise BadUse(f"{file} has no [azure] table; write one with subscription = … and how to log in, or give --subscription instead")
-    if (asked := trust.of_azure(table)) and not trust.agreed(raw):
-        raise BadUse(trust.refusal(asked, file, once=False))
+    if (requests := trust.of_azure(table)) and not trust.agreed(raw):
+        raise BadUse(trust.refusal(requests, file, once=False))
     base = file.resolve().parent
     paths = {name: table[name] for name in PATHS if isinstance(table.get(name), str)}  # any other is told with the rest of the faults
     return {**table, **{name: str(base / expand_user(path)) for name, path in paths.items()}}

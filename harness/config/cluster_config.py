@@ -107,12 +107,14 @@ class Service(Part):
 
     @field_validator("settings", mode="before")
     @classmethod
-    def _words_as_a_line(cls, given: Any) -> Any:
+    def _words_as_a_line(cls, settings: Any) -> Any:
         """A command may be given as a list of words, as those of [power] are."""
-        if not isinstance(given, dict):
-            return given
-        listed = {k: v for k, v in given.items() if k.endswith("_command") and isinstance(v, list) and all(isinstance(w, str) for w in v)}
-        return given | {key: shlex.join(words) for key, words in listed.items()}
+        if not isinstance(settings, dict):
+            return settings
+        command_words = {
+            k: v for k, v in settings.items() if k.endswith("_command") and isinstance(v, list) and all(isinstance(w, str) for w in v)
+        }
+        return settings | {key: shlex.join(words) for key, words in command_words.items()}
 
 
 class Power(Part):
@@ -177,38 +179,40 @@ class Cluster(Part):
     def _name_faults(self) -> list[str]:
         names = Counter([self.client.name, *(n.name for n in self.nodes)])
         ports = Counter(s.port for s in self.services)
-        called = Counter(s.name for s in self.services)
+        service_names = Counter(s.name for s in self.services)
         tags = Counter([self.ip_resource.tag, *(s.tag for s in self.services)])
         return [
             *(f"nodes: the name {name} is used {n} times; every host needs its own" for name, n in names.items() if n > 1),
             *(f"services: port {port} is used {n} times; every service needs its own" for port, n in ports.items() if n > 1),
             *(f"services: the tag {tag} is used {n} times; every resource has its own" for tag, n in tags.items() if n > 1),
-            *(f"services: the name {name} is used {n} times; every service needs its own" for name, n in called.items() if n > 1),
+            *(f"services: the name {name} is used {n} times; every service needs its own" for name, n in service_names.items() if n > 1),
         ]
 
     def _address_faults(self) -> list[str]:
-        placed = [("client.address", self.client.address, self.subnet1)]
+        place_address_net = [("client.address", self.client.address, self.subnet1)]
         for i, node in enumerate(self.nodes):
-            placed += [
+            place_address_net += [
                 (f"nodes[{i}].address", node.address, self.subnet1),
                 (f"nodes[{i}].second_address", node.second_address, self.subnet2),
             ]
-        placed.append(("load_balancer.frontend", self.load_balancer.frontend, self.subnet1))
-        faults = [f"{place}: {a} is outside {net}" for place, a, net in placed if a not in net]
-        faults += [f"{place}: {a} is reserved by Azure in {net} (FAB-03)" for place, a, net in placed if a in reserved(net)]
-        seen: dict[IPv4Address, str] = {}
-        for place, address, _ in placed:
-            if address in seen:
-                faults.append(f"{place}: {address} is already taken by {seen[address]}")
-            seen.setdefault(address, place)
+        place_address_net.append(("load_balancer.frontend", self.load_balancer.frontend, self.subnet1))
+        faults = [f"{place}: {a} is outside {net}" for place, a, net in place_address_net if a not in net]
+        faults += [f"{place}: {a} is reserved by Azure in {net} (FAB-03)" for place, a, net in place_address_net if a in reserved(net)]
+        place_by_address: dict[IPv4Address, str] = {}
+        for place, address, _ in place_address_net:
+            if address in place_by_address:
+                faults.append(f"{place}: {address} is already taken by {place_by_address[address]}")
+            place_by_address.setdefault(address, place)
         if self.subnet1.overlaps(self.subnet2):
             faults.append(f"subnet2: {self.subnet2} overlaps subnet1 {self.subnet1}")
         return faults
 
     def _frontend_faults(self) -> list[str]:
         """What a person may have written down truly, and wants to hear from a look: it is the cluster's fault, and not the file's."""
-        own, frontend = self.ip_resource.address, self.load_balancer.frontend
-        return [] if own == frontend else [f"ip_resource.address: {own} is not the load balancer's frontend {frontend} (DES-09)"]
+        ip_address, frontend = self.ip_resource.address, self.load_balancer.frontend
+        return (
+            [] if ip_address == frontend else [f"ip_resource.address: {ip_address} is not the load balancer's frontend {frontend} (DES-09)"]
+        )
 
     def _reference_faults(self) -> list[str]:
         names = {m.name for m in self.machines}
@@ -227,12 +231,12 @@ class Cluster(Part):
         ]
 
     def _platform_faults(self) -> list[str]:
-        wanted = platform_of(self.manager.kind)
+        platform = platform_of(self.manager.kind)
         return [
             *(
-                f'{n.name}: a node of {self.manager.kind} runs {wanted}; set its platform = "{wanted}"'
+                f'{n.name}: a node of {self.manager.kind} runs {platform}; set its platform = "{platform}"'
                 for n in self.nodes
-                if n.platform != wanted
+                if n.platform != platform
             ),
             *(
                 f"{m.name}: ssh.sudo is for Linux; log in as an administrator there"
@@ -246,11 +250,11 @@ class Cluster(Part):
         """What the file asks of this machine and nobody has agreed to, so that it is not in here; a sentence each."""
         return self._left_out
 
-    def that_leaves_out(self, asked: Iterable[str]) -> Cluster:
+    def that_leaves_out(self, requests: Iterable[str]) -> Cluster:
         """The same, with that said."""
-        less = self.model_copy()
-        less._left_out = tuple(asked)
-        return less
+        copy = self.model_copy()
+        copy._left_out = tuple(requests)
+        return copy
 
     @property
     def machines(self) -> list[Machine]:
@@ -297,9 +301,9 @@ def load_with_data(path: Path, *, trusted: bool = False, only_looked_at: bool = 
     raw = content(path)
     data = toml(raw, path)
     cluster = parse(data, path, only_looked_at=only_looked_at)
-    if trusted or not (asked := trust.asks(data)) or trust.agreed(raw):
+    if trusted or not (requests := trust.asks(data)) or trust.agreed(raw):
         return cluster, data
-    return trust.withhold(cluster, asked), data
+    return trust.withhold(cluster, requests), data
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -333,16 +337,16 @@ def _faults_of_the_rest(data: dict[str, Any], error: ValidationError) -> list[st
 
     So the faulty values are left out and the rest is judged again; where something that is needed is faulty there is no telling.
     """
-    own = [fault["loc"] for fault in error.errors() if fault["loc"]]
-    if not own:
+    faulty_places = [fault["loc"] for fault in error.errors() if fault["loc"]]
+    if not faulty_places:
         return []
-    rest = copy.deepcopy(data)
-    for loc in own:
-        _leave_out(rest, loc)
+    remaining = copy.deepcopy(data)
+    for loc in faulty_places:
+        _leave_out(remaining, loc)
     try:
-        Cluster.model_validate(rest)
-    except ValidationError as other:
-        return [] if any(fault["loc"] for fault in other.errors()) else list(faults_of(other))
+        Cluster.model_validate(remaining)
+    except ValidationError as rest_error:
+        return [] if any(fault["loc"] for fault in rest_error.errors()) else list(faults_of(rest_error))
     return []
 
 
@@ -361,19 +365,19 @@ def _place(loc: tuple[int | str, ...]) -> str:
 
 
 def _with_absolute_paths(cluster: Cluster, base: Path) -> Cluster:
-    def settle(path: Path) -> Path:
+    def absolute(path: Path) -> Path:
         return base / expand_user(path)
 
     def settled_machine(machine):
-        paths = {key: settle(value) for key in ("key", "known_hosts") if (value := getattr(machine.ssh, key))}
+        paths = {key: absolute(value) for key in ("key", "known_hosts") if (value := getattr(machine.ssh, key))}
         return machine.model_copy(update={"ssh": machine.ssh.model_copy(update=paths)})
 
     def settled_service(service: Service) -> Service:
-        settings = {key: str(settle(Path(value))) if key.endswith("_file") else value for key, value in service.settings.items()}
+        settings = {key: str(absolute(Path(value))) if key.endswith("_file") else value for key, value in service.settings.items()}
         return service.model_copy(update={"settings": settings})
 
     def settled_azure(azure: Azure) -> Azure:
-        paths = {key: settle(value) for key in ("client_secret_file", "ca_file") if (value := getattr(azure, key))}
+        paths = {key: absolute(value) for key in ("client_secret_file", "ca_file") if (value := getattr(azure, key))}
         return azure.model_copy(update=paths)
 
     return cluster.model_copy(

@@ -80,19 +80,19 @@ class Answers:
 
 def host_of(text: str, *, addresses: int) -> HostAnswer:
     """`NAME=ADDRESS` or `NAME=ADDRESS,SECOND`. Raises BadUse."""
-    name, _, rest = text.partition("=")
-    given = tuple(a.strip() for a in rest.split(","))
+    name, _, addresses_text = text.partition("=")
+    given_addresses = tuple(a.strip() for a in addresses_text.split(","))
     form = "NAME=ADDRESS" + ",SECOND" * (addresses - 1)
-    if not name.strip() or len(given) != addresses:
+    if not name.strip() or len(given_addresses) != addresses:
         raise BadUse(f"{text!r} does not name a host; write {form}, such as lknode01=10.20.1.11{',10.20.2.11' * (addresses - 1)}")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", name.strip()):
         raise BadUse(f"{text!r}: {name.strip()!r} is no host's name (letters, digits, and _ . - after the first); write {form}")
-    for address in given:
+    for address in given_addresses:
         try:
             IPv4Address(address)
         except ValueError:
             raise BadUse(f"{text!r}: {address or 'nothing'} is no IPv4 address; write {form}") from None
-    return HostAnswer(name.strip(), given)
+    return HostAnswer(name.strip(), given_addresses)
 
 
 def address_of(text: str) -> str:
@@ -105,14 +105,14 @@ def address_of(text: str) -> str:
 
 def service_of(text: str) -> ServiceAnswer:
     """`NAME=KIND:PORT:TAG`. Raises BadUse."""
-    found = re.fullmatch(r"\s*([^=]+)=([A-Za-z0-9_.-]+):(\d{1,5}):(\S+)\s*", text)
-    if not found or found[2] not in SERVICES.names():
+    match = re.fullmatch(r"\s*([^=]+)=([A-Za-z0-9_.-]+):(\d{1,5}):(\S+)\s*", text)
+    if not match or match[2] not in SERVICES.names():
         kinds = ", ".join(SERVICES.names())
         raise BadUse(
             f"{text!r} does not name a service; write NAME=KIND:PORT:TAG (KIND: {kinds}; TAG: its resource in the cluster manager), "
             "such as listener=oracle:1521:listener-1521"
         )
-    return ServiceAnswer(found[1].strip(), found[2], int(found[3]), found[4])
+    return ServiceAnswer(match[1].strip(), match[2], int(match[3]), match[4])
 
 
 def write_text(answers: Answers, path: Path) -> str:
@@ -201,25 +201,25 @@ resource = {_q(a.resource)}   # what is switched over: the top of the hierarchy
 """
 
 
-def _balancer(told: BalancerAnswer | None) -> str:
+def _balancer(balancer: BalancerAnswer | None) -> str:
     """The rules' settings: as Azure has them, or the defaults, commented out."""
-    if told is None:
+    if balancer is None:
         return '# idle_timeout_s = 240.0\n# tcp_reset = false\n# ha_ports = false\n# distribution = "Default"\n'
     settings = {
-        "idle_timeout_s": told.idle_timeout_s,
-        "tcp_reset": told.tcp_reset,
-        "ha_ports": told.ha_ports,
-        "distribution": told.distribution,
+        "idle_timeout_s": balancer.idle_timeout_s,
+        "tcp_reset": balancer.tcp_reset,
+        "ha_ports": balancer.ha_ports,
+        "distribution": balancer.distribution,
     }
     return "".join(f"{key} = {_v(value)}\n" for key, value in settings.items())
 
 
-def _probe(told: BalancerAnswer | None) -> str:
-    if told is None:
+def _probe(balancer: BalancerAnswer | None) -> str:
+    if balancer is None:
         return '# protocol = "tcp"\n# interval_s = 5.0\n# threshold = 1   # probeThreshold; numberOfProbes does nothing\n'
-    path = f"path = {_q('/' + told.path.lstrip('/'))}\n" if told.path is not None else ""
-    threshold = f"threshold = {told.threshold}   # probeThreshold; numberOfProbes does nothing\n"
-    return f"protocol = {_q(told.protocol)}\n{path}interval_s = {_v(told.interval_s)}\n{threshold}"
+    path = f"path = {_q('/' + balancer.path.lstrip('/'))}\n" if balancer.path is not None else ""
+    threshold = f"threshold = {balancer.threshold}   # probeThreshold; numberOfProbes does nothing\n"
+    return f"protocol = {_q(balancer.protocol)}\n{path}interval_s = {_v(balancer.interval_s)}\n{threshold}"
 
 
 def _azure(table: Mapping[str, Any]) -> str:

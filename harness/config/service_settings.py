@@ -57,13 +57,13 @@ def pattern(settings: Mapping[str, str], key: str, *, groups: set[str]) -> re.Pa
     if key not in settings:
         return None
     try:
-        found = re.compile(settings[key])
+        expression = re.compile(settings[key])
     except re.error as error:
         raise BadUse(f"setting {key} = {settings[key]!r} is not a regular expression: {error}") from error
-    unknown = sorted(set(found.groupindex) - groups)
+    unknown = sorted(set(expression.groupindex) - groups)
     if unknown:
         raise BadUse(f"setting {key}: the group {unknown[0]} means nothing here; use {', '.join(sorted(groups))}")
-    return found
+    return expression
 
 
 def whole_number(settings: Mapping[str, str], key: str, default: int) -> int:
@@ -85,11 +85,11 @@ def seconds(settings: Mapping[str, str], key: str, default: float) -> float:
     return value
 
 
-def one_of(settings: Mapping[str, str], key: str, words: Sequence[str]) -> str:
+def one_of(settings: Mapping[str, str], key: str, choices: Sequence[str]) -> str:
     """One of these words, or nothing where the setting is not there."""
     value = settings.get(key, "")
-    if value and value not in words:
-        raise BadUse(f"setting {key} = {value!r} is not {' or '.join(words)}")
+    if value and value not in choices:
+        raise BadUse(f"setting {key} = {value!r} is not {' or '.join(choices)}")
     return value
 
 
@@ -98,14 +98,14 @@ def password(settings: Mapping[str, str]) -> Secret | None:
     `password_command` prints on this machine. Raises NotAgreed, BadUse."""
     if WITHHELD in settings:
         raise NotAgreed("what the cluster file says of this service's secret was left out, because nobody has agreed to that file")
-    given = [source for source in SOURCES if source in settings]
-    if len(given) > 1:
-        raise BadUse(f"settings {' and '.join(given)} are both given; keep one")
-    return SOURCES[given[0]](settings[given[0]]) if given else None
+    sources = [source for source in SOURCES if source in settings]
+    if len(sources) > 1:
+        raise BadUse(f"settings {' and '.join(sources)} are both given; keep one")
+    return SOURCES[sources[0]](settings[sources[0]]) if sources else None
 
 
-def _of_file(place: str) -> Secret:
-    path = expand_user(place)
+def _of_file(file_name: str) -> Secret:
+    path = expand_user(file_name)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
@@ -141,17 +141,17 @@ def _ask(line: str) -> Secret:
         raise BadUse("password_command is empty; give a program with its arguments")
     program = f"password_command: `{words[0]}`"  # its arguments may be secret themselves
     try:
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=PASSWORD_COMMAND_TIMEOUT_S)
+        completed = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=PASSWORD_COMMAND_TIMEOUT_S)
     except OSError as error:
         raise BadUse(f"{program} cannot be started on this machine: {error.strerror}") from None
     except subprocess.TimeoutExpired:
         raise BadUse(f"{program} did not end within {PASSWORD_COMMAND_TIMEOUT_S:g} s; does it wait for somebody to answer it?") from None
-    said = done.stdout.decode("utf-8", "replace").splitlines()
-    if done.returncode != 0:
-        raise BadUse(f"{program} exited {done.returncode}; run it by hand to see what it says, which is not shown here")
-    if not said or not said[0]:
+    lines = completed.stdout.decode("utf-8", "replace").splitlines()
+    if completed.returncode != 0:
+        raise BadUse(f"{program} exited {completed.returncode}; run it by hand to see what it says, which is not shown here")
+    if not lines or not lines[0]:
         raise BadUse(f"{program} printed nothing; its first line must be the password")
-    return Secret(said[0])
+    return Secret(lines[0])
 
 
 SOURCES: dict[str, Callable[[str], Secret]] = {

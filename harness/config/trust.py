@@ -28,54 +28,58 @@ OPTION = "--trust-cluster-file"
 ASKING = ("_command", "_env", "_file")  # how the names of settings end that run a program, or say where a secret is
 
 
-def asks(data: Mapping[str, Any], *, whole: bool = False) -> list[str]:
-    """What a cluster file's content asks of this machine, a sentence each. `whole`: with the arguments of commands, for the person who is
-    to look through them now; they may be secrets, and what is kept or sent on has the program only."""
-    services, shown = data.get("services"), _words if whole else _program
+def asks(data: Mapping[str, Any], *, with_arguments: bool = False) -> list[str]:
+    """What a cluster file's content asks of this machine, a sentence each. `with_arguments`: with those of commands, for the person
+    who is to look through them now; they may be secrets, and what is kept or sent on has the program only."""
+    services, show = data.get("services"), _words if with_arguments else _program
     mirror_check = _table(data.get("manager")).get("mirror_check")
     return [
-        *(ask for service in (services if isinstance(services, list) else []) for ask in _of_service(service, shown)),
-        *([f"manager.mirror_check runs `{shown(mirror_check)}` on a node"] if mirror_check else []),
-        *(f"power.{to} runs `{shown(words)}` on this machine" for to, words in _table(data.get("power")).items()),
+        *(ask for service in (services if isinstance(services, list) else []) for ask in _of_service(service, show)),
+        *([f"manager.mirror_check runs `{show(mirror_check)}` on a node"] if mirror_check else []),
+        *(f"power.{to} runs `{show(words)}` on this machine" for to, words in _table(data.get("power")).items()),
         *of_azure(_table(data.get("azure"))),
     ]
 
 
 def of_azure(table: Mapping[str, Any]) -> list[str]:
     """What an [azure] table asks for; nothing when it only logs in to Azure itself as this machine does anyhow."""
-    found = [f"azure.{key} sends tokens or secrets to {one_line(str(host))}, which is not Azure's" for key, host in foreign(table).items()]
-    named = {
+    requests = [
+        f"azure.{key} sends tokens or secrets to {one_line(str(host))}, which is not Azure's" for key, host in foreign(table).items()
+    ]
+    request_by_setting = {
         "client_secret_file": "reads the first line of {}",
         "client_secret_variable": "reads the environment variable {}",
         "ca_file": "believes whoever {} vouches for",
     }
     # What is neither words nor a path is a fault of the file, which says so itself.
-    found += [
-        f"azure.{key} {does.format(one_line(str(table[key])))}" for key, does in named.items() if isinstance(table.get(key), str | Path)
+    requests += [
+        f"azure.{key} {request.format(one_line(str(table[key])))}"
+        for key, request in request_by_setting.items()
+        if isinstance(table.get(key), str | Path)
     ]
-    return found
+    return requests
 
 
 def agreed(content: bytes) -> bool:
     """Has this user agreed to this content? What others could have put there does not count."""
     try:
-        place = _memory() / _hash(content)
-        return all(_is_ours(path) for path in (place.parent, place))
+        agreement = _memory() / _hash(content)
+        return all(_is_ours(path) for path in (agreement.parent, agreement))
     except OSError:
         return False
 
 
 def agree(content: bytes, file: Path) -> None:
     """Remember that this user agrees to this content. Raises Unusable."""
-    place = _memory()
+    folder = _memory()
     try:
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not _is_ours(place):
-            raise Unusable(f"{place} is not yours alone, so that nothing can be remembered there; remove it, or give {OPTION} each time")
-        (place / _hash(content)).write_text(f"{file.resolve()}\n", encoding="utf-8", errors="backslashreplace")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _is_ours(folder):
+            raise Unusable(f"{folder} is not yours alone, so that nothing can be remembered there; remove it, or give {OPTION} each time")
+        (folder / _hash(content)).write_text(f"{file.resolve()}\n", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        why = f"{error.strerror}; set XDG_STATE_HOME to a folder that you can write to, or give {OPTION} each time"
-        raise Unusable(f"{place}: the agreement cannot be remembered there ({why})") from error
+        reason = f"{error.strerror}; set XDG_STATE_HOME to a folder that you can write to, or give {OPTION} each time"
+        raise Unusable(f"{folder}: the agreement cannot be remembered there ({reason})") from error
 
 
 def agree_to_own(file: Path) -> None:
@@ -86,17 +90,17 @@ def agree_to_own(file: Path) -> None:
         return
 
 
-def withhold(cluster: Cluster, asked: list[str]) -> Cluster:
+def withhold(cluster: Cluster, requests: list[str]) -> Cluster:
     """The cluster without anything that the file asks for; `left_out` says what that is."""
     services = []
     for service in cluster.services:
-        kept = {key: value for key, value in service.settings.items() if not key.endswith(ASKING)}
-        skip_reason = [key for key in service.settings if key not in kept]
-        services.append(service.model_copy(update={"settings": kept | {WITHHELD: skip_reason[0]}}) if skip_reason else service)
+        kept_settings = {key: value for key, value in service.settings.items() if not key.endswith(ASKING)}
+        withheld_keys = [key for key in service.settings if key not in kept_settings]
+        services.append(service.model_copy(update={"settings": kept_settings | {WITHHELD: withheld_keys[0]}}) if withheld_keys else service)
     azure = cluster.azure and (None if of_azure(cluster.azure.model_dump()) else cluster.azure)
     manager = cluster.manager.model_copy(update={"mirror_check": []})
-    less = cluster.model_copy(update={"services": services, "azure": azure, "power": None, "manager": manager})
-    return less.that_leaves_out(asked)
+    reduced = cluster.model_copy(update={"services": services, "azure": azure, "power": None, "manager": manager})
+    return reduced.that_leaves_out(requests)
 
 
 def demand(cluster: Cluster, file: Path | str) -> None:
@@ -105,9 +109,9 @@ def demand(cluster: Cluster, file: Path | str) -> None:
         raise BadUse(refusal(list(cluster.left_out), file))
 
 
-def refusal(asked: list[str], file: Path | str, *, once: bool = True) -> str:
+def refusal(requests: list[str], file: Path | str, *, once: bool = True) -> str:
     """The sentence that says why a file is not used as it is, and what to do; `once`: the verb has OPTION."""
-    return f"{file} asks for what nobody has agreed to: {'; '.join(asked)}; {what_to_do(file, once=once)}"
+    return f"{file} asks for what nobody has agreed to: {'; '.join(requests)}; {what_to_do(file, once=once)}"
 
 
 def what_to_do(file: Path | str, *, once: bool = True) -> str:
@@ -118,20 +122,22 @@ def what_to_do(file: Path | str, *, once: bool = True) -> str:
 def may_be_agreed_to(file: Path) -> None:
     """Raises BadUse for a file that others can change between the look through it and its use."""
     try:
-        found = file.stat()
+        file_stat = file.stat()
     except OSError as error:
         raise BadUse(f"{file}: cannot be read ({error.strerror}); give the path of a cluster file") from error
-    if found.st_uid not in (0, own_uid()):
-        raise BadUse(f"{file} belongs to another user (uid {found.st_uid}); make a copy of your own, look through it, and agree to that")
-    if others_may_write(found):
+    if file_stat.st_uid not in (0, own_uid()):
+        raise BadUse(
+            f"{file} belongs to another user (uid {file_stat.st_uid}); make a copy of your own, look through it, and agree to that"
+        )
+    if others_may_write(file_stat):
         raise BadUse(f"{file} can be written by others; take that away with `chmod go-w {shlex.quote(str(file))}`, and look through it")
 
 
-def _of_service(service: Any, shown: Callable[[Any], str]) -> Iterator[str]:
+def _of_service(service: Any, show: Callable[[Any], str]) -> Iterator[str]:
     name = one_line(str(_table(service).get("name", "?")))
     for key, value in _table(_table(service).get("settings")).items():
         if key.endswith("_command"):
-            yield f"services {name}: {one_line(key)} runs `{shown(value)}` on this machine"
+            yield f"services {name}: {one_line(key)} runs `{show(value)}` on this machine"
         elif key.endswith("_env"):
             yield f"services {name}: {one_line(key)} reads the environment variable {one_line(str(value))}"
         elif key.endswith("_file"):
@@ -147,8 +153,8 @@ def _words(value: Any) -> str:
 
 
 def _program(value: Any) -> str:
-    kept = program_only(value)
-    return one_line(" ".join(map(str, kept)) if isinstance(kept, list) else str(kept))
+    shown = program_only(value)
+    return one_line(" ".join(map(str, shown)) if isinstance(shown, list) else str(shown))
 
 
 def _hash(content: bytes) -> str:
@@ -161,5 +167,5 @@ def _memory() -> Path:
 
 
 def _is_ours(path: Path) -> bool:
-    found = path.lstat()
-    return found.st_uid == own_uid() and not others_may_write(found) and not stat.S_ISLNK(found.st_mode)
+    path_stat = path.lstat()
+    return path_stat.st_uid == own_uid() and not others_may_write(path_stat) and not stat.S_ISLNK(path_stat.st_mode)

@@ -61,11 +61,9 @@ def count(number: int, noun: str) -> str:
 
 def most_said(reasons: Iterable[str], most: int = 3) -> str:
     """`2 because A; 1 because B`: the reasons that were given most often, each on one line, and how many others there are."""
-    found = Counter(one_line(reason) for reason in reasons).most_common()
-    others = sum(times for _, times in found[most:])
-    return "; ".join(
-        [*(f"{times} because {reason}" for reason, times in found[:most]), *([f"{others} for other reasons"] if others else [])]
-    )
+    counted = Counter(one_line(reason) for reason in reasons).most_common()
+    rest = sum(times for _, times in counted[most:])
+    return "; ".join([*(f"{times} because {reason}" for reason, times in counted[:most]), *([f"{rest} for other reasons"] if rest else [])])
 
 
 def _written_out(character: str) -> str:

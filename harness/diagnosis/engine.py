@@ -50,7 +50,9 @@ def diagnose(evidence: Evidence) -> Diagnosis:
         causes.append(cause)
         under.append(mine)
         left = [s for s in left if s not in mine]
-    return Diagnosis(tuple(causes), tuple(under), tuple(left))
+    # A special cause that is no fault may have what a general one explains; but what is no fault is told last.
+    best = sorted(zip(causes, under, strict=True), key=lambda pair: not pair[0].is_fault)
+    return Diagnosis(tuple(c for c, _ in best), tuple(u for _, u in best), tuple(left))
 
 
 def _of(cause: Cause, symptoms: Iterable[str]) -> tuple[str, ...]:

@@ -202,6 +202,10 @@ class ProbesSeen:
     # Packets for the node's own addresses, whoever sent them, that came in a frame for another hardware address; where none came rightly.
     misdelivered: Mapping[str, int] = field(default_factory=dict)
 
+    def unheeded(self, port: int) -> int:
+        """How many SYNs to that port were neither answered nor refused; one that came as the capture ended counts too."""
+        return max(0, self.syns.get(port, 0) - self.answered - self.refused)
+
 
 @dataclass(frozen=True)
 class Direct:
@@ -258,6 +262,17 @@ class Evidence:
     def tried(self, node: str, port: int) -> list[Direct]:
         """The connections that were tried to a node's own address at that port."""
         return [d for d in self.direct if d.node == node and d.port == port]
+
+    @property
+    def sent_nobody(self) -> bool:
+        """Did nothing that anybody sent to the frontend arrive at a node?"""
+        outside = [p for p in self.paths if p.path != "inside"]
+        return bool(outside) and all(p.silent and not p.nodes for p in outside)
+
+    def probes_lost_in_part(self, node: str) -> bool:
+        """Were probes answered there, and a good part of them neither answered nor refused? What a busy capture misses is less."""
+        port, seen = self.cluster.load_balancer.probe.port, self.probes.get(node)
+        return seen is not None and seen.answered > 0 and seen.unheeded(port) >= max(2, 0.25 * seen.syns.get(port, 0))
 
     def turns_away(self, node: str | None) -> bool:
         """Does it answer the HTTP probe's own question with another status than 200, so that the balancer sends it nobody?"""

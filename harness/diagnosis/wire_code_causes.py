@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from harness.diagnosis.cause import Cause, Certainty
 
-CODES = re.compile(r"W[1-9]")
+CODES = re.compile(r"\bW\d{1,2}\b")
 CHECK = "`lkharness check`"
 
 

@@ -72,8 +72,8 @@ class Expectation:
     by: Role | None = None
 
     def __str__(self) -> str:
-        what = f"reaches the {self.by} node" if self.by else self.outcome
-        return f"{what} ({self.way}: {WAYS[self.way]})"
+        result = f"reaches the {self.by} node" if self.by else self.outcome
+        return f"{result} ({self.way}: {WAYS[self.way]})"
 
 
 def reaches(by: Role, way: str) -> Expectation:
@@ -184,78 +184,84 @@ MATRIX = {Design.NAT: NAT, Design.FLOATING: FLOATING}
 def expectation(design: Design, origin: Origin, situation: Situation = Situation.HEALTHY, *, windows: bool = False) -> Cell:
     """What the path from `origin` must do, to nodes that run Linux or `windows`. Raises KeyError for a situation that the design does not
     know."""
-    found = MATRIX[design][situation][list(Origin).index(origin)]
-    return _in_stealth(found, design) if windows else found
+    linux_cell = MATRIX[design][situation][list(Origin).index(origin)]
+    return _in_stealth(linux_cell, design) if windows else linux_cell
 
 
-def _in_stealth(of: Cell, design: Design) -> Cell:
+def _in_stealth(linux_cell: Cell, design: Design) -> Cell:
     """The same on Windows, whose stealth mode, on by default, keeps silent where Linux sends a RST (facts WNET-13), but on the node itself
     (WNET-14). Somebody may have turned it off."""
     silence = silent("W7" if design is Design.FLOATING else "W10")
-    ways = tuple(silence if one == refused("W5") else one for one in of.ways)
-    return of if ways == of.ways else Cell(ways, otherwise=of)
+    ways = tuple(silence if way == refused("W5") else way for way in linux_cell.ways)
+    return linux_cell if ways == linux_cell.ways else Cell(ways, otherwise=linux_cell)
 
 
-def judge(expected: Cell, seen: Sequence[PathObservation]) -> Verdict:
+def judge(expected: Cell, observations: Sequence[PathObservation]) -> Verdict:
     """Hold what was seen against the expectation.
 
     Every attempt must be one of the expected ways, and of a mix every way must have been seen. An attempt whose outcome
     fits but whose way could not be told makes the verdict inconclusive, not a failure.
     """
-    if expected.otherwise is not None and judge(expected.otherwise, seen).outcome is Outcome.PASS:
-        return judge(expected.otherwise, seen)
-    if not seen:
+    if expected.otherwise is not None and judge(expected.otherwise, observations).outcome is Outcome.PASS:
+        return judge(expected.otherwise, observations)
+    if not observations:
         return inconclusive("no attempt was made")
     # Attempts that went wrong in the same way are told once.
-    wrong = {(one.outcome, one.way, one.by): v for one in reversed(seen) if (v := _wrong(expected, one)) is not None}
-    if wrong:
-        return all_of(wrong.values())
-    missing = [e for e in expected.ways if not any(_outcome_fits(e, s) and e.way == s.way for s in seen)]
+    verdict_by_kind = {
+        (observation.outcome, observation.way, observation.by): v
+        for observation in reversed(observations)
+        if (v := _wrong(expected, observation)) is not None
+    }
+    if verdict_by_kind:
+        return all_of(verdict_by_kind.values())
+    missing = [e for e in expected.ways if not any(_outcome_fits(e, s) and e.way == s.way for s in observations)]
     if missing:
-        return failed(f"expected a mix of {expected}; of {len(seen)} attempts none {' and none '.join(map(str, missing))}")
-    return passed(f"{expected}; {len(seen)} of {len(seen)} attempts")
+        return failed(f"expected a mix of {expected}; of {len(observations)} attempts none {' and none '.join(map(str, missing))}")
+    return passed(f"{expected}; {len(observations)} of {len(observations)} attempts")
 
 
-def judge_outcomes(expected: Cell, seen: Sequence[PathObservation], why: str) -> Verdict:
-    """Hold against the expectation what can be judged where nobody saw how the attempts travelled, for the reason `why`.
+def judge_outcomes(expected: Cell, observations: Sequence[PathObservation], reason: str) -> Verdict:
+    """Hold against the expectation what can be judged where nobody saw how the attempts travelled, for the reason `reason`.
 
     A wrong outcome is wrong however it came about. A right one passes where it is for the service to say who it is; else it is no proof.
     """
     allowed = {e.outcome for e in (*expected.ways, *(expected.otherwise.ways if expected.otherwise else ()))}
-    wrong = {one.outcome: one for one in reversed(seen) if one.outcome not in allowed}
-    if wrong:
-        return all_of([failed(f"expected: {expected}; seen: {one.sentence}") for one in wrong.values()])
-    if not seen:
+    wrong_by_outcome = {observation.outcome: observation for observation in reversed(observations) if observation.outcome not in allowed}
+    if wrong_by_outcome:
+        return all_of([failed(f"expected: {expected}; seen: {observation.sentence}") for observation in wrong_by_outcome.values()])
+    if not observations:
         return inconclusive("no attempt was made")
-    unseen = f"how they travelled was not seen: {why}"
+    unseen_text = f"how they travelled was not seen: {reason}"
     if expected.mixed or expected.ways[0].by is None:
-        return inconclusive(f"expected {expected}; {len(seen)} of {len(seen)} attempts {seen[0].outcome}, but {unseen}")
-    return passed(f"answered; {len(seen)} of {len(seen)} attempts; judged by who answers only, {unseen}")
+        return inconclusive(
+            f"expected {expected}; {len(observations)} of {len(observations)} attempts {observations[0].outcome}, but {unseen_text}"
+        )
+    return passed(f"answered; {len(observations)} of {len(observations)} attempts; judged by who answers only, {unseen_text}")
 
 
-def _wrong(expected: Cell, one: PathObservation) -> Verdict | None:
+def _wrong(expected: Cell, observation: PathObservation) -> Verdict | None:
     """What is wrong with one attempt, if anything."""
-    fitting = [e for e in expected.ways if _outcome_fits(e, one)]
-    if any(e.way == one.way for e in fitting):
+    fitting = [e for e in expected.ways if _outcome_fits(e, observation)]
+    if any(e.way == observation.way for e in fitting):
         return None
-    if fitting and one.way == "W?":
-        return inconclusive(f"expected {expected}; how the attempt travelled could not be told: {one.sentence}")
-    return failed(f"expected: {expected}; seen: {one.sentence}")
+    if fitting and observation.way == "W?":
+        return inconclusive(f"expected {expected}; how the attempt travelled could not be told: {observation.sentence}")
+    return failed(f"expected: {expected}; seen: {observation.sentence}")
 
 
-def _outcome_fits(expected: Expectation, seen: PathObservation) -> bool:
-    return expected.outcome == seen.outcome and (expected.by is None or expected.by == seen.by)
+def _outcome_fits(expected: Expectation, observation: PathObservation) -> bool:
+    return expected.outcome == observation.outcome and (expected.by is None or expected.by == observation.by)
 
 
 def listens_rightly(design: Design, addresses: set[str], private: str, vip: str) -> Verdict:
     """Do a service's listening addresses on the active node fit the design (facts DSN-04, DSN-10, DSN-14)?"""
     if not addresses:
         return failed("nobody listens there")
-    shown = ", ".join(sorted(addresses))
+    listing = ", ".join(sorted(addresses))
     if addresses & {"0.0.0.0", "*", "::"}:
         return passed("it listens on any address")
     needed = {private, vip} if design is Design.NAT else {vip}
     if needed <= addresses:
-        return passed(f"it listens on {shown}")
-    skip_reason = " and ".join(sorted(needed - addresses))
-    return failed(f"it listens on {shown} only, not on {skip_reason}; in the {design} design let it listen on any address (INADDR_ANY)")
+        return passed(f"it listens on {listing}")
+    missing = " and ".join(sorted(needed - addresses))
+    return failed(f"it listens on {listing} only, not on {missing}; in the {design} design let it listen on any address (INADDR_ANY)")

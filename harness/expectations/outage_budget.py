@@ -50,9 +50,9 @@ def probe_lost(cluster: Cluster) -> Allowance:
     A cluster file without `hc_timeout_s` gets none for it: whoever needs it must ask first (`Disruption.lacks`).
     """
     manager = cluster.manager
-    patience = manager.hc_timeout_s or 0.0
-    text = f"HC_TIMEOUT {patience:g} + check interval {manager.check_interval_s:g} + "
-    return _allow(cluster, patience + manager.check_interval_s, text)
+    timeout_s = manager.hc_timeout_s or 0.0
+    text = f"HC_TIMEOUT {timeout_s:g} + check interval {manager.check_interval_s:g} + "
+    return _allow(cluster, timeout_s + manager.check_interval_s, text)
 
 
 def split_brain(cluster: Cluster) -> Allowance:
@@ -68,8 +68,10 @@ def split_brain(cluster: Cluster) -> Allowance:
 def balancer_alone(cluster: Cluster) -> Allowance:
     """Only the balancer has to change its mind about a member, in either direction (facts TIME-01 to TIME-03)."""
     probe, margin = cluster.load_balancer.probe, cluster.budget.margin_s
-    down = probe.threshold + 1
-    return Allowance(down * probe.interval_s + margin, f"probe verdict {down} × {probe.interval_s:g} + margin {margin:g} s")
+    failed_probes = probe.threshold + 1
+    return Allowance(
+        failed_probes * probe.interval_s + margin, f"probe verdict {failed_probes} × {probe.interval_s:g} + margin {margin:g} s"
+    )
 
 
 def _crashed(cluster: Cluster, detection: float, detection_text: str) -> Allowance:

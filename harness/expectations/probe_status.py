@@ -18,26 +18,26 @@ def waits_s(probe: Probe) -> float:
 
 def in_words(status: int, reason: str, took_s: float, probe: Probe) -> str:
     """`404 Not Found`, `200 OK`, or `200 OK, after 2.0 s` where that took half of what the balancer waits, or more."""
-    said = f"{status} {reason}".strip()
-    return f"{said}, after {took_s:.1f} s" if status == 200 and took_s >= max(waits_s(probe) / 2, SLACK_S) else said
+    status_text = f"{status} {reason}".strip()
+    return f"{status_text}, after {took_s:.1f} s" if status == 200 and took_s >= max(waits_s(probe) / 2, SLACK_S) else status_text
 
 
-def turns_away(said: str) -> bool:
+def turns_away(status_text: str) -> bool:
     """Is it a status other than 200, so that the balancer sends that node nobody?"""
-    return re.match(r"(?!200\b)\d{3}\b", said) is not None
+    return re.match(r"(?!200\b)\d{3}\b", status_text) is not None
 
 
-def without_time(said: str) -> str:
+def without_time(status_text: str) -> str:
     """The status alone, which is the same in each look."""
-    return AFTER.sub("", said)
+    return AFTER.sub("", status_text)
 
 
-def seconds(said: str) -> float:
+def seconds(status_text: str) -> float:
     """How long a status took that took long; otherwise 0."""
-    found = AFTER.search(said)
-    return float(found[1]) if found else 0.0
+    match = AFTER.search(status_text)
+    return float(match[1]) if match else 0.0
 
 
-def is_late(said: str, probe: Probe) -> bool:
+def is_late(status_text: str, probe: Probe) -> bool:
     """Does the balancer no longer wait for that status?"""
-    return seconds(said) > waits_s(probe) + SLACK_S
+    return seconds(status_text) > waits_s(probe) + SLACK_S

@@ -6,11 +6,12 @@ import re
 
 from harness.core.text import count, one_line, seconds
 from harness.report.budget_rows import allowed_in_words, budget_rows
-from harness.report.record.labels import LABEL, MARK, is_lab, lab_manager, node_before, skipped_by_reason, where
+from harness.report.lab_disclaimer import is_lab, lab_manager, lab_silent_about
+from harness.report.record.labels import LABEL, MARK, node_before, skipped_by_reason, where
 from harness.report.record.run_record import Result, RunRecord
 from harness.report.record.run_verdict import severity
 from harness.report.record.series_record import SeriesRecord
-from harness.report.terminal_summary import counted
+from harness.report.terminal_summary import counts_in_words
 
 MAX_ROWS = 40
 MAX_LENGTH = 300  # of one reason
@@ -24,10 +25,10 @@ def markdown(run: RunRecord) -> str:
         "",
         f"{plain(run.verdict.reason)}",
         "",
-        f"{counted(run.counts)} in {seconds(run.seconds)}, exit code {run.exit_code}, run {plain(run.run_id)}",
+        f"{counts_in_words(run.counts)} in {seconds(run.seconds)}, exit code {run.exit_code}, run {plain(run.run_id)}",
     ]
     if is_lab(run):
-        lines += ["", f"The lab's cluster manager is {plain(lab_manager(run))}: this run says nothing about LifeKeeper itself."]
+        lines += ["", f"The lab's cluster manager is {plain(lab_manager(run))}: this run says nothing about {lab_silent_about(run)}."]
     lines += _causes(run) + _failed(run) + _gate(run) + _availability(run) + _budgets(run) + _figures(run) + _skipped(run)
     return "\n".join(lines) + "\n"
 

@@ -7,7 +7,7 @@ import datetime
 import ssl
 from collections.abc import Mapping
 
-from harness.config import service_settings as given
+from harness.config import service_settings
 from harness.core.errors import BadUse
 from harness.core.files import expand_user
 from harness.core.finding import Finding, Weight
@@ -21,14 +21,14 @@ def context_of(settings: Mapping[str, str]) -> ssl.SSLContext:
 
     Raises BadUse for a file that is none.
     """
-    trusts = given.one_of(settings, "trust_certificate", ("yes", "no")) == "yes"
-    place = settings.get("ca_file")
-    if trusts and place:
+    trusts = service_settings.one_of(settings, "trust_certificate", ("yes", "no")) == "yes"
+    ca_file = settings.get("ca_file")
+    if trusts and ca_file:
         raise BadUse('settings ca_file and trust_certificate = "yes" are both given; keep one')
     try:
-        context = ssl.create_default_context(cafile=str(expand_user(place)) if place else None)
+        context = ssl.create_default_context(cafile=str(expand_user(ca_file)) if ca_file else None)
     except (OSError, ssl.SSLError) as error:
-        raise BadUse(f"ca_file {place} cannot be read as certificates (PEM): {error.strerror or error}") from error
+        raise BadUse(f"ca_file {ca_file} cannot be read as certificates (PEM): {error.strerror or error}") from error
     if trusts:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
@@ -44,12 +44,12 @@ def end_of(certificate: bytes) -> datetime.datetime:
 def expiry(end: datetime.datetime, now: datetime.datetime, service: str) -> list[Finding]:
     """A finding for one that has expired or soon will."""
     do = "put a new one on each node, and bind it there: certificates do not move with the service"
-    left = end - now
-    told = f"{end:%Y-%m-%d %H:%M} UTC"
-    if left.total_seconds() < 0:
-        return [Finding(Weight.FAULT, service, "certificate", f"it expired on {told}", do, ("IIS-15",))]
-    if left.days < MIN_DAYS_LEFT:
-        return [Finding(Weight.NOTE, service, "certificate", f"it expires in {left.days} days, on {told}", do, ("IIS-15",))]
+    remaining = end - now
+    end_text = f"{end:%Y-%m-%d %H:%M} UTC"
+    if remaining.total_seconds() < 0:
+        return [Finding(Weight.FAULT, service, "certificate", f"it expired on {end_text}", do, ("IIS-15",))]
+    if remaining.days < MIN_DAYS_LEFT:
+        return [Finding(Weight.NOTE, service, "certificate", f"it expires in {remaining.days} days, on {end_text}", do, ("IIS-15",))]
     return []
 
 

@@ -24,9 +24,9 @@ class BoundedSocket(socket.socket):
     heard = 0  # bytes of the answer to what was sent last
 
     def _step(self, step: Any, *arguments: Any) -> Any:
-        left = self.deadline.remaining()
-        if left > 0:
-            self.settimeout(left)
+        remaining_s = self.deadline.remaining()
+        if remaining_s > 0:
+            self.settimeout(remaining_s)
             try:
                 return step(*arguments)
             except TimeoutError:
@@ -40,15 +40,15 @@ class BoundedSocket(socket.socket):
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         """As a socket's, within what is left of the deadline; raises DeadlineExceeded, or OSError."""
-        found: bytes = self._step(super().recv, size, flags)
-        self.heard += len(found)
-        return found
+        data: bytes = self._step(super().recv, size, flags)
+        self.heard += len(data)
+        return data
 
     def recv_into(self, buffer: Any, size: int = 0, flags: int = 0, /) -> int:
         """As a socket's, within what is left of the deadline; raises DeadlineExceeded, or OSError."""
-        found: int = self._step(super().recv_into, buffer, size, flags)
-        self.heard += found
-        return found
+        count: int = self._step(super().recv_into, buffer, size, flags)
+        self.heard += count
+        return count
 
     def already_there(self, size: int) -> bytes:
         """What has come in by now or does within a blink: for quoting an answer of which nobody knows where it ends."""

@@ -31,34 +31,36 @@ _NOT_SERVING = {
 }
 
 
-def is_greeting(said: bytes) -> bool:
+def is_greeting(first_bytes: bytes) -> bool:
     """Whether a server that said this first is MySQL or MariaDB, whether or not it takes whoever asks."""
-    return bool(_GREETING.match(said) or _ERROR.match(said))
+    return bool(_GREETING.match(first_bytes) or _ERROR.match(first_bytes))
 
 
-def demand_no_refusal(said: bytes, host: str, port: int) -> None:
+def demand_no_refusal(first_bytes: bytes, host: str, port: int) -> None:
     """Raises NotServing for what they say instead of a greeting when they take nobody."""
-    found = _ERROR.match(said)
-    number = int.from_bytes(found["number"], "little") if found else 0
-    if found and number in _NOT_SERVING:
-        words = found["says"].decode("ascii")
-        raise NotServing(f"{host}:{port}: MySQL or MariaDB answers, but does not serve: error {number}, {words}: {_NOT_SERVING[number]}")
+    match = _ERROR.match(first_bytes)
+    number = int.from_bytes(match["number"], "little") if match else 0
+    if match and number in _NOT_SERVING:
+        error_text = match["says"].decode("ascii")
+        raise NotServing(
+            f"{host}:{port}: MySQL or MariaDB answers, but does not serve: error {number}, {error_text}: {_NOT_SERVING[number]}"
+        )
 
 
-def leave(sock: BoundedSocket, said: bytes) -> None:
+def leave(sock: BoundedSocket, greeting: bytes) -> None:
     """End the handshake that this greeting began, so that it is none that was broken off; one that cannot be ended is let go."""
-    if not _GREETING.match(said):
+    if not _GREETING.match(greeting):
         return  # it has ended it by itself
     try:
         sock.sendall(_packet(1, _CAPABILITIES + ACCOUNT + b"\x00\x00mysql_native_password\x00"))
         for _ in range(MAX_ROUNDS):
-            heard = sock.recv(MAX_PACKET_BYTES)
-            if len(heard) < 5 or heard[4] == ERROR:
+            reply = sock.recv(MAX_PACKET_BYTES)
+            if len(reply) < 5 or reply[4] == ERROR:
                 return
-            if heard[4] == 0:  # it takes anybody
+            if reply[4] == 0:  # it takes anybody
                 sock.sendall(QUIT)
                 return
-            sock.sendall(_packet(heard[3] + 1, b"" if heard[4] == SWITCH else b"\x00"))  # no password
+            sock.sendall(_packet(reply[3] + 1, b"" if reply[4] == SWITCH else b"\x00"))  # no password
     except (OSError, HarnessError):
         return
 

@@ -30,28 +30,28 @@ def node_of(identity: Identity, cluster: Cluster, started_by_node: Mapping[str, 
     if by_address:
         return by_address, address_says
     by_start, start_says = _by_start(identity, started_by_node)
-    said = [name_says, address_says, start_says]
-    return by_start, start_says if by_start else "; ".join(sentence for sentence in said if sentence)
+    sentences = [name_says, address_says, start_says]
+    return by_start, start_says if by_start else "; ".join(sentence for sentence in sentences if sentence)
 
 
 def _by_name(identity: Identity, cluster: Cluster) -> tuple[str | None, str]:
     if identity.node is None:
         return None, f"the {identity.kind} service gave no name for its node"
-    found = [node.name for node in cluster.nodes if _same_host(node.name, identity.node)]
-    if len(found) == 1:
-        return found[0], f"the {identity.kind} service says that it runs on {found[0]}"
-    names = " or ".join(node.name for node in cluster.nodes)
-    return None, f"the {identity.kind} service says that it runs on {identity.node}, which is not {names}"
+    names = [node.name for node in cluster.nodes if _same_host(node.name, identity.node)]
+    if len(names) == 1:
+        return names[0], f"the {identity.kind} service says that it runs on {names[0]}"
+    node_names = " or ".join(node.name for node in cluster.nodes)
+    return None, f"the {identity.kind} service says that it runs on {identity.node}, which is not {node_names}"
 
 
-def _same_host(one: str, other: str) -> bool:
+def _same_host(host: str, other_host: str) -> bool:
     """A service may give a short name or one with its domain, and so may the cluster file (facts SQL-63, ORA-20): a short name fits any
     domain, but two names with different domains are two hosts. A dot at the end is the domain's root. A name of just as many characters
     as a NetBIOS name may have is the beginning of a longer one."""
-    name, _, domain = one.casefold().removesuffix(".").partition(".")
-    other_name, _, other_domain = other.casefold().removesuffix(".").partition(".")
-    same = name == other_name or (len(other_name) == MAX_NETBIOS_NAME and name.startswith(other_name))
-    return same and (not domain or not other_domain or domain == other_domain)
+    name, _, domain = host.casefold().removesuffix(".").partition(".")
+    other_name, _, other_domain = other_host.casefold().removesuffix(".").partition(".")
+    same_name = name == other_name or (len(other_name) == MAX_NETBIOS_NAME and name.startswith(other_name))
+    return same_name and (not domain or not other_domain or domain == other_domain)
 
 
 def _by_address(identity: Identity, cluster: Cluster) -> tuple[str | None, str]:
@@ -68,9 +68,11 @@ def _by_address(identity: Identity, cluster: Cluster) -> tuple[str | None, str]:
 def _by_start(identity: Identity, started_by_node: Mapping[str, float | None]) -> tuple[str | None, str]:
     if identity.started is None:
         return None, "it did not tell its start"
-    near = [name for name, at in started_by_node.items() if at is not None and abs(at - identity.started) <= MAX_START_DIFFERENCE_S]
-    if len(near) == 1:
-        return near[0], f"the {identity.kind} service started when the one on {near[0]} did, and no other"
-    if near:
-        return None, f"its start is the same within {MAX_START_DIFFERENCE_S:g} s on {' and '.join(sorted(near))}"
+    matching = [
+        name for name, start in started_by_node.items() if start is not None and abs(start - identity.started) <= MAX_START_DIFFERENCE_S
+    ]
+    if len(matching) == 1:
+        return matching[0], f"the {identity.kind} service started when the one on {matching[0]} did, and no other"
+    if matching:
+        return None, f"its start is the same within {MAX_START_DIFFERENCE_S:g} s on {' and '.join(sorted(matching))}"
     return None, "no node reports a service with its start"

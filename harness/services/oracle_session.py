@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
-from harness.config import service_settings as given
+from harness.config import service_settings
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded
 from harness.services.service_kind import NotServing, NotTheService, TurnedAway
@@ -67,7 +67,7 @@ def ask(host: str, port: int, settings: Mapping[str, str], deadline: Deadline) -
     for name in ("user", "service_name"):
         if not settings.get(name):
             raise BadUse(f"services of kind oracle that are asked with an account need the setting {name}")
-    if given.password(settings) is None:
+    if service_settings.password(settings) is None:
         raise BadUse("services of kind oracle that are asked with an account need password_file, password_env or password_command")
     server = f"{host}:{port}"
     return _within(deadline, f"{server} did not complete Oracle's log-in", lambda: _instance(host, port, settings, deadline))
@@ -76,7 +76,7 @@ def ask(host: str, port: int, settings: Mapping[str, str], deadline: Deadline) -
 def _instance(host: str, port: int, settings: Mapping[str, str], deadline: Deadline) -> Instance:
     import oracledb
 
-    secret = given.password(settings)
+    secret = service_settings.password(settings)
     try:
         with oracledb.connect(
             user=settings["user"],
@@ -96,39 +96,39 @@ def _instance(host: str, port: int, settings: Mapping[str, str], deadline: Deadl
     return Instance(*("" if value is None else str(value) for value in row))
 
 
-def explained(said: str, server: str, user: str, service: str) -> Exception:
+def explained(error_text: str, server: str, user: str, service: str) -> Exception:
     """What the driver's error means. Pure."""
-    told = " ".join(said.split())
-    numbers = [int(number) for number in re.findall(r"ORA-(\d{5})", told)]
-    numbers += [number for code, number in OF_DRIVER.items() if code in told]
+    line = " ".join(error_text.split())
+    numbers = [int(number) for number in re.findall(r"ORA-(\d{5})", line)]
+    numbers += [number for code, number in OF_DRIVER.items() if code in line]
     for number in numbers:
         if number in REFUSED:
             return TurnedAway(f"{server}: Oracle turned {user!r} away: ORA-{number:05d}, {REFUSED[number]}; check user and password")
         if number in NOT_SERVING:
             return NotServing(f"{server}: Oracle answers, but does not serve {service}: ORA-{number:05d}, {NOT_SERVING[number]}")
-    if any(code in told for code in LEAVES):
-        return TurnedAway(f"{server}: python-oracledb's thin mode cannot log in there: {told}; leave `user` out, and the listener is asked")
-    if any(code in told for code in FOREIGN):
-        return NotTheService(f"{server} does not speak Oracle's protocol: {told}")
-    if "DPY-4011" in told:
-        return ConnectionResetError(f"{server} ended the connection during the log-in: {told}")
-    return NotServing(f"{server}: Oracle does not let us in: {told}")
+    if any(code in line for code in LEAVES):
+        return TurnedAway(f"{server}: python-oracledb's thin mode cannot log in there: {line}; leave `user` out, and the listener is asked")
+    if any(code in line for code in FOREIGN):
+        return NotTheService(f"{server} does not speak Oracle's protocol: {line}")
+    if "DPY-4011" in line:
+        return ConnectionResetError(f"{server} ended the connection during the log-in: {line}")
+    return NotServing(f"{server}: Oracle does not let us in: {line}")
 
 
-def _within(deadline: Deadline, what: str, work: Callable[[], T]) -> T:
+def _within(deadline: Deadline, description: str, work: Callable[[], T]) -> T:
     answers: queue.SimpleQueue[T | Exception] = queue.SimpleQueue()
 
-    def do() -> None:
+    def run_work() -> None:
         try:
             answers.put(work())
         except Exception as error:
             answers.put(error)
 
-    threading.Thread(target=do, name="oracle-log-in", daemon=True).start()
+    threading.Thread(target=run_work, name="oracle-log-in", daemon=True).start()
     try:
         answer = answers.get(timeout=deadline.remaining())
     except queue.Empty:
-        raise DeadlineExceeded(f"{what} within {deadline.seconds:g} s") from None
+        raise DeadlineExceeded(f"{description} within {deadline.seconds:g} s") from None
     if isinstance(answer, Exception):
         raise answer
     return answer

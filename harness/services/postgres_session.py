@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from harness.config import service_settings as given
+from harness.config import service_settings
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, Unusable
 from harness.core.files import expand_user
@@ -87,10 +87,10 @@ def _libpq() -> ctypes.CDLL | None:
     """The libpq that psycopg has loaded: the only fixed part of a server's error is its SQLSTATE, which psycopg does not show of a
     failed log-in (facts PGS-05). None where it cannot be found; then the words decide."""
     try:
-        loaded = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
+        mapped = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None
-    paths = {Path(words[5]) for line in loaded if "libpq" in line and len(words := line.split(maxsplit=5)) == 6}
+    paths = {Path(words[5]) for line in mapped if "libpq" in line and len(words := line.split(maxsplit=5)) == 6}
     return next((ctypes.CDLL(str(path)) for path in sorted(paths) if path.name.startswith("libpq")), None)
 
 
@@ -99,7 +99,7 @@ def _conninfo(host: str, port: int, settings: dict[str, str]) -> bytes:
     from psycopg.conninfo import make_conninfo
 
     user = settings.get("user", "harness")
-    secret = given.password(settings)
+    secret = service_settings.password(settings)
     if settings.get("sslmode", "prefer") not in SSL_MODES:
         raise BadUse(f"setting sslmode = {settings['sslmode']!r}; known: {', '.join(SSL_MODES)}")
     if pq.version() < KNOWS_REQUIRE_AUTH:
@@ -114,24 +114,24 @@ def _conninfo(host: str, port: int, settings: dict[str, str]) -> bytes:
         "require_auth": settings.get("require_auth", WITH_PASSWORD if secret else WITHOUT),
         "application_name": "lkharness",
     }
-    if place := settings.get("sslrootcert"):
-        if place != "system" and not expand_user(place).is_file():
-            raise BadUse(f"sslrootcert {place} is not a file; give one with the certificates that vouch for this server")
-        options["sslrootcert"] = place if place == "system" else str(expand_user(place))
+    if root_certificate := settings.get("sslrootcert"):
+        if root_certificate != "system" and not expand_user(root_certificate).is_file():
+            raise BadUse(f"sslrootcert {root_certificate} is not a file; give one with the certificates that vouch for this server")
+        options["sslrootcert"] = root_certificate if root_certificate == "system" else str(expand_user(root_certificate))
     return make_conninfo("", **options, **({"password": secret.reveal()} if secret else {})).encode()
 
 
 def _connect(connection: PGconn, host: str, port: int, deadline: Deadline) -> None:
     from psycopg.pq import ConnStatus, PollingStatus
 
-    accepted = f"{host}:{port} did not complete PostgreSQL's login"
+    waiting_for = f"{host}:{port} did not complete PostgreSQL's login"
     if connection.status == ConnStatus.BAD:
         _explain(connection, host, port, deadline)
     polled: int = PollingStatus.WRITING
     while polled != PollingStatus.OK:
         if polled == PollingStatus.FAILED:
             _explain(connection, host, port, deadline)
-        _wait(connection, deadline, accepted, selectors.EVENT_WRITE if polled == PollingStatus.WRITING else selectors.EVENT_READ)
+        _wait(connection, deadline, waiting_for, selectors.EVENT_WRITE if polled == PollingStatus.WRITING else selectors.EVENT_READ)
         polled = connection.connect_poll()
 
 
@@ -142,61 +142,63 @@ def _query(connection: PGconn, question: bytes, server: str, of: str, deadline: 
     connection.send_query(question)
     answer = None
     while True:
-        unsent = connection.flush()
+        has_unsent = connection.flush()
         if not connection.is_busy():
             result = connection.get_result()
             if result is None:
                 break
             answer = result
             continue
-        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if unsent else 0)
-        _wait(connection, deadline, f"{server} let us in, but did not answer {of}", wanted)
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if has_unsent else 0)
+        _wait(connection, deadline, f"{server} let us in, but did not answer {of}", events)
         try:
             connection.consume_input()
         except Exception as error:
             raise ConnectionResetError(f"{server} broke the connection during {of}: {_text(connection.error_message)}") from error
     if answer is None or answer.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
-        said = answer.error_message if answer else connection.error_message
-        raise NotServing(f"{server} did not answer {of}: {_text(said)}")
+        error_message = answer.error_message if answer else connection.error_message
+        raise NotServing(f"{server} did not answer {of}: {_text(error_message)}")
     return [[(answer.get_value(row, column) or b"").decode() for column in range(answer.nfields)] for row in range(answer.ntuples)]
 
 
-def _wait(connection: PGconn, deadline: Deadline, what: str, events: int) -> None:
-    left = deadline.remaining()
+def _wait(connection: PGconn, deadline: Deadline, description: str, events: int) -> None:
+    remaining_s = deadline.remaining()
     with selectors.DefaultSelector() as selector:
         selector.register(connection.socket, events)
-        if not left or not selector.select(left):
-            raise DeadlineExceeded(f"{what} within {deadline.seconds:g} s")
+        if not remaining_s or not selector.select(remaining_s):
+            raise DeadlineExceeded(f"{description} within {deadline.seconds:g} s")
 
 
 def _explain(connection: PGconn, host: str, port: int, deadline: Deadline) -> None:
     """Raise what a failed login means: the network, a foreign protocol, our settings, or a server that is not ready."""
-    said = _text(connection.error_message)
-    if state := STATE.search(said):
+    error_text = _text(connection.error_message)
+    if state := STATE.search(error_text):
         if state[1].startswith(REFUSED):
-            raise TurnedAway(f"{host}:{port}: PostgreSQL turned us away: {said}; check user, dbname and password of this service")
-        raise NotServing(f"{host}:{port}: PostgreSQL answers, but does not serve: {said}")
-    if "FATAL:" in said:  # libpq could not be asked for the SQLSTATE
-        if any(hint in said for hint in ("authentication", "does not exist", "pg_hba.conf", "no password supplied", "not permitted")):
-            raise TurnedAway(f"{host}:{port}: PostgreSQL turned us away: {said}; check user, dbname and password of this service")
-        raise NotServing(f"{host}:{port}: PostgreSQL answers, but does not serve: {said}")
+            raise TurnedAway(f"{host}:{port}: PostgreSQL turned us away: {error_text}; check user, dbname and password of this service")
+        raise NotServing(f"{host}:{port}: PostgreSQL answers, but does not serve: {error_text}")
+    if "FATAL:" in error_text:  # libpq could not be asked for the SQLSTATE
+        if any(hint in error_text for hint in ("authentication", "does not exist", "pg_hba.conf", "no password supplied", "not permitted")):
+            raise TurnedAway(f"{host}:{port}: PostgreSQL turned us away: {error_text}; check user, dbname and password of this service")
+        raise NotServing(f"{host}:{port}: PostgreSQL answers, but does not serve: {error_text}")
     if connection.needs_password:
         raise BadUse(f"{host}:{port}: PostgreSQL wants a password; give password_file, password_env or password_command for this service")
-    if "require_auth" in said and "invalid" in said:
-        raise BadUse(f"setting require_auth: {said}")
-    if "authentication method requirement" in said:
+    if "require_auth" in error_text and "invalid" in error_text:
+        raise BadUse(f"setting require_auth: {error_text}")
+    if "authentication method requirement" in error_text:
         raise NotTheService(
-            f"{host}:{port} wants the log-in in a way that shows the password or proves nothing, and was told nothing: {said}; if "
+            f"{host}:{port} wants the log-in in a way that shows the password or proves nothing, and was told nothing: {error_text}; if "
             f"this is "
             "your server, let it ask by scram-sha-256, or say with the setting require_auth what it may do"
         )
-    if NO_TLS_ANSWER in said:
-        raise WordsUntold(f"{host}:{port}: {said}")
-    if "Connection refused" in said:
+    if NO_TLS_ANSWER in error_text:
+        raise WordsUntold(f"{host}:{port}: {error_text}")
+    if "Connection refused" in error_text:
         raise ConnectionRefusedError(f"{host}:{port} refused the connection")
-    if any(hint in said for hint in FOREIGN):
-        raise NotTheService(f"{host}:{port} does not speak PostgreSQL's protocol; it said {_what_it_says(host, port, deadline) or said}")
-    raise ConnectionResetError(f"{host}:{port}: {said}")
+    if any(hint in error_text for hint in FOREIGN):
+        raise NotTheService(
+            f"{host}:{port} does not speak PostgreSQL's protocol; it said {_what_it_says(host, port, deadline) or error_text}"
+        )
+    raise ConnectionResetError(f"{host}:{port}: {error_text}")
 
 
 def _what_it_says(host: str, port: int, deadline: Deadline) -> str:
@@ -217,25 +219,25 @@ def own_words(host: str, port: int, user: str, database: str, deadline: Deadline
     says anything else. Raises OSError and DeadlineExceeded."""
     with dial(host, port, deadline) as sock:
         sock.sendall(startup_packet(user, database))
-        said = sock.recv(MAX_ERROR_BYTES)
-        while said[:1] == b"E" and not said.endswith(b"\0") and len(said) < MAX_ERROR_BYTES and (part := sock.recv(MAX_ERROR_BYTES)):
-            said += part
-    words = error_in(said)
-    return f"PostgreSQL answers, but does not serve: {words}" if words else ""
+        reply = sock.recv(MAX_ERROR_BYTES)
+        while reply[:1] == b"E" and not reply.endswith(b"\0") and len(reply) < MAX_ERROR_BYTES and (part := sock.recv(MAX_ERROR_BYTES)):
+            reply += part
+    error_text = error_in(reply)
+    return f"PostgreSQL answers, but does not serve: {error_text}" if error_text else ""
 
 
-def error_in(said: bytes) -> str:
+def error_in(reply: bytes) -> str:
     """The server's own sentence in an ErrorResponse, or in the error of protocol 2.0, which a server sends that cannot fork (its letter E,
     a text, and a zero byte). Empty for anything else."""
-    if said[:1] != b"E":
+    if reply[:1] != b"E":
         return ""
-    fields = said[5:].split(b"\0")
-    if said[1:2] == b"\0":  # a length below 16 MiB begins with it; a text does not
-        told = {field[:1]: field[1:] for field in fields if field}
-        words = b": ".join(told[key] for key in (b"S", b"C", b"M") if key in told)
+    fields = reply[5:].split(b"\0")
+    if reply[1:2] == b"\0":  # a length below 16 MiB begins with it; a text does not
+        text_by_field = {field[:1]: field[1:] for field in fields if field}
+        error_text = b": ".join(text_by_field[key] for key in (b"S", b"C", b"M") if key in text_by_field)
     else:
-        words = said[1:].partition(b"\0")[0]
-    return "".join(c if c.isprintable() else "?" for c in _text(words))[:300]
+        error_text = reply[1:].partition(b"\0")[0]
+    return "".join(c if c.isprintable() else "?" for c in _text(error_text))[:300]
 
 
 def _text(message: bytes | str) -> str:

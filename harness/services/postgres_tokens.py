@@ -18,9 +18,9 @@ class PostgresTokens(TokenTable):
 
     def __init__(self, host: str, port: int, settings: dict[str, str], deadline: Deadline) -> None:
         self._session = Session(host, port, settings, deadline)
-        ends = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in KEEPALIVES.items())
+        settings_calls = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in KEEPALIVES.items())
         try:
-            self._session.query(f"select {ends}".encode(), deadline, of="asking it to notice when this host dies")
+            self._session.query(f"select {settings_calls}".encode(), deadline, of="asking it to notice when this host dies")
         except BaseException:
             self._session.__exit__(None, None, None)
             raise
@@ -39,8 +39,8 @@ class PostgresTokens(TokenTable):
         return self._session.query(statement.encode(), deadline)[0][0]
 
     def count(self, run: str, deadline: Deadline) -> dict[str, int]:
-        ((there,),) = self._session.query(f"select to_regclass('{TABLE}') is not null".encode(), deadline)
-        if there != "t":
+        ((table_exists,),) = self._session.query(f"select to_regclass('{TABLE}') is not null".encode(), deadline)
+        if table_exists != "t":
             return {}
         rows = self._session.query(f"select value, count(*) from {TABLE} where run = '{run}' group by 1".encode(), deadline)
         return {value: int(count) for value, count in rows}

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 def kind(name: str) -> ServiceKind:
     """All that is known of that kind of service. Raises BadUse for one that nobody wrote, Unusable for a plug-in that cannot be used."""
-    made: ServiceKind = SERVICES.get(name)()
-    return made
+    service_kind: ServiceKind = SERVICES.get(name)()
+    return service_kind
 
 
 def settings_of(service: Service, cluster: Cluster) -> dict[str, str]:
@@ -29,4 +29,4 @@ def hello(service: Service, cluster: Cluster) -> Hello:
 
 def kind_of_port(port: int) -> str:
     """The kind that usually listens there, this product's own first; any TCP service where none says so."""
-    return next((name for name, (one,) in SERVICES.usable().items() if port in one.usual_ports), "tcp")
+    return next((name for name, (kind_class,) in SERVICES.usable().items() if port in kind_class.usual_ports), "tcp")

@@ -33,8 +33,8 @@ class TlsChannel:
         self._flush()
 
     def _flush(self) -> None:
-        if waiting := self._out.read():
-            self.send(waiting)
+        if encrypted := self._out.read():
+            self.send(encrypted)
 
     def write(self, data: bytes) -> None:
         """Encrypt and send."""
@@ -102,11 +102,11 @@ class TlsStream(io.RawIOBase):
 def client_hello(name: str) -> bytes:
     """What a TLS client begins with, which a server answers by its own hello; nothing has to follow."""
     context = ssl.create_default_context()
-    waiting, said = ssl.MemoryBIO(), ssl.MemoryBIO()
-    opening = context.wrap_bio(waiting, said, server_hostname=name or "localhost")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    opening = context.wrap_bio(incoming, outgoing, server_hostname=name or "localhost")
     with contextlib.suppress(ssl.SSLWantReadError):
         opening.do_handshake()
-    return said.read()
+    return outgoing.read()
 
 
 SERVER_HELLO = rb"(?s)\A\x16\x03[\x00-\x04].{2}\x02"

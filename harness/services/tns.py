@@ -75,11 +75,13 @@ def ping(host: str, port: int, deadline: Deadline) -> dict[str, str]:
             kind, text = _answer(sock, host, port)
     if kind not in (ACCEPT, REFUSE):
         raise NotTheService(f"{host}:{port} answered a TNS ping with packet type {kind}: {quoted(text)}")
-    said = text.decode("latin-1")
-    told = {key: found[1].strip() if (found := re.search(rf"\({key}=([^()]*)\)", said)) else "" for key in ("ALIAS", "VSNNUM", "ERR")}
-    if kind == REFUSE and not told["ERR"]:
+    reply_text = text.decode("latin-1")
+    listener = {
+        key: match[1].strip() if (match := re.search(rf"\({key}=([^()]*)\)", reply_text)) else "" for key in ("ALIAS", "VSNNUM", "ERR")
+    }
+    if kind == REFUSE and not listener["ERR"]:
         raise NotTheService(f"{host}:{port} refused a TNS ping without a reason: {quoted(text)}")
-    return told
+    return listener
 
 
 def _answer(sock: BoundedSocket, host: str, port: int) -> tuple[int, bytes]:
@@ -93,10 +95,10 @@ def _answer(sock: BoundedSocket, host: str, port: int) -> tuple[int, bytes]:
 
 
 def _read(sock: BoundedSocket, size: int) -> bytes:
-    got = b""
-    while len(got) < size and (piece := sock.recv(size - len(got))):
-        got += piece
-    return got
+    received = b""
+    while len(received) < size and (piece := sock.recv(size - len(received))):
+        received += piece
+    return received
 
 
 def version_of(vsnnum: str) -> str:

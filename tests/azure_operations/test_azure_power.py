@@ -78,7 +78,7 @@ def restart(host: Booting, triggered: Any) -> Any:
     cluster = SimpleNamespace(manager=SimpleNamespace(boot_s=2.0))
     subject: Any = SimpleNamespace(cluster=cluster, hosts={"lknode01": host}, absent={"lknode01"}, active="lknode01")
     one: Any = disruption.get_disruption("azure VM restart")(subject)
-    one._before, one._triggered = "1", triggered
+    one._boot_before, one._triggered = "1", triggered
     return one
 
 

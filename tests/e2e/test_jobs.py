@@ -16,7 +16,7 @@ from harness.core.errors import DeadlineExceeded, Unusable
 from harness.hosts.host import Command, CommandResult, HostUnreachable
 from harness.hosts.jobs import JobLost, StillRunning, run_to_its_end, unfinished
 from harness.hosts.local_host import LocalHost
-from harness.hosts.shell_command import wrapped
+from harness.hosts.shell_command import wrap_command
 from harness.lab.lifecycle import default_cluster
 from harness.managers.kinds.lifekeeper import LifeKeeper
 from harness.managers.manager import SwitchRefused
@@ -28,7 +28,7 @@ class Login(LocalHost):
     """This machine as sshd gives it: the line that is sent to a log-in shell, ended by `timeout` when its limit has passed."""
 
     def run(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> CommandResult:
-        done = super().run(wrapped(command, limit=limit), limit=limit + 5, input=input)
+        done = super().run(wrap_command(command, limit=limit), limit=limit + 5, input=input)
         return CommandResult(done.host, done.command, done.exit, done.out.partition("\x1e\n")[2], done.err, done.started, done.seconds)
 
 
@@ -125,7 +125,7 @@ def slow_lifekeeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
     )
     for file in bin.iterdir():
         file.chmod(0o755)
-    data = default_cluster.cluster_data(given={"manager": {"root": str(bin.parent), "resource": "grp"}})
+    data = default_cluster.cluster_data(overrides={"manager": {"root": str(bin.parent), "resource": "grp"}})
     cluster = cluster_config.parse(data, tmp_path / "cluster.toml")
     return LifeKeeper(cluster, {n.name: Login(n.name) for n in cluster.nodes})
 

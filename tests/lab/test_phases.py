@@ -284,7 +284,7 @@ class Measurer:
 @pytest.fixture(scope="module")
 def measurer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measurer]:
     """One service, so that every series has the period that is claimed: others are measured every 100 ms."""
-    data = default_cluster.cluster_data(given={"services": [SERVICE]})
+    data = default_cluster.cluster_data(overrides={"services": [SERVICE]})
     lab = launch.up(data, name=f"phases-{os.getpid()}", persistent=False)
     subject = ClusterUnderTest(cluster_config.load(lab.cluster_file), Timeline())
     meter = Meter(subject, period_s=PERIOD_S)

@@ -87,7 +87,7 @@ class Base:
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Base]:
-    lab = launch.up(default_cluster.cluster_data(given={"services": SERVICES}), name=f"tokens-{os.getpid()}", persistent=False)
+    lab = launch.up(default_cluster.cluster_data(overrides={"services": SERVICES}), name=f"tokens-{os.getpid()}", persistent=False)
     try:
         made = Base(lab, tmp_path_factory.mktemp("tokens"))
         try:
@@ -115,7 +115,7 @@ def by_hand(does: Callable[[Tokens], Any]) -> Iterator[list[Any]]:
 
 def asked(tokens: Tokens, statement: str) -> list[list[str]]:
     """In the session of the harness's own account."""
-    return tokens._once("lkclient", lambda table, deadline: table._session.query(statement.encode(), deadline))
+    return tokens._ask_table("lkclient", lambda table, deadline: table._session.query(statement.encode(), deadline))
 
 
 def a_token_of(tokens: Tokens, origin: str) -> tuple[str, str]:

@@ -152,6 +152,15 @@ def test_a_sound_cluster_has_no_cause() -> None:
     assert faults(diagnose(evidence())) == []
 
 
+def test_what_is_no_fault_is_told_after_every_fault() -> None:
+    """A likely cause that is general stands after special ones of its kind, and yet before what is only worth a look."""
+    told = diagnose(
+        evidence(hosts={"lkclient": client(sysctls={"tcp_keepalive_time": "7200"})}, paths=paths(client=SILENT, standby=SILENT))
+    )
+    assert [c.is_fault for c in told.causes] == [True, False] and "keepalive" in told.causes[1].says
+    assert len(told.under[0]) == 6 and told.under[1] == ()
+
+
 def test_every_family_is_found_by_being_there_and_has_its_row_in_the_page() -> None:
     names = {p.stem for p in Path(rules.__path__[0]).rglob("*.py")} - {"__init__"}
     assert len(all_rules()) == len(names)
@@ -201,7 +210,7 @@ def test_one_silent_port_has_no_rule_and_one_silent_origin_is_denied() -> None:
 def test_floating_ip_on_or_off_against_the_file() -> None:
     as_vip = {"outcome": "fail", "ways": frozenset({"W2"}), "arrived_as": frozenset({"10.20.1.200"})}
     only(evidence(paths=paths(client=as_vip, standby=as_vip)), "lknode01", "floating IP is on", "nat")
-    other = cluster_config.parse(default_cluster.merged(default_cluster.cluster_data(), {"design": "floating"}), Path("a test's"))
+    other = cluster_config.parse(default_cluster.merge_tables(default_cluster.cluster_data(), {"design": "floating"}), Path("a test's"))
     told = diagnose(evidence(cluster=other, paths=paths(client={"outcome": "fail"}, standby={"outcome": "fail"})))
     assert "floating IP is off" in faults(told)[0].says
 

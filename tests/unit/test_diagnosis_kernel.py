@@ -198,6 +198,16 @@ def test_a_probe_port_that_comes_and_goes(answered: int, refused: int, told: boo
     assert faults(diagnose(evidence(probes=probes, moved=True))) == []
 
 
+@pytest.mark.parametrize(("syns", "answered", "told"), [(9, 3, True), (9, 8, False), (20, 17, False), (2, 1, False)])
+def test_probes_that_are_answered_in_part(syns: int, answered: int, told: bool) -> None:
+    """What a busy capture misses, and a packet that came as it ended, are not taken for it."""
+    probes = {"lknode01": probed("lknode01", syns={12345: syns}, answered=answered), "lknode02": probed("lknode02")}
+    all_pass = diagnose(evidence(probes=probes))
+    assert faults(all_pass) == [] and ["answers only some" in c.says for c in all_pass.causes] == [True] * told
+    words = ("answers only some", f"of {syns}", f"{syns - answered} were neither") if told else ("adminState",)
+    only(evidence(probes=probes, paths=paths(client=SILENT, standby=SILENT)), "lknode01", *words)
+
+
 def test_only_what_was_seen_failing_is_told_as_not_passing() -> None:
     hours = 'table inet h {\nchain in {\ntype filter hook input priority 0; policy accept;\nmeta hour "00:00"-"23:59" drop\n}\n}\n'
     doubtful = with_host(node("lknode01", firewall=parse(hours)), paths=swallowed("client"))

@@ -124,6 +124,14 @@ def test_a_rate_limit_on_the_probe_is_the_likely_cause_where_no_probe_is_answere
     silent = with_host(limited, probes=probes, paths=paths(client=SILENT, standby=SILENT))
     only(silent, "lknode01", "may well stop", "the probe from", "limit rate over 1/minute")
     assert faults(diagnose(with_host(limited))) == []
+    some = {"lknode01": probed("lknode01", syns={12345: 9}, answered=1), "lknode02": probed("lknode02")}
+    only(
+        with_host(limited, probes=some, paths=paths(client=SILENT, standby=SILENT)), "lknode01", "may well stop", "limit rate over 1/minute"
+    )
+    one = {"lknode01": probed("lknode01", syns={12345: 1}, answered=1), "lknode02": probed("lknode02")}  # a look ends with the first
+    only(
+        with_host(limited, probes=one, paths=paths(client=SILENT, standby=SILENT)), "lknode01", "may well stop", "limit rate over 1/minute"
+    )
 
 
 STRONG = (

@@ -22,7 +22,7 @@ from harness.pytest_plugin.measurement_plan import Planned
 from harness.pytest_plugin.plugin import planned_faults
 
 POWER = {"off": ["a"], "on": ["b"], "reboot": ["c"], "freeze": ["d"], "thaw": ["e"]}
-CLUSTER = cluster_config.Cluster.model_validate(default_cluster.cluster_data(given={"power": POWER}))
+CLUSTER = cluster_config.Cluster.model_validate(default_cluster.cluster_data(overrides={"power": POWER}))
 SPLITS = [name for name, kind in disruption.all_of().items() if kind.splits]
 REBOOTS = [name for name, kind in disruption.all_of().items() if kind.reboots]
 NEEDING = {q: [name for name, kind in disruption.all_of().items() if q in kind.needs] for q in Question}
@@ -175,6 +175,6 @@ def test_within_another_fencing_is_asked_all_the_same():
     manager = PermittingManager(state(), fencing=no("nothing is started"))
     subject = SimpleNamespace(manager=manager, state=lambda **limit: manager.state(**limit), standby_of=lambda a: CLUSTER.peer_of(a).name)
     look = lambda s: Preconditions(s, frozenset({"node freeze"}))  # noqa: E731
-    guard = Preflight(subject, frozenset({"node freeze"}), str, look=look)  # type: ignore[arg-type]
+    guard = Preflight(subject, frozenset({"node freeze"}), str, make_preconditions=look)  # type: ignore[arg-type]
     with pytest.raises(Inconclusive, match="fencing is not proven: nothing is started"):
         guard.before("node freeze", within=True)

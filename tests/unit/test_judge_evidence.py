@@ -435,6 +435,15 @@ def test_no_write_after_the_failover_is_a_failure(after):
     assert measured(recording, budget_s=9.0).verdict.outcome is OPEN  # that long was not waited
 
 
+def test_an_attempt_that_is_lost_at_the_very_end_is_not_a_database_that_takes_no_writes():
+    """Writes were taken until then, and for what begins in the last tenth of a second nobody waited."""
+    recording = written(BEFORE, (3.8, 9.8, CLIENT, B))
+    series = a_series().id
+    recording.samples[series] = [s._replace(outcome="silent", seconds=0.05) if s.at >= 9.85 else s for s in recording.samples[series]]
+    result = measured(recording, budget_s=4.0)
+    assert result.tokens.verdict.outcome is OPEN, result.tokens.verdict
+
+
 @pytest.mark.parametrize(("again", "outcome"), [(5.0, PASS), (9.5, FAIL), (6.8, OPEN)])
 def test_writes_must_go_on_within_the_budget(again, outcome):
     """The listener answers at 3.7, the database takes writes at 5.0, 6.8 or 9.5: 3.0, 4.8 or 7.5 s of 4 s allowed, known to 1.1 s."""

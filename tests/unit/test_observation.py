@@ -20,7 +20,7 @@ from harness.core.finding import Finding, Weight
 from harness.core.verdict import failed
 from harness.diagnosis import observation
 from harness.diagnosis.evidence import Direct, Evidence, PathSeen, ProbesSeen
-from harness.explain.failure_bundles import FailureStates
+from harness.explain.failure_causes import FailureStates
 from harness.report.record.run_record import StateRecord
 from harness.report.run_record_builder import ReportBuilder
 

@@ -28,7 +28,7 @@ from harness.report.record.run_verdict import judge
 from harness.report.terminal_summary import summary
 
 CLUSTER = cluster_config.parse(
-    default_cluster.cluster_data(given={"power": {"off": ["cut", "{node}"], "on": ["give", "{node}"]}}), Path("a test's")
+    default_cluster.cluster_data(overrides={"power": {"off": ["cut", "{node}"], "on": ["give", "{node}"]}}), Path("a test's")
 )
 ALIVE = (CommPath("other", "10.20.1.11/10.20.1.12", True), CommPath("other", "10.20.2.11/10.20.2.12", True))
 
@@ -63,7 +63,7 @@ def guard(seen: ClusterState | None = None, says: Says = Says.YES, lost: str = "
         manager=manager, state=lambda **limit: manager.state(**limit), standby_of=lambda a: CLUSTER.peer_of(a).name, timeline=Timeline()
     )
     look = partial(Preconditions, allow_unproven=unproven)
-    return Preflight(subject, frozenset({"switchover"}), lambda: lost, look=look)  # type: ignore[arg-type]
+    return Preflight(subject, frozenset({"switchover"}), lambda: lost, make_preconditions=look)  # type: ignore[arg-type]
 
 
 def test_a_whole_cluster_may_be_disturbed():

@@ -18,7 +18,7 @@ from harness.commands.runs import record
 from harness.core.errors import BadUse, Inconclusive, Unusable
 from harness.hosts.host import CommandResult
 from harness.hosts.local_host import LocalHost
-from harness.hosts.root_rights import marked
+from harness.hosts.root_rights import is_marked_for_root
 from harness.recorder import boot_unit, cluster_recorders
 from harness.recorder.boot_unit import BootUnit
 from harness.recorder.cluster_recorders import Recorders, low_period_s
@@ -224,7 +224,7 @@ def test_a_cleaning_up_that_fails_does_not_keep_the_others_from_theirs(monkeypat
     assert {"b remove", "c remove"} <= set(asked)
 
 
-@pytest.mark.parametrize("line", [UNIT.installing(), UNIT.removing()])
+@pytest.mark.parametrize("line", [UNIT.install_line(), UNIT.remove_line()])
 def test_its_shell_is_shell(line: str) -> None:
     subprocess.run(["sh", "-n", "-c", line], check=True)
 
@@ -293,11 +293,11 @@ def test_only_a_yes_starts_it_and_days_have_a_bound(monkeypatch, capsys) -> None
 
     given = type("Given", (), {"yes": False, "json": False})
     monkeypatch.setattr("sys.stdin", None)
-    assert not record._agreed(given, "start it? ")
+    assert not record._confirm(given, "start it? ")
     for answer, goes in (("yes", True), ("y", False), ("YES", False), ("", False)):
         monkeypatch.setattr("harness.commands.prompt.ask", lambda question, answer=answer: answer)
         monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": staticmethod(lambda: True)}))
-        assert record._agreed(given, "start it? ") is goes
+        assert record._confirm(given, "start it? ") is goes
     for days in (0, -1, 91, float("nan")):
         with pytest.raises(BadUse, match="--days"):
             record._record(type("Given", (), {"do": None, "text": "", "days": days}))
@@ -307,7 +307,7 @@ class Refusing(LocalHost):
     """Its sudo allows nothing; every other command is answered as if the unit were there."""
 
     def run(self, command, **more) -> CommandResult:
-        if marked(command):
+        if is_marked_for_root(command):
             raise Unusable("here: `sudo -n` does not work for operator")
         return CommandResult("here", "test", 0, "", "", 0.0, 0.0)
 

@@ -14,7 +14,7 @@ from report_sample import HOSTILE, REFUSED, a_builder, fill
 from harness.core.errors import BadUse, ExitCode, Unusable
 from harness.core.verdict import failed, passed
 from harness.report.html.html_report import bars, evidence_link
-from harness.report.record.labels import LAB_DOES_NOT_SHOW
+from harness.report.lab_disclaimer import LAB_DOES_NOT_SHOW
 from harness.report.record.run_record import ClusterKind, EvidenceFile, RunState
 from harness.report.render import render
 from harness.report.run_reader import load_record, load_timeline

@@ -77,7 +77,7 @@ def test_what_is_none_is_bad_use(words, least) -> None:
 
 def test_the_load_is_said_before_it_begins() -> None:
     rows = [Series("c/a/new", "c", "a", "new", 1, 0.01, 0.25), Series("n/a/new", "n", "a", "new", 1, 0.1, 0.25)]
-    said = soak.load([*rows, Series("c/a/pinned", "c", "a", "pinned", 1, 0.1, 1.0)], 8 * 3600)
+    said = soak.load_in_words([*rows, Series("c/a/pinned", "c", "a", "pinned", 1, 0.1, 1.0)], 8 * 3600)
     assert "a soak of 8 h: 110 new connections a second from 2 hosts" in said and "3,168,000 in all, and 1 kept ones with 10 heart" in said
 
 
@@ -180,10 +180,10 @@ def test_a_lab_stays_as_was_asked(keep, passes, stays) -> None:
 
 
 def test_keep_is_for_a_lab() -> None:
-    assert session_lab.keep_of("always", attached=False) == "always" and session_lab.keep_of("never", attached=True) == "never"
+    assert session_lab.parse_keep("always", attached=False) == "always" and session_lab.parse_keep("never", attached=True) == "never"
     for words, attached in (("sometimes", False), ("failed", True)):
         with pytest.raises(BadUse, match="--keep"):
-            session_lab.keep_of(words, attached=attached)
+            session_lab.parse_keep(words, attached=attached)
 
 
 def a_round(*, figures_only: bool = True, missing: tuple[float, float] = (0.0, 0.0), silent: tuple[float, float] = (0.0, 0.0)) -> Measured:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.check import windows_findings
-from harness.check.linux_findings import NodeFacts, firewalls
-from harness.check.windows_findings import WindowsFacts
+from harness.check.findings import windows_findings
+from harness.check.findings.firewall_findings import evaluate_firewalls
+from harness.check.node_facts import NodeFacts, WindowsFacts
 from harness.config import cluster_config
 from harness.core.finding import Finding, Weight
 from harness.hosts.linux.linux_parse import Listener
@@ -190,7 +190,7 @@ def judged(*rules: dict, listeners=None):
         listeners=listeners,
         windows=WindowsFacts(firewall=FirewallRows((profile,), tuple(nics), rules)),
     )
-    return firewalls(cluster(), {"n1": facts}, ClusterState({}))["n1"]
+    return evaluate_firewalls(cluster(), {"n1": facts}, ClusterState({}))["n1"]
 
 
 def test_check_judges_windows_firewall_by_what_the_script_collects():

@@ -16,21 +16,24 @@ _VERSION = re.compile(r"(?<=[?&])(api-version=)[^&]*", re.IGNORECASE)
 
 def provider_of(path: str) -> str:
     """The namespace of the provider that answers a request for this path."""
-    _, found, rest = unquote(path).rpartition("/providers/")
-    return rest.split("/")[0] if found and rest else RESOURCE_MANAGER
+    _, separator, rest = unquote(path).rpartition("/providers/")
+    return rest.split("/")[0] if separator and rest else RESOURCE_MANAGER
 
 
 def with_version(url: str, versions: Mapping[str, str]) -> str:
     """The same URL, with the version that is asked for of its provider; one without any is left alone. Namespaces are without case."""
-    wanted = {name.lower(): version for name, version in versions.items()}.get(provider_of(urlsplit(url).path).lower())
-    return _VERSION.sub(lambda found: f"{found[1]}{wanted}", url) if wanted else url
+    version_by_provider = {name.lower(): version for name, version in versions.items()}.get(provider_of(urlsplit(url).path).lower())
+    return _VERSION.sub(lambda found: f"{found[1]}{version_by_provider}", url) if version_by_provider else url
 
 
 def of_template(template: Mapping[str, Any], versions: Mapping[str, str]) -> dict[str, Any]:
     """An ARM template whose resources are asked for in these versions."""
-    wanted = {name.lower(): version for name, version in versions.items()}
-    made = [{**one, "apiVersion": wanted.get(one["type"].split("/")[0].lower(), one["apiVersion"])} for one in template["resources"]]
-    return {**template, "resources": made}
+    version_by_provider = {name.lower(): version for name, version in versions.items()}
+    resources = [
+        {**resource, "apiVersion": version_by_provider.get(resource["type"].split("/")[0].lower(), resource["apiVersion"])}
+        for resource in template["resources"]
+    ]
+    return {**template, "resources": resources}
 
 
 def policy(versions: Mapping[str, str]) -> Any:

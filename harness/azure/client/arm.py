@@ -69,9 +69,9 @@ class Arm:
             from azure.mgmt.core.polling.arm_polling import ARMPolling
 
             client = self.clients.resources
-            first = self._send_request(method, self._url(path, api, {}), doing, body, pipeline=True)
+            response = self._send_request(method, self._url(path, api, {}), doing, body, pipeline=True)
             polling: Any = ARMPolling(self.clients.azure.poll_s)
-            return LROPoller(client, first, lambda answer: answer.http_response, polling)
+            return LROPoller(client, response, lambda answer: answer.http_response, polling)
 
     @staticmethod
     def result(poller: Any, doing: str) -> Any:
@@ -84,18 +84,18 @@ class Arm:
 
     def _json_answer(self, method: str, url: str, doing: str, body: Any) -> dict[str, Any]:
         """What came back, as JSON. Raises Unusable for what no Azure says, such as a proxy's page."""
-        answer = self._send_request(method, url, doing, body)
+        response = self._send_request(method, url, doing, body)
         try:
-            said = answer.json()
+            body_json = response.json()
         except ValueError as error:
-            raise Unusable(_no_azure(doing, answer)) from error
-        if not isinstance(said, dict):
-            raise Unusable(_no_azure(doing, answer))
-        return said
+            raise Unusable(_no_azure(doing, response)) from error
+        if not isinstance(body_json, dict):
+            raise Unusable(_no_azure(doing, response))
+        return body_json
 
     def _url(self, path: str, api: str, query: dict[str, str]) -> str:
-        asked = {"api-version": api, **{f"${name}": value for name, value in query.items()}}
-        return f"{self.clients.endpoint[0]}{quote(path, safe='/')}?{urlencode(asked)}"
+        parameters = {"api-version": api, **{f"${name}": value for name, value in query.items()}}
+        return f"{self.clients.endpoint[0]}{quote(path, safe='/')}?{urlencode(parameters)}"
 
     def _send_request(self, method: str, url: str, doing: str, body: Any, *, pipeline: bool = False) -> Any:
         with error_mapping.translate_errors(doing):
@@ -105,18 +105,18 @@ class Arm:
 
             request = HttpRequest(method, url, json=body)
             options: dict[str, Any] = {"_return_pipeline_response": True} if pipeline else {}
-            answer = self.clients.resources.send_request(request, **options)
-            plain = answer.http_response if pipeline else answer
-            if plain.status_code >= 400:
-                plain.read()
-                kind = ResourceNotFoundError if plain.status_code == 404 else HttpResponseError
-                raise kind(response=plain, error_format=ARMErrorFormat)
-            return answer
+            response = self.clients.resources.send_request(request, **options)
+            http_response = response.http_response if pipeline else response
+            if http_response.status_code >= 400:
+                http_response.read()
+                error_class = ResourceNotFoundError if http_response.status_code == 404 else HttpResponseError
+                raise error_class(response=http_response, error_format=ARMErrorFormat)
+            return response
 
 
-def _no_azure(doing: str, answer: Any) -> str:
-    kind = answer.headers.get("Content-Type") or "of no kind"
+def _no_azure(doing: str, response: Any) -> str:
+    content_type = response.headers.get("Content-Type") or "of no kind"
     return (
-        f"{doing}: what answered is not Azure: {answer.status_code} with a body ({kind}) that is no JSON object; "
+        f"{doing}: what answered is not Azure: {response.status_code} with a body ({content_type}) that is no JSON object; "
         "see whether a proxy or a log-in page is on the way, and resource_manager in [azure]"
     )

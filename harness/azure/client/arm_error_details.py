@@ -13,16 +13,16 @@ from typing import Any
 NO_WORDS = "Azure does not say why"
 
 
-def innermost_errors(said: Any, known: str = "") -> str:
-    """Every innermost error, with what it is about; `known` is what the reader has been told already ("vm1 (virtualMachines)")."""
-    return "; ".join(dict.fromkeys(_innermost(said, "", known))) or NO_WORDS
+def innermost_errors(error: Any, known_resource: str = "") -> str:
+    """Every innermost error, with what it is about; `known_resource` is what the reader has been told already ("vm1 (virtualMachines)")."""
+    return "; ".join(dict.fromkeys(_innermost(error, "", known_resource))) or NO_WORDS
 
 
 def inside(error: Any) -> str:
     """The same of the details of an error of the Azure packages, with a colon before it; nothing when it has none."""
     details = getattr(getattr(error, "error", None), "details", None)
-    found = dict.fromkeys(_innermost([_as_data(d) for d in details or []], "", ""))
-    return f": {'; '.join(found)}" if found else ""
+    messages = dict.fromkeys(_innermost([_as_data(d) for d in details or []], "", ""))
+    return f": {'; '.join(messages)}" if messages else ""
 
 
 def _as_data(parsed: Any) -> dict[str, Any]:
@@ -35,37 +35,41 @@ def _as_data(parsed: Any) -> dict[str, Any]:
     }
 
 
-def _innermost(said: Any, about: str, known: str) -> list[str]:
-    if isinstance(said, str):
-        return _of_json(said, about, known) or ([" ".join(said.split())] if said.strip() else [])
-    if isinstance(said, list):
-        return [words for one in said for words in _innermost(one, about, known)]
-    if not isinstance(said, dict):
-        return [str(said)] if said else []
-    if "error" in said:
-        return _innermost(said["error"], about, known)
-    about = named(said.get("target")) or about
-    details = said.get("details")
+def _innermost(error: Any, about: str, known_resource: str) -> list[str]:
+    if isinstance(error, str):
+        return _of_json(error, about, known_resource) or ([" ".join(error.split())] if error.strip() else [])
+    if isinstance(error, list):
+        return [message for nested in error for message in _innermost(nested, about, known_resource)]
+    if not isinstance(error, dict):
+        return [str(error)] if error else []
+    if "error" in error:
+        return _innermost(error["error"], about, known_resource)
+    about = named(error.get("target")) or about
+    details = error.get("details")
     inner = [d for d in (details if isinstance(details, list) else [details]) if isinstance(d, dict)]
-    return _innermost(inner, about, known) or _of_json(said.get("message"), about, known) or _own_line(said, about, known)
+    return (
+        _innermost(inner, about, known_resource)
+        or _of_json(error.get("message"), about, known_resource)
+        or _own_line(error, about, known_resource)
+    )
 
 
-def _of_json(text: Any, about: str, known: str) -> list[str]:
+def _of_json(text: Any, about: str, known_resource: str) -> list[str]:
     """Of a text that is another error as JSON."""
     if not isinstance(text, str) or not text.lstrip().startswith("{"):
         return []
     try:
-        return _innermost(json.loads(text), about, known)
+        return _innermost(json.loads(text), about, known_resource)
     except ValueError:
         return []
 
 
-def _own_line(said: dict[str, Any], about: str, known: str) -> list[str]:
-    code, message = said.get("code"), said.get("message")
+def _own_line(error: dict[str, Any], about: str, known_resource: str) -> list[str]:
+    code, message = error.get("code"), error.get("message")
     if not code and not message:
         return []
-    words = f"{code or 'no code'}: {_plain(str(message or 'no words'))}"
-    return [f"{about}: {words}" if about and about != known else words]
+    sentence = f"{code or 'no code'}: {_plain(str(message or 'no words'))}"
+    return [f"{about}: {sentence}" if about and about != known_resource else sentence]
 
 
 _POLICIES = re.compile(r"\s*(?:See error details for policy resource IDs\.)?\s*Policy identifiers: '(\[.*\])'\.?", re.DOTALL)
@@ -73,9 +77,9 @@ _POLICIES = re.compile(r"\s*(?:See error details for policy resource IDs\.)?\s*P
 
 def _plain(message: str) -> str:
     """In one line; the JSON in which a refusal by a policy lists the policies is their names."""
-    if found := _POLICIES.search(message):
-        names = dict.fromkeys(re.findall(r'"name"\s*:\s*"([^"]+)"', found[1].replace('\\"', '"')))
-        message = f"{message[: found.start()]} (policy: {', '.join(names) or 'not named'}){message[found.end() :]}"
+    if policies := _POLICIES.search(message):
+        names = dict.fromkeys(re.findall(r'"name"\s*:\s*"([^"]+)"', policies[1].replace('\\"', '"')))
+        message = f"{message[: policies.start()]} (policy: {', '.join(names) or 'not named'}){message[policies.end() :]}"
     return " ".join(message.split())
 
 

@@ -21,11 +21,11 @@ def together(deadline: Deadline, work: Mapping[K, Callable[[], T]]) -> dict[K, T
     A failure that is no HarnessError is raised when all have ended. Threads that hang are left behind: they hold no process up.
     """
     results: dict[K, T | HarnessError] = {}
-    broken: list[BaseException] = []
-    places = threading.BoundedSemaphore(MAX_CONCURRENT_REQUESTS)
+    unexpected_errors: list[BaseException] = []
+    slots = threading.BoundedSemaphore(MAX_CONCURRENT_REQUESTS)
 
-    def one(key: K, do: Callable[[], T]) -> None:
-        with places:
+    def run_one(key: K, do: Callable[[], T]) -> None:
+        with slots:
             if deadline.expired:
                 return
             try:
@@ -33,15 +33,15 @@ def together(deadline: Deadline, work: Mapping[K, Callable[[], T]]) -> dict[K, T
             except HarnessError as error:
                 results[key] = error
             except BaseException as error:
-                broken.append(error)
+                unexpected_errors.append(error)
 
-    threads = [threading.Thread(target=one, args=item, daemon=True, name=f"azure-{item[0]}") for item in work.items()]
+    threads = [threading.Thread(target=run_one, args=item, daemon=True, name=f"azure-{item[0]}") for item in work.items()]
     for thread in threads:
         thread.start()
     for thread in threads:
         while thread.is_alive() and not deadline.expired:
             thread.join(min(deadline.remaining(), INTERRUPT_CHECK_INTERVAL_S))
-    if broken:
-        raise broken[0]
-    late = DeadlineExceeded(f"Azure did not answer within {deadline.seconds:g} s; see the way out of this machine")
-    return {key: results.get(key, late) for key in work}
+    if unexpected_errors:
+        raise unexpected_errors[0]
+    deadline_error = DeadlineExceeded(f"Azure did not answer within {deadline.seconds:g} s; see the way out of this machine")
+    return {key: results.get(key, deadline_error) for key in work}

@@ -35,20 +35,20 @@ def make_credential(azure: Azure) -> Any:
 
 def _ends_fit(azure: Azure) -> None:
     """A log-in of this machine is for the clouds' own ends only: anybody else could pass its token on. Raises BadUse."""
-    strange = foreign(azure.model_dump())
-    if not strange:
+    endpoints = foreign(azure.model_dump())
+    if not endpoints:
         return
-    where = " and ".join(f"{key} {host}" for key, host in strange.items())
+    listing = " and ".join(f"{key} {host}" for key, host in endpoints.items())
     if azure.credential != "client-secret":
         raise BadUse(
-            f"[azure]: {where} is not Azure's, and credential = \"{azure.credential}\" would send it a token of this machine's own log-in; "
-            'use credential = "client-secret" with a secret made for it'
+            f"[azure]: {listing} is not Azure's, and credential = \"{azure.credential}\" would send it a token of this machine's own log-in"
+            '; use credential = "client-secret" with a secret made for it'
         )
-    if "resource_manager" in strange and "authority" not in strange:
+    if "resource_manager" in endpoints and "authority" not in endpoints:
         audience = azure.audience or ""
         if not same_end(audience, azure.resource_manager or ""):
             raise BadUse(
-                f"[azure]: {where} is not Azure's, so tokens of Azure's own must be for it alone; set audience to the same address"
+                f"[azure]: {listing} is not Azure's, so tokens of Azure's own must be for it alone; set audience to the same address"
             )
 
 
@@ -57,36 +57,36 @@ class Renewable:
 
     def __init__(self, azure: Azure) -> None:
         self._azure = azure
-        self._common_options = make_credential(azure)
+        self._credential = make_credential(azure)
 
     def renew(self) -> None:
         """Logs in anew with the next request, as after an expired log-in of a command-line tool."""
-        self._common_options = make_credential(self._azure)
+        self._credential = make_credential(self._azure)
 
     def get_token(self, *scopes: str, **options: Any) -> Any:
         """A token for these scopes, in azure-identity's older form; raises what the credential raises."""
-        return self._common_options.get_token(*scopes, **options)
+        return self._credential.get_token(*scopes, **options)
 
     def get_token_info(self, *scopes: str, options: Any = None) -> Any:
         """A token for these scopes, in azure-core's newer form; raises what the credential raises."""
-        return self._common_options.get_token_info(*scopes, options=options)
+        return self._credential.get_token_info(*scopes, options=options)
 
     def close(self) -> None:
         """Closes the credential, where it can be closed."""
-        if hasattr(self._common_options, "close"):
-            self._common_options.close()
+        if hasattr(self._credential, "close"):
+            self._credential.close()
 
 
 def authority(azure: Azure) -> str:
     """Where tokens come from: the setting, or the cloud's own."""
     from azure.identity import AzureAuthorityHosts
 
-    own = {
+    authority_by_cloud = {
         "public": AzureAuthorityHosts.AZURE_PUBLIC_CLOUD,
         "china": AzureAuthorityHosts.AZURE_CHINA,
         "government": AzureAuthorityHosts.AZURE_GOVERNMENT,
     }
-    return azure.authority or own[azure.cloud]
+    return azure.authority or authority_by_cloud[azure.cloud]
 
 
 def connection(azure: Azure) -> dict[str, Any]:
@@ -116,11 +116,11 @@ class FirstOf:
 
     def get_token(self, *scopes: str, **options: Any) -> Any:
         """A token of the first credential that gives one; that one is asked from then on."""
-        return self._ask_first(lambda one: one.get_token(*scopes, **options))
+        return self._ask_first(lambda credential: credential.get_token(*scopes, **options))
 
     def get_token_info(self, *scopes: str, options: Any = None) -> Any:
         """The same in azure-core's newer form."""
-        return self._ask_first(lambda one: one.get_token_info(*scopes, options=options))
+        return self._ask_first(lambda credential: credential.get_token_info(*scopes, options=options))
 
     def close(self) -> None:
         """Closes the credential that is in use."""
@@ -133,24 +133,24 @@ class FirstOf:
 
         if self._used is not None:
             return ask(self._used)
-        why = []
+        reasons = []
         for name, make in self._kinds.items():
             try:
-                one = make()
-                token = ask(one)
+                credential = make()
+                token = ask(credential)
             except CredentialUnavailableError as error:
-                why.append(f"{name}: {_line(error)}")
+                reasons.append(f"{name}: {_line(error)}")
             except ClientAuthenticationError as error:
                 if name not in OPTIONAL:  # one that was set up and is refused: another's rights must not be used in its place
                     raise
-                why.append(f"{name}: {_line(error)}")
+                reasons.append(f"{name}: {_line(error)}")
             except ValueError as error:  # nothing of it is set up here
-                why.append(f"{name}: {_line(error)}")
+                reasons.append(f"{name}: {_line(error)}")
             else:
-                self._used = one
+                self._used = credential
                 _gave.append(name.removesuffix("Credential"))
                 return token
-        raise ClientAuthenticationError(message="no log-in gave a token; those that were tried:\n\t" + "\n\t".join(why))
+        raise ClientAuthenticationError(message="no log-in gave a token; those that were tried:\n\t" + "\n\t".join(reasons))
 
 
 OPTIONAL = ("ManagedIdentityCredential", "AzureCliCredential", "AzurePowerShellCredential", "AzureDeveloperCliCredential")
@@ -174,7 +174,7 @@ def order(terminal: bool) -> tuple[str, ...]:
 
 
 def _default(azure: Azure) -> Any:
-    made: dict[str, Callable[[Azure], Any]] = {
+    factories: dict[str, Callable[[Azure], Any]] = {
         "EnvironmentCredential": _environment,
         "WorkloadIdentityCredential": _workload,
         "ManagedIdentityCredential": _machines,
@@ -186,14 +186,14 @@ def _default(azure: Azure) -> Any:
 
     assert package is not None  # its absence is told now
 
-    return FirstOf({name: partial(made[name], azure) for name in order(sys.stdin is not None and sys.stdin.isatty())})
+    return FirstOf({name: partial(factories[name], azure) for name in order(sys.stdin is not None and sys.stdin.isatty())})
 
 
 def _machines(azure: Azure) -> Any:
     """The machine's own identity; where there is none, that shows at once (the package's other way waits for it)."""
     from azure.identity import DefaultAzureCredential
 
-    others = (
+    excluded = (
         "environment",
         "workload_identity",
         "shared_token_cache",
@@ -203,8 +203,8 @@ def _machines(azure: Azure) -> Any:
         "powershell",
         "broker",
     )
-    named = {"managed_identity_client_id": azure.client_id} if azure.client_id else {}
-    return DefaultAzureCredential(**{f"exclude_{one}_credential": True for one in others}, **named, **_common_options(azure))
+    options = {"managed_identity_client_id": azure.client_id} if azure.client_id else {}
+    return DefaultAzureCredential(**{f"exclude_{kind}_credential": True for kind in excluded}, **options, **_common_options(azure))
 
 
 def _environment(azure: Azure) -> Any:
@@ -274,9 +274,9 @@ def _the_secret(azure: Azure) -> str:
         return secret
     path = azure.client_secret_file or Path()
     try:
-        first, *_ = [*path.read_text(encoding="utf-8").splitlines(), ""]
+        first_line, *_ = [*path.read_text(encoding="utf-8").splitlines(), ""]
     except (OSError, UnicodeDecodeError) as error:
         raise BadUse(f"client_secret_file in [azure]: {path} cannot be read ({getattr(error, 'strerror', 'no text')})") from error
-    if not first.strip():
+    if not first_line.strip():
         raise BadUse(f"client_secret_file in [azure]: the first line of {path} is empty; put the application's secret there")
-    return read_secrets.tell(first.strip())
+    return read_secrets.tell(first_line.strip())

@@ -81,10 +81,10 @@ def translate_errors(doing: str) -> Iterator[None]:
             raise
         raise NotInstalled(INSTALL) from error
     except Exception as error:
-        said = sentence(error, doing)
-        if said is None:
+        translated = sentence(error, doing)
+        if translated is None:
             raise  # no failure of Azure's: a fault of ours, which must show itself
-        raise said from error
+        raise translated from error
 
 
 def sentence(error: Exception, doing: str) -> HarnessError | None:
@@ -114,46 +114,46 @@ def sentence(error: Exception, doing: str) -> HarnessError | None:
 
 def _answered(error: Any, doing: str) -> HarnessError:
     """One of Azure's own refusals, by its status and code."""
-    status, code, says = error.status_code, _code(error), _first(error)
+    status, code, text = error.status_code, _code(error), _first(error)
     if status == 400 and "AADSTS" in str(error):
-        return NotLoggedIn(f"{doing}: the log-in was refused: {says}; see tenant, client_id and the secret in [azure]")
+        return NotLoggedIn(f"{doing}: the log-in was refused: {text}; see tenant, client_id and the secret in [azure]")
     if status == 401:
         return NotLoggedIn(
-            f"{doing}: Azure does not take the token of the log-in{_by()} ({code or says}); log in again, or see tenant, credential and "
+            f"{doing}: Azure does not take the token of the log-in{_by()} ({code or text}); log in again, or see tenant, credential and "
             "audience in [azure]"
         )
     if status == 403:
-        return _forbidden(str(error), says, code, doing)
+        return _forbidden(str(error), text, code, doing)
     if wrapped := _refusal_inside(error, doing):
         return wrapped
-    if code in OLD_APIS and "version" in says.lower():
+    if code in OLD_APIS and "version" in text.lower():
         return Unusable(
-            f"{doing}: this Azure does not know the version of its API that the harness speaks ({code}): {says}; Azure Stack Hub is not "
+            f"{doing}: this Azure does not know the version of its API that the harness speaks ({code}): {text}; Azure Stack Hub is not "
             "supported; a sovereign cloud may be behind the public one: name versions that it knows as api_versions in [azure]"
         )
-    if status == 409 and "in progress" in says.lower():
+    if status == 409 and "in progress" in text.lower():
         return Busy(
-            f"{doing}: something else is in progress there ({code or status}): {says}; wait for its end (a run-command may take 90 "
+            f"{doing}: something else is in progress there ({code or status}): {text}; wait for its end (a run-command may take 90 "
             "minutes, and nobody can cancel it)"
         )
     if status == 404:
-        return NotThere(f"{doing}: Azure knows no such thing ({code or 'NotFound'}): {says}; see the names in [azure]")
+        return NotThere(f"{doing}: Azure knows no such thing ({code or 'NotFound'}): {text}; see the names in [azure]")
     if code == "ScopeLocked":
-        return Locked(f"{doing}: a management lock forbids it: {says}; a person who may must remove the lock first")
+        return Locked(f"{doing}: a management lock forbids it: {text}; a person who may must remove the lock first")
     if status == 429:
         if code.startswith("Retryable") or "AnotherOperation" in f"{code}{arm_error_details.inside(error)}":
             return Throttled(
-                f"{doing}: another operation of Azure's is under way there ({code}): {says}{arm_error_details.inside(error)}; wait for it"
+                f"{doing}: another operation of Azure's is under way there ({code}): {text}{arm_error_details.inside(error)}; wait for it"
             )
-        after = throttling.retry_after_s(error.response.headers)
-        silence = "does not say for how long to keep silent" if after is None else f"wants {after:g} s of silence"
+        retry_after_s = throttling.retry_after_s(error.response.headers)
+        silence = "does not say for how long to keep silent" if retry_after_s is None else f"wants {retry_after_s:g} s of silence"
         return Throttled(
             f"{doing}: Azure is asked too often{arm_error_details.inside(error)} and {silence}; "
             "wait, or see who else asks this subscription"
         )
     if status >= 500:
-        return Unanswered(f"{doing}: Azure fails by itself ({status} {code or says}); try again later")
-    return Unusable(f"{doing}: Azure refuses ({status} {code}): {says}{arm_error_details.inside(error)}")
+        return Unanswered(f"{doing}: Azure fails by itself ({status} {code or text}); try again later")
+    return Unusable(f"{doing}: Azure refuses ({status} {code}): {text}{arm_error_details.inside(error)}")
 
 
 # How a provider says that it has the type or the call, and not in this version.
@@ -162,34 +162,34 @@ OLD_APIS = ("NoRegisteredProviderFound", "InvalidApiVersionParameter", "InvalidR
 
 def _refusal_inside(error: Any, doing: str) -> HarnessError | None:
     """A refusal of rights or by a policy that stands in the details of another error: a template's preflight wraps them in 400."""
-    for one in getattr(getattr(error, "error", None), "details", None) or []:
-        code = str(getattr(one, "code", None) or "")
+    for detail in getattr(getattr(error, "error", None), "details", None) or []:
+        code = str(getattr(detail, "code", None) or "")
         if code in ("RequestDisallowedByPolicy", "LinkedAuthorizationFailed", "AuthorizationFailed"):
-            about = f"{doing} ({arm_error_details.named(one.target)})" if getattr(one, "target", None) else doing
-            return _forbidden(f"{one.message} {getattr(one, 'additional_info', '') or ''}", str(one.message), code, about)
+            about = f"{doing} ({arm_error_details.named(detail.target)})" if getattr(detail, "target", None) else doing
+            return _forbidden(f"{detail.message} {getattr(detail, 'additional_info', '') or ''}", str(detail.message), code, about)
     return None
 
 
-def _forbidden(text: str, says: str, code: str, doing: str) -> HarnessError:
+def _forbidden(text: str, message: str, code: str, doing: str) -> HarnessError:
     """A refusal of rights, in the words that name what is missing. `text` is all that Azure said."""
     if code == "RequestDisallowedByPolicy":
         names = ", ".join(dict.fromkeys(_POLICY.findall(text)))
         reasons = "; ".join(dict.fromkeys(_REASONS.findall(text)))
         return RefusedByPolicy(
-            f"{doing}: a policy of the subscription forbids it{f' ({names})' if names else ''}: {reasons or says}; no role helps: "
+            f"{doing}: a policy of the subscription forbids it{f' ({names})' if names else ''}: {reasons or message}; no role helps: "
             "do as the policy asks (a mandatory tag: --tag KEY=VALUE), or have its owner make an exemption"
         )
     client = _CLIENT.search(text)
     who = f"the log-in{_by()} {client[1]} (object id {client[2]})" if client else f"the log-in{_by()}"
     if linked := _LINKED.search(text):
-        first = linked[1].split(",")[0].strip()
-        advice = f"{roles.advice(first)}, on that scope: it may lie in another resource group, where its own assignment is needed"
-        return NotAllowed(f"{doing}: {who} may not {linked[1]} on {linked[2]}; {advice}", first)
-    found = _ACTION.search(text)
-    what = f"{found[1]}{f' on {found[2]}' if found[2] else ''}" if found else says
-    action = found[1] if found else None
+        first_action = linked[1].split(",")[0].strip()
+        advice = f"{roles.advice(first_action)}, on that scope: it may lie in another resource group, where its own assignment is needed"
+        return NotAllowed(f"{doing}: {who} may not {linked[1]} on {linked[2]}; {advice}", first_action)
+    match = _ACTION.search(text)
+    permission = f"{match[1]}{f' on {match[2]}' if match[2] else ''}" if match else message
+    action = match[1] if match else None
     fresh = " (a fresh assignment takes minutes to show)" if code == "AuthorizationFailed" else ""
-    return NotAllowed(f"{doing}: {who} may not {what}{fresh}; {roles.advice(action)}", action)
+    return NotAllowed(f"{doing}: {who} may not {permission}{fresh}; {roles.advice(action)}", action)
 
 
 def _by() -> str:
@@ -244,10 +244,10 @@ def _first(error: Exception) -> str:
 
 def _credentials_tried(error: Exception) -> str:
     """Which of a chain's log-ins were tried, for a chain's own first words name none."""
-    found = re.findall(r"^\s+(\w+)Credential: ", str(error), re.MULTILINE)
-    return f" (tried: {', '.join(dict.fromkeys(found))})" if found else ""
+    credentials = re.findall(r"^\s+(\w+)Credential: ", str(error), re.MULTILINE)
+    return f" (tried: {', '.join(dict.fromkeys(credentials))})" if credentials else ""
 
 
-def _tls(says: str) -> str:
-    found = re.search(r"(certificate verify failed[^(\"']*|[Hh]ostname mismatch[^(\"']*|wrong version number)", says)
-    return found[1].strip() if found else says[:200]
+def _tls(message: str) -> str:
+    reason = re.search(r"(certificate verify failed[^(\"']*|[Hh]ostname mismatch[^(\"']*|wrong version number)", message)
+    return reason[1].strip() if reason else message[:200]

@@ -85,11 +85,11 @@ _doing: ContextVar[str] = ContextVar("doing", default="")
 @contextmanager
 def _calls_are_for(doing: str) -> Iterator[None]:
     """What this thread asks inside is asked for that."""
-    before = _doing.set(doing)
+    token = _doing.set(doing)
     try:
         yield
     finally:
-        _doing.reset(before)
+        _doing.reset(token)
 
 
 def make_operation_runner(azure: Azure, note: Note) -> OperationRunner:
@@ -148,16 +148,16 @@ class OperationRunner:
                     poller = send(retry_total=0, polling=_bounded(self.azure.poll_s, deadline, stop, doing))
                 return Triggered(doing, poller, stop, happened)
             except error_mapping.Throttled as error:
-                pause, why = silence_s(error, self.azure.poll_s), "Azure had refused it: asked too often"
-                if pause >= deadline.remaining():  # what may be sent again is an undoing: its caller tries as long as it may
+                pause_s, why = silence_s(error, self.azure.poll_s), "Azure had refused it: asked too often"
+                if pause_s >= deadline.remaining():  # what may be sent again is an undoing: its caller tries as long as it may
                     if again:
-                        self._pause(pause, deadline, doing)
+                        self._pause(pause_s, deadline, doing)
                     raise
             except error_mapping.NotLoggedIn:
                 if why.endswith("token"):
                     raise
                 self.clients.renew()
-                pause, why = 0.0, "Azure had refused it: it did not take the token"
+                pause_s, why = 0.0, "Azure had refused it: it did not take the token"
             except error_mapping.Unanswered as error:
                 self.say(f"{doing}: its fate is not known ({error}); reading whether it happened")
                 if self._sign_appears(accepted or happened, deadline, doing):
@@ -167,12 +167,12 @@ class OperationRunner:
                     raise Unusable(
                         f"{doing}: its answer got lost and for {self._shows_s:g} s no sign of it was seen; it was not sent again: {error}"
                     ) from error
-                pause, why = 0.0, "its answer got lost, no sign of it is there, and twice does no harm"
+                pause_s, why = 0.0, "its answer got lost, no sign of it is there, and twice does no harm"
             except HarnessError as error:
                 if not (again and _passing(error)):
                     raise
-                pause, why = self.azure.poll_s, str(error)
-            self._pause(pause, deadline, doing)
+                pause_s, why = self.azure.poll_s, str(error)
+            self._pause(pause_s, deadline, doing)
         raise AssertionError("a deadline ends this sooner")
 
     def finish(self, triggered: Triggered, deadline: Deadline) -> None:
@@ -217,22 +217,22 @@ class OperationRunner:
 
         Raises DeadlineExceeded with the last failure.
         """
-        last: HarnessError | None = None
+        last_error: HarnessError | None = None
         while not limit.expired:
-            one = Deadline(limit.within(max(limit.seconds / 3, 2 * self.azure.poll_s)))
+            attempt_deadline = Deadline(limit.within(max(limit.seconds / 3, 2 * self.azure.poll_s)))
             try:
-                self.finish(self.trigger(doing, send, happened, limit, again=True), one)
-                if self._sign_appears(happened, one, doing):
+                self.finish(self.trigger(doing, send, happened, limit, again=True), attempt_deadline)
+                if self._sign_appears(happened, attempt_deadline, doing):
                     return
-                last = Unusable(f"{doing}: Azure says that it was done, and its effect is not there")
+                last_error = Unusable(f"{doing}: Azure says that it was done, and its effect is not there")
             except HarnessError as error:
                 if not _passing(error):
                     raise
-                last = error
-            self.say(f"{last}; trying again")
-        raise DeadlineExceeded(f"{doing} did not come about within {limit.seconds:g} s; last: {last or 'there was no time'}")
+                last_error = error
+            self.say(f"{last_error}; trying again")
+        raise DeadlineExceeded(f"{doing} did not come about within {limit.seconds:g} s; last: {last_error or 'there was no time'}")
 
-    def read(self, what: Callable[[], Any], deadline: Deadline, doing: str) -> Any:
+    def read(self, request: Callable[[], Any], deadline: Deadline, doing: str) -> Any:
         """Something read in Azure, again and again while only the connection to it fails.
 
         A try ends with the deadline, too, even on a peer that accepts and says nothing; so the retries are made here and not inside it.
@@ -241,17 +241,17 @@ class OperationRunner:
             last_try = deadline.expired
             try:
                 with error_mapping.translate_errors(doing), within(deadline, retries=0), _calls_are_for(doing):
-                    return what()
+                    return request()
             except HarnessError as error:
                 if last_try or not isinstance(error, LOST):
                     raise
                 self.say(f"{error}; reading again")
-                pause = self.azure.poll_s
+                pause_s = self.azure.poll_s
                 if isinstance(error, error_mapping.Throttled):
-                    pause = silence_s(error, pause)
+                    pause_s = silence_s(error, pause_s)
                 if isinstance(error, error_mapping.NotLoggedIn):
                     self.clients.renew()
-            self._pause(pause, deadline, doing)
+            self._pause(pause_s, deadline, doing)
 
     @property
     def _shows_s(self) -> float:

@@ -12,16 +12,16 @@ from harness.core.errors import DeadlineExceeded
 MIN_RETRY_AFTER_S = 1.0  # Azure writes whole seconds
 
 
-def poll_delay_s(asked: float | None, own: float) -> int | None:
-    """How long until an operation is asked about again, where Retry-After `asked` for so much; None for as long as our `own` `poll_s`.
+def poll_delay_s(retry_after_s: float | None, poll_s: float) -> int | None:
+    """How long until an operation is asked about again, where Retry-After asked for `retry_after_s`; None for as long as our own `poll_s`.
 
     0 asks for nothing, and a fraction is no reason to ask without a pause. Only a stand-in is asked more often than every second, and it is
     waited for no longer than that.
     """
-    return None if not asked or own < MIN_RETRY_AFTER_S else math.ceil(asked)
+    return None if not retry_after_s or poll_s < MIN_RETRY_AFTER_S else math.ceil(retry_after_s)
 
 
-def poll_delay_policy(own: float) -> Any:
+def poll_delay_policy(poll_s: float) -> Any:
     """A policy of the packages' pipelines: what an operation's answer says of the next question is what `poll_delay_s` makes of it.
 
     The packages take whole seconds only: a date or a fraction there ends an operation that goes on.
@@ -32,7 +32,7 @@ def poll_delay_policy(own: float) -> Any:
         def on_response(self, request: Any, response: Any) -> None:
             answer = response.http_response
             if answer.status_code < 300:
-                delay = poll_delay_s(throttling.retry_after_s(answer.headers), own)
+                delay = poll_delay_s(throttling.retry_after_s(answer.headers), poll_s)
                 for name in throttling.RETRY_AFTER:
                     answer.headers.pop(name, None)
                 if delay is not None:
@@ -54,5 +54,5 @@ def result_of(poller: Any, deadline: Deadline, doing: str) -> Any:
 
 def pause(seconds: float, deadline: Deadline) -> None:
     """For so long, or until the deadline if that is sooner."""
-    over = Deadline(deadline.within(seconds))
-    over.wait_for(lambda: over.expired, what="a pause", every=max(over.remaining(), 0.001))
+    end = Deadline(deadline.within(seconds))
+    end.wait_for(lambda: end.expired, what="a pause", every=max(end.remaining(), 0.001))

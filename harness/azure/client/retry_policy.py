@@ -36,11 +36,11 @@ def within(deadline: Deadline, *, retries: int = MAX_RETRIES) -> Iterator[None]:
 
     A poller's own thread is not bound.
     """
-    before = _bounds.set(_Bounds(deadline, retries))
+    token = _bounds.set(_Bounds(deadline, retries))
     try:
         yield
     finally:
-        _bounds.reset(before)
+        _bounds.reset(token)
 
 
 def bounded_retry() -> Any:
@@ -74,20 +74,20 @@ def bounded_retry() -> Any:
                 super().sleep(settings, transport)
                 return
             refusals = len(settings["history"])
-            asked = self.get_retry_after(response) or min(settings["max_backoff"], settings["backoff"] * 2 ** (refusals - 1))
-            transport.sleep(min(throttling.pause_s(asked), _longest_pause()))
+            asked_s = self.get_retry_after(response) or min(settings["max_backoff"], settings["backoff"] * 2 ** (refusals - 1))
+            transport.sleep(min(throttling.pause_s(asked_s), _longest_pause()))
 
     return BoundedRetry(retry_total=MAX_RETRIES, retry_backoff_factor=0.4, retry_backoff_max=5)
 
 
 def _longest_pause() -> float:
     """Seconds."""
-    bounds = _bounds.get()
-    return MAX_PAUSE_S if bounds is None else min(MAX_PAUSE_S, bounds.deadline.remaining())
+    current = _bounds.get()
+    return MAX_PAUSE_S if current is None else min(MAX_PAUSE_S, current.deadline.remaining())
 
 
-def silence_s(error: BaseException, otherwise: float) -> float:
-    """How long to ask nothing after this refusal: what its Retry-After asks for, or `otherwise`, and a little more by chance."""
+def silence_s(error: BaseException, default_s: float) -> float:
+    """How long to ask nothing after this refusal: what its Retry-After asks for, or `default_s`, and a little more by chance."""
     response = getattr(error.__cause__, "response", None)
-    asked = throttling.retry_after_s(response.headers) if response is not None else None
-    return throttling.pause_s(otherwise if asked is None else max(asked, otherwise))
+    retry_after_s = throttling.retry_after_s(response.headers) if response is not None else None
+    return throttling.pause_s(default_s if retry_after_s is None else max(retry_after_s, default_s))

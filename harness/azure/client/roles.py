@@ -47,7 +47,7 @@ DISTURBS = {
 
 def advice(action: str | None) -> str:
     """What to do about a missing action (None where Azure did not say which). Azure spells actions in any case."""
-    for role, held in ((READ_ROLE, READS), (DISTURB_ROLE, DISTURBS)):
-        if action is not None and action.lower() in {one.lower() for one in held}:
+    for role, actions in ((READ_ROLE, READS), (DISTURB_ROLE, DISTURBS)):
+        if action is not None and action.lower() in {held_action.lower() for held_action in actions}:
             return f"give it a role that holds it, such as {role}"
     return f"give it a role that holds it, {SECTION}"

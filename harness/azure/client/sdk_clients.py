@@ -49,20 +49,20 @@ class Call:
         return f", operation {urlsplit(self.operation).path.rsplit('/', 1)[-1]}" if self.operation else ""
 
     def __str__(self) -> str:
-        came = f"{self.status}" if self.status is not None else f"no answer ({self.error})"
+        result = f"{self.status}" if self.status is not None else f"no answer ({self.error})"
         request = f", request {self.request_id}" if self.request_id else ""
-        return f"{self.method} {self.path}: {came}{request}{self._operation}"
+        return f"{self.method} {self.path}: {result}{request}{self._operation}"
 
 
 OnRequest = Callable[[Call], None]
 
 
 class Clients:
-    """What talks to Azure. `heard` is told every request, in the thread that made it."""
+    """What talks to Azure. `on_request` is told every request, in the thread that made it."""
 
-    def __init__(self, azure: Azure, heard: OnRequest | None = None) -> None:
+    def __init__(self, azure: Azure, on_request: OnRequest | None = None) -> None:
         self.azure = azure
-        self._heard = heard
+        self._heard = on_request
 
     @cached_property
     def credential(self) -> Any:
@@ -110,8 +110,8 @@ class Clients:
                 policies.SensitiveHeaderCleanupPolicy(),  # behind the log-in's: a redirect to another host takes no token along
             ]
             limits = credentials.connection(self.azure)
-            first = settings.get("per_call_policies", [])
-            return ARMPipelineClient(settings["base_url"], policies=[*first, *chain], **limits)
+            per_call = settings.get("per_call_policies", [])
+            return ARMPipelineClient(settings["base_url"], policies=[*per_call, *chain], **limits)
 
     @cached_property
     def endpoint(self) -> tuple[str, str]:
@@ -124,9 +124,9 @@ class Clients:
             "china": AzureClouds.AZURE_CHINA_CLOUD,
             "government": AzureClouds.AZURE_US_GOVERNMENT,
         }
-        own = get_arm_endpoints(clouds[self.azure.cloud])
-        scope = f"{self.azure.audience}/.default" if self.azure.audience else own["credential_scopes"][0]
-        return self.azure.resource_manager or own["resource_manager"].rstrip("/"), scope
+        cloud_endpoints = get_arm_endpoints(clouds[self.azure.cloud])
+        scope = f"{self.azure.audience}/.default" if self.azure.audience else cloud_endpoints["credential_scopes"][0]
+        return self.azure.resource_manager or cloud_endpoints["resource_manager"].rstrip("/"), scope
 
     def close(self) -> None:
         """Closes every client that was made."""
@@ -152,37 +152,39 @@ class Clients:
         return [polling.poll_delay_policy(self.azure.poll_s), *([api_versions.policy(versions)] if versions else [])]
 
 
-def make_clients(azure: Azure, heard: OnRequest | None = None) -> Clients:
+def make_clients(azure: Azure, on_request: OnRequest | None = None) -> Clients:
     """The clients for a cluster file's `[azure]`; nothing is imported or sent before one of them is used."""
     logging.getLogger("azure").addHandler(logging.NullHandler())  # what it would print is in the errors that it raises
-    return Clients(azure, heard)
+    return Clients(azure, on_request)
 
 
-def _ear(heard: OnRequest) -> Any:
+def _ear(on_request: OnRequest) -> Any:
     """Tells every request as it went over the wire, retries included."""
     from azure.core.pipeline.policies import HTTPPolicy
 
     class RequestLogPolicy(HTTPPolicy):
         def send(self, request: Any) -> Any:
-            began, asked = time.monotonic(), request.http_request
-            path = urlsplit(asked.url).path
+            started_at, http_request = time.monotonic(), request.http_request
+            path = urlsplit(http_request.url).path
             try:
-                answer = self.next.send(request)
+                response = self.next.send(request)
             except Exception as error:
-                heard(Call(asked.method, path, began, time.monotonic() - began, None, error=str(error).splitlines()[0][:200]))
+                on_request(
+                    Call(http_request.method, path, started_at, time.monotonic() - started_at, None, error=str(error).splitlines()[0][:200])
+                )
                 raise
-            headers = answer.http_response.headers
-            heard(
+            headers = response.http_response.headers
+            on_request(
                 Call(
-                    asked.method,
+                    http_request.method,
                     path,
-                    began,
-                    time.monotonic() - began,
-                    answer.http_response.status_code,
+                    started_at,
+                    time.monotonic() - started_at,
+                    response.http_response.status_code,
                     headers.get("x-ms-request-id"),
                     headers.get("Azure-AsyncOperation") or headers.get("Location"),
                 )
             )
-            return answer
+            return response
 
     return RequestLogPolicy()

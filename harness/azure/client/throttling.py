@@ -20,19 +20,19 @@ RETRY_AFTER = ("Retry-After", "retry-after-ms", "x-ms-retry-after-ms")  # in the
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """What Retry-After asks for in seconds, written as a number or as a date (or by its kin, in milliseconds); None where it asks for
     nothing that can be read."""
-    asked, *kin = (str(headers.get(name) or "").strip() for name in RETRY_AFTER)
+    retry_after, *milliseconds = (str(headers.get(name) or "").strip() for name in RETRY_AFTER)
     try:
-        seconds = float(asked) if asked or not any(kin) else float(kin[0] or kin[1]) / 1000
+        seconds = float(retry_after) if retry_after or not any(milliseconds) else float(milliseconds[0] or milliseconds[1]) / 1000
         return max(seconds, 0.0) if math.isfinite(seconds) else None
     except ValueError:
         pass
     try:
-        until = parsedate_to_datetime(asked)
+        until = parsedate_to_datetime(retry_after)
     except ValueError:
         return None
     return max((until if until.tzinfo else until.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp(), 0.0)
 
 
-def pause_s(asked: float, draw: Callable[[], float] = random.random) -> float:
+def pause_s(retry_after_s: float, draw: Callable[[], float] = random.random) -> float:
     """So long to keep silent, in seconds: never shorter than what was asked for."""
-    return asked * (1.0 + MAX_JITTER * draw())
+    return retry_after_s * (1.0 + MAX_JITTER * draw())

@@ -18,19 +18,19 @@ from harness.core.errors import Inconclusive
 API = "2016-09-01"
 
 
-def must_be_unlocked(hand: OperationRunner, resource: str, deadline: Deadline) -> None:
+def must_be_unlocked(operations: OperationRunner, resource: str, deadline: Deadline) -> None:
     """Raises Inconclusive for a lock on the resource or its group, and when they may not be read: what cannot be undone is not done.
 
     A lock on the whole subscription is seen only by who may read there; such a one is met by the undoing (`Network.allow_again`).
     """
-    for scope in (resource, hand.arm.group):
+    for scope in (resource, operations.arm.group):
         doing = f"reading the locks of {name_of(scope)}"
-        where = f"{scope}/providers/Microsoft.Authorization/locks"
+        locks_path = f"{scope}/providers/Microsoft.Authorization/locks"
         try:
-            found = hand.read(partial(_listed, hand, where, doing), deadline, doing)
+            locks = operations.read(partial(_listed, operations, locks_path, doing), deadline, doing)
         except error_mapping.NotAllowed as error:
             raise Inconclusive(f"it was not done, because whether it could be undone is not known: {error}") from error
-        for lock in found:
+        for lock in locks:
             level = str((lock.get("properties") or {}).get("level"))
             if level != "NotSpecified":
                 raise Inconclusive(
@@ -39,5 +39,5 @@ def must_be_unlocked(hand: OperationRunner, resource: str, deadline: Deadline) -
                 )
 
 
-def _listed(hand: OperationRunner, where: str, doing: str) -> list[dict[str, Any]]:
-    return list(hand.arm.listed(where, doing, api=API))
+def _listed(operations: OperationRunner, locks_path: str, doing: str) -> list[dict[str, Any]]:
+    return list(operations.arm.listed(locks_path, doing, api=API))

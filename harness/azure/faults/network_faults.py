@@ -54,10 +54,10 @@ def new_rule() -> str:
 class Network:
     """Raises what `translate_errors` makes of a refusal; every wait ends with its deadline."""
 
-    def __init__(self, hand: OperationRunner) -> None:
-        self._operations = hand
-        self._network: Any = hand.clients.network  # whose types know no body that is JSON, as it came
-        self._group = hand.azure.resource_group
+    def __init__(self, operations: OperationRunner) -> None:
+        self._operations = operations
+        self._network: Any = operations.clients.network  # whose types know no body that is JSON, as it came
+        self._group = operations.azure.resource_group
 
     def nic_of(self, machine: str, address: str, deadline: Deadline) -> Nic:
         """The NIC of a virtual machine with a private address. Raises Unusable when it has none."""
@@ -72,8 +72,14 @@ class Network:
                 inner = configuration.properties
                 if inner.private_ip_address == address:
                     pools = tuple(str(p.id) for p in inner.load_balancer_backend_address_pools or [])
-                    guard = nic.properties.network_security_group or self._guard_of(str(inner.subnet.id))
-                    return Nic(str(nic.id), str(configuration.name), str(configuration.id), pools, str(guard.id) if guard else None)
+                    security_group = nic.properties.network_security_group or self._guard_of(str(inner.subnet.id))
+                    return Nic(
+                        str(nic.id),
+                        str(configuration.name),
+                        str(configuration.id),
+                        pools,
+                        str(security_group.id) if security_group else None,
+                    )
         raise Unusable(f"no NIC of the virtual machine {machine} has {address}; see virtual_machines in [azure], and the node's address")
 
     def _guard_of(self, subnet: str) -> Any:
@@ -84,10 +90,12 @@ class Network:
 
     def deny(self, security_group: str, rule: str, to: Sequence[str], ports: Sequence[int], deadline: Deadline) -> None:
         """A rule before all others that drops new connections to these addresses and TCP ports, whoever they come from."""
-        place = _place(security_group)
-        there = self._operations.read(lambda: list(self._network.security_rules.list(*place)), deadline, f"reading the rules of {place[1]}")
-        priority = priority_before([r for r in there if r.name != rule], place[1])
-        wanted = {
+        group_and_name = _place(security_group)
+        rules = self._operations.read(
+            lambda: list(self._network.security_rules.list(*group_and_name)), deadline, f"reading the rules of {group_and_name[1]}"
+        )
+        priority = priority_before([r for r in rules if r.name != rule], group_and_name[1])
+        body = {
             "properties": {
                 "description": DESCRIPTION,
                 "priority": priority,
@@ -101,59 +109,59 @@ class Network:
             }
         }
         self._operations.do(
-            f"denying in {place[1]} what goes to {', '.join(to)}",
-            lambda **options: self._network.security_rules.begin_create_or_update(*place, rule, wanted, **options),
-            lambda: rule in self._rules(place),
+            f"denying in {group_and_name[1]} what goes to {', '.join(to)}",
+            lambda **options: self._network.security_rules.begin_create_or_update(*group_and_name, rule, body, **options),
+            lambda: rule in self._rules(group_and_name),
             deadline,
         )
 
     def allow_again(self, security_group: str, rule: str, deadline: Deadline) -> None:
         """Delete the rule. Where a lock forbids that, it is made harmless, so that nobody stays shut out; raises Locked then."""
-        place = _place(security_group)
-        if rule not in self._operations.read(lambda: self._rules(place), deadline, f"reading the rules of {place[1]}"):
+        group_and_name = _place(security_group)
+        if rule not in self._operations.read(lambda: self._rules(group_and_name), deadline, f"reading the rules of {group_and_name[1]}"):
             return
         try:
             self._operations.do(
-                f"deleting {rule} in {place[1]}",
-                lambda **options: self._network.security_rules.begin_delete(*place, rule, **options),
-                lambda: rule not in self._rules(place),
+                f"deleting {rule} in {group_and_name[1]}",
+                lambda **options: self._network.security_rules.begin_delete(*group_and_name, rule, **options),
+                lambda: rule not in self._rules(group_and_name),
                 deadline,
             )
         except error_mapping.Locked as error:
-            self._made_harmless(place, rule, deadline)
+            self._made_harmless(group_and_name, rule, deadline)
             raise error_mapping.Locked(
                 f"{error}; the rule denies nobody any more (it names {NOWHERE} alone), but it is still there: remove the lock, then run "
                 "`lkharness azure heal` again"
             ) from error
 
-    def _made_harmless(self, place: tuple[str, str], rule: str, deadline: Deadline) -> None:
+    def _made_harmless(self, group_and_name: tuple[str, str], rule: str, deadline: Deadline) -> None:
         """A CanNotDelete lock forbids deleting, not changing. Still a Deny: one that allows could let in what others keep out."""
 
         def is_so() -> bool:
-            there = [r.as_dict()["properties"] for r in self._network.security_rules.list(*place) if r.name == rule]
-            return not there or there[0].get("destinationAddressPrefix") == NOWHERE
+            rules = [r.as_dict()["properties"] for r in self._network.security_rules.list(*group_and_name) if r.name == rule]
+            return not rules or rules[0].get("destinationAddressPrefix") == NOWHERE
 
         def send(**options: Any) -> Any:
-            there = next(r.as_dict()["properties"] for r in self._network.security_rules.list(*place) if r.name == rule)
-            there.pop("destinationAddressPrefixes", None)
-            body = {"properties": {**there, "destinationAddressPrefix": NOWHERE}}
-            return self._network.security_rules.begin_create_or_update(*place, rule, body, **options)
+            properties = next(r.as_dict()["properties"] for r in self._network.security_rules.list(*group_and_name) if r.name == rule)
+            properties.pop("destinationAddressPrefixes", None)
+            body = {"properties": {**properties, "destinationAddressPrefix": NOWHERE}}
+            return self._network.security_rules.begin_create_or_update(*group_and_name, rule, body, **options)
 
-        if not self._operations.read(is_so, deadline, f"reading the rules of {place[1]}"):
-            self._operations.do(f"making {rule} in {place[1]} harmless", send, is_so, deadline)
+        if not self._operations.read(is_so, deadline, f"reading the rules of {group_and_name[1]}"):
+            self._operations.do(f"making {rule} in {group_and_name[1]} harmless", send, is_so, deadline)
 
     def rule(self, security_group: str, name: str, deadline: Deadline) -> dict[str, Any] | None:
         """A rule's properties as they are on the wire, None when there is no such rule."""
-        place = _place(security_group)
+        group_and_name = _place(security_group)
 
         def find() -> dict[str, Any] | None:
-            listed = (r.as_dict() for r in self._network.security_rules.list(*place))
-            return next((r["properties"] for r in listed if str(r["name"]).lower() == name.lower()), None)
+            rules = (r.as_dict() for r in self._network.security_rules.list(*group_and_name))
+            return next((r["properties"] for r in rules if str(r["name"]).lower() == name.lower()), None)
 
-        return self._operations.read(find, deadline, f"reading the rules of {place[1]}")
+        return self._operations.read(find, deadline, f"reading the rules of {group_and_name[1]}")
 
-    def _rules(self, place: tuple[str, str]) -> set[str]:
-        return {str(r.name) for r in self._network.security_rules.list(*place)}
+    def _rules(self, group_and_name: tuple[str, str]) -> set[str]:
+        return {str(r.name) for r in self._network.security_rules.list(*group_and_name)}
 
     # --- the pool
 
@@ -186,29 +194,29 @@ class Network:
         match = {"headers": {"If-Match": body["etag"]}} if body.get("etag") else {}
         return self._network.network_interfaces.begin_create_or_update(*_place(nic), body, **match, **options)
 
-    def _member(self, nic: str, configuration: str, pool: str, wanted: bool, deadline: Deadline) -> None:
-        place, target = _place(nic), self.pool_id(pool)
-        doing = f"{'putting' if wanted else 'taking'} {place[1]} {'into' if wanted else 'out of'} {pool}"
+    def _member(self, nic: str, configuration: str, pool: str, member: bool, deadline: Deadline) -> None:
+        group_and_name, target = _place(nic), self.pool_id(pool)
+        doing = f"{'putting' if member else 'taking'} {group_and_name[1]} {'into' if member else 'out of'} {pool}"
 
         def is_so() -> bool:
-            return (target.lower() in _pools(self._json(nic), configuration)) is wanted
+            return (target.lower() in _pools(self._json(nic), configuration)) is member
 
         def send(**options: Any) -> Any:
             body = self._json(nic)
-            for one in body["properties"]["ipConfigurations"]:
-                if one["name"] == configuration:
-                    now = one["properties"].get("loadBalancerBackendAddressPools") or []
-                    others = [p for p in now if p["id"].lower() != target.lower()]
-                    one["properties"]["loadBalancerBackendAddressPools"] = [*others, *([{"id": target}] if wanted else [])]
+            for ip_configuration in body["properties"]["ipConfigurations"]:
+                if ip_configuration["name"] == configuration:
+                    pools = ip_configuration["properties"].get("loadBalancerBackendAddressPools") or []
+                    others = [p for p in pools if p["id"].lower() != target.lower()]
+                    ip_configuration["properties"]["loadBalancerBackendAddressPools"] = [*others, *([{"id": target}] if member else [])]
             return self._put(nic, body, options)
 
-        if not self._operations.read(is_so, deadline, f"reading {place[1]}"):
+        if not self._operations.read(is_so, deadline, f"reading {group_and_name[1]}"):
             self._operations.do(doing, send, is_so, deadline)
 
     def machine_of(self, nic: str, deadline: Deadline) -> str:
         """The id of the virtual machine that a NIC is of, empty when it is of none."""
-        said = self._operations.read(lambda: self._json(nic), deadline, f"reading {name_of(nic)}")
-        return str(((said.get("properties") or {}).get("virtualMachine") or {}).get("id", ""))
+        nic_json = self._operations.read(lambda: self._json(nic), deadline, f"reading {name_of(nic)}")
+        return str(((nic_json.get("properties") or {}).get("virtualMachine") or {}).get("id", ""))
 
     def pool_id(self, pool: str) -> str:
         """Of LB/POOL in the resource group."""
@@ -223,11 +231,11 @@ class Network:
 
     def member(self, pool: str, configuration_id: str, deadline: Deadline) -> Member:
         """The member of LB/POOL that an ip configuration is. Raises Unusable when it is none."""
-        for one in self._operations.read(lambda: self._members(pool), deadline, f"reading {pool}"):
-            inner = one["properties"]
+        for address in self._operations.read(lambda: self._members(pool), deadline, f"reading {pool}"):
+            inner = address["properties"]
             if str((inner.get("networkInterfaceIPConfiguration") or {}).get("id", "")).lower() == configuration_id.lower():
                 balancer = self.pool_id(pool).rpartition("/backendAddressPools/")[0]
-                return Member(balancer, pool, one["name"], inner.get("adminState") or "None")
+                return Member(balancer, pool, address["name"], inner.get("adminState") or "None")
         raise Unusable(f"{name_of(configuration_id)} is no member of {pool}, so its adminState cannot be set")
 
     def set_admin(self, pool: str, member: str, state: str, deadline: Deadline) -> None:
@@ -239,9 +247,9 @@ class Network:
 
         def send(**options: Any) -> Any:
             body = self._pool(pool)
-            for one in body["properties"]["loadBalancerBackendAddresses"]:
-                if one["name"] == member:
-                    one["properties"]["adminState"] = state
+            for address in body["properties"]["loadBalancerBackendAddresses"]:
+                if address["name"] == member:
+                    address["properties"]["adminState"] = state
             return self._network.load_balancer_backend_address_pools.begin_create_or_update(self._group, balancer, name, body, **options)
 
         if not self._operations.read(is_so, deadline, f"reading {pool}"):
@@ -257,8 +265,8 @@ class Network:
 
 def priority_before(rules: Iterable[Any], group: str) -> int:
     """For an inbound rule that comes before all of these, as the packages' models have them. Raises Unusable when none can."""
-    taken = [r.properties.priority for r in rules if r.properties.direction == "Inbound" and r.properties.priority is not None]
-    first = min(taken, default=LAST_PRIORITY)
+    priorities = [r.properties.priority for r in rules if r.properties.direction == "Inbound" and r.properties.priority is not None]
+    first = min(priorities, default=LAST_PRIORITY)
     if first <= FIRST_PRIORITY:
         raise Unusable(f"{group} has a rule of priority {FIRST_PRIORITY}, and none can come before it; give that one a higher number")
     return first - 1
@@ -270,28 +278,28 @@ def pool_of_frontend(host: str, pools: Sequence[str], balancer: Balancer, vip: I
     A node may be in others, such as the pool of a public balancer beside it for what goes out. Raises Unusable when it is in none, or in
     several, because who leaves one is still sent the others' connections.
     """
-    wanted = {i.lower() for f in balancer.frontends if f.address == str(vip) for rule in balancer.rules_of(f) for i in rule.pool_ids}
-    found = [p.name for p in balancer.pools if p.id.lower() in wanted and any(same(p.id, i) for i in pools)]
-    if not found:
+    rule_pool_ids = {i.lower() for f in balancer.frontends if f.address == str(vip) for rule in balancer.rules_of(f) for i in rule.pool_ids}
+    names = [p.name for p in balancer.pools if p.id.lower() in rule_pool_ids and any(same(p.id, i) for i in pools)]
+    if not names:
         raise Unusable(f"{host} is in no backend pool that a rule of {balancer.name} for {vip} sends to; `lkharness check` tells more")
-    if len(found) > 1:
+    if len(names) > 1:
         raise Unusable(
-            f"{host} is in several pools that rules of {balancer.name} for {vip} send to: {', '.join(found)}; "
+            f"{host} is in several pools that rules of {balancer.name} for {vip} send to: {', '.join(names)}; "
             "give those rules one pool, or leave this out"
         )
-    return f"{balancer.name}/{found[0]}"
+    return f"{balancer.name}/{names[0]}"
 
 
-def _place(id: str) -> tuple[str, str]:
+def _place(resource_id: str) -> tuple[str, str]:
     """Resource group and name."""
-    parts = id.split("/")
+    parts = resource_id.split("/")
     return parts[4], parts[-1]
 
 
 def _pools(nic: dict[str, Any], configuration: str) -> set[str]:
     return {
         str(pool["id"]).lower()
-        for one in nic["properties"]["ipConfigurations"]
-        if one["name"] == configuration
-        for pool in one["properties"].get("loadBalancerBackendAddressPools") or []
+        for ip_configuration in nic["properties"]["ipConfigurations"]
+        if ip_configuration["name"] == configuration
+        for pool in ip_configuration["properties"].get("loadBalancerBackendAddressPools") or []
     }

@@ -21,33 +21,36 @@ KINDS = ("Reboot", "Redeploy")
 
 def command(body: str | None = None) -> str:
     """Ask the metadata service on the host, never through a proxy; with a body, send it."""
-    sent = f" -X POST -d '{body}'" if body else ""
-    return f"curl -sS -m 10 --noproxy '*' -H Metadata:true{sent} '{WHERE}'"
+    options = f" -X POST -d '{body}'" if body else ""
+    return f"curl -sS -m 10 --noproxy '*' -H Metadata:true{options} '{WHERE}'"
 
 
-def pending(said: str, machine: str) -> list[Mapping[str, Any]]:
+def pending(answer: str, machine: str) -> list[Mapping[str, Any]]:
     """The events that a user's restart or redeploy of this machine waits for. Raises Unusable for what is no answer of the service."""
     try:
-        events = json.loads(said)["Events"]
+        events = json.loads(answer)["Events"]
         return [
-            one
-            for one in events
-            if one.get("EventType") in KINDS
-            and one.get("EventSource") == "User"
-            and one.get("EventStatus") == "Scheduled"
-            and machine.lower() in (str(name).lower() for name in one.get("Resources") or [])
+            event
+            for event in events
+            if event.get("EventType") in KINDS
+            and event.get("EventSource") == "User"
+            and event.get("EventStatus") == "Scheduled"
+            and machine.lower() in (str(name).lower() for name in event.get("Resources") or [])
         ]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise Unusable(f"the metadata service's answer on scheduled events cannot be read: {said[:100]!r}") from error
+        raise Unusable(f"the metadata service's answer on scheduled events cannot be read: {answer[:100]!r}") from error
 
 
 def approve(host: Host, machine: str, say: Callable[[str], None]) -> bool:
     """Let what a user's restart of this machine waits for go on at once; was there anything? Raises HarnessError."""
-    waiting = pending(host.check(["sh", "-c", command()], limit=QUESTION_TIMEOUT_S), machine)
-    for one in waiting:
-        id = str(one.get("EventId"))
-        if not id.replace("-", "").isalnum():
-            raise Unusable(f"the metadata service names an event {id[:80]!r}, which is no id")
-        say(f"{machine}: Azure has scheduled it as event {id} ({one.get('EventType')}, not before {one.get('NotBefore')}); it is approved")
-        host.check(["sh", "-c", command(json.dumps({"StartRequests": [{"EventId": id}]}))], limit=QUESTION_TIMEOUT_S)
-    return bool(waiting)
+    events = pending(host.check(["sh", "-c", command()], limit=QUESTION_TIMEOUT_S), machine)
+    for event in events:
+        event_id = str(event.get("EventId"))
+        if not event_id.replace("-", "").isalnum():
+            raise Unusable(f"the metadata service names an event {event_id[:80]!r}, which is no id")
+        say(
+            f"{machine}: Azure has scheduled it as event {event_id} ({event.get('EventType')}, not before {event.get('NotBefore')}); it is "
+            "approved"
+        )
+        host.check(["sh", "-c", command(json.dumps({"StartRequests": [{"EventId": event_id}]}))], limit=QUESTION_TIMEOUT_S)
+    return bool(events)

@@ -37,28 +37,28 @@ class UndoResult:
         return f"{name}: not undone ({self.what}): {self.failed}" if self.failed else f"{name}: undone: {self.what}"
 
 
-def undo(hand: OperationRunner, resource: str, one: Undo, deadline: Deadline, *, settled: bool = False) -> None:
+def undo(operations: OperationRunner, resource: str, pending: Undo, deadline: Deadline, *, settled: bool = False) -> None:
     """Undo one thing, see that it is undone, and only then remove its tag. Raises what kept it from that; the tag then stays.
 
     `settled`: whoever calls has seen that a restart came, or that it comes no more.
     """
-    if one.undo in ("start", "restart"):
-        Machine(hand, name_of(resource)).start(deadline)
-        if one.undo == "restart" and one.may_be_at_work and not settled:
+    if pending.undo in ("start", "restart"):
+        Machine(operations, name_of(resource)).start(deadline)
+        if pending.undo == "restart" and pending.may_be_at_work and not settled:
             raise Unusable(PENDING)
-    elif one.undo == "rule":
-        Network(hand).allow_again(resource, one.name, deadline)
-    elif one.undo == "pool":
-        Network(hand).join(resource, one.name, one.pool, deadline)
+    elif pending.undo == "rule":
+        Network(operations).allow_again(resource, pending.name, deadline)
+    elif pending.undo == "pool":
+        Network(operations).join(resource, pending.name, pending.pool, deadline)
     else:
-        Network(hand).set_admin(one.pool, one.name, one.was, deadline)
-    untag(hand, resource, one, deadline)
+        Network(operations).set_admin(pending.pool, pending.name, pending.was, deadline)
+    untag(operations, resource, pending, deadline)
 
 
-def untag(hand: OperationRunner, resource: str, one: Undo, deadline: Deadline) -> None:
+def untag(operations: OperationRunner, resource: str, pending: Undo, deadline: Deadline) -> None:
     """Remove the tag, if it is still this one. Raises what kept it from that."""
-    tags = UndoTags(hand.arm)
-    hand.read(lambda: tags.remove(resource, one.text()), deadline, f"removing the undo tag of {name_of(resource)}")
+    tags = UndoTags(operations.arm)
+    operations.read(lambda: tags.remove(resource, pending.text()), deadline, f"removing the undo tag of {name_of(resource)}")
 
 
 def heal(
@@ -70,68 +70,72 @@ def heal(
     twice `operation_limit_s`). A tag is obeyed only as far as
     `ours` has it that it can be a harness's. Raises HarnessError when the group cannot be read.
     """
-    hand = make_operation_runner(azure, note)
+    operations = make_operation_runner(azure, note)
     limit = 2 * azure.operation_limit_s if limit_s is None else limit_s
     try:
-        looking = Deadline(limit)  # for all of them, so that an API that does not answer cannot hold it up for each
-        found = hand.read(UndoTags(hand.arm).taggable_resources, looking, f"looking for {KEY} in {azure.resource_group}")
-        mine = ours or Ours()
-        looked = [_look(hand, resource, looking, limit, run, all_runs, mine) for resource in found]
-        return [one for one in looked if one is not None]
+        read_deadline = Deadline(limit)  # for all of them, so that an API that does not answer cannot hold it up for each
+        resources = operations.read(
+            UndoTags(operations.arm).taggable_resources, read_deadline, f"looking for {KEY} in {azure.resource_group}"
+        )
+        cluster_resources = ours or Ours()
+        results = [_look(operations, resource, read_deadline, limit, run, all_runs, cluster_resources) for resource in resources]
+        return [result for result in results if result is not None]
     finally:
-        hand.clients.close()
+        operations.clients.close()
 
 
 def undo_own(azure: Azure, note: Note) -> list[UndoResult]:
     """Undo what this very process disturbed and did not see undone, because its own undoing failed or was cut short."""
-    hand = make_operation_runner(azure, note)
+    operations = make_operation_runner(azure, note)
     try:
-        return [undo_one(hand, resource, one, Deadline(2 * azure.operation_limit_s)) for resource, one in list(STANDING.items())]
+        return [
+            undo_one(operations, resource, pending, Deadline(2 * azure.operation_limit_s)) for resource, pending in list(STANDING.items())
+        ]
     finally:
-        hand.clients.close()
+        operations.clients.close()
 
 
 def _look(
-    hand: OperationRunner, resource: str, looking: Deadline, limit_s: float, run: str, all_runs: bool, ours: Ours
+    operations: OperationRunner, resource: str, read_deadline: Deadline, limit_s: float, run: str, all_runs: bool, ours: Ours
 ) -> UndoResult | None:
     """What became of the resource's tag; None when it bears none, or none that is to be looked at."""
-    what = f"whatever its tag {KEY} says"
+    description = f"whatever its tag {KEY} says"
     try:
-        text = hand.read(lambda: UndoTags(hand.arm).of(resource), looking, f"reading the tags of {name_of(resource)}")
+        text = operations.read(lambda: UndoTags(operations.arm).of(resource), read_deadline, f"reading the tags of {name_of(resource)}")
         if text is None:
             return None
-        what = text
-        one = parse(text)
+        description = text
+        pending = parse(text)
     except Unreadable as error:
-        return None if run else UndoResult(resource, what, str(error))  # a run writes none such
+        return None if run else UndoResult(resource, description, str(error))  # a run writes none such
     except Exception as error:
-        return UndoResult(resource, what, _why(error))
-    if run not in ("", one.run):
+        return UndoResult(resource, description, _why(error))
+    if run not in ("", pending.run):
         return None
-    if one.may_be_at_work and not (run or all_runs):
-        return UndoResult(resource, str(one), skip_message(one))
+    if pending.may_be_at_work and not (run or all_runs):
+        return UndoResult(resource, str(pending), skip_message(pending))
     try:
-        ours.check(hand, resource, one, looking)
+        ours.check(operations, resource, pending, read_deadline)
     except Exception as error:
-        return UndoResult(resource, str(one), _why(error))
-    return undo_one(hand, resource, one, Deadline(limit_s))
+        return UndoResult(resource, str(pending), _why(error))
+    return undo_one(operations, resource, pending, Deadline(limit_s))
 
 
-def undo_one(hand: OperationRunner, resource: str, one: Undo, deadline: Deadline) -> UndoResult:
+def undo_one(operations: OperationRunner, resource: str, pending: Undo, deadline: Deadline) -> UndoResult:
     """Undo one thing; whatever keeps it from being undone is told, and keeps nothing else from it."""
     try:
-        hand.say(f"{name_of(resource)}: to be undone: {one}")
-        undo(hand, resource, one, deadline)
+        operations.say(f"{name_of(resource)}: to be undone: {pending}")
+        undo(operations, resource, pending, deadline)
     except Exception as error:
-        return UndoResult(resource, str(one), _why(error))
-    return UndoResult(resource, str(one))
+        return UndoResult(resource, str(pending), _why(error))
+    return UndoResult(resource, str(pending))
 
 
-def skip_message(one: Undo) -> str:
+def skip_message(pending: Undo) -> str:
     """Why one disturbance is left alone, and the command that undoes it."""
     return (
-        f"left alone, because run {one.run} may still be at work and undo it itself; if that run is dead, "
-        f"`lkharness azure heal --cluster FILE --run {one.run}` undoes it now, and --all in place of --run what every run left"
+        f"left alone, because run {pending.run} may still be at work and undo it itself; if that run is dead, "
+        f"`lkharness azure heal --cluster FILE --run {pending.run}` undoes it now, and --all in place of --run what every run left"
     )
 
 
@@ -139,13 +143,13 @@ def _why(error: Exception) -> str:
     """An answer of another shape than anybody promised gives any error at all; a person must learn of it, and of what to do."""
     if isinstance(error, HarnessError):
         return str(error)
-    said = f"{type(error).__name__}: {error}"
-    return f"an answer of Azure's was not of the shape that was expected ({said}); undo it by hand, then remove its tag {KEY}"
+    error_text = f"{type(error).__name__}: {error}"
+    return f"an answer of Azure's was not of the shape that was expected ({error_text}); undo it by hand, then remove its tag {KEY}"
 
 
-def exit_code(done: list[UndoResult], *, error: type[HarnessError] = Unusable) -> int:
+def exit_code(results: list[UndoResult], *, error: type[HarnessError] = Unusable) -> int:
     """0 when nothing is left to undo, else 4."""
-    return int(error.exit_code if any(h.failed for h in done) else ExitCode.PASSED)
+    return int(error.exit_code if any(result.failed for result in results) else ExitCode.PASSED)
 
 
 def _say(source: str, kind: str, text: str, **data: object) -> None:
@@ -155,12 +159,12 @@ def _say(source: str, kind: str, text: str, **data: object) -> None:
 def main() -> int:
     """What the watchdog starts: undoes one run's leftovers; the exit code is 0 when nothing is left."""
     try:
-        done = heal(Azure.model_validate_json(sys.argv[1]), _say, ours=Ours.read(sys.argv[3]), run=sys.argv[2])
+        results = heal(Azure.model_validate_json(sys.argv[1]), _say, ours=Ours.read(sys.argv[3]), run=sys.argv[2])
     except (HarnessError, DeadlineExceeded) as error:
         print(f"lkharness: {error}", file=sys.stderr)
         return int(ExitCode.UNUSABLE)
-    print("\n".join(map(str, done)) or "nothing is left to undo")
-    return exit_code(done)
+    print("\n".join(map(str, results)) or "nothing is left to undo")
+    return exit_code(results)
 
 
 if __name__ == "__main__":

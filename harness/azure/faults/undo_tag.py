@@ -59,35 +59,35 @@ class Undo:
 
     def text(self) -> str:
         """Raises Unusable when it is too long for a tag."""
-        said = json.dumps({key: value for key, value in asdict(self).items() if value != ""}, separators=(",", ":"))
-        if len(said) > MAX_TAG_LENGTH:
+        tag_text = json.dumps({key: value for key, value in asdict(self).items() if value != ""}, separators=(",", ":"))
+        if len(tag_text) > MAX_TAG_LENGTH:
             raise Unusable(
-                f"what undoes it has {len(said)} characters, and a tag holds {MAX_TAG_LENGTH}: the names of the resources are too long"
+                f"what undoes it has {len(tag_text)} characters, and a tag holds {MAX_TAG_LENGTH}: the names of the resources are too long"
             )
-        return said
+        return tag_text
 
     def __str__(self) -> str:
-        what = {
+        sentence_by_kind = {
             "start": "power it on",
             "restart": "power it on, after the restart that may still come",
             "rule": f"delete its rule {self.name}",
             "pool": f"put its ip configuration {self.name} into {self.pool} again",
             "admin": f"set the adminState of {self.pool}'s member {self.name} to {self.was}",
         }
-        return f"{what[self.undo]} (run {self.run}, until {datetime.fromtimestamp(self.until, UTC):%Y-%m-%dT%H:%M:%SZ})"
+        return f"{sentence_by_kind[self.undo]} (run {self.run}, until {datetime.fromtimestamp(self.until, UTC):%Y-%m-%dT%H:%M:%SZ})"
 
 
 def parse(text: str) -> Undo:
     """Raises Unreadable for what no harness wrote."""
     try:
-        found = Undo(**json.loads(text))
-        if found.undo not in get_args(Kind):
-            raise ValueError(f"{found.undo!r} is nothing that can be undone")
-        if any(type(when) is not int or not 0 <= when < YEAR_9999 for when in (found.since, found.until)):
+        undo = Undo(**json.loads(text))
+        if undo.undo not in get_args(Kind):
+            raise ValueError(f"{undo.undo!r} is nothing that can be undone")
+        if any(type(seconds) is not int or not 0 <= seconds < YEAR_9999 for seconds in (undo.since, undo.until)):
             raise ValueError("since and until are no seconds of this age")
-        if any(type(word) is not str for word in (found.run, found.name, found.pool, found.was)):
+        if any(type(word) is not str for word in (undo.run, undo.name, undo.pool, undo.was)):
             raise ValueError("run, name, pool and was are words")
-        return found
+        return undo
     except (ValueError, TypeError) as error:
         raise Unreadable(f"the tag {KEY} says {text!r}, which is no undoing of ours ({error}); remove it by hand") from error
 
@@ -116,11 +116,11 @@ class UndoTags:
     def write(self, resource: str, undo: Undo) -> None:
         """Raises Foreign when another undoing is still waiting there: whoever undoes that one must not find ours in its place."""
         name = resource.rpartition("/")[2]
-        there = self.of(resource)
-        if there == undo.text():
+        present_text = self.of(resource)
+        if present_text == undo.text():
             return  # an answer that was lost, and the tag was written all the same
-        if there is not None:
-            raise Foreign(f"{name} still bears the tag of something that is not undone ({there}); run `lkharness azure heal` first")
+        if present_text is not None:
+            raise Foreign(f"{name} still bears the tag of something that is not undone ({present_text}); run `lkharness azure heal` first")
         text = undo.text()
         STANDING[resource] = undo  # before it is sent: an answer that gets lost may mean that it is there
         self._patch(resource, "Merge", text, f"tagging {name} with what to undo")
@@ -150,8 +150,10 @@ class UndoTags:
         return ids
 
     def _all(self, resource: str) -> dict[str, Any]:
-        said = self._arm.get(f"{resource}/providers/Microsoft.Resources/tags/default", f"reading the tags of {resource.rpartition('/')[2]}")
-        return (said.get("properties") or {}).get("tags") or {}
+        tags_resource = self._arm.get(
+            f"{resource}/providers/Microsoft.Resources/tags/default", f"reading the tags of {resource.rpartition('/')[2]}"
+        )
+        return (tags_resource.get("properties") or {}).get("tags") or {}
 
     def _patch(self, resource: str, operation: str, text: str, doing: str) -> None:
         body = {"operation": operation, "properties": {"tags": {KEY: text}}}

@@ -35,7 +35,7 @@ class Ours:
     def of(cls, cluster: Cluster) -> Ours:
         """What belongs to this cluster: its frontend's address and its machines' names."""
         assert cluster.azure is not None
-        return cls(str(cluster.vip), tuple(cluster.azure.machine(m.name) for m in cluster.machines))
+        return cls(str(cluster.vip), tuple(cluster.azure.machine(machine.name) for machine in cluster.machines))
 
     def text(self) -> str:
         """The same as one JSON argument for another process."""
@@ -44,50 +44,51 @@ class Ours:
     @classmethod
     def read(cls, text: str) -> Ours:
         """Reads `text` back; raises ValueError or KeyError for anything else."""
-        said = json.loads(text)
-        return cls(str(said["frontend"]), tuple(map(str, said["machines"])))
+        parsed = json.loads(text)
+        return cls(str(parsed["frontend"]), tuple(map(str, parsed["machines"])))
 
-    def check(self, hand: OperationRunner, resource: str, one: Undo, deadline: Deadline) -> None:
+    def check(self, operations: OperationRunner, resource: str, pending: Undo, deadline: Deadline) -> None:
         """Raises NotOurs with what a person should look at."""
-        if one.undo in ("start", "restart"):
+        if pending.undo in ("start", "restart"):
             self._machine(resource)
-        elif one.undo == "rule":
-            _rule(hand, resource, one, deadline)
+        elif pending.undo == "rule":
+            _rule(operations, resource, pending, deadline)
         else:
-            if one.undo == "admin" and one.was != "None":
-                raise _not(f"it wants the adminState set to {one.was!r}, and a harness disturbs only members whose adminState is None")
-            if one.undo == "pool":
-                self._machine(Network(hand).machine_of(resource, deadline))
-            self._pool(hand, one.pool, deadline)
+            if pending.undo == "admin" and pending.was != "None":
+                raise _not(f"it wants the adminState set to {pending.was!r}, and a harness disturbs only members whose adminState is None")
+            if pending.undo == "pool":
+                self._machine(Network(operations).machine_of(resource, deadline))
+            self._pool(operations, pending.pool, deadline)
 
-    def _machine(self, id: str) -> None:
-        if self.machines and name_of(id).lower() not in (m.lower() for m in self.machines):
+    def _machine(self, resource_id: str) -> None:
+        if self.machines and name_of(resource_id).lower() not in (m.lower() for m in self.machines):
             raise _not(
-                f"{name_of(id) or 'nothing'} is no virtual machine of the cluster file; heal it with the file of the cluster that it is of"
+                f"{name_of(resource_id) or 'nothing'} is no virtual machine of the cluster file; heal it with the file of the cluster "
+                "that it is of"
             )
 
-    def _pool(self, hand: OperationRunner, pool: str, deadline: Deadline) -> None:
+    def _pool(self, operations: OperationRunner, pool: str, deadline: Deadline) -> None:
         """One that a rule of the cluster's frontend sends to."""
         name, _, _ = pool.partition("/")
-        named = hand.azure.load_balancer
-        if named and named.lower() != name.lower():
-            raise _not(f"the pool {pool} is not of the cluster's load balancer {named}")
-        get = hand.clients.network.load_balancers.get
+        cluster_balancer = operations.azure.load_balancer
+        if cluster_balancer and cluster_balancer.lower() != name.lower():
+            raise _not(f"the pool {pool} is not of the cluster's load balancer {cluster_balancer}")
+        get = operations.clients.network.load_balancers.get
         doing = f"reading the load balancer {name}"
-        balancer = hand.read(
-            lambda: resource_parser.balancer(resource_parser.payload(get(hand.azure.resource_group, name))), deadline, doing
+        balancer = operations.read(
+            lambda: resource_parser.balancer(resource_parser.payload(get(operations.azure.resource_group, name))), deadline, doing
         )
-        fronts = [f for f in balancer.frontends if (f.address == self.frontend if self.frontend else not f.public)]
-        if not any(same(Network(hand).pool_id(pool), i) for f in fronts for rule in balancer.rules_of(f) for i in rule.pool_ids):
+        frontends = [f for f in balancer.frontends if (f.address == self.frontend if self.frontend else not f.public)]
+        if not any(same(Network(operations).pool_id(pool), i) for f in frontends for rule in balancer.rules_of(f) for i in rule.pool_ids):
             raise _not(f"no rule of {self.frontend or 'an internal frontend'} sends to the pool {pool}")
 
 
-def _rule(hand: OperationRunner, group: str, one: Undo, deadline: Deadline) -> None:
-    if not RULE.fullmatch(one.name):
-        raise _not(f"no harness makes a security rule {one.name!r}")
-    there = Network(hand).rule(group, one.name, deadline)
-    if there and (str(there.get("access")) != "Deny" or there.get("description") != DESCRIPTION):
-        raise _not(f"the rule {one.name} of {name_of(group)} is not as a harness makes them")
+def _rule(operations: OperationRunner, group: str, pending: Undo, deadline: Deadline) -> None:
+    if not RULE.fullmatch(pending.name):
+        raise _not(f"no harness makes a security rule {pending.name!r}")
+    rule = Network(operations).rule(group, pending.name, deadline)
+    if rule and (str(rule.get("access")) != "Deny" or rule.get("description") != DESCRIPTION):
+        raise _not(f"the rule {pending.name} of {name_of(group)} is not as a harness makes them")
 
 
 def _not(why: str) -> NotOurs:

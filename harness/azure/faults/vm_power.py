@@ -20,10 +20,10 @@ OVERTAKING_POLL_INTERVALS = (
 class Machine:
     """One virtual machine. Waits are seconds; every state is read anew."""
 
-    def __init__(self, hand: OperationRunner, name: str) -> None:
-        self._operations = hand
-        self._machines = hand.clients.compute.virtual_machines
-        self._group = hand.azure.resource_group
+    def __init__(self, operations: OperationRunner, name: str) -> None:
+        self._operations = operations
+        self._machines = operations.clients.compute.virtual_machines
+        self._group = operations.azure.resource_group
         self.name = name
 
     @property
@@ -37,11 +37,11 @@ class Machine:
         Azure answers 12 reads of a machine a minute, whoever asks ("Compute throttling limits"), and the cluster's own fencing is one of
         them. The power is found by its prefix, because nobody promises an order; empty where Azure says none.
         """
-        said = self._machines.get(self._group, self.name, expand="instanceView").properties
-        view = said.instance_view if said else None
+        properties = self._machines.get(self._group, self.name, expand="instanceView").properties
+        view = properties.instance_view if properties else None
         codes = [status.code or "" for status in (view.statuses if view else None) or []]
         power = next((code.removeprefix(PREFIX) for code in codes if code.startswith(PREFIX)), "")
-        return power, bool(said and said.provisioning_state == "Updating")
+        return power, bool(properties and properties.provisioning_state == "Updating")
 
     def state(self) -> str:
         """Its power state, such as `running` or `deallocated`."""
@@ -91,19 +91,19 @@ class Machine:
         under way for longer than that while it runs is overtaken: Azure lets the newer one win. A machine of which Azure says for as long
         that nothing is known, or nothing at all, is powered on, too.
         """
-        calm, overtake = self._patience(MIN_RUNNING_POLL_INTERVALS), self._patience(OVERTAKING_POLL_INTERVALS)
-        told = False
+        calm_period, overtake_period = self._patience(MIN_RUNNING_POLL_INTERVALS), self._patience(OVERTAKING_POLL_INTERVALS)
+        power_on_sent = False
         while True:
             state, busy = self._operations.read(self.look, deadline, f"reading the power of {self.name}")
-            busy = busy and not told
+            busy = busy and not power_on_sent
             if state != "running" or busy:
-                calm = self._patience(MIN_RUNNING_POLL_INTERVALS)
-            if calm.expired:
+                calm_period = self._patience(MIN_RUNNING_POLL_INTERVALS)
+            if calm_period.expired:
                 return
             deadline.require(f"{self.name} running (Azure says {state or 'nothing'}{', and busy' if busy else ''})")
-            if state in ("stopped", "deallocated") or ((busy or state in NOTHING_KNOWN) and overtake.expired):
+            if state in ("stopped", "deallocated") or ((busy or state in NOTHING_KNOWN) and overtake_period.expired):
                 self._power_on(deadline)
-                told, overtake = True, self._patience(OVERTAKING_POLL_INTERVALS)
+                power_on_sent, overtake_period = True, self._patience(OVERTAKING_POLL_INTERVALS)
             self._pause(deadline)
 
     def _power_on(self, deadline: Deadline) -> None:
@@ -127,16 +127,16 @@ def name_of(resource: str) -> str:
     return resource.rstrip("/").rpartition("/")[2]
 
 
-def must_be_gone(machine: Machine, hand: OperationRunner, deadline: Deadline) -> None:
+def must_be_gone(machine: Machine, operations: OperationRunner, deadline: Deadline) -> None:
     """Azure itself says that it is off. Raises Unusable with what it says instead."""
-    last = ""
+    last_state = ""
 
-    def gone() -> bool:
-        nonlocal last
-        last = hand.read(machine.state, deadline, f"reading the power of {machine.name}")
-        return last in GONE
+    def is_gone() -> bool:
+        nonlocal last_state
+        last_state = operations.read(machine.state, deadline, f"reading the power of {machine.name}")
+        return last_state in GONE
 
     try:
-        deadline.wait_for(gone, what=f"{machine.name} being off", every=FENCING_POLL_INTERVALS * hand.azure.poll_s)
+        deadline.wait_for(is_gone, what=f"{machine.name} being off", every=FENCING_POLL_INTERVALS * operations.azure.poll_s)
     except DeadlineExceeded as error:
-        raise Unusable(f"{machine.name} was told to power off, and Azure still says {last!r}") from error
+        raise Unusable(f"{machine.name} was told to power off, and Azure still says {last_state!r}") from error

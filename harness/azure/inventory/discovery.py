@@ -30,18 +30,19 @@ class DiscoveredCluster:
     unsure: tuple[str, ...] = ()
 
 
-def discover(seen: AzureResources, address: str | None = None, given: tuple[HostAnswer, ...] = ()) -> DiscoveredCluster:
-    """Everything that follows from what was read; `address` chooses among several frontends, and `given` are nodes that a person named.
+def discover(resources: AzureResources, address: str | None = None, named_nodes: tuple[HostAnswer, ...] = ()) -> DiscoveredCluster:
+    """Everything that follows from what was read; `address` chooses among several frontends, and `named_nodes` are those that a person
+    named.
 
     Raises BadUse where Azure's shape is not a cluster's: no internal frontend, no rule, not two nodes.
     """
-    balancer = seen.balancer
+    balancer = resources.balancer
     assert balancer is not None
     frontend = _frontend(balancer, address)
     rules = [r for r in balancer.rules_of(frontend) if r.protocol in ("tcp", "all")]
     if not rules:
         raise BadUse(f"the frontend {frontend.name} of {balancer.name} has no load-balancing rule for TCP; make the cluster's rules first")
-    unsure = [*seen.untold, *SERVICES.faults()]
+    unsure = [*resources.untold, *SERVICES.faults()]
     probe = next((p for r in rules if (p := balancer.probe_of(r)) is not None), None)
     if probe is None:
         raise BadUse(f"no rule of {balancer.name} has a health probe, so every node would get connections; give the rules one (PRB-19)")
@@ -49,17 +50,17 @@ def discover(seen: AzureResources, address: str | None = None, given: tuple[Host
         unsure.append(f"the probe asks by {probe.protocol}, which a cluster file cannot say: tcp is written")
     if len({r.floating_ip for r in rules}) > 1:
         unsure.append("the rules differ in floating IP: the first one's is written as the design")
-    if given:
-        nodes = [n for n in seen.nics if any(n.has(host.addresses[0]) for host in given)]
-        hosts = given
+    if named_nodes:
+        nodes = [n for n in resources.nics if any(n.has(host.addresses[0]) for host in named_nodes)]
+        hosts = named_nodes
     else:
-        nodes = _nodes(seen, balancer, rules)
-        hosts = tuple(_host(seen, n) for n in nodes)
-    own = {(n.machine_id or "").lower() for n in nodes}
+        nodes = _nodes(resources, balancer, rules)
+        hosts = tuple(_host(resources, n) for n in nodes)
+    node_machine_ids = {(n.machine_id or "").lower() for n in nodes}
     clients = tuple(
         HostAnswer(_name(m.name), (a,), "windows" if m.system == "windows" else "")
-        for m in seen.machines.values()
-        if m.id.lower() not in own and (a := _address_in(seen, m, frontend.subnet_id))
+        for m in resources.machines.values()
+        if m.id.lower() not in node_machine_ids and (a := _address_in(resources, m, frontend.subnet_id))
     )
     return DiscoveredCluster(
         frontend=str(frontend.address),
@@ -78,9 +79,9 @@ def discover(seen: AzureResources, address: str | None = None, given: tuple[Host
         nodes=hosts,
         clients=clients,
         services=tuple(_service(r) for r in rules if not r.ha_ports),
-        subnets=_subnets(seen, frontend, nodes),
-        machines={_name(m.name): m.name for m in seen.machines.values() if _name(m.name) != m.name},
-        windows=any(m.system == "windows" for m in seen.machines.values() if m.id.lower() in own),
+        subnets=_subnets(resources, frontend, nodes),
+        machines={_name(m.name): m.name for m in resources.machines.values() if _name(m.name) != m.name},
+        windows=any(m.system == "windows" for m in resources.machines.values() if m.id.lower() in node_machine_ids),
         unsure=tuple(unsure),
     )
 
@@ -90,38 +91,40 @@ def _frontend(balancer: Balancer, address: str | None) -> Frontend:
     if not internal:
         raise BadUse(f"the load balancer {balancer.name} has no internal frontend; name another with --load-balancer")
     matching = [f for f in internal if address is None or f.address == address]
-    used = [f for f in matching if balancer.rules_of(f)] or matching
-    if len(used) != 1:
-        there = ", ".join(str(f.address) for f in internal)
-        raise BadUse(f"the load balancer {balancer.name} has the frontends {there}; say which one is the cluster's with --frontend ADDRESS")
-    return used[0]
+    candidates = [f for f in matching if balancer.rules_of(f)] or matching
+    if len(candidates) != 1:
+        addresses = ", ".join(str(f.address) for f in internal)
+        raise BadUse(
+            f"the load balancer {balancer.name} has the frontends {addresses}; say which one is the cluster's with --frontend ADDRESS"
+        )
+    return candidates[0]
 
 
-def _nodes(seen: AzureResources, balancer: Balancer, rules: list[Rule]) -> list[Nic]:
+def _nodes(resources: AzureResources, balancer: Balancer, rules: list[Rule]) -> list[Nic]:
     """The NICs of the two nodes: whatever is in the rules' pools."""
     pools = {p.id: p for r in rules for p in balancer.pools_of(r)}
-    nics = {nic.id: nic for p in pools.values() for _, nic, _ in seen.members_of(p) if nic is not None and nic.machine_id}
+    nics = {nic.id: nic for p in pools.values() for _, nic, _ in resources.members_of(p) if nic is not None and nic.machine_id}
     if len(nics) != 2:
-        who = ", ".join(sorted(n.name for n in nics.values())) or "nobody that could be read"
+        names = ", ".join(sorted(n.name for n in nics.values())) or "nobody that could be read"
         raise BadUse(
-            f"the pool of {balancer.name} holds {len(nics)} virtual machines ({who}); a cluster has two: put both nodes into it (DES-09)"
+            f"the pool of {balancer.name} holds {len(nics)} virtual machines ({names}); a cluster has two: put both nodes into it (DES-09)"
         )
     return sorted(nics.values(), key=lambda n: n.name)
 
 
-def _host(seen: AzureResources, nic: Nic) -> HostAnswer:
-    machine = next((m for m in seen.machines.values() if m.id.lower() == (nic.machine_id or "").lower()), None)
+def _host(resources: AzureResources, nic: Nic) -> HostAnswer:
+    machine = next((m for m in resources.machines.values() if m.id.lower() == (nic.machine_id or "").lower()), None)
     if machine is None or nic.main is None or nic.main.address is None:
         raise BadUse(f"{nic.name} is in the pool, and its virtual machine cannot be read; is it in the same resource group?")
-    others = [n for n in seen.nics_of(machine.name) if n.id.lower() != nic.id.lower() and n.main is not None and n.main.address]
-    if not others:
+    other_nics = [n for n in resources.nics_of(machine.name) if n.id.lower() != nic.id.lower() and n.main is not None and n.main.address]
+    if not other_nics:
         raise BadUse(f"{machine.name} has one NIC, and a node needs another in Subnet#2; give --node {machine.name}=ADDRESS,SECOND")
-    return HostAnswer(_name(machine.name), (nic.main.address, str(others[0].main and others[0].main.address)))
+    return HostAnswer(_name(machine.name), (nic.main.address, str(other_nics[0].main and other_nics[0].main.address)))
 
 
-def _address_in(seen: AzureResources, machine: Machine, subnet_id: str | None) -> str | None:
+def _address_in(resources: AzureResources, machine: Machine, subnet_id: str | None) -> str | None:
     """A machine's address in the frontend's subnet."""
-    configurations = [c for n in seen.nics_of(machine.name) for c in n.configurations]
+    configurations = [c for n in resources.nics_of(machine.name) for c in n.configurations]
     return next((c.address for c in configurations if c.address and (c.subnet_id or "").lower() == (subnet_id or "").lower()), None)
 
 
@@ -130,14 +133,21 @@ def _service(rule: Rule) -> ServiceAnswer:
     return ServiceAnswer(_name(rule.name), kind, rule.frontend_port, f"{_name(rule.name)}")
 
 
-def _subnets(seen: AzureResources, frontend: Frontend, nodes: list[Nic]) -> tuple[str, str] | None:
-    first = seen.prefixes.get((frontend.subnet_id or "").lower(), ())
-    own = {n.id for n in nodes}
-    others = {
-        c.subnet_id.lower() for n in seen.nics for c in n.configurations if c.subnet_id and n.id not in own and _same_machine(n, nodes)
+def _subnets(resources: AzureResources, frontend: Frontend, nodes: list[Nic]) -> tuple[str, str] | None:
+    first_prefixes = resources.prefixes.get((frontend.subnet_id or "").lower(), ())
+    node_nic_ids = {n.id for n in nodes}
+    other_subnet_ids = {
+        c.subnet_id.lower()
+        for n in resources.nics
+        for c in n.configurations
+        if c.subnet_id and n.id not in node_nic_ids and _same_machine(n, nodes)
     }
-    second = [p for i in others for p in seen.prefixes.get(i, ())]
-    return (first[0], second[0]) if first and second and IPv4Address(first[0].split("/")[0]) else None
+    second_prefixes = [p for i in other_subnet_ids for p in resources.prefixes.get(i, ())]
+    return (
+        (first_prefixes[0], second_prefixes[0])
+        if first_prefixes and second_prefixes and IPv4Address(first_prefixes[0].split("/")[0])
+        else None
+    )
 
 
 def _same_machine(nic: Nic, nodes: list[Nic]) -> bool:

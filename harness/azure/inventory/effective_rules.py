@@ -15,22 +15,22 @@ def denied_by(groups: Iterable[SecurityGroup], source: IPv4Address, destination:
     """What keeps a TCP packet from coming in: "rule deny-all of NSG x (subnet)". None when every NSG lets it in (facts NSG-02, NSG-09)."""
     for group in groups:
         inbound = sorted((r for r in group.rules if r.direction == "inbound"), key=lambda r: r.priority)
-        first = next((r for r in inbound if _matches(r, source, destination, port)), None)
-        where = f"NSG {name_of(group.id)} ({group.place})"
-        if first is None and inbound:
-            return f"no rule of {where}"
-        if first is not None and not first.allows:
-            return f"rule {first.name} (priority {first.priority}) of {where}"
+        first_match = next((r for r in inbound if _matches(r, source, destination, port)), None)
+        group_name = f"NSG {name_of(group.id)} ({group.place})"
+        if first_match is None and inbound:
+            return f"no rule of {group_name}"
+        if first_match is not None and not first_match.allows:
+            return f"rule {first_match.name} (priority {first_match.priority}) of {group_name}"
     return None
 
 
 def non_local_route(routes: Iterable[Route], to: IPv4Address) -> Route | None:
     """The route in effect towards an address, when it is not the fabric's own: the longest prefix wins (facts FAB-13)."""
-    fitting = [(length, r) for r in routes if r.active for p in r.prefixes if (length := width(p, to)) is not None]
-    if not fitting:
+    matching = [(length, r) for r in routes if r.active for p in r.prefixes if (length := width(p, to)) is not None]
+    if not matching:
         return None
     # Of equal lengths a person's own route goes before Azure's.
-    _, best = max(fitting, key=lambda found: (found[0], found[1].source.lower() == "user"))
+    _, best = max(matching, key=lambda match: (match[0], match[1].source.lower() == "user"))
     return None if best.next_hop.lower() in LOCAL else best
 
 
@@ -58,13 +58,13 @@ def _place(places: tuple[str, ...], address: IPv4Address) -> bool:
 def _holds(ports: str, port: int) -> bool:
     if ports in ("*", "Any"):
         return True
-    low, _, high = ports.partition("-")
-    return low.strip().isdigit() and int(low) <= port <= int(high or low)
+    first, _, last = ports.partition("-")
+    return first.strip().isdigit() and int(first) <= port <= int(last or first)
 
 
 def _holds_all(ports: str) -> bool:
     """A rule for some source ports only is no rule for a client's: its port may be any."""
     if ports in ("*", "Any"):
         return True
-    low, _, high = ports.partition("-")
-    return low.strip().isdigit() and int(low) <= 1024 and int(high or low) == 65535
+    first, _, last = ports.partition("-")
+    return first.strip().isdigit() and int(first) <= 1024 and int(last or first) == 65535

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
 
-def same(one: str | None, other: str | None) -> bool:
+def same(resource_id: str | None, other_id: str | None) -> bool:
     """Whether two resource ids name the same thing; Azure spells them in different cases."""
-    return bool(one) and (one or "").lower() == (other or "").lower()
+    return bool(resource_id) and (resource_id or "").lower() == (other_id or "").lower()
 
 
 def name_of(resource_id: str | None) -> str:
@@ -20,8 +20,8 @@ def name_of(resource_id: str | None) -> str:
 
 def part_of(resource_id: str, kind: str) -> str | None:
     """The word after `kind` in an id: the resource group's name after "resourceGroups"."""
-    found = re.search(rf"/{re.escape(kind)}/([^/]+)", resource_id, re.IGNORECASE)
-    return found[1] if found else None
+    match = re.search(rf"/{re.escape(kind)}/([^/]+)", resource_id, re.IGNORECASE)
+    return match[1] if match else None
 
 
 @dataclass(frozen=True)
@@ -237,22 +237,22 @@ class AzureResources:
         """The NIC of that id; None where there is none."""
         return next((n for n in self.nics if same(n.id, nic_id)), None)
 
-    def configuration(self, wanted: str | None) -> tuple[Nic, IpConfiguration] | None:
+    def configuration(self, configuration_id: str | None) -> tuple[Nic, IpConfiguration] | None:
         """The NIC and its configuration of that id; None where there is none."""
-        return next(((n, c) for n in self.nics for c in n.configurations if same(c.id, wanted)), None)
+        return next(((n, c) for n in self.nics for c in n.configurations if same(c.id, configuration_id)), None)
 
     def members_of(self, pool: Pool) -> list[tuple[Member, Nic | None, IpConfiguration | None]]:
         """A pool's members by both ways that Azure tells them: by the pool, and by the ip configurations that name it."""
-        found: list[tuple[Member, Nic | None, IpConfiguration | None]] = []
+        members: list[tuple[Member, Nic | None, IpConfiguration | None]] = []
         for member in pool.members:
-            at = self.configuration(member.ip_configuration_id) or self._by_address(member.address)
-            found.append((member, *(at or (None, None))))
-        listed = {c.id.lower() for _, _, c in found if c is not None}
+            place = self.configuration(member.ip_configuration_id) or self._by_address(member.address)
+            members.append((member, *(place or (None, None))))
+        listed_ids = {c.id.lower() for _, _, c in members if c is not None}
         for nic in self.nics:
             for c in nic.configurations:
-                if any(same(pool.id, i) for i in c.pool_ids) and c.id.lower() not in listed:
-                    found.append((Member(c.name, c.id, c.address), nic, c))
-        return found
+                if any(same(pool.id, i) for i in c.pool_ids) and c.id.lower() not in listed_ids:
+                    members.append((Member(c.name, c.id, c.address), nic, c))
+        return members
 
     def _by_address(self, address: str | None) -> tuple[Nic, IpConfiguration] | None:
         return next(((n, c) for n in self.nics for c in n.configurations if address is not None and c.address == address), None)

@@ -58,7 +58,7 @@ def pool(wire: Wire) -> Pool:
     properties = _properties(wire)
     by_nic = [(_text(w, "id"), Member(name_of(w.get("id")), w.get("id"))) for w in _list(properties, "backendIPConfigurations")]
     members = {configuration.lower(): member for configuration, member in by_nic}
-    loose: list[Member] = []
+    members_by_address: list[Member] = []
     for w in _list(properties, "loadBalancerBackendAddresses"):
         inner = _properties(w)
         configuration = _id(inner.get("networkInterfaceIPConfiguration"))
@@ -68,8 +68,8 @@ def pool(wire: Wire) -> Pool:
         if configuration is not None:
             members[configuration.lower()] = member
         else:
-            loose.append(member)
-    return Pool(_text(wire, "name"), _text(wire, "id"), (*members.values(), *loose))
+            members_by_address.append(member)
+    return Pool(_text(wire, "name"), _text(wire, "id"), (*members.values(), *members_by_address))
 
 
 def nic(wire: Wire) -> Nic:
@@ -90,12 +90,12 @@ def machine(wire: Wire, instance_view: Wire | None = None) -> Machine:
     """A virtual machine; its power is found by its prefix among the instance view's statuses, never by its place."""
     properties = _properties(wire)
     interfaces = _list(properties.get("networkProfile") or {}, "networkInterfaces")
-    first = sorted(interfaces, key=lambda w: not (w.get("properties") or {}).get("primary", False))
+    primary_first = sorted(interfaces, key=lambda w: not (w.get("properties") or {}).get("primary", False))
     disk = (properties.get("storageProfile") or {}).get("osDisk") or {}
     return Machine(
         name=_text(wire, "name"),
         id=_text(wire, "id"),
-        nic_ids=tuple(_text(w, "id") for w in first),
+        nic_ids=tuple(_text(w, "id") for w in primary_first),
         power=power(instance_view or properties.get("instanceView") or {}),
         system=str(disk.get("osType") or "linux").lower(),
     )
@@ -136,8 +136,8 @@ def routes(wire: Wire) -> tuple[Route, ...]:
 def prefixes(wire: Wire) -> tuple[str, ...]:
     """The address prefixes of a subnet."""
     properties = _properties(wire)
-    one = properties.get("addressPrefix")
-    return tuple(_list(properties, "addressPrefixes")) or ((str(one),) if one else ())
+    single = properties.get("addressPrefix")
+    return tuple(_list(properties, "addressPrefixes")) or ((str(single),) if single else ())
 
 
 def _frontend(wire: Wire) -> Frontend:
@@ -221,55 +221,55 @@ def _places(wire: Wire, end: str) -> tuple[str, ...]:
 
 def _each(wire: Wire, key: str, plural: str = "s") -> Iterator[str]:
     """One value and the list of them: Azure uses either, and sometimes both for the same. None at all means any."""
-    several = [str(v) for v in _list(wire, key + plural)]
-    one = wire.get(key)
-    yield from dict.fromkeys([*([str(one)] if one not in (None, "") else []), *several]) or ["*"]
+    values = [str(v) for v in _list(wire, key + plural)]
+    value = wire.get(key)
+    yield from dict.fromkeys([*([str(value)] if value not in (None, "") else []), *values]) or ["*"]
 
 
 def _properties(wire: Wire) -> Wire:
-    found = wire.get("properties")
-    if found is None:
+    properties = wire.get("properties")
+    if properties is None:
         return {}
-    if not isinstance(found, Mapping):
+    if not isinstance(properties, Mapping):
         raise Unusable(f"Azure's answer cannot be read: {wire.get('id') or 'something'} has properties that are no object")
-    return found
+    return properties
 
 
 def _list(wire: Wire, key: str) -> list[Any]:
-    found = wire.get(key)
-    if found is None:
+    value = wire.get(key)
+    if value is None:
         return []
-    if not isinstance(found, list):
-        raise Unusable(f"Azure's answer cannot be read: {key} is {type(found).__name__}, not a list")
-    return found
+    if not isinstance(value, list):
+        raise Unusable(f"Azure's answer cannot be read: {key} is {type(value).__name__}, not a list")
+    return value
 
 
 def _text(wire: Wire, key: str) -> str:
-    found = wire.get(key)
-    if not isinstance(found, str) or not found:
+    value = wire.get(key)
+    if not isinstance(value, str) or not value:
         raise Unusable(f"Azure's answer cannot be read: {key} is missing in {wire.get('id') or wire.get('name') or 'a part of it'}")
-    return found
+    return value
 
 
 def _number(wire: Wire, key: str, default: int | None = None) -> int:
-    found = wire.get(key, default)
-    if isinstance(found, bool) or not isinstance(found, int | float | str) or not str(found).strip().lstrip("-").isdigit():
-        raise Unusable(f"Azure's answer cannot be read: {key} is {found!r}, not a number")
-    return int(found)
+    value = wire.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float | str) or not str(value).strip().lstrip("-").isdigit():
+        raise Unusable(f"Azure's answer cannot be read: {key} is {value!r}, not a number")
+    return int(value)
 
 
 def _measure(wire: Wire, key: str, default: float) -> float:
     """A duration. Azure's are whole numbers; a lab's may be shorter than the least of them."""
-    found = wire.get(key, default)
+    value = wire.get(key, default)
     try:
-        return float(found)
+        return float(value)
     except (TypeError, ValueError):
-        raise Unusable(f"Azure's answer cannot be read: {key} is {found!r}, not a number") from None
+        raise Unusable(f"Azure's answer cannot be read: {key} is {value!r}, not a number") from None
 
 
 def _id(wire: Any) -> str | None:
-    found = wire.get("id") if isinstance(wire, Mapping) else None
-    return found if isinstance(found, str) and found else None
+    value = wire.get("id") if isinstance(wire, Mapping) else None
+    return value if isinstance(value, str) and value else None
 
 
 def _address(text: Any) -> str | None:

@@ -42,41 +42,41 @@ def look(
     no such group or load balancer.
     """
     deadline = Deadline(limit_s)
-    found = balancer(clients, frontend)  # first and alone: a log-in that does not work is said once
-    asked: dict[str, Callable[[], Machine]] = {host: partial(machine, clients, name) for host, name in machines.items()}
-    there, untold = _sorted(together(deadline, asked))
-    interfaces, more = _sorted(together(deadline, {i: partial(nic, clients, i) for m in there.values() for i in m.nic_ids}))
-    seen = AzureResources(
+    load_balancer = balancer(clients, frontend)  # first and alone: a log-in that does not work is said once
+    requests: dict[str, Callable[[], Machine]] = {host: partial(machine, clients, name) for host, name in machines.items()}
+    machine_by_host, untold = _sorted(together(deadline, requests))
+    nic_by_id, untold_nics = _sorted(together(deadline, {i: partial(nic, clients, i) for m in machine_by_host.values() for i in m.nic_ids}))
+    resources = AzureResources(
         clients.azure.subscription,
         clients.azure.resource_group,
-        balancer=found,
-        machines=there,
-        nics=tuple(interfaces.values()),
-        untold=(*untold, *more),
+        balancer=load_balancer,
+        machines=machine_by_host,
+        nics=tuple(nic_by_id.values()),
+        untold=(*untold, *untold_nics),
     )
-    return with_effects(clients, seen, deadline)
+    return with_effects(clients, resources, deadline)
 
 
 def group(clients: Clients, frontend: IPv4Address | None = None, limit_s: float = READ_TIMEOUT_S) -> AzureResources:
     """Everything of the resource group that a cluster may be made of; machines by their own names. Raises HarnessError."""
     deadline = Deadline(limit_s)
-    found = balancer(clients, frontend)
+    load_balancer = balancer(clients, frontend)
     in_group = clients.azure.resource_group
     with translate_errors(f"listing the virtual machines of the resource group {in_group}"):
         machines = [resource_parser.machine(resource_parser.payload(m)) for m in clients.compute.virtual_machines.list(in_group)]
     with translate_errors(f"listing the network interfaces of the resource group {in_group}"):
         nics = [resource_parser.nic(resource_parser.payload(n)) for n in clients.network.network_interfaces.list(in_group)]
-    elsewhere = {i for m in machines for i in m.nic_ids if not any(same(n.id, i) for n in nics)}
-    more, untold = _sorted(together(deadline, {i: partial(nic, clients, i) for i in elsewhere}))
-    seen = AzureResources(
+    other_nic_ids = {i for m in machines for i in m.nic_ids if not any(same(n.id, i) for n in nics)}
+    other_nics, untold = _sorted(together(deadline, {i: partial(nic, clients, i) for i in other_nic_ids}))
+    resources = AzureResources(
         clients.azure.subscription,
         in_group,
-        balancer=found,
+        balancer=load_balancer,
         machines={m.name: m for m in machines},
-        nics=(*nics, *more.values()),
+        nics=(*nics, *other_nics.values()),
         untold=untold,
     )
-    return _with_prefixes(clients, seen, deadline)
+    return _with_prefixes(clients, resources, deadline)
 
 
 def balancer(clients: Clients, frontend: IPv4Address | None = None) -> Balancer:
@@ -87,37 +87,37 @@ def balancer(clients: Clients, frontend: IPv4Address | None = None) -> Balancer:
     azure = clients.azure
     if azure.load_balancer:
         with translate_errors(f"reading the load balancer {azure.load_balancer}"):
-            found = resource_parser.balancer(
+            load_balancer = resource_parser.balancer(
                 resource_parser.payload(clients.network.load_balancers.get(azure.resource_group, azure.load_balancer))
             )
     else:
         with translate_errors(f"listing the load balancers of the resource group {azure.resource_group}"):
-            listed = [
+            balancers = [
                 resource_parser.balancer(resource_parser.payload(b)) for b in clients.network.load_balancers.list(azure.resource_group)
             ]
-        found = chosen(listed, frontend, azure.resource_group)
-    used = [p for p in found.pools if any(same(p.id, i) for r in found.rules for i in r.pool_ids)]
-    return replace(found, pools=tuple(pool(clients, found, p) for p in used) or found.pools)
+        load_balancer = chosen(balancers, frontend, azure.resource_group)
+    used_pools = [p for p in load_balancer.pools if any(same(p.id, i) for r in load_balancer.rules for i in r.pool_ids)]
+    return replace(load_balancer, pools=tuple(pool(clients, load_balancer, p) for p in used_pools) or load_balancer.pools)
 
 
-def chosen(listed: list[Balancer], frontend: IPv4Address | None, in_group: str) -> Balancer:
+def chosen(balancers: list[Balancer], frontend: IPv4Address | None, in_group: str) -> Balancer:
     """The load balancer meant. Raises BadUse when there is none, or no telling which."""
-    holding = [b for b in listed if frontend is not None and any(f.address == str(frontend) for f in b.frontends)]
-    internal = [b for b in listed if any(not f.public for f in b.frontends)]
-    for some in (holding, internal, listed):
-        if len(some) == 1:
-            return some[0]
-    if not listed:
+    with_frontend = [b for b in balancers if frontend is not None and any(f.address == str(frontend) for f in b.frontends)]
+    internal = [b for b in balancers if any(not f.public for f in b.frontends)]
+    for candidates in (with_frontend, internal, balancers):
+        if len(candidates) == 1:
+            return candidates[0]
+    if not balancers:
         raise BadUse(f"the resource group {in_group} holds no load balancer; see resource_group in [azure]")
-    names = ", ".join(sorted(b.name for b in holding or internal or listed))
+    names = ", ".join(sorted(b.name for b in with_frontend or internal or balancers))
     raise BadUse(f"the resource group {in_group} holds several load balancers ({names}); name one with load_balancer in [azure]")
 
 
-def pool(clients: Clients, of: Balancer, known: Pool) -> Pool:
+def pool(clients: Clients, load_balancer: Balancer, listed_pool: Pool) -> Pool:
     """A pool with its members' admin states, which the load balancer's own payload may lack."""
-    with translate_errors(f"reading the backend pool {known.name} of {of.name}"):
+    with translate_errors(f"reading the backend pool {listed_pool.name} of {load_balancer.name}"):
         pools = clients.network.load_balancer_backend_address_pools
-        return resource_parser.pool(resource_parser.payload(pools.get(clients.azure.resource_group, of.name, known.name)))
+        return resource_parser.pool(resource_parser.payload(pools.get(clients.azure.resource_group, load_balancer.name, listed_pool.name)))
 
 
 def machine(clients: Clients, name: str) -> Machine:
@@ -140,8 +140,8 @@ def security(clients: Clients, nic_id: str, deadline: Deadline) -> tuple[Securit
     """The NSG rules in effect on a NIC; only those of a machine that runs can be told."""
     doing = f"reading the effective NSG rules of {name_of(nic_id)}"
     with translate_errors(doing):
-        operation = clients.network.network_interfaces.begin_list_effective_network_security_groups
-        poller = operation(_group(clients, nic_id), name_of(nic_id))
+        begin = clients.network.network_interfaces.begin_list_effective_network_security_groups
+        poller = begin(_group(clients, nic_id), name_of(nic_id))
     return resource_parser.filters(resource_parser.payload(result_of(poller, deadline, doing)))
 
 
@@ -153,21 +153,27 @@ def routing(clients: Clients, nic_id: str, deadline: Deadline) -> tuple[Route, .
     return resource_parser.routes(resource_parser.payload(result_of(poller, deadline, doing)))
 
 
-def with_effects(clients: Clients, seen: AzureResources, deadline: Deadline) -> AzureResources:
+def with_effects(clients: Clients, resources: AzureResources, deadline: Deadline) -> AzureResources:
     """With the NSG rules and routes in effect on every NIC of a machine that runs, and the subnets' prefixes."""
-    running = [m for m in seen.machines.values() if m.power in (None, "running")]
-    nics = [n for n in seen.nics if any(same(n.id, i) for m in running for i in m.nic_ids)]
-    filters, less = _sorted(together(deadline, {n.id.lower(): partial(security, clients, n.id, deadline) for n in nics}))
-    routes, fewer = _sorted(together(deadline, {n.id.lower(): partial(routing, clients, n.id, deadline) for n in nics}))
-    still = [f"{host} is {m.power}: what is in effect on its NICs cannot be told" for host, m in seen.machines.items() if m not in running]
-    return _with_prefixes(clients, replace(seen, filters=filters, routes=routes, untold=(*seen.untold, *less, *fewer, *still)), deadline)
+    running = [m for m in resources.machines.values() if m.power in (None, "running")]
+    nics = [n for n in resources.nics if any(same(n.id, i) for m in running for i in m.nic_ids)]
+    filters, untold_filters = _sorted(together(deadline, {n.id.lower(): partial(security, clients, n.id, deadline) for n in nics}))
+    routes, untold_routes = _sorted(together(deadline, {n.id.lower(): partial(routing, clients, n.id, deadline) for n in nics}))
+    not_running = [
+        f"{host} is {m.power}: what is in effect on its NICs cannot be told" for host, m in resources.machines.items() if m not in running
+    ]
+    return _with_prefixes(
+        clients,
+        replace(resources, filters=filters, routes=routes, untold=(*resources.untold, *untold_filters, *untold_routes, *not_running)),
+        deadline,
+    )
 
 
-def _with_prefixes(clients: Clients, seen: AzureResources, deadline: Deadline) -> AzureResources:
-    frontends: Iterable[Frontend] = seen.balancer.frontends if seen.balancer else ()
-    ids = {i.lower(): i for i in (*(f.subnet_id for f in frontends), *(c.subnet_id for n in seen.nics for c in n.configurations)) if i}
-    found, untold = _sorted(together(deadline, {key: partial(_subnet, clients, i) for key, i in ids.items()}))
-    return replace(seen, prefixes=found, untold=(*seen.untold, *untold))
+def _with_prefixes(clients: Clients, resources: AzureResources, deadline: Deadline) -> AzureResources:
+    frontends: Iterable[Frontend] = resources.balancer.frontends if resources.balancer else ()
+    ids = {i.lower(): i for i in (*(f.subnet_id for f in frontends), *(c.subnet_id for n in resources.nics for c in n.configurations)) if i}
+    prefixes, untold = _sorted(together(deadline, {key: partial(_subnet, clients, i) for key, i in ids.items()}))
+    return replace(resources, prefixes=prefixes, untold=(*resources.untold, *untold))
 
 
 def _subnet(clients: Clients, subnet_id: str) -> tuple[str, ...]:
@@ -184,5 +190,5 @@ def _group(clients: Clients, resource_id: str) -> str:
 
 def _sorted(results: Mapping[str, T | HarnessError]) -> tuple[dict[str, T], tuple[str, ...]]:
     """What came, and in words what did not; the same words once."""
-    came = {key: value for key, value in results.items() if not isinstance(value, HarnessError)}
-    return came, tuple(dict.fromkeys(str(value) for value in results.values() if isinstance(value, HarnessError)))
+    values = {key: value for key, value in results.items() if not isinstance(value, HarnessError)}
+    return values, tuple(dict.fromkeys(str(value) for value in results.values() if isinstance(value, HarnessError)))

@@ -53,10 +53,10 @@ class Survey:
     def _look(self) -> None:
         azure, cluster = self._clients.azure, self._cluster
         try:
-            seen = resource_reader.look(self._clients, {m.name: azure.machine(m.name) for m in cluster.machines}, cluster.vip)
-            self._findings = judge(cluster, seen)
-            if seen.balancer is not None:
-                self._ask_the_balancer(seen.balancer)
+            resources = resource_reader.look(self._clients, {m.name: azure.machine(m.name) for m in cluster.machines}, cluster.vip)
+            self._findings = judge(cluster, resources)
+            if resources.balancer is not None:
+                self._ask_the_balancer(resources.balancer)
         except BaseException as error:
             self._error = error
         finally:

@@ -12,30 +12,34 @@ from harness.config.cluster_config import Cluster, Design, Service
 from harness.core.finding import Finding, Weight
 
 
-def judge(cluster: Cluster, seen: AzureResources) -> list[Finding]:
+def judge(cluster: Cluster, resources: AzureResources) -> list[Finding]:
     """Everything in Azure that is not as it should be; what could not be read is UNKNOWN, and is not guessed at."""
-    found = [
-        Finding(Weight.UNKNOWN, "azure", "not told", why, "fix what it says; the rest of Azure was judged without it")
-        for why in seen.untold
+    findings = [
+        Finding(Weight.UNKNOWN, "azure", "not told", reason, "fix what it says; the rest of Azure was judged without it")
+        for reason in resources.untold
     ]
-    if seen.balancer is None:
-        return found
-    found += _sku(seen.balancer)
-    frontend = _the_frontend(cluster, seen.balancer)
+    if resources.balancer is None:
+        return findings
+    findings += _sku(resources.balancer)
+    frontend = _the_frontend(cluster, resources.balancer)
     if frontend is None:
-        held = ", ".join(f"{f.name}={f.address or 'a public address'}" for f in seen.balancer.frontends) or "no frontend at all"
+        listing = ", ".join(f"{f.name}={f.address or 'a public address'}" for f in resources.balancer.frontends) or "no frontend at all"
         do = "give the load balancer's frontend, the IP resource and this file one and the same address"
-        says = f"no frontend has the IP resource's address {cluster.ip_resource.address} (it has {held})"
-        return [*found, Finding(Weight.FAULT, seen.balancer.name, "frontend address", says, do, ("DES-09",)), *network(cluster, seen, [])]
-    rules = seen.balancer.rules_of(frontend)
-    pools = [p for p in seen.balancer.pools if any(p in seen.balancer.pools_of(r) for r in rules)]
+        says = f"no frontend has the IP resource's address {cluster.ip_resource.address} (it has {listing})"
+        return [
+            *findings,
+            Finding(Weight.FAULT, resources.balancer.name, "frontend address", says, do, ("DES-09",)),
+            *network(cluster, resources, []),
+        ]
+    rules = resources.balancer.rules_of(frontend)
+    pools = [p for p in resources.balancer.pools if any(p in resources.balancer.pools_of(r) for r in rules)]
     return [
-        *found,
-        *_frontend(cluster, seen.balancer, frontend),
-        *_rules(cluster, seen.balancer, rules),
-        *probe(cluster, seen.balancer, rules),
-        *_pools(cluster, seen, pools, rules),
-        *network(cluster, seen, rules),
+        *findings,
+        *_frontend(cluster, resources.balancer, frontend),
+        *_rules(cluster, resources.balancer, rules),
+        *probe(cluster, resources.balancer, rules),
+        *_pools(cluster, resources, pools, rules),
+        *network(cluster, resources, rules),
     ]
 
 
@@ -63,23 +67,25 @@ def _frontend(cluster: Cluster, balancer: Balancer, frontend: Frontend) -> Itera
 
 
 def _rules(cluster: Cluster, balancer: Balancer, rules: list[Rule]) -> Iterator[Finding]:
-    own = balancer.name
-    wide = [r for r in rules if r.ha_ports]
-    if bool(wide) is not cluster.load_balancer.ha_ports:
+    balancer_name = balancer.name
+    ha_ports_rules = [r for r in rules if r.ha_ports]
+    if bool(ha_ports_rules) is not cluster.load_balancer.ha_ports:
         says = (
-            f"rule {wide[0].name} carries all ports, and the file says ha_ports = false"
-            if wide
+            f"rule {ha_ports_rules[0].name} carries all ports, and the file says ha_ports = false"
+            if ha_ports_rules
             else "no rule carries all ports, and the file says ha_ports = true"
         )
         do = "set ha_ports in the file to what is meant, or change the rule: without HA ports a port that has no rule is silent"
-        yield Finding(Weight.FAULT, own, "HA ports", says, do, ("ILB-18", "ILB-19"))
-    if wide and len(rules) > len(wide) and not all(r.floating_ip for r in rules):
+        yield Finding(Weight.FAULT, balancer_name, "HA ports", says, do, ("ILB-18", "ILB-19"))
+    if ha_ports_rules and len(rules) > len(ha_ports_rules) and not all(r.floating_ip for r in rules):
         do = "take the other rules away: without floating IP nothing may stand beside an HA-ports rule"
-        yield Finding(Weight.FAULT, own, "HA ports", f"{len(rules) - len(wide)} other rules on the same frontend", do, ("ILB-20",))
+        yield Finding(
+            Weight.FAULT, balancer_name, "HA ports", f"{len(rules) - len(ha_ports_rules)} other rules on the same frontend", do, ("ILB-20",)
+        )
     for service in cluster.services:
         yield from _rule_of_service(balancer, rules, service)
     for rule in rules:
-        yield from _settings(cluster, own, rule)
+        yield from _settings(cluster, balancer_name, rule)
 
 
 def _rule_of_service(balancer: Balancer, rules: list[Rule], service: Service) -> Iterator[Finding]:
@@ -98,38 +104,40 @@ def _rule_of_service(balancer: Balancer, rules: list[Rule], service: Service) ->
         yield Finding(Weight.FAULT, balancer.name, f"rule {rule.name}", says, do, ("ILB-09",))
 
 
-def _settings(cluster: Cluster, own: str, rule: Rule) -> Iterator[Finding]:
-    meant, what = cluster.load_balancer, f"rule {rule.name}"
+def _settings(cluster: Cluster, balancer_name: str, rule: Rule) -> Iterator[Finding]:
+    expected, subject = cluster.load_balancer, f"rule {rule.name}"
     if rule.floating_ip is not (cluster.design is Design.FLOATING):
         says = f"floating IP is {'on' if rule.floating_ip else 'off'}, and the design is {cluster.design}"
         do = "make the rule anew with floating IP as the design demands it, or set design in the file to what the cluster was built for"
-        yield Finding(Weight.FAULT, own, what, says, do, ("DES-01", "ILB-06" if rule.floating_ip else "ILB-05"))
-    if rule.distribution.lower() != meant.distribution.lower():
-        says = f"session persistence is {rule.distribution}, and the file says {meant.distribution}"
+        yield Finding(Weight.FAULT, balancer_name, subject, says, do, ("DES-01", "ILB-06" if rule.floating_ip else "ILB-05"))
+    if rule.distribution.lower() != expected.distribution.lower():
+        says = f"session persistence is {rule.distribution}, and the file says {expected.distribution}"
         do = "set loadDistribution to what is meant: with SourceIP one client sees one node only, which may be the wrong one"
-        yield Finding(Weight.FAULT, own, what, says, do, ("FLOW-02", "FLOW-04"))
+        yield Finding(Weight.FAULT, balancer_name, subject, says, do, ("FLOW-02", "FLOW-04"))
     # Azure counts whole minutes; a lab's may be shorter.
-    if abs(rule.idle_minutes * 60 - meant.idle_timeout_s) > 1e-3 and rule.idle_minutes != ceil(meant.idle_timeout_s / 60):
-        says = f"idle connections are given up after {rule.idle_minutes * 60:g} s, and the file says {meant.idle_timeout_s:g} s"
+    if abs(rule.idle_minutes * 60 - expected.idle_timeout_s) > 1e-3 and rule.idle_minutes != ceil(expected.idle_timeout_s / 60):
+        says = f"idle connections are given up after {rule.idle_minutes * 60:g} s, and the file says {expected.idle_timeout_s:g} s"
         do = "set idleTimeoutInMinutes, or idle_timeout_s in the file, to what is meant; keepalives must be more frequent"
-        yield Finding(Weight.FAULT, own, what, says, do, ("IDLE-01", "IDLE-06"))
-    if rule.tcp_reset is not meant.tcp_reset:
-        says = f"the reset at idle time-out is {'on' if rule.tcp_reset else 'off'}, and the file says {'on' if meant.tcp_reset else 'off'}"
+        yield Finding(Weight.FAULT, balancer_name, subject, says, do, ("IDLE-01", "IDLE-06"))
+    if rule.tcp_reset is not expected.tcp_reset:
+        says = (
+            f"the reset at idle time-out is {'on' if rule.tcp_reset else 'off'}, and the file says {'on' if expected.tcp_reset else 'off'}"
+        )
         do = "set enableTcpReset, or tcp_reset in the file, to what is meant: without it both ends believe in a dead connection"
-        yield Finding(Weight.FAULT, own, what, says, do, ("IDLE-03", "IDLE-02"))
+        yield Finding(Weight.FAULT, balancer_name, subject, says, do, ("IDLE-03", "IDLE-02"))
 
 
-def _pools(cluster: Cluster, seen: AzureResources, pools: list[Pool], rules: list[Rule]) -> Iterator[Finding]:
+def _pools(cluster: Cluster, resources: AzureResources, pools: list[Pool], rules: list[Rule]) -> Iterator[Finding]:
     floating = any(r.floating_ip for r in rules)
     for pool in pools:
-        members = seen.members_of(pool)
+        members = resources.members_of(pool)
         for node in cluster.nodes:
-            nics = seen.nics_of(node.name)
-            mine = [(m, n, c) for m, n, c in members if n in nics or m.address == str(node.address)]
-            if not mine and seen.whole(node.name):
+            nics = resources.nics_of(node.name)
+            node_members = [(m, n, c) for m, n, c in members if n in nics or m.address == str(node.address)]
+            if not node_members and resources.whole(node.name):
                 do = f"add the primary ip configuration of its first NIC to {pool.name}: until then only the other node can serve"
                 yield Finding(Weight.FAULT, node.name, f"pool {pool.name}", "the node is not in it", do, ("DES-09", "FLOW-13"))
-            for _, nic, configuration in mine:
+            for _, nic, configuration in node_members:
                 if nic is None or configuration is None:
                     continue
                 if configuration is not nic.main:
@@ -141,33 +149,37 @@ def _pools(cluster: Cluster, seen: AzureResources, pools: list[Pool], rules: lis
                     do = f"put the ip configuration with {node.address} there: probes and clients go to what is in the pool"
                     says = f"it holds {configuration.address} of {nic.name}, not {node.address}"
                     yield Finding(Weight.FAULT, node.name, f"pool {pool.name}", says, do, ("DES-09", "FAB-12"))
-        yield from _admin_states(cluster, pool, seen)
-        yield from _strangers(cluster, pool, seen)
+        yield from _admin_states(cluster, pool, resources)
+        yield from _strangers(cluster, pool, resources)
 
 
-def _admin_states(cluster: Cluster, pool: Pool, seen: AzureResources) -> Iterator[Finding]:
-    for member, nic, configuration in seen.members_of(pool):
+def _admin_states(cluster: Cluster, pool: Pool, resources: AzureResources) -> Iterator[Finding]:
+    for member, nic, configuration in resources.members_of(pool):
         if member.admin_state.lower() not in ("none", ""):
-            who = _owner(cluster, seen, nic, member.address or (configuration.address if configuration else None)) or member.name
+            host = _owner(cluster, resources, nic, member.address or (configuration.address if configuration else None)) or member.name
             effect = "gets every connection whatever its probe says" if member.admin_state.lower() == "up" else "gets no new connection"
             do = "set its adminState to None; left over, it falsifies every failover"
-            yield Finding(Weight.FAULT, who, f"pool {pool.name}", f"its adminState is {member.admin_state}: it {effect}", do, ("FLOW-11",))
+            yield Finding(Weight.FAULT, host, f"pool {pool.name}", f"its adminState is {member.admin_state}: it {effect}", do, ("FLOW-11",))
 
 
-def _strangers(cluster: Cluster, pool: Pool, seen: AzureResources) -> Iterator[Finding]:
-    if not all(seen.whole(n.name) for n in cluster.nodes):
+def _strangers(cluster: Cluster, pool: Pool, resources: AzureResources) -> Iterator[Finding]:
+    if not all(resources.whole(n.name) for n in cluster.nodes):
         return  # who is whose is not known
-    known = {str(n.address) for n in cluster.nodes} | {str(n.second_address) for n in cluster.nodes}
-    for member, nic, configuration in seen.members_of(pool):
+    node_addresses = {str(n.address) for n in cluster.nodes} | {str(n.second_address) for n in cluster.nodes}
+    for member, nic, configuration in resources.members_of(pool):
         address = member.address or (configuration.address if configuration else None)
-        if address in known or (nic is not None and _owner(cluster, seen, nic, address)):
+        if address in node_addresses or (nic is not None and _owner(cluster, resources, nic, address)):
             continue
         do = "take it out of the pool, or name the cluster's real nodes in the file: whoever answers the probe there gets the clients"
         says = f"it holds {member.name}{f' ({address})' if address else ''}, which is no node of this file"
-        yield Finding(Weight.FAULT, seen.balancer.name if seen.balancer else "azure", f"pool {pool.name}", says, do, ("PRB-22", "FLOW-01"))
+        yield Finding(
+            Weight.FAULT, resources.balancer.name if resources.balancer else "azure", f"pool {pool.name}", says, do, ("PRB-22", "FLOW-01")
+        )
 
 
-def _owner(cluster: Cluster, seen: AzureResources, nic: object, address: str | None) -> str | None:
+def _owner(cluster: Cluster, resources: AzureResources, nic: object, address: str | None) -> str | None:
     """The node that a member is, by its NIC or its address."""
-    nodes: Iterable[str] = (n.name for n in cluster.nodes if str(n.address) == address or (nic is not None and nic in seen.nics_of(n.name)))
+    nodes: Iterable[str] = (
+        n.name for n in cluster.nodes if str(n.address) == address or (nic is not None and nic in resources.nics_of(n.name))
+    )
     return next(iter(nodes), None)

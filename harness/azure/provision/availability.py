@@ -26,22 +26,22 @@ MACHINES = "virtualMachines"
 
 def checked(arm: Arm, request: DeploymentRequest, say: Say) -> DeploymentRequest:
     """The request, with the image's plan where it has one. Raises BadUse with every reason why Azure would not make it."""
-    p = template.parameters_of(template.load(), request.parameters)
-    where = f"{arm.subscription}/providers/Microsoft.Compute"
+    parameters = template.parameters_of(template.load(), request.parameters)
+    compute_path = f"{arm.subscription}/providers/Microsoft.Compute"
     region = region_of(request.location)
     faults: list[str] = []
     try:
         query = {"filter": f"location eq '{region}'"}
-        listed = list(arm.listed(f"{where}/skus", f"reading which machines {region} has", api=SKUS, **query))
-        usages = list(arm.listed(f"{where}/locations/{region}/usages", f"reading the quotas in {region}", api=USAGES))
-        faults += machine_faults(p, region, listed) or quota_faults(p, region, listed, usages)
+        skus = list(arm.listed(f"{compute_path}/skus", f"reading which machines {region} has", api=SKUS, **query))
+        usages = list(arm.listed(f"{compute_path}/locations/{region}/usages", f"reading the quotas in {region}", api=USAGES))
+        faults += machine_faults(parameters, region, skus) or quota_faults(parameters, region, skus, usages)
     except HarnessError as error:
         say(f"{error}; whether {region} has room for these machines is not known before it is tried")
     try:
-        plan = _plan_of(arm, region, p["image"])
+        plan = _plan_of(arm, region, parameters["image"])
         faults += _term_faults(arm, plan) if plan else []
     except error_mapping.NotThere as error:
-        image = ":".join(p["image"][key] for key in ("publisher", "offer", "sku", "version"))
+        image = ":".join(parameters["image"][key] for key in ("publisher", "offer", "sku", "version"))
         raise BadUse("; ".join([*faults, f"--image {image}: {region} has no such image ({error})"])) from error
     except HarnessError as error:
         say(f"{error}; whether the image needs a plan is not known before it is tried")
@@ -56,63 +56,65 @@ def region_of(location: str) -> str:
     return location.replace(" ", "").lower()
 
 
-def machine_faults(p: Mapping[str, Any], region: str, listed: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Sizes that the region, its zones or the subscription do not have. `p`: the template's parameters."""
-    zones = [str(zone) for zone in p["zones"]] if p["placement"] == "zones" else []
-    return list(dict.fromkeys(fault for size in sorted(sizes(p)) for fault in _size_faults(size, region, zones, listed)))
+def machine_faults(parameters: Mapping[str, Any], region: str, skus: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Sizes that the region, its zones or the subscription do not have. `parameters`: the template's parameters."""
+    zones = [str(zone) for zone in parameters["zones"]] if parameters["placement"] == "zones" else []
+    return list(dict.fromkeys(fault for size in sorted(sizes(parameters)) for fault in _size_faults(size, region, zones, skus)))
 
 
-def sizes(p: Mapping[str, Any]) -> Counter[str]:
+def sizes(parameters: Mapping[str, Any]) -> Counter[str]:
     """How many machines of each size there will be."""
-    return Counter([*(p["vmSize"] for _ in p["nodes"]), p["clientSize"]])
+    return Counter([*(parameters["vmSize"] for _ in parameters["nodes"]), parameters["clientSize"]])
 
 
-def _size_faults(size: str, region: str, zones: Sequence[str], listed: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    sku = _sku(size, listed)
+def _size_faults(size: str, region: str, zones: Sequence[str], skus: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    sku = _sku(size, skus)
     if sku is None:
         yield f"--size {size}: {region} has no such machines; choose another size or --location"
         return
-    closed = set()
-    for one in sku.get("restrictions") or []:
-        why = one.get("reasonCode") or "no reason told"
-        if one.get("type") == "Location":
-            yield f"--size {size}: the subscription may not have it in {region} ({why}); choose another size or --location"
+    closed_zones = set()
+    for restriction in sku.get("restrictions") or []:
+        reason = restriction.get("reasonCode") or "no reason told"
+        if restriction.get("type") == "Location":
+            yield f"--size {size}: the subscription may not have it in {region} ({reason}); choose another size or --location"
             return
-        closed |= set((one.get("restrictionInfo") or {}).get("zones") or [])
+        closed_zones |= set((restriction.get("restrictionInfo") or {}).get("zones") or [])
     places = [place for place in sku.get("locationInfo") or [] if region_of(str(place.get("location"))) == region]
-    there = {str(zone) for place in places for zone in place.get("zones") or []}
-    if zones and not there:
+    offered_zones = {str(zone) for place in places for zone in place.get("zones") or []}
+    if zones and not offered_zones:
         yield f"--size {size}: {region} has no zones for it; give --placement availability-set"
-    elif missing := [zone for zone in zones if zone not in there - closed]:
-        free = ",".join(sorted(there - closed)) or "none"
+    elif missing := [zone for zone in zones if zone not in offered_zones - closed_zones]:
+        free = ",".join(sorted(offered_zones - closed_zones)) or "none"
         yield (
             f"--size {size}: the subscription may not have it in zone {' and '.join(missing)} of {region} (zones that it may: {free}); "
             "see --zones"
         )
 
 
-def quota_faults(p: Mapping[str, Any], region: str, listed: Sequence[Mapping[str, Any]], usages: Sequence[Mapping[str, Any]]) -> list[str]:
+def quota_faults(
+    parameters: Mapping[str, Any], region: str, skus: Sequence[Mapping[str, Any]], usages: Sequence[Mapping[str, Any]]
+) -> list[str]:
     """Quotas that these machines' vCPUs would exceed: the region's, and that of each family of sizes."""
-    needed: Counter[str] = Counter()
-    for size, count in sizes(p).items():
-        sku = _sku(size, listed) or {}
+    needed_vcpus: Counter[str] = Counter()
+    for size, count in sizes(parameters).items():
+        sku = _sku(size, skus) or {}
         cores = next((str(c.get("value")) for c in sku.get("capabilities") or [] if c.get("name") == "vCPUs"), "")
         if cores.isdigit():
-            needed.update({"cores": count * int(cores), str(sku.get("family")).lower(): count * int(cores)})
+            needed_vcpus.update({"cores": count * int(cores), str(sku.get("family")).lower(): count * int(cores)})
     faults = []
-    for one in usages:
-        name = one.get("name") or {}
-        wanted, limit, now = needed.get(str(name.get("value")).lower(), 0), one.get("limit"), one.get("currentValue")
-        if wanted and isinstance(limit, int) and isinstance(now, int) and now + wanted > limit:
+    for usage in usages:
+        name = usage.get("name") or {}
+        needed, limit, in_use = needed_vcpus.get(str(name.get("value")).lower(), 0), usage.get("limit"), usage.get("currentValue")
+        if needed and isinstance(limit, int) and isinstance(in_use, int) and in_use + needed > limit:
             faults.append(
-                f"the quota {name.get('localizedValue') or name.get('value')} in {region} is {limit} vCPUs, {now} are in use, and this "
-                f"needs {wanted}; have it raised, or choose another --size or --location"
+                f"the quota {name.get('localizedValue') or name.get('value')} in {region} is {limit} vCPUs, {in_use} are in use, and this "
+                f"needs {needed}; have it raised, or choose another --size or --location"
             )
     return faults
 
 
-def _sku(size: str, listed: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    return next((one for one in listed if one.get("resourceType") == MACHINES and str(one.get("name")).lower() == size.lower()), None)
+def _sku(size: str, skus: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    return next((sku for sku in skus if sku.get("resourceType") == MACHINES and str(sku.get("name")).lower() == size.lower()), None)
 
 
 def _plan_of(arm: Arm, region: str, image: Mapping[str, str]) -> dict[str, str]:
@@ -127,19 +129,19 @@ def _plan_of(arm: Arm, region: str, image: Mapping[str, str]) -> dict[str, str]:
             if not newest:
                 return {}
             version = str(newest[0].name)
-        said = (images.get(*place, version).as_dict().get("properties") or {}).get("plan") or {}
-    return {key: str(said[key]) for key in ("publisher", "product", "name")} if said else {}
+        plan = (images.get(*place, version).as_dict().get("properties") or {}).get("plan") or {}
+    return {key: str(plan[key]) for key in ("publisher", "product", "name")} if plan else {}
 
 
 def _term_faults(arm: Arm, plan: Mapping[str, str]) -> list[str]:
     """Terms that nobody has accepted yet in this subscription."""
-    where = f"{arm.subscription}/providers/Microsoft.MarketplaceOrdering/offerTypes/virtualmachine/publishers/{plan['publisher']}"
-    said = arm.get(
-        f"{where}/offers/{plan['product']}/plans/{plan['name']}/agreements/current",
+    publisher_path = f"{arm.subscription}/providers/Microsoft.MarketplaceOrdering/offerTypes/virtualmachine/publishers/{plan['publisher']}"
+    agreement = arm.get(
+        f"{publisher_path}/offers/{plan['product']}/plans/{plan['name']}/agreements/current",
         "reading whether the image's terms are accepted",
         api=TERMS,
     )
-    if (said.get("properties") or {}).get("accepted") is not False:
+    if (agreement.get("properties") or {}).get("accepted") is not False:
         return []
     return [
         f"the image's plan {plan['name']} has terms that nobody has accepted in this subscription: read them, then run az vm image terms "

@@ -49,22 +49,22 @@ class Ledger:
     ids: tuple[str, ...]
 
 
-def kind_of(id: str) -> str:
+def kind_of(resource_id: str) -> str:
     """A resource's type, in lower case; empty for what is none of a resource group's own (a child of another resource, a group)."""
-    parts = id.strip("/").split("/")
+    parts = resource_id.strip("/").split("/")
     return f"{parts[5]}/{parts[6]}".lower() if len(parts) == 8 and parts[4].lower() == "providers" else ""
 
 
 def with_disks(ids: Iterable[str]) -> tuple[str, ...]:
     """The same, each once, with the OS disks that the template gives the machines: no deployment names those."""
-    every: dict[str, str] = {}
-    for id in ids:
-        every.setdefault(id.lower(), id)
-        if kind_of(id) == MACHINES:
-            group, _, name = id.rpartition("/providers/")[0], "", id.rpartition("/")[2]
+    id_by_lower_case: dict[str, str] = {}
+    for resource_id in ids:
+        id_by_lower_case.setdefault(resource_id.lower(), resource_id)
+        if kind_of(resource_id) == MACHINES:
+            group, _, name = resource_id.rpartition("/providers/")[0], "", resource_id.rpartition("/")[2]
             disk = f"{group}/providers/Microsoft.Compute/disks/{name}-disk"
-            every.setdefault(disk.lower(), disk)
-    return tuple(every.values())
+            id_by_lower_case.setdefault(disk.lower(), disk)
+    return tuple(id_by_lower_case.values())
 
 
 def tag(resource: dict[str, Any], name: str) -> str | None:
@@ -83,18 +83,18 @@ def _file(run: str) -> Path | None:
     return folder() / f"{run}.json" if re.fullmatch(r"[0-9a-f]{8}", run) else None
 
 
-def keep(one: Ledger) -> None:
+def keep(ledger: Ledger) -> None:
     """Write it down before anything is made. Raises Unusable."""
-    file = _file(one.run)
+    file = _file(ledger.run)
     assert file is not None
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        new = file.with_suffix(".new")
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
-            json.dump(asdict(one), out)
+        new_file = file.with_suffix(".new")
+        with os.fdopen(os.open(new_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
+            json.dump(asdict(ledger), out)
             out.flush()
             os.fsync(out.fileno())
-        new.replace(file)
+        new_file.replace(file)
     except OSError as error:
         raise Unusable(
             f"{file}: what is made cannot be written down there ({error.strerror}), and without that it could not be removed safely; "
@@ -108,11 +108,11 @@ def read_ledger(subscription: str, run: str) -> Ledger | None:
     if file is None or not file.is_file():
         return None
     try:
-        said = json.loads(file.read_text(encoding="utf-8"))
-        one = Ledger(**{**said, "ids": tuple(map(str, said["ids"]))})
+        content = json.loads(file.read_text(encoding="utf-8"))
+        ledger = Ledger(**{**content, "ids": tuple(map(str, content["ids"]))})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise Unusable(f"{file}: is no record of a run ({error}); remove that file, and what it was of by hand") from error
-    return one if one.subscription.lower() == subscription.lower() and one.run == run else None
+    return ledger if ledger.subscription.lower() == subscription.lower() and ledger.run == run else None
 
 
 def recorded_runs(subscription: str) -> list[str]:
@@ -132,30 +132,34 @@ def recorded(arm: Arm, group: str, run: str) -> Ledger | None:
 
     Azure's reference: Deployments - Get (outputResources, parameters), Deployment Operations - List (targetResource).
     """
-    where = f"{arm.subscription}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/{name_of(run)}"
+    deployment_path = f"{arm.subscription}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/{name_of(run)}"
     try:
-        said = arm.get(where, "reading the deployment")
-        operations = list(arm.listed(f"{where}/operations", "reading what the deployment made"))
+        deployment = arm.get(deployment_path, "reading the deployment")
+        operations = list(arm.listed(f"{deployment_path}/operations", "reading what the deployment made"))
     except error_mapping.NotThere:
         return None
-    inner = said.get("properties") or {}
-    tags = {"tags": ((inner.get("parameters") or {}).get("tags") or {}).get("value") or {}}
+    properties = deployment.get("properties") or {}
+    tags = {"tags": ((properties.get("parameters") or {}).get("tags") or {}).get("value") or {}}
     if tag(tags, RUN) != run:
         raise Unusable(f"the deployment {name_of(run)} in {group} is not one of `azure up` (its parameters name no such run); left alone")
-    targets = [(one.get("properties") or {}).get("targetResource") or {} for one in operations]
-    named = [str(one["id"]) for one in [*(inner.get("outputResources") or []), *targets] if one.get("id")]
-    here = f"{arm.subscription}/resourceGroups/{group}/".lower()
-    ids = with_disks(id for id in named if kind_of(id) in ORDER and id.lower().startswith(here))
+    targets = [(item.get("properties") or {}).get("targetResource") or {} for item in operations]
+    named_ids = [str(item["id"]) for item in [*(properties.get("outputResources") or []), *targets] if item.get("id")]
+    group_prefix = f"{arm.subscription}/resourceGroups/{group}/".lower()
+    ids = with_disks(
+        resource_id for resource_id in named_ids if kind_of(resource_id) in ORDER and resource_id.lower().startswith(group_prefix)
+    )
     subscription = arm.clients.azure.subscription
-    return Ledger(run, subscription, group, tag(tags, OWNER) or "", tag(tags, EXPIRES) or "", tag(said, MADE_GROUP) == "yes", ids)
+    return Ledger(run, subscription, group, tag(tags, OWNER) or "", tag(tags, EXPIRES) or "", tag(deployment, MADE_GROUP) == "yes", ids)
 
 
 def together(run: str, ledgers: Iterable[Ledger]) -> Ledger:
     """What several accounts of one run say together. Raises BadUse when they are of different groups."""
-    first, *others = ledgers
-    for other in others:
-        if other.group.lower() != first.group.lower():
-            raise BadUse(f"run {run} has deployments in {first.group} and in {other.group}, which no `azure up` makes; remove them by hand")
-        ids = with_disks([*first.ids, *other.ids])
-        first = replace(first, ids=ids, made_group=first.made_group or other.made_group)
-    return first
+    merged, *rest = ledgers
+    for other in rest:
+        if other.group.lower() != merged.group.lower():
+            raise BadUse(
+                f"run {run} has deployments in {merged.group} and in {other.group}, which no `azure up` makes; remove them by hand"
+            )
+        ids = with_disks([*merged.ids, *other.ids])
+        merged = replace(merged, ids=ids, made_group=merged.made_group or other.made_group)
+    return merged

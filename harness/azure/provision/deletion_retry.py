@@ -23,10 +23,10 @@ BUSY_RESOURCE_TIMEOUT_S = (
 NOT_NOW = re.compile(r"InUse|CannotBeDeleted|NicReservedForAnotherVm|AnotherOperation|Retryable|OperationNotAllowed|Conflict")
 
 
-def read(arm: Arm, id: str, api: str) -> dict[str, Any] | None:
+def read(arm: Arm, resource_id: str, api: str) -> dict[str, Any] | None:
     """A resource as its own provider has it, None when it knows none: never from a list, which may be minutes old."""
     try:
-        return arm.get(id, f"looking for {_name(id)}", api=api)
+        return arm.get(resource_id, f"looking for {_name(resource_id)}", api=api)
     except error_mapping.NotThere:
         return None
 
@@ -36,32 +36,32 @@ def gone(arm: Arm, ids: Iterable[str], api: str, deadline: Deadline, say: Say, i
 
     Each is looked at right before it is deleted: what is not ours any more is left alone, and told.
     """
-    left: list[str] = []
-    waiting = [_Removal(arm, id, api, say, is_ours) for id in ids]
-    while waiting:
+    leftovers: list[str] = []
+    removals = [_Removal(arm, resource_id, api, say, is_ours) for resource_id in ids]
+    while removals:
         last_look = deadline.expired
-        for one in list(waiting):
+        for removal in list(removals):
             try:
-                over = one.step()
+                finished = removal.step()
             except HarnessError as error:
-                left.append(f"{one.name}: {error}")
-                over = True
-            if over:
-                waiting.remove(one)
+                leftovers.append(f"{removal.name}: {error}")
+                finished = True
+            if finished:
+                removals.remove(removal)
         if last_look:
-            return left + [f"{one.name}: {one.last or f'not gone within {deadline.seconds:g} s'}" for one in waiting]
-        if waiting:
+            return leftovers + [f"{removal.name}: {removal.last or f'not gone within {deadline.seconds:g} s'}" for removal in removals]
+        if removals:
             pause(min(1.0, arm.clients.azure.poll_s), deadline)
-    return left
+    return leftovers
 
 
 class _Removal:
     """Of one resource. `last` is what stood in the way last."""
 
-    def __init__(self, arm: Arm, id: str, api: str, say: Say, is_ours: IsOurs) -> None:
-        self.name = _name(id)
+    def __init__(self, arm: Arm, resource_id: str, api: str, say: Say, is_ours: IsOurs) -> None:
+        self.name = _name(resource_id)
         self.last: HarnessError | None = None
-        self._arm, self._id, self._api, self._say, self._is_ours = arm, id, api, say, is_ours
+        self._arm, self._id, self._api, self._say, self._is_ours = arm, resource_id, api, say, is_ours
         self._poller: Any = None
         self._sent = False
         self._not_before = 0.0
@@ -85,13 +85,13 @@ class _Removal:
     def _looked_at(self) -> bool:
         if time.monotonic() < self._not_before:
             return False
-        there = read(self._arm, self._id, self._api)
-        if there is None:
+        resource = read(self._arm, self._id, self._api)
+        if resource is None:
             self._say(f"{self.name} is removed" if self._sent else f"{self.name} is gone already")
             return True
-        if not self._is_ours(there):
+        if not self._is_ours(resource):
             raise Unusable("does not bear this run's tag any more, so it was left alone; see whose it is, and remove it by hand")
-        if str((there.get("properties") or {}).get("provisioningState")).lower() == "deleting":
+        if str((resource.get("properties") or {}).get("provisioningState")).lower() == "deleting":
             return False  # with the machine that it was of, for one
         self._sent = True
         self._poller = self._arm.begin("DELETE", self._id, None, f"removing {self.name}", api=self._api)
@@ -120,5 +120,5 @@ def may_pass(error: HarnessError) -> bool:
     return error_mapping.status_of(error) == 409 or bool(NOT_NOW.search(error_mapping.code_of(error)))
 
 
-def _name(id: str) -> str:
-    return id.rstrip("/").rpartition("/")[2]
+def _name(resource_id: str) -> str:
+    return resource_id.rstrip("/").rpartition("/")[2]

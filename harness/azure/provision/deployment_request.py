@@ -67,16 +67,16 @@ TAG = re.compile(r"([^<>%&\\?/=]{1,128})=(.{0,256})")
 MAX_TAGS = 15  # that all types of the template take, ours included
 
 
-def tags_of(given: Sequence[str]) -> dict[str, str]:
+def tags_of(pairs: Sequence[str]) -> dict[str, str]:
     """KEY=VALUE, several times. Raises BadUse for what Azure takes for no tag, and for the harness's own."""
     tags: dict[str, str] = {}
-    for text in given:
-        found = TAG.fullmatch(text)
-        if not found or not found[1].isprintable() or not found[2].isprintable():
+    for text in pairs:
+        match = TAG.fullmatch(text)
+        if not match or not match[1].isprintable() or not match[2].isprintable():
             raise BadUse(f"--tag {text!r}: is no tag; write KEY=VALUE, the key without <>%&\\?/")
-        if found[1].lower().startswith("lkharness"):
+        if match[1].lower().startswith("lkharness"):
             raise BadUse(f"--tag {text}: tags that begin with lkharness are the harness's own; write another key")
-        tags[found[1]] = found[2]
+        tags[match[1]] = match[2]
     if len(tags) + len(OWN_TAGS) > MAX_TAGS:
         raise BadUse(f"--tag: {len(tags)} are too many; some resources take {MAX_TAGS} tags, and {len(OWN_TAGS)} are the harness's own")
     return tags
@@ -98,24 +98,24 @@ def public_key(file: Path) -> str:
     return line
 
 
-def plan(request: DeploymentRequest, azure: Azure, known: prices.Prices) -> dict[str, Any]:
+def plan(request: DeploymentRequest, azure: Azure, price_list: prices.Prices) -> dict[str, Any]:
     """Everything that would be made, with what it costs where that is known, as data.
 
     Nobody is asked, so a group that is there already is a row, too.
     """
     rows, costs = [_row(GROUPS, azure.resource_group, "made if there is none", FREE)], [FREE]
     for resource in request.resources(azure):
-        costs.append(prices.cost(resource, known))
+        costs.append(prices.cost(resource, price_list))
         rows.append(_row(resource.type, resource.name, _about(resource), costs[-1]))
         if image := _paid_image(resource):
             costs.append(prices.Cost(None, "on top; see the image's plan"))
             rows.append(_row("software", f"{resource.name}-image", f"what {image} costs per vCPU and hour", costs[-1]))
         if more := max(0, len(resource.body["properties"].get("loadBalancingRules", [])) - INCLUDED_BALANCER_RULES):
-            costs.append(prices.rule_cost(more, known))
+            costs.append(prices.rule_cost(more, price_list))
             rows.append(_row("rules", f"{resource.name}-rules", f"{more} beyond {INCLUDED_BALANCER_RULES}", costs[-1]))
         if disk := _disk_of(resource):
             kind = disk["managedDisk"]["storageAccountType"]
-            costs.append(prices.disk_cost(kind, known))
+            costs.append(prices.disk_cost(kind, price_list))
             rows.append(_row("Microsoft.Compute/disks", disk["name"], f"{kind}, an OS disk", costs[-1]))
     hour, unknown = prices.total(costs)
     return {
@@ -127,13 +127,13 @@ def plan(request: DeploymentRequest, azure: Azure, known: prices.Prices) -> dict
         "resources": rows,
         "usd_per_hour": None if hour is None else round(hour, 4),
         "without_a_price": unknown,
-        "price_note": known.note,
+        "price_note": price_list.note,
         "public_addresses": [r.name for r in request.resources(azure) if r.type.endswith("publicIPAddresses")],
     }
 
 
-def _row(kind: str, name: str, what: str, cost: prices.Cost) -> dict[str, Any]:
-    return {"type": kind, "name": name, "what": what, "usd_per_hour": cost.hour, "price": cost.source}
+def _row(kind: str, name: str, description: str, cost: prices.Cost) -> dict[str, Any]:
+    return {"type": kind, "name": name, "what": description, "usd_per_hour": cost.hour, "price": cost.source}
 
 
 def _paid_image(resource: template.Resource) -> str:
@@ -152,14 +152,14 @@ def _about(resource: template.Resource) -> str:
     properties = resource.body["properties"]
     kind = resource.type.split("/")[-1]
     if kind == "virtualMachines":
-        where = (
+        placement = (
             f"zone {resource.body['zones'][0]}"
             if "zones" in resource.body
             else "availability set"
             if "availabilitySet" in properties
             else ""
         )
-        return ", ".join(filter(None, [properties["hardwareProfile"]["vmSize"], where]))
+        return ", ".join(filter(None, [properties["hardwareProfile"]["vmSize"], placement]))
     if kind == "networkInterfaces":
         return properties["ipConfigurations"][0]["properties"]["privateIPAddress"]
     if kind == "loadBalancers":
@@ -172,18 +172,18 @@ def _about(resource: template.Resource) -> str:
     return ""
 
 
-def as_text(planned: dict[str, Any]) -> str:
+def as_text(data: dict[str, Any]) -> str:
     """A plan as a table for a person."""
-    rows: Sequence[dict[str, Any]] = planned["resources"]
+    rows: Sequence[dict[str, Any]] = data["resources"]
     width = max(len(r["name"]) for r in rows)
     lines = [
-        f"run {planned['run']} makes in {planned['resource_group']} ({planned['location']}), subscription {planned['subscription']}:",
+        f"run {data['run']} makes in {data['resource_group']} ({data['location']}), subscription {data['subscription']}:",
         *(f"  {r['name']:<{width}}  {_price(r['usd_per_hour'])}  {r['type'].split('/')[-1]}  {r['what']}".rstrip() for r in rows),
-        f"  {'all of it':<{width}}  {_price(planned['usd_per_hour'])}  an hour, while it is there"
-        + (f"; {planned['without_a_price']} without a known price" if planned["without_a_price"] else ""),
-        f"  prices: {planned['price_note']}",
-        f"  tags: {', '.join(f'{k} = {v}' for k, v in planned['tags'].items())}",
-        f"  public addresses: {', '.join(planned['public_addresses']) or 'none'}",
+        f"  {'all of it':<{width}}  {_price(data['usd_per_hour'])}  an hour, while it is there"
+        + (f"; {data['without_a_price']} without a known price" if data["without_a_price"] else ""),
+        f"  prices: {data['price_note']}",
+        f"  tags: {', '.join(f'{k} = {v}' for k, v in data['tags'].items())}",
+        f"  public addresses: {', '.join(data['public_addresses']) or 'none'}",
     ]
     return "\n".join(lines)
 
@@ -194,10 +194,10 @@ def _price(hour: float | None) -> str:
 
 def span_s(text: str) -> float:
     """90m, 8h, 2d. Raises BadUse."""
-    found = re.fullmatch(r"(\d{1,4})([mhd])", text)
-    if not found or not int(found[1]):
+    match = re.fullmatch(r"(\d{1,4})([mhd])", text)
+    if not match or not int(match[1]):
         raise BadUse(f"--expires {text}: is no span of time; write 90m, 8h or 2d")
-    seconds = int(found[1]) * {"m": 60, "h": 3600, "d": 86400}[found[2]]
+    seconds = int(match[1]) * {"m": 60, "h": 3600, "d": 86400}[match[2]]
     if seconds > MAX_CLUSTER_LIFETIME_S:
         raise BadUse(
             f"--expires {text}: is too long; write at most {MAX_CLUSTER_LIFETIME_S / 86400:.0f}d, and lengthen it by the tag {EXPIRES}"

@@ -22,12 +22,12 @@ def name_of(run: str) -> str:
 
 
 class Running:
-    """The deployment of one run in one resource group (its id). `hand` reads again when only the way to Azure fails, and tells that."""
+    """The deployment of one run in one resource group (its id). `operations` reads again when only the way to Azure fails, and says so."""
 
     def __init__(self, arm: Arm, group: str, run: str, say: Say) -> None:
         self.name = name_of(run)
         self.where = f"{group}/providers/Microsoft.Resources/deployments/{self.name}"
-        self.hand = OperationRunner(arm.clients, lambda source, kind, text, **data: say(text))
+        self.operations = OperationRunner(arm.clients, lambda source, kind, text, **data: say(text))
         self._arm = arm
         self._say = say
         self._told = self._cancelled = False
@@ -36,29 +36,31 @@ class Running:
         """Whether Azure knows the deployment."""
         return self._arm.exists(self.where, "looking for the deployment")
 
-    def state(self, deadline: Deadline, shows: Deadline) -> str:
-        """Raises NotThere when Azure does not show it once `shows` is over: a fresh one may take a moment."""
+    def state(self, deadline: Deadline, visible_deadline: Deadline) -> str:
+        """Raises NotThere when Azure does not show it once `visible_deadline` is over: a fresh one may take a moment."""
 
         def now() -> str:
             return self._arm.get(self.where, "reading the deployment")["properties"]["provisioningState"]
 
         try:
-            return self.hand.read(now, deadline, "reading the deployment")
+            return self.operations.read(now, deadline, "reading the deployment")
         except error_mapping.NotThere:
-            if shows.expired:
+            if visible_deadline.expired:
                 raise
             return UNSEEN
 
-    def stop(self, limit: Deadline, shows: Deadline) -> None:
+    def stop(self, limit: Deadline, visible_deadline: Deadline) -> None:
         """Cancel it if it still goes on, and wait for its end: only then is what it made all there is.
 
         One that may not be cancelled is waited for all the same. Raises NotThere as `state` does, and DeadlineExceeded.
         """
         every = self._arm.clients.azure.poll_s
-        limit.wait_for(lambda: self._stopping(limit, shows), until=lambda s: s in ENDED, what=f"the end of {self.name}", every=every)
+        limit.wait_for(
+            lambda: self._stopping(limit, visible_deadline), until=lambda s: s in ENDED, what=f"the end of {self.name}", every=every
+        )
 
-    def _stopping(self, limit: Deadline, shows: Deadline) -> str:
-        state = self.state(limit, shows)
+    def _stopping(self, limit: Deadline, visible_deadline: Deadline) -> str:
+        state = self.state(limit, visible_deadline)
         if state not in ENDED and not self._told:
             self._told = True
             self._say(f"cancelling the deployment {self.name}, and waiting for its end")

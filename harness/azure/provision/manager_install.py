@@ -24,28 +24,28 @@ TIMEOUT_MARGIN_S = 5.0
 MAX_REMARKS = 5  # lines of a script's standard error that are told although it went well
 
 
-def script_of(given: str) -> str | None:
+def script_of(manager: str) -> str | None:
     """`none`, `pacemaker`, or a file. Raises BadUse."""
-    if given == "none":
+    if manager == "none":
         return None
-    file = PACEMAKER if given == "pacemaker" else Path(given)
+    file = PACEMAKER if manager == "pacemaker" else Path(manager)
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", "no text")
-        raise BadUse(f"--manager {given}: cannot be read ({why}); write none, pacemaker, or the path of a script") from error
+        reason = getattr(error, "strerror", "no text")
+        raise BadUse(f"--manager {manager}: cannot be read ({reason}); write none, pacemaker, or the path of a script") from error
 
 
 def variables(parameters: Mapping[str, Any], index: int, run: str) -> dict[str, str]:
     """What a script is told, on the node with this index."""
     nodes = parameters["nodes"]
-    own, peer = nodes[index], nodes[1 - index]
+    node, peer = nodes[index], nodes[1 - index]
     return {
         "LKH_RUN": run,
         "LKH_FIRST": "yes" if index == 0 else "no",
-        "LKH_NODE": own["name"],
-        "LKH_NODE_ADDRESS": own["address"],
-        "LKH_NODE_SECOND": own["second"],
+        "LKH_NODE": node["name"],
+        "LKH_NODE_ADDRESS": node["address"],
+        "LKH_NODE_SECOND": node["second"],
         "LKH_PEER": peer["name"],
         "LKH_PEER_ADDRESS": peer["address"],
         "LKH_PEER_SECOND": peer["second"],
@@ -60,18 +60,18 @@ def variables(parameters: Mapping[str, Any], index: int, run: str) -> dict[str, 
 def install(clients: Clients, parameters: Mapping[str, Any], run: str, script: str, deadline: Deadline, say: Callable[[str], None]) -> None:
     """On both nodes at once. Raises Unusable with the last words of the script that failed."""
 
-    def one(index: int) -> str | None:
+    def install_on(index: int) -> str | None:
         machine = f"{parameters['prefix']}{parameters['nodes'][index]['name']}"
-        said = run_command_call.run(clients, machine, script, deadline, variables(parameters, index, run))
-        if said.exit == 0:
-            for line in said.err.strip().splitlines()[-MAX_REMARKS:]:
+        output = run_command_call.run(clients, machine, script, deadline, variables(parameters, index, run))
+        if output.exit == 0:
+            for line in output.err.strip().splitlines()[-MAX_REMARKS:]:
                 say(f"{machine}: the cluster manager's script says: {one_line(line)}")
             say(f"{deadline.elapsed():6.1f} s  {machine}: the cluster manager's script is done")
             return None
-        words = (said.err.strip() or said.out.strip() or "nothing").splitlines()[-1]
-        return f"{machine}: the cluster manager's script exited {said.exit} and said: {one_line(words)}"
+        last_line = (output.err.strip() or output.out.strip() or "nothing").splitlines()[-1]
+        return f"{machine}: the cluster manager's script exited {output.exit} and said: {one_line(last_line)}"
 
     # Not in a pool, which would hold up Ctrl-C until both scripts have ended. The margin is for the deadline's own words.
-    done = together(Deadline(deadline.remaining() + TIMEOUT_MARGIN_S), {index: partial(one, index) for index in (0, 1)})
-    if faults := [str(fault) for fault in done.values() if fault]:
+    results = together(Deadline(deadline.remaining() + TIMEOUT_MARGIN_S), {index: partial(install_on, index) for index in (0, 1)})
+    if faults := [str(fault) for fault in results.values() if fault]:
         raise Unusable("; ".join(faults))

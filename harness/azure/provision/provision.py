@@ -31,24 +31,24 @@ def up(clients: Clients, request: DeploymentRequest, script: str | None, keep: K
     """Deploy, then install the cluster manager. Raises what failed, after what was made is removed, or with how to remove it."""
     arm = Arm(clients)
     request = availability.checked(arm, request, say)
-    deadline, deployment, began, deployed = Deadline(limit_s), Deployment(arm, request, say), False, False
-    there = group_is_there(arm)
-    if there:
+    deadline, deployment, something_made, deployed = Deadline(limit_s), Deployment(arm, request, say), False, False
+    group_exists = group_is_there(arm)
+    if group_exists:
         check_conflicts(arm, request.ledger(clients.azure, made_group=False))
-    creation_record.keep(request.ledger(clients.azure, made_group=not there))  # before the first request that makes anything
+    creation_record.keep(request.ledger(clients.azure, made_group=not group_exists))  # before the first request that makes anything
     try:
-        if not there:
+        if not group_exists:
             deployment.made_group = make_group(arm, request, deadline)
             creation_record.keep(request.ledger(clients.azure, made_group=deployment.made_group))
-        began = True
-        say(f"{deadline.elapsed():6.1f} s  resource group {clients.azure.resource_group}: {'was there' if there else 'made'}")
+        something_made = True
+        say(f"{deadline.elapsed():6.1f} s  resource group {clients.azure.resource_group}: {'was there' if group_exists else 'made'}")
         deployment.run(deadline)
         deployed = True
         if script is not None:
             parameters = template.parameters_of(template.load(), request.parameters)
             manager_install.install(clients, parameters, request.run, script, deadline, say)
     except BaseException as error:  # whatever it was: what was made costs money
-        if not began and isinstance(error, BadUse | error_mapping.NotAllowed | error_mapping.RefusedByPolicy):
+        if not something_made and isinstance(error, BadUse | error_mapping.NotAllowed | error_mapping.RefusedByPolicy):
             creation_record.forget(request.run)
             raise  # Azure refused the very first step: nothing was made
         _end(arm, request, deployment, error, say, kept=_is_kept(keep, error, deployed))
@@ -62,33 +62,34 @@ def _is_kept(keep: Keep, error: BaseException, deployed: bool) -> bool:
 
 def _end(arm: Arm, request: DeploymentRequest, deployment: Deployment, error: BaseException, say: Say, *, kept: bool) -> None:
     """Nothing more is made, and what was made is removed or kept. Raises Unusable when that fails, or when an interrupted run keeps it."""
-    why = _words(error)
+    reason = _words(error)
     try:
         deployment.stop()
         if not kept:
-            _remove(arm, request, why, say)
-    except (HarnessError, KeyboardInterrupt) as other:
+            _remove(arm, request, reason, say)
+    except (HarnessError, KeyboardInterrupt) as other_error:
         raise Unusable(
-            f"{why}; then, cleaning up: {_words(other)}; what is left costs money: try `{how_to_remove(arm.clients.azure, request)}`"
+            f"{reason}; then, cleaning up: {_words(other_error)}; what is left costs money: "
+            f"try `{how_to_remove(arm.clients.azure, request)}`"
         ) from error
     if kept:
-        until = f"{datetime.fromtimestamp(request.expires).astimezone():%Y-%m-%d %H:%M %Z}"
-        how = how_to_remove(arm.clients.azure, request)
-        says = f"what was made is kept, as --keep says; `azure sweep` may remove it after {until}; remove it with: {how}"
+        expiry = f"{datetime.fromtimestamp(request.expires).astimezone():%Y-%m-%d %H:%M %Z}"
+        command = how_to_remove(arm.clients.azure, request)
+        message = f"what was made is kept, as --keep says; `azure sweep` may remove it after {expiry}; remove it with: {command}"
         if isinstance(error, KeyboardInterrupt):
-            raise Unusable(f"interrupted; {says}") from error
-        say(says)
+            raise Unusable(f"interrupted; {message}") from error
+        say(message)
 
 
 def _words(error: BaseException) -> str:
     return "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
 
 
-def _remove(arm: Arm, request: DeploymentRequest, why: str, say: Say) -> None:
+def _remove(arm: Arm, request: DeploymentRequest, reason: str, say: Say) -> None:
     """Raises Unusable with what is left of it."""
-    say(f"removing what run {request.run} made, because it failed ({why})")
-    if left := remove(arm, resources_of(arm, request.run), Deadline(REMOVAL_TIMEOUT_S), say):
-        raise Unusable(f"of what was made this is left: {'; '.join(left)}")
+    say(f"removing what run {request.run} made, because it failed ({reason})")
+    if leftovers := remove(arm, resources_of(arm, request.run), Deadline(REMOVAL_TIMEOUT_S), say):
+        raise Unusable(f"of what was made this is left: {'; '.join(leftovers)}")
 
 
 def how_to_remove(azure: Azure, request: DeploymentRequest) -> str:
@@ -104,46 +105,53 @@ def cluster_file(
     `known_hosts` is the file beside it that has the machines' host keys. `public` is where the client is reached from outside; its
     `address`, which the paths start at, is the private one all the same.
     """
-    p = template.parameters_of(template.load(), request.parameters)
+    parameters = template.parameters_of(template.load(), request.parameters)
     pacemaker = given_manager == "pacemaker"
     services = [
         {"name": f"service-{port}", "kind": "tcp", "port": port, "tag": f"service-{port}"}
         if not (pacemaker and i == 0)
         else {"name": "web", "kind": "http", "port": port, "tag": "web", "settings": {"node_header": "X-Served-By"}}
-        for i, port in enumerate(p["ports"])
+        for i, port in enumerate(parameters["ports"])
     ]
-    ssh = {"user": p["user"], "sudo": True, "known_hosts": known_hosts}
-    way_in = {**ssh, "host": str(public)} if public else ssh
+    ssh = {"user": parameters["user"], "sudo": True, "known_hosts": known_hosts}
+    client_ssh = {**ssh, "host": str(public)} if public else ssh
     return {
         "name": f"run-{request.run}",
-        "design": p["design"],
-        "subnet1": p["subnet1"],
-        "subnet2": p["subnet2"],
-        "client": {"name": p["client"]["name"], "address": p["client"]["address"], "ssh": way_in},
+        "design": parameters["design"],
+        "subnet1": parameters["subnet1"],
+        "subnet2": parameters["subnet2"],
+        "client": {"name": parameters["client"]["name"], "address": parameters["client"]["address"], "ssh": client_ssh},
         "nodes": [
-            {"name": n["name"], "address": n["address"], "second_address": n["second"], "ssh": {**ssh, "jump": p["client"]["name"]}}
-            for n in p["nodes"]
+            {
+                "name": n["name"],
+                "address": n["address"],
+                "second_address": n["second"],
+                "ssh": {**ssh, "jump": parameters["client"]["name"]},
+            }
+            for n in parameters["nodes"]
         ],
         "load_balancer": {
-            "frontend": p["frontend"],
-            "idle_timeout_s": 60.0 * p["idleTimeoutMinutes"],
-            "tcp_reset": p["tcpReset"],
-            "distribution": p["distribution"],
-            "ha_ports": p["haPorts"],
+            "frontend": parameters["frontend"],
+            "idle_timeout_s": 60.0 * parameters["idleTimeoutMinutes"],
+            "tcp_reset": parameters["tcpReset"],
+            "distribution": parameters["distribution"],
+            "ha_ports": parameters["haPorts"],
             "probe": {
                 "protocol": "tcp",
-                "port": p["probePort"],
-                "interval_s": float(p["probeIntervalSeconds"]),
-                "threshold": p["probeThreshold"],
+                "port": parameters["probePort"],
+                "interval_s": float(parameters["probeIntervalSeconds"]),
+                "threshold": parameters["probeThreshold"],
             },
         },
-        "ip_resource": {"address": p["frontend"], "prefix": 32, "tag": "ip" if pacemaker else f"ip-{p['frontend']}"},
+        "ip_resource": {"address": parameters["frontend"], "prefix": 32, "tag": "ip" if pacemaker else f"ip-{parameters['frontend']}"},
         "services": services,
         "manager": {"kind": "pacemaker", "resource": "services", "heartbeat_s": 22.0} if pacemaker else {"resource": services[0]["tag"]},
         "azure": {
             **azure,
-            "load_balancer": f"{p['prefix']}ilb",
-            "virtual_machines": {n["name"]: f"{p['prefix']}{n['name']}" for n in [*p["nodes"], p["client"]]} if p["prefix"] else {},
+            "load_balancer": f"{parameters['prefix']}ilb",
+            "virtual_machines": {n["name"]: f"{parameters['prefix']}{n['name']}" for n in [*parameters["nodes"], parameters["client"]]}
+            if parameters["prefix"]
+            else {},
         },
     }
 

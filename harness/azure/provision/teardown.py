@@ -57,10 +57,10 @@ class RunResources:
             return f"expires {self.expires!r}, which is no time"
 
     def __str__(self) -> str:
-        where = f", and the resource group {self.group}" if self.group else ""
+        group_text = f", and the resource group {self.group}" if self.group else ""
         names = ", ".join(r["name"] for r in self.resources) or "nothing"
-        beside = f"; left alone: {'; '.join(self.strangers)}" if self.strangers else ""
-        return f"run {self.run} of {self.owner or 'nobody'}, {self._until}: {names}{where}{beside}"
+        strangers_text = f"; left alone: {'; '.join(self.strangers)}" if self.strangers else ""
+        return f"run {self.run} of {self.owner or 'nobody'}, {self._until}: {names}{group_text}{strangers_text}"
 
 
 @dataclass
@@ -74,206 +74,222 @@ class Tagged:
 
 def tagged(arm: Arm) -> dict[str, Tagged]:
     """By run. Azure's list of resources leaves tags out when it is filtered by one (Resources - List, $filter), so all are listed."""
-    found: dict[str, Tagged] = {}
+    tagged_by_run: dict[str, Tagged] = {}
     for resource in arm.listed(f"{arm.subscription}/resources", "listing what runs have made"):
         if run := tag(resource, RUN):
-            found.setdefault(run, Tagged(resource["tags"])).resources.append(resource)
+            tagged_by_run.setdefault(run, Tagged(resource["tags"])).resources.append(resource)
     for group in arm.listed(f"{arm.subscription}/resourcegroups", "listing the groups that runs have made"):
         if run := tag(group, RUN):
-            found.setdefault(run, Tagged(group["tags"])).groups.append(group["name"])
-    return found
+            tagged_by_run.setdefault(run, Tagged(group["tags"])).groups.append(group["name"])
+    return tagged_by_run
 
 
-def resources_of(arm: Arm, run: str, seen: Tagged | None = None) -> RunResources:
+def resources_of(arm: Arm, run: str, tagged_items: Tagged | None = None) -> RunResources:
     """What the run made that is still there; every resource is asked for by its id.
 
     Raises BadUse when neither a record of the run nor anything that bears its tag is found.
     """
-    if seen is None:
-        seen = tagged(arm).get(run)
-    known = _ledger_of(arm, run, seen)
-    bear = {str(r["id"]).lower(): str(r["id"]) for r in seen.resources} if seen else {}
-    if known is None:
-        if seen is None:
+    if tagged_items is None:
+        tagged_items = tagged(arm).get(run)
+    ledger = _ledger_of(arm, run, tagged_items)
+    tagged_ids = {str(r["id"]).lower(): str(r["id"]) for r in tagged_items.resources} if tagged_items else {}
+    if ledger is None:
+        if tagged_items is None:
             raise BadUse(
                 f"nothing in the subscription {arm.clients.azure.subscription} bears the tag {RUN} = {run}, no group has its deployment, "
                 "and this machine has no record of it; see `lkharness azure sweep --plan`"
             )
-        names = [*bear.values(), *(f"the resource group {g}" for g in seen.groups)]
+        names = [*tagged_ids.values(), *(f"the resource group {g}" for g in tagged_items.groups)]
         return RunResources(
-            run, "", seen.tags.get(OWNER, ""), seen.tags.get(EXPIRES), strangers=tuple(map(_only_tagged, names)), record=False
+            run,
+            "",
+            tagged_items.tags.get(OWNER, ""),
+            tagged_items.tags.get(EXPIRES),
+            strangers=tuple(map(_only_tagged, names)),
+            record=False,
         )
-    there, strangers = [], []
-    for id in known.ids:
-        found = deletion_retry.read(arm, id, ORDER[kind_of(id)])
-        if found is None:
+    present, strangers = [], []
+    for id in ledger.ids:
+        resource = deletion_retry.read(arm, id, ORDER[kind_of(id)])
+        if resource is None:
             continue
-        if tag(found, RUN) == run:
-            there.append({"id": id, "name": found.get("name") or id.rpartition("/")[2], "type": kind_of(id), "tags": found.get("tags")})
+        if tag(resource, RUN) == run:
+            present.append(
+                {"id": id, "name": resource.get("name") or id.rpartition("/")[2], "type": kind_of(id), "tags": resource.get("tags")}
+            )
         else:
             strangers.append(f"{id.rpartition('/')[2]}, which bears the tag of another run or none")
-    own = {id.lower() for id in known.ids}
+    ledger_ids = {id.lower() for id in ledger.ids}
     # What the list still shows of it and its provider does not know is gone, and a child of its own goes with its parent.
-    strangers += [_only_tagged(id) for key, id in bear.items() if key not in own and not _is_child(key, own)]
-    if seen:
-        strangers += [_only_tagged(f"the resource group {g}") for g in seen.groups if g.lower() != known.group.lower()]
-    group = _group_of(arm, run, known)
-    expires = _later(known.expires, [t for r in there if (t := tag(r, EXPIRES))])
-    return RunResources(run, known.group, known.owner, expires, group, tuple(there), known.ids, tuple(strangers))
+    strangers += [_only_tagged(id) for key, id in tagged_ids.items() if key not in ledger_ids and not _is_child(key, ledger_ids)]
+    if tagged_items:
+        strangers += [_only_tagged(f"the resource group {g}") for g in tagged_items.groups if g.lower() != ledger.group.lower()]
+    group = _group_of(arm, run, ledger)
+    expires = _later(ledger.expires, [t for r in present if (t := tag(r, EXPIRES))])
+    return RunResources(run, ledger.group, ledger.owner, expires, group, tuple(present), ledger.ids, tuple(strangers))
 
 
-def _only_tagged(what: str) -> str:
-    return f"{what}, which bears the run's tag, but no record says that the run made it"
+def _only_tagged(name: str) -> str:
+    return f"{name}, which bears the run's tag, but no record says that the run made it"
 
 
-def _ledger_of(arm: Arm, run: str, seen: Tagged | None) -> Ledger | None:
+def _ledger_of(arm: Arm, run: str, tagged_items: Tagged | None) -> Ledger | None:
     """The run's ledger: what this machine wrote down, and its deployment. All groups are asked for that when no other says where."""
-    own = creation_record.read_ledger(arm.clients.azure.subscription, run)
-    likely = [own.group] if own else []
-    likely += [str(r["id"]).split("/")[4] for r in seen.resources] + seen.groups if seen else []
-    asked = {group.lower(): group for group in likely}
-    found = [one for group in asked.values() if (one := creation_record.recorded(arm, group, run))]
-    if not found and not own:
-        others = [
-            g["name"] for g in arm.listed(f"{arm.subscription}/resourcegroups", "listing the groups") if g["name"].lower() not in asked
+    own_ledger = creation_record.read_ledger(arm.clients.azure.subscription, run)
+    likely_groups = [own_ledger.group] if own_ledger else []
+    likely_groups += [str(r["id"]).split("/")[4] for r in tagged_items.resources] + tagged_items.groups if tagged_items else []
+    asked_groups = {group.lower(): group for group in likely_groups}
+    ledgers = [ledger for group in asked_groups.values() if (ledger := creation_record.recorded(arm, group, run))]
+    if not ledgers and not own_ledger:
+        other_groups = [
+            g["name"]
+            for g in arm.listed(f"{arm.subscription}/resourcegroups", "listing the groups")
+            if g["name"].lower() not in asked_groups
         ]
-        found = [one for group in others if (one := creation_record.recorded(arm, group, run))]
-    every = ([own] if own else []) + found
-    return creation_record.together(run, every) if every else None
+        ledgers = [ledger for group in other_groups if (ledger := creation_record.recorded(arm, group, run))]
+    all_ledgers = ([own_ledger] if own_ledger else []) + ledgers
+    return creation_record.together(run, all_ledgers) if all_ledgers else None
 
 
-def _group_of(arm: Arm, run: str, known: Ledger) -> str | None:
+def _group_of(arm: Arm, run: str, ledger: Ledger) -> str | None:
     """The group's name when the run made it, and it still says so."""
-    if not known.made_group:
+    if not ledger.made_group:
         return None
-    there = deletion_retry.read(arm, f"{arm.subscription}/resourceGroups/{known.group}", RESOURCES)
-    return known.group if there is not None and tag(there, RUN) == run else None
+    group = deletion_retry.read(arm, f"{arm.subscription}/resourceGroups/{ledger.group}", RESOURCES)
+    return ledger.group if group is not None and tag(group, RUN) == run else None
 
 
-def _later(written: str, tags: list[str]) -> str | None:
+def _later(recorded_expiry: str, tags: list[str]) -> str | None:
     """A text that is no time is kept, so that it is told."""
-    times = [text for text in (written, *tags) if text]
+    times = [text for text in (recorded_expiry, *tags) if text]
     try:
         return max(times, key=lambda text: _moment("", text)) if times else None
     except Unusable:
         return next(text for text in times if not _is_time(text))
 
 
-def stop_deployment(arm: Arm, made: RunResources, deadline: Deadline, say: Say) -> RunResources:
+def stop_deployment(arm: Arm, resources: RunResources, deadline: Deadline, say: Say) -> RunResources:
     """The run with all that it has made, once it makes no more: a deployment that still goes on is cancelled, and its end waited for.
 
     Raises Unusable when one goes on: whatever is removed now, the rest would be made afterwards.
     """
-    if not made.record:
-        return made
+    if not resources.record:
+        return resources
     limit = Deadline(deadline.within(deployment_status.CANCELLATION_TIMEOUT_S))
     try:
-        _deployment(arm, made, say).stop(limit, shows=Deadline(0.0))
+        _deployment(arm, resources, say).stop(limit, visible_deadline=Deadline(0.0))
     except error_mapping.NotThere:
         pass  # nobody keeps the record of a deployment for ever
     except HarnessError as error:
         raise Unusable(
-            f"the deployment {name_of(made.run)} still goes on in {made.where}, or cannot be asked, so nothing was removed: {error}; "
-            "try again later"
+            f"the deployment {name_of(resources.run)} still goes on in {resources.where}, or cannot be asked, so nothing was removed: "
+            f"{error}; try again later"
         ) from error
-    return resources_of(arm, made.run)
+    return resources_of(arm, resources.run)
 
 
-def _deployment(arm: Arm, made: RunResources, say: Say) -> Running:
-    return Running(arm, f"{arm.subscription}/resourceGroups/{made.where}", made.run, say)
+def _deployment(arm: Arm, resources: RunResources, say: Say) -> Running:
+    return Running(arm, f"{arm.subscription}/resourceGroups/{resources.where}", resources.run, say)
 
 
-def remove(arm: Arm, made: RunResources, deadline: Deadline, say: Say) -> list[str]:
+def remove(arm: Arm, resources: RunResources, deadline: Deadline, say: Say) -> list[str]:
     """Remove everything of it; what is left and why, empty when all is gone. Its deployment must be over (`stop_deployment`).
 
     One by one, by their ids, each seen gone; then the group, if the run made it and nothing else is in it. The records, here and in Azure,
     go last, and only when nothing is left: without them nobody could tell any more what was the run's.
     """
-    if not made.record:
-        return [*made.strangers, f"without a record nothing is removed: look at each, and remove by hand what was of run {made.run}"]
+    if not resources.record:
+        return [
+            *resources.strangers,
+            f"without a record nothing is removed: look at each, and remove by hand what was of run {resources.run}",
+        ]
 
-    def is_ours(found: dict[str, Any]) -> bool:
-        return tag(found, RUN) == made.run
+    def is_ours(resource: dict[str, Any]) -> bool:
+        return tag(resource, RUN) == resources.run
 
-    left: list[str] = []
+    leftovers: list[str] = []
     for kind, api in ORDER.items():
-        left += deletion_retry.gone(arm, [r["id"] for r in made.resources if r["type"] == kind], api, deadline, say, is_ours)
-    left += made.strangers
-    if made.group:
-        left += _group_gone(arm, made, deadline, say, is_ours) if not left else [f"the resource group {made.group}"]
-    return left or _records_gone(arm, made, deadline, say)
+        leftovers += deletion_retry.gone(arm, [r["id"] for r in resources.resources if r["type"] == kind], api, deadline, say, is_ours)
+    leftovers += resources.strangers
+    if resources.group:
+        leftovers += _group_gone(arm, resources, deadline, say, is_ours) if not leftovers else [f"the resource group {resources.group}"]
+    return leftovers or _records_gone(arm, resources, deadline, say)
 
 
-def _group_gone(arm: Arm, made: RunResources, deadline: Deadline, say: Say, is_ours: deletion_retry.IsOurs) -> list[str]:
+def _group_gone(arm: Arm, resources: RunResources, deadline: Deadline, say: Say, is_ours: deletion_retry.IsOurs) -> list[str]:
     """Twice it must be seen empty: what somebody has just put there is in no list yet, and would go with the group."""
-    for last in (False, True):
-        if others := _foreign_resources(arm, made):
-            return [f"the resource group {made.group} stays: it holds what run {made.run} did not make: {', '.join(others)}"]
-        if not last:
+    for last_look in (False, True):
+        if names := _foreign_resources(arm, resources):
+            return [f"the resource group {resources.group} stays: it holds what run {resources.run} did not make: {', '.join(names)}"]
+        if not last_look:
             say(
-                f"all that run {made.run} made is removed but the resource group {made.group}, which seems empty and costs nothing; it is "
-                f"looked at again in {NO_PROGRESS_TIMEOUT_S:g} s, because Azure's lists lag, and goes if it is empty still"
+                f"all that run {resources.run} made is removed but the resource group {resources.group}, which seems empty and costs "
+                f"nothing; it is looked at again in {NO_PROGRESS_TIMEOUT_S:g} s, because Azure's lists lag, and goes if it is empty still"
             )
             pause(NO_PROGRESS_TIMEOUT_S, deadline)
     if deadline.expired:
-        return [f"the resource group {made.group}: there was no time to see whether it stays empty; try again"]
-    return deletion_retry.gone(arm, [f"{arm.subscription}/resourceGroups/{made.group}"], RESOURCES, deadline, say, is_ours)
+        return [f"the resource group {resources.group}: there was no time to see whether it stays empty; try again"]
+    return deletion_retry.gone(arm, [f"{arm.subscription}/resourceGroups/{resources.group}"], RESOURCES, deadline, say, is_ours)
 
 
-def _foreign_resources(arm: Arm, made: RunResources) -> list[str]:
+def _foreign_resources(arm: Arm, resources: RunResources) -> list[str]:
     """What is in the run's own group and is not the run's: by the group's list, and by the lists of the providers, which are up to date.
 
     A resource of the run's that a list still shows is gone: that was seen by its id. So is its child.
     """
-    own = {id.lower() for id in made.ids}
-    group = f"{arm.subscription}/resourceGroups/{made.group}"
+    own_ids = {id.lower() for id in resources.ids}
+    group = f"{arm.subscription}/resourceGroups/{resources.group}"
     listed = list(arm.listed(f"{group}/resources", "listing the resource group"))
     for kind, api in ORDER.items():
         listed += arm.listed(f"{group}/providers/{kind}", f"listing the group's {kind.rpartition('/')[2]}", api=api)
-    names = {key: str(r["name"]) for r in listed if (key := str(r["id"]).lower()) not in own and not _is_child(key, own)}
+    names = {key: str(r["name"]) for r in listed if (key := str(r["id"]).lower()) not in own_ids and not _is_child(key, own_ids)}
     return list(dict.fromkeys(names.values()))
 
 
-def _is_child(key: str, own: set[str]) -> bool:
+def _is_child(key: str, parent_ids: set[str]) -> bool:
     """An extension of a machine, say, which a policy put there: it is a resource of its own in a list, and goes with the machine."""
-    return any(key.startswith(f"{one}/") for one in own)
+    return any(key.startswith(f"{parent_id}/") for parent_id in parent_ids)
 
 
-def _records_gone(arm: Arm, made: RunResources, deadline: Deadline, say: Say) -> list[str]:
+def _records_gone(arm: Arm, resources: RunResources, deadline: Deadline, say: Say) -> list[str]:
     """What Azure remembers of the run's deployment, where its group is still there, and what this machine wrote down."""
-    deployment = _deployment(arm, made, say)
-    left = deletion_retry.gone(arm, [deployment.where], RESOURCES, deadline, say, lambda found: True) if deployment.exists() else []
-    if not left:
-        creation_record.forget(made.run)
-    return left
+    deployment = _deployment(arm, resources, say)
+    leftovers = (
+        deletion_retry.gone(arm, [deployment.where], RESOURCES, deadline, say, lambda _resource: True) if deployment.exists() else []
+    )
+    if not leftovers:
+        creation_record.forget(resources.run)
+    return leftovers
 
 
 def expired(arm: Arm, say: Say, owner: str | None = None) -> tuple[list[RunResources], list[str]]:
     """Every run whose time is over (of that owner alone, if one is named), and what cannot be judged, with why."""
-    over: list[RunResources] = []
+    expired_runs: list[RunResources] = []
     unjudged: list[str] = []
-    found = tagged(arm)
+    tagged_by_run = tagged(arm)
     for run, group in _deployed(arm, say):
-        there = found.setdefault(run, Tagged({}))
-        if group.lower() not in (g.lower() for g in there.groups):
-            there.groups.append(group)
-    for run in sorted({*found, *creation_record.recorded_runs(arm.clients.azure.subscription)}):
+        tagged_items = tagged_by_run.setdefault(run, Tagged({}))
+        if group.lower() not in (g.lower() for g in tagged_items.groups):
+            tagged_items.groups.append(group)
+    for run in sorted({*tagged_by_run, *creation_record.recorded_runs(arm.clients.azure.subscription)}):
         try:
-            made = resources_of(arm, run, found.get(run) or Tagged({}))
-            if owner in (None, made.owner) and made.expired(time.time()):
-                over.append(made)
+            run_resources = resources_of(arm, run, tagged_by_run.get(run) or Tagged({}))
+            if owner in (None, run_resources.owner) and run_resources.expired(time.time()):
+                expired_runs.append(run_resources)
         except HarnessError as error:
             unjudged.append(f"run {run}: {error}")
-    return over, unjudged
+    return expired_runs, unjudged
 
 
 def _deployed(arm: Arm, say: Say) -> list[tuple[str, str]]:
     """Runs that have a deployment, each with its group: what no list of resources shows yet is found by these."""
     runs = []
     for group in arm.listed(f"{arm.subscription}/resourcegroups", "listing the groups"):
-        where = f"{arm.subscription}/resourceGroups/{group['name']}/providers/Microsoft.Resources/deployments"
+        deployments_path = f"{arm.subscription}/resourceGroups/{group['name']}/providers/Microsoft.Resources/deployments"
         try:
-            names = [str(one.get("name")) for one in arm.listed(where, f"listing the deployments of {group['name']}")]
+            names = [
+                str(deployment.get("name")) for deployment in arm.listed(deployments_path, f"listing the deployments of {group['name']}")
+            ]
         except (error_mapping.NotAllowed, error_mapping.NotThere) as error:
             say(f"{error}; runs of that group are found by their tags only")
             continue
@@ -281,16 +297,19 @@ def _deployed(arm: Arm, say: Say) -> list[tuple[str, str]]:
     return runs
 
 
-def swept(arm: Arm, over: list[RunResources], deadline: Deadline, say: Say) -> list[str]:
+def swept(arm: Arm, expired_runs: list[RunResources], deadline: Deadline, say: Say) -> list[str]:
     """Remove these; what is left. What goes wrong with one run does not keep the others from being removed."""
-    left: list[str] = []
-    for made in over:
+    leftovers: list[str] = []
+    for run_resources in expired_runs:
         try:
-            say(f"removing {made}")
-            left += [f"run {made.run}: {one}" for one in remove(arm, stop_deployment(arm, made, deadline, say), deadline, say)]
+            say(f"removing {run_resources}")
+            leftovers += [
+                f"run {run_resources.run}: {leftover}"
+                for leftover in remove(arm, stop_deployment(arm, run_resources, deadline, say), deadline, say)
+            ]
         except HarnessError as error:
-            left.append(f"run {made.run}: {error}")
-    return left
+            leftovers.append(f"run {run_resources.run}: {error}")
+    return leftovers
 
 
 def _is_time(text: str) -> bool:

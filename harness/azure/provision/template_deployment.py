@@ -38,22 +38,26 @@ def make_group(arm: Arm, request: DeploymentRequest, deadline: Deadline) -> bool
 
     A fresh group is known in one region and not yet in another (terraform-provider-azurerm 18268), so it must be seen several times.
     """
-    made = arm.makes(arm.group, {"location": request.location, "tags": request.tags}, "making the resource group")
-    seen, shows = 0, Deadline(deadline.within(GROUP_VISIBLE_TIMEOUT_S))
-    while seen < MIN_SIGHTINGS and not shows.expired:
-        seen = seen + 1 if group_is_there(arm) else 0
-        pause(min(1.0, arm.clients.azure.poll_s), shows)
-    return made
+    created = arm.makes(arm.group, {"location": request.location, "tags": request.tags}, "making the resource group")
+    sightings, visible_deadline = 0, Deadline(deadline.within(GROUP_VISIBLE_TIMEOUT_S))
+    while sightings < MIN_SIGHTINGS and not visible_deadline.expired:
+        sightings = sightings + 1 if group_is_there(arm) else 0
+        pause(min(1.0, arm.clients.azure.poll_s), visible_deadline)
+    return created
 
 
-def check_conflicts(arm: Arm, wanted: Ledger) -> None:
+def check_conflicts(arm: Arm, ledger: Ledger) -> None:
     """Raises BadUse for resources of the same name that are there already: they would be changed, and they are not ours.
 
     Each is asked for by its id: a list of the group is minutes old, and another run's cluster may have come into being since.
     """
-    there = [id.rpartition("/")[2] for id in wanted.ids if arm.exists(id, "looking for what is in the way", api=ORDER[kind_of(id)])]
-    if there:
-        raise BadUse(f"{wanted.group} holds {', '.join(there)} already, which this would change; give --prefix, or another group")
+    present = [
+        resource_id.rpartition("/")[2]
+        for resource_id in ledger.ids
+        if arm.exists(resource_id, "looking for what is in the way", api=ORDER[kind_of(resource_id)])
+    ]
+    if present:
+        raise BadUse(f"{ledger.group} holds {', '.join(present)} already, which this would change; give --prefix, or another group")
 
 
 class Deployment:
@@ -94,27 +98,27 @@ class Deployment:
     def _start(self, deadline: Deadline) -> None:
         """Sent once: were a first request accepted and its answer lost, a second would be refused, and look like no deployment."""
         values = {name: {"value": value} for name, value in self._request.parameters.items()}
-        whole = api_versions.of_template(template.load(), self._arm.clients.azure.api_versions)
-        properties = {"mode": "Incremental", "template": whole, "parameters": values}
+        template_body = api_versions.of_template(template.load(), self._arm.clients.azure.api_versions)
+        properties = {"mode": "Incremental", "template": template_body, "parameters": values}
         tags = {**self._request.tags, MADE_GROUP: "yes" if self.made_group else "no"}
         body, doing = {"tags": tags, "properties": properties}, "starting the deployment"
 
-        shows = Deadline(deadline.within(GROUP_VISIBLE_TIMEOUT_S if self.made_group else 0.0))
+        visible_deadline = Deadline(deadline.within(GROUP_VISIBLE_TIMEOUT_S if self.made_group else 0.0))
 
-        def send(**options: Any) -> None:  # the options are for what has a poller; the hand itself sees to it that nothing is retried
+        def send(**options: Any) -> None:  # the options are for what has a poller; the runner itself sees to it that nothing is retried
             while True:
                 try:
                     self._arm.put(self._running.where, body, doing)
                     return
                 except error_mapping.NotThere as error:  # the group that we have just made is not known everywhere yet
-                    if shows.expired:
+                    if visible_deadline.expired:
                         raise
                     self._say(f"{error}; the group is fresh, so it is tried again")
-                pause(min(1.0, self._arm.clients.azure.poll_s), shows)
+                pause(min(1.0, self._arm.clients.azure.poll_s), visible_deadline)
 
         self._goes_on = True  # from here on: a request whose answer gets lost may have been accepted all the same
         try:
-            self._running.hand.trigger(doing, send, self._running.exists, deadline)
+            self._running.operations.trigger(doing, send, self._running.exists, deadline)
         except HarnessError as error:
             if _code(error).startswith("DeploymentActive"):  # its name holds the run's id: nobody else has one of that name
                 self._say(f"the deployment {self._running.name} goes on already, so it was accepted; watching it")
@@ -122,28 +126,30 @@ class Deployment:
             self._goes_on = not _refused(error)
             raise
 
-    def _progress(self, deadline: Deadline, shows: Deadline) -> str:
-        state = self._running.state(deadline, shows)
+    def _progress(self, deadline: Deadline, visible_deadline: Deadline) -> str:
+        state = self._running.state(deadline, visible_deadline)
         for operation in self._operations(deadline) if state != UNSEEN else []:
-            what = (_target(operation), str(operation["properties"].get("provisioningState")))
-            if what[0] and what not in self._told:
-                self._told.add(what)
-                self._say(f"{deadline.elapsed():6.1f} s  {what[0]}: {what[1]}")
+            target_and_state = (_target(operation), str(operation["properties"].get("provisioningState")))
+            if target_and_state[0] and target_and_state not in self._told:
+                self._told.add(target_and_state)
+                self._say(f"{deadline.elapsed():6.1f} s  {target_and_state[0]}: {target_and_state[1]}")
         return state
 
     def _operations(self, deadline: Deadline) -> list[dict[str, Any]]:
         doing = "reading the deployment's progress"
-        return self._running.hand.read(lambda: list(self._arm.listed(f"{self._running.where}/operations", doing)), deadline, doing)
+        return self._running.operations.read(lambda: list(self._arm.listed(f"{self._running.where}/operations", doing)), deadline, doing)
 
     def _faults(self, deadline: Deadline) -> list[str]:
-        found = []
+        faults = []
         for operation in self._operations(deadline):
             if operation["properties"].get("provisioningState") == "Failed":
                 target = _target(operation)
-                found.append(f"{target or 'the template'}: {innermost_errors(operation['properties'].get('statusMessage'), target)}")
+                faults.append(f"{target or 'the template'}: {innermost_errors(operation['properties'].get('statusMessage'), target)}")
         doing = "reading the deployment"
-        whole = self._running.hand.read(lambda: self._arm.get(self._running.where, doing)["properties"].get("error"), deadline, doing)
-        return found or ([innermost_errors(whole)] if whole else [])
+        deployment_error = self._running.operations.read(
+            lambda: self._arm.get(self._running.where, doing)["properties"].get("error"), deadline, doing
+        )
+        return faults or ([innermost_errors(deployment_error)] if deployment_error else [])
 
 
 def _refused(error: HarnessError) -> bool:

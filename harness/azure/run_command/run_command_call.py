@@ -65,13 +65,13 @@ def turn(clients: Clients, machine: str) -> Iterator[None]:
     """A machine takes one run-command at a time ("Run scripts in your Linux VM by using action Run Commands"): ours wait for each other."""
     key = f"{clients.azure.subscription}/{clients.azure.resource_group}/{machine}".lower()
     with _TURNS_LOCK:
-        mine = _TURNS.setdefault(key, threading.Lock())
-    if not mine.acquire(timeout=QUEUE_TIMEOUT_S):
+        machine_lock = _TURNS.setdefault(key, threading.Lock())
+    if not machine_lock.acquire(timeout=QUEUE_TIMEOUT_S):
         raise Unusable(f"{machine}: other scripts of this harness kept its run-command busy for {QUEUE_TIMEOUT_S:g} s")
     try:
         yield
     finally:
-        mine.release()
+        machine_lock.release()
 
 
 def run(
@@ -112,8 +112,8 @@ def run(
                     "90 minutes at most, and one that hangs blocks all until then"
                 ) from error
         pause(silence, deadline)
-    answer = resource_parser.payload(result_of(poller, deadline, doing))
-    return read(streams(answer.get("value") or []), mark, machine)
+    payload = resource_parser.payload(result_of(poller, deadline, doing))
+    return read(streams(payload.get("value") or []), mark, machine)
 
 
 def _is_busy(error: HarnessError) -> bool:
@@ -123,11 +123,11 @@ def _is_busy(error: HarnessError) -> bool:
 
 def wrapped(script: str, mark: str, variables: Mapping[str, str] = MappingProxyType({}), ends_after_s: float | None = None) -> str:
     """Ends with a mark and the exit code, whatever the script does; begins with a mark, so that a lost beginning is noticed."""
-    told = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
-    bound = f"timeout -k 5 {ends_after_s:.0f} " if ends_after_s else ""
+    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+    time_limit = f"timeout -k 5 {ends_after_s:.0f} " if ends_after_s else ""
     as_file = script.startswith("#!") or len(script.encode()) > MAX_ARGUMENT_BYTES
-    return f"""{told}printf '%s\\n' 'begin {mark}'
-{(_FROM_A_FILE if as_file else _AS_A_WORD).format(bound=bound, script=script, word=f"lkharness_{mark}")}
+    return f"""{exports}printf '%s\\n' 'begin {mark}'
+{(_FROM_A_FILE if as_file else _AS_A_WORD).format(bound=time_limit, script=script, word=f"lkharness_{mark}")}
 printf '\\n%s %s\\n' 'end {mark}' "$code"
 printf '\\n%s\\n' 'end {mark}' >&2
 """
@@ -135,25 +135,25 @@ printf '\\n%s\\n' 'end {mark}' >&2
 
 def streams(statuses: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     """Standard output and error of an answer: a status for each, told apart by its code, or one that holds both (on Linux)."""
-    said = [(str(status.get("code") or "").lower(), str(status.get("message") or "")) for status in statuses]
-    out, err = ([text for code, text in said if f"/{stream}/" in code] for stream in ("stdout", "stderr"))
+    code_and_text = [(str(status.get("code") or "").lower(), str(status.get("message") or "")) for status in statuses]
+    out, err = ([text for code, text in code_and_text if f"/{stream}/" in code] for stream in ("stdout", "stderr"))
     if out or err:
         return "\n".join(out), "\n".join(err)
-    message = "\n".join(text for _, text in said)
-    found = re.search(r"\[stdout\]\n(?P<out>.*?)\n\[stderr\]\n(?P<err>.*)\Z", message, re.DOTALL)
-    return (found["out"], found["err"]) if found else (message, "")
+    message = "\n".join(text for _, text in code_and_text)
+    match = re.search(r"\[stdout\]\n(?P<out>.*?)\n\[stderr\]\n(?P<err>.*)\Z", message, re.DOTALL)
+    return (match["out"], match["err"]) if match else (message, "")
 
 
-def read(said: tuple[str, str], mark: str, machine: str) -> ScriptOutput:
+def read(both_streams: tuple[str, str], mark: str, machine: str) -> ScriptOutput:
     """What `streams` found, without the marks. Raises Unusable when the end is not there."""
-    out, err = said
-    ended = re.search(rf"\n?end {mark} (\d+)\s*\Z", out)
-    if ended is None:
+    out, err = both_streams
+    end_mark = re.search(rf"\n?end {mark} (\d+)\s*\Z", out)
+    if end_mark is None:
         raise Unusable(
             f"{machine}: the script's end is not in what run-command brought back; its last words: {(out + err).strip()[-200:] or 'none'}; "
             "without a way out to Azure (port 443) a machine runs scripts and returns nothing: see whether it has one (facts ILB-23)"
         )
-    own = out[: ended.start()]
-    begun = own.startswith(f"begin {mark}\n")
-    own = own.removeprefix(f"begin {mark}\n")
-    return ScriptOutput(int(ended[1]), own, re.sub(rf"\n?end {mark}\s*\Z", "", err), not begun)
+    script_out = out[: end_mark.start()]
+    complete = script_out.startswith(f"begin {mark}\n")
+    script_out = script_out.removeprefix(f"begin {mark}\n")
+    return ScriptOutput(int(end_mark[1]), script_out, re.sub(rf"\n?end {mark}\s*\Z", "", err), not complete)

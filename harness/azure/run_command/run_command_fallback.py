@@ -24,48 +24,48 @@ def readable(cluster: Cluster, hosts: Mapping[str, Host], say: Callable[[str], N
     if cluster.azure is None:
         yield dict(hosts)
         return
-    with _talking(cluster.azure) as talk:
-        yield {machine.name: _best(talk, machine, hosts[machine.name], say) for machine in cluster.machines}
+    with _talking(cluster.azure) as clients:
+        yield {machine.name: _best(clients, machine, hosts[machine.name], say) for machine in cluster.machines}
 
 
 @contextmanager
-def read_instead(azure: Azure, lost: Sequence[Machine]) -> Iterator[dict[str, Host | HarnessError]]:
+def read_instead(azure: Azure, unreachable: Sequence[Machine]) -> Iterator[dict[str, Host | HarnessError]]:
     """For every machine that SSH does not reach, what it can be read by, or why it cannot."""
-    with _talking(azure) as talk:
-        yield {machine.name: _answering_host(talk, machine) for machine in lost}
+    with _talking(azure) as clients:
+        yield {machine.name: _answering_host(clients, machine) for machine in unreachable}
 
 
 @contextmanager
 def _talking(azure: Azure) -> Iterator[Clients]:
-    talk = sdk_clients.make_clients(azure)
+    clients = sdk_clients.make_clients(azure)
     try:
-        yield talk
+        yield clients
     finally:
-        talk.close()
+        clients.close()
 
 
-def _best(talk: Clients, machine: Machine, host: Host, say: Callable[[str], None]) -> Host:
+def _best(clients: Clients, machine: Machine, host: Host, say: Callable[[str], None]) -> Host:
     try:
         host.run(["true"])
     except HostUnreachable as error:
-        instead = _answering_host(talk, machine)
-        if isinstance(instead, HarnessError):
-            say(f"{error}; {instead}")
+        fallback = _answering_host(clients, machine)
+        if isinstance(fallback, HarnessError):
+            say(f"{error}; {fallback}")
             return host
         say(f"{machine.name}: read by Azure's run-command, because SSH does not reach it ({error})")
-        return instead
+        return fallback
     except HarnessError:
         pass  # it is reached, and what is wrong with it is for its reader to say
     return host
 
 
-def _answering_host(talk: Clients, machine: Machine) -> Host | HarnessError:
+def _answering_host(clients: Clients, machine: Machine) -> Host | HarnessError:
     """One that its agent ran a script by just now. An answer takes some 20 s on Azure."""
     if machine.platform != "linux":
         return HostUnreachable(NO_WINDOWS)
-    instead = RunCommandHost(talk, talk.azure.machine(machine.name), machine.name)
+    fallback = RunCommandHost(clients, clients.azure.machine(machine.name), machine.name)
     try:
-        instead.check(["true"])
+        fallback.check(["true"])
     except HarnessError as error:
         return HostUnreachable(f"neither does Azure's run-command get through: {error}")
-    return instead
+    return fallback

@@ -53,25 +53,25 @@ class RunCommandHost:
         Raises Unusable when more was said than comes back: half an answer must not be taken for a whole one.
         """
         line = as_line(command)
-        longest = max(limit, MIN_TIMEOUT_S)
+        limit_s = max(limit, MIN_TIMEOUT_S)
         script = line if input is None else f"printf %s {shlex.quote(self._text(input))} | {{ {line}\n}}"
         if len(script) > MAX_SCRIPT_LENGTH:
             raise Unusable(f"{self.name}: a command of {len(script)} characters is too long for Azure's run-command; reach the host by SSH")
         try:
             with turn(self._clients, self._machine):
-                deadline = Deadline(longest)
-                said = run(self._clients, self._machine, _PACKING.format(script=script), deadline, ends_after_s=longest)
+                deadline = Deadline(limit_s)
+                output = run(self._clients, self._machine, _PACKING.format(script=script), deadline, ends_after_s=limit_s)
         except (error_mapping.NotAllowed, DeadlineExceeded):
             raise
         except HarnessError as error:
             raise HostUnreachable(f"{self.name}: Azure's run-command does not get through: {error}") from error
-        if said.cut:
+        if output.cut:
             raise Unusable(
                 f"{self.name}: `{line[:80]}` says more than the {MAX_OUTPUT_LENGTH} characters that run-command brings back; "
                 "reach the host by SSH"
             )
-        out, code = unpacked(said.out, said.exit, self.name)
-        return CommandResult(self.name, line, code, out, said.err, deadline.anchor, deadline.elapsed())
+        out, code = unpacked(output.out, output.exit, self.name)
+        return CommandResult(self.name, line, code, out, output.err, deadline.anchor, deadline.elapsed())
 
     def check(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> str:
         """Run, demand exit 0 (CommandFailed otherwise) and return standard output."""
@@ -109,11 +109,11 @@ def unpacked(out: str, code: int, name: str) -> tuple[str, int]:
     if not raw.strip():  # it was ended before it said anything
         return "", code
     try:
-        unpacking = zlib.decompressobj(31)
-        text = unpacking.decompress(base64.b64decode("".join(raw.split()), validate=True), MAX_UNPACKED_BYTES)
-        said, _, exit = text.decode("utf-8", "replace").rpartition("\n")
-        if not unpacking.eof:
+        decompressor = zlib.decompressobj(31)
+        unpacked_bytes = decompressor.decompress(base64.b64decode("".join(raw.split()), validate=True), MAX_UNPACKED_BYTES)
+        printed, _, exit_code = unpacked_bytes.decode("utf-8", "replace").rpartition("\n")
+        if not decompressor.eof:
             raise ValueError("it is not whole, or too long")
-        return said, int(exit)
+        return printed, int(exit_code)
     except (ValueError, zlib.error) as error:
         raise Unusable(f"{name}: what run-command brought back cannot be unpacked ({error}); reach the host by SSH") from error

@@ -82,10 +82,10 @@ class ForwardingTransport(OrderedTransport):
     def _parse_channel_open_failure(self, message: paramiko.Message) -> None:
         opening = self._openings.pop(_number(message), None)
         if opening is not None:
-            whole = paramiko.Message(message.asbytes())
-            whole.get_int()
-            opening.forbidden = whole.get_int() == SSH_OPEN_ADMINISTRATIVELY_PROHIBITED
-            opening.said = whole.get_text().strip() or "sshd did not say why"
+            copy = paramiko.Message(message.asbytes())
+            copy.get_int()
+            opening.forbidden = copy.get_int() == SSH_OPEN_ADMINISTRATIVELY_PROHIBITED
+            opening.said = copy.get_text().strip() or "sshd did not say why"
             self._channels.delete(opening.channel.chanid)  # type: ignore[attr-defined]
             opening.ended.set()
             return
@@ -137,7 +137,7 @@ class Forwarding:
 
     def round_trip(self, limit: float) -> float | None:
         """How long sshd takes to answer, in seconds; None when it does not within the limit."""
-        waiting = Deadline(limit)
+        deadline = Deadline(limit)
         if not self._asking.acquire(timeout=limit):
             return None  # a question that was asked earlier is still unanswered, and its answer could be taken for this one's
         answered = threading.Event()
@@ -151,9 +151,9 @@ class Forwarding:
 
         began = time.monotonic()
         threading.Thread(target=ask, name=f"round-trip-{self.name}", daemon=True).start()
-        heard = answered.wait(max(0.01, waiting.remaining()))
-        took = time.monotonic() - began
-        return took if heard and self.transport.is_active() else None
+        is_answered = answered.wait(max(0.01, deadline.remaining()))
+        took_s = time.monotonic() - began
+        return took_s if is_answered and self.transport.is_active() else None
 
     def lost(self) -> HostUnreachable:
         """The error for a lost SSH connection."""

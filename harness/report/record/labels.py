@@ -1,4 +1,4 @@
-"""The words that renderings share: verdicts, wire codes, and what a lab run does not show."""
+"""The words that renderings share: verdicts, wire codes, outages."""
 
 from __future__ import annotations
 
@@ -21,45 +21,6 @@ TRAVELLED = {
     "W9": "its own packet came back from the ILB unchanged and died",
     "W10": "reached a Windows node, which kept silent",
 }
-
-# What a stand-in must not claim (cluster-managers facts, section 10).
-LAB_MANAGERS = {
-    "lifekeeper": ("a stand-in", "a stand-in for LifeKeeper, written for these tests: it is neither LifeKeeper nor made by its vendor"),
-    "lifekeeper-windows": (
-        "a stand-in on stand-ins for Windows",
-        "a stand-in for LifeKeeper, written for these tests, and its nodes are stand-ins for Windows on Linux: "
-        "neither is the product, and nothing of Windows ran",
-    ),
-    "pacemaker": ("Pacemaker", "Pacemaker with Corosync as the distribution ships them, with timers of its own choice and a fence device"),
-}
-LAB_STANDS_IN = (
-    "This cluster is the embedded lab. Its cluster manager is {}. Azure's network and load balancer are emulated on one Linux machine."
-)
-LAB_DOES_NOT_SHOW = (
-    "how LifeKeeper itself or Windows behaves, or how fast a cluster of theirs fails over",
-    "how fast Azure's load balancer and network are",
-    "that any other cluster, a customer's or yours, is sound",
-)
-
-
-def is_lab(run: RunRecord) -> bool:
-    """Whether the run was against a lab."""
-    return run.cluster is not None and run.cluster.kind is ClusterKind.LAB
-
-
-def lab_manager(run: RunRecord) -> str:
-    """What a lab's nodes run, in a word."""
-    return _lab_manager(run)[0]
-
-
-def lab_stands_in(run: RunRecord) -> str:
-    """What of a lab is not the real thing, in a sentence."""
-    return LAB_STANDS_IN.format(_lab_manager(run)[1])
-
-
-def _lab_manager(run: RunRecord) -> tuple[str, str]:
-    kind = run.cluster.manager if run.cluster else "lifekeeper"
-    return LAB_MANAGERS.get(kind, (kind, kind))
 
 
 def route_in_words(wire: str | None) -> str:

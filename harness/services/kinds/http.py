@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Mapping
 from functools import cache
 
-from harness.config import service_settings as given
+from harness.config import service_settings
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse
 from harness.core.finding import Finding
@@ -47,8 +47,8 @@ class Http(ServiceKind):
         return {"host_header": vip if port == 80 else f"{vip}:{port}", "certificate_name": vip}
 
     def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
-        given.only_known(settings, self.kind, SETTINGS)
-        expected = given.whole_number(settings, "status", 200)
+        service_settings.only_known(settings, self.kind, SETTINGS)
+        expected = service_settings.whole_number(settings, "status", 200)
         path = settings.get("path", "/")
         headers = {"Connection": "close", "User-Agent": "lkharness"}
         if "host_header" in settings:
@@ -72,18 +72,20 @@ class Http(ServiceKind):
             raise NotTheService(f"{host}:{port} answered GET {path} with broken HTTP: {type(error).__name__}: {error}") from error
         finally:
             connection.close()
-        said = f"{response.status} {response.reason}".strip()
+        status_line = f"{response.status} {response.reason}".strip()
         if response.status != expected:
             sender = response.getheader("Server")
             raise WrongAnswer(
-                f"{host}:{port} answered GET {path} with {said}, not {expected}{_to(response.getheader('Location'))}; "
+                f"{host}:{port} answered GET {path} with {status_line}, not {expected}{_to(response.getheader('Location'))}; "
                 f"{_sender(sender, response.status)}; it said {quoted(body)}"
             )
-        if (wanted := settings.get("text", "")) and wanted.encode() not in body:
-            raise WrongAnswer(f"{host}:{port} answered GET {path} with {said}, and without the text {wanted!r}; it said {quoted(body)}")
+        if (expected_text := settings.get("text", "")) and expected_text.encode() not in body:
+            raise WrongAnswer(
+                f"{host}:{port} answered GET {path} with {status_line}, and without the text {expected_text!r}; it said {quoted(body)}"
+            )
         return Identity(
             kind=self.kind,
-            said=said,
+            said=status_line,
             node=response.getheader(settings.get("node_header", "X-Served-By")) or None,
             started=_started(body),
             facts={"status": str(response.status), "server": response.getheader("Server") or "(not told)"},
@@ -91,29 +93,29 @@ class Http(ServiceKind):
 
     def full_sized(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
         """A GET with a long header of no meaning. Any status is an answer: the question has arrived."""
-        path, named = settings.get("path", "/"), settings.get("host_header", "lkharness")
-        headers = f"Host: {named}\r\nUser-Agent: lkharness\r\nX-Lkharness-Fill: {'x' * FULL_BYTES}\r\nConnection: close"
-        say = f"GET {path} HTTP/1.1\r\n{headers}\r\n\r\n"
+        path, host_header = settings.get("path", "/"), settings.get("host_header", "lkharness")
+        headers = f"Host: {host_header}\r\nUser-Agent: lkharness\r\nX-Lkharness-Fill: {'x' * FULL_BYTES}\r\nConnection: close"
+        request = f"GET {path} HTTP/1.1\r\n{headers}\r\n\r\n"
         with contextlib.closing(_stream(host, port, settings, deadline)) as sock:
-            sock.sendall(say.encode("latin-1", "replace"))
+            sock.sendall(request.encode("latin-1", "replace"))
             if not sock.makefile("rb").read1(MAX_BODY_BYTES):
-                raise ConnectionResetError(f"{host}:{port} closed the connection on a GET of {len(say)} bytes without a word")
+                raise ConnectionResetError(f"{host}:{port} closed the connection on a GET of {len(request)} bytes without a word")
         return "there"
 
     def hello(self, settings: dict[str, str]) -> Hello:
         """A GET of `path` that leaves the connection open; its whole header with the right status, and the text where one is given, is
         the answer. With TLS it is TLS's own first exchange, which the agents can have: it shows that the server listens and has a
         certificate, and no more (on Windows its kernel answers, facts IIS-02)."""
-        given.only_known(settings, self.kind, SETTINGS)
+        service_settings.only_known(settings, self.kind, SETTINGS)
         if _encrypted(settings):
             return Hello(_client_hello(settings.get("certificate_name", "")), SERVER_HELLO, keeps=False)
-        status = given.whole_number(settings, "status", 200)
+        status = service_settings.whole_number(settings, "status", 200)
         path, host = settings.get("path", "/"), settings.get("host_header", "lkharness")
         if not re.fullmatch(r"[!-~]+", path) or not re.fullmatch(r"[!-~]+", host):
             raise BadUse(f"settings path = {path!r} and host_header = {host!r} must be ASCII without blanks")
-        say = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: lkharness\r\nConnection: keep-alive\r\n\r\n"
+        request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: lkharness\r\nConnection: keep-alive\r\n\r\n"
         text = b".*?" + re.escape(settings["text"].encode()) if settings.get("text") else b""
-        return Hello(say.encode("ascii"), rb"(?s)\AHTTP/1\.[01] %d(?=[ \r]).*?\r\n\r\n" % status + text, keeps=True, http=True)
+        return Hello(request.encode("ascii"), rb"(?s)\AHTTP/1\.[01] %d(?=[ \r]).*?\r\n\r\n" % status + text, keeps=True, http=True)
 
     def tells_findings(self, settings: Mapping[str, str]) -> bool:
         """Of its certificate, where it has one."""
@@ -121,7 +123,7 @@ class Http(ServiceKind):
 
     def findings(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> list[Finding]:
         """When its certificate ends."""
-        given.only_known(settings, self.kind, SETTINGS)
+        service_settings.only_known(settings, self.kind, SETTINGS)
         with contextlib.closing(_stream(host, port, settings, deadline)) as stream:
             certificate = stream.certificate if isinstance(stream, TlsStream) else None
         now = datetime.datetime.now(datetime.UTC)
@@ -129,7 +131,7 @@ class Http(ServiceKind):
 
 
 def _encrypted(settings: Mapping[str, str]) -> bool:
-    return given.one_of(settings, "tls", ("yes", "no")) == "yes"
+    return service_settings.one_of(settings, "tls", ("yes", "no")) == "yes"
 
 
 @cache
@@ -161,10 +163,10 @@ def _stream(host: str, port: int, settings: Mapping[str, str], deadline: Deadlin
         raise NotTheService(f"{host}:{port} does not speak TLS as it should: {error.reason or error}") from error
     except ConnectionError as error:
         sock.close()
-        asked = f"the name {name}" if name else "no name"
+        asked_name = f"the name {name}" if name else "no name"
         raise ConnectionResetError(
-            f"{host}:{port} took the connection and ended it at TLS's first message, which asked for {asked}, without an alert that says "
-            "why; look at what certificate is bound to that port, and whether the server behind it speaks TLS at all"
+            f"{host}:{port} took the connection and ended it at TLS's first message, which asked for {asked_name}, without an alert that "
+            "says why; look at what certificate is bound to that port, and whether the server behind it speaks TLS at all"
         ) from error
     except BaseException:
         sock.close()
@@ -175,8 +177,8 @@ def _stream(host: str, port: int, settings: Mapping[str, str], deadline: Deadlin
 
 def _to(location: str | None) -> str:
     """A browser would go there by itself, past this path and maybe past the load balancer."""
-    where = quoted(location.encode("latin-1", "replace")) if location else ""
-    return f": it redirects to {where}, which was not followed, so what serves there is not known" if where else ""
+    target = quoted(location.encode("latin-1", "replace")) if location else ""
+    return f": it redirects to {target}, which was not followed, so what serves there is not known" if target else ""
 
 
 def _sender(server: str | None, status: int) -> str:
@@ -184,15 +186,15 @@ def _sender(server: str | None, status: int) -> str:
     if server is None:
         return "who sent it is not told (no Server header)"
     if server.startswith("Microsoft-HTTPAPI"):
-        why = ": the application pool is stopped, disabled or full" if status == 503 else ""
-        return f"Windows' HTTP.sys sent it, not IIS or the application (Server: {quoted(server.encode('latin-1', 'replace'))}){why}"
+        explanation = ": the application pool is stopped, disabled or full" if status == 503 else ""
+        return f"Windows' HTTP.sys sent it, not IIS or the application (Server: {quoted(server.encode('latin-1', 'replace'))}){explanation}"
     return f"sent by Server: {quoted(server.encode('latin-1', 'replace'))}"
 
 
 def _started(body: bytes) -> float | None:
     try:
-        told = json_of(body)
+        body_json = json_of(body)
     except ValueError:  # most web pages are no JSON; then the start is not known
         return None
-    started = told.get("started") if isinstance(told, dict) else None
+    started = body_json.get("started") if isinstance(body_json, dict) else None
     return float(started) if isinstance(started, (int, float)) and not isinstance(started, bool) else None

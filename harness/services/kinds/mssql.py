@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.config import service_settings as given
+from harness.config import service_settings
 from harness.core.deadline import Deadline
 from harness.core.finding import Finding, Weight
 from harness.services import certificates
@@ -83,22 +83,24 @@ class Mssql(ServiceKind):
         """Logs in. Raises as `who_are_you` does."""
         from harness.services.sqlserver.tokens import MssqlTokens
 
-        given.only_known(settings, self.kind, SETTINGS)
+        service_settings.only_known(settings, self.kind, SETTINGS)
         return MssqlTokens(host, port, settings, deadline)
 
     def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
         """The physical node's name is the one that tells it in every kind of cluster (facts SQL-60 to SQL-62)."""
-        told, _ = _server_answer(host, port, settings, deadline)
-        if told.updateability != "READ_WRITE":
-            raise WrongAnswer(f"{host}:{port} serves reading, and takes no writes: the database {told.database} is {told.updateability}")
-        facts = {"version": told.version, "server_name": told.server, "database": told.database, "durability": told.durability}
+        answer, _ = _server_answer(host, port, settings, deadline)
+        if answer.updateability != "READ_WRITE":
+            raise WrongAnswer(
+                f"{host}:{port} serves reading, and takes no writes: the database {answer.database} is {answer.updateability}"
+            )
+        facts = {"version": answer.version, "server_name": answer.server, "database": answer.database, "durability": answer.durability}
         return Identity(
             kind=self.kind,
-            said=f"SQL Server {told.version}, @@SERVERNAME {told.server}, on {told.node}",
-            node=told.node or None,
-            address=told.address or None,
-            started=time.time() - float(told.age_s) if told.age_s else None,
-            facts=facts | ({"instance": told.instance} if told.instance else {}),
+            said=f"SQL Server {answer.version}, @@SERVERNAME {answer.server}, on {answer.node}",
+            node=answer.node or None,
+            address=answer.address or None,
+            started=time.time() - float(answer.age_s) if answer.age_s else None,
+            facts=facts | ({"instance": answer.instance} if answer.instance else {}),
         )
 
     def tells_findings(self, settings: Mapping[str, str]) -> bool:
@@ -107,11 +109,11 @@ class Mssql(ServiceKind):
 
     def findings(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> list[Finding]:
         """Its certificate's end, a named instance, commits that are acknowledged before they are durable, an availability group."""
-        told, certificate = _server_answer(host, port, settings, deadline)
-        found = judged(told)
+        answer, certificate = _server_answer(host, port, settings, deadline)
+        findings = judged(answer)
         if certificate:
-            found += certificates.expiry(certificates.end_of(certificate), datetime.datetime.now(datetime.UTC), self.kind)
-        return found
+            findings += certificates.expiry(certificates.end_of(certificate), datetime.datetime.now(datetime.UTC), self.kind)
+        return findings
 
     def full_sized(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
         """In one session a query with a long comment, then one with a long answer; neither touches a table."""
@@ -125,11 +127,11 @@ class Mssql(ServiceKind):
     def hello(self, settings: dict[str, str]) -> Hello:
         """PRELOGIN. It shows that the server's process lives and no more: it is answered before anybody looks at an account or a database
         (facts SQL-72), and all that follows is encrypted. When the database serves again, tokens tell (`tokens`)."""
-        given.only_known(settings, self.kind, SETTINGS)
-        every = given.seconds(settings, "session_every_s", SESSION_INTERVAL_S)
-        encrypted = given.one_of(settings, "encrypt", ("yes", "no", "login", "strict")) or "yes"
-        say = tds.first_words({"no": tds.NOT_SUPPORTED, "login": tds.LOGIN_ONLY}.get(encrypted, tds.ON))
-        return Hello(say, ANSWER, keeps=False, least_period_s=every)
+        service_settings.only_known(settings, self.kind, SETTINGS)
+        period_s = service_settings.seconds(settings, "session_every_s", SESSION_INTERVAL_S)
+        encrypt_mode = service_settings.one_of(settings, "encrypt", ("yes", "no", "login", "strict")) or "yes"
+        first_packet = tds.first_words({"no": tds.NOT_SUPPORTED, "login": tds.LOGIN_ONLY}.get(encrypt_mode, tds.ON))
+        return Hello(first_packet, ANSWER, keeps=False, least_period_s=period_s)
 
 
 class ServerAnswer(NamedTuple):
@@ -147,28 +149,31 @@ class ServerAnswer(NamedTuple):
     database: str
 
 
-def judged(told: ServerAnswer) -> list[Finding]:
+def judged(server: ServerAnswer) -> list[Finding]:
     """What a server's own words mean for its clients. Pure."""
-    found = []
-    if told.instance:
+    findings = []
+    if server.instance:
         says = (
-            f"it is the named instance {told.instance}: whoever dials host\\{told.instance} asks one node's browser (UDP 1434) for its port"
+            f"it is the named instance {server.instance}: whoever dials host\\{server.instance} asks one node's browser (UDP 1434) for its "
+            "port"
         )
-        found.append(Finding(Weight.NOTE, "mssql", "named instance", says, INSTANCE_DO, ("SQL-76", "SQL-77")))
-    if told.durability not in ("DISABLED", ""):
-        says = f"the database {told.database} has DELAYED_DURABILITY = {told.durability}: commits are acknowledged before they are on disk"
-        found.append(Finding(Weight.NOTE, "mssql", "durability", says, DURABLE_DO, ("SQL-87",)))
-    if told.in_group == "1":
+        findings.append(Finding(Weight.NOTE, "mssql", "named instance", says, INSTANCE_DO, ("SQL-76", "SQL-77")))
+    if server.durability not in ("DISABLED", ""):
+        says = (
+            f"the database {server.database} has DELAYED_DURABILITY = {server.durability}: commits are acknowledged before they are on disk"
+        )
+        findings.append(Finding(Weight.NOTE, "mssql", "durability", says, DURABLE_DO, ("SQL-87",)))
+    if server.in_group == "1":
         says = "availability groups are enabled there"
-        found.append(Finding(Weight.NOTE, "mssql", "MultiSubnetFailover", says, SUBNET_DO, ("SQL-80",)))
-    return found
+        findings.append(Finding(Weight.NOTE, "mssql", "MultiSubnetFailover", says, SUBNET_DO, ("SQL-80",)))
+    return findings
 
 
 def _server_answer(host: str, port: int, settings: dict[str, str], deadline: Deadline) -> tuple[ServerAnswer, bytes | None]:
     """What it says, and its certificate (DER) where it encrypts. One connection: whoever asks may have no second one."""
     from harness.services.sqlserver.session import Session
 
-    given.only_known(settings, Mssql.kind, SETTINGS)
+    service_settings.only_known(settings, Mssql.kind, SETTINGS)
     with Session(host, port, settings, deadline) as session:
         rows, certificate = session.query(QUESTION, deadline, of="who it is"), session.certificate
     if len(rows) != 1 or len(rows[0]) != len(ServerAnswer._fields):

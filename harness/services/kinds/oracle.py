@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from harness.config import service_settings as given
+from harness.config import service_settings
 from harness.core.deadline import Deadline
 from harness.services import oracle_session, tns
 from harness.services.service_kind import Hello, Identity, NotServing, NotTheService, ServiceKind, WrongAnswer
@@ -34,39 +34,41 @@ class Oracle(ServiceKind):
     bears_silence_s = 60.0  # facts ORA-22
 
     def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
-        given.only_known(settings, self.kind, SETTINGS)
+        service_settings.only_known(settings, self.kind, SETTINGS)
         if ACCOUNT & set(settings):
             return self._instance(host, port, settings, deadline)
-        alias_pattern = given.pattern(settings, "alias_pattern", groups={"node"})
-        told = tns.ping(host, port, deadline)
-        facts = {"alias": told["ALIAS"], "version": tns.version_of(told["VSNNUM"]), "ping_error": told["ERR"]}
-        named = alias_pattern.fullmatch(told["ALIAS"]) if alias_pattern else None
+        alias_pattern = service_settings.pattern(settings, "alias_pattern", groups={"node"})
+        listener = tns.ping(host, port, deadline)
+        facts = {"alias": listener["ALIAS"], "version": tns.version_of(listener["VSNNUM"]), "ping_error": listener["ERR"]}
+        match = alias_pattern.fullmatch(listener["ALIAS"]) if alias_pattern else None
         return Identity(
             kind=self.kind,
-            said=f"TNS ping answered by listener {told['ALIAS'] or '(unnamed)'}",
-            node=named.groupdict().get("node") if named else None,
+            said=f"TNS ping answered by listener {listener['ALIAS'] or '(unnamed)'}",
+            node=match.groupdict().get("node") if match else None,
             facts={name: value for name, value in facts.items() if value},
         )
 
     def _instance(self, host: str, port: int, settings: dict[str, str], deadline: Deadline) -> Identity:
-        told = oracle_session.ask(host, port, settings, deadline)
-        if told.role not in ("PRIMARY", ""):
-            raise WrongAnswer(f"{host}:{port}: the instance {told.name} serves {told.database} as {told.role}, which takes no writes")
-        facts = {"instance": told.name, "database": told.database, "role": told.role}
+        instance = oracle_session.ask(host, port, settings, deadline)
+        if instance.role not in ("PRIMARY", ""):
+            raise WrongAnswer(
+                f"{host}:{port}: the instance {instance.name} serves {instance.database} as {instance.role}, which takes no writes"
+            )
+        facts = {"instance": instance.name, "database": instance.database, "role": instance.role}
         return Identity(
             kind=self.kind,
-            said=f"instance {told.name} of {told.database} on {told.host}",
-            node=told.host or None,
+            said=f"instance {instance.name} of {instance.database} on {instance.host}",
+            node=instance.host or None,
             facts={name: value for name, value in facts.items() if value},
         )
 
     def hello(self, settings: dict[str, str]) -> Hello:
         """A connect to the real service where one is given, accepted; else a TNS ping. The listener ends the connection with its answer."""
-        given.only_known(settings, self.kind, SETTINGS)
-        every = given.seconds(settings, "service_every_s", MIN_CONNECT_INTERVAL_S)
+        service_settings.only_known(settings, self.kind, SETTINGS)
+        period_s = service_settings.seconds(settings, "service_every_s", MIN_CONNECT_INTERVAL_S)
         if "service_name" in settings:
-            say = tns.connect_packet(tns.connect_to(settings["service_name"]))
-            return Hello(say, tns.ACCEPTED, keeps=False, again=tns.ASKED_AGAIN, least_period_s=every)
+            connect_packet = tns.connect_packet(tns.connect_to(settings["service_name"]))
+            return Hello(connect_packet, tns.ACCEPTED, keeps=False, again=tns.ASKED_AGAIN, least_period_s=period_s)
         return Hello(tns.connect_packet(tns.PING), tns.PING_ANSWER, keeps=False, least_period_s=MIN_PING_INTERVAL_S)
 
     def is_it_really_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
@@ -80,29 +82,29 @@ class Oracle(ServiceKind):
 def taken_up(host: str, port: int, service: str, deadline: Deadline) -> str:
     """Connect to the real service. Raises NotServing with the ORA number when the listener refuses, NotTheService for a
     REDIRECT: a client would dial that address itself, past the balancer and this path (facts ORA-04); nothing here does."""
-    kind, said = tns.connect(host, port, service, deadline)
+    kind, reply_text = tns.connect(host, port, service, deadline)
     if kind == tns.ACCEPT:
         return f"service {service} accepted"
     if kind == tns.REFUSE:
-        number = re.search(r"\(ERR=(\d+)\)", said)
+        number = re.search(r"\(ERR=(\d+)\)", reply_text)
         code = int(number[1]) if number else 0
-        why = (
+        refusal = (
             f"ORA-{code:05d}" + (f", {oracle_session.NOT_SERVING[code]}" if code in oracle_session.NOT_SERVING else "")
             if number
-            else f"it said {said[:120]!r}"
+            else f"it said {reply_text[:120]!r}"
         )
-        raise NotServing(f"{host}:{port}: the listener answers, but refuses the service {service}: {why}")
+        raise NotServing(f"{host}:{port}: the listener answers, but refuses the service {service}: {refusal}")
     if kind == tns.REDIRECT:
-        raise _redirected(host, port, service, said)
+        raise _redirected(host, port, service, reply_text)
     raise NotTheService(f"{host}:{port} asked for the connect to {service} again and again")
 
 
-def _redirected(host: str, port: int, service: str, said: str) -> NotTheService:
+def _redirected(host: str, port: int, service: str, reply_text: str) -> NotTheService:
     """Nothing here goes there: a client would dial that address itself, past the balancer and this path (facts ORA-04)."""
-    address, to = re.search(r"\(HOST=([^()]*)\)", said), re.search(r"\(PORT=([^()]*)\)", said)
-    where = f"to {address[1]}{f', port {to[1]}' if to else ''}" if address else f"({said[:120]!r})"
+    address, port_match = re.search(r"\(HOST=([^()]*)\)", reply_text), re.search(r"\(PORT=([^()]*)\)", reply_text)
+    target = f"to {address[1]}{f', port {port_match[1]}' if port_match else ''}" if address else f"({reply_text[:120]!r})"
     return WrongAnswer(
-        f"{host}:{port} redirects a connect to {service} {where}, past the load balancer, as shared servers and RAC do; "
+        f"{host}:{port} redirects a connect to {service} {target}, past the load balancer, as shared servers and RAC do; "
         "it was not followed, so what serves there is not known"
     )
 
@@ -112,18 +114,18 @@ def refused_by(host: str, port: int, service: str, deadline: Deadline) -> str:
 
     Raises NotTheService where it is redirected, let in, or asked the same for ever, DeadlineExceeded in time.
     """
-    kind, said = tns.connect(host, port, service, deadline)
+    kind, reply_text = tns.connect(host, port, service, deadline)
     if kind == tns.REDIRECT:
-        raise _redirected(host, port, service, said)
+        raise _redirected(host, port, service, reply_text)
     if kind != tns.REFUSE:
-        does = (
+        behaviour = (
             "let a client in to a service that does not exist"
             if kind == tns.ACCEPT
             else f"asked for the connect to {service} again and again"
         )
-        raise NotTheService(f"{host}:{port} {does}; no Oracle listener does")
-    codes = [int(code) for code in re.findall(r"\((?:ERR|CODE)=(\d+)\)", said)]
+        raise NotTheService(f"{host}:{port} {behaviour}; no Oracle listener does")
+    codes = [int(code) for code in re.findall(r"\((?:ERR|CODE)=(\d+)\)", reply_text)]
     code = next((c for c in codes if c), 0)
     if not code:
-        raise NotTheService(f"{host}:{port} refused a connect to {service} without a reason: {said[:120]!r}")
+        raise NotTheService(f"{host}:{port} refused a connect to {service} without a reason: {reply_text[:120]!r}")
     return f"ORA-{code:05d}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.config import service_settings as given
+from harness.config import service_settings
 from harness.core.deadline import Deadline
 from harness.services.postgres_session import Session, own_words, startup_packet
 from harness.services.postgres_tokens import PostgresTokens
@@ -71,21 +71,21 @@ class Postgres(ServiceKind):
 
     def token_table(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> PostgresTokens:
         """Logs in. Raises as `who_are_you` does."""
-        given.only_known(settings, self.kind, SETTINGS)
+        service_settings.only_known(settings, self.kind, SETTINGS)
         return PostgresTokens(host, port, settings, deadline)
 
     def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
-        given.only_known(settings, self.kind, SETTINGS)
+        service_settings.only_known(settings, self.kind, SETTINGS)
         with Session(host, port, settings, deadline) as session:
             [(name, address, started, version, recovering, reads_only, replicas, commit, senders)] = session.query(QUESTION, deadline)
-            waits = replicas and commit not in NOBODY_IS_WAITED_FOR and senders != "0" and recovering == "f"
-            waits_in_vain = waits and _no_replica(session, deadline)
+            waits_for_replica = replicas and commit not in NOBODY_IS_WAITED_FOR and senders != "0" and recovering == "f"
+            waits_in_vain = waits_for_replica and _no_replica(session, deadline)
         if "t" in (recovering, reads_only):  # a read-only role is somebody's wish; a database that takes no writes serves half
-            why = "it is in recovery, a standby" if recovering == "t" else "default_transaction_read_only is on"
-            raise WrongAnswer(f"{host}:{port} serves reading, and takes no writes: {why}, so it is read-only")
+            reason = "it is in recovery, a standby" if recovering == "t" else "default_transaction_read_only is on"
+            raise WrongAnswer(f"{host}:{port} serves reading, and takes no writes: {reason}, so it is read-only")
         if waits_in_vain:
-            why = f"synchronous_standby_names is {replicas:.100}, synchronous_commit is {commit}, and no replica is connected"
-            raise WrongAnswer(f"{host}:{port} serves reading, and each commit waits for a replica that is not there: {why}")
+            reason = f"synchronous_standby_names is {replicas:.100}, synchronous_commit is {commit}, and no replica is connected"
+            raise WrongAnswer(f"{host}:{port} serves reading, and each commit waits for a replica that is not there: {reason}")
         return Identity(
             kind=self.kind,
             said=f"PostgreSQL {version}",
@@ -110,10 +110,10 @@ class Postgres(ServiceKind):
     def hello(self, settings: dict[str, str]) -> Hello:
         """A startup packet, which a server that recovers, shuts down or has no connection left turns away (facts PGS-01, PGS-02: an
         SSLRequest it answers all the same). Asking for a password is the answer, and so is an error that only a serving server gives."""
-        given.only_known(settings, self.kind, SETTINGS)
-        every = given.seconds(settings, "session_every_s", MIN_SESSION_INTERVAL_S)
+        service_settings.only_known(settings, self.kind, SETTINGS)
+        period_s = service_settings.seconds(settings, "session_every_s", MIN_SESSION_INTERVAL_S)
         user = settings.get("user", "harness")
-        return Hello(startup_packet(user, settings.get("dbname", user)), ANSWER, keeps=False, least_period_s=every)
+        return Hello(startup_packet(user, settings.get("dbname", user)), ANSWER, keeps=False, least_period_s=period_s)
 
 
 def _no_replica(session: Session, deadline: Deadline) -> bool:

@@ -6,12 +6,12 @@ import math
 import re
 import select
 
-from harness.config import service_settings as given
+from harness.config import service_settings
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded
 from harness.services import mysql_handshake
 from harness.services.deadline_socket import BoundedSocket, dial, quoted
-from harness.services.service_kind import Hello, Identity, NotTheService, ServiceKind, Unbearable
+from harness.services.service_kind import Hello, Identity, NotServing, NotTheService, ServiceKind, Unbearable, UnbearableAndRefusing
 
 SETTINGS = {"greeting", "connect_every_s", "broken_handshakes"}
 MAX_GREETING_BYTES = 4096
@@ -32,66 +32,71 @@ class Tcp(ServiceKind):
     bears_silence_s = math.inf
 
     def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
-        given.only_known(settings, self.kind, SETTINGS)
-        greeting = given.pattern(settings, "greeting", groups={"node", "started"})
+        service_settings.only_known(settings, self.kind, SETTINGS)
+        greeting = service_settings.pattern(settings, "greeting", groups={"node", "started"})
         with dial(host, port, deadline) as sock:
             return _stays_open(sock, host, port, deadline) if greeting is None else _greets(sock, host, port, greeting)
 
     def demand_bearable(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> None:
         """Hears the greeting, at most a second, and breaks off no handshake. Raises Unbearable for MySQL's or MariaDB's."""
-        if given.one_of(settings, "broken_handshakes", (UNCOUNTED,)):
+        if service_settings.one_of(settings, "broken_handshakes", (UNCOUNTED,)):
             return
         with dial(host, port, deadline) as sock:
-            said = sock.recv(MAX_GREETING_BYTES) if select.select([sock], [], [], deadline.within(GREETING_TIMEOUT_S))[0] else b""
-            mysql_handshake.leave(sock, said)
-        if mysql_handshake.is_greeting(said):
-            raise Unbearable(
+            first_bytes = sock.recv(MAX_GREETING_BYTES) if select.select([sock], [], [], deadline.within(GREETING_TIMEOUT_S))[0] else b""
+            mysql_handshake.leave(sock, first_bytes)
+        if mysql_handshake.is_greeting(first_bytes):
+            why = (
                 f"{host}:{port} greets as MySQL or MariaDB, which refuses a host, its real clients included, that has broken off 100 "
                 "handshakes (max_connect_errors), as measuring does; leave this service out, or, where its skip_name_resolve is on, say "
                 f'broken_handshakes = "{UNCOUNTED}" in its settings'
             )
+            try:
+                mysql_handshake.demand_no_refusal(first_bytes, host, port)
+            except NotServing as refusal:
+                raise UnbearableAndRefusing(f"{why}; now it refuses: {refusal}") from refusal
+            raise Unbearable(why)
 
     def hello(self, settings: dict[str, str]) -> Hello:
         """The greeting when there is one; else the accepted connection alone counts, which a frozen process still gives."""
-        given.only_known(settings, self.kind, SETTINGS)
-        greeting = given.pattern(settings, "greeting", groups={"node", "started"})
+        service_settings.only_known(settings, self.kind, SETTINGS)
+        greeting = service_settings.pattern(settings, "greeting", groups={"node", "started"})
         expect = greeting.pattern.encode("utf-8") if greeting else b""
         try:
             re.compile(expect)
         except (re.error, ValueError) as error:
             raise BadUse(f"setting greeting = {settings['greeting']!r} cannot be matched with bytes: {error}") from error
-        return Hello(b"", expect, keeps=False, least_period_s=given.seconds(settings, "connect_every_s", MIN_CONNECT_INTERVAL_S))
+        return Hello(b"", expect, keeps=False, least_period_s=service_settings.seconds(settings, "connect_every_s", MIN_CONNECT_INTERVAL_S))
 
 
 def _stays_open(sock: BoundedSocket, host: str, port: int, deadline: Deadline) -> Identity:
-    watched = deadline.within(STAYS_OPEN_S)
-    said = b""
-    if select.select([sock], [], [], watched)[0]:
-        said = sock.recv(MAX_GREETING_BYTES)
-        if not said:
+    watched_s = deadline.within(STAYS_OPEN_S)
+    first_bytes = b""
+    if select.select([sock], [], [], watched_s)[0]:
+        first_bytes = sock.recv(MAX_GREETING_BYTES)
+        if not first_bytes:
             raise ConnectionResetError(f"{host}:{port} accepted the connection and closed it at once")
-        mysql_handshake.demand_no_refusal(said, host, port)
-    what = f"it said {quoted(said)}" if said else f"it stayed open for {watched:g} s"
-    return Identity(kind=Tcp.kind, said=f"the connection was accepted and {what}; that tells no node")
+        mysql_handshake.demand_no_refusal(first_bytes, host, port)
+    description = f"it said {quoted(first_bytes)}" if first_bytes else f"it stayed open for {watched_s:g} s"
+    return Identity(kind=Tcp.kind, said=f"the connection was accepted and {description}; that tells no node")
 
 
 def _greets(sock: BoundedSocket, host: str, port: int, greeting: re.Pattern[str]) -> Identity:
-    heard = b""
+    received = b""
     try:
-        while not heard.endswith(b"\n") and len(heard) < MAX_GREETING_BYTES and (piece := sock.recv(MAX_GREETING_BYTES)):
-            heard += piece
+        while not received.endswith(b"\n") and len(received) < MAX_GREETING_BYTES and (piece := sock.recv(MAX_GREETING_BYTES)):
+            received += piece
     except DeadlineExceeded:
-        if not heard:
+        if not received:
             raise
-    text = heard.decode("utf-8", "replace")
-    found = greeting.search(text)
-    if found is None:
-        mysql_handshake.demand_no_refusal(heard, host, port)
-        if not heard:
+    text = received.decode("utf-8", "replace")
+    match = greeting.search(text)
+    if match is None:
+        mysql_handshake.demand_no_refusal(received, host, port)
+        if not received:
             raise ConnectionResetError(f"{host}:{port} accepted the connection and closed it without a greeting")
-        raise NotTheService(f"{host}:{port} said {quoted(heard)}, which is not the greeting {greeting.pattern!r}")
-    told = found.groupdict()
-    return Identity(kind=Tcp.kind, said=text.strip(), node=told.get("node"), started=_number(told.get("started")))
+        raise NotTheService(f"{host}:{port} said {quoted(received)}, which is not the greeting {greeting.pattern!r}")
+    group_by_name = match.groupdict()
+    return Identity(kind=Tcp.kind, said=text.strip(), node=group_by_name.get("node"), started=_number(group_by_name.get("started")))
 
 
 def _number(text: str | None) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from harness.config import service_settings as given
+from harness.config import service_settings
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, Unusable
 from harness.services import certificates
@@ -76,7 +76,7 @@ class Session:
             raise Unusable("python-tds is not installed; install it with: pip install 'lkharness[mssql]'") from None
         self._server = f"{host}:{port}"
         user, database = settings.get("user", "harness"), settings.get("database", "")
-        if not given.password(settings):
+        if not service_settings.password(settings):
             raise BadUse("services of kind mssql need password_file, password_env or password_command; SQL Server lets nobody in without")
         encryption = encryption_of(settings)
         self._transport = TdsTransport(
@@ -130,36 +130,36 @@ class Session:
             raise stop.error from None
         except pytds.Error as error:
             number = getattr(error, "number", 0)
-            why = f"error {number}: {error}" if number else str(error)
-            raise NotServing(f"{self._server} did not answer {of}: {' '.join(why.split())}") from error
+            error_text = f"error {number}: {error}" if number else str(error)
+            raise NotServing(f"{self._server} did not answer {of}: {' '.join(error_text.split())}") from error
 
 
 def _secret(settings: Mapping[str, str]) -> str:
     """Read once more where it is used, so that no variable holds it for a traceback to show."""
-    secret = given.password(settings)
+    secret = service_settings.password(settings)
     return secret.reveal() if secret else ""
 
 
 def encryption_of(settings: Mapping[str, str]) -> Encryption:
     """As the settings say. Raises BadUse."""
-    mode = given.one_of(settings, "encrypt", ENCRYPT) or "yes"
+    mode = service_settings.one_of(settings, "encrypt", ENCRYPT) or "yes"
     return Encryption(mode, certificates.context_of(settings), settings.get("certificate_name", ""))
 
 
 def explained(errors: list[ServerError], server: str, user: str, database: str) -> Exception:
     """What a refused log-in means. Two errors come where a database cannot be opened, and the second one looks like a wrong password
     (facts SQL-32): so each is looked for in turn."""
-    told = "; ".join(str(error) for error in errors)
+    errors_text = "; ".join(str(error) for error in errors)
     numbers = [error.number for error in errors]
     for number in numbers:
         if number in NOT_SERVING:
-            return NotServing(f"{server}: SQL Server answers, but does not serve: {NOT_SERVING[number]}: {told}")
+            return NotServing(f"{server}: SQL Server answers, but does not serve: {NOT_SERVING[number]}: {errors_text}")
     for number in numbers:
         if number in NO_DATABASE:
-            return TurnedAway(f"{server}: SQL Server turned us away from the database {database!r}: {NO_DATABASE[number]}: {told}")
+            return TurnedAway(f"{server}: SQL Server turned us away from the database {database!r}: {NO_DATABASE[number]}: {errors_text}")
     for number in numbers:
         if number in REFUSED:
             return TurnedAway(
-                f"{server}: SQL Server turned {user!r} away: {REFUSED[number]}: {told}; check user and password of this service"
+                f"{server}: SQL Server turned {user!r} away: {REFUSED[number]}: {errors_text}; check user and password of this service"
             )
-    return NotServing(f"{server}: SQL Server answers, but does not let us in: {told}")
+    return NotServing(f"{server}: SQL Server answers, but does not let us in: {errors_text}")

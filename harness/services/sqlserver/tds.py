@@ -47,28 +47,28 @@ def packet(kind: int, body: bytes, number: int = 1) -> bytes:
 
 def prelogin(options: dict[int, bytes]) -> bytes:
     """The body of a PRELOGIN message."""
-    at = 5 * len(options) + 1
+    offset = 5 * len(options) + 1
     index = data = b""
     for token, value in options.items():
-        index += struct.pack(">BHH", token, at + len(data), len(value))
+        index += struct.pack(">BHH", token, offset + len(data), len(value))
         data += value
     return index + bytes([END]) + data
 
 
 def prelogin_options(body: bytes) -> dict[int, bytes]:
     """The options of a PRELOGIN message. Raises ValueError for what is none."""
-    found, at = {}, 0
-    while at < len(body) and body[at] != END:
-        if at + 5 > len(body):
+    options, position = {}, 0
+    while position < len(body) and body[position] != END:
+        if position + 5 > len(body):
             raise ValueError("an option of PRELOGIN is cut short")
-        token, start, length = struct.unpack_from(">BHH", body, at)
+        token, start, length = struct.unpack_from(">BHH", body, position)
         if start + length > len(body):
             raise ValueError("an option of PRELOGIN lies outside it")
-        found[token] = body[start : start + length]
-        at += 5
-    if at >= len(body):
+        options[token] = body[start : start + length]
+        position += 5
+    if position >= len(body):
         raise ValueError("PRELOGIN has no end of its options")
-    return found
+    return options
 
 
 def first_words(encryption: int) -> bytes:
@@ -93,24 +93,24 @@ def routed_to(reply: bytes) -> Routing | None:
 
 def _tokens(reply: bytes) -> Iterator[tuple[int, bytes]]:
     """Each token with its body, as far as they are those of a log-in's answer."""
-    at = 0
-    while at < len(reply):
-        token = reply[at]
+    position = 0
+    while position < len(reply):
+        token = reply[position]
         if token in (ERROR, INFO, LOGINACK, ENVCHANGE):
-            if at + 3 > len(reply):
+            if position + 3 > len(reply):
                 return
-            length = struct.unpack_from("<H", reply, at + 1)[0]
-            yield token, reply[at + 3 : at + 3 + length]
-            at += 3 + length
+            length = struct.unpack_from("<H", reply, position + 1)[0]
+            yield token, reply[position + 3 : position + 3 + length]
+            position += 3 + length
         elif token == DONE:
-            at += 13
+            position += 13
         elif token == FEATUREEXTACK:
-            at += 1
-            while at < len(reply) and reply[at] != 0xFF:
-                if at + 5 > len(reply):
+            position += 1
+            while position < len(reply) and reply[position] != 0xFF:
+                if position + 5 > len(reply):
                     return
-                at += 5 + struct.unpack_from("<I", reply, at + 1)[0]
-            at += 1
+                position += 5 + struct.unpack_from("<I", reply, position + 1)[0]
+            position += 1
         else:
             return
 
@@ -120,6 +120,6 @@ def _error(body: bytes) -> ServerError:
         return ServerError(0, 0, 0, "an error that is cut short", "")
     number, state, severity, length = struct.unpack_from("<iBBH", body)
     text = body[8 : 8 + 2 * length].decode("utf-16-le", "replace")
-    at = 8 + 2 * length
-    server = body[at + 1 : at + 1 + 2 * body[at]].decode("utf-16-le", "replace") if at < len(body) else ""
+    position = 8 + 2 * length
+    server = body[position + 1 : position + 1 + 2 * body[position]].decode("utf-16-le", "replace") if position < len(body) else ""
     return ServerError(number, state, severity, text, server)

@@ -34,8 +34,8 @@ class MssqlTokens(TokenTable):
         return str(node)
 
     def count(self, run: str, deadline: Deadline) -> dict[str, int]:
-        ((there,),) = self._session.query(f"select case when object_id('{TABLE}') is null then 0 else 1 end", deadline)
-        if not there:
+        ((table_exists,),) = self._session.query(f"select case when object_id('{TABLE}') is null then 0 else 1 end", deadline)
+        if not table_exists:
             return {}
         rows = self._session.query(f"select value, count(*) from {TABLE} where run = '{run}' group by value", deadline)
         return {str(value): int(count) for value, count in rows}

@@ -80,10 +80,10 @@ class TdsTransport:
 
     def recv_into(self, buffer: Any, size: int = 0, flags: int = 0) -> int:
         """Give the driver what the server says. Raises Stop."""
-        wanted = size or len(buffer)
+        max_size = size or len(buffer)
         if not self._ready:
             self._carried(self._hear)
-        piece = bytes(self._ready[:wanted])
+        piece = bytes(self._ready[:max_size])
         del self._ready[: len(piece)]
         buffer[: len(piece)] = piece
         return len(piece)
@@ -116,33 +116,33 @@ class TdsTransport:
             self._encryption.context.maximum_version = ssl.TLSVersion.TLSv1_2
         return self._encryption.context
 
-    def _prelogin(self, said: bytes) -> None:
+    def _prelogin(self, message: bytes) -> None:
         if self._encryption.mode == "strict":
             self._tls = TlsChannel(self._context(), self._encryption.name, self._plain_send, self._some)
             self._tls.shake_hands()
-        options = tds.prelogin_options(said[tds.HEADER.size :])
+        options = tds.prelogin_options(message[tds.HEADER.size :])
         self._send(tds.packet(tds.PRELOGIN, tds.prelogin({**options, tds.ENCRYPTION: bytes([self._encryption.asked])})))
         kind, body = self._message()
         try:
-            answered = tds.prelogin_options(body) if kind == tds.REPLY else {}
+            server_options = tds.prelogin_options(body) if kind == tds.REPLY else {}
         except ValueError:
-            answered = {}
-        if tds.VERSION not in answered:
+            server_options = {}
+        if tds.VERSION not in server_options:
             raise NotTheService(f"{self._server} does not speak SQL Server's protocol (TDS); it said {quoted(bytes([kind]) + body)}")
-        theirs = (answered.get(tds.ENCRYPTION) or bytes([tds.NOT_SUPPORTED]))[0]
+        server_encryption = (server_options.get(tds.ENCRYPTION) or bytes([tds.NOT_SUPPORTED]))[0]
         if self._encryption.mode != "strict":
-            self._agree(theirs)
-        rewritten = tds.prelogin({**answered, tds.ENCRYPTION: bytes([tds.NOT_SUPPORTED]), tds.MARS: b"\0"})
+            self._agree(server_encryption)
+        rewritten = tds.prelogin({**server_options, tds.ENCRYPTION: bytes([tds.NOT_SUPPORTED]), tds.MARS: b"\0"})
         self._ready += tds.packet(tds.REPLY, rewritten)
         self._say = self._login
 
-    def _agree(self, theirs: int) -> None:
+    def _agree(self, server_encryption: int) -> None:
         mode = self._encryption.mode
-        if mode == "no" and theirs in (tds.ON, tds.REQUIRED):
+        if mode == "no" and server_encryption in (tds.ON, tds.REQUIRED):
             raise TurnedAway(f'{self._server} demands encryption; set encrypt = "yes" for this service')
-        if mode == "yes" and theirs not in (tds.ON, tds.REQUIRED):
+        if mode == "yes" and server_encryption not in (tds.ON, tds.REQUIRED):
             raise WrongAnswer(f'{self._server} does not encrypt, and encrypt = "yes" is set; nothing of the account was told')
-        if mode == "login" and theirs == tds.NOT_SUPPORTED:
+        if mode == "login" and server_encryption == tds.NOT_SUPPORTED:
             raise WrongAnswer(f"{self._server} cannot encrypt even the log-in; the password was not told")
         if mode == "no":
             return
@@ -151,7 +151,7 @@ class TdsTransport:
         )
         self._tls.shake_hands()
         self._tls.send, self._tls.receive = self._plain_send, self._some
-        self._only_login = theirs == tds.LOGIN_ONLY
+        self._only_login = server_encryption == tds.LOGIN_ONLY
 
     def _handshake_piece(self) -> bytes:
         kind, body = self._plain_message()
@@ -159,13 +159,13 @@ class TdsTransport:
             raise NotTheService(f"{self._server} broke the TLS handshake off with a message of type {kind:#x}")
         return body
 
-    def _login(self, said: bytes) -> None:
+    def _login(self, message: bytes) -> None:
         """The driver sends it packet by packet; where only the log-in is encrypted, that is its first packet (facts SQL-16)."""
-        self._send(said)
+        self._send(message)
         if self._only_login:
             self._tls, self._only_login = None, False
         self._hear = self._login_answer
-        if said[1] & tds.LAST:
+        if message[1] & tds.LAST:
             self._say = self._send
 
     def _first_answer(self) -> None:
@@ -179,10 +179,10 @@ class TdsTransport:
             raise WrongAnswer(
                 f"{self._server} sends its clients on to {route.host}, port {route.port}, past the load balancer; nothing here follows"
             )
-        for at in range(0, len(body), 4000):  # in packets of the size that the driver reads
-            last = tds.LAST if at + 4000 >= len(body) else 0
-            piece = body[at : at + 4000]
-            self._ready += tds.HEADER.pack(kind, last, tds.HEADER.size + len(piece), 0, 1, 0) + piece
+        for offset in range(0, len(body), 4000):  # in packets of the size that the driver reads
+            status = tds.LAST if offset + 4000 >= len(body) else 0
+            piece = body[offset : offset + 4000]
+            self._ready += tds.HEADER.pack(kind, status, tds.HEADER.size + len(piece), 0, 1, 0) + piece
         self._hear = self._pass_on
 
     def _pass_on(self) -> None:
@@ -226,18 +226,18 @@ class TdsTransport:
         return kind, body
 
     def _exactly_plain(self, size: int) -> bytes:
-        got = b""
-        while len(got) < size:
-            piece = self.sock.recv(size - len(got))
+        received = b""
+        while len(received) < size:
+            piece = self.sock.recv(size - len(received))
             if not piece:
-                if got:
-                    raise NotTheService(f"{self._server} does not speak SQL Server's protocol (TDS); it said {quoted(got)}")
+                if received:
+                    raise NotTheService(f"{self._server} does not speak SQL Server's protocol (TDS); it said {quoted(received)}")
                 raise ConnectionResetError(f"{self._server} closed the connection without a word")
-            got += piece
-        return got
+            received += piece
+        return received
 
     def _exactly(self, size: int) -> bytes:
         while len(self._unread) < size:
             self._unread += self._receive()
-        got, self._unread = self._unread[:size], self._unread[size:]
-        return got
+        received, self._unread = self._unread[:size], self._unread[size:]
+        return received

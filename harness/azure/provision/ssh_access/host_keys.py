@@ -44,10 +44,10 @@ def read(clients: Clients, parameters: Mapping[str, Any], public: IPv4Address | 
     """Of every machine at once. `parameters` are the template's; `public` is the client's address for those outside."""
     client, nodes = parameters["client"], parameters["nodes"]
     names = {client["name"]: [*([str(public)] if public else []), client["address"]], **{n["name"]: [n["address"]] for n in nodes}}
-    asked = [name for name in names if parameters["outbound"] or (name == client["name"] and public)]
-    unknown = {name: "it has no way out, which run-command returns a script's results by" for name in names if name not in asked}
+    readable = [name for name in names if parameters["outbound"] or (name == client["name"] and public)]
+    unknown = {name: "it has no way out, which run-command returns a script's results by" for name in names if name not in readable}
     deadline = Deadline(READ_TIMEOUT_S)
-    answers = together(deadline, {name: partial(_one, clients, f"{parameters['prefix']}{name}", deadline) for name in asked})
+    answers = together(deadline, {name: partial(_one, clients, f"{parameters['prefix']}{name}", deadline) for name in readable})
     lines: list[str] = []
     failed = {name: str(answer) for name, answer in answers.items() if isinstance(answer, HarnessError)}
     for name, answer in answers.items():
@@ -58,36 +58,36 @@ def read(clients: Clients, parameters: Mapping[str, Any], public: IPv4Address | 
 
 
 def _one(clients: Clients, machine: str, deadline: Deadline) -> dict[str, bytes]:
-    said = run_command_call.run(clients, machine, SCRIPT, deadline, ends_after_s=SCRIPT_TIMEOUT_S)
-    if found := parsed(said.out):
-        return found
-    raise Unusable(f"{machine}: it told no host key (exit {said.exit}); see /etc/ssh there")
+    output = run_command_call.run(clients, machine, SCRIPT, deadline, ends_after_s=SCRIPT_TIMEOUT_S)
+    if keys := parsed(output.out):
+        return keys
+    raise Unusable(f"{machine}: it told no host key (exit {output.exit}); see /etc/ssh there")
 
 
 def parsed(text: str) -> dict[str, bytes]:
     """The public keys in what a host printed, by their type: only those whose own bytes say the same type."""
-    found = {}
+    keys = {}
     for line in text.splitlines():
-        kind, _, rest = line.strip().partition(" ")
+        kind, _, encoded = line.strip().partition(" ")
         try:
-            key = base64.b64decode(rest.split(" ")[0], validate=True)
+            key = base64.b64decode(encoded.split(" ")[0], validate=True)
         except (binascii.Error, ValueError):
             continue
         if kind in KEY_TYPES and _is_whole(kind, key):
-            found[kind] = key
-    return found
+            keys[kind] = key
+    return keys
 
 
 def _is_whole(kind: str, key: bytes) -> bool:
     """Its bytes are strings, each behind its length (RFC 4253, 6.6): the type, and what the type has, to the end."""
-    parts: list[bytes] = []
+    fields: list[bytes] = []
     while key:
         length = int.from_bytes(key[:4], "big")
-        part, key = key[4 : 4 + length], key[4 + length :]
-        if not length or len(part) != length:
+        field, key = key[4 : 4 + length], key[4 + length :]
+        if not length or len(field) != length:
             return False
-        parts.append(part)
-    return len(parts) > 1 and parts[0] == kind.encode()
+        fields.append(field)
+    return len(fields) > 1 and fields[0] == kind.encode()
 
 
 def content(keys: HostKeys, run: str) -> str:

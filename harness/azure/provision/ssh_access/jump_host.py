@@ -17,24 +17,24 @@ READ_TIMEOUT_S = 60.0
 
 def requested_address(request: DeploymentRequest, clients: Clients) -> Resource | None:
     """The public address that the client's NIC refers to, None when the wish has none (the NAT gateway's is no way in)."""
-    made = request.resources(clients.azure)
-    named = {
+    resources = request.resources(clients.azure)
+    referenced_ids = {
         str(c["properties"]["publicIPAddress"]["id"]).lower()
-        for r in made
+        for r in resources
         if r.type.endswith("/networkInterfaces")
         for c in r.body["properties"]["ipConfigurations"]
         if "publicIPAddress" in c["properties"]
     }
-    return next((r for r in made if r.id.lower() in named), None)
+    return next((r for r in resources if r.id.lower() in referenced_ids), None)
 
 
 def public_address(clients: Clients, address: Resource) -> IPv4Address:
     """What Azure chose. Raises Unusable, or what reading was refused with."""
     doing = f"reading the public address {address.name}"
-    arm, hand = Arm(clients), OperationRunner(clients, lambda *_, **__: None)
-    read = hand.read(lambda: arm.get(address.id, doing, api=address.api_version), Deadline(READ_TIMEOUT_S), doing)
-    said = (read.get("properties") or {}).get("ipAddress")
+    arm, operations = Arm(clients), OperationRunner(clients, lambda *_, **__: None)
+    address_json = operations.read(lambda: arm.get(address.id, doing, api=address.api_version), Deadline(READ_TIMEOUT_S), doing)
+    ip_address = (address_json.get("properties") or {}).get("ipAddress")
     try:
-        return IPv4Address(said)
+        return IPv4Address(ip_address)
     except (AddressValueError, TypeError) as error:
-        raise Unusable(f"{doing}: Azure tells no address ({said!r})") from error
+        raise Unusable(f"{doing}: Azure tells no address ({ip_address!r})") from error

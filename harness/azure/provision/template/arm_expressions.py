@@ -43,14 +43,14 @@ def evaluated(value: Any, scope: Scope) -> Any:
 @functools.cache
 def _tokens(text: str) -> tuple[tuple[str, str], ...]:
     """What an expression is made of, kind and word; the template's are worked out several times for one deployment."""
-    found_all, at = [], 0
-    while at < len(text.rstrip()):
-        found = TOKEN.match(text, at)
-        if not found:
-            raise BadUse(f"the template's expression [{text}] cannot be read from {text[at:]!r} on")
-        at = found.end()
-        found_all.append((str(found.lastgroup), found[str(found.lastgroup)]))
-    return tuple(found_all)
+    tokens, position = [], 0
+    while position < len(text.rstrip()):
+        match = TOKEN.match(text, position)
+        if not match:
+            raise BadUse(f"the template's expression [{text}] cannot be read from {text[position:]!r} on")
+        position = match.end()
+        tokens.append((str(match.lastgroup), match[str(match.lastgroup)]))
+    return tuple(tokens)
 
 
 class _Reader:
@@ -94,22 +94,22 @@ class _Reader:
 
     def _call(self, name: str) -> Any:
         self._expect("(")
-        given = []
+        arguments = []
         while self._peek() != ")":
-            given.append(self._value())
+            arguments.append(self._value())
             if self._peek() == ",":
                 self._next()
         self._expect(")")
-        return self._call_function(name, given)
+        return self._call_function(name, arguments)
 
-    def _call_function(self, name: str, given: list[Any]) -> Any:
+    def _call_function(self, name: str, arguments: list[Any]) -> Any:
         scope = self._scope
         functions: dict[str, Callable[..., Any]] = {
             "concat": lambda *words: "".join(words),
             "string": str,
             "equals": lambda a, b: a == b,
             "not": lambda a: not a,
-            "if": lambda test, then, other: then if test else other,
+            "if": lambda condition, if_true, if_false: if_true if condition else if_false,
             "null": lambda: None,
             "length": len,
             "createArray": lambda *items: list(items),
@@ -121,7 +121,7 @@ class _Reader:
         if name not in functions:
             raise BadUse(f"the template's expression [{self._text}] uses {name}(), which the offline plan does not know")
         try:
-            return functions[name](*given)
+            return functions[name](*arguments)
         except (KeyError, TypeError) as error:
             raise BadUse(f"the template's expression [{self._text}]: {name}() cannot be worked out: {error}") from None
 

@@ -33,10 +33,10 @@ class Prices:
 
     def of(self, *keys: str) -> float | None:
         """What the table has at these keys; None where it is not asked."""
-        found: Any = table()
+        value: Any = table()
         for key in keys:
-            found = found.get(key) if isinstance(found, dict) else None
-        return found if self.rough else None
+            value = value.get(key) if isinstance(value, dict) else None
+        return value if self.rough else None
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,13 @@ def of_retail(region: str, *, url: str = RETAIL, limit: float = ANSWER_TIMEOUT_S
     region = region.replace(" ", "").lower()  # "West Europe" is westeurope there
 
     def price(size: str) -> float | None:
-        wanted = (
+        filter_expression = (
             f"serviceName eq 'Virtual Machines' and armRegionName eq '{region}' and armSkuName eq '{size}' and priceType eq 'Consumption'"
         )
-        query = urllib.parse.urlencode({"$filter": wanted})
+        query = urllib.parse.urlencode({"$filter": filter_expression})
         try:
-            with urllib.request.urlopen(f"{url}?{query}", timeout=limit) as answer:
-                items = json.load(answer)["Items"]
+            with urllib.request.urlopen(f"{url}?{query}", timeout=limit) as response:
+                items = json.load(response)["Items"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             reason = getattr(error, "reason", error)
             raise Unusable(f"Azure's price list cannot be asked ({reason}); leave --prices retail out") from error
@@ -79,19 +79,19 @@ def of_retail(region: str, *, url: str = RETAIL, limit: float = ANSWER_TIMEOUT_S
 
 
 def _is_plain_linux(item: dict[str, Any]) -> bool:
-    words = f"{item.get('productName', '')} {item.get('meterName', '')} {item.get('skuName', '')}"
-    return not any(other in words for other in ("Windows", "Spot", "Low Priority", "CloudServices"))
+    description = f"{item.get('productName', '')} {item.get('meterName', '')} {item.get('skuName', '')}"
+    return not any(variant in description for variant in ("Windows", "Spot", "Low Priority", "CloudServices"))
 
 
-def prices_of(asked: str, region: str) -> Prices:
+def prices_of(source: str, region: str) -> Prices:
     """`none`, `rough` or `retail`."""
     rough = f"list price of {table()['as_of']}, not checked"
-    if asked == "rough":
+    if source == "rough":
         return Prices(of_table, rough, True, table()["note"])
-    if asked == "retail":
+    if source == "retail":
         return Prices(of_retail(region), "retail", False, "virtual machines by Azure's price list; what the rest costs is not known")
-    how = "--prices retail asks Azure's price list for the machines, --prices rough takes a table that nobody has checked"
-    return Prices(lambda size: None, "not known", False, f"what an hour of it costs is not known: {how}")
+    advice = "--prices retail asks Azure's price list for the machines, --prices rough takes a table that nobody has checked"
+    return Prices(lambda size: None, "not known", False, f"what an hour of it costs is not known: {advice}")
 
 
 def cost(resource: Resource, prices: Prices) -> Cost:
@@ -104,14 +104,14 @@ def cost(resource: Resource, prices: Prices) -> Cost:
 
 def rule_cost(count: int, prices: Prices) -> Cost:
     """Load-balancing rules beyond those that the balancer's own price holds."""
-    one = prices.of("furtherRule")
-    return _cost(None if one is None else count * one, prices)
+    rule_price = prices.of("furtherRule")
+    return _cost(None if rule_price is None else count * rule_price, prices)
 
 
 def disk_cost(kind: str, prices: Prices) -> Cost:
     """An OS disk of a storage account type, as small as the template's images have it. What is read and written costs extra."""
-    known = _cost(prices.of("disks", kind), prices)
-    return known if known.hour is None else Cost(known.hour, f"{known.source}, without transactions")
+    cost = _cost(prices.of("disks", kind), prices)
+    return cost if cost.hour is None else Cost(cost.hour, f"{cost.source}, without transactions")
 
 
 def _cost(hour: float | None, prices: Prices) -> Cost:
@@ -120,6 +120,6 @@ def _cost(hour: float | None, prices: Prices) -> Cost:
 
 def total(costs: Sequence[Cost]) -> tuple[float | None, int]:
     """The sum of what is known, None where nothing that costs is, and how many are not."""
-    known = [c.hour for c in costs if c.hour is not None]
-    unknown = len(costs) - len(known)
-    return (None if unknown and not any(known) else sum(known)), unknown
+    known_prices = [c.hour for c in costs if c.hour is not None]
+    unknown = len(costs) - len(known_prices)
+    return (None if unknown and not any(known_prices) else sum(known_prices)), unknown

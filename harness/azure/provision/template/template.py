@@ -31,40 +31,40 @@ def load() -> dict[str, Any]:
     return json.loads(FILE.read_text(encoding="utf-8"))
 
 
-def parameters_of(template: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def parameters_of(template: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Every parameter's value: what is given, or its default. Raises BadUse with all that is wrong."""
-    known = template["parameters"]
-    faults = [f"the template has no parameter {name!r}" for name in given if name not in known]
+    declarations = template["parameters"]
+    faults = [f"the template has no parameter {name!r}" for name in arguments if name not in declarations]
     values = {}
-    for name, about in known.items():
-        if name not in given and "defaultValue" not in about:
+    for name, declaration in declarations.items():
+        if name not in arguments and "defaultValue" not in declaration:
             faults.append(f"the template's parameter {name!r} must be given")
             continue
-        values[name] = given.get(name, about.get("defaultValue"))
-        faults += [f"{name}: {fault}" for fault in _faults(values[name], about)]
+        values[name] = arguments.get(name, declaration.get("defaultValue"))
+        faults += [f"{name}: {fault}" for fault in _faults(values[name], declaration)]
     if faults:
         raise BadUse("; ".join(faults))
     return values
 
 
-def _faults(value: Any, about: Mapping[str, Any]) -> list[str]:
+def _faults(value: Any, declaration: Mapping[str, Any]) -> list[str]:
     kinds = {"string": str, "int": int, "bool": bool, "array": list, "object": dict}
-    if not isinstance(value, kinds[about["type"]]) or (about["type"] == "int" and isinstance(value, bool)):
-        return [f"{value!r} is no {about['type']}"]
+    if not isinstance(value, kinds[declaration["type"]]) or (declaration["type"] == "int" and isinstance(value, bool)):
+        return [f"{value!r} is no {declaration['type']}"]
     faults = []
-    if "allowedValues" in about and value not in about["allowedValues"]:
-        faults.append(f"{value!r} is none of {', '.join(map(str, about['allowedValues']))}")
-    if value < about.get("minValue", value) if isinstance(value, int) else False:
-        faults.append(f"{value} is less than {about['minValue']}")
-    if value > about.get("maxValue", value) if isinstance(value, int) else False:
-        faults.append(f"{value} is more than {about['maxValue']}")
+    if "allowedValues" in declaration and value not in declaration["allowedValues"]:
+        faults.append(f"{value!r} is none of {', '.join(map(str, declaration['allowedValues']))}")
+    if value < declaration.get("minValue", value) if isinstance(value, int) else False:
+        faults.append(f"{value} is less than {declaration['minValue']}")
+    if value > declaration.get("maxValue", value) if isinstance(value, int) else False:
+        faults.append(f"{value} is more than {declaration['maxValue']}")
     return faults
 
 
-def resources(template: Mapping[str, Any], given: Mapping[str, Any], *, subscription: str, group: str) -> list[Resource]:
+def resources(template: Mapping[str, Any], arguments: Mapping[str, Any], *, subscription: str, group: str) -> list[Resource]:
     """Every resource that the template makes of these parameters, in an order in which they can be made. Raises BadUse."""
     root = f"/subscriptions/{subscription}/resourceGroups/{group}/providers"
-    values = parameters_of(template, given)
+    values = parameters_of(template, arguments)
 
     def resource_id(kind: str, *names: str) -> str:
         provider, *types = kind.split("/")
@@ -79,16 +79,16 @@ def resources(template: Mapping[str, Any], given: Mapping[str, Any], *, subscrip
         count = evaluated(loop["count"], scope)
         loops[loop["name"]] = [evaluated(loop["input"], Scope(values, variable, resource_id, {loop["name"]: i})) for i in range(count)]
 
-    found = []
+    made = []
     for declared in template["resources"]:
         if not evaluated(declared.get("condition", True), scope):
             continue
         loop = declared.get("copy")
         for i in range(evaluated(loop["count"], scope) if loop else 1):
-            inside = Scope(values, variable, resource_id, {"": i, loop["name"]: i}) if loop else scope
-            found.append(_evaluate_resource({k: v for k, v in declared.items() if k not in ("copy", "condition")}, inside))
-    there = {r.id for r in found}
-    return _in_order([Resource(r.id, r.type, r.name, r.api_version, r.body, r.after & there) for r in found])
+            loop_scope = Scope(values, variable, resource_id, {"": i, loop["name"]: i}) if loop else scope
+            made.append(_evaluate_resource({k: v for k, v in declared.items() if k not in ("copy", "condition")}, loop_scope))
+    ids = {r.id for r in made}
+    return _in_order([Resource(r.id, r.type, r.name, r.api_version, r.body, r.after & ids) for r in made])
 
 
 def _evaluate_resource(declared: Mapping[str, Any], scope: Scope) -> Resource:
@@ -105,15 +105,15 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
-def _in_order(found: list[Resource]) -> list[Resource]:
+def _in_order(declared: list[Resource]) -> list[Resource]:
     """Each after those that it needs."""
-    placed: list[Resource] = []
-    waiting = list(found)
+    ordered: list[Resource] = []
+    waiting = list(declared)
     while waiting:
-        there = {r.id for r in placed}
-        ready = [r for r in waiting if r.after <= there]
+        ordered_ids = {r.id for r in ordered}
+        ready = [r for r in waiting if r.after <= ordered_ids]
         if not ready:
             raise BadUse(f"the template's resources wait for each other: {', '.join(r.name for r in waiting)}")
-        placed += ready
+        ordered += ready
         waiting = [r for r in waiting if r not in ready]
-    return placed
+    return ordered

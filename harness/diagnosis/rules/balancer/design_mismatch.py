@@ -13,7 +13,7 @@ from harness.diagnosis.evidence import Direct, Evidence, PathSeen
 from harness.diagnosis.firewall import Packet, evaluate, opening
 from harness.diagnosis.required_flows import listed
 from harness.diagnosis.rules.network import links
-from harness.diagnosis.rules.network.host_firewall import is_doubted
+from harness.diagnosis.rules.network.host_firewall import is_doubted, is_probe_doubted
 from harness.expectations.probe_status import without_time
 from harness.hosts.linux.linux_parse import Route
 
@@ -140,6 +140,8 @@ def _sends_nothing(evidence: Evidence, outside: list[PathSeen]) -> Iterator[Caus
     probes = evidence.probes.get(active or "")
     if active is None or probes is None or not probes.answered or not outside or not all(p.silent and not p.nodes for p in outside):
         return
+    if evidence.probes_lost_in_part(active) or is_probe_doubted(evidence, active):
+        return  # the node itself answers too few of them
     address = evidence.cluster.node(active).address
     tried = [d for d in evidence.direct if d.node == active and d.port != evidence.cluster.load_balancer.probe.port]
     evident = (

@@ -8,6 +8,7 @@ from harness.config.cluster_config import Node
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import ANY, Evidence, ProbesSeen
 from harness.diagnosis.rules.network import links
+from harness.diagnosis.rules.network.host_firewall import is_probe_doubted
 from harness.expectations.probe_status import is_late, seconds, waits_s, without_time
 
 OUTSIDE = ("client/*", "standby/*")
@@ -37,20 +38,37 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
 
 
 def _comes_and_goes(evidence: Evidence) -> Iterator[Cause]:
-    """Within one look the port was open for some probes and shut for others; the first and the last may be cut off by the look itself."""
+    """Within one look some probes were answered and some not; the first and the last may be cut off by the look itself."""
     probe, active = evidence.cluster.load_balancer.probe, evidence.active
     seen = evidence.probes.get(active or "")
-    if active is None or seen is None or evidence.moved or min(seen.answered, seen.refused) < MIN_CHANGES:
+    if active is None or seen is None or evidence.moved:
         return
-    yield Cause(
-        f"port {probe.port} of {active} comes and goes: of the balancer's probes in {seen.seconds:.1f} s {seen.answered} were answered and "
-        f"{seen.refused} refused, so the balancer takes {active} out and in again",
-        active,
-        Certainty.LIKELY,
-        f"see who listens on port {probe.port} and what ends it again and again (`ss -tlnp`, the health-check resource's log)",
-        (f"the packet capture on {active}: {seen.answered} SYN-ACKs and {seen.refused} resets to {probe.source}",),
-        explains=(*OUTSIDE, f"{active}:probe port"),
-    )
+    explains = (*OUTSIDE, f"{active}:probe port")
+    if min(seen.answered, seen.refused) >= MIN_CHANGES:
+        yield Cause(
+            f"port {probe.port} of {active} comes and goes: of the balancer's probes in {seen.seconds:.1f} s {seen.answered} were answered "
+            f"and {seen.refused} refused, so the balancer takes {active} out and in again",
+            active,
+            Certainty.LIKELY,
+            f"see who listens on port {probe.port} and what ends it again and again (`ss -tlnp`, the health-check resource's log)",
+            (f"the packet capture on {active}: {seen.answered} SYN-ACKs and {seen.refused} resets to {probe.source}",),
+            explains=explains,
+        )
+    elif evidence.probes_lost_in_part(active) and not evidence.stealthy(active, probe.port):
+        syns, unheeded = seen.syns[probe.port], seen.unheeded(probe.port)
+        felt = any(p.path != "inside" for p in evidence.failed)
+        yield Cause(
+            f"{active} answers only some of the balancer's probes to port {probe.port}: of {syns} in {seen.seconds:.1f} s {unheeded} were "
+            f"neither answered nor refused, so the balancer takes {active} out and in again: a rate limit of a firewall there, or a "
+            "responder that is slow to accept and whose queue is full",
+            active,
+            Certainty.LIKELY if felt else Certainty.POSSIBLE,
+            f"look on {active} for a rule with a limit (`nft list ruleset`, `iptables -vnL`), and at the queue of the responder "
+            f"(`ss -tln 'sport = :{probe.port}'`; `nstat -az TcpExtListenOverflows`)",
+            (f"the packet capture on {active}: {syns} SYNs to port {probe.port}, {seen.answered} SYN-ACKs, {seen.refused} resets",),
+            explains=explains,
+            general=felt and is_probe_doubted(evidence, active),  # its firewall, by the rule
+        )
 
 
 def _no_probe(evidence: Evidence, node: Node, seen: ProbesSeen, *, both: bool) -> Cause:

@@ -75,7 +75,8 @@ def _is_lost(evidence: Evidence, host: str, fate: FlowVerdict) -> bool:
         return any(not (told := set(ADDRESS.findall(says))) or bool(told & ends) for says in dead)
     if fate.needed.first.destination_port == evidence.cluster.load_balancer.probe.port:
         probes = evidence.probes.get(host)
-        return host == evidence.active and probes is not None and bool(probes.syns) and not probes.answered
+        unheeded = probes is not None and bool(probes.syns) and (not probes.answered or evidence.probes_lost_in_part(host))
+        return host == evidence.active and (unheeded or evidence.sent_nobody)
     mine = _explained(evidence, host, [fate])
     return any(not p.connects and fnmatchcase(p.name, pattern) for p in evidence.failed for pattern in mine)
 
@@ -91,15 +92,22 @@ def _felt(evidence: Evidence, host: str, fates: Sequence[FlowVerdict]) -> list[s
     patterns = _explained(evidence, host, fates)
     paths = [p.name for p in evidence.failed if any(fnmatchcase(p.name, pattern) for pattern in patterns)]
     probes = evidence.probes.get(host)
-    unanswered = probes is not None and any(probes.syns.values()) and not probes.answered
     felt = [f"attempts on the paths {listed(paths)}: they fail"] if paths else []
-    return felt + [f"the packet capture on {host}: probes arrive, and none is answered"] * unanswered
+    if probes is None or not any(probes.syns.values()) or (probes.answered and not evidence.probes_lost_in_part(host)):
+        return felt
+    return [*felt, f"the packet capture on {host}: probes arrive, and {'some are not' if probes.answered else 'none is'} answered"]
 
 
 def is_doubted(evidence: Evidence, host: str, path: PathSeen) -> bool:
     """Is there a rule of which it cannot be told what it does to this path?"""
     fates = [f for those in evidence.firewalls[host].unsure.values() for f in those] if host in evidence.firewalls else []
     return any(fnmatchcase(path.name, pattern) for pattern in _explained(evidence, host, fates))
+
+
+def is_probe_doubted(evidence: Evidence, host: str) -> bool:
+    """Is there a rule of which it cannot be told what it does to the balancer's probe there?"""
+    fates = [f for those in evidence.firewalls[host].unsure.values() for f in those] if host in evidence.firewalls else []
+    return any(f.needed.first.destination_port == evidence.cluster.load_balancer.probe.port for f in fates)
 
 
 def is_stopped(evidence: Evidence, host: str, path: PathSeen) -> bool:
@@ -180,6 +188,8 @@ def _stopped(evidence: Evidence, host: str, rule: str, does: str, fates: Sequenc
     """One cause for each rule that decides, with everything that it stops."""
     serves = any(not f.needed.as_standby for f in fates)
     later = f", so {host} could not take over" if serves and host == evidence.standby else ""
+    if later and all(f"*:{COMMUNICATION}" in f.needed.explains for f in fates if not f.needed.as_standby) and _another_path(evidence):
+        later = "; the manager has another path, and when that is lost too each node thinks that the other one is gone"
     return Cause(
         f"its own firewall {does} {listed(f.lost for f in fates)}: no rule lets it pass before {rule}{_to_nobody(rule)}{later}",
         host,
@@ -200,7 +210,12 @@ def _explained(evidence: Evidence, host: str, fates: Sequence[FlowVerdict]) -> t
     """Paths do not go to the standby, and begin there only as it is a client."""
     standby = host == evidence.standby
     patterns = [p for f in fates for p in f.needed.explains if ":" in p or f.needed.as_standby is standby]
-    return tuple(dict.fromkeys(patterns))
+    return tuple(p for p in dict.fromkeys(patterns) if p != "*/*" or not _another_path(evidence))
+
+
+def _another_path(evidence: Evidence) -> bool:
+    """Do the managers still hear each other? Then a communication path that is stopped takes nothing out of service."""
+    return any(p.alive for s in evidence.state.nodes.values() for p in s.comm_paths)
 
 
 def _full_table(evidence: Evidence) -> Iterator[Cause]:

@@ -17,6 +17,8 @@ FABRIC = "12:34:56:78:9a:bc"  # FAB-04
 STRANGLING_BITS_S = 1e6  # nothing that a cluster serves is meant to be slower than that
 MANY_DROPS = 0.05  # of what a shaper got: less is how it tells a sender to slow down
 LONG_DELAY_S = 1.0
+USUAL_MTU = 1500  # of Azure's NICs, where it was not told
+ETHERNET_HEADER = 14  # bytes, which a queueing discipline counts
 # What takes over all that its ports receive. A NIC keeps its address in a VRF; of other masters it is not known.
 TAKES_ALL = {"bridge": "the bridge", "bond": "the bond", "team": "the team", "openvswitch": "the Open vSwitch"}
 
@@ -313,7 +315,11 @@ def _held_back(evidence: Evidence, one: _Nic) -> Iterator[Cause]:
     nics = {one.nic, *(nic for nic, link in one.seen.links.items() if link.master == one.nic)}
     felt = _felt(evidence, one)
     on_node = any(n.name == one.host for n in evidence.cluster.nodes)
-    told = [(queue, sure) for queue in one.seen.queues if queue.nic in nics and (sure := _certainty(queue, felt, on_node)) is not None]
+    there = [queue for queue in one.seen.queues if queue.nic in nics]
+    if (short := next((q for q in there if _cuts(q, one)), None)) is not None and not _is_slow(short):
+        yield _too_short(evidence, one, short)
+        return
+    told = [(queue, sure) for queue in there if (sure := _certainty(queue, felt, on_node)) is not None]
     for queue, certainty in sorted(told, key=lambda each: each[1].rank)[:1]:
         where = "" if queue.nic == one.nic else f" (at {queue.nic}, which sends for it)"
         way = f"`tc filter show dev {queue.nic} ingress` and `egress`" if queue.incoming else f"`tc qdisc del dev {queue.nic} root`"
@@ -328,6 +334,26 @@ def _held_back(evidence: Evidence, one: _Nic) -> Iterator[Cause]:
             ),
             explains=_explains(evidence, one) if felt and certainty is not Certainty.POSSIBLE else (),
         )
+
+
+def _cuts(queue: Queue, one: _Nic) -> bool:
+    """Does it let through no frame as long as the NIC's MTU makes them?"""
+    return queue.whole and queue.largest is not None and queue.largest < one.seen.mtus.get(one.nic, USUAL_MTU) + ETHERNET_HEADER
+
+
+def _too_short(evidence: Evidence, one: _Nic, queue: Queue) -> Cause:
+    """Small packets pass it, so that everything seems to work until somebody sends more."""
+    lost = tuple(p.name for p in evidence.failed if p.full is False and one.host in (p.origin, evidence.active))
+    return Cause(
+        f"{one} drops every packet longer than {queue.largest:g} bytes that it sends, by a queueing discipline (`tc` {queue.kind}) whose "
+        f"burst is less than the MTU: short exchanges work, long answers hang",
+        one.host,
+        Certainty.CERTAIN if lost else Certainty.LIKELY,
+        f"give it a burst of several MTUs, or take it away, if nobody meant it: `tc qdisc del dev {queue.nic} root` on {one.host}; "
+        "see what set it",
+        (f"`tc -s qdisc` on {one.host}: {queue.shown}", f"of its packets {queue.dropped} were dropped, {queue.sent} sent"),
+        explains=(*lost, *_explains(evidence, one)),
+    )
 
 
 def _does(queue: Queue) -> str:

@@ -20,6 +20,12 @@ from harness.hosts.linux.linux_parse import Route
 
 # How servers say that they have no connection left: SQLSTATE 53300 (PGS-01), MySQL, Oracle (ORA-14), SQL Server (SQL-68).
 NO_CONNECTION_LEFT = re.compile(r"\b53300\b|error (?:1040|1203|1226)\b|ORA-(?:00018|00020|12516|12519|12520)|\b(?:17809|10928)\b")
+# How servers say that they cannot write: PostgreSQL (53100, or as it opens a session), MySQL, Oracle, SQL Server, the system's words.
+CANNOT_WRITE = re.compile(
+    r"No space left|disk (?:is )?full|could not (?:write|extend|create|fsync)|\b53100\b|Errcode: 28\b|error (?:1021|1101|1105|9002)\b"
+    r"|ORA-(?:00257|01653|01654|19809|27061)",
+    re.IGNORECASE,
+)
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -38,6 +44,11 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     waits = [p.name for p in evidence.failed if p.hung and looked_up_slowly(evidence, p)]
     for (service, _), paths in told.items():
         one = paths[0]
+        if CANNOT_WRITE.search(one.identity) and (
+            disks := [f.says for f in evidence.findings if (f.host, f.what) == (evidence.active, "disk")]
+        ):
+            yield _no_room(evidence, paths, disks)
+            continue
         lost = all(_is_silence(p) and at_fault & {p.origin, evidence.active} for p in paths)  # a NIC loses what it would say
         where = ", ".join(f"{p.path} ({p.origin})" for p in paths)
         overload = "; ".join(dict.fromkeys(p.overload for p in paths if p.overload))
@@ -96,6 +107,23 @@ def _full(evidence: Evidence, paths: list[PathSeen]) -> Cause:
         "that it names; the way to it is right",
         tuple(f"asked on the path {p.path}, from {p.origin}: {p.identity}" for p in said),
         explains=tuple(p.name for p in paths),
+    )
+
+
+def _no_room(evidence: Evidence, paths: list[PathSeen], disks: list[str]) -> Cause:
+    """The disk comes first: what the service says of it follows, and mostly names a file that nobody has to look at."""
+    service, active = paths[0].service, str(evidence.active)
+    return Cause(
+        f"{'; '.join(disks)}: {service.name} (port {service.port}) takes connections and cannot serve them for that: {paths[0].identity}",
+        active,
+        Certainty.CERTAIN,
+        f"make room there (what grew: old logs, dumps, an archive of a log that nobody takes away), then see that {service.name} serves; a "
+        "switchover does not help where the disk moves with it",
+        (
+            *(f"the disks of {active}: {says}" for says in disks),
+            *(f"asked on the path {p.path}, from {p.origin}: {p.identity}" for p in paths),
+        ),
+        explains=(*(p.name for p in paths), f"{active}:disk"),
     )
 
 

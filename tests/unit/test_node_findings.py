@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.check.linux_findings import NodeFacts, firewalls, judge
+from harness.check.findings.firewall_findings import evaluate_firewalls
+from harness.check.findings.node_findings import judge
+from harness.check.node_facts import NodeFacts
 from harness.config import cluster_config
 from harness.core.finding import Finding, Weight
 from harness.hosts.linux.linux_parse import InterfaceAddress, Listener, Route
@@ -47,13 +49,15 @@ STANDBY = NodeFacts("lknode02", addresses(12), LISTENING[:1], replace(BY_ETH0, g
 
 def found(active: NodeFacts = ACTIVE, standby: NodeFacts = STANDBY, dead: bool = False, **cluster) -> list[Finding]:
     about = (
-        CLUSTER if not cluster else cluster_config.parse(default_cluster.merged(default_cluster.cluster_data(), cluster), Path("a test's"))
+        CLUSTER
+        if not cluster
+        else cluster_config.parse(default_cluster.merge_tables(default_cluster.cluster_data(), cluster), Path("a test's"))
     )
     return judged(state(dead), {"lknode01": active, "lknode02": standby, "lkclient": NodeFacts("lkclient", offset=(0.0, 0.01))}, about)
 
 
 def judged(seen: ClusterState, facts: dict[str, NodeFacts], cluster: cluster_config.Cluster = CLUSTER) -> list[Finding]:
-    return judge(cluster, seen, facts, firewalls(cluster, facts, seen))
+    return judge(cluster, seen, facts, evaluate_firewalls(cluster, facts, seen))
 
 
 def test_a_sound_cluster_has_no_finding():

@@ -3,78 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import partial
 
-from harness.check import windows_findings
-from harness.check.firewall_findings import findings
-from harness.check.windows_findings import WindowsFacts
+from harness.check.findings import clock_findings, firewall_findings, windows_findings
+from harness.check.node_facts import NodeFacts
 from harness.config.cluster_config import Cluster, Node
 from harness.core.finding import Finding, Weight
-from harness.diagnosis.evidence import HostSeen
-from harness.diagnosis.firewall import parse, windows
-from harness.diagnosis.required_flows import FirewallVerdict, judge_firewall
+from harness.diagnosis.required_flows import FirewallVerdict
 from harness.expectations.connectivity_matrix import listens_rightly
 from harness.expectations.probe_status import turns_away
-from harness.hosts.linux.linux_parse import InterfaceAddress, Listener, Route
-from harness.hosts.windows.windows_parse import WindowsListener
 from harness.managers.health_check_resources import responders
 from harness.managers.manager import ClusterState, ResourceState
 
 ANY = {"0.0.0.0", "*", "::"}
-MAX_CLOCK_DIFFERENCE_S = 1.0  # clocks further apart than this cannot be put side by side in logs
-
-
-@dataclass(frozen=True)
-class NodeFacts:
-    """What one node told; a None was not told, and `untold` says why. `offset`: how far its clock is ahead, and how wrong that may be."""
-
-    node: str
-    addresses: list[InterfaceAddress] | None = None
-    listeners: list[Listener] | None = None
-    vip_route: Route | None = None
-    probe_route: Route | None = None
-    sysctls: Mapping[str, str] = field(default_factory=dict)
-    firewall: str | None = None
-    offset: tuple[float, float] | None = None
-    untold: tuple[str, ...] = ()
-    disks: tuple[str, ...] = ()  # what keeps programs there from writing
-    windows: WindowsFacts | None = None
-    seen: HostSeen | None = field(default=None, compare=False, repr=False)  # a Linux host's own words, of which the rest is made
-
-    def nic_of(self, address: object) -> str | None:
-        """The NIC that has this address on the node; None where it is on none."""
-        return next((a.interface for a in self.addresses or () if a.address == str(address)), None)
-
-
-def firewalls(cluster: Cluster, seen: Mapping[str, NodeFacts], state: ClusterState) -> dict[str, FirewallVerdict]:
-    """Every host's own firewall that was told, evaluated: once for each look."""
-    found: dict[str, FirewallVerdict] = {}
-    paths = state.path_addresses
-    for name, one in seen.items():
-        if one.firewall is not None:
-            back = one.probe_route.interface if one.probe_route else None
-            placed = partial(one.seen.placed, cluster.vip) if one.seen else None
-            found[name] = judge_firewall(cluster, name, parse(one.firewall), one.nic_of, back, placed=placed, paths=paths)
-        if one.windows is not None and one.windows.firewall is not None:
-            rows = one.windows.firewall
-            firewall = windows.read(rows.profiles, rows.rules, rows.nics)
-            programs = programs_of(one.listeners or ())
-            found[name] = judge_firewall(cluster, name, firewall, one.nic_of, programs=programs, paths=paths)
-    return found
-
-
-def programs_of(listeners: Iterable[Listener]) -> dict[int, str]:
-    """Whose path listens on a port, where it is one program's alone."""
-    told: dict[int, set[str | None]] = {}
-    for one in listeners:
-        if isinstance(one, WindowsListener):
-            told.setdefault(one.port, set()).add(one.program)
-    return {port: path for port, paths in told.items() if len(paths) == 1 for path in paths if path}
 
 
 def judge(cluster: Cluster, state: ClusterState, seen: Mapping[str, NodeFacts], evaluated: Mapping[str, FirewallVerdict]) -> list[Finding]:
-    """Everything that is not as it should be; `seen` has the nodes that could be asked, `evaluated` what `firewalls` says of them."""
+    """Everything that is not as it should be; `seen` has the nodes that could be asked, `evaluated` their firewalls."""
     found: list[Finding] = [*_comm_paths(state)]
     active = state.leading
     if active is None:  # who should hold the VIP, answer and listen is not known, and advice that guesses could take the live node down
@@ -93,8 +37,8 @@ def judge(cluster: Cluster, state: ClusterState, seen: Mapping[str, NodeFacts], 
             if one.windows is not None:
                 found += windows_findings.findings(cluster, node, one.windows, one.addresses, one.listeners)
     for name, firewall in evaluated.items():
-        found += findings(name, firewall)
-    return [*found, *clocks(seen)]
+        found += firewall_findings.findings(name, firewall)
+    return [*found, *clock_findings.findings(seen)]
 
 
 def of_pages(found: Iterable[Finding], active: str | None, asked: Mapping[str, str]) -> list[Finding]:
@@ -228,15 +172,3 @@ def _sysctls(node: Node, seen: NodeFacts) -> Iterator[Finding]:
     if seen.sysctls.get("tcp_timestamps") == "1":
         do = "if probes time out, try net.ipv4.tcp_timestamps=0; otherwise leave it"
         yield Finding(Weight.NOTE, seen.node, "tcp_timestamps", "it is on, which Azure says may cause probe timeouts", do, ("PRB-24",))
-
-
-def clocks(seen: Mapping[str, NodeFacts]) -> Iterator[Finding]:
-    """Hosts whose clocks are apart from each other's; the harness's own does not count."""
-    told = {name: one.offset for name, one in seen.items() if one.offset is not None}
-    if len(told) < 2:
-        return
-    last, first = max(told, key=lambda n: told[n][0]), min(told, key=lambda n: told[n][0])
-    apart, unsure = told[last][0] - told[first][0], told[last][1] + told[first][1]
-    if apart - unsure > MAX_CLOCK_DIFFERENCE_S:
-        do = "let both follow one time server; until then the lines of their logs cannot be put side by side"
-        yield Finding(Weight.FAULT, last, "clock", f"it is {apart:.1f} s ahead of {first}'s", do)

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address
 
+from harness.check.node_facts import WindowsFacts
 from harness.config.cluster_config import Cluster, Design, Node
 from harness.core.finding import Finding, Weight
 from harness.hosts.linux.linux_parse import InterfaceAddress, Listener
 from harness.hosts.windows.script_protocol import Row
-from harness.hosts.windows.windows_parse import Adapter, ClusterAddress, FirewallRows, HostAbout, WeakHost, WindowsAddress
+from harness.hosts.windows.windows_parse import ClusterAddress, WeakHost, WindowsAddress
 
 DEFAULT_KEEPALIVE_S = 7200.0  # WNET-64
 MIN_TEMP_FREE_BYTES = 50 * 1024 * 1024  # below that PowerShell itself may not start as it should (WHST-43)
-
-
-@dataclass(frozen=True)
-class WindowsFacts:
-    """What only a Windows node tells; a None was not told. `settings` are rows of the script tcp-settings."""
-
-    firewall: FirewallRows | None = None
-    weak_hosts: list[WeakHost] | None = None
-    settings: list[Row] | None = None
-    about: HostAbout | None = None
-    adapters: list[Adapter] | None = None
-    cluster_address: ClusterAddress | None = None  # of a Windows cluster: how its IP resource is set
-    why_alone: str = ""  # why each question costs the node a process of its own
 
 
 def findings(

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness.check.command_cache import CachingHost
-from harness.check.linux_findings import NodeFacts
-from harness.check.node_facts import of_script, offset_of
+from harness.check.linux_node_facts import of_script, offset_of
+from harness.check.node_facts import NodeFacts
 from harness.collect.collectors import NIC_SYSCTLS, SYSCTLS
 from harness.collect.linux_host_script import FACTS, pieces, script
 from harness.config import cluster_config
@@ -192,7 +192,7 @@ def test_of_sockets_those_are_told_that_somebody_has_or_waits_for() -> None:
         first, second = (server.accept()[0] for _ in range(2))
         ended.close()
         second.close()
-        data = default_cluster.merged(default_cluster.cluster_data(), {"load_balancer": {"probe": {"port": port}}})
+        data = default_cluster.merge_tables(default_cluster.cluster_data(), {"load_balancer": {"probe": {"port": port}}})
         line = re.search(r"(?m)^echo '@@ sockets'; (.*)$", script(cluster_config.parse(data, Path("a test's")), NODE, MANAGER))
         assert line is not None
         said = subprocess.run(["/bin/sh", "-c", f"{WHOLE}\n{line[1]}"], capture_output=True, text=True, timeout=60, check=True).stdout
