@@ -11,6 +11,7 @@ from harness.core.errors import BadUse, ExitCode
 from harness.core.text import one_line, seconds
 from harness.core.verdict import Verdict, inconclusive
 from harness.measure.measurement_result import Measured
+from harness.report.record.gate_record import GateRecord
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import Judgement, PathName, Result, RunRecord
 from harness.report.record.run_verdict import judge_test, worst
@@ -85,6 +86,13 @@ def exit_code(results: list[Rejudged]) -> ExitCode:
     """By the worst verdict of the measurements; nothing to judge is inconclusive."""
     outcome = worst(Result(r.verdict.outcome.value) for r in results)
     return {Result.PASS: ExitCode.PASSED, Result.FAIL: ExitCode.FAILED}.get(outcome or Result.INCONCLUSIVE, ExitCode.INCONCLUSIVE)
+
+
+def exit_code_with_gate(code: ExitCode, word: GateRecord) -> ExitCode:
+    """The exit code where a gate was asked, too, or its word taken back: a failure of either stands, and a refusal is inconclusive."""
+    if code is ExitCode.FAILED or word.outcome == "fail":
+        return ExitCode.FAILED
+    return code if word.outcome == "pass" else ExitCode.INCONCLUSIVE
 
 
 def apply_results(run: RunRecord, results: list[Rejudged]) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from harness.commands.fleet.machine_load import WINDOW_S, MachineLoad
 from harness.core.text import count, seconds, span
 
-MAX_WAITING = 50.0  # percent. One lab's run on two idle cores makes 20 to 85, 60 on average; two at once make 95 to 100
+MAX_WAITING = 50.0  # percent. A run of one lab on two cores with little else to do makes 20 to 85, 60 on average; two make 95 to 100
 MAX_PER_PROCESSOR = 1.5  # where nothing else is told. It is of a minute, and rises late
 TOGETHER_S = 600.0  # so long a cluster is held back while runs of this fleet are under way here, which may be soaks …
 ALONE_S = 30.0  # … and so long by what others do here: that need not end

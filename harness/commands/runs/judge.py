@@ -11,6 +11,7 @@ from harness.commands.shared_options import add, print_json
 from harness.core.errors import BadUse
 
 if TYPE_CHECKING:
+    from harness.report.record.gate_record import GateRecord
     from harness.report.reevaluate import Budgets, Rejudged
 
 
@@ -26,7 +27,7 @@ def add_to(commands) -> None:
         default=[],
         help="judge by this budget instead of the stored one: of all disruptions, or of the named one; can be given several times",
     )
-    judge.add_argument("--write", action="store_true", help="put the new judgement into run.json, report.html and junit.xml")
+    judge.add_argument("--write", action="store_true", help="put the new judgement into run.json, report.html, junit.xml and summary.md")
     judge.add_argument(
         "--gate", metavar="FILE", help="with --write: ask this gate file, whose word on the old judgement is none on the new"
     )
@@ -35,7 +36,7 @@ def add_to(commands) -> None:
 def _judge(arguments: argparse.Namespace) -> int:
     from harness.explain.run_explanation import causes
     from harness.gate.baseline_runs import judged, load_gate, outdated
-    from harness.report.reevaluate import apply_results, exit_code, rejudge
+    from harness.report.reevaluate import apply_results, exit_code, exit_code_with_gate, rejudge
     from harness.report.render import render, store_record
     from harness.report.run_reader import load_record
 
@@ -46,20 +47,25 @@ def _judge(arguments: argparse.Namespace) -> int:
     budgets = _budgets(arguments.budget)
     record = load_record(folder)
     results = rejudge(folder, record, budgets)
-    code = exit_code(results)
+    code, word = exit_code(results), None
     if arguments.write and results:
         apply_results(record, results)
         record.causes = causes(record, folder)
         if gate is not None:
-            record.gate = judged(gate, folder.resolve().parent, record)
+            record.gate = word = judged(gate, folder.resolve().parent, record)
         elif record.gate is not None and any(result.changes for result in results):
-            record.gate = outdated(record.gate)
+            record.gate = word = outdated(record.gate)
         store_record(folder, record)
         render(folder)
+    if word is not None:
+        code = exit_code_with_gate(code, word)
     if arguments.json:
-        print_json({"exit_code": int(code), "written": bool(arguments.write and results), "measurements": [_as_data(r) for r in results]})
+        measurements = [_as_data(r) for r in results]
+        gate_data = word.model_dump(mode="json") if word is not None else None
+        written = bool(arguments.write and results)
+        print_json({"exit_code": int(code), "written": written, "gate": gate_data, "measurements": measurements})
     else:
-        print(_as_text(results, written=arguments.write))
+        print(_as_text(results, word, written=arguments.write))
     return int(code)
 
 
@@ -83,7 +89,7 @@ def _budgets(options: list[str]) -> Budgets:
     return Budgets(for_all, by_name)
 
 
-def _as_text(results: list[Rejudged], *, written: bool) -> str:
+def _as_text(results: list[Rejudged], word: GateRecord | None, *, written: bool) -> str:
     from harness.core.text import one_line
     from harness.report.record.labels import MARK
     from harness.report.record.run_record import Result
@@ -96,7 +102,12 @@ def _as_text(results: list[Rejudged], *, written: bool) -> str:
         lines += [f"    {one_line(change)}" for change in result.changes]
     change_count = sum(bool(result.changes) for result in results)
     lines.append(f"{change_count} of {len(results)} judged differently now" if change_count else f"all {len(results)} judged as before")
-    lines.append("run.json, report.html and junit.xml say so now" if written else "nothing was written; --write puts it into the report")
+    if word is not None:
+        outcome = {"pass": "passed", "fail": "not passed"}.get(word.outcome, "refuses to say")
+        lines.append(one_line(f"gate {word.file} {outcome}: {word.reason}"))
+    lines.append(
+        "run.json, report.html, junit.xml and summary.md say so now" if written else "nothing was written; --write puts it into the report"
+    )
     return "\n".join(lines)
 
 
