@@ -108,9 +108,9 @@ def _look_once(subject: ClusterUnderTest, instead: Mapping[str, Host], aside: Co
         checks, direct, of_services, probe = [], [], [], None
         if active is not None:
             origins = [o for o in Origin if subject.origin(o, active) not in subject.absent]
-            tried = [s for s in cluster.services if s.name not in aside]
-            pairs = [(o, s) for o in origins for s in tried]
-            telling = [s for s in tried if cluster.client.name not in subject.absent and service_findings.tells(s, cluster)]
+            services = [s for s in cluster.services if s.name not in aside]
+            pairs = [(o, s) for o in origins for s in services]
+            telling = [s for s in services if cluster.client.name not in subject.absent and service_findings.tells(s, cluster)]
             direct, probe, of_services, *checks = subject.together(
                 lambda: evidence_gathering.direct(subject, active, only_standby=True, aside=aside),
                 lambda: None if subject.absent or not state.healthy else _judge_guarded(lambda: probe_answered(subject, active)),

@@ -276,8 +276,8 @@ class Evidence:
 
     def probes_lost_in_part(self, node: str) -> bool:
         """Were probes answered there, and a good part of them neither answered nor refused? What a busy capture misses is less."""
-        port, seen = self.cluster.load_balancer.probe.port, self.probes.get(node)
-        return seen is not None and seen.answered > 0 and seen.unheeded(port) >= max(2, 0.25 * seen.syns.get(port, 0))
+        port, probes = self.cluster.load_balancer.probe.port, self.probes.get(node)
+        return probes is not None and probes.answered > 0 and probes.unheeded(port) >= max(2, 0.25 * probes.syns.get(port, 0))
 
     def turns_away(self, node: str | None) -> bool:
         """Does it answer the HTTP probe's own question with another status than 200, so that the balancer sends it nobody?"""

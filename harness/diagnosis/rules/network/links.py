@@ -339,23 +339,23 @@ def _held_back(evidence: Evidence, nic: _Nic) -> Iterator[Cause]:
         )
 
 
-def _cuts(queue: Queue, one: _Nic) -> bool:
+def _cuts(queue: Queue, nic: _Nic) -> bool:
     """Does it let through no frame as long as the NIC's MTU makes them?"""
-    return queue.whole and queue.largest is not None and queue.largest < one.seen.mtus.get(one.nic, USUAL_MTU) + ETHERNET_HEADER
+    return queue.whole and queue.largest is not None and queue.largest < nic.seen.mtus.get(nic.nic, USUAL_MTU) + ETHERNET_HEADER
 
 
-def _too_short(evidence: Evidence, one: _Nic, queue: Queue) -> Cause:
+def _too_short(evidence: Evidence, nic: _Nic, queue: Queue) -> Cause:
     """Small packets pass it, so that everything seems to work until somebody sends more."""
-    lost = tuple(p.name for p in evidence.failed if p.full is False and one.host in (p.origin, evidence.active))
+    lost_paths = tuple(p.name for p in evidence.failed if p.full is False and nic.host in (p.origin, evidence.active))
     return Cause(
-        f"{one} drops every packet longer than {queue.largest:g} bytes that it sends, by a queueing discipline (`tc` {queue.kind}) whose "
+        f"{nic} drops every packet longer than {queue.largest:g} bytes that it sends, by a queueing discipline (`tc` {queue.kind}) whose "
         f"burst is less than the MTU: short exchanges work, long answers hang",
-        one.host,
-        Certainty.CERTAIN if lost else Certainty.LIKELY,
-        f"give it a burst of several MTUs, or take it away, if nobody meant it: `tc qdisc del dev {queue.nic} root` on {one.host}; "
+        nic.host,
+        Certainty.CERTAIN if lost_paths else Certainty.LIKELY,
+        f"give it a burst of several MTUs, or take it away, if nobody meant it: `tc qdisc del dev {queue.nic} root` on {nic.host}; "
         "see what set it",
-        (f"`tc -s qdisc` on {one.host}: {queue.shown}", f"of its packets {queue.dropped} were dropped, {queue.sent} sent"),
-        explains=(*lost, *_explains(evidence, one)),
+        (f"`tc -s qdisc` on {nic.host}: {queue.shown}", f"of its packets {queue.dropped} were dropped, {queue.sent} sent"),
+        explains=(*lost_paths, *_explains(evidence, nic)),
     )
 
 
