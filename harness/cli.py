@@ -35,14 +35,14 @@ def main(arguments: list[str] | None = None) -> int:
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.set_threshold(OBJECTS_PER_COLLECTION)
-    given = sys.argv[1:] if arguments is None else arguments
+    command_line = sys.argv[1:] if arguments is None else arguments
     if completion.ENVIRONMENT in os.environ:
         completion.answer(_parser())
     with writing_for(OWNER_ALONE):
-        if suite.is_one(given):
-            return _suite(given)
+        if suite.is_suite_command(command_line):
+            return _suite(command_line)
         with guarded():
-            return _run(given)
+            return _run(command_line)
 
 
 def _suite(arguments: list[str]) -> int:
@@ -59,14 +59,14 @@ def _run(arguments: list[str]) -> int:
     from harness.core.terminal import CLEANER
 
     try:
-        own, behind = fleet.divided(arguments)
-        given = _parser().parse_args(own)
-        given.behind = behind
-        if getattr(given, "needs_linux", False):
+        own_arguments, arguments_behind = fleet.divided(arguments)
+        namespace = _parser().parse_args(own_arguments)
+        namespace.behind = arguments_behind
+        if getattr(namespace, "needs_linux", False):
             from harness.core.linux_required import demand_linux
 
             demand_linux()
-        return int(given.command(given))
+        return int(namespace.command(namespace))
     except HarnessError as error:
         return _complain(CLEANER.text(str(error)), int(error.exit_code), as_json=wants_json(arguments))
     except KeyboardInterrupt:

@@ -12,7 +12,7 @@ from harness.core.verdict import Verdict, failed, passed
 from harness.disrupt.disruption import clear_failures
 from harness.expectations import outage_budget
 from harness.hosts.host import HostUnreachable
-from harness.hosts.jobs import StillRunning, unfinished
+from harness.hosts.jobs import StillRunning, unfinished_commands
 from harness.hosts.windows import windows_jobs
 from harness.managers.manager import ClusterState, ResourceState
 from harness.managers.switchover_readiness import by_state
@@ -163,7 +163,7 @@ def _wait_for_actions(subject: ClusterUnderTest) -> None:
 
 
 def _actions_on(subject: ClusterUnderTest, node: Node) -> list[str]:
-    read_unfinished = windows_jobs.unfinished if node.platform == "windows" else unfinished
+    read_unfinished = windows_jobs.unfinished_commands if node.platform == "windows" else unfinished_commands
     try:
         return read_unfinished(subject.hosts[node.name])
     except (HostUnreachable, DeadlineExceeded):  # the cluster will not be whole without it, and that is said then

@@ -21,16 +21,16 @@ from harness.core.errors import BadUse, HarnessError
 from harness.hosts.deadman.deadman_switch import remains
 from harness.hosts.host import Command, CommandFailed, CommandResult, Process
 from harness.hosts.linux.linux_host import LinuxHost
-from harness.hosts.root_rights import asked_for
+from harness.hosts.root_rights import sudo_lines
 from harness.managers.manager import Manager, Question
 from harness.managers.manager_registry import manager_of
-from harness.remote.script_transport import INSTALLABLE, installed
+from harness.remote.script_transport import INSTALLABLE, installed_program
 
 LEVELS = ("look", "measure", "disturb")
 SHELL = "sh"
 FOLDERS = {"ss": ("/usr/bin", "/usr/sbin"), "tail": ("/usr/bin",), "cat": ("/usr/bin",), "sh": ("/usr/bin", "/bin"), "pcs": ("/usr/sbin",)}
 ELSEWHERE = ("/usr/sbin",)  # where the tools are that look at what is root's
-PROGRAMS = {INSTALLABLE["packet_capture"]: lambda: installed("packet_capture"), lease.INSTALLED: lease.installed}
+PROGRAMS = {INSTALLABLE["packet_capture"]: lambda: installed_program("packet_capture"), lease.INSTALLED: lease.installed}
 """Those of ours that an administrator installs on each host, root's own and mode 0755, with their texts."""
 PLAIN_NAME = re.compile(r"(?!ALL$)[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 MEANS_SOMETHING = re.compile(r"([,:=\\*?\[\]!#\"])")  # to sudoers, so that it is written with a backslash
@@ -86,7 +86,7 @@ def look_commands(cluster: Cluster, machine: Machine) -> list[str]:
     for question in [*questions, *(_manager_questions(cluster, manager, machine.name) if is_node else [])]:
         with suppress(HarnessError):  # it complains of the silence; what it asked is known by then
             question()
-    asked = dict.fromkeys(line for command in host.asked for line in asked_for(command))
+    asked = dict.fromkeys(line for command in host.asked for line in sudo_lines(command))
     return [line for line in asked if line != SHELL]
 
 

@@ -44,64 +44,64 @@ def look(path: Path, paths: Paths | None = None) -> Findings:
     index, data, texts = read_with_texts(path, bundle_parse.WANTED)
     cluster = cluster_config.parse(data, path, only_looked_at=True)
     try:
-        told = index.get("observed", {})
+        recorded = index.get("observed", {})
         if paths is not None:
-            seen = Observation(paths=paths(cluster))
+            tried = Observation(paths=paths(cluster))
         else:
-            seen = observation.parse(told, cluster) if "paths" in told else Observation()
-        lines = [PathLine(**{name: str(line[name]) for name in PathLine.__annotations__}) for line in told.get("lines", ())]
-        return _judged(cluster, index, texts, seen, lines)
+            tried = observation.parse(recorded, cluster) if "paths" in recorded else Observation()
+        lines = [PathLine(**{name: str(line[name]) for name in PathLine.__annotations__}) for line in recorded.get("lines", ())]
+        return _judge(cluster, index, texts, tried, lines)
     except (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError) as error:
         raise BadUse(f"{path}: its {type(error).__name__} {error}; was it changed by hand?") from error
 
 
-def _judged(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str], tried: Observation, lines: list[PathLine]) -> Findings:
+def _judge(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str], tried: Observation, lines: list[PathLine]) -> Findings:
     state = _state(cluster, index["manager"])
     reports = {report["name"]: report for report in index["hosts"]}
-    seen: dict[str, HostSeen] = {}
+    hosts: dict[str, HostSeen] = {}
     facts: dict[str, NodeFacts] = {}
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for machine in cluster.machines:
         report = reports[machine.name]
         if not report["reached"]:
             do = "collect again when it can be reached; the rest is judged without it"
-            found.append(Finding(Weight.UNKNOWN, machine.name, "log-in", f"nothing of it is in the bundle: {report['why']}", do))
+            findings.append(Finding(Weight.UNKNOWN, machine.name, "log-in", f"nothing of it is in the bundle: {report['why']}", do))
             continue
         if machine.platform != "linux":
             do = "look at the cluster itself with `lkharness check`"
-            found.append(Finding(Weight.UNKNOWN, machine.name, "not told", "what a Windows host says is not read from a bundle", do))
+            findings.append(Finding(Weight.UNKNOWN, machine.name, "not told", "what a Windows host says is not read from a bundle", do))
             continue
-        mine = {name.split("/")[-1]: text for name, text in texts.items() if name.startswith(f"hosts/{machine.name}/")}
-        text, whole = bundle_parse.of_host(mine)
-        seen[machine.name] = one = linux_host_script_parse.host(machine.name, text, cluster.ip_resource.tag)
-        facts[machine.name] = told = _facts(cluster, one, text, report["facts"])
-        if not whole:
-            facts[machine.name] = replace(told, untold=tuple(why for why in told.untold if not why.startswith("its route")))
+        host_texts = {name.split("/")[-1]: text for name, text in texts.items() if name.startswith(f"hosts/{machine.name}/")}
+        text, is_complete = bundle_parse.of_host(host_texts)
+        hosts[machine.name] = host = linux_host_script_parse.host(machine.name, text, cluster.ip_resource.tag)
+        facts[machine.name] = node_facts = _facts(cluster, host, text, report["facts"])
+        if not is_complete:
+            facts[machine.name] = replace(node_facts, not_told=tuple(why for why in node_facts.not_told if not why.startswith("its route")))
             says = "the bundle is of a harness that gathered less: its routes by source, its queues and its names are not known"
-            found.append(Finding(Weight.UNKNOWN, machine.name, "not told", says, "collect again with this harness"))
+            findings.append(Finding(Weight.UNKNOWN, machine.name, "not told", says, "collect again with this harness"))
     evaluated = evaluate_firewalls(cluster, facts, state)
-    found += judge(cluster, state, facts, evaluated)
+    findings += judge(cluster, state, facts, evaluated)
     active = state.leading or favoured(cluster, state)
     manager = index["manager"]
     fencing = _answer(manager["fencing"]) if manager.get("fencing") else None
-    may_move = {Question(asked): _answer(told) for asked, told in manager.get("may_move", {}).items()}
+    may_move = {Question(question): _answer(data) for question, data in manager.get("may_move", {}).items()}
     left_behind = [str(line) for line in manager.get("left_behind", [])]
     if not all(reports[n.name]["reached"] for n in cluster.nodes if n.name != active):
         # A node that is away takes nothing over, which is said already: a look does not ask for it.
         fencing, may_move, left_behind = None, {}, []
     if active is not None:
-        found += not_known(state, cluster.peer_of(active).name, may_move)
+        findings += not_known(state, cluster.peer_of(active).name, may_move)
     moved = tried.moved or (tried.active is not None and tried.active != active)
     if moved:
-        found = [f for f in found if not f.what.startswith(OF_A_ROLE)]
-        found.append(Finding(Weight.UNKNOWN, cluster.name, "roles", MOVED, WHEN_IT_RESTS))
+        findings = [f for f in findings if not f.what.startswith(OF_A_ROLE)]
+        findings.append(Finding(Weight.UNKNOWN, cluster.name, "roles", MOVED, WHEN_IT_RESTS))
         tried, lines = Observation(findings=tried.findings), []
-    found = [*of_pages(found, active, tried.asked_by_probe), *tried.findings]
+    findings = [*of_pages(findings, active, tried.asked_by_probe), *tried.findings]
     evidence = Evidence(
         cluster,
         state,
         active,
-        seen,
+        hosts,
         tried.paths,
         tried.probes,
         tried.direct,
@@ -111,19 +111,19 @@ def _judged(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str]
         left_behind=left_behind,
         unrelated_resources=frozenset(_unrelated_resources(manager)),
         firewalls=evaluated,
-        findings=tuple(found),
+        findings=tuple(findings),
         moved=moved,
     )
-    whole_cluster = passed(str(state)) if state.healthy else failed(str(state))
+    cluster_verdict = passed(str(state)) if state.healthy else failed(str(state))
     if not any(node.running for node in state.nodes.values()):
-        whole_cluster = inconclusive("the bundle does not hold what the cluster manager says")
+        cluster_verdict = inconclusive("the bundle does not hold what the cluster manager says")
     observed = index.get("observed", {})
     if lines:
-        whole_cluster = all_of([whole_cluster, Verdict(Outcome(observed["cluster"]["outcome"]), str(observed["cluster"]["reason"]))])
+        cluster_verdict = all_of([cluster_verdict, Verdict(Outcome(observed["cluster"]["outcome"]), str(observed["cluster"]["reason"]))])
     why = f", because {observed['why']}" if observed.get("why") else ""
     notes = [] if "paths" in observed else [Finding(Weight.NOTE, cluster.name, "not in a bundle", LACKS.format(why), DO)]
     probe = cluster.load_balancer.probe.path or ""
-    return Findings(active, whole_cluster, lines, [*found, *notes], diagnose(evidence), probe, tried.asked_by_probe)
+    return Findings(active, cluster_verdict, lines, [*findings, *notes], diagnose(evidence), probe, tried.asked_by_probe)
 
 
 def _unrelated_resources(manager: Mapping[str, Any]) -> list[str]:
@@ -131,28 +131,28 @@ def _unrelated_resources(manager: Mapping[str, Any]) -> list[str]:
     return [str(tag) for tag in manager.get("unrelated_resources", manager.get("beside", ()))]
 
 
-def _state(cluster: Cluster, told: Mapping[str, Any]) -> ClusterState:
-    nodes = told.get("nodes", {})
-    whole = ClusterState({n.name: _node(n.name, nodes.get(n.name)) for n in cluster.nodes})
-    return whole.without(_unrelated_resources(told))
+def _state(cluster: Cluster, manager_data: Mapping[str, Any]) -> ClusterState:
+    nodes = manager_data.get("nodes", {})
+    state = ClusterState({n.name: _node(n.name, nodes.get(n.name)) for n in cluster.nodes})
+    return state.without(_unrelated_resources(manager_data))
 
 
-def _node(name: str, told: Mapping[str, Any] | None) -> NodeState:
-    if told is None:
+def _node(name: str, node_data: Mapping[str, Any] | None) -> NodeState:
+    if node_data is None:
         return NodeState(name, False, {}, (), "its cluster manager's word is not in the bundle")
-    resources = {str(tag): ResourceState(state) for tag, state in told["resources"].items()}
-    paths = tuple(CommPath(str(p["peer"]), str(p["addresses"]), p["alive"] is True) for p in told["comm_paths"])
-    return NodeState(name, told["running"] is True, resources, paths, str(told["why"]), told.get("stopped") is True)
+    resources = {str(tag): ResourceState(state) for tag, state in node_data["resources"].items()}
+    paths = tuple(CommPath(str(p["peer"]), str(p["addresses"]), p["alive"] is True) for p in node_data["comm_paths"])
+    return NodeState(name, node_data["running"] is True, resources, paths, str(node_data["why"]), node_data.get("stopped") is True)
 
 
-def _answer(told: Mapping[str, Any]) -> Answer:
-    return Answer(Says(told["says"]), tuple(str(line) for line in told["because"]))
+def _answer(data: Mapping[str, Any]) -> Answer:
+    return Answer(Says(data["says"]), tuple(str(line) for line in data["because"]))
 
 
-def _facts(cluster: Cluster, one: HostSeen, text: str, facts: Mapping[str, Any]) -> NodeFacts:
+def _facts(cluster: Cluster, host: HostSeen, text: str, facts: Mapping[str, Any]) -> NodeFacts:
     """As a live look has them. A bundle of before has the kernel's settings and the disks beside the text."""
     clock = facts.get("clock_offset")
     offset = (float(clock["ahead_s"]), float(clock["error_s"])) if clock else None
     settings = {re.sub(r"^net\.ipv4\.(conf\.)?", "", str(k)): str(v) for k, v in facts.get("sysctls", {}).items()}
     disks = [str(line) for line in facts.get("disks", [])]
-    return of_script(cluster, one, text, offset=offset, settings=settings, disks=disks)
+    return of_script(cluster, host, text, offset=offset, settings=settings, disks=disks)

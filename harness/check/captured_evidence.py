@@ -19,16 +19,16 @@ def path(check: PathCheck, packets: Seen, cluster: Cluster) -> PathSeen:
     ports = {(a.local_address, a.local_port) for a in check.attempts if a.local_port is not None}
     at = [
         (name, p)
-        for name, those in packets.items()
-        for p in those
+        for name, of_host in packets.items()
+        for p in of_host
         if p.dport == check.service.port and p.protocol == "tcp" and (p.src, p.sport) in ports and p.is_syn and p.came_in
     ]
     nodes = {n.name for n in cluster.nodes}
     arrived = [(name, p) for name, p in at if name in nodes and name != check.origin_host]
     back = [
         (name, p)
-        for name, those in packets.items()
-        for p in those
+        for name, of_host in packets.items()
+        for p in of_host
         if p.sport == check.service.port and p.protocol == "tcp" and p.is_syn_ack and (p.dst, p.dport) in ports and not p.local
     ]
     return PathSeen(
@@ -72,9 +72,9 @@ def probes(node: Node, packets: Sequence[Packet], cluster: Cluster, seconds: flo
 
 def _misdelivered(node: Node, packets: Sequence[Packet]) -> dict[str, int]:
     """By address of the node. A lower device sees what it passes on too, as a stranger's: one that came rightly clears it."""
-    own = (str(node.address), str(node.second_address))
+    own_addresses = (str(node.address), str(node.second_address))
     rightly = {p.dst for p in packets if p.came_in}
-    return dict(Counter(p.dst for p in packets if p.kind == "otherhost" and p.dst in own and p.dst not in rightly))
+    return dict(Counter(p.dst for p in packets if p.kind == "otherhost" and p.dst in own_addresses and p.dst not in rightly))
 
 
 def outcome(attempt: Attempt) -> str:

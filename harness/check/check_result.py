@@ -91,13 +91,13 @@ class Findings:
 
     def as_text(self) -> str:
         """The look for a terminal, causes first."""
-        told = list(zip(self.diagnosis.causes, self.diagnosis.under, strict=True))
-        lines = [cause.as_text(under) for cause, under in told if cause.is_fault]
+        causes = list(zip(self.diagnosis.causes, self.diagnosis.under, strict=True))
+        lines = [cause.as_text(under) for cause, under in causes if cause.is_fault]
         lines += [""] if lines else []
         lines.append(f"{self.cluster_verdict.outcome:13} cluster            {self.cluster_verdict.reason}")
         if self.probe_said:
-            said = "; ".join(f"{node}: {answer or 'no connection'}" for node, answer in self.probe_said.items())
-            lines.append(f"{'':13} probe              GET {self.probe_path} is answered {said}")
+            answers = "; ".join(f"{node}: {answer or 'no connection'}" for node, answer in self.probe_said.items())
+            lines.append(f"{'':13} probe              GET {self.probe_path} is answered {answers}")
         lines += [f"{p.outcome:13} {p.path:8} {p.service:9} {p.reason}" for p in self.paths]
         lines += [str(f) for f in self.found]
-        return "\n".join([*lines, *(cause.as_text(under) for cause, under in told if not cause.is_fault)])
+        return "\n".join([*lines, *(cause.as_text(under) for cause, under in causes if not cause.is_fault)])

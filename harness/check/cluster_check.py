@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
@@ -19,7 +19,7 @@ from harness.check.manager_survey import ask_manager
 from harness.check.unreachable_node import second_way
 from harness.cluster import probe_question
 from harness.cluster.cluster_under_test import CaptureWindow, ClusterUnderTest
-from harness.cluster.connection_tolerance import demand_bearable
+from harness.cluster.connection_tolerance import find_unbearable
 from harness.cluster.invariants import by_identity, judge_balancer, judge_vip_place, nothing_left, probe_answered
 from harness.cluster.path_check import PathCheck, check_path, unchecked_path
 from harness.config import trust
@@ -50,16 +50,19 @@ def look(cluster: Cluster, *, run_command: bool = False, file: Path | str = "FIL
     left_out = not_agreed_to(cluster, file)
     subject = ClusterUnderTest(cluster, Timeline())
     try:
-        found = [*left_out, *unreachable(subject)]
+        findings = [*left_out, *unreachable(subject)]
         with second_way(subject, chosen=run_command) as (instead, notes):
-            found += notes
+            findings += notes
             if all(n.name in subject.absent for n in cluster.nodes) and not instead:
                 if cluster.azure is None:
-                    raise Unusable(found[len(left_out)].says)
-                return Findings(None, inconclusive("no node lets anybody log in"), [], [*found, *in_azure(None)])
-            demand_bearable(subject)
-            seen = _at_rest(subject, instead)
-        return _judged(seen, found, in_azure)
+                    raise Unusable(findings[len(left_out)].says)
+                return Findings(None, inconclusive("no node lets anybody log in"), [], [*findings, *in_azure(None)])
+            aside = find_unbearable(subject)
+            if len(aside) == len(cluster.services):
+                raise next(iter(aside.values()))  # no path would be left
+            findings += service_findings.set_aside(subject.cluster, aside)
+            result = _look_until_at_rest(subject, instead, aside)
+        return _judge(result, findings, in_azure)
     finally:
         subject.close()
 
@@ -70,59 +73,60 @@ def not_agreed_to(cluster: Cluster, file: Path | str) -> list[Finding]:
     return [Finding(Weight.UNKNOWN, cluster.name, "cluster file", says.format(ask), trust.what_to_do(file)) for ask in cluster.left_out]
 
 
-class _Seen:
+class _LookResult:
     """One look, before it is judged."""
 
     def __init__(self, evidence: Evidence, cluster_verdict: Verdict, checks: list[PathCheck], of_services: list[Finding]) -> None:
         self.evidence, self.cluster_verdict, self.checks, self.of_services = evidence, cluster_verdict, checks, of_services
 
 
-def _at_rest(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> _Seen:
-    """Look until no role moves meanwhile, and a few times at most."""
+def _look_until_at_rest(subject: ClusterUnderTest, instead: Mapping[str, Host], aside: Container[str] = ()) -> _LookResult:
+    """Look until no role moves meanwhile, and a few times at most; the services `aside`, by their names, are not connected to."""
     for last in (*[False] * (MAX_LOOKS_WHILE_ROLES_MOVE - 1), True):
-        seen, moved = _once(subject, instead)
+        result, moved = _look_once(subject, instead, aside)
         if not moved or last:
             break
-    return seen
+    return result
 
 
-def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen, bool]:
+def _look_once(subject: ClusterUnderTest, instead: Mapping[str, Host], aside: Container[str]) -> tuple[_LookResult, bool]:
     """Look once; and whether a role moved between its beginning and its end."""
     cluster = subject.cluster
-    with ExitStack() as stack, ThreadPoolExecutor(max_workers=1) as beside:
-        left_of_us = beside.submit(lambda: None if subject.absent else _guarded(lambda: nothing_left(subject)))
+    with ExitStack() as stack, ThreadPoolExecutor(max_workers=1) as background:
+        left_of_us = background.submit(lambda: None if subject.absent else _judge_guarded(lambda: nothing_left(subject)))
         # The hosts tell of their sockets before there are attempts, which could fill a listener's queue.
-        sight, word, surveyed, _ = subject.together(
+        sight, manager_answers, surveyed, _ = subject.together(
             lambda: _watching(subject, stack),
             lambda: ask_manager(subject, instead),
             lambda: survey(subject, instead),
             lambda: _load(cluster),
         )
-        since, state, active = Deadline(0.0), word.state, word.active
+        since, state, active = Deadline(0.0), manager_answers.state, manager_answers.active
         subject.absent |= {f.host for f in surveyed.lost}
         evaluated = evaluate_firewalls(cluster, surveyed.facts, state)
-        more = [*word.found, *surveyed.lost, *judge(cluster, state, surveyed.facts, evaluated)]
+        more = [*manager_answers.found, *surveyed.lost, *judge(cluster, state, surveyed.facts, evaluated)]
         checks, direct, of_services, probe = [], [], [], None
         if active is not None:
             origins = [o for o in Origin if subject.origin(o, active) not in subject.absent]
-            pairs = [(o, s) for o in origins for s in cluster.services]
-            telling = [s for s in cluster.services if cluster.client.name not in subject.absent and service_findings.tells(s, cluster)]
+            services = [s for s in cluster.services if s.name not in aside]
+            pairs = [(o, s) for o in origins for s in services]
+            telling = [s for s in services if cluster.client.name not in subject.absent and service_findings.tells(s, cluster)]
             direct, probe, of_services, *checks = subject.together(
-                lambda: evidence_gathering.direct(subject, active, only_standby=True),
-                lambda: None if subject.absent or not state.healthy else _guarded(lambda: probe_answered(subject, active)),
+                lambda: evidence_gathering.direct(subject, active, only_standby=True, aside=aside),
+                lambda: None if subject.absent or not state.healthy else _judge_guarded(lambda: probe_answered(subject, active)),
                 lambda: [f for s in telling for f in service_findings.of_service(subject, s)],
                 *(lambda o=o, s=s: _check(subject, o, s, active) for o, s in pairs),
             )
             more += of_services
             if any(p.broke for p in checks):
                 more += unreachable(subject)  # a host that was there a moment ago: is it still?
-        whole = _cluster_verdict(subject, state, surveyed, checks, probe, left_of_us.result())
+        cluster_verdict = _cluster_verdict(subject, state, surveyed, checks, probe, left_of_us.result())
         if active is not None and not all(c.verdict for c in checks):
-            direct = evidence_gathering.direct(subject, active, only_standby=False)
+            direct = evidence_gathering.direct(subject, active, only_standby=False, aside=aside)
         statuses = probe_question.ask(subject, (subject.standby_of(active), cluster.client.name)) if active else {}
-        seen, packets = _seen_on_the_wire(sight, cluster, since)
+        probes_by_node, packets = _seen_on_the_wire(sight, cluster, since)
         # One that is away would be waited for once more.
-        after = state if instead or subject.absent else subject.manager.state().without(word.unrelated_resources)
+        after = state if instead or subject.absent else subject.manager.state().without(manager_answers.unrelated_resources)
     moved = _roles(state) != _roles(after)
     evidence = Evidence(
         cluster,
@@ -130,55 +134,55 @@ def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen
         active,
         surveyed.seen,
         evidence_gathering.paths(checks, packets, cluster),
-        seen,
+        probes_by_node,
         direct,
         statuses,
-        word.may_move,
-        word.fencing,
-        word.left_behind,
-        word.unrelated_resources,
+        manager_answers.may_move,
+        manager_answers.fencing,
+        manager_answers.left_behind,
+        manager_answers.unrelated_resources,
         evaluated,
         tuple(f for f in of_pages(more, active, statuses) if not moved or not f.what.startswith(OF_A_ROLE)),
         moved,
     )
-    return _Seen(evidence, whole, checks, of_services), moved
+    return _LookResult(evidence, cluster_verdict, checks, of_services), moved
 
 
-def _judged(seen: _Seen, found: list[Finding], in_azure: Callable[[str | None], list[Finding]]) -> Findings:
-    evidence = seen.evidence
+def _judge(result: _LookResult, findings: list[Finding], in_azure: Callable[[str | None], list[Finding]]) -> Findings:
+    evidence = result.evidence
     of_azure = in_azure(evidence.state.leading)
-    all_found = [*found, *evidence.findings, *of_azure]
+    all_found = [*findings, *evidence.findings, *of_azure]
     if evidence.moved:
         says = f"they moved while it was looked, {MAX_LOOKS_WHILE_ROLES_MOVE} times; at last: {evidence.state}"
         all_found.append(Finding(Weight.UNKNOWN, evidence.cluster.name, "roles", says, WHEN_IT_RESTS))
-    told = diagnose(replace(evidence, findings=tuple(all_found)))
-    whole = seen.cluster_verdict
+    diagnosis = diagnose(replace(evidence, findings=tuple(all_found)))
+    cluster_verdict = result.cluster_verdict
     if evidence.active is None:
-        whole = inconclusive(f"{evidence.state.why_none_leads}: {evidence.state}")
+        cluster_verdict = inconclusive(f"{evidence.state.why_none_leads}: {evidence.state}")
     probe = evidence.cluster.load_balancer.probe
     return Findings(
         evidence.active,
-        whole,
-        [PathLine.of(check) for check in seen.checks],
+        cluster_verdict,
+        [PathLine.of(check) for check in result.checks],
         all_found,
-        told,
+        diagnosis,
         probe.path or "",
         evidence.asked_by_probe,
         evidence,
-        (*seen.of_services, *of_azure),
+        (*result.of_services, *of_azure),
     )
 
 
 def _roles(state: ClusterState) -> dict[str, dict[str, bool]]:
-    return {name: {tag: seen.active for tag, seen in node.resources.items()} for name, node in state.nodes.items()}
+    return {name: {tag: resource_state.active for tag, resource_state in node.resources.items()} for name, node in state.nodes.items()}
 
 
 def observed(cluster: Cluster, file: Path | str) -> dict[str, Any]:
     """What a look tries and captures, as data for an archive (`harness.diagnosis.observation`). Raises as `look` does."""
-    found = look(cluster, file=file)
-    if found.evidence is None:
+    findings = look(cluster, file=file)
+    if findings.evidence is None:
         raise Unusable("no node lets anybody log in")
-    return _as_data(found, found.evidence)
+    return _as_data(findings, findings.evidence)
 
 
 def observed_in_run(subject: ClusterUnderTest) -> dict[str, Any]:
@@ -186,17 +190,17 @@ def observed_in_run(subject: ClusterUnderTest) -> dict[str, Any]:
     Raises HarnessError."""
     absent = set(subject.absent)
     try:
-        found = _judged(_at_rest(subject, {}), [], lambda active: [])
+        findings = _judge(_look_until_at_rest(subject, {}), [], lambda active: [])
     finally:
         subject.absent = absent
-    assert found.evidence is not None
-    return _as_data(found, found.evidence)
+    assert findings.evidence is not None
+    return _as_data(findings, findings.evidence)
 
 
-def _as_data(found: Findings, evidence: Evidence) -> dict[str, Any]:
-    verdict = {"outcome": str(found.cluster_verdict.outcome), "reason": found.cluster_verdict.reason}
-    lines = [asdict(line) for line in found.paths]
-    return {**as_data(evidence, found.beyond_hosts), "lines": lines, "cluster": verdict}
+def _as_data(findings: Findings, evidence: Evidence) -> dict[str, Any]:
+    verdict = {"outcome": str(findings.cluster_verdict.outcome), "reason": findings.cluster_verdict.reason}
+    lines = [asdict(line) for line in findings.paths]
+    return {**as_data(evidence, findings.beyond_hosts), "lines": lines, "cluster": verdict}
 
 
 def _watching(subject: ClusterUnderTest, stack: ExitStack) -> CaptureWindow | None:
@@ -251,10 +255,10 @@ def _check(subject: ClusterUnderTest, origin: Origin, service: Service, active: 
         return unchecked_path(subject, origin, service, active, str(error))
 
 
-def _guarded(judged: Callable[[], Verdict]) -> Verdict:
+def _judge_guarded(judge_it: Callable[[], Verdict]) -> Verdict:
     """One of the questions of an audit."""
     try:
-        return judged()
+        return judge_it()
     except BadUse:
         raise
     except HarnessError as error:  # the survey, which looks at the same time, says which host it was
@@ -262,24 +266,29 @@ def _guarded(judged: Callable[[], Verdict]) -> Verdict:
 
 
 def _cluster_verdict(
-    subject: ClusterUnderTest, state: ClusterState, surveyed: Survey, checks: list[PathCheck], probe: Verdict | None, left: Verdict | None
+    subject: ClusterUnderTest,
+    state: ClusterState,
+    surveyed: Survey,
+    checks: list[PathCheck],
+    probe: Verdict | None,
+    leftovers: Verdict | None,
 ) -> Verdict:
     """What an audit between two tests asks, answered by what this look has seen already. It needs every host; without one of them the
     manager's own word has to do."""
-    if subject.absent or left is None:
-        gone = " and ".join(sorted(subject.absent))
-        return inconclusive(f"without {gone}, which cannot be reached: {state}")
+    if subject.absent or leftovers is None:
+        absent_names = " and ".join(sorted(subject.absent))
+        return inconclusive(f"without {absent_names}, which cannot be reached: {state}")
     active = state.active
     if not state.healthy or active is None or probe is None:
         return failed(f"the cluster is not healthy: {state}")
-    told = {n.name: surveyed.facts[n.name].addresses for n in subject.cluster.nodes}
-    addresses = {name: those for name, those in told.items() if those is not None}
-    silent = [name for name, those in told.items() if those is None]
+    told_addresses = {n.name: surveyed.facts[n.name].addresses for n in subject.cluster.nodes}
+    addresses = {name: nic_addresses for name, nic_addresses in told_addresses.items() if nic_addresses is not None}
+    silent = [name for name, nic_addresses in told_addresses.items() if nic_addresses is None]
     placement = (
         inconclusive(f"the cluster could not be audited: {' and '.join(silent)} did not tell the addresses there")
         if silent
         else judge_vip_place(subject.cluster, active, addresses)
     )
-    first = next(c for c in checks if c.origin is Origin.CLIENT and c.service == subject.cluster.services[0])
-    by_balancer = judge_balancer(first) if not first.broke else _guarded(lambda: by_identity(subject, active))
-    return all_of([passed(f"{active} is active"), placement, probe, by_balancer, left])
+    first = next(c for c in checks if c.origin is Origin.CLIENT)
+    by_balancer = judge_balancer(first) if not first.broke else _judge_guarded(lambda: by_identity(subject, active))
+    return all_of([passed(f"{active} is active"), placement, probe, by_balancer, leftovers])

@@ -16,21 +16,21 @@ class CachingHost:
     def __init__(self, host: Host) -> None:
         self.name = host.name
         self._host = host
-        self._told: dict[Hashable, Future[CommandResult]] = {}
-        self._telling = threading.Lock()
+        self._results: dict[Hashable, Future[CommandResult]] = {}
+        self._lock = threading.Lock()
 
     def run(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> CommandResult:
         """The command's result, of the one time that it was run; raises what that raised."""
         key = (as_line(command), input)
-        with self._telling:
-            mine = key not in self._told
-            told = self._told.setdefault(key, Future())
-        if mine:
+        with self._lock:
+            is_first = key not in self._results
+            result_future = self._results.setdefault(key, Future())
+        if is_first:
             try:
-                told.set_result(self._host.run(command, limit=limit, input=input))
+                result_future.set_result(self._host.run(command, limit=limit, input=input))
             except BaseException as error:
-                told.set_exception(error)
-        return told.result()
+                result_future.set_exception(error)
+        return result_future.result()
 
     def check(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> str:
         """What the command printed; raises CommandFailed when it failed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from harness.check import captured_evidence
 from harness.cluster.cluster_under_test import CaptureWindow, ClusterUnderTest
@@ -18,27 +18,27 @@ MAX_PROBE_LATENESS_S = 0.3  # by how much a probe may be late
 MAX_WATCH_S = 20.0
 
 
-def direct(subject: ClusterUnderTest, active: str, *, only_standby: bool) -> list[Direct]:
+def direct(subject: ClusterUnderTest, active: str, *, only_standby: bool, aside: Container[str] = ()) -> list[Direct]:
     """From the client and from each other node to the nodes' own addresses: the probe's port and every service's. `only_standby`: to the
     standby's services, from the client and from the active node, which would be their client after a failover. Nobody tries those until
-    then: the standby's kernel refuses, unless something before it is silent."""
+    then: the standby's kernel refuses, unless something before it is silent. The services `aside`, by their names, are not connected to."""
     cluster = subject.cluster
-    ports = [cluster.load_balancer.probe.port, *(s.port for s in cluster.services)]
+    ports = [cluster.load_balancer.probe.port, *(s.port for s in cluster.services if s.name not in aside)]
     origins = [m.name for m in cluster.machines if m.name not in subject.absent]
     wanted = [(o, n, p) for o in origins for n in cluster.nodes for p in ports if n.name != o]
     if only_standby:
         probe = cluster.load_balancer.probe.port
         wanted = [(o, n, p) for o, n, p in wanted if n.name != active and p != probe]
 
-    def one(origin: str, node: str, address: str, port: int) -> Direct | None:
+    def try_once(origin: str, node: str, address: str, port: int) -> Direct | None:
         try:
             tried = attempt(subject.residents[origin], address, port, count=1, limit=DIRECT_ATTEMPT_TIMEOUT_S)[0]
         except HarnessError:
             return None  # the paths that begin there say it
         return Direct(origin, node, port, str(tried.outcome), tried.detail)
 
-    found = subject.together(*(lambda o=o, n=n, p=p: one(o, n.name, str(n.address), p) for o, n, p in wanted))
-    return [one for one in found if one is not None]
+    results = subject.together(*(lambda o=o, n=n, p=p: try_once(o, n.name, str(n.address), p) for o, n, p in wanted))
+    return [result for result in results if result is not None]
 
 
 def probes(sight: CaptureWindow, cluster: Cluster, watched: Sequence[str], since: Deadline) -> dict[str, ProbesSeen]:

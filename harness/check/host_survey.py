@@ -58,9 +58,9 @@ def unreachable(subject: ClusterUnderTest) -> list[Finding]:
         return None
 
     present = [n for n in subject.hosts if n not in subject.absent]
-    found = [f for f in subject.together(*(lambda n=n: knock(n) for n in present)) if f]
-    subject.absent |= {f.host for f in found}
-    return found
+    findings = [f for f in subject.together(*(lambda n=n: knock(n) for n in present)) if f]
+    subject.absent |= {f.host for f in findings}
+    return findings
 
 
 def survey(subject: ClusterUnderTest, instead: Mapping[str, Host] | None = None) -> Survey:
@@ -68,13 +68,13 @@ def survey(subject: ClusterUnderTest, instead: Mapping[str, Host] | None = None)
     goes, and nothing is measured there."""
     second = instead or {}
     present = [m for m in subject.cluster.machines if m.name not in subject.absent or m.name in second]
-    told = subject.together(*(lambda m=m: _survey_host(subject, m, second.get(m.name)) for m in present))
-    lost = [one for one in told if isinstance(one, Finding)]
-    both = [one for one in told if not isinstance(one, Finding)]
+    results = subject.together(*(lambda m=m: _survey_host(subject, m, second.get(m.name)) for m in present))
+    failures = [result for result in results if isinstance(result, Finding)]
+    pairs = [result for result in results if not isinstance(result, Finding)]
     return Survey(
-        {seen.name: seen for seen, _ in both if seen is not None and seen.name not in second},
-        {facts.node: facts for _, facts in both},
-        tuple(lost),
+        {host_seen.name: host_seen for host_seen, _ in pairs if host_seen is not None and host_seen.name not in second},
+        {facts.node: facts for _, facts in pairs},
+        tuple(failures),
     )
 
 
@@ -86,22 +86,22 @@ def _unreachable(name: str, why: str) -> Finding:
 def _survey_host(subject: ClusterUnderTest, machine: Machine, instead: Host | None) -> tuple[HostSeen | None, NodeFacts] | Finding:
     try:
         if instead is not None:
-            return _at_once(subject, machine, instead)
+            return _survey_at_once(subject, machine, instead)
         if not subject.runs_commands(machine.name):
             return None, NodeFacts(machine.name)
-        return _by_script(subject, machine) if machine.platform == "linux" else (None, _of_windows(subject, machine))
+        return _survey_by_script(subject, machine) if machine.platform == "linux" else (None, _survey_windows(subject, machine))
     except _Lost as lost:
         return _unreachable(machine.name, str(lost))
     except HarnessError as error:
         if isinstance(error, HostUnreachable | DeadlineExceeded) and not _still_there(instead or subject.hosts[machine.name]):
             return _unreachable(machine.name, str(error))
-        return None, NodeFacts(machine.name, untold=(f"what it says of itself: {error}",))
+        return None, NodeFacts(machine.name, not_told=(f"what it says of itself: {error}",))
 
 
-def _by_script(subject: ClusterUnderTest, machine: Machine) -> tuple[HostSeen, NodeFacts]:
+def _survey_by_script(subject: ClusterUnderTest, machine: Machine) -> tuple[HostSeen, NodeFacts]:
     """Raises what `Host.run` raises. Of a script that one of the host's tools keeps from its end, what came before counts."""
     cluster, host, name, why = subject.cluster, subject.hosts[machine.name], machine.name, ""
-    asked = time.time()
+    asked_at = time.time()
     try:
         text = _while_alive(host, lambda: host.run(script(cluster, machine, subject.manager), limit=SCRIPT_TIMEOUT_S).out)
     except CommandTookTooLong as error:
@@ -109,26 +109,26 @@ def _by_script(subject: ClusterUnderTest, machine: Machine) -> tuple[HostSeen, N
             raise
         text = error.out[: error.out.rindex(linux_host_script_parse.MARK)]  # the last section may be half of one
         why = f"{[*linux_host_script_parse.sections(error.out)][-1]} took longer than {SCRIPT_TIMEOUT_S:g} s"
-    offset = None if why else offset_of(text, asked, time.time())
-    untold = [] if offset or why else [f"its clock: {name}: `date +%s.%N` printed no time; install GNU coreutils there"]
-    seen = linux_host_script_parse.host(name, text, cluster.ip_resource.tag)
+    offset = None if why else offset_of(text, asked_at, time.time())
+    not_told = [] if offset or why else [f"its clock: {name}: `date +%s.%N` printed no time; install GNU coreutils there"]
+    host_seen = linux_host_script_parse.host(name, text, cluster.ip_resource.tag)
     failed = dict.fromkeys((*FACTS, *linux_host_script_parse.sections(text)), why) if why else {}
-    return seen, of_script(cluster, seen, text, offset=offset, untold=untold, failed=failed)
+    return host_seen, of_script(cluster, host_seen, text, offset=offset, not_told=not_told, failed=failed)
 
 
-def _at_once(subject: ClusterUnderTest, machine: Machine, instead: Host) -> tuple[None, NodeFacts]:
+def _survey_at_once(subject: ClusterUnderTest, machine: Machine, instead: Host) -> tuple[None, NodeFacts]:
     """The whole script where its answer comes back whole, because each takes some 20 s; else in pieces. It tells no time."""
     try:
         text = instead.run(script(subject.cluster, machine, subject.manager), limit=SCRIPT_TIMEOUT_S).out
     except Unusable:
         text = ""
     if linux_host_script_parse.MARK not in text:
-        return _in_pieces(subject, machine, instead)
-    seen = linux_host_script_parse.host(machine.name, text, subject.cluster.ip_resource.tag)
-    return None, of_script(subject.cluster, seen, text)
+        return _survey_in_pieces(subject, machine, instead)
+    host_seen = linux_host_script_parse.host(machine.name, text, subject.cluster.ip_resource.tag)
+    return None, of_script(subject.cluster, host_seen, text)
 
 
-def _in_pieces(subject: ClusterUnderTest, machine: Machine, instead: Host) -> tuple[None, NodeFacts]:
+def _survey_in_pieces(subject: ClusterUnderTest, machine: Machine, instead: Host) -> tuple[None, NodeFacts]:
     """By what brings little text back at once, and takes seconds to answer, so that it tells no time. Raises _Lost."""
     texts, failed = [], {}
     for name, piece in pieces(subject.cluster, machine, subject.manager).items():
@@ -139,14 +139,14 @@ def _in_pieces(subject: ClusterUnderTest, machine: Machine, instead: Host) -> tu
                 raise _Lost(str(error)) from error
             failed[name] = str(error)
     text = "\n".join(texts)
-    seen = linux_host_script_parse.host(machine.name, text, subject.cluster.ip_resource.tag)
-    return None, of_script(subject.cluster, seen, text, failed=failed)
+    host_seen = linux_host_script_parse.host(machine.name, text, subject.cluster.ip_resource.tag)
+    return None, of_script(subject.cluster, host_seen, text, failed=failed)
 
 
-def _of_windows(subject: ClusterUnderTest, machine: Machine) -> NodeFacts:
+def _survey_windows(subject: ClusterUnderTest, machine: Machine) -> NodeFacts:
     """Raises _Lost when it stops answering meanwhile."""
     cluster, host, facts = subject.cluster, subject.hosts[machine.name], WindowsHost(subject.hosts[machine.name])
-    untold: list[str] = []
+    not_told: list[str] = []
 
     def read_or_note(what: str, read: Callable[[], T]) -> T | None:
         try:
@@ -154,12 +154,12 @@ def _of_windows(subject: ClusterUnderTest, machine: Machine) -> NodeFacts:
         except HarnessError as error:
             if isinstance(error, HostUnreachable | DeadlineExceeded) and not _still_there(host):
                 raise _Lost(str(error)) from error
-            untold.append(f"{what}: {error}")
+            not_told.append(f"{what}: {error}")
             return None
 
     offset, wsfc = read_or_note("its clock", facts.offset), cluster.manager.kind == "wsfc"
     if machine.name == cluster.client.name:
-        return NodeFacts(machine.name, offset=offset, untold=tuple(untold))
+        return NodeFacts(machine.name, offset=offset, not_told=tuple(not_told))
     return NodeFacts(
         machine.name,
         addresses=read_or_note("its addresses", facts.addresses),
@@ -176,7 +176,7 @@ def _of_windows(subject: ClusterUnderTest, machine: Machine) -> NodeFacts:
             cluster_address=read_or_note("its IP resource", lambda: facts.cluster_address(cluster.ip_resource.tag)) if wsfc else None,
             why_alone=facts.why_alone,
         ),
-        untold=tuple(untold),
+        not_told=tuple(not_told),
     )
 
 

@@ -37,33 +37,33 @@ def ask_manager(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> Manag
     cluster = subject.cluster
     hosts: dict[str, Host] = {name: CachingHost(host) for name, host in subject.hosts.items()}
     manager = manager_of(cluster, hosts)
-    (whole, found), beside = subject.together(lambda: _state(manager, cluster, hosts, instead), manager.unrelated_resources)
-    state = whole.without(beside)
+    (cluster_state, findings), unrelated = subject.together(lambda: _state(manager, cluster, hosts, instead), manager.unrelated_resources)
+    state = cluster_state.without(unrelated)
     active = state.leading or favoured(cluster, state)
     if active is None:  # what keeps it from being in service anywhere
-        lost = {} if subject.absent else {Question.LOST: _may_move(manager, cluster.nodes[0].name, Question.LOST)}
-        return ManagerSurvey(state, None, found, lost, unrelated_resources=beside)
+        lost_answers = {} if subject.absent else {Question.LOST: _may_move(manager, cluster.nodes[0].name, Question.LOST)}
+        return ManagerSurvey(state, None, findings, lost_answers, unrelated_resources=unrelated)
     standby = subject.standby_of(active)
     if standby in subject.absent:  # a node that is away takes nothing over, which is said already
-        return ManagerSurvey(state, active, found, unrelated_resources=beside)
+        return ManagerSurvey(state, active, findings, unrelated_resources=unrelated)
     fences: Callable[[], Answer | None] = manager.fencing if manager.needs_fencing else lambda: None  # others by other means
-    fencing, left, *answers = subject.together(
+    fencing, left_behind, *answers = subject.together(
         fences, lambda: _left_behind(manager), *(lambda q=q: _may_move(manager, standby, q) for q in FAILOVERS)
     )
     may_move = dict(zip(FAILOVERS, answers, strict=True))
-    return ManagerSurvey(state, active, (*found, *not_known(state, standby, may_move)), may_move, fencing, left, beside)
+    return ManagerSurvey(state, active, (*findings, *not_known(state, standby, may_move)), may_move, fencing, left_behind, unrelated)
 
 
 def not_known(state: ClusterState, standby: str, may_move: Mapping[Question, Answer]) -> Iterator[Finding]:
     """Whether the next failover would work, where nobody can tell: that must not look like a yes. Of a cluster that is not healthy it is
     said elsewhere why. Pure."""
     questions: dict[tuple[str, ...], list[str]] = {}
-    for question, told in may_move.items() if state.healthy else ():
-        if told.says is Says.CANNOT_TELL:
-            questions.setdefault(told.because, []).append(str(question))
-    for because, asked in questions.items():
+    for question, reply in may_move.items() if state.healthy else ():
+        if reply.says is Says.CANNOT_TELL:
+            questions.setdefault(reply.because, []).append(str(question))
+    for because, asked_questions in questions.items():
         weight = Weight.NOTE if because == NOT_ASKED.because else Weight.UNKNOWN
-        says = f"whether {' or '.join(asked)} would bring everything to {standby} cannot be told: {'; '.join(because)}"
+        says = f"whether {' or '.join(asked_questions)} would bring everything to {standby} cannot be told: {'; '.join(because)}"
         do = "see to it that this can be read, or look for yourself, and say in the cluster file what is as it should be"
         yield Finding(weight, standby, "next failover", says, do)
 

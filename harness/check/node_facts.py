@@ -26,7 +26,7 @@ class WindowsFacts:
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """What one node told; a None was not told, and `untold` says why. `offset`: how far its clock is ahead, and how wrong that may be."""
+    """What one node told; a None was not told, and `not_told` says why. `offset`: how far its clock is ahead, and how wrong that may be."""
 
     node: str
     addresses: list[InterfaceAddress] | None = None
@@ -36,7 +36,7 @@ class NodeFacts:
     sysctls: Mapping[str, str] = field(default_factory=dict)
     firewall: str | None = None
     offset: tuple[float, float] | None = None
-    untold: tuple[str, ...] = ()
+    not_told: tuple[str, ...] = ()
     disks: tuple[str, ...] = ()  # what keeps programs there from writing
     windows: WindowsFacts | None = None
     seen: HostSeen | None = field(default=None, compare=False, repr=False)  # a Linux host's own words, of which the rest is made

@@ -27,22 +27,22 @@ def second_way(subject: ClusterUnderTest, *, chosen: bool) -> Iterator[tuple[dic
     but its clock.
     """
     cluster = subject.cluster
-    lost = [node for node in cluster.nodes if node.name in subject.absent]
-    if cluster.azure is None or not lost:
+    absent_nodes = [node for node in cluster.nodes if node.name in subject.absent]
+    if cluster.azure is None or not absent_nodes:
         yield {}, []
         return
     if not chosen:
-        yield {}, [Finding(Weight.NOTE, node.name, WHAT, _NOT_CHOSEN, "give --run-command if that may be") for node in lost]
+        yield {}, [Finding(Weight.NOTE, node.name, WHAT, _NOT_CHOSEN, "give --run-command if that may be") for node in absent_nodes]
         return
     from harness.azure.run_command.run_command_fallback import read_unreachable  # only a cluster with [azure] needs the Azure packages
 
-    with read_unreachable(cluster.azure, lost) as tried:
-        hosts = {name: one for name, one in tried.items() if not isinstance(one, HarnessError)}
-        yield hosts, [_finding(name, one) for name, one in tried.items()]
+    with read_unreachable(cluster.azure, absent_nodes) as ways:
+        hosts = {name: way for name, way in ways.items() if not isinstance(way, HarnessError)}
+        yield hosts, [_finding(name, way) for name, way in ways.items()]
 
 
-def _finding(name: str, one: Host | HarnessError) -> Finding:
-    if isinstance(one, HarnessError):
-        return Finding(Weight.NOTE, name, WHAT, str(one), "see that the machine runs, and that its agent does")
+def _finding(name: str, way: Host | HarnessError) -> Finding:
+    if isinstance(way, HarnessError):
+        return Finding(Weight.NOTE, name, WHAT, str(way), "see that the machine runs, and that its agent does")
     says = f"SSH does not reach it, so it was read by Azure's run-command; {_NOT_MEASURED}"
     return Finding(Weight.NOTE, name, WHAT, says, f"fix the log-in by SSH to have them measured; {REMOVAL}")

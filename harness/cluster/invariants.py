@@ -16,7 +16,7 @@ from harness.expectations.connectivity_matrix import Origin
 from harness.expectations.probe_status import turns_away
 from harness.hosts.deadman.deadman_switch import remains
 from harness.hosts.host import HostUnreachable
-from harness.hosts.jobs import unfinished
+from harness.hosts.jobs import unfinished_commands
 from harness.hosts.linux.linux_parse import InterfaceAddress
 from harness.hosts.windows import scheduled_undo, windows_jobs
 from harness.remote.connections.attempt import attempt
@@ -116,7 +116,10 @@ def by_identity(subject: ClusterUnderTest, active: str) -> Verdict:
 def nothing_left(subject: ClusterUnderTest) -> Verdict:
     """Nothing that a disruption put on a host is still there, and no command that changes the cluster still runs there."""
     names = [name for name in subject.hosts if subject.runs_commands(name)]  # nothing of ours gets to a host that runs nothing for us
-    nodes = [(node.name, windows_jobs.unfinished if node.platform == "windows" else unfinished) for node in subject.cluster.nodes]
+    nodes = [
+        (node.name, windows_jobs.unfinished_commands if node.platform == "windows" else unfinished_commands)
+        for node in subject.cluster.nodes
+    ]
     windows = {m.name for m in subject.cluster.machines if m.platform == "windows"}
     leftovers_by_host = subject.together(
         *(
@@ -133,12 +136,17 @@ def nothing_left(subject: ClusterUnderTest) -> Verdict:
 
 
 def probe_answered(subject: ClusterUnderTest, active: str | None) -> Verdict:
-    """Whether the active node alone answers on the probe's port; another status than 200 is no answer to an HTTP probe."""
+    """Whether the active node alone answers on the probe's port; another status than 200 is no answer to an HTTP probe.
+
+    The active node's firewall may let in the balancer's probe and nobody else: then it is asked on the node itself. Whether the balancer
+    gets its answers, is seen by whom it sends clients to.
+    """
     cluster = subject.cluster
     client, port = cluster.client.name, cluster.load_balancer.probe.port
 
     def is_answered(node: Node) -> bool:
-        return attempt(subject.residents[client], str(node.address), port, count=1)[0].answered
+        origins = (client, node.name) if node.name == active else (client,)
+        return any(attempt(subject.residents[origin], str(node.address), port, count=1)[0].answered for origin in origins)
 
     was_answered = subject.together(*(lambda n=n: is_answered(n) for n in cluster.nodes))
     answering = [n.name for n, answered in zip(cluster.nodes, was_answered, strict=True) if answered]

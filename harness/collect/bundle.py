@@ -31,27 +31,27 @@ FILES = (tarfile.REGTYPE, tarfile.AREGTYPE)
 INDEX, CLUSTER = "index.json", "cluster.json"
 
 
-def cut(text: str, most: int, *, newest: bool = False) -> tuple[str, str]:
-    """`text` in at most `most` bytes of whole lines, and a sentence when something is missing.
+def truncate(text: str, max_bytes: int, *, newest: bool = False) -> tuple[str, str]:
+    """`text` in at most `max_bytes` bytes of whole lines, and a sentence when something is missing.
 
     Whole lines, because half a secret at the edge would not be known for one.
     """
     raw = text.encode("utf-8", "backslashreplace")
-    if len(raw) <= most:
+    if len(raw) <= max_bytes:
         return text, ""
-    kept = raw[-most:].partition(b"\n")[2] if newest else b"".join(raw[:most].rpartition(b"\n")[:2])
-    where = "end" if newest else "beginning"
-    return kept.decode("utf-8", "replace"), f"longer than its limit of {most} bytes: only the {where} is here"
+    part = raw[-max_bytes:].partition(b"\n")[2] if newest else b"".join(raw[:max_bytes].rpartition(b"\n")[:2])
+    which_end = "end" if newest else "beginning"
+    return part.decode("utf-8", "replace"), f"longer than its limit of {max_bytes} bytes: only the {which_end} is here"
 
 
 class Bundle:
     """A .tar.gz that appears under its name when it is complete, readable by its owner only. A context manager."""
 
-    def __init__(self, path: Path, redactor: Redactor, *, most: int = TEXT_AT_MOST) -> None:
+    def __init__(self, path: Path, redactor: Redactor, *, max_text_bytes: int = TEXT_AT_MOST) -> None:
         self.path = path
         self.top = re.sub(r"\.(tar\.gz|tgz)$", "", path.name) or "bundle"
         self._redactor = redactor
-        self._left = most
+        self._left = max_text_bytes
         self._lock = threading.Lock()
         self._beside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
         try:
@@ -65,14 +65,14 @@ class Bundle:
     def __enter__(self) -> Bundle:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
             self._tar.close()
             self._file.close()
-            if kind is None:
+            if error_type is None:
                 self._beside.replace(self.path)
         except OSError as fault:
-            if kind is None:
+            if error_type is None:
                 raise Unusable(f"{self.path}: the bundle cannot be completed ({fault.strerror}); is there room on that disk?") from fault
         finally:
             self._beside.unlink(missing_ok=True)
@@ -112,12 +112,12 @@ class _Member(tarfile.TarInfo):
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
-        found = super().frombuf(buf, encoding, errors)
-        if found.type in HEADERS and found.size > HEADER_AT_MOST:
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in HEADERS and member.size > HEADER_AT_MOST:
             raise ValueError(f"a member's header is larger than {HEADER_AT_MOST} bytes")
-        if found.type not in (*HEADERS, *FILES):
-            raise ValueError(f"a member ({found.name[:100]}) is no plain file")
-        return found
+        if member.type not in (*HEADERS, *FILES):
+            raise ValueError(f"a member ({member.name[:100]}) is no plain file")
+        return member
 
 
 class _Bounded:
@@ -141,35 +141,35 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return index, cluster
 
 
-def read_with_texts(path: Path, wanted: re.Pattern[str]) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
-    """The same, and the texts whose names in the bundle are `wanted`, by these names; at most TEXT_AT_MOST bytes of all together."""
+def read_with_texts(path: Path, text_names: re.Pattern[str]) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
+    """The same, and the texts whose names in the bundle match `text_names`, by these names; of all together at most TEXT_AT_MOST bytes."""
     texts: dict[str, str] = {}
     try:
         # As a stream: what is passed over is read in small pieces and counted.
         with path.open("rb") as file, tarfile.open(fileobj=_Bounded(file), mode="r|", tarinfo=_Member) as tar:  # type: ignore[call-overload]
-            found = _members(tar, wanted, texts)
+            tables = _members(tar, text_names, texts)
     except OSError as error:
         if not isinstance(error, tarfile.TarError) and error.strerror:
             raise BadUse(f"{path}: cannot be read ({error.strerror}); give the path of a bundle that `lkharness collect` wrote") from error
         raise BadUse(f"{path}: is no bundle of `lkharness collect`: {error}") from error
     except (tarfile.TarError, EOFError, zlib.error, ValueError, RecursionError) as error:
         raise BadUse(f"{path}: is no whole bundle of `lkharness collect`: {error or type(error).__name__}") from error
-    if INDEX not in found or CLUSTER not in found:
-        raise BadUse(f"{path}: is no bundle of `lkharness collect`: it lacks {INDEX if INDEX not in found else CLUSTER}")
-    index, cluster = found[INDEX], found[CLUSTER]
+    if INDEX not in tables or CLUSTER not in tables:
+        raise BadUse(f"{path}: is no bundle of `lkharness collect`: it lacks {INDEX if INDEX not in tables else CLUSTER}")
+    index, cluster = tables[INDEX], tables[CLUSTER]
     if index.get("format") != FORMAT:
         raise BadUse(f"{path}: is a bundle of format {index.get('format')!r}, this harness reads {FORMAT}; use the harness that made it")
     return index, cluster, texts
 
 
-def _members(tar: tarfile.TarFile, wanted: re.Pattern[str], texts: dict[str, str]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    left = TEXT_AT_MOST
+def _members(tar: tarfile.TarFile, text_names: re.Pattern[str], texts: dict[str, str]) -> dict[str, dict[str, Any]]:
+    tables: dict[str, dict[str, Any]] = {}
+    bytes_left = TEXT_AT_MOST
     for member in tar:
         name = member.name.partition("/")[2]
-        if member.isfile() and wanted.fullmatch(name):
-            left -= member.size
-            if left < 0:
+        if member.isfile() and text_names.fullmatch(name):
+            bytes_left -= member.size
+            if bytes_left < 0:
                 raise ValueError(f"its texts are larger than {TEXT_AT_MOST} bytes")
             text = tar.extractfile(member)
             texts[name] = text.read().decode("utf-8", "replace") if text else ""
@@ -182,7 +182,7 @@ def _members(tar: tarfile.TarFile, wanted: re.Pattern[str], texts: dict[str, str
         data = json.loads(file.read()) if file else None
         if not isinstance(data, dict):
             raise ValueError(f"{name} holds no table")
-        found[name] = data
-        if len(found) == 2:
+        tables[name] = data
+        if len(tables) == 2:
             break
-    return found
+    return tables

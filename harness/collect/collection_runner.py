@@ -12,7 +12,7 @@ from typing import Any
 
 from harness import __version__
 from harness.collect import collectors
-from harness.collect.bundle import CLUSTER, FORMAT, INDEX, Bundle, cut
+from harness.collect.bundle import CLUSTER, FORMAT, INDEX, Bundle, truncate
 from harness.collect.collectors import Collector
 from harness.collect.index_html import page_of
 from harness.collect.known_secrets import known_secrets, without_secrets
@@ -83,8 +83,8 @@ class Gathering:
         machines = self.cluster.machines
         with ThreadPoolExecutor(len(machines) + 1) as pool:
             try:
-                for done in [pool.submit(self._state), *(pool.submit(self._host, m) for m in machines)]:
-                    done.result()
+                for future in [pool.submit(self._state), *(pool.submit(self._host, m) for m in machines)]:
+                    future.result()
             except BaseException:  # Ctrl-C: nobody waits for what hosts may still have to say
                 self.given_up = True
                 for host in self.hosts.values():
@@ -95,31 +95,31 @@ class Gathering:
                     give_up(host, None)
 
     def _state(self) -> None:
-        with self._guarded(self.reports[self.cluster.nodes[0].name], "manager-state"):
-            self._must_be_asked()
+        with self._recording_faults(self.reports[self.cluster.nodes[0].name], "manager-state"):
+            self._demand_time_left()
             state = self.manager.state()
             self.state = _state(state)
             self.state["unrelated_resources"] = sorted(self.manager.unrelated_resources())
         if self.state:
-            self._failover(state)
+            self._ask_failover(state)
 
-    def _failover(self, state: ClusterState) -> None:
+    def _ask_failover(self, state: ClusterState) -> None:
         """What the manager says of the next failover, for the diagnosis of the bundle."""
         report = self.reports[self.cluster.nodes[0].name]
         state = state.without(self.state["unrelated_resources"])
         active = state.leading or favoured(self.cluster, state)
-        to = self.cluster.peer_of(active).name if active else self.cluster.nodes[0].name
+        target = self.cluster.peer_of(active).name if active else self.cluster.nodes[0].name
         questions = (Question.LOST, Question.FAILED) if active else (Question.LOST,)
-        told = self.state["may_move"] = {}
+        answers = self.state["may_move"] = {}
         for question in questions:
-            with self._guarded(report, f"failover: {question}"):
-                self._must_be_asked()
-                told[str(question)] = asdict(self.manager.may_switch_over(to, question))
+            with self._recording_faults(report, f"failover: {question}"):
+                self._demand_time_left()
+                answers[str(question)] = asdict(self.manager.may_switch_over(target, question))
         if active:
-            with self._guarded(report, "failover: what it leaves behind"):
+            with self._recording_faults(report, "failover: what it leaves behind"):
                 self.state["left_behind"] = self.manager.unlisted_members()
             if self.manager.needs_fencing:
-                with self._guarded(report, "failover: fencing"):
+                with self._recording_faults(report, "failover: fencing"):
                     self.state["fencing"] = asdict(self.manager.fencing())
 
     def _host(self, machine: Machine) -> None:
@@ -133,56 +133,56 @@ class Gathering:
         report.reached = True
         deadline = Deadline(getattr(host, "patience_s", self.host_s))  # one that is read by Azure's run-command takes some 20 s for each
         facts = facts_of(machine, host)
-        for name, read in _structured(facts).items():
-            with self._guarded(report, name):
-                self._must_be_asked(deadline)
+        for name, read in _fact_readers(facts).items():
+            with self._recording_faults(report, name):
+                self._demand_time_left(deadline)
                 report.facts[name] = read()
         ahead = (report.facts.get("clock_offset") or {}).get("ahead_s", 0.0)
         for row in collectors.of_machine(self.cluster, machine):
-            with self._guarded(report, row.name):
-                self._must_be_asked(deadline)
+            with self._recording_faults(report, row.name):
+                self._demand_time_left(deadline)
                 self._collect(report, host, row, deadline, ahead)
         if machine.platform == "linux":
-            with self._guarded(report, "look"):
-                self._must_be_asked(deadline)
-                self._look(report, machine, host)
+            with self._recording_faults(report, "look"):
+                self._demand_time_left(deadline)
+                self._collect_for_check(report, machine, host)
         if machine.name != self.cluster.client.name:
-            with self._guarded(report, "manager-log"):
-                self._must_be_asked(deadline)
+            with self._recording_faults(report, "manager-log"):
+                self._demand_time_left(deadline)
                 self._log(report, ahead)
         if self.span.capture_s:
-            with self._guarded(report, "capture"):
-                self._must_be_asked()
+            with self._recording_faults(report, "capture"):
+                self._demand_time_left()
                 self._capture(report, machine, host)
 
     def _collect(self, report: HostReport, host: Host, row: Collector, deadline: Deadline, ahead: float) -> None:
         began = time.monotonic()
         if row.script:
-            asked = of_window(row, self.span.begin + ahead, self.span.end + ahead)
-            answer = ask(host, row.script, asked, limit=max(0.5, deadline.within(row.seconds)))
-            text, note = cut(lines_of(answer), row.most, newest=row.newest)
+            parameters = window_parameters(row, self.span.begin + ahead, self.span.end + ahead)
+            answer = ask(host, row.script, parameters, limit=max(0.5, deadline.within(row.seconds)))
+            text, note = truncate(lines_of(answer), row.most, newest=row.newest)
             note = "; ".join(filter(None, [note, "" if answer.ok else answer.why]))
             self._keep(report, f"{row.name}.txt", row.title, text, note, time.monotonic() - began)
             return
         line = collectors.line_for(row, self.cluster, self.span.begin + ahead, self.span.end + ahead)
         result = host.run(line, limit=max(0.5, deadline.within(row.seconds)))
-        said = result.out + (f"\n# errors\n{result.err}" if result.err.strip() else "")
-        text, note = cut(said, row.most, newest=row.newest)
+        output = result.out + (f"\n# errors\n{result.err}" if result.err.strip() else "")
+        text, note = truncate(output, row.most, newest=row.newest)
         if row.name == "sysctls":
             report.facts["sysctls"] = dict(
                 pair for text_line in text.splitlines() if len(pair := text_line.replace("/", ".").split(" = ", 1)) == 2
             )
-        last = text.rstrip().rpartition("\n")[2]
-        exit = last.removeprefix(collectors.EXITED) if last.startswith(collectors.EXITED) else str(result.exit)
+        last_line = text.rstrip().rpartition("\n")[2]
+        exit = last_line.removeprefix(collectors.EXITED) if last_line.startswith(collectors.EXITED) else str(result.exit)
         if exit != "0":
             note = "; ".join(filter(None, [note, f"its command exited {exit}"]))
         self._keep(report, f"{row.name}.txt", row.title, text, note, time.monotonic() - began)
 
-    def _look(self, report: HostReport, machine: Machine, host: Host) -> None:
+    def _collect_for_check(self, report: HostReport, machine: Machine, host: Host) -> None:
         """What `check` reads of the host, in its shape, for `check BUNDLE`."""
         began = time.monotonic()
-        said = host.run(script(self.cluster, machine, self.manager), limit=SCRIPT_TIMEOUT_S)
-        text, note = cut(said.out, MAX_LOOK_BYTES)
+        result = host.run(script(self.cluster, machine, self.manager), limit=SCRIPT_TIMEOUT_S)
+        text, note = truncate(result.out, MAX_LOOK_BYTES)
         self._keep(report, "look.txt", "What the diagnosis reads", text, note, time.monotonic() - began)
 
     def _log(self, report: HostReport, ahead: float) -> None:
@@ -204,20 +204,20 @@ class Gathering:
                 witness.mark, until=lambda n: n >= MAX_PACKETS or capturing.expired, what=f"{machine.name}: its capture", every=0.5
             )
             packets = [p.headers for p in witness.packets(0, MAX_PACKETS)]
-            lost = (witness.drop_reason or f"the kernel dropped {witness.dropped} packets") if witness.dropped else ""
+            loss = (witness.drop_reason or f"the kernel dropped {witness.dropped} packets") if witness.dropped else ""
         note = "; ".join(
             filter(
                 None,
                 [
                     f"stopped at its limit of {MAX_PACKETS} packets" if len(packets) >= MAX_PACKETS else "",
-                    lost,
+                    loss,
                     witness.unproven,
                     "" if witness.loopback else "what stays inside the host is not captured there",
                 ],
             )
         )
         name = f"hosts/{report.name}/capture.pcapng"
-        self._listed(
+        self._list_file(
             report,
             name,
             f"Packets of {seconds:g} s, headers only",
@@ -228,16 +228,16 @@ class Gathering:
 
     def _keep(self, report: HostReport, file: str, title: str, text: str, note: str, seconds: float) -> None:
         name = f"hosts/{report.name}/{file}"
-        self._listed(report, name, title, self.bundle.text(name, text), note, seconds)
+        self._list_file(report, name, title, self.bundle.text(name, text), note, seconds)
 
     @staticmethod
-    def _listed(report: HostReport, name: str, title: str, size: int | None, note: str, seconds: float) -> None:
+    def _list_file(report: HostReport, name: str, title: str, size: int | None, note: str, seconds: float) -> None:
         if size is None:
             report.faults.append({"name": name, "why": "left out: the bundle has reached its limit of size"})
             return
         report.files.append({"path": name, "title": title, "bytes": size, "note": note, "seconds": round(seconds, 3)})
 
-    def _must_be_asked(self, deadline: Deadline | None = None) -> None:
+    def _demand_time_left(self, deadline: Deadline | None = None) -> None:
         """Raises HostUnreachable for what is not asked any more."""
         if self.given_up:
             raise HostUnreachable("not asked: the gathering was given up")
@@ -245,12 +245,12 @@ class Gathering:
             raise HostUnreachable(f"not asked: this host had used up its {deadline.seconds:g} s")
 
     @contextmanager
-    def _guarded(self, report: HostReport, name: str) -> Iterator[None]:
+    def _recording_faults(self, report: HostReport, name: str) -> Iterator[None]:
         try:
             yield
         except Exception as error:  # whatever it is: the other evidence must not be lost for it
-            why = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
-            report.faults.append({"name": name, "why": one_line(why)})
+            reason = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+            report.faults.append({"name": name, "why": one_line(reason)})
 
 
 def gather(
@@ -270,14 +270,14 @@ def gather(
 
     Raises Unusable when the bundle itself cannot be written, and for nothing that a host does.
     """
-    known, notes = known_secrets(cluster, data)
-    CLEANER.knows(known)  # what is said of it at the terminal, too
-    redactor = Redactor(known)
+    secrets, notes = known_secrets(cluster, data)
+    CLEANER.knows(secrets)  # what is said of it at the terminal, too
+    redactor = Redactor(secrets)
     began = time.time()
     with make(redactor) as bundle:
         gathering = Gathering(cluster, hosts, manager, span, bundle, host_s)
         gathering.all()
-        observed = _observed(observe) if any(report.reached for report in gathering.reports.values()) else {}
+        observed = _observe(observe) if any(report.reached for report in gathering.reports.values()) else {}
         bundle.data(CLUSTER, without_secrets(data, redactor))
         index = {
             "format": FORMAT,
@@ -298,7 +298,7 @@ def gather(
     return index
 
 
-def _observed(observe: Callable[[], dict[str, Any]] | None) -> dict[str, Any]:
+def _observe(observe: Callable[[], dict[str, Any]] | None) -> dict[str, Any]:
     if observe is None:
         return {}
     try:
@@ -307,7 +307,7 @@ def _observed(observe: Callable[[], dict[str, Any]] | None) -> dict[str, Any]:
         return {"observed": {"why": one_line(str(error))}}
 
 
-def of_window(row: Collector, begin: float, end: float) -> dict[str, object]:
+def window_parameters(row: Collector, begin: float, end: float) -> dict[str, object]:
     """The parameters of a row's script: none, or the time window by the host's clock and the logs. Pure."""
     if not row.logs:
         return {}
@@ -316,11 +316,11 @@ def of_window(row: Collector, begin: float, end: float) -> dict[str, object]:
 
 def lines_of(answer: ScriptAnswer) -> str:
     """A script's rows, a line of JSON each, and its warnings. Pure."""
-    warned = "".join(f"# warning: {one}\n" for one in answer.warnings)
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in answer.rows) + warned
+    warnings = "".join(f"# warning: {warning}\n" for warning in answer.warnings)
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in answer.rows) + warnings
 
 
-def _structured(facts: HostFacts) -> dict[str, Callable[[], Any]]:
+def _fact_readers(facts: HostFacts) -> dict[str, Callable[[], Any]]:
     """What programs read of a host: the bundle's lab is made of it."""
 
     def offset() -> dict[str, float]:
@@ -332,7 +332,7 @@ def _structured(facts: HostFacts) -> dict[str, Callable[[], Any]]:
         "hostname": facts.hostname,
         "boot_id": facts.boot_id,
         "addresses": lambda: [asdict(a) for a in facts.addresses()],
-        "listeners": lambda: [asdict(one) for one in facts.listeners()],
+        "listeners": lambda: [asdict(listener) for listener in facts.listeners()],
     }
 
 

@@ -72,25 +72,25 @@ class CollectorTable(ABC):
 
 def table() -> list[Collector]:
     """Every row that can be used, this product's own first. What cannot be used, `faults` tells."""
-    return _table()[0]
+    return _load_table()[0]
 
 
 def faults() -> list[str]:
     """Why tables of plug-ins, or rows of them, cannot be used, a sentence each."""
-    return COLLECTORS.faults() + _table()[1]
+    return COLLECTORS.faults() + _load_table()[1]
 
 
-def _table() -> tuple[list[Collector], list[str]]:
-    found: dict[tuple[str, str], Collector] = {}
-    against: list[str] = []
-    for label, (one,) in COLLECTORS.usable().items():
-        if not isinstance(one.rows, tuple) or not all(isinstance(row, Collector) for row in one.rows):
-            against.append(COLLECTORS.unusable(label, "its rows are no tuple of Collector"))
+def _load_table() -> tuple[list[Collector], list[str]]:
+    collectors: dict[tuple[str, str], Collector] = {}
+    faults_found: list[str] = []
+    for label, (collector_table,) in COLLECTORS.usable().items():
+        if not isinstance(collector_table.rows, tuple) or not all(isinstance(row, Collector) for row in collector_table.rows):
+            faults_found.append(COLLECTORS.unusable(label, "its rows are no tuple of Collector"))
             continue
-        for row in one.rows:
-            if found.setdefault((row.platform, row.name), row) is not row:
-                against.append(COLLECTORS.unusable(label, f"there is another collector {row.name!r}, so give it a name of its own"))
-    return list(found.values()), against
+        for row in collector_table.rows:
+            if collectors.setdefault((row.platform, row.name), row) is not row:
+                faults_found.append(COLLECTORS.unusable(label, f"there is another collector {row.name!r}, so give it a name of its own"))
+    return list(collectors.values()), faults_found
 
 
 def of_machine(cluster: Cluster, machine: Machine) -> list[Collector]:
@@ -120,5 +120,5 @@ def line_for(row: Collector, cluster: Cluster, begin: float, end: float) -> str:
     return f'{PATHS}{{ {{ {line}; }} 2>&1 || echo "{EXITED}$?"; }} | {"tail" if row.newest else "head"} -c {row.most + 1}'
 
 
-def _journal_time(at: float) -> str:
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+def _journal_time(epoch: float) -> str:
+    return f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d %H:%M:%S} UTC"

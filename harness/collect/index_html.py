@@ -27,13 +27,13 @@ def page_of(index: dict[str, Any]) -> str:
 
 
 def _body(index: dict[str, Any]) -> Iterator[str]:
-    taken, window, manager = index["taken"], index["window"], index["manager"]
-    reached = [h["name"] for h in index["hosts"] if h["reached"]]
+    times, window, manager = index["taken"], index["window"], index["manager"]
+    hosts_reached = [h["name"] for h in index["hosts"] if h["reached"]]
     yield (
-        f"<p>Taken {_time(taken['begin'])} to {_time(taken['end'])} by lkharness {_text(index['harness'])}; logs from "
+        f"<p>Taken {_time(times['begin'])} to {_time(times['end'])} by lkharness {_text(index['harness'])}; logs from "
         f"{_time(window['begin'])} to {_time(window['end'])}. Secrets removed in {index['secrets_removed']} places.</p>"
     )
-    yield f"<p>{len(reached)} of {len(index['hosts'])} hosts answered.</p>"
+    yield f"<p>{len(hosts_reached)} of {len(index['hosts'])} hosts answered.</p>"
     yield f"<p>The cluster file without secrets: {_link('cluster.json')}; for programs: {_link('index.json')}.</p>"
     if manager.get("said"):
         yield f"<h2>The cluster manager ({_text(manager['kind'])})</h2><p>Active: {_text(manager['active'] or 'no single node')}.</p>"
@@ -67,9 +67,9 @@ def _link(path: str) -> str:
     return f'<a href="{escape(path, quote=True)}">{_text(path.rpartition("/")[2])}</a>'
 
 
-def _text(words: object) -> str:
-    return escape(visible(str(words)))
+def _text(value: object) -> str:
+    return escape(visible(str(value)))
 
 
-def _time(at: float) -> str:
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+def _time(epoch: float) -> str:
+    return f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d %H:%M:%S} UTC"

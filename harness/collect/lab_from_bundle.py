@@ -75,7 +75,7 @@ class _Reading:
         self.manager = index["manager"]
         self.shape = Shape(self._data(of_kind))
         self.vip = str(IPv4Address(self.shape.data.get("load_balancer", {}).get("frontend", "10.20.1.200")))
-        self._say_of_hosts(index["hosts"])
+        self._note_differences(index["hosts"])
         self._roles()
         self._probe()
         for node in self.nodes:
@@ -96,28 +96,30 @@ class _Reading:
             for s in cluster["services"]
             if s["port"] != SSH_PORT
         ]
-        given = cluster.get("manager", {})
-        kind = given.get("kind", "lifekeeper")
-        data["manager"] = {key: given[key] for key in OF_MANAGER if key in given}
+        manager = cluster.get("manager", {})
+        kind = manager.get("kind", "lifekeeper")
+        data["manager"] = {key: manager[key] for key in OF_MANAGER if key in manager}
         data["manager"]["kind"] = kind if kind in ("lifekeeper", "pacemaker") else "lifekeeper"
         data["manager"].pop("root", None)  # a stranger's word for a folder that a lab would write into; the lab's own does
         return data
 
-    def _say_of_hosts(self, hosts: list[Mapping[str, Any]]) -> None:
-        said, cluster = self.shape.differs, self.cluster
+    def _note_differences(self, hosts: list[Mapping[str, Any]]) -> None:
+        differences, cluster = self.shape.differs, self.cluster
         kind = cluster.get("manager", {}).get("kind", "lifekeeper")
         if kind not in ("lifekeeper", "pacemaker"):
-            said.append(f"the cluster manager is {kind}; the lab has the stand-in for LifeKeeper for Linux, on Linux hosts")
-        said += [
+            differences.append(f"the cluster manager is {kind}; the lab has the stand-in for LifeKeeper for Linux, on Linux hosts")
+        differences += [
             f"{s['name']} has port 22, where the lab's sshd listens; it is left out" for s in cluster["services"] if s["port"] == SSH_PORT
         ]
         for host in hosts:
             if not host["reached"]:
-                said.append(f"{host['name']} was not reached, so nothing is known of it; here it is healthy")
+                differences.append(f"{host['name']} was not reached, so nothing is known of it; here it is healthy")
             ahead = (host["facts"].get("clock_offset") or {}).get("ahead_s", 0.0)
             if abs(ahead) > MAX_CLOCK_OFFSET_S:
-                said.append(f"{host['name']}'s clock was {ahead:+.1f} s off; the lab's hosts share one clock")
-        said += [f"{n}: its cluster manager did not run ({s['why']}); here it runs" for n, s in self._states().items() if not s["running"]]
+                differences.append(f"{host['name']}'s clock was {ahead:+.1f} s off; the lab's hosts share one clock")
+        differences += [
+            f"{n}: its cluster manager did not run ({s['why']}); here it runs" for n, s in self._states().items() if not s["running"]
+        ]
 
     def _states(self) -> Mapping[str, Any]:
         return self.manager.get("nodes", {})
@@ -128,9 +130,9 @@ class _Reading:
             self.shape.differs.append("no single node had anything in service; here the first node has")
         self.shape.active = active or self.nodes[0]["name"]
         states = self._states().get(self.shape.active, {}).get("resources", {})
-        known = {self._vip_tag(), *(s["tag"] for s in self.shape.data["services"])}
+        tags = {self._vip_tag(), *(s["tag"] for s in self.shape.data["services"])}
         for tag, state in states.items():
-            if active and tag in known and not state.startswith("in service"):
+            if active and tag in tags and not state.startswith("in service"):
                 self.shape.out.append(tag)
 
     def _vip_tag(self) -> str:
@@ -143,17 +145,17 @@ class _Reading:
             return
         ports = [(s["port"], s["name"], s["tag"]) for s in self.shape.data["services"]] + [(self._probe_port(), None, None)]
         for port, service, tag in ports:
-            here = [one for one in listeners if one["port"] == port]
-            found = {
-                ANY if one["address"] in ANYWHERE else str(IPv4Address(one["address"]))
-                for one in here
-                if ":" not in one["address"].strip("[]:")
+            on_port = [listener for listener in listeners if listener["port"] == port]
+            addresses = {
+                ANY if listener["address"] in ANYWHERE else str(IPv4Address(listener["address"]))
+                for listener in on_port
+                if ":" not in listener["address"].strip("[]:")
             }
-            found = {ANY} if ANY in found else found
+            addresses = {ANY} if ANY in addresses else addresses
             expected = {ANY} if node["name"] == self.shape.active and tag not in self.shape.out else set()
-            sshd = service is None and any(one.get("process") == "sshd" for one in here)
-            if found != expected or sshd:
-                self.shape.bindings.append(Binding(node["name"], self._lab_port(port), service, tuple(sorted(found)), sshd))
+            sshd = service is None and any(listener.get("process") == "sshd" for listener in on_port)
+            if addresses != expected or sshd:
+                self.shape.bindings.append(Binding(node["name"], self._lab_port(port), service, tuple(sorted(addresses)), sshd))
 
     def _probe(self) -> None:
         probe = self.shape.data.setdefault("load_balancer", {}).setdefault("probe", {})
@@ -169,38 +171,38 @@ class _Reading:
         """The lab's own sshd has port 22, so a probe to it goes to another port, where a second sshd answers."""
         if port != SSH_PORT:
             return port
-        said = "the probe's port is 22, which the lab's own sshd needs; here it is 12345, and a second sshd answers there"
-        if said not in self.shape.differs:
-            self.shape.differs.append(said)
+        difference = "the probe's port is 22, which the lab's own sshd needs; here it is 12345, and a second sshd answers there"
+        if difference not in self.shape.differs:
+            self.shape.differs.append(difference)
         return 12345
 
     def _nics(self, machine: Mapping[str, Any]) -> dict[str, str]:
         """The lab's name of each NIC, by the name that it has on the host."""
         names = {machine["address"]: "eth0", machine.get("second_address"): "eth1"}
-        found = {"lo": "lo", "all": "all", "default": "default"}
-        for one in self.facts.get(machine["name"], {}).get("addresses") or []:
-            if one["address"] in names:
-                found[one["interface"]] = names[one["address"]]
-        return found
+        lab_names = {"lo": "lo", "all": "all", "default": "default"}
+        for address in self.facts.get(machine["name"], {}).get("addresses") or []:
+            if address["address"] in names:
+                lab_names[address["interface"]] = names[address["address"]]
+        return lab_names
 
     def _places(self, node: Mapping[str, Any]) -> None:
         addresses = self.facts.get(node["name"], {}).get("addresses")
         if addresses is None:
             return
         nics = self._nics(node)
-        found, strange = set(), []
-        for one in addresses:
-            if one["address"] == self.vip:
-                if one["interface"] in nics:
-                    found.add((nics[one["interface"]], int(one["prefix"])))
+        vip_places, unknown_nics = set(), []
+        for address in addresses:
+            if address["address"] == self.vip:
+                if address["interface"] in nics:
+                    vip_places.add((nics[address["interface"]], int(address["prefix"])))
                 else:
-                    strange.append(one["interface"])
-        if strange:
-            self.shape.differs.append(f"{node['name']} has the VIP on {strange[0]}, a NIC that the lab's nodes lack")
+                    unknown_nics.append(address["interface"])
+        if unknown_nics:
+            self.shape.differs.append(f"{node['name']} has the VIP on {unknown_nics[0]}, a NIC that the lab's nodes lack")
         prefix = int(self.cluster.get("ip_resource", {}).get("prefix", 32))
         is_there = node["name"] == self.shape.active and self._vip_tag() not in self.shape.out
-        if found != ({("eth1", prefix)} if is_there else set()) and not strange:
-            self.shape.vips.append(Vip(node["name"], tuple(sorted(found))))
+        if vip_places != ({("eth1", prefix)} if is_there else set()) and not unknown_nics:
+            self.shape.vips.append(Vip(node["name"], tuple(sorted(vip_places))))
 
     def _comm_paths(self, node: Mapping[str, Any]) -> None:
         peer = next(n for n in self.nodes if n["name"] != node["name"])
@@ -209,9 +211,9 @@ class _Reading:
                 continue
             for key in ("second_address", "address"):
                 if re.search(rf"(?<![\d.]){re.escape(node[key])}(?![\d.])|(?<![\d.]){re.escape(peer[key])}(?![\d.])", path["addresses"]):
-                    for cut in ((node[key], peer[key]), (peer[key], node[key])):
-                        if cut not in self.shape.cuts:
-                            self.shape.cuts.append(cut)
+                    for pair in ((node[key], peer[key]), (peer[key], node[key])):
+                        if pair not in self.shape.cuts:
+                            self.shape.cuts.append(pair)
                     break
             else:
                 self.shape.differs.append(f"{node['name']}'s communication path {path['addresses']} was dead; the lab has no such path")
@@ -219,10 +221,10 @@ class _Reading:
     def _sysctls(self, machine: Mapping[str, Any]) -> None:
         nics, values = self._nics(machine), {}
         for name, value in (self.facts.get(machine["name"], {}).get("sysctls") or {}).items():
-            own = re.fullmatch(r"(net\.ipv4\.conf\.)(.+)(\.\w+)", name)
-            if own and own[2] not in nics:
+            match = re.fullmatch(r"(net\.ipv4\.conf\.)(.+)(\.\w+)", name)
+            if match and match[2] not in nics:
                 continue  # a NIC that the lab's hosts lack
-            lab_name = f"{own[1]}{nics[own[2]]}{own[3]}" if own else name
+            lab_name = f"{match[1]}{nics[match[2]]}{match[3]}" if match else name
             if SETTABLE.match(lab_name) and VALUE.match(str(value)):
                 values[lab_name] = str(value)
         if values:

@@ -8,7 +8,7 @@ from harness.cluster.linux_disk_preflight import LOOK as DISKS
 from harness.collect.collectors import NIC_SYSCTLS, SYSCTLS
 from harness.config.cluster_config import Cluster, Design, Machine
 from harness.hosts.linux.linux_host import FIREWALL, TOOLS
-from harness.hosts.root_rights import ROOT, WHOLE, asked_for, read_by_root, tells_refusals
+from harness.hosts.root_rights import ROOT, WHOLE, read_by_root, refusals_line, sudo_lines
 from harness.managers.manager import Manager
 from harness.remote.script_transport import QUICKLY
 
@@ -153,7 +153,7 @@ def script(cluster: Cluster, machine: Machine, manager: Manager) -> str:
     python = shlex.join([machine.ssh.python, *QUICKLY])
     echoes = f"whole {python} -c {shlex.quote(_ECHO)} {FULL_BYTES} {ECHO_TIMEOUT_S} {' '.join(others)} 2>/dev/null"
     asked = _parts(cluster, machine, manager)
-    rights = tells_refusals(dict.fromkeys(line for part in (_TOOLS, *asked.values()) for line in asked_for(part)))
+    rights = refusals_line(dict.fromkeys(line for part in (_TOOLS, *asked.values()) for line in sudo_lines(part)))
     parts = {"time": "date '+%s.%N %z'", **asked, "rights": rights, "failed": _FAILED, "large": "cat <&3", "ended": "date +%s.%N"}
     rest = "\n".join(["exec 3<&0 </dev/null", *_beginning(), *_sections(parts), "true"])
     return f"{WHOLE}\n{echoes} | {{\n{rest}\n}}"  # the echoes travel while the rest is asked

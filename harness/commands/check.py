@@ -34,30 +34,30 @@ def add_to(commands) -> None:
     trust.add_option(check)
 
 
-def _check(given: argparse.Namespace) -> int:
+def _check(arguments: argparse.Namespace) -> int:
     from harness.check import bundle_check
     from harness.check.cluster_check import look
     from harness.collect.known_secrets import known_secrets
     from harness.config import cluster_config
     from harness.core.terminal import CLEANER
 
-    if given.bundle:
-        if given.cluster or given.run_command or given.trust_cluster_file:
+    if arguments.bundle:
+        if arguments.cluster or arguments.run_command or arguments.trust_cluster_file:
             raise BadUse("a bundle holds its own cluster file, and nothing is asked of a host; leave out the other options, or the bundle")
-        return _print_findings(bundle_check.look(Path(given.bundle)), given)
-    file = cluster_file(given.cluster)
-    cluster = cluster_config.load(file, trusted=given.trust_cluster_file, only_looked_at=True)
+        return _print_findings(bundle_check.look(Path(arguments.bundle)), arguments)
+    file = cluster_file(arguments.cluster)
+    cluster = cluster_config.load(file, trusted=arguments.trust_cluster_file, only_looked_at=True)
     CLEANER.knows(known_secrets(cluster, {})[0])
-    return _print_findings(look(cluster, run_command=given.run_command, file=file), given)
+    return _print_findings(look(cluster, run_command=arguments.run_command, file=file), arguments)
 
 
-def _print_findings(findings: Findings, given: argparse.Namespace) -> int:
+def _print_findings(findings: Findings, arguments: argparse.Namespace) -> int:
     from harness.core.finding import Weight
     from harness.core.terminal import CLEANER
 
     worst = findings.exit_code
     unreachable = "; ".join(f.says for f in findings.found if f.weight is Weight.UNREACHABLE)
-    if given.json:
+    if arguments.json:
         error = {"error": unreachable} if unreachable else {}
         print_json(CLEANER.data({**findings.as_data(), **error, "exit_code": int(worst)}))
         return int(worst)

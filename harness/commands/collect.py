@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.commands import trust
-from harness.commands.shared_options import add, add_cluster, cluster_file, print_json
+from harness.commands.shared_options import add, add_cluster, cluster_file, duration, print_json
 from harness.core.errors import BadUse, ExitCode, Unusable
 
 if TYPE_CHECKING:
@@ -21,15 +20,16 @@ if TYPE_CHECKING:
     from harness.config.cluster_config import Cluster
     from harness.hosts.host import Host
 
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DEFAULT_SINCE_S = 30 * 60
 MAX_CAPTURE_S = 60.0
 
 
 def add_to(commands) -> None:
     """Adds the command to the parser."""
-    about = "gather what all hosts of a cluster say into one archive for support, without secrets; changes nothing"
-    collect = add(commands, "collect", _collect, about, "lkharness collect --cluster customer.toml --since 2h --output case-4711.tar.gz")
+    description = "gather what all hosts of a cluster say into one archive for support, without secrets; changes nothing"
+    collect = add(
+        commands, "collect", _collect, description, "lkharness collect --cluster customer.toml --since 2h --output case-4711.tar.gz"
+    )
     add_cluster(collect)
     collect.add_argument("--since", metavar="TIME", help="logs of the last 30m (the default), 2h, 1d …")
     collect.add_argument(
@@ -53,7 +53,7 @@ def add_to(commands) -> None:
     trust.add_option(collect)
 
 
-def _collect(given: argparse.Namespace) -> int:
+def _collect(arguments: argparse.Namespace) -> int:
     from harness.check.cluster_check import observed
     from harness.collect.bundle import Bundle
     from harness.collect.collection_runner import gather
@@ -63,23 +63,23 @@ def _collect(given: argparse.Namespace) -> int:
     from harness.hosts.ssh.ssh_host import connect_all
     from harness.managers.manager_registry import manager_of
 
-    span = span_of(given, time.time())
-    file = cluster_file(given.cluster)
-    cluster, data = cluster_config.load_with_data(file, trusted=given.trust_cluster_file, only_looked_at=True)
-    output = _output(given.output, cluster.name)
+    span = span_of(arguments, time.time())
+    file = cluster_file(arguments.cluster)
+    cluster, data = cluster_config.load_with_data(file, trusted=arguments.trust_cluster_file, only_looked_at=True)
+    output = _output(arguments.output, cluster.name)
     connected: dict[str, Host] = dict(connect_all(cluster, Timeline()))
     try:
-        with _readable(cluster, connected, run_command=given.run_command) as hosts:
-            observe = None if given.hosts_only else lambda: observed(cluster, file)
+        with _readable(cluster, connected, run_command=arguments.run_command) as hosts:
+            observe = None if arguments.hosts_only else lambda: observed(cluster, file)
             make = partial(Bundle, output)
             index = gather(cluster, data, hosts, manager_of(cluster, hosts), span, make, observe=observe)
     finally:
         for host in connected.values():
             host.close()
-    reached = [h for h in index["hosts"] if h["reached"]]
-    exit_code = int(ExitCode.PASSED if reached else ExitCode.UNUSABLE)
-    if given.json:
-        error = {} if reached else {"error": "no host was reached", "exit_code": exit_code}
+    hosts_reached = [h for h in index["hosts"] if h["reached"]]
+    exit_code = int(ExitCode.PASSED if hosts_reached else ExitCode.UNUSABLE)
+    if arguments.json:
+        error = {} if hosts_reached else {"error": "no host was reached", "exit_code": exit_code}
         print_json({"bundle": str(output), "bytes": output.stat().st_size, "index": index, **error})
     else:
         print(_as_text(index, output))
@@ -97,39 +97,36 @@ def _readable(cluster: Cluster, hosts: dict[str, Host], *, run_command: bool) ->
     return readable_hosts(cluster, hosts, lambda text: print(text, file=sys.stderr))
 
 
-def span_of(given: argparse.Namespace, now: float) -> Span:
+def span_of(arguments: argparse.Namespace, now: float) -> Span:
     """The time window that the options ask for. Raises BadUse."""
     from harness.collect.collection_runner import Span
 
-    if given.since and (given.begin or given.end):
+    if arguments.since and (arguments.begin or arguments.end):
         raise BadUse("--since and --from or --to are both given; keep one")
-    if given.end and not given.begin:
+    if arguments.end and not arguments.begin:
         raise BadUse("--to needs --from; say when the window begins")
-    if not 0 <= given.capture <= MAX_CAPTURE_S:
-        raise BadUse(f"--capture {given.capture:g}: 0 to {MAX_CAPTURE_S:g} seconds can be recorded")
-    end = _moment("--to", given.end) if given.end else now
-    begin = _moment("--from", given.begin) if given.begin else now - (_duration(given.since) if given.since else DEFAULT_SINCE_S)
+    if not 0 <= arguments.capture <= MAX_CAPTURE_S:
+        raise BadUse(f"--capture {arguments.capture:g}: 0 to {MAX_CAPTURE_S:g} seconds can be recorded")
+    end = _moment("--to", arguments.end) if arguments.end else now
+    begin = (
+        _moment("--from", arguments.begin)
+        if arguments.begin
+        else now - (duration("--since", arguments.since) if arguments.since else DEFAULT_SINCE_S)
+    )
     if begin >= end:
         raise BadUse("the time window is empty: its beginning is not before its end (the end is now when there is no --to)")
-    return Span(begin, end, given.capture)
+    return Span(begin, end, arguments.capture)
 
 
-def _duration(words: str) -> float:
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smhd])", words)
-    if not found or not float(found[1]):
-        raise BadUse(f"--since {words}: is no span of time; write 90s, 30m, 2h or 1d")
-    return float(found[1]) * UNITS[found[2]]
-
-
-def _moment(option: str, words: str) -> float:
+def _moment(option: str, text: str) -> float:
     try:
-        return datetime.fromisoformat(words).timestamp()
+        return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError, OSError):
-        raise BadUse(f"{option} {words}: is no time; write 2026-03-01T14:00 or 2026-03-01T14:00:00+01:00") from None
+        raise BadUse(f"{option} {text}: is no time; write 2026-03-01T14:00 or 2026-03-01T14:00:00+01:00") from None
 
 
-def _output(given: str | None, cluster: str) -> Path:
-    output = Path(given or f"lkharness-{cluster}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz")
+def _output(name: str | None, cluster: str) -> Path:
+    output = Path(name or f"lkharness-{cluster}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz")
     if not output.name.endswith((".tar.gz", ".tgz")):
         raise BadUse(f"--output {output}: a bundle is a .tar.gz; let its name end so")
     if output.exists():
@@ -152,16 +149,16 @@ def _as_text(index: dict[str, Any], output: Path) -> str:
         lines += [f"  {file['path'].rpartition('/')[2]}: {file['note']}" for file in host["files"] if "limit" in file["note"]]
     lines += index["notes"]
     if "observed" in index:
-        seen = index["observed"]
-        tried = (
-            f"paths were tried as `check` does: {count(len(seen['paths']), 'path')}"
-            if "paths" in seen
-            else f"paths were not tried: {seen['why']}"
+        observations = index["observed"]
+        sentence = (
+            f"paths were tried as `check` does: {count(len(observations['paths']), 'path')}"
+            if "paths" in observations
+            else f"paths were not tried: {observations['why']}"
         )
-        lines.append(tried)
-    reached = sum(h["reached"] for h in index["hosts"])
+        lines.append(sentence)
+    hosts_reached = sum(h["reached"] for h in index["hosts"])
     lines.append(
-        f"{output} ({output.stat().st_size} bytes) holds what {reached} of {count(len(index['hosts']), 'host')} said; "
+        f"{output} ({output.stat().st_size} bytes) holds what {hosts_reached} of {count(len(index['hosts']), 'host')} said; "
         f"secrets were removed in {count(index['secrets_removed'], 'place')}; open its index.html, and look through it before you send it"
     )
     return "\n".join(one_line(line) if not line.startswith("  ") else f"  {one_line(line)}" for line in lines)

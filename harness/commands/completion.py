@@ -17,20 +17,20 @@ ENVIRONMENT = "_ARGCOMPLETE"  # set by the shell's function when it asks this pr
 
 def add_to(commands) -> None:
     """Adds the command to the parser."""
-    about = "print what makes a shell complete commands and options"
-    parser = add(commands, "completion", _completion, about, 'eval "$(lkharness completion bash)"')
-    parser.description = f"{parser.description} To have it in every shell:\n" + "\n".join(f"  {how}" for how in INSTALL.values())
+    description = "print what makes a shell complete commands and options"
+    parser = add(commands, "completion", _completion, description, 'eval "$(lkharness completion bash)"')
+    parser.description = f"{parser.description} To have it in every shell:\n" + "\n".join(f"  {command}" for command in INSTALL.values())
     parser.epilog = "example: lkharness completion bash >> ~/.bashrc"
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("shell", choices=list(INSTALL), help="the shell that shall complete")
 
 
-def _completion(given: argparse.Namespace) -> int:
+def _completion(arguments: argparse.Namespace) -> int:
     import argcomplete
 
-    script = argcomplete.shellcode(["lkharness"], shell=given.shell).strip()
-    if given.json:
-        print_json({"shell": given.shell, "script": script, "install": INSTALL[given.shell]})
+    script = argcomplete.shellcode(["lkharness"], shell=arguments.shell).strip()
+    if arguments.json:
+        print_json({"shell": arguments.shell, "script": script, "install": INSTALL[arguments.shell]})
     else:
         print(script)
     return 0

@@ -29,8 +29,8 @@ class LateChoices:
 class Parser(argparse.ArgumentParser):
     """An argument parser with the exit code of the contract. Options are not abbreviated: a new one would break whoever did."""
 
-    def __init__(self, *more: Any, **options: Any) -> None:
-        super().__init__(*more, **{**options, "allow_abbrev": False})
+    def __init__(self, *positional: Any, **options: Any) -> None:
+        super().__init__(*positional, **{**options, "allow_abbrev": False})
 
     def error(self, message: str) -> None:  # type: ignore[override]
         """Raises BadUse in place of exiting, with the command whose help to read."""
@@ -53,29 +53,31 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """A command complains of what it does not know itself: its own options are those that may have been meant."""
-        found, unknown = super().parse_known_args(args, namespace)
+        known, unknown = super().parse_known_args(args, namespace)
         if unknown:
             options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
-            meant = [near for near in (nearest_word(word, self._option_string_actions) for word in options) if near]
-            self.error(f"unrecognized arguments: {' '.join(unknown)}{_did_you_mean(meant)}")
-        return found, unknown
+            suggestions = [suggestion for suggestion in (nearest_word(word, self._option_string_actions) for word in options) if suggestion]
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{_did_you_mean(suggestions)}")
+        return known, unknown
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:
             return
-        near = nearest_word(str(value), map(str, action.choices))
+        suggestion = nearest_word(str(value), map(str, action.choices))
         choices = ", ".join(map(repr, action.choices))
-        raise argparse.ArgumentError(action, f"invalid choice: {value!r}{_did_you_mean([near] if near else [])} (choose from {choices})")
+        raise argparse.ArgumentError(
+            action, f"invalid choice: {value!r}{_did_you_mean([suggestion] if suggestion else [])} (choose from {choices})"
+        )
 
 
-def nearest_word(word: str, known: Iterable[str]) -> str | None:
+def nearest_word(typed_word: str, known_words: Iterable[str]) -> str | None:
     """The known word that a mistyped or abbreviated one is nearest to, or None where none is near."""
-    words = list(known)
-    begun = [one for one in words if len(word.strip("-")) > 1 and one.startswith(word)]
-    if begun:  # of several, who knows
-        return begun[0] if len(begun) == 1 else None
-    return next(iter(difflib.get_close_matches(word, words, n=1, cutoff=0.7)), None)
+    candidates = list(known_words)
+    completions = [candidate for candidate in candidates if len(typed_word.strip("-")) > 1 and candidate.startswith(typed_word)]
+    if completions:  # of several, who knows
+        return completions[0] if len(completions) == 1 else None
+    return next(iter(difflib.get_close_matches(typed_word, candidates, n=1, cutoff=0.7)), None)
 
 
-def _did_you_mean(words: list[str]) -> str:
-    return f", did you mean {' '.join(words)}?" if words else ""
+def _did_you_mean(suggestions: list[str]) -> str:
+    return f", did you mean {' '.join(suggestions)}?" if suggestions else ""

@@ -26,8 +26,8 @@ def ask(question: str, *, to: TextIO | None = None) -> str:
             readable, _, _ = select.select([file, woken], [], [])
             if woken in readable:
                 os.read(woken, 512)  # the signal's handler has run; one that raises has ended this
-            elif more := os.read(file, 4096):
-                line += more
+            elif chunk := os.read(file, 4096):
+                line += chunk
             else:
                 raise EOFError
     return line.decode(sys.stdin.encoding).strip()
@@ -38,10 +38,10 @@ def _signals_wake() -> Iterator[int]:
     """A file that becomes readable with every signal that has a handler, also with one that came before the wait."""
     woken, wakes = os.pipe()
     os.set_blocking(wakes, False)
-    before = signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+    previous_fd = signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
     try:
         yield woken
     finally:
-        signal.set_wakeup_fd(before)
+        signal.set_wakeup_fd(previous_fd)
         os.close(woken)
         os.close(wakes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from harness.core.errors import BadUse
 Command = Callable[[argparse.Namespace], int]
 
 SCHEMA_VERSION = 2  # goes up when a program that reads a command's JSON could be misled: a key is removed, renamed, or means something else
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 TAKES_A_COMMAND = (("lab", "exec"), ("lab", "ssh"))  # whose words behind the host are no options of ours
 
 
-def add(commands, name: str, run: Command, about: str, example: str, *, has_json: bool = True) -> argparse.ArgumentParser:
+def add(commands, name: str, run: Command, help_text: str, example: str, *, has_json: bool = True) -> argparse.ArgumentParser:
     """A subcommand with its help, an example of its use, and `--json` unless it is a person's alone."""
-    parser = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=f"example: {example}")
+    parser = commands.add_parser(name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.", epilog=f"example: {example}")
     parser.set_defaults(command=run)
     if has_json:
         parser.add_argument("--json", action="store_true", help="print one JSON object, for other programs")
@@ -31,9 +33,9 @@ def add_cluster(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cluster", metavar="FILE", help="the cluster file (also LKHARNESS_CLUSTER; default: the one lab that is running)")
 
 
-def cluster_file(given: str | None) -> Path:
+def cluster_file(option: str | None) -> Path:
     """The file that --cluster or the environment names, or that of the one lab that runs. Raises BadUse."""
-    file = given or os.environ.get("LKHARNESS_CLUSTER")
+    file = option or os.environ.get("LKHARNESS_CLUSTER")
     if file:
         return Path(file)
     from harness.lab.control import lab_registry
@@ -44,25 +46,33 @@ def cluster_file(given: str | None) -> Path:
         raise BadUse(f"say which cluster with --cluster FILE, or start a lab ({error})") from None
 
 
+def duration(option: str, text: str) -> float:
+    """The seconds of `90s`, `30m`, `2h` or `1d`, given to that option. Raises BadUse."""
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smhd])", text)
+    if not match or not float(match[1]):
+        raise BadUse(f"{option} {text}: is no span of time; write 90s, 30m, 2h or 1d")
+    return float(match[1]) * UNITS[match[2]]
+
+
 def print_json(data: dict[str, Any]) -> None:
     """One object with its schema_version; a run's record brings its own."""
     print(json.dumps({"schema_version": SCHEMA_VERSION, **data}, indent=2, default=str))
 
 
-def print_error(sentence: str, exit_code: int, more: dict[str, Any] | None = None) -> int:
+def print_error(sentence: str, exit_code: int, details: dict[str, Any] | None = None) -> int:
     """What `--json` gives instead of a sentence on standard error, with what is known all the same. The exit code."""
     from harness.core.terminal import CLEANER
 
-    print_json({**(more or {}), "error": CLEANER.text(sentence), "exit_code": exit_code})  # it may be a host's words
+    print_json({**(details or {}), "error": CLEANER.text(sentence), "exit_code": exit_code})  # it may be a host's words
     return exit_code
 
 
 def wants_json(arguments: list[str]) -> bool:
     """Whether `--json` is among a command's own options, before anything of them is known to be right."""
-    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    if tuple(own[:2]) in TAKES_A_COMMAND:
+    own_arguments = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if tuple(own_arguments[:2]) in TAKES_A_COMMAND:
         host = 2
-        while host < len(own) and own[host].startswith("-"):
-            host += 2 if own[host] == "--name" else 1
-        own = own[:host]
-    return "--json" in own
+        while host < len(own_arguments) and own_arguments[host].startswith("-"):
+            host += 2 if own_arguments[host] == "--name" else 1
+        own_arguments = own_arguments[:host]
+    return "--json" in own_arguments

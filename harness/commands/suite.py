@@ -20,11 +20,11 @@ EXAMPLES = {
 
 def add_to(commands) -> None:
     """For the list of commands only: `run` takes the arguments before they are parsed, because they are pytest's."""
-    for name, about in ABOUT.items():
-        commands.add_parser(name, help=about, add_help=False)
+    for name, help_text in ABOUT.items():
+        commands.add_parser(name, help=help_text, add_help=False)
 
 
-def is_one(arguments: Sequence[str]) -> bool:
+def is_suite_command(arguments: Sequence[str]) -> bool:
     """Whether the command is a suite."""
     return bool(arguments) and arguments[0] in package_data.SUITES
 
@@ -34,8 +34,8 @@ def run(arguments: Sequence[str]) -> int:
 
     Raises Unusable where the suite is not there.
     """
-    name, *more = arguments
-    if {"-h", "--help"} & set(more):
+    name, *pytest_arguments = arguments
+    if {"-h", "--help"} & set(pytest_arguments):
         print(_help(name))
         raise SystemExit(0)  # as argparse does
     folder, options = package_data.suite(name), package_data.pytest_options()
@@ -44,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
     import pytest
 
     sys.argv[0] = "lkharness"
-    given = [
+    command_line = [
         "-p",
         "no:cacheprovider",
         "-p",
@@ -54,9 +54,9 @@ def run(arguments: Sequence[str]) -> int:
         "--rootdir",
         str(options.parent),
         str(folder),
-        *more,
+        *pytest_arguments,
     ]
-    return int(pytest.main(given))
+    return int(pytest.main(command_line))
 
 
 def _help(name: str) -> str:

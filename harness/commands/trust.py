@@ -13,8 +13,10 @@ from harness.core.errors import BadUse, ExitCode
 
 def add_to(commands) -> None:
     """Adds the command to the parser."""
-    about = "show what a cluster file asks of this machine (programs, secrets, other ends of Azure), and agree to exactly that content"
-    trust = add(commands, "trust", _trust, about, "lkharness trust customer.toml")
+    description = (
+        "show what a cluster file asks of this machine (programs, secrets, other ends of Azure), and agree to exactly that content"
+    )
+    trust = add(commands, "trust", _trust, description, "lkharness trust customer.toml")
     trust.add_argument("file", metavar="FILE", help="the cluster file; after any change it must be agreed to anew")
     trust.add_argument("--yes", action="store_true", help="agree without being asked, for a job that nobody watches")
 
@@ -28,38 +30,40 @@ def add_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _trust(given: argparse.Namespace) -> int:
+def _trust(arguments: argparse.Namespace) -> int:
     from harness.config import trust
     from harness.core.toml_file import content, toml
 
-    file = Path(given.file)
+    file = Path(arguments.file)
     raw = content(file)
-    asked = trust.trust_requests(toml(raw, file), with_arguments=True)
-    if given.json:
-        return _as_json(file, raw, asked, agreed=given.yes)
-    if not asked:
+    asks = trust.trust_requests(toml(raw, file), with_arguments=True)
+    if arguments.json:
+        return _as_json(file, raw, asks, agreed=arguments.yes)
+    if not asks:
         print(f"{file} asks nothing of this machine, so there is nothing to agree to")
         return int(ExitCode.PASSED)
     trust.may_be_agreed_to(file)
-    print(f"{file} asks this of this machine:", *(f"  {ask}" for ask in asked), sep="\n", flush=True)
-    if not given.yes:
+    print(f"{file} asks this of this machine:", *(f"  {ask}" for ask in asks), sep="\n", flush=True)
+    if not arguments.yes:
         _ask()
     trust.agree(raw, file)
     print("agreed; that is remembered for exactly this content")
     return int(ExitCode.PASSED)
 
 
-def _as_json(file: Path, raw: bytes, asked: list[str], *, agreed: bool) -> int:
+def _as_json(file: Path, raw: bytes, asks: list[str], *, agreed: bool) -> int:
     """For a program: nobody is asked, so `--yes` decides."""
     from harness.config import trust
 
-    shown = {"file": str(file), "asks": [str(ask) for ask in asked]}
-    if asked:
+    outcome = {"file": str(file), "asks": [str(ask) for ask in asks]}
+    if asks:
         trust.may_be_agreed_to(file)
         if not agreed:
-            return print_error("nothing was agreed to: look through it, then give --yes", int(ExitCode.BAD_USE), {**shown, "agreed": False})
+            return print_error(
+                "nothing was agreed to: look through it, then give --yes", int(ExitCode.BAD_USE), {**outcome, "agreed": False}
+            )
         trust.agree(raw, file)
-    print_json({**shown, "agreed": True})
+    print_json({**outcome, "agreed": True})
     return int(ExitCode.PASSED)
 
 

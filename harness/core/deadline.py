@@ -66,12 +66,12 @@ class Deadline:
         while True:
             last_look = self.expired
             began = time.monotonic()
-            seen = read()
+            value = read()
             took = time.monotonic() - began
-            if until(seen):
-                return seen
+            if until(value):
+                return value
             if last_look:
-                raise DeadlineExceeded(f"{what} did not happen within {self.seconds:g} s; last seen: {seen}")
+                raise DeadlineExceeded(f"{what} did not happen within {self.seconds:g} s; last seen: {value}")
             _pause(self.within(max(every, took)))
 
 

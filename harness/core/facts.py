@@ -23,9 +23,9 @@ def rows() -> dict[str, str]:
 
 def fact(name: str) -> str:
     """What the fact of that id says."""
-    known = rows()
+    texts = rows()
     wanted = name.strip().upper()
-    if wanted in known:
-        return known[wanted]
-    near = difflib.get_close_matches(wanted, known, 3)
+    if wanted in texts:
+        return texts[wanted]
+    near = difflib.get_close_matches(wanted, texts, 3)
     raise BadUse(f"{name}: there is no such fact" + (f"; did you mean {' or '.join(near)}?" if near else "; docs/facts.md has them all"))

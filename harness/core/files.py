@@ -28,9 +28,9 @@ OWNER_ALONE = 0o077  # nobody but the owner may do either
 
 
 @contextlib.contextmanager
-def writing_for(others: int) -> Iterator[None]:
+def writing_for(umask: int) -> Iterator[None]:
     """Within it this process and its children write with the umask `others`, whatever the caller's was. No rights on Windows."""
-    before = os.umask(others)
+    before = os.umask(umask)
     try:
         yield
     finally:
@@ -42,18 +42,18 @@ def write_atomically(path: Path, text: str, *, private: bool = False) -> Path:
 
     `private`: for its owner alone to read. Otherwise a file that is there keeps its rights, and a new one has those of the umask.
     """
-    beside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:
-        opened = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
-        with os.fdopen(opened, "w", encoding="utf-8", newline="\n") as file:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             if not private:
-                _keep_rights(path, opened)
+                _keep_rights(path, handle)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        temporary.replace(path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     _settle(path.parent)
     return path
@@ -75,10 +75,10 @@ def stored(path: Path) -> Path:
 
 def open_text(path: Path, *, errors: str = "strict") -> TextIO:
     """Open a text file for reading, packed or not. Raises OSError; a packed file that is damaged raises it, too, when it is read."""
-    found = stored(path)
-    if found == path:
+    form = stored(path)
+    if form == path:
         return path.open(encoding="utf-8", errors=errors)
-    return io.TextIOWrapper(_Unpacked(found), encoding="utf-8", errors=errors)
+    return io.TextIOWrapper(_Unpacked(form), encoding="utf-8", errors=errors)
 
 
 class _Unpacked(lzma.LZMAFile):
@@ -102,10 +102,10 @@ class _Unpacked(lzma.LZMAFile):
             raise OSError(f"the packed file is damaged: {error}") from error
 
 
-def _keep_rights(path: Path, opened: int) -> None:
+def _keep_rights(path: Path, handle: int) -> None:
     """What was published stays so when it is written again. Windows keeps rights in lists, which the folder gives."""
     if hasattr(os, "fchmod") and path.is_file() and not path.is_symlink():
-        os.fchmod(opened, stat.S_IMODE(path.stat().st_mode))
+        os.fchmod(handle, stat.S_IMODE(path.stat().st_mode))
 
 
 def own_uid() -> int:
@@ -113,14 +113,14 @@ def own_uid() -> int:
     return os.geteuid() if hasattr(os, "geteuid") else 0
 
 
-def others_may_write(found: os.stat_result) -> bool:
+def others_may_write(status: os.stat_result) -> bool:
     """By the file's mode, which says nothing on Windows."""
-    return hasattr(os, "geteuid") and bool(found.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+    return hasattr(os, "geteuid") and bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
-def others_may_read(found: os.stat_result) -> bool:
+def others_may_read(status: os.stat_result) -> bool:
     """By the file's mode, which says nothing on Windows."""
-    return hasattr(os, "geteuid") and bool(found.st_mode & (stat.S_IRGRP | stat.S_IROTH))
+    return hasattr(os, "geteuid") and bool(status.st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
 def _settle(folder: Path) -> None:

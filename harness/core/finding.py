@@ -34,7 +34,7 @@ class Finding:
         return f"{self.weight:11} {self.host}: {self.what}: {self.says}{facts}\n{'':12}do: {self.do}"
 
 
-def verdicts(found: Iterable[Finding]) -> list[Verdict]:
+def verdicts(findings: Iterable[Finding]) -> list[Verdict]:
     """A fault fails, and what could not be looked at leaves it open; a note is neither."""
     kinds = {Weight.FAULT: failed, Weight.UNKNOWN: inconclusive, Weight.UNREACHABLE: inconclusive}
-    return [kinds[f.weight](f"{f.host}: {f.what}: {f.says}") for f in found if f.weight in kinds]
+    return [kinds[finding.weight](f"{finding.host}: {finding.what}: {finding.says}") for finding in findings if finding.weight in kinds]

@@ -32,6 +32,25 @@ def xml_safe(text: str) -> str:
     return _NOT_XML.sub("", text)
 
 
+def cut_at_word(text: str, most: int) -> str:
+    """`text`, or its beginning of at most `most` characters that ends at a blank.
+
+    No word is parted: half a secret is not known for one, and would stay.
+    """
+    if len(text) <= most:
+        return text
+    begin = re.match(rf"(?s).{{1,{most}}}(?=\s)", text)
+    return f"{begin[0].rstrip()} …" if begin else f"… ({len(text)} characters)"
+
+
+def cut_start_at_word(text: str, most: int) -> str:
+    """The same of its end: `… last words`."""
+    if len(text) <= most:
+        return text
+    _, blank, end = text[-most - 1 :].partition(" ")
+    return f"… {end}" if blank and end else f"… ({len(text)} characters)"
+
+
 def one_line(text: str) -> str:
     """`text` on a single line, for summaries and table cells of a terminal."""
     return " ".join(visible(text).split())
@@ -61,11 +80,9 @@ def count(number: int, noun: str) -> str:
 
 def most_said(reasons: Iterable[str], most: int = 3) -> str:
     """`2 because A; 1 because B`: the reasons that were given most often, each on one line, and how many others there are."""
-    found = Counter(one_line(reason) for reason in reasons).most_common()
-    others = sum(times for _, times in found[most:])
-    return "; ".join(
-        [*(f"{times} because {reason}" for reason, times in found[:most]), *([f"{others} for other reasons"] if others else [])]
-    )
+    counted = Counter(one_line(reason) for reason in reasons).most_common()
+    rest = sum(times for _, times in counted[most:])
+    return "; ".join([*(f"{times} because {reason}" for reason, times in counted[:most]), *([f"{rest} for other reasons"] if rest else [])])
 
 
 def _written_out(character: str) -> str:

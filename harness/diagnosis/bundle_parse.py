@@ -34,9 +34,9 @@ def of_host(files: Mapping[str, str]) -> tuple[str, bool]:
         return files["look.txt"], True
     parts: dict[str, str] = {}
     for part, file, command in FROM:
-        said = by_command(files.get(file, "")).get(command, "")
-        if said.strip() and not ABSENT.search(said.splitlines()[0]):
-            parts[part] = said
+        output = by_command(files.get(file, "")).get(command, "")
+        if output.strip() and not ABSENT.search(output.splitlines()[0]):
+            parts[part] = output
     parts["sysctls"] = "\n".join(
         line.removeprefix("net/ipv4/").replace(" = ", ":", 1)
         for line in files.get("sysctls.txt", "").splitlines()
@@ -46,35 +46,35 @@ def of_host(files: Mapping[str, str]) -> tuple[str, bool]:
     if (time := by_command(files.get("clock.txt", "")).get("date +%s.%N", "").strip()) and re.fullmatch(r"[\d.]+", time):
         parts["time"] = f"{time} +0000"
     parts |= _firewall(files.get("firewall.txt"))
-    return "".join(f"{MARK}{name}\n{_unmarked(text)}\n" for name, text in parts.items()), False
+    return "".join(f"{MARK}{name}\n{_without_marks(text)}\n" for name, text in parts.items()), False
 
 
 def by_command(text: str) -> dict[str, str]:
     """What each command printed, of a file that has several, each under the heading `# COMMAND`."""
-    found: dict[str, list[str]] = {}
+    lines_by_command: dict[str, list[str]] = {}
     current: list[str] = []
     for line in text.splitlines():
         if line.startswith("# ") and line[2:] in COMMANDS:
-            current = found.setdefault(line[2:], [])
+            current = lines_by_command.setdefault(line[2:], [])
         elif line.startswith(("# exited ", "# errors")):
             current = []
         else:
             current.append(line)
-    return {command: "\n".join(lines) for command, lines in found.items()}
+    return {command: "\n".join(lines) for command, lines in lines_by_command.items()}
 
 
 def _firewall(text: str | None) -> dict[str, str]:
     """The listings of nft and iptables; a tool that is not there has no rules, one that may not read tells nothing."""
     if text is None:
         return {}
-    said = {name: part for name, part in by_command(text).items() if name in FIREWALLS}
-    listed = [part for part in said.values() if not (part.strip() and ABSENT.search(part.strip().splitlines()[0]))]
-    may_not = any(re.search(r"Permission denied|not permitted|must be root", part, re.IGNORECASE) for part in said.values())
+    listings = {name: part for name, part in by_command(text).items() if name in FIREWALLS}
+    listed = [part for part in listings.values() if not (part.strip() and ABSENT.search(part.strip().splitlines()[0]))]
+    may_not = any(re.search(r"Permission denied|not permitted|must be root", part, re.IGNORECASE) for part in listings.values())
     if may_not and not any(part.strip() for part in listed):
         return {"firewall": "", "firewall told": "not told"}
     return {"firewall": "\n".join(listed)}
 
 
-def _unmarked(text: str) -> str:
+def _without_marks(text: str) -> str:
     """Lines that look as the mark of a part are left out: a log may hold anything."""
     return "\n".join(line for line in text.splitlines() if not line.startswith(MARK))

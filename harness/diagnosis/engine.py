@@ -34,32 +34,34 @@ def all_rules() -> list[Rule]:
 
 def diagnose(evidence: Evidence) -> Diagnosis:
     """Of several causes that say the same the first is kept; what stands under a better cause is not told again."""
-    told = [cause for rule in all_rules() for cause in rule(evidence)]
-    told += _promoted(evidence, told)
+    candidates = [cause for rule in all_rules() for cause in rule(evidence)]
+    candidates += _promote_findings(evidence, candidates)
     symptoms = _symptoms(evidence)
-    order = sorted(told, key=lambda c: (c.general, c.certainty.rank, -len(_of(c, symptoms))))
+    order = sorted(candidates, key=lambda c: (c.general, c.certainty.rank, -len(_symptoms_of(c, symptoms))))
     causes: list[Cause] = []
     under: list[tuple[str, ...]] = []
-    left = list(symptoms)
+    unexplained = list(symptoms)
     for cause in order:
-        mine = _of(cause, left)
-        if cause.general and not mine:
+        explained = _symptoms_of(cause, unexplained)
+        if cause.general and not explained:
             continue
         if any((c.host, c.says) == (cause.host, cause.says) for c in causes):
             continue
         causes.append(cause)
-        under.append(mine)
-        left = [s for s in left if s not in mine]
-    return Diagnosis(tuple(causes), tuple(under), tuple(left))
+        under.append(explained)
+        unexplained = [s for s in unexplained if s not in explained]
+    # A special cause that is no fault may have what a general one explains; but what is no fault is told last.
+    best = sorted(zip(causes, under, strict=True), key=lambda pair: not pair[0].is_fault)
+    return Diagnosis(tuple(c for c, _ in best), tuple(u for _, u in best), tuple(unexplained))
 
 
-def _of(cause: Cause, symptoms: Iterable[str]) -> tuple[str, ...]:
+def _symptoms_of(cause: Cause, symptoms: Iterable[str]) -> tuple[str, ...]:
     return tuple(s for s in symptoms if any(fnmatchcase(s, pattern) for pattern in cause.explains))
 
 
 def _symptoms(evidence: Evidence) -> list[str]:
-    found = [p.name for p in evidence.failed]
-    return list(dict.fromkeys([*found, *(name(f) for f in evidence.findings if f.weight is Weight.FAULT)]))
+    path_names = [p.name for p in evidence.failed]
+    return list(dict.fromkeys([*path_names, *(name(f) for f in evidence.findings if f.weight is Weight.FAULT)]))
 
 
 def name(finding: Finding) -> str:
@@ -67,17 +69,17 @@ def name(finding: Finding) -> str:
     return f"{finding.host}:{finding.what}"
 
 
-def _promoted(evidence: Evidence, told: list[Cause]) -> Iterator[Cause]:
+def _promote_findings(evidence: Evidence, causes: list[Cause]) -> Iterator[Cause]:
     """A finding that names what is wrong by itself is a cause, where no rule has said it better."""
-    explained = [pattern for cause in told for pattern in cause.explains if ":" in pattern]
-    for one in evidence.findings:
-        if one.weight is not Weight.FAULT or any(fnmatchcase(name(one), p) for p in explained):
+    explained = [pattern for cause in causes for pattern in cause.explains if ":" in pattern]
+    for finding in evidence.findings:
+        if finding.weight is not Weight.FAULT or any(fnmatchcase(name(finding), p) for p in explained):
             continue
-        facts = (f"facts {', '.join(one.facts)}",) if one.facts else ()
-        by_itself = one.what not in SYMPTOMS
+        facts = (f"facts {', '.join(finding.facts)}",) if finding.facts else ()
+        by_itself = finding.what not in SYMPTOMS
         certainty = Certainty.CERTAIN if by_itself else Certainty.LIKELY
-        explains = (name(one), *_paths_of(evidence, one))
-        yield Cause(f"{one.what}: {one.says}", one.host, certainty, one.do, facts, explains=explains, general=not by_itself)
+        explains = (name(finding), *_paths_of(evidence, finding))
+        yield Cause(f"{finding.what}: {finding.says}", finding.host, certainty, finding.do, facts, explains=explains, general=not by_itself)
 
 
 def _paths_of(evidence: Evidence, finding: Finding) -> tuple[str, ...]:

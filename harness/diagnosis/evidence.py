@@ -120,26 +120,31 @@ class HostSeen:
         """The NIC that has this address on the host; None where it is on none, or where that was not told."""
         return next((a.interface for a in self.addresses or () if a.address == str(address)), None)
 
-    def placed(self, vip: object, packet: Packet) -> Packet:
+    def place_packet(self, vip: object, packet: Packet) -> Packet:
         """The packet with the NICs that this host's addresses and routes give it; the VIP on the one that it would be put on there."""
-        own, far = (packet.destination, packet.source) if packet.hook == "input" else (packet.source, packet.destination)
-        holders = {a.interface for a in self.addresses or () if a.address == own}
-        if not holders and own == str(vip) and self.units.get("ip address", own) == own and self.addresses is not None:
+        own_address, far_address = (packet.destination, packet.source) if packet.hook == "input" else (packet.source, packet.destination)
+        holders = {a.interface for a in self.addresses or () if a.address == own_address}
+        if (
+            not holders
+            and own_address == str(vip)
+            and self.units.get("ip address", own_address) == own_address
+            and self.addresses is not None
+        ):
             holders = {a.interface for a in self.addresses if a.interface == self.units.get("ip nic")}
         listened = frozenset(s.port for s in self.listeners) if self.listeners is not None else None
         own_nic = next(iter(holders)) if len(holders) == 1 else None
-        return replace(packet, own_nic=own_nic, far_nic=self._nic_to(far, own), listened=listened)
+        return replace(packet, own_nic=own_nic, far_nic=self._nic_to(far_address, own_address), listened=listened)
 
-    def _nic_to(self, far: str, own: str) -> str | None:
-        route = self.routes.get((far, own))
+    def _nic_to(self, far_address: str, own_address: str) -> str | None:
+        route = self.routes.get((far_address, own_address))
         if route is None and self.rules and all(ROUTED_BY_DESTINATION.fullmatch(rule) for rule in self.rules):
-            route = self.routes.get((far, ""))
+            route = self.routes.get((far_address, ""))
         return route.interface if route is not None and route.kind == "unicast" else None
 
     def is_up(self, address: object) -> bool:
         """Whether the NIC that has this address is up; True where that was not told."""
-        found = next((a for a in self.addresses or () if a.address == str(address)), None)
-        return self.addresses is None or (found is not None and found.state not in DOWN)
+        entry = next((a for a in self.addresses or () if a.address == str(address)), None)
+        return self.addresses is None or (entry is not None and entry.state not in DOWN)
 
     def listening(self, port: int) -> list[Socket]:
         """The sockets that listen on that port."""
@@ -202,6 +207,10 @@ class ProbesSeen:
     # Packets for the node's own addresses, whoever sent them, that came in a frame for another hardware address; where none came rightly.
     misdelivered: Mapping[str, int] = field(default_factory=dict)
 
+    def unheeded(self, port: int) -> int:
+        """How many SYNs to that port were neither answered nor refused; one that came as the capture ended counts too."""
+        return max(0, self.syns.get(port, 0) - self.answered - self.refused)
+
 
 @dataclass(frozen=True)
 class Direct:
@@ -259,14 +268,25 @@ class Evidence:
         """The connections that were tried to a node's own address at that port."""
         return [d for d in self.direct if d.node == node and d.port == port]
 
+    @property
+    def sent_nobody(self) -> bool:
+        """Did nothing that anybody sent to the frontend arrive at a node?"""
+        outside = [p for p in self.paths if p.path != "inside"]
+        return bool(outside) and all(p.silent and not p.nodes for p in outside)
+
+    def probes_lost_in_part(self, node: str) -> bool:
+        """Were probes answered there, and a good part of them neither answered nor refused? What a busy capture misses is less."""
+        port, probes = self.cluster.load_balancer.probe.port, self.probes.get(node)
+        return probes is not None and probes.answered > 0 and probes.unheeded(port) >= max(2, 0.25 * probes.syns.get(port, 0))
+
     def turns_away(self, node: str | None) -> bool:
         """Does it answer the HTTP probe's own question with another status than 200, so that the balancer sends it nobody?"""
         return turns_away(self.asked_by_probe.get(node or "", ""))
 
     def stealthy(self, node: str, port: int) -> bool:
         """Is it a Windows node where nobody listens on that port, as far as is known? It is silent to other hosts then (facts WNET-13)."""
-        seen = self.hosts.get(node)
-        return self.cluster.node(node).platform == "windows" and not (seen and seen.listening(port))
+        host = self.hosts.get(node)
+        return self.cluster.node(node).platform == "windows" and not (host and host.listening(port))
 
     def resource(self, node: str, tag: str) -> ResourceState | None:
         """A resource's state on a node; None where the manager did not tell it."""

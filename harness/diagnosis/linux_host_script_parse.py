@@ -59,7 +59,7 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         next_hops=_next_hops(parts.get("next hops", "")),
         vip_is_local="local " in parts["local table"] if parts.get("local table", "").strip() else None,
         accounts=_accounts(parts.get("accounts", "")),
-        account_names={int(found[1]): found[2] for found in ACCOUNT.finditer(parts.get("accounts", ""))},
+        account_names={int(match[1]): match[2] for match in ACCOUNT.finditer(parts.get("accounts", ""))},
         logins=_logins(parts.get("accounts", "")),
         ipsec=ipsec_policy.parse(parts.get("ipsec", "")),
         rules=tuple(" ".join(line.split()) for line in parts.get("rules", "").splitlines() if re.match(r"\d+:", line)),
@@ -70,7 +70,7 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         large=large,
         jumbo=jumbo,
         processes=dict(_processes(parts.get("processes", ""))),
-        stopped=_stopped(parts.get("stopped processes", "")),
+        stopped=_stopped_processes(parts.get("stopped processes", "")),
         descriptors=dict(_descriptors(parts.get("descriptors", ""))),
         folders=dict(_folders(parts.get("working folders", ""))),
         mounts=file_systems.mounted(parts.get("working folders", "")),
@@ -83,10 +83,10 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         names=_names(parts.get("names", "")),
         slow_names=dict(_slow_names(parts.get("names", ""))),
         resolver=tuple(line.strip() for line in parts.get("resolver", "").splitlines()),
-        limits={name.replace("/", "."): " ".join(told.split()) for name, told in _sysctls(parts.get("limits", ""))},
-        frozen=_frozen(parts.get("daemons", "")),
+        limits={name.replace("/", "."): " ".join(value.split()) for name, value in _sysctls(parts.get("limits", ""))},
+        frozen=_frozen_daemons(parts.get("daemons", "")),
         programs=dict(_programs(parts.get("programs", ""))),
-        keys={found[2]: found[1] for found in re.finditer(r"(?m)^([0-9a-f]{16}|absent) +\*?(/\S+)$", parts.get("keys", ""))},
+        keys={match[2]: match[1] for match in re.finditer(r"(?m)^([0-9a-f]{16}|absent) +\*?(/\S+)$", parts.get("keys", ""))},
         corosync=corosync_parse.parse(parts.get("corosync", "")),
         units={
             **lifekeeper_parse.instances(parts.get("instances", ""), ip_tag, _mtus(parts.get("addresses", ""))),
@@ -103,14 +103,14 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
 
 def sections(text: str) -> dict[str, str]:
     """By their names, in the order that they were printed."""
-    found: dict[str, list[str]] = {}
+    lines_by_section: dict[str, list[str]] = {}
     current: list[str] = []
     for line in text.splitlines():
         if line.startswith(MARK):
-            current = found.setdefault(line[len(MARK) :].strip(), [])
+            current = lines_by_section.setdefault(line[len(MARK) :].strip(), [])
         else:
             current.append(line)
-    return {name: "\n".join(lines) for name, lines in found.items()}
+    return {name: "\n".join(lines) for name, lines in lines_by_section.items()}
 
 
 def _read(reader: Callable[[str], T], text: str) -> T | None:
@@ -125,7 +125,7 @@ def _mtus(text: str) -> dict[str, int]:
         links = json_of(text)
         return {link["ifname"]: int(link["mtu"]) for link in links if "mtu" in link}
     except (ValueError, TypeError, KeyError):
-        return {found[1]: int(found[2]) for found in re.finditer(r"(?m)^\d+: ([^:@\s]+)(?:@\S+)?: .*\bmtu (\d{1,6})\b", text)}
+        return {match[1]: int(match[2]) for match in re.finditer(r"(?m)^\d+: ([^:@\s]+)(?:@\S+)?: .*\bmtu (\d{1,6})\b", text)}
 
 
 def _without_arp(text: str) -> frozenset[str]:
@@ -135,7 +135,7 @@ def _without_arp(text: str) -> frozenset[str]:
         return frozenset(link["ifname"] for link in links if "NOARP" in link.get("flags", ()) and link.get("link_type") == "ether")
     except (ValueError, TypeError, KeyError, AttributeError):
         plain = re.finditer(r"(?m)^\d+: ([^:@\s]+)(?:@\S+)?: <([^>]*)>.*\n\s+link/ether", text)
-        return frozenset(found[1] for found in plain if "NOARP" in found[2].split(","))
+        return frozenset(match[1] for match in plain if "NOARP" in match[2].split(","))
 
 
 def _hardware(text: str) -> dict[str, str]:
@@ -143,8 +143,8 @@ def _hardware(text: str) -> dict[str, str]:
         links = json_of(text)
         return {link["ifname"]: str(link["address"]) for link in links if link.get("link_type") == "ether" and "address" in link}
     except (ValueError, TypeError, KeyError, AttributeError):
-        found = re.finditer(r"(?m)^\d+: ([^:@\s]+)(?:@\S+)?: .*\n\s+link/ether (\S{17})\b", text)
-        return {one[1]: one[2] for one in found}
+        matches = re.finditer(r"(?m)^\d+: ([^:@\s]+)(?:@\S+)?: .*\n\s+link/ether (\S{17})\b", text)
+        return {match[1]: match[2] for match in matches}
 
 
 def _links(text: str) -> Iterator[tuple[str, Link]]:
@@ -163,40 +163,40 @@ def _links(text: str) -> Iterator[tuple[str, Link]]:
 def _routes(text: str) -> Iterator[tuple[str, str, str, Route]]:
     """Lines `# DESTINATION SOURCE WORDS`, `-` for a source that the kernel chooses, each with what `ip route get` printed behind it."""
     for block in re.split(r"(?m)^# ", text)[1:]:
-        head, _, said = block.partition("\n")
+        head, _, output = block.partition("\n")
         words = head.split()
-        route = linux_parse.route_refusal(said) or _read(linux_parse.route, said)
+        route = linux_parse.route_refusal(output) or _read(linux_parse.route, output)
         if words and route is not None:
             yield words[0], words[1].replace("-", "") if len(words) > 1 else "", " ".join(words[2:]), route
 
 
 def _next_hops(text: str) -> dict[tuple[str, str], tuple[Route, ...]]:
     """Lines `# DESTINATION SOURCE`, each with what `ip route get fibmatch` printed behind it; those with several next hops."""
-    found: dict[tuple[str, str], tuple[Route, ...]] = {}
+    hops_by_route: dict[tuple[str, str], tuple[Route, ...]] = {}
     for block in re.split(r"(?m)^# ", text)[1:]:
-        head, _, said = block.partition("\n")
-        words, hops = head.split(), linux_parse.next_hops(said)
+        head, _, output = block.partition("\n")
+        words, hops = head.split(), linux_parse.next_hops(output)
         if len(words) == 2 and len(hops) > 1:
-            found[(words[0], words[1])] = hops
-    return found
+            hops_by_route[(words[0], words[1])] = hops
+    return hops_by_route
 
 
 def _accounts(text: str) -> dict[int, frozenset[int]]:
     """`ss -tlne`: the owner of each listening socket by its number, which ss leaves out where it is root; IPv6 ones count, too."""
-    found: dict[int, frozenset[int]] = {}
+    uids_by_port: dict[int, frozenset[int]] = {}
     for line in text.splitlines():
         words = line.split()
         end = END.fullmatch(words[3]) if len(words) > 4 and words[0] == "LISTEN" else None
         if end is not None and end["port"].isdigit():
             uid, port = re.search(r"\buid:(\d{1,10})\b", line), int(end["port"])
-            found[port] = found.get(port, frozenset()) | {int(uid[1]) if uid else 0}
-    return found
+            uids_by_port[port] = uids_by_port.get(port, frozenset()) | {int(uid[1]) if uid else 0}
+    return uids_by_port
 
 
 def _logins(text: str) -> dict[str, str | None]:
     """Lines `= UID NAME SHELL`, and `? EXIT NAME …` with the names that were asked for."""
-    asked, shells = ASKED.search(text), {found[2]: found[3] for found in ACCOUNT.finditer(text) if found[3] is not None}
-    return {name: shells.get(name) for name in asked[1].split()} if asked else {}
+    query, shells = ASKED.search(text), {match[2]: match[3] for match in ACCOUNT.finditer(text) if match[3] is not None}
+    return {name: shells.get(name) for name in query[1].split()} if query else {}
 
 
 def _sockets(text: str) -> Iterator[Socket]:
@@ -215,13 +215,13 @@ def _sockets(text: str) -> Iterator[Socket]:
         if here is None or there is None or not here["port"].isdigit():
             continue
         owner, timer = OWNER.search(line), re.search(r"timer:\(([^)]*)\)", line)
-        idle = [int(found) for found in re.findall(r"\blast(?:snd|rcv):(\d+)", line)]
-        unheard = [int(found) for found in re.findall(r"\blast(?:rcv|ack):(\d+)", line)]
+        idle = [int(milliseconds) for milliseconds in re.findall(r"\blast(?:snd|rcv):(\d+)", line)]
+        unheard = [int(milliseconds) for milliseconds in re.findall(r"\blast(?:rcv|ack):(\d+)", line)]
         yield Socket(
             words[0],
-            _bare(here["address"]),
+            _strip_address(here["address"]),
             int(here["port"]),
-            _bare(there["address"]),
+            _strip_address(there["address"]),
             int(there["port"]) if there["port"].isdigit() else 0,
             waiting=int(words[1]),
             room=int(words[2]),
@@ -234,7 +234,7 @@ def _sockets(text: str) -> Iterator[Socket]:
         )
 
 
-def _bare(address: str) -> str:
+def _strip_address(address: str) -> str:
     address = address.strip("[]")
     return address.removeprefix("::ffff:") if "." in address else address
 
@@ -260,16 +260,16 @@ def _large(text: str) -> tuple[dict[str, tuple[bool, bool, int]], dict[str, tupl
 
 def _processes(text: str) -> Iterator[tuple[int, str]]:
     for line in text.splitlines():
-        found = re.match(r"(\d+) \(.*\) (\S)", line)
-        if found:
-            yield int(found[1]), found[2]
+        match = re.match(r"(\d+) \(.*\) (\S)", line)
+        if match:
+            yield int(match[1]), match[2]
 
 
 def _descriptors(text: str) -> Iterator[tuple[int, tuple[int, int]]]:
     """Lines `PID NUMBER Max open files SOFT HARD files`."""
     for line in text.splitlines():
-        if found := re.match(r"(\d+) (\d+) Max open files +(\d+)", line):
-            yield int(found[1]), (int(found[2]), int(found[3]))
+        if match := re.match(r"(\d+) (\d+) Max open files +(\d+)", line):
+            yield int(match[1]), (int(match[2]), int(match[3]))
 
 
 def _folders(text: str) -> Iterator[tuple[int, str]]:
@@ -320,18 +320,18 @@ def _is_numeric(name: str) -> bool:
     return ADDRESS.fullmatch(name) is not None
 
 
-def _stopped(text: str) -> dict[int, tuple[int, str, str]]:
+def _stopped_processes(text: str) -> dict[int, tuple[int, str, str]]:
     """Lines `PID PARENT NAME PROGRAM`, of those that were there both times."""
-    found = [*STOPPED.finditer(text)]
-    times = Counter(one[1] for one in found)
-    return {int(one[1]): (int(one[2]), one[3], one[4]) for one in found if times[one[1]] > 1}
+    matches = [*STOPPED.finditer(text)]
+    times = Counter(match[1] for match in matches)
+    return {int(match[1]): (int(match[2]), match[3], match[4]) for match in matches if times[match[1]] > 1}
 
 
-def _frozen(text: str) -> dict[int, tuple[str, str]]:
+def _frozen_daemons(text: str) -> dict[int, tuple[str, str]]:
     """Lines `PID STATE NAME`, of those that were there both times."""
-    found = [line.split() for line in text.splitlines()]
-    times = Counter(words[0] for words in found if len(words) == 3 and words[0].isdigit())
-    return {int(words[0]): (words[1][:1], words[2]) for words in found if words and times[words[0]] > 1}
+    rows = [line.split() for line in text.splitlines()]
+    times = Counter(words[0] for words in rows if len(words) == 3 and words[0].isdigit())
+    return {int(words[0]): (words[1][:1], words[2]) for words in rows if words and times[words[0]] > 1}
 
 
 def _programs(text: str) -> Iterator[tuple[str, tuple[str, str]]]:
@@ -341,9 +341,9 @@ def _programs(text: str) -> Iterator[tuple[str, tuple[str, str]]]:
         yield file, ("is not there", "")
     for block in re.split(r"(?m)^= ", text)[1:]:
         file, _, more = block.partition("\n")
-        said = more.partition("\n")[0]
-        words = said.split(maxsplit=3)
-        if "No such file" in said or "Not a directory" in said:
+        stat_output = more.partition("\n")[0]
+        words = stat_output.split(maxsplit=3)
+        if "No such file" in stat_output or "Not a directory" in stat_output:
             yield file, ("is not there", "")
         elif len(words) == 4 and re.fullmatch(r"[0-7]{1,4}", words[0]) and words[1].isdigit():
             may = any(int(digit) & 1 for digit in words[0][-3:].zfill(3))
@@ -355,4 +355,4 @@ def _programs(text: str) -> Iterator[tuple[str, tuple[str, str]]]:
 def _neighbours(parts: dict[str, str]) -> dict[str, str]:
     """`ip neigh`, of which the entries count that nobody learns; a bundle of before has the VIP's only."""
     text = "\n".join(parts.get(name, "") for name in ("neighbours written down", "neighbour of the VIP"))
-    return {found[1]: found[2] for found in NEIGHBOUR.finditer(text)}
+    return {match[1]: match[2] for match in NEIGHBOUR.finditer(text)}

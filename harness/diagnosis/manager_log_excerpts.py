@@ -25,23 +25,25 @@ def _names(tag: str) -> re.Pattern[str]:
 
 def about(log: Sequence[str], tag: str, most: int = 3) -> list[str]:
     """The last lines that say what went wrong with a resource, without date and host."""
-    named = _names(tag)
-    lines = [line for line in log if BAD.search(line) and named.search(line) and not SAID_NOTHING.search(line) and not PLANS.search(line)]
+    tag_pattern = _names(tag)
+    lines = [
+        line for line in log if BAD.search(line) and tag_pattern.search(line) and not SAID_NOTHING.search(line) and not PLANS.search(line)
+    ]
     lines = [line for line in lines if not COUNTS.search(line)] or lines
-    found = [RUN.sub("", HEAD.sub("", line)).strip() for line in lines]
-    return list(dict.fromkeys(found))[-most:]
+    messages = [RUN.sub("", HEAD.sub("", line)).strip() for line in lines]
+    return list(dict.fromkeys(messages))[-most:]
 
 
 def recoveries(log: Sequence[str], tag: str, now: float | None, zone: timezone, within_s: float) -> list[str]:
     """The lines, of the last seconds, by which a resource was found gone and brought back."""
     if now is None:
         return []
-    found: dict[float, str] = {}
-    named = _names(tag)
+    lines_by_time: dict[float, str] = {}
+    tag_pattern = _names(tag)
     for line in log:
-        if not BEGUN.search(line) or not named.search(line):
+        if not BEGUN.search(line) or not tag_pattern.search(line):
             continue
         at = time_of(line, zone, now)
         if at is not None and now - within_s <= at <= now + 1:
-            found.setdefault(at, line.strip())
-    return list(found.values())
+            lines_by_time.setdefault(at, line.strip())
+    return list(lines_by_time.values())

@@ -37,67 +37,67 @@ def as_data(evidence: Evidence, findings: Sequence[Finding]) -> dict[str, Any]:
     return {
         "active": evidence.active,
         "moved": evidence.moved,
-        "paths": [_of_path(one) for one in evidence.paths],
+        "paths": [_path_data(path) for path in evidence.paths],
         "probes": [
-            {**asdict(one), "syns": list(one.syns.items()), **_sorted(one, "came_by", "answers_by")}
-            | {"misdelivered": list(one.misdelivered.items())}
-            for one in evidence.probes.values()
+            {**asdict(probes), "syns": list(probes.syns.items()), **_sorted_sets(probes, "came_by", "answers_by")}
+            | {"misdelivered": list(probes.misdelivered.items())}
+            for probes in evidence.probes.values()
         ],
-        "direct": [asdict(one) for one in evidence.direct],
+        "direct": [asdict(attempt) for attempt in evidence.direct],
         "asked_by_probe": dict(evidence.asked_by_probe),
-        "findings": [asdict(one) for one in findings],
+        "findings": [asdict(finding) for finding in findings],
     }
 
 
 def parse(data: Mapping[str, Any], cluster: Cluster) -> Observation:
     """What `as_data` made. Raises ValueError, KeyError, TypeError or AttributeError for what it did not."""
     nodes, machines = {n.name for n in cluster.nodes}, {m.name for m in cluster.machines}
-    probes = [ProbesSeen(**_probes(one)) for one in data["probes"] if one["node"] in nodes]
+    probes = [ProbesSeen(**_read_probes(row)) for row in data["probes"] if row["node"] in nodes]
     direct = [
         Direct(_text(d["origin"]), _text(d["node"]), _number(d["port"]), _text(d["outcome"]), _text(d["detail"])) for d in data["direct"]
     ]
     return Observation(
         data["active"] if data["active"] in nodes else None,
         data["moved"] is True,
-        [one for one in _paths(data["paths"], cluster) if one.origin in machines],
-        {one.node: one for one in probes},
-        [one for one in direct if one.node in nodes and one.origin in machines],
-        {node: _text(said) for node, said in data["asked_by_probe"].items() if node in nodes},
-        [_finding(f) for f in data["findings"]],
+        [path for path in _read_paths(data["paths"], cluster) if path.origin in machines],
+        {of_node.node: of_node for of_node in probes},
+        [attempt for attempt in direct if attempt.node in nodes and attempt.origin in machines],
+        {node: _text(answer) for node, answer in data["asked_by_probe"].items() if node in nodes},
+        [_read_finding(f) for f in data["findings"]],
     )
 
 
-def _of_path(one: PathSeen) -> dict[str, Any]:
-    texts, flags = ({name: getattr(one, name) for name in names} for names in (OF_A_PATH, FLAGS_OF_A_PATH))
-    return {**texts, "service": one.service.name, **_sorted(one, *SETS_OF_A_PATH), **flags, "full": one.full}
+def _path_data(path: PathSeen) -> dict[str, Any]:
+    texts, flags = ({name: getattr(path, name) for name in names} for names in (OF_A_PATH, FLAGS_OF_A_PATH))
+    return {**texts, "service": path.service.name, **_sorted_sets(path, *SETS_OF_A_PATH), **flags, "full": path.full}
 
 
-def _sorted(one: object, *names: str) -> dict[str, list[str]]:
-    return {name: sorted(getattr(one, name)) for name in names}
+def _sorted_sets(record: object, *names: str) -> dict[str, list[str]]:
+    return {name: sorted(getattr(record, name)) for name in names}
 
 
-def _paths(data: Sequence[Mapping[str, Any]], cluster: Cluster) -> Iterator[PathSeen]:
+def _read_paths(data: Sequence[Mapping[str, Any]], cluster: Cluster) -> Iterator[PathSeen]:
     services = {s.name: s for s in cluster.services}
-    for one in data:
-        texts = {name: _text(one[name]) for name in OF_A_PATH}
-        sets = {name: frozenset(_texts(one[name])) for name in SETS_OF_A_PATH}
-        flags = {name: one[name] is True for name in FLAGS_OF_A_PATH}
-        if one["service"] in services:
-            full = one["full"] if isinstance(one["full"], bool) else None
-            yield PathSeen(service=services[one["service"]], full=full, **texts, **sets, **flags)  # type: ignore[arg-type]
+    for row in data:
+        texts = {name: _text(row[name]) for name in OF_A_PATH}
+        sets = {name: frozenset(_texts(row[name])) for name in SETS_OF_A_PATH}
+        flags = {name: row[name] is True for name in FLAGS_OF_A_PATH}
+        if row["service"] in services:
+            full = row["full"] if isinstance(row["full"], bool) else None
+            yield PathSeen(service=services[row["service"]], full=full, **texts, **sets, **flags)  # type: ignore[arg-type]
 
 
-def _probes(one: Mapping[str, Any]) -> dict[str, Any]:
-    counts = {name: _number(one[name]) for name in ("answered", "refused")}
-    nics = {name: frozenset(_texts(one[name])) for name in ("came_by", "answers_by")}
-    syns = {_number(port): _number(times) for port, times in one["syns"]}
-    astray = {_text(address): _number(times) for address, times in one.get("misdelivered", ())}  # which older archives lack
-    return {"node": one["node"], "seconds": float(one["seconds"]), "syns": syns, "misdelivered": astray, **counts, **nics}
+def _read_probes(row: Mapping[str, Any]) -> dict[str, Any]:
+    counts = {name: _number(row[name]) for name in ("answered", "refused")}
+    nics = {name: frozenset(_texts(row[name])) for name in ("came_by", "answers_by")}
+    syns = {_number(port): _number(times) for port, times in row["syns"]}
+    astray = {_text(address): _number(times) for address, times in row.get("misdelivered", ())}  # which older archives lack
+    return {"node": row["node"], "seconds": float(row["seconds"]), "syns": syns, "misdelivered": astray, **counts, **nics}
 
 
-def _finding(one: Mapping[str, Any]) -> Finding:
-    host, what, says, do = (_text(one[name]) for name in ("host", "what", "says", "do"))
-    return Finding(Weight(one["weight"]), host, what, says, do, _texts(one["facts"]))
+def _read_finding(row: Mapping[str, Any]) -> Finding:
+    host, what, says, do = (_text(row[name]) for name in ("host", "what", "says", "do"))
+    return Finding(Weight(row["weight"]), host, what, says, do, _texts(row["facts"]))
 
 
 def _text(value: object) -> str:

@@ -67,18 +67,18 @@ class FirewallVerdict:
     @property
     def stopped(self) -> dict[tuple[str, str], list[FlowVerdict]]:
         """What does not pass, by the rule that decides and what that does."""
-        lost = [f for f in self.fates if f.found.passes is False]
-        return _grouped(lost, lambda f: (f.found.decision.rule, f.does))
+        flows = [f for f in self.fates if f.found.passes is False]
+        return _group_by(flows, lambda f: (f.found.decision.rule, f.does))
 
     @property
     def unsure(self) -> dict[str, list[FlowVerdict]]:
         """What cannot be told, by what would have to be known."""
-        return _grouped([f for f in self.fates if f.found.passes is None], lambda f: f.found.decision.why)
+        return _group_by([f for f in self.fates if f.found.passes is None], lambda f: f.found.decision.why)
 
     @property
     def moved(self) -> dict[str, list[FlowVerdict]]:
         """What passes and is given another destination, by the rule that does it."""
-        return _grouped([f for f in self.fates if f.found.passes and f.found.decision.changed], lambda f: f.found.decision.changed)
+        return _group_by([f for f in self.fates if f.found.passes and f.found.decision.changed], lambda f: f.found.decision.changed)
 
 
 def judge_firewall(
@@ -88,67 +88,69 @@ def judge_firewall(
     nic_of: NicOf,
     probe_back: str | None = None,
     programs: Mapping[int, str] | None = None,
-    placed: Places | None = None,
+    place_packet: Places | None = None,
     paths: Collection[str] = (),
 ) -> FirewallVerdict:
     """`nic_of` tells the host's NIC that has an address, `probe_back` the NIC that leads to the probe's source. A client's are its
-    connections to the frontend. `programs`: of a Windows host, whose path listens on a port. `placed`: of a Linux host, the packet with
-    what its own addresses, routes and listeners make of it. `paths`: the addresses by which the cluster manager's nodes talk, where it
+    connections to the frontend. `programs`: of a Windows host, whose path listens on a port. `place_packet`: of a Linux host, the packet
+    with what its own addresses, routes and listeners make of it. `paths`: the addresses by which the cluster manager's nodes talk, where it
     told them: nothing of it has to pass between others."""
     node = next((n for n in cluster.nodes if n.name == host), None)
     needed = _of_node(cluster, node, nic_of, probe_back, paths) if node else _of_client(cluster, nic_of)
-    needed = (replace(one, first=placed(one.first)) for one in needed) if placed else needed
-    return FirewallVerdict(tuple(FlowVerdict(one, _opened(ruleset, one, programs or {})) for one in needed), ruleset.not_told)
+    needed = (replace(flow, first=place_packet(flow.first)) for flow in needed) if place_packet else needed
+    return FirewallVerdict(tuple(FlowVerdict(flow, _evaluate_flow(ruleset, flow, programs or {})) for flow in needed), ruleset.not_told)
 
 
-def listed(lost: Iterable[str]) -> str:
+def join_names(names: Iterable[str]) -> str:
     """`a, b and c`, each once."""
-    several = list(dict.fromkeys(lost))
+    several = list(dict.fromkeys(names))
     return several[0] if len(several) == 1 else f"{', '.join(several[:-1])} and {several[-1]}"
 
 
-def _grouped(fates: Iterable[FlowVerdict], key: Callable[[FlowVerdict], K]) -> dict[K, list[FlowVerdict]]:
-    found: dict[K, list[FlowVerdict]] = {}
+def _group_by(fates: Iterable[FlowVerdict], key: Callable[[FlowVerdict], K]) -> dict[K, list[FlowVerdict]]:
+    groups: dict[K, list[FlowVerdict]] = {}
     for fate in fates:
-        found.setdefault(key(fate), []).append(fate)
-    return found
+        groups.setdefault(key(fate), []).append(fate)
+    return groups
 
 
-def _opened(ruleset: Ruleset | WindowsFirewall, one: RequiredFlow, programs: Mapping[int, str]) -> Opening:
+def _evaluate_flow(ruleset: Ruleset | WindowsFirewall, flow: RequiredFlow, programs: Mapping[int, str]) -> Opening:
     if isinstance(ruleset, WindowsFirewall):
-        if one.first.protocol == "tcp":
-            port = one.first.destination_port
-            listens = programs.get(port) if one.first.hook == "input" and isinstance(port, int) else None
-            return windows.opening(ruleset, one.first, owner=windows.Owner(listens))
-        return Opening(one.first, windows.evaluate(ruleset, one.first), "")
-    if one.first.protocol == "tcp":
-        return opening(ruleset, one.first, back=one.back)
-    return Opening(one.first, evaluate(ruleset, one.first), "")
+        if flow.first.protocol == "tcp":
+            port = flow.first.destination_port
+            listens = programs.get(port) if flow.first.hook == "input" and isinstance(port, int) else None
+            return windows.opening(ruleset, flow.first, owner=windows.Owner(listens))
+        return Opening(flow.first, windows.evaluate(ruleset, flow.first), "")
+    if flow.first.protocol == "tcp":
+        return opening(ruleset, flow.first, back=flow.back)
+    return Opening(flow.first, evaluate(ruleset, flow.first), "")
 
 
 def _of_node(cluster: Cluster, node: Node, nic_of: NicOf, probe_back: str | None, paths: Collection[str]) -> Iterator[RequiredFlow]:
     first = nic_of(node.address)
     peer, probe = cluster.peer_of(node.name), cluster.load_balancer.probe
-    own, vip = str(node.address), str(cluster.vip)
+    own_address, vip = str(node.address), str(cluster.vip)
     yield RequiredFlow(
-        Packet(str(probe.source), own, probe.port, in_nic=first),
+        Packet(str(probe.source), own_address, probe.port, in_nic=first),
         f"the probe from {probe.source} to port {probe.port}",
         f"the answers to the probe's source {probe.source} on their way out",
         (*OUTSIDE, f"{node.name}:probe port", f"{node.name}:resource"),
         probe_back,
     )
-    target = own if cluster.design is Design.NAT else vip
+    target = own_address if cluster.design is Design.NAT else vip
     for service in cluster.services:
-        named = f"port {service.port} ({service.name})"
+        port_name = f"port {service.port} ({service.name})"
         for who, address, path in (("the client", cluster.client.address, "client"), (peer.name, peer.address, "standby")):
             syn = Packet(str(address), target, service.port, in_nic=first)
-            answers = f"the answers of {named} to {who} on their way out"
-            yield RequiredFlow(syn, f"connections to {named} from {who}", answers, (f"{path}/{service.name}",))
+            answers = f"the answers of {port_name} to {who} on their way out"
+            yield RequiredFlow(syn, f"connections to {port_name} from {who}", answers, (f"{path}/{service.name}",))
         for leaves in (True, False):
             hook, out, come = ("output", "lo", None) if leaves else ("input", None, "lo")
             syn = Packet(vip, vip, service.port, hook=hook, out_nic=out, in_nic=come)
-            yield RequiredFlow(syn, f"its own connections to {named}", f"the answers of {named} to itself", (f"inside/{service.name}",))
-        yield _to_the_frontend(cluster, service, own, first, f"standby/{service.name}", as_standby=True)
+            yield RequiredFlow(
+                syn, f"its own connections to {port_name}", f"the answers of {port_name} to itself", (f"inside/{service.name}",)
+            )
+        yield _to_the_frontend(cluster, service, own_address, first, f"standby/{service.name}", as_standby=True)
     yield from _of_the_manager(cluster, node, peer, nic_of, paths)
 
 
@@ -157,24 +159,26 @@ def _of_the_manager(cluster: Cluster, node: Node, peer: Node, nic_of: NicOf, pat
     if peer_port is None:
         return
     protocol, port = peer_port
-    for mine, its in ((node.address, peer.address), (node.second_address, peer.second_address)):
-        if paths and not {str(mine), str(its)} & set(paths):
+    for own_address, peer_address in ((node.address, peer.address), (node.second_address, peer.second_address)):
+        if paths and not {str(own_address), str(peer_address)} & set(paths):
             continue
-        nic, kind = nic_of(mine), "" if protocol == "tcp" else f"{protocol.upper()} "
-        named = f"the cluster manager's communication path ({kind}port {port}) with {its}"
-        come = Packet(str(its), str(mine), port, protocol=protocol, in_nic=nic)
-        leave = Packet(str(mine), str(its), port, protocol=protocol, hook="output", out_nic=nic)
+        nic, kind = nic_of(own_address), "" if protocol == "tcp" else f"{protocol.upper()} "
+        path_name = f"the cluster manager's communication path ({kind}port {port}) with {peer_address}"
+        come = Packet(str(peer_address), str(own_address), port, protocol=protocol, in_nic=nic)
+        leave = Packet(str(own_address), str(peer_address), port, protocol=protocol, hook="output", out_nic=nic)
         for packet in (come, leave):
-            yield RequiredFlow(packet, named, named, ("*:communication path", "*/*"))
+            yield RequiredFlow(packet, path_name, path_name, ("*:communication path", "*/*"))
 
 
 def _of_client(cluster: Cluster, nic_of: NicOf) -> Iterator[RequiredFlow]:
-    own = cluster.client.address
+    client_address = cluster.client.address
     for service in cluster.services:
-        yield _to_the_frontend(cluster, service, str(own), nic_of(own), f"client/{service.name}")
+        yield _to_the_frontend(cluster, service, str(client_address), nic_of(client_address), f"client/{service.name}")
 
 
-def _to_the_frontend(cluster: Cluster, service: Service, own: str, nic: str | None, path: str, *, as_standby: bool = False) -> RequiredFlow:
+def _to_the_frontend(
+    cluster: Cluster, service: Service, source: str, nic: str | None, path: str, *, as_standby: bool = False
+) -> RequiredFlow:
     there = f"{cluster.vip}:{service.port} ({service.name})"
-    leave = Packet(own, str(cluster.vip), service.port, hook="output", out_nic=nic)
+    leave = Packet(source, str(cluster.vip), service.port, hook="output", out_nic=nic)
     return RequiredFlow(leave, f"what it sends to {there}", f"the answers (SYN-ACK) of {there}", (path,), as_standby=as_standby)

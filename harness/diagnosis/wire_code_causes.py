@@ -39,14 +39,14 @@ def codes(wire: str) -> list[str]:
 
 def cause(way: RouteTaken, evidence: tuple[str, ...] = ()) -> Cause | None:
     """None of a code that is no fault by itself (W1, W2, W3) or that is not known."""
-    found = _of(way)
-    if found is None:
+    explanation = _explain_code(way)
+    if explanation is None:
         return None
-    says, host, certainty, do, otherwise = found
+    says, host, certainty, do, otherwise = explanation
     return Cause(f"{says} ({way.code})", host, certainty, do, evidence, otherwise, explains=(f"{way.path}/{way.service}",))
 
 
-def _of(way: RouteTaken) -> tuple[str, str, Certainty, str, str] | None:
+def _explain_code(way: RouteTaken) -> tuple[str, str, Certainty, str, str] | None:
     node, origin = way.node or "the node", way.origin or "the origin"
     match way.code:
         case "W4" | "W9":

@@ -127,7 +127,8 @@ class Disruption(ABC):
 
     @property
     def lasts_s(self) -> float:
-        """For how many seconds from `begin` it must last, before anybody asks whether all has recovered and undoes it.
+        """For how many seconds it must last, before anybody asks whether all has recovered and undoes it: from its moment (not known: from
+        `begin`), or where paths must be out, from when its effect was seen.
 
         Until then it may not have shown what it must show: a balancer needs this long to notice that a member is gone.
         """
@@ -225,21 +226,21 @@ BY_FAILURE = frozenset({Question.FAILED, Question.TOLD})
 
 def all_of() -> dict[str, type[Disruption]]:
     """Every disruption that can be used, by its name. What cannot be, `faults` tells."""
-    found: dict[str, type[Disruption]] = {}
+    disruptions: dict[str, type[Disruption]] = {}
     for kinds in DISRUPTIONS.usable().values():
         for kind in kinds:
-            found.setdefault(kind.name, kind)  # this product's own come first
-    return dict(sorted(found.items()))
+            disruptions.setdefault(kind.name, kind)  # this product's own come first
+    return dict(sorted(disruptions.items()))
 
 
 def faults() -> list[str]:
     """Why disruptions of plug-ins cannot be used, a sentence each; for whoever wants all there are."""
-    named, own = all_of(), DISRUPTIONS.built_in()
+    disruptions, built_in = all_of(), DISRUPTIONS.built_in()
     return DISRUPTIONS.faults() + [
         DISRUPTIONS.unusable(label, f"there is another disruption {kind.name!r}, so give it a name of its own")
         for label, kinds in DISRUPTIONS.usable().items()
         for kind in kinds
-        if label not in own and named[kind.name] is not kind
+        if label not in built_in and disruptions[kind.name] is not kind
     ]
 
 
@@ -253,11 +254,11 @@ def resolve_disruption(name: str, cluster: Cluster) -> type[Disruption]:
 
 def get_disruption(name: str) -> type[Disruption]:
     """The disruption of that name. Raises BadUse with the names there are, Unusable where plug-ins cannot be used that may have it."""
-    own = {kind.name: kind for kinds in DISRUPTIONS.own().values() for kind in kinds}
-    if name in own:
-        return own[name]
-    known = all_of()
-    if name not in known:
-        lack = f"there is no disruption {name!r}; there are {', '.join(known)}"
-        raise Unusable("; ".join([lack, *broken])) if (broken := faults()) else BadUse(lack)
-    return known[name]
+    own_disruptions = {kind.name: kind for kinds in DISRUPTIONS.own().values() for kind in kinds}
+    if name in own_disruptions:
+        return own_disruptions[name]
+    disruptions = all_of()
+    if name not in disruptions:
+        error = f"there is no disruption {name!r}; there are {', '.join(disruptions)}"
+        raise Unusable("; ".join([error, *broken])) if (broken := faults()) else BadUse(error)
+    return disruptions[name]

@@ -22,8 +22,8 @@ def limit_s(subject: ClusterUnderTest) -> float:
 
 def begin(subject: ClusterUnderTest, disruption: Disruption, deadline: Deadline) -> None:
     """Do it. Whatever comes of that, it stands until `undo` has ended well. Raises Inconclusive when it is no longer this run's to do."""
-    if lost := subject.lost():
-        raise Inconclusive(f"{disruption.name} was not done, and nothing was: {lost}")
+    if reason := subject.lost():
+        raise Inconclusive(f"{disruption.name} was not done, and nothing was: {reason}")
     if why := disruption.not_done_there():
         raise Inconclusive(f"{disruption.name} was not done, and nothing was: {why}")
     subject.standing.append(disruption)
@@ -36,12 +36,12 @@ def undo(subject: ClusterUnderTest, disruption: StandingDisruption, deadline: De
     try:
         disruption.undo(deadline)
     except EffectLost:
-        _no_longer_stands(subject, disruption)
+        _remove_from_standing(subject, disruption)
         raise
-    _no_longer_stands(subject, disruption)
+    _remove_from_standing(subject, disruption)
 
 
-def _no_longer_stands(subject: ClusterUnderTest, disruption: StandingDisruption) -> None:
+def _remove_from_standing(subject: ClusterUnderTest, disruption: StandingDisruption) -> None:
     if disruption in subject.standing:
         subject.standing.remove(disruption)
 
@@ -51,8 +51,8 @@ def undo_what_stands(subject: ClusterUnderTest) -> list[str]:
 
     What Azure did is left out: `heal` undoes that by what this process remembers of its tags.
     """
-    left = []
-    for disruption in [one for one in reversed(subject.standing) if not one.by_azure]:
+    faults = []
+    for disruption in [candidate for candidate in reversed(subject.standing) if not candidate.by_azure]:
         try:
             undo(subject, disruption, Deadline(limit_s(subject)))
         except BadUse:
@@ -60,5 +60,5 @@ def undo_what_stands(subject: ClusterUnderTest) -> list[str]:
         except EffectLost:
             continue
         except HarnessError as error:
-            left.append(f"{disruption.name} is not undone: {error}")
-    return left
+            faults.append(f"{disruption.name} is not undone: {error}")
+    return faults

@@ -41,19 +41,19 @@ class CapturedAttempt:
         return str(self.attempt.outcome)
 
 
-def taken_at(name: str, packets: Sequence[Packet], cluster: Cluster) -> str:
+def find_capture_host(name: str, packets: Sequence[Packet], cluster: Cluster) -> str:
     """On which host a capture was made: by its name, else by whom its packets come from and go to. Raises BadUse if that is not clear."""
-    named = [m.name for m in cluster.machines if name == m.name or name.startswith((f"{m.name}.", f"{m.name}-", f"{m.name}_"))]
-    if len(named) == 1:
-        return named[0]
+    by_name = [m.name for m in cluster.machines if name == m.name or name.startswith((f"{m.name}.", f"{m.name}-", f"{m.name}_"))]
+    if len(by_name) == 1:
+        return by_name[0]
     owners = {address: m.name for m in cluster.machines for address in _addresses(m)}
-    known = Counter(
+    packets_by_owner = Counter(
         owner
         for p in packets
         if not p.local and (owner := owners.get(p.src if p.outgoing else p.dst if p.kind == "host" else "")) is not None
     )
-    if known and known.most_common(1)[0][1] > 0.9 * sum(known.values()):
-        return known.most_common(1)[0][0]
+    if packets_by_owner and packets_by_owner.most_common(1)[0][1] > 0.9 * sum(packets_by_owner.values()):
+        return packets_by_owner.most_common(1)[0][0]
     fits = [m.name for m in cluster.machines if packets and all({p.src, p.dst} & _addresses(m) for p in packets)]
     to_vip = any(str(cluster.vip) in (p.src, p.dst) for p in packets)
     if len(fits) > 1 and to_vip and cluster.client.name in fits:  # a node sees the client's connections translated, or with others' besides
@@ -64,87 +64,89 @@ def taken_at(name: str, packets: Sequence[Packet], cluster: Cluster) -> str:
     raise BadUse(f"{name}: its packets do not tell on which host it was taken; write HOST={name}, with HOST one of {names}")
 
 
-def directed(packets: Sequence[Packet], machine: Machine, cluster: Cluster) -> list[Packet]:
+def with_directions(packets: Sequence[Packet], machine: Machine, cluster: Cluster) -> list[Packet]:
     """With whether each came or went, where the file does not say: what comes from the host's own address went."""
-    own, vip = _addresses(machine), str(cluster.vip)
-    return [p if p.kind != UNKNOWN else _directed(p, own, vip) for p in packets]
+    own_addresses, vip = _addresses(machine), str(cluster.vip)
+    return [p if p.kind != UNKNOWN else _with_direction(p, own_addresses, vip) for p in packets]
 
 
-def _directed(packet: Packet, own: set[str], vip: str) -> Packet:
+def _with_direction(packet: Packet, own_addresses: set[str], vip: str) -> Packet:
     if packet.src == packet.dst == vip:
         return replace(packet, kind="host", interface=LOOPBACK)
-    went = packet.src != packet.dst and (packet.src in own or (packet.src == vip and packet.dst not in own))
+    went = packet.src != packet.dst and (packet.src in own_addresses or (packet.src == vip and packet.dst not in own_addresses))
     return replace(packet, kind="outgoing" if went else "host")
 
 
-def tried(seen: Seen, cluster: Cluster, spans: Mapping[str, Span]) -> list[CapturedAttempt]:
+def captured_attempts(packets_by_host: Seen, cluster: Cluster, spans: Mapping[str, Span]) -> list[CapturedAttempt]:
     """Every connection to one of the cluster's services by its VIP, in the order in which they began. `spans`: when each was watched."""
     ports = {s.port for s in cluster.services}
-    found: dict[_Key, dict[str, list[Packet]]] = {}
-    for host, packets in seen.items():
+    packets_by_attempt: dict[_Key, dict[str, list[Packet]]] = {}
+    for host, packets in packets_by_host.items():
         for p in packets:
-            if p.is_syn and p.dport in ports and len(found) < MAX_ATTEMPTS:
-                found.setdefault((p.src, p.sport, p.dport, p.seq), {name: [] for name in seen})[host].append(p)
-    for host, packets in seen.items():
+            if p.is_syn and p.dport in ports and len(packets_by_attempt) < MAX_ATTEMPTS:
+                packets_by_attempt.setdefault((p.src, p.sport, p.dport, p.seq), {name: [] for name in packets_by_host})[host].append(p)
+    for host, packets in packets_by_host.items():
         for p in packets:
             if not p.is_syn and p.sport in ports:
-                mine = found.get((p.dst, p.dport, p.sport, (p.ack - 1) % (1 << 32)))
-                if mine is not None:
-                    mine[host].append(p)
-    told = [_attempt(key, mine, cluster, spans) for key, mine in found.items()]
-    return sorted((one for one in told if one is not None), key=lambda one: one.attempt.host_time)
+                by_host = packets_by_attempt.get((p.dst, p.dport, p.sport, (p.ack - 1) % (1 << 32)))
+                if by_host is not None:
+                    by_host[host].append(p)
+    attempts = [_attempt(key, by_host, cluster, spans) for key, by_host in packets_by_attempt.items()]
+    return sorted((attempt for attempt in attempts if attempt is not None), key=lambda attempt: attempt.attempt.host_time)
 
 
-def _attempt(key: _Key, all_of_it: Seen, cluster: Cluster, spans: Mapping[str, Span]) -> CapturedAttempt | None:
+def _attempt(key: _Key, all_packets: Seen, cluster: Cluster, spans: Mapping[str, Span]) -> CapturedAttempt | None:
     address, port, service, _ = key
-    origin = _origin(address, all_of_it, cluster)
-    syns = [p for packets in all_of_it.values() for p in packets if p.is_syn]
-    left = [p for p in all_of_it.get(origin, ()) if p.is_syn]
+    origin = _origin(address, all_packets, cluster)
+    syns = [p for packets in all_packets.values() for p in packets if p.is_syn]
+    syns_at_origin = [p for p in all_packets.get(origin, ()) if p.is_syn]
     vip = str(cluster.vip)
-    if left and not any(p.dst == vip for p in left):
+    if syns_at_origin and not any(p.dst == vip for p in syns_at_origin):
         return None  # past the balancer, to a node's own address
-    began = min(p.time for p in left or syns)
-    mine = {host: packets for host, packets in all_of_it.items() if packets or _watched(host, origin, began, spans)}
-    if origin in mine and not left:
-        del mine[origin]  # what left it was seen elsewhere: it was not watched then
-    outcome = _outcome(mine, origin, spans, began)
+    began = min(p.time for p in syns_at_origin or syns)
+    watched_packets = {host: packets for host, packets in all_packets.items() if packets or _is_watched(host, origin, began, spans)}
+    if origin in watched_packets and not syns_at_origin:
+        del watched_packets[origin]  # what left it was seen elsewhere: it was not watched then
+    outcome = _outcome(watched_packets, origin, spans, began)
     if outcome is None:
         return None
-    one = Attempt(origin, vip, service, outcome, address, port, 0.0, began, 0.0)
-    way = classify(one, mine, cluster)
+    attempt = Attempt(origin, vip, service, outcome, address, port, 0.0, began, 0.0)
+    route = classify(attempt, watched_packets, cluster)
     machine = next((m for m in cluster.machines if m.name == origin), None)
-    return CapturedAttempt(one, way, "client" if machine is None or machine.name == cluster.client.name else origin, tuple(mine))
+    return CapturedAttempt(
+        attempt, route, "client" if machine is None or machine.name == cluster.client.name else origin, tuple(watched_packets)
+    )
 
 
-def _watched(host: str, origin: str, at: float, spans: Mapping[str, Span]) -> bool:
+def _is_watched(host: str, origin: str, moment: float, spans: Mapping[str, Span]) -> bool:
     """Was that host captured then? Clocks of hosts are taken for equal to within MAX_CLOCK_SKEW_S.
 
     A quiet host's capture may have begun earlier.
     """
     first, last = spans.get(host, (0.0, 0.0))
-    return host != origin and first - MAX_CLOCK_SKEW_S <= at <= last + MAX_CLOCK_SKEW_S
+    return host != origin and first - MAX_CLOCK_SKEW_S <= moment <= last + MAX_CLOCK_SKEW_S
 
 
-def _origin(address: str, mine: Seen, cluster: Cluster) -> str:
+def _origin(address: str, packets_by_host: Seen, cluster: Cluster) -> str:
     """The host that it came from; a client that is not in the cluster file by its address."""
     if address == str(cluster.vip):  # inside the node that holds it
-        return next((host for host, packets in mine.items() if any(p.local for p in packets)), address)
+        return next((host for host, packets in packets_by_host.items() if any(p.local for p in packets)), address)
     return next((m.name for m in cluster.machines if address in _addresses(m)), address)
 
 
-def _outcome(mine: Seen, origin: str, spans: Mapping[str, Span], began: float) -> AttemptOutcome | None:
+def _outcome(packets_by_host: Seen, origin: str, spans: Mapping[str, Span], began: float) -> AttemptOutcome | None:
     """By what came back to its origin, where that was watched; else by what left the node. None: it may still have been under way."""
-    watched = origin in mine
-    there = mine[origin] if watched else [p for packets in mine.values() for p in packets]
-    back = [p for p in there if not p.is_syn and (p.local or (p.kind != "outgoing" if watched else p.outgoing))]
-    answers = [p for p in back if p.is_syn_ack]
+    watched = origin in packets_by_host
+    packets_seen = packets_by_host[origin] if watched else [p for packets in packets_by_host.values() for p in packets]
+    responses = [p for p in packets_seen if not p.is_syn and (p.local or (p.kind != "outgoing" if watched else p.outgoing))]
+    answers = [p for p in responses if p.is_syn_ack]
     if answers:
-        again = [p for p in there if p.is_syn and p.time > answers[0].time]
-        return AttemptOutcome.ANSWERED if watched or not again else AttemptOutcome.SILENT
-    if any(p.is_rst for p in back):
+        repeated_syns = [p for p in packets_seen if p.is_syn and p.time > answers[0].time]
+        return AttemptOutcome.ANSWERED if watched or not repeated_syns else AttemptOutcome.SILENT
+    if any(p.is_rst for p in responses):
         return AttemptOutcome.REFUSED
-    until = max((spans[host][1] for host in ([origin] if watched else mine) if host in spans), default=began)
-    return None if until - began < UNANSWERED_AT_END_S else AttemptOutcome.SILENT
+    watched_until = max((spans[host][1] for host in ([origin] if watched else packets_by_host) if host in spans), default=began)
+    return None if watched_until - began < UNANSWERED_AT_END_S else AttemptOutcome.SILENT
 
 
 def _addresses(machine: Machine) -> set[str]:

@@ -28,13 +28,13 @@ class LocatedCause:
 
     def as_text(self) -> str:
         """The cause for a terminal, with what follows from it."""
-        return "\n".join(_one(line) for line in self.cause.as_lines("; ".join(self.symptoms), MAX_LINES))
+        return "\n".join(_clean_line(line) for line in self.cause.as_lines("; ".join(self.symptoms), MAX_LINES))
 
 
-def first(told: Sequence[LocatedCause]) -> list[LocatedCause]:
+def failures_first(causes: Sequence[LocatedCause]) -> list[LocatedCause]:
     """Those of what failed before all others, else in their order."""
-    return sorted(told, key=lambda one: not one.failed)
+    return sorted(causes, key=lambda cause: not cause.failed)
 
 
-def _one(line: str) -> str:
+def _clean_line(line: str) -> str:
     return line[: len(line) - len(line.lstrip())] + one_line(line)

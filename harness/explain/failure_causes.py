@@ -27,18 +27,18 @@ class FailureStates:
         self._run, self._folder = run, folder
         self._looks = 0
         disturbed = {m.test for m in run.measurements} | {t.id for t in run.tests if t.disruptions}
-        kept = {s.test: s for s in reversed(run.states)}
+        first_by_test = {s.test: s for s in reversed(run.states)}
         self._of: dict[str, StateRecord] = {}
-        last = kept.get("")
+        state = first_by_test.get("")
         for test in run.tests:
-            own = kept.get(test.id)
-            last = own or (None if test.id in disturbed else last)
-            if last is not None and not last.during:
-                self._of[test.id] = last
+            own_state = first_by_test.get(test.id)
+            state = own_state or (None if test.id in disturbed else state)
+            if state is not None and not state.during:
+                self._of[test.id] = state
             if test.id in disturbed:
-                last = None
-        if "" in kept:
-            self._of[""] = kept[""]
+                state = None
+        if "" in first_by_test:
+            self._of[""] = first_by_test[""]
 
     def causes(self, test: str) -> list[tuple[Cause, tuple[str, ...]]]:
         """Those that are faults, best first, each with the symptoms under it; none where nothing was kept, or where it cannot be read."""
@@ -57,9 +57,9 @@ class FailureStates:
             return []
 
 
-def _faults(found: Findings) -> list[tuple[Cause, tuple[str, ...]]]:
-    told = zip(found.diagnosis.causes, found.diagnosis.under, strict=True)
-    return [(cause, under) for cause, under in told if cause.is_fault]
+def _faults(findings: Findings) -> list[tuple[Cause, tuple[str, ...]]]:
+    pairs = zip(findings.diagnosis.causes, findings.diagnosis.under, strict=True)
+    return [(cause, under) for cause, under in pairs if cause.is_fault]
 
 
 def _paths(checks: list[CheckRecord], cluster: Cluster) -> list[PathSeen]:

@@ -24,7 +24,7 @@ def load_gate(file: str | None) -> LoadedGate | None:
     if file is None:
         return None
     loaded = load(expand_user(file))
-    _named(loaded)
+    _named_runs(loaded)
     return loaded
 
 
@@ -33,10 +33,10 @@ def judged(loaded: LoadedGate, reports: Path, run: RunRecord) -> GateRecord:
     try:
         return gate_record(loaded, run, reports)
     except HarnessError as error:
-        reason = str(error)
+        why = str(error)
     except Exception as error:  # a fault of ours must not take the run's own verdict and report with it
-        reason = f"the gate could not be asked: {type(error).__name__}: {one_line(str(error))}"
-    return GateRecord(file=loaded.path.name, sha256=loaded.sha256, outcome=REFUSED, reason=reason)
+        why = f"the gate could not be asked: {type(error).__name__}: {one_line(str(error))}"
+    return GateRecord(file=loaded.path.name, sha256=loaded.sha256, outcome=REFUSED, reason=why)
 
 
 def outdated(word: GateRecord) -> GateRecord:
@@ -59,43 +59,45 @@ def baseline(loaded: LoadedGate, run: RunRecord, reports: Path, left_out: list[s
     A sentence for each older run that is none goes into `left_out`. Raises BadUse for a named run that cannot be read, or must not be
     compared with this one.
     """
-    said = left_out if left_out is not None else []
-    named = _named(loaded)
-    for one in named:
-        if reasons := why_not_comparable(one, run):
-            raise BadUse(f"{loaded.path}: {one.run_id} is no baseline of {run.run_id}: {'; '.join(reasons)}")
-    if named or not loaded.gate.baseline.last_good:
-        return named
-    found: list[RunRecord] = []
-    for one in runs_before(run.run_id, reports, said):
-        if len(found) >= loaded.gate.baseline.last_good:
+    reasons_left_out = left_out if left_out is not None else []
+    named_runs = _named_runs(loaded)
+    for older in named_runs:
+        if reasons := why_not_comparable(older, run):
+            raise BadUse(f"{loaded.path}: {older.run_id} is no baseline of {run.run_id}: {'; '.join(reasons)}")
+    if named_runs or not loaded.gate.baseline.last_good:
+        return named_runs
+    good: list[RunRecord] = []
+    for older in runs_before(run.run_id, reports, reasons_left_out):
+        if len(good) >= loaded.gate.baseline.last_good:
             break
-        if why := _why_none(one, run):
-            said.append(f"{one.run_id}: {why}")
+        if why := _why_none(older, run):
+            reasons_left_out.append(f"{older.run_id}: {why}")
         else:
-            found.append(one)
-    return found
+            good.append(older)
+    return good
 
 
-def _why_none(one: RunRecord, run: RunRecord) -> str:
-    if not _is_good(one):
-        return f"it did not pass ({one.verdict.reason})"
-    if not one.measurements:
+def _why_none(older: RunRecord, run: RunRecord) -> str:
+    if not _is_good(older):
+        return f"it did not pass ({older.verdict.reason})"
+    if not older.measurements:
         return "nothing was measured in it"
-    mine, theirs = ({record.measured.disruption for record in repeats(which)} for which in (run, one))
-    return "; ".join(why_not_comparable(one, run)) or ("" if mine & theirs else "it measured no disruption that this run did")
+    disruptions, disruptions_before = ({record.measured.disruption for record in repeats(which)} for which in (run, older))
+    return "; ".join(why_not_comparable(older, run)) or (
+        "" if disruptions & disruptions_before else "it measured no disruption that this run did"
+    )
 
 
 def _is_good(run: RunRecord) -> bool:
     """By its tests and audits, and not failed by a gate: a gate that had no baseline yet refuses, and the first nights make one."""
-    own = judge(run.model_copy(update={"gate": None}))
-    return own.outcome is Outcome.PASS and (run.gate is None or run.gate.outcome != FAIL)
+    verdict = judge(run.model_copy(update={"gate": None}))
+    return verdict.outcome is Outcome.PASS and (run.gate is None or run.gate.outcome != FAIL)
 
 
-def _named(loaded: LoadedGate) -> list[RunRecord]:
+def _named_runs(loaded: LoadedGate) -> list[RunRecord]:
     folder = loaded.path.parent
-    found = [load_record(folder / expand_user(name)) for name in loaded.gate.baseline.runs]
-    ids = [one.run_id for one in found]
+    runs = [load_record(folder / expand_user(name)) for name in loaded.gate.baseline.runs]
+    ids = [run.run_id for run in runs]
     if twice := sorted({id for id in ids if ids.count(id) > 1}):
         raise BadUse(f"{loaded.path}: baseline.runs names {', '.join(twice)} twice; each run counts once")
-    return found
+    return runs

@@ -44,21 +44,21 @@ def budget_findings(budgets: Iterable[Budget], run: RunRecord) -> Iterable[GateF
 
 
 def _judged(budget: Budget, held: Sequence[_Held]) -> tuple[str, str]:
-    known = [one for one in held if not one.unknown]
-    over = [one for one in known if one.value > budget.seconds]
-    unknown = [one for one in held if one.unknown]
-    if not known:
+    known_figures = [figure for figure in held if not figure.unknown]
+    over = [figure for figure in known_figures if figure.value > budget.seconds]
+    lacking = [figure for figure in held if figure.unknown]
+    if not known_figures:
         ask = "; is that phase ever seen?" if budget.phase else ""
-        why = f": {unknown[0].where}: {unknown[0].unknown}" if unknown and not budget.phase else ""
+        why = f": {lacking[0].where}: {lacking[0].unknown}" if lacking and not budget.phase else ""
         return REFUSED, f"the run has no such figure{ask}{why}"
-    also = f"; {len(unknown)} of {count(len(held), 'figure')} not known, first {unknown[0].where}: {unknown[0].unknown}" if unknown else ""
+    also = f"; {len(lacking)} of {count(len(held), 'figure')} not known, first {lacking[0].where}: {lacking[0].unknown}" if lacking else ""
     if over:
-        worst = max(over, key=lambda one: one.value)
+        worst = max(over, key=lambda figure: figure.value)
         words = "did not come back" if math.isinf(worst.value) else f"took {seconds(worst.value)}"
         return FAIL, f"{len(over)} of {len(held)} over {seconds(budget.seconds)}; {worst.where}, {words}{also}"
-    most = max(one.value for one in known)
-    kept = f"at most {seconds(most)} of {seconds(budget.seconds)} in {count(len(known), 'figure')}{also}"
-    return (REFUSED if unknown else PASS), kept
+    most = max(figure.value for figure in known_figures)
+    reason = f"at most {seconds(most)} of {seconds(budget.seconds)} in {count(len(known_figures), 'figure')}{also}"
+    return (REFUSED if lacking else PASS), reason
 
 
 def _of(budget: Budget, record: MeasurementRecord) -> Iterable[_Held]:
@@ -77,8 +77,8 @@ def _of(budget: Budget, record: MeasurementRecord) -> Iterable[_Held]:
         if not relied_on:
             yield _Held(record, path, unknown=f"its timing could not be relied on: {record.measured.timing.reason}")
             continue
-        for one in missing:
-            yield _Held(record, path, unknown=f"{one.series.service}: {one.words}")
+        for lack in missing:
+            yield _Held(record, path, unknown=f"{lack.series.service}: {lack.words}")
         if figure.known:
             yield _of_figure(budget, record, path, figure)
 
@@ -89,9 +89,9 @@ def _of_figure(budget: Budget, record: MeasurementRecord, path: str, figure: Ser
         return _Held(record, path, figure.value)
     if figure.longest is None:
         return _Held(record, path, 0.0)
-    seen = [phase.seconds for phase in record.phases_of(figure.series.id, figure.longest[0]) if phase.name == budget.phase]
-    if seen:
-        return _Held(record, path, sum(seen))
+    durations_s = [phase.seconds for phase in record.phases_of(figure.series.id, figure.longest[0]) if phase.name == budget.phase]
+    if durations_s:
+        return _Held(record, path, sum(durations_s))
     if any(boundary.name == budget.phase and boundary.at is not None for boundary in record.measured.boundaries):
         return _Held(record, path, 0.0)
     return _Held(record, path, unknown=f"nobody saw {budget.phase!r}")

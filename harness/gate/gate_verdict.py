@@ -22,28 +22,29 @@ def judge_gate(loaded: LoadedGate, run: RunRecord, baseline: Sequence[RunRecord]
     """`baseline` are the runs that it is held against, comparable ones all of them; empty where the gate demands no comparison. `left_out`
     says of runs that might have been among them why they are not."""
     gate = loaded.gate
-    found = [*_measured(gate, run), *budget_findings(gate.budget, run), *_skips(gate, run), *_findings(gate, run), *_ended(run)]
+    findings = [*_measured(gate, run), *budget_findings(gate.budget, run), *_skips(gate, run), *_findings(gate, run), *_ended(run)]
     if gate.baseline.runs or gate.baseline.last_good:
-        found += _slowdown(gate, run, baseline, left_out)
-    failed, refused = ([one for one in found if one.outcome == what] for what in (FAIL, REFUSED))
+        findings += _slowdown(gate, run, baseline, left_out)
+    failed, refused = ([finding for finding in findings if finding.outcome == what] for what in (FAIL, REFUSED))
     if failed:
         outcome, reason = FAIL, _first(failed, "not kept")
     elif refused:
         outcome, reason = REFUSED, _first(refused, "without a word")
     else:
-        outcome, reason = PASS, f"all {count(len(found), 'demand')} of the gate kept"
+        outcome, reason = PASS, f"all {count(len(findings), 'demand')} of the gate kept"
     return GateRecord(
         file=loaded.path.name,
         sha256=loaded.sha256,
         outcome=outcome,
         reason=reason,
-        baseline=[one.run_id for one in baseline],
-        findings=found,
+        baseline=[older.run_id for older in baseline],
+        findings=findings,
     )
 
 
-def _first(found: Sequence[GateFinding], what: str) -> str:
-    return f"{count(len(found), 'demand')} of the gate {what}{', first' if len(found) > 1 else ''}: {found[0].about}: {found[0].reason}"
+def _first(findings: Sequence[GateFinding], what: str) -> str:
+    first = findings[0]
+    return f"{count(len(findings), 'demand')} of the gate {what}{', first' if len(findings) > 1 else ''}: {first.about}: {first.reason}"
 
 
 def _ended(run: RunRecord) -> Iterable[GateFinding]:
@@ -53,16 +54,16 @@ def _ended(run: RunRecord) -> Iterable[GateFinding]:
     """
     if run.state is not RunState.FINISHED:
         yield GateFinding(about="the run", outcome=REFUSED, reason=f"it did not end by itself ({run.state.value}): {run.state_reason}")
-    own = judge(run.model_copy(update={"gate": None, "state": RunState.FINISHED}))
-    if own.outcome is Outcome.FAIL or not tally(run.tests).executed:
-        yield GateFinding(about="tests and audits", outcome=FAIL if own.outcome is Outcome.FAIL else REFUSED, reason=own.reason)
+    verdict = judge(run.model_copy(update={"gate": None, "state": RunState.FINISHED}))
+    if verdict.outcome is Outcome.FAIL or not tally(run.tests).executed:
+        yield GateFinding(about="tests and audits", outcome=FAIL if verdict.outcome is Outcome.FAIL else REFUSED, reason=verdict.reason)
 
 
 def _measured(gate: Gate, run: RunRecord) -> Iterable[GateFinding]:
-    known = {record.measured.disruption for record in run.measurements}
+    disruptions = {record.measured.disruption for record in run.measurements}
     for name in gate.disruptions:
         about = f"measured: {name}"
-        if name in known:
+        if name in disruptions:
             yield GateFinding(about=about, outcome=PASS, reason="it was")
         else:
             yield GateFinding(about=about, outcome=FAIL, reason="the run did not measure it")
@@ -74,7 +75,7 @@ def _skips(gate: Gate, run: RunRecord) -> Iterable[GateFinding]:
         return
     today = datetime.fromtimestamp(run.started.epoch, UTC).date()
     for test in skipped:
-        allowed = next((one for one in gate.allowed_skip if _matches(one, test)), None)
+        allowed = next((rule for rule in gate.allowed_skip if _matches(rule, test)), None)
         about = f"skipped: {test.title}"
         if allowed is None:
             yield GateFinding(
@@ -86,16 +87,16 @@ def _skips(gate: Gate, run: RunRecord) -> Iterable[GateFinding]:
             yield GateFinding(about=about, outcome=PASS, reason=f"allowed by {allowed.by}, because {allowed.because}")
 
 
-def _matches(one: AllowedSkip, test: TestRecord) -> bool:
-    return fnmatchcase(test.id, one.test) or fnmatchcase(test.title, one.test)
+def _matches(rule: AllowedSkip, test: TestRecord) -> bool:
+    return fnmatchcase(test.id, rule.test) or fnmatchcase(test.title, rule.test)
 
 
-def _over(one: AllowedSkip, today: date) -> bool:
-    return one.until is not None and today > one.until
+def _over(rule: AllowedSkip, today: date) -> bool:
+    return rule.until is not None and today > rule.until
 
 
 def _findings(gate: Gate, run: RunRecord) -> Iterable[GateFinding]:
-    told = {
+    sentences = {
         "inconclusive": [f"{t.title}: {t.verdict.reason}" for t in run.tests if t.verdict.outcome is Result.INCONCLUSIVE],
         "set-aside": [f"{record.id} was set aside because of noise" for record in run.set_aside],
         "missing-evidence": [f"{fault.name}: {fault.reason}" for fault in run.evidence_faults],
@@ -103,8 +104,8 @@ def _findings(gate: Gate, run: RunRecord) -> Iterable[GateFinding]:
         "cause": [cause.sentence for cause in run.causes],
     }
     for kind in gate.findings.fail:
-        if told[kind]:
-            yield GateFinding(about=f"findings: {kind}", outcome=FAIL, reason=f"{len(told[kind])} of them, first: {told[kind][0]}")
+        if of_kind := sentences[kind]:
+            yield GateFinding(about=f"findings: {kind}", outcome=FAIL, reason=f"{len(of_kind)} of them, first: {of_kind[0]}")
         else:
             yield GateFinding(about=f"findings: {kind}", outcome=PASS, reason="none")
 
@@ -121,10 +122,10 @@ def _slowdown(gate: Gate, run: RunRecord, baseline: Sequence[RunRecord], left_ou
         )
         yield GateFinding(about="slowdown", outcome=REFUSED, reason=reason)
         return
-    unknown = list(dict.fromkeys(clause for one in baseline for clause in not_known_whether_comparable(one, run)))
+    unknown = list(dict.fromkeys(clause for older in baseline for clause in not_known_whether_comparable(older, run)))
     if unknown:
-        told = f"taken for comparable, though nobody knows whether these are the same: {', '.join(unknown)}"
-        yield GateFinding(about="slowdown: the baseline", outcome=PASS, reason=told)
+        note = f"taken for comparable, though nobody knows whether these are the same: {', '.join(unknown)}"
+        yield GateFinding(about="slowdown: the baseline", outcome=PASS, reason=note)
     before, after = samples(baseline), samples([run])
     if not after:
         yield GateFinding(about="slowdown", outcome=REFUSED, reason="the run has no figure that can be compared")

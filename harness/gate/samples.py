@@ -44,7 +44,9 @@ class Sample:
     @property
     def names(self) -> list[str]:
         """The names of all figures, paths first."""
-        return sorted({name for way in self.by_direction.values() for one in way for name in one}, key=lambda n: (not is_path(n), n))
+        return sorted(
+            {name for repeats in self.by_direction.values() for repeat in repeats for name in repeat}, key=lambda n: (not is_path(n), n)
+        )
 
     @property
     def paths(self) -> list[str]:
@@ -64,30 +66,30 @@ def repeats(run: RunRecord) -> list[MeasurementRecord]:
 
 def samples(runs: Iterable[RunRecord]) -> dict[str, Sample]:
     """The repeats of each disruption. What nothing is demanded of is left out; what could not be relied on is counted."""
-    found: dict[str, Sample] = {}
+    by_disruption: dict[str, Sample] = {}
     for run in runs:
         for record in repeats(run):
-            sample = found.setdefault(record.measured.disruption, Sample())
-            asked = [f for path in PathName if (f := worst_of(record, path)) is not None and f.demanded]
+            sample = by_disruption.setdefault(record.measured.disruption, Sample())
+            demanded = [f for path in PathName if (f := worst_of(record, path)) is not None and f.demanded]
             relied_on = record.measured.timing.outcome is Outcome.PASS
-            known = [f for f in asked if relied_on and not unknown_figures(record, f.series.path)]
-            for figure in asked:
-                if figure not in known:
+            known_figures = [f for f in demanded if relied_on and not unknown_figures(record, f.series.path)]
+            for figure in demanded:
+                if figure not in known_figures:
                     sample.not_known[figure.series.path] = sample.not_known.get(figure.series.path, 0) + 1
-            if known:
+            if known_figures:
                 direction = (record.measured.before, record.measured.target)
-                sample.by_direction.setdefault(direction, []).append(figures_of(record, known))
-    return found
+                sample.by_direction.setdefault(direction, []).append(figures_of(record, known_figures))
+    return by_disruption
 
 
-def figures_of(record: MeasurementRecord, known: Sequence[SeriesFigure]) -> Figures:
+def figures_of(record: MeasurementRecord, path_figures: Sequence[SeriesFigure]) -> Figures:
     """The figures of one repeat, from those of its paths: of one path at least."""
-    paths = {figure.series.path: figure.value for figure in known}
+    paths = {figure.series.path: figure.value for figure in path_figures}
     middle = median(paths.values())
-    found = dict(paths)
+    figures = dict(paths)
     if len(paths) > 1:
-        found |= {LAG + path: difference(value, middle) for path, value in paths.items()}
-    return {**found, **{PHASE + name: length for name, length in _phases(record, max(paths.values())).items()}}
+        figures |= {LAG + path: difference(value, middle) for path, value in paths.items()}
+    return {**figures, **{PHASE + name: length for name, length in _phases(record, max(paths.values())).items()}}
 
 
 def _phases(record: MeasurementRecord, longest: float) -> dict[str, float]:
@@ -97,12 +99,12 @@ def _phases(record: MeasurementRecord, longest: float) -> dict[str, float]:
     length = min(longest, measured.end - measured.anchor)
     if longest <= 0 or length <= 0:
         return {}
-    whole = Outage("", measured.anchor, measured.anchor + length, length, 0.0, {}, {}, "")
-    found: dict[str, float] = {}
-    for name, piece in stack(measured.boundaries, whole):
+    outage = Outage("", measured.anchor, measured.anchor + length, length, 0.0, {}, {}, "")
+    durations_s: dict[str, float] = {}
+    for name, piece in stack(measured.boundaries, outage):
         phase = TOGETHER.get(name, name)
-        found[phase] = found.get(phase, 0.0) + piece
-    return found
+        durations_s[phase] = durations_s.get(phase, 0.0) + piece
+    return durations_s
 
 
 def night_to_night(runs: Sequence[RunRecord], disruption: str) -> dict[str, float]:
@@ -111,10 +113,10 @@ def night_to_night(runs: Sequence[RunRecord], disruption: str) -> dict[str, floa
     0 for fewer than four runs. A run that differs by no more than they do among themselves is no slower.
     """
     nights = [sample for run in runs if (sample := samples([run]).get(disruption))] if len(runs) >= 4 else []
-    found: dict[str, float] = {}
+    scatter_s: dict[str, float] = {}
     for name in {name for night in nights for name in night.names}:
         middles = [median(values) for night in nights if (values := night.of(name))]
         if len(middles) >= 4:
             centre = median(middles)
-            found[name] = median(abs(difference(value, centre)) for value in middles)
-    return found
+            scatter_s[name] = median(abs(difference(value, centre)) for value in middles)
+    return scatter_s

@@ -30,15 +30,15 @@ def write(run_dir: Path, run: RunRecord, gate: GateRecord) -> Path:
 
 def hashes(run_dir: Path, run: RunRecord) -> list[tuple[str, str]]:
     """Name and SHA-256 of run.json and of each file of evidence, as they lie there now; packed ones under their packed name."""
-    found = []
+    rows = []
     for name in ["run.json", *(file.path for file in run.evidence)]:
         path = stored(run_dir / name)
         if not path.resolve().is_relative_to(run_dir.resolve()) or not path.is_file():
-            found.append((name, GONE))
+            rows.append((name, GONE))
             continue
         with path.open("rb") as file:
-            found.append((path.relative_to(run_dir).as_posix(), hashlib.file_digest(file, "sha256").hexdigest()))
-    return found
+            rows.append((path.relative_to(run_dir).as_posix(), hashlib.file_digest(file, "sha256").hexdigest()))
+    return rows
 
 
 def html(run: RunRecord, gate: GateRecord, files: list[tuple[str, str]]) -> str:
@@ -59,10 +59,10 @@ def html(run: RunRecord, gate: GateRecord, files: list[tuple[str, str]]) -> str:
         tone=worst.value,
         where=where(run.cluster),
         lab=lab_stands_in(run) if is_lab(run) else "",
-        unkept=[one for one in gate.findings if one.outcome != "pass"],
+        unkept=[finding for finding in gate.findings if finding.outcome != "pass"],
         failed=[t for t in run.tests if t.verdict.outcome in (Result.FAIL, Result.INCONCLUSIVE)],
         skipped=skipped_by_reason(run),
-        series=[one for one in run.series if one.kind == "new"],
+        series=[series for series in run.series if series.kind == "new"],
         files=files,
         style=style(),
     )

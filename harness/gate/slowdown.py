@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from harness.core.text import count, seconds
@@ -58,24 +58,24 @@ def slowdown(
     by disruption and figure; `demanded` are the disruptions that the gate demands: one that only the baseline has is refused where there
     is no such list.
     """
-    found: list[GateFinding] = []
+    all_findings: list[GateFinding] = []
     ready: list[_Comparison] = []
     for disruption in dict.fromkeys([*after, *before]):
-        one = _ready(disruption, before, after, demand, (scatter or {}).get(disruption, {}), demanded)
-        if isinstance(one, GateFinding):
-            found.append(one)
+        prepared = _ready(disruption, before, after, demand, (scatter or {}).get(disruption, {}), demanded)
+        if isinstance(prepared, GateFinding):
+            all_findings.append(prepared)
         else:
-            findings, comparison = one
-            found += findings
+            findings, comparison = prepared
+            all_findings += findings
             ready += [comparison] if comparison.allowed else []
     level = demand.false_alarms / max(1, len(ready))
     figures = [figure for comparison in ready for figure in _compared(comparison, level)]
-    corrected = holm([one.p for one in figures], [one.disruption for one in figures])
-    figures = [_Figure(one.disruption, one.name, one.shift, one.allowed, one.visible, p) for one, p in zip(figures, corrected, strict=True)]
+    corrected = holm([figure.p for figure in figures], [figure.disruption for figure in figures])
+    figures = [replace(figure, p=p) for figure, p in zip(figures, corrected, strict=True)]
     for comparison in ready:
-        mine = [one for one in figures if one.disruption == comparison.disruption]
-        found += _judged(comparison, mine, level, demand, demand.must_see_s or must_see_s)
-    return found
+        own_figures = [figure for figure in figures if figure.disruption == comparison.disruption]
+        all_findings += _judged(comparison, own_figures, level, demand, demand.must_see_s or must_see_s)
+    return all_findings
 
 
 def _ready(
@@ -136,11 +136,11 @@ def _middle(sample: Sample, path: str) -> float:
     return median(sample.of(path))
 
 
-def _compared(one: _Comparison, level: float) -> Iterable[_Figure]:
+def _compared(comparison: _Comparison, level: float) -> Iterable[_Figure]:
     """Every figure of one disruption, with its p corrected for all of them together."""
-    ways = [(one.before.by_direction[way], one.after.by_direction[way]) for way in one.directions]
+    ways = [(comparison.before.by_direction[way], comparison.after.by_direction[way]) for way in comparison.directions]
     rows: list[list[float | None]] = []
-    for name, allowed in one.allowed.items():
+    for name, allowed in comparison.allowed.items():
         rows.append(
             [
                 (None if name not in repeat else repeat[name] - less)
@@ -151,54 +151,54 @@ def _compared(one: _Comparison, level: float) -> Iterable[_Figure]:
         )
     joint: Joint = joint_test(Block([(len(old), len(new)) for old, new in ways], rows))
     critical = joint.critical(level)
-    for (name, allowed), p in zip(one.allowed.items(), joint.p, strict=True):
-        pairs = [(one.before.of(name, way), one.after.of(name, way)) for way in one.directions]
+    for (name, allowed), p in zip(comparison.allowed.items(), joint.p, strict=True):
+        pairs = [(comparison.before.of(name, way), comparison.after.of(name, way)) for way in comparison.directions]
         both = [(old, new) for old, new in pairs if old and new]
-        yield _Figure(one.disruption, name, shift_test(both, alone=False), allowed, visible_shift(both, critical), p)
+        yield _Figure(comparison.disruption, name, shift_test(both, alone=False), allowed, visible_shift(both, critical), p)
 
 
 def _judged(
     comparison: _Comparison, figures: Sequence[_Figure], level: float, demand: Slowdown, must_see_s: float
 ) -> Iterable[GateFinding]:
-    paths = [one for one in figures if is_path(one.name)]
-    parts = [one for one in figures if not is_path(one.name)]
-    slower = [one for one in parts if one.p < demand.false_alarms]
+    paths = [figure for figure in figures if is_path(figure.name)]
+    parts = [figure for figure in figures if not is_path(figure.name)]
+    slower = [figure for figure in parts if figure.p < demand.false_alarms]
     ways = [(comparison.before.by_direction[way], comparison.after.by_direction[way]) for way in comparison.directions]
     hopeless = 1 / Block([(len(old), len(new)) for old, new in ways], []).arrangements >= level
     # A slowdown may hide in a part that could not be compared: then what the others show says nothing about the whole.
-    least = math.inf if comparison.seldom else max((one.visible for one in parts), default=math.inf)
-    for one in paths:
-        told = "; ".join([_figure_in_words(one), *_unknown(one.name, comparison.before, comparison.after), *comparison.notes])
-        visible, seen = one.visible, "no shift would have been seen"
+    least = math.inf if comparison.seldom else max((figure.visible for figure in parts), default=math.inf)
+    for figure in paths:
+        words = "; ".join([_figure_in_words(figure), *_unknown(figure.name, comparison.before, comparison.after), *comparison.notes])
+        visible, sensitivity = figure.visible, "no shift would have been seen"
         if math.isfinite(visible):
-            seen = f"a shift of {seconds(visible)} beyond that would have been seen in 80 %"
-        if one.p < demand.false_alarms:
-            outcome, reason = FAIL, f"slower by {told}"
+            sensitivity = f"a shift of {seconds(visible)} beyond that would have been seen in 80 %"
+        if figure.p < demand.false_alarms:
+            outcome, reason = FAIL, f"slower by {words}"
         elif hopeless:
-            outcome, reason = REFUSED, f"{told}; so few repeats can never tell"
-        elif one.visible <= must_see_s:
-            outcome, reason = PASS, f"{told}; {seen}"
+            outcome, reason = REFUSED, f"{words}; so few repeats can never tell"
+        elif figure.visible <= must_see_s:
+            outcome, reason = PASS, f"{words}; {sensitivity}"
         elif least <= must_see_s:
             visible = least
-            outcome, reason = PASS, f"{told}; in any one of its phases a shift of {seconds(least)} would have been seen in 80 %"
+            outcome, reason = PASS, f"{words}; in any one of its phases a shift of {seconds(least)} would have been seen in 80 %"
         else:
-            outcome, reason = REFUSED, f"{told}; the figures scatter too much: {seen}, {seconds(must_see_s)} is demanded"
-        yield _finding(one.disruption, one.name, outcome, reason, one, visible)
-    for one in slower:
-        yield _finding(one.disruption, one.name, FAIL, f"slower by {_figure_in_words(one)}", one)
+            outcome, reason = REFUSED, f"{words}; the figures scatter too much: {sensitivity}, {seconds(must_see_s)} is demanded"
+        yield _finding(figure.disruption, figure.name, outcome, reason, figure, visible)
+    for figure in slower:
+        yield _finding(figure.disruption, figure.name, FAIL, f"slower by {_figure_in_words(figure)}", figure)
     if parts and not slower:
-        seen = f"; a shift of {seconds(least)} in any of them would have been seen in 80 %" if math.isfinite(least) else ""
-        told = f"{count(len(parts), 'part')} compared one by one: none is slower than allowed{seen}"
+        sensitivity = f"; a shift of {seconds(least)} in any of them would have been seen in 80 %" if math.isfinite(least) else ""
+        words = f"{count(len(parts), 'part')} compared one by one: none is slower than allowed{sensitivity}"
         rarely = f"; seen in too few repeats to be compared: {', '.join(comparison.seldom)}" if comparison.seldom else ""
-        most = min(parts, key=lambda one: one.p)
-        yield _finding(comparison.disruption, "phases", PASS, f"{told}{rarely}", most, least, by=False)
+        most = min(parts, key=lambda figure: figure.p)
+        yield _finding(comparison.disruption, "phases", PASS, f"{words}{rarely}", most, least, by=False)
 
 
-def _figure_in_words(one: _Figure) -> str:
-    shift = one.shift
+def _figure_in_words(figure: _Figure) -> str:
+    shift = figure.shift
     return (
-        f"{_signed(shift.by)} ({_signed(shift.low)} to {_signed(shift.high)}) against the baseline, {seconds(one.allowed)} allowed, "
-        f"{shift.before} against {shift.after} repeats, p = {one.p:.4f} corrected"
+        f"{_signed(shift.by)} ({_signed(shift.low)} to {_signed(shift.high)}) against the baseline, {seconds(figure.allowed)} allowed, "
+        f"{shift.before} against {shift.after} repeats, p = {figure.p:.4f} corrected"
     )
 
 
@@ -209,17 +209,17 @@ def _unknown(path: str, before: Sample, after: Sample) -> list[str]:
 
 
 def _finding(
-    disruption: str, name: str, outcome: str, reason: str, one: _Figure | None = None, visible: float | None = None, *, by: bool = True
+    disruption: str, name: str, outcome: str, reason: str, figure: _Figure | None = None, visible: float | None = None, *, by: bool = True
 ) -> GateFinding:
     what = f", {name} path" if name and is_path(name) else f", {name}" if name else ""
-    seen = one.visible if visible is None and one is not None else visible
+    visible_s = figure.visible if visible is None and figure is not None else visible
     return GateFinding(
         about=f"slowdown: {disruption}{what}",
         outcome=outcome,
         reason=reason,
-        p=one.p if one is not None else None,
-        shift_s=_finite(one.shift.by) if one is not None and by else None,
-        visible_s=_finite(seen) if seen is not None else None,
+        p=figure.p if figure is not None else None,
+        shift_s=_finite(figure.shift.by) if figure is not None and by else None,
+        visible_s=_finite(visible_s) if visible_s is not None else None,
     )
 
 

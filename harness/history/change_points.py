@@ -39,12 +39,12 @@ def shifts(row: Sequence[float], least: float) -> list[Shift]:
 
     `least` is in the row's unit, such as a meter's period.
     """
-    found: list[Shift] = []
-    _search(row, 0, least, found)
-    return sorted(found, key=lambda shift: shift.index)
+    found_shifts: list[Shift] = []
+    _search(row, 0, least, found_shifts)
+    return sorted(found_shifts, key=lambda shift: shift.index)
 
 
-def _search(row: Sequence[float], offset: int, least: float, found: list[Shift]) -> None:
+def _search(row: Sequence[float], offset: int, least: float, found_shifts: list[Shift]) -> None:
     if len(row) < 2 * MIN_NIGHTS:
         return
     p, split = min((_p(row, split), split) for split in likely_splits(row))
@@ -52,9 +52,9 @@ def _search(row: Sequence[float], offset: int, least: float, found: list[Shift])
     p = min(1.0, p * (len(row) - 2 * MIN_NIGHTS + 1))
     if p > ALPHA or abs(by) <= least:
         return
-    found.append(Shift(offset + split, by, p))
-    _search(row[:split], offset, least, found)
-    _search(row[split:], offset + split, least, found)
+    found_shifts.append(Shift(offset + split, by, p))
+    _search(row[:split], offset, least, found_shifts)
+    _search(row[split:], offset + split, least, found_shifts)
 
 
 def likely_splits(row: Sequence[float]) -> list[int]:

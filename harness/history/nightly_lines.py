@@ -70,8 +70,8 @@ class Line:
     @property
     def name(self) -> str:
         """`switchover from lknode01: client path, listener`."""
-        kept = "" if self.kind == "new" else ", established connection"
-        return f"{self.disruption} from {node_before(self.before)}: {self.path} path, {self.service}{kept}"
+        suffix = "" if self.kind == "new" else ", established connection"
+        return f"{self.disruption} from {node_before(self.before)}: {self.path} path, {self.service}{suffix}"
 
 
 @dataclass(frozen=True)
@@ -95,15 +95,15 @@ class History:
 def history(runs: Sequence[StoredRun], series: Iterable[StoredSeries], points: Iterable[StoredPoint]) -> History:
     """Put what the store holds into lines. Runs are in order of time."""
     place = {run.run_id: number for number, run in enumerate(runs)}
-    known = {one.id: one for one in series}
-    gathered: dict[tuple[str, ...], list[Column]] = {}
+    series_by_id = {item.id: item for item in series}
+    columns_by_line: dict[tuple[str, ...], list[Column]] = {}
     for point in points:
-        line = known[point.series].line
-        gathered.setdefault(tuple(line[part] for part in LINE), []).append(_column(place[point.run_id], point))
+        line = series_by_id[point.series].line
+        columns_by_line.setdefault(tuple(line[part] for part in LINE), []).append(_column(place[point.run_id], point))
     lines: dict[str, list[Line]] = {}
-    for key, columns in gathered.items():
-        found = _line(dict(zip(LINE, key, strict=True)), sorted(columns, key=lambda c: c.run), runs, known)
-        lines.setdefault(found.cluster, []).append(found)
+    for key, columns in columns_by_line.items():
+        nightly_line = _line(dict(zip(LINE, key, strict=True)), sorted(columns, key=lambda c: c.run), runs, series_by_id)
+        lines.setdefault(nightly_line.cluster, []).append(nightly_line)
     last = {run.cluster: run for run in runs if run.cluster}
     clusters = [ClusterHistory(key, run.name, run.kind, tuple(lines.get(key, ()))) for key, run in last.items()]
     return History(tuple(runs), tuple(clusters))
@@ -118,13 +118,13 @@ def _column(run: int, point: StoredPoint) -> Column:
     return Column(run, figures["n"], figures.get("median_s"), least, most, figures["budget_s"], outcome, point.series)
 
 
-def _line(parts: Mapping[str, str], columns: Sequence[Column], runs: Sequence[StoredRun], known: Mapping[str, StoredSeries]) -> Line:
-    states = _states(columns, runs, known)
+def _line(parts: Mapping[str, str], columns: Sequence[Column], runs: Sequence[StoredRun], series_by_id: Mapping[str, StoredSeries]) -> Line:
+    states = _states(columns, runs, series_by_id)
     nights = [
         Night(None if c.outcome == "inconclusive" else c.outcome == "pass", str(state.version))
         for c, state in zip(columns, states, strict=True)
     ]
-    found = _change_points(columns, states, known)
+    change_points = _change_points(columns, states, series_by_id)
     return Line(
         parts["cluster"],
         parts["disruption"],
@@ -133,7 +133,7 @@ def _line(parts: Mapping[str, str], columns: Sequence[Column], runs: Sequence[St
         parts["service"],
         parts["kind"],
         tuple(replace(column, series=state.series) for column, state in zip(columns, states, strict=True)),
-        tuple(found),
+        tuple(change_points),
         stability(nights),
     )
 
@@ -148,54 +148,54 @@ class _State:
     new_series: bool
 
 
-def _states(columns: Sequence[Column], runs: Sequence[StoredRun], known: Mapping[str, StoredSeries]) -> list[_State]:
+def _states(columns: Sequence[Column], runs: Sequence[StoredRun], series_by_id: Mapping[str, StoredSeries]) -> list[_State]:
     """Night by night, against all that was known before: what one night could not be asked, such as a node's version, is no change then,
     and none when it is asked again."""
-    found: list[_State] = []
+    states: list[_State] = []
     identity: dict[str, str] = {}
     context: dict[str, str] = {}
     for column in columns:
-        now, around = known[column.series].identity, runs[column.run].context
+        now, around = series_by_id[column.series].identity, runs[column.run].context
         forbids = changes(identity, now)
         because = (*forbids, *changes(context, around))
-        last = found[-1] if found else None
+        last = states[-1] if states else None
         series = column.series if last is None or forbids else last.series
-        found.append(_State(series, (last.version if last else 0) + bool(because), because, bool(forbids)))
+        states.append(_State(series, (last.version if last else 0) + bool(because), because, bool(forbids)))
         identity, context = {**identity, **now}, {**context, **around}
-    return found
+    return states
 
 
-def _change_points(columns: Sequence[Column], states: Sequence[_State], known: Mapping[str, StoredSeries]) -> list[ChangePoint]:
+def _change_points(columns: Sequence[Column], states: Sequence[_State], series_by_id: Mapping[str, StoredSeries]) -> list[ChangePoint]:
     """Where a new series begins, and where figures shift; both at once are one."""
     with_figures = [c for c in columns if c.n]
     row = [math.inf if c.median is None else c.median for c in with_figures]
-    period = max((_seconds(known[c.series].identity.get("meter period", "")) for c in with_figures), default=0.0)
+    period = max((_seconds(series_by_id[c.series].identity.get("meter period", "")) for c in with_figures), default=0.0)
     shifted = {with_figures[shift.index].run: shift.by for shift in shifts(row, period)}
-    found = [
+    points = [
         ChangePoint(column.run, shifted.get(column.run), state.because, state.new_series)
         for column, state in zip(columns, states, strict=True)
         if state.new_series or column.run in shifted
     ]
-    return _near_merged(found, [c.run for c in columns])
+    return _merge_near(points, [c.run for c in columns])
 
 
 NEAR = 3
 """Nights by which a shift may be found beside what changed: figures scatter, the search may be off by that."""
 
 
-def _near_merged(found: Sequence[ChangePoint], runs: Sequence[int]) -> list[ChangePoint]:
+def _merge_near(points: Sequence[ChangePoint], runs: Sequence[int]) -> list[ChangePoint]:
     """A shift that nothing explains, found close to where something changed, is that change's."""
     place = {run: number for number, run in enumerate(runs)}
-    told: list[ChangePoint] = []
-    for one in found:
-        near = told[-1] if told and place[one.run] - place[told[-1].run] <= NEAR else None
-        if near is not None and near.because and near.by is None and one.by is not None and not one.because:
-            told[-1] = ChangePoint(near.run, one.by, near.because, near.new_series)
-        elif near is not None and not near.because and near.by is not None and one.by is None and one.because:
-            told[-1] = ChangePoint(one.run, near.by, one.because, one.new_series)
+    merged: list[ChangePoint] = []
+    for point in points:
+        near = merged[-1] if merged and place[point.run] - place[merged[-1].run] <= NEAR else None
+        if near is not None and near.because and near.by is None and point.by is not None and not point.because:
+            merged[-1] = ChangePoint(near.run, point.by, near.because, near.new_series)
+        elif near is not None and not near.because and near.by is not None and point.by is None and point.because:
+            merged[-1] = ChangePoint(point.run, near.by, point.because, point.new_series)
         else:
-            told.append(one)
-    return told
+            merged.append(point)
+    return merged
 
 
 def _seconds(words: str) -> float:

@@ -55,10 +55,10 @@ class Step:
 
 def span(words: str) -> float:
     """Seconds of `90d`, `12w` or `1y`. Raises BadUse."""
-    found = re.fullmatch(r"([0-9]{1,5})([dwy])", words)
-    if found is None or int(found[1]) == 0:
+    match = re.fullmatch(r"([0-9]{1,5})([dwy])", words)
+    if match is None or int(match[1]) == 0:
         raise BadUse(f"{words}: is no span of time; write days, weeks or years, such as 90d, 12w or 1y")
-    return int(found[1]) * DAYS[found[2]] * DAY_S
+    return int(match[1]) * DAYS[match[2]] * DAY_S
 
 
 def plan(runs: Iterable[StoredFolder], keep: Keep) -> list[Step]:
@@ -71,10 +71,10 @@ def plan(runs: Iterable[StoredFolder], keep: Keep) -> list[Step]:
 
 def _steps(run: StoredFolder, keep: Keep) -> Sequence[Step]:
     old = run.age_s > (keep.passed_s if run.passed else keep.failed_s)
-    found = []
+    steps = []
     for name, size in run.files.items():
         if (old and (name.startswith("evidence/") or name in OLD_FILES)) or (name == PAGE and run.age_s > PAGE_S):
-            found.append(Step(run.folder, name, size, pack=False))
+            steps.append(Step(run.folder, name, size, pack=False))
         elif run.age_s > PACK_AFTER_S and (name == "run.json" or name.endswith(PACKED_KINDS)):
-            found.append(Step(run.folder, name, size, pack=True))
-    return found
+            steps.append(Step(run.folder, name, size, pack=True))
+    return steps

@@ -61,8 +61,8 @@ class Entry:
 
 def stamp_of(run_dir: Path) -> str:
     """By run.json's time and size. Raises OSError when there is none."""
-    found = stored(run_dir / "run.json").stat()
-    return f"{found.st_mtime_ns}:{found.st_size}"
+    status = stored(run_dir / "run.json").stat()
+    return f"{status.st_mtime_ns}:{status.st_size}"
 
 
 def read_entry(run_dir: Path) -> Entry | None:

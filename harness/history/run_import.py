@@ -39,11 +39,11 @@ def catch_up(reports: Path, store: Store, *, anew: bool = False) -> Caught:
 
     `anew` reads all of them. A run whose folder is gone stays: figures are kept for ever.
     """
-    known = {} if anew else store.stamps()
+    stamps = {} if anew else store.stamps()
     caught, entries = Caught(), list[Entry]()
     for folder in run_folders(reports):
         try:
-            if known.get(folder.name) == stamp_of(folder):
+            if stamps.get(folder.name) == stamp_of(folder):
                 continue
             entry = read_entry(folder)
         except (BadUse, OSError) as error:

@@ -20,11 +20,11 @@ from harness.report.run_reader import load_data
 
 def held(reports: Path, runs: Iterable[StoredRun], now: float) -> list[StoredFolder]:
     """The folders of finished runs. `now` in seconds since 1970. A run whose run.json cannot be read is left alone. Raises BadUse."""
-    known = {run.folder: run for run in runs}
+    run_by_folder = {run.folder: run for run in runs}
     folders = list(run_folders(reports))
-    found = []
+    stored_folders = []
     for folder in folders:
-        run = known.get(folder.name)
+        run = run_by_folder.get(folder.name)
         if run is None or run.run_id != folder.name:  # not finished, not entered, or somebody's copy
             continue
         try:
@@ -32,15 +32,15 @@ def held(reports: Path, runs: Iterable[StoredRun], now: float) -> list[StoredFol
         except (BadUse, OSError):
             continue
         age = now - (run.started + run.seconds)
-        found.append(StoredFolder(folder.name, run.outcome == "pass", age, current, folder == folders[-1], files))
-    return found
+        stored_folders.append(StoredFolder(folder.name, run.outcome == "pass", age, current, folder == folders[-1], files))
+    return stored_folders
 
 
 def _own_files(folder: Path) -> Iterator[tuple[str, int]]:
     """The files that run.json names as the run's evidence, packed or not, and those that the harness makes in every run's folder."""
     evidence = load_data(folder / "run.json").get("evidence", [])
-    named = [one["path"] for one in evidence if isinstance(one, dict) and isinstance(one.get("path"), str)]
-    for name in dict.fromkeys(["run.json", *OLD_FILES, *(form for one in named for form in (one, one + PACKED))]):
+    paths = [entry["path"] for entry in evidence if isinstance(entry, dict) and isinstance(entry.get("path"), str)]
+    for name in dict.fromkeys(["run.json", *OLD_FILES, *(form for path in paths for form in (path, path + PACKED))]):
         if (name in ("run.json", *OLD_FILES) or name.startswith("evidence/")) and (path := own_file(folder, name)) is not None:
             yield name, path.stat().st_size
 
@@ -87,17 +87,17 @@ def carry_out(reports: Path, steps: Iterable[Step]) -> list[str]:
 def _pack(path: Path) -> bool:
     """Write the packed form beside it, whole, with its rights and time, and only then remove the file, unless it is another one by now."""
     to = packed(path)
-    beside = to.with_name(f".{to.name}-{secrets.token_hex(4)}")
+    temporary = to.with_name(f".{to.name}-{secrets.token_hex(4)}")
     try:
-        with path.open("rb") as plain, lzma.open(beside, "wb") as small:
-            was = _same(os.fstat(plain.fileno()))
-            shutil.copyfileobj(plain, small)
-        shutil.copystat(path, beside)
-        with beside.open("rb+") as written:
+        with path.open("rb") as source, lzma.open(temporary, "wb") as target:
+            was = _identity_of(os.fstat(source.fileno()))
+            shutil.copyfileobj(source, target)
+        shutil.copystat(path, temporary)
+        with temporary.open("rb+") as written:
             os.fsync(written.fileno())
-        beside.replace(to)
+        temporary.replace(to)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     return _removed(path, was)
 
 
@@ -105,7 +105,7 @@ def _removed(path: Path, was: tuple[int, ...]) -> bool:
     """Remove the file if it is still that one. It is moved aside first, so that nobody writes another between the look and the removal."""
     aside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     path.rename(aside)
-    if _same(aside.stat()) != was:
+    if _identity_of(aside.stat()) != was:
         if not path.exists():
             aside.rename(path)  # what was packed is not read while this is there
         else:
@@ -115,8 +115,8 @@ def _removed(path: Path, was: tuple[int, ...]) -> bool:
     return True
 
 
-def _same(found: os.stat_result) -> tuple[int, ...]:
-    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+def _identity_of(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _remove_if_empty(folder: Path, evidence: Path) -> None:

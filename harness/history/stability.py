@@ -41,17 +41,17 @@ class Stability:
 
 def stability(nights: Sequence[Night]) -> Stability:
     """Regressed: from a night on all failed, and before it none, or only few. Flaky: both outcomes on one version, time and again."""
-    known = [(place, night) for place, night in enumerate(nights) if night.passed is not None]
-    failed = [place for place, night in known if not night.passed]
-    if not known:
+    judged = [(place, night) for place, night in enumerate(nights) if night.passed is not None]
+    failed = [place for place, night in judged if not night.passed]
+    if not judged:
         return Stability(State.UNKNOWN, "no night could be judged")
-    total = len(known)
+    total = len(judged)
     if not failed:
         return Stability(State.STEADY, f"passed in {'the one night' if total == 1 else f'all {total} nights'}")
     if len(failed) == total:
-        return Stability(State.ALWAYS, f"failed in {'the one night' if total == 1 else f'all {total} nights'} that there are", known[0][0])
-    tail = _tail(known)
-    begin = known[total - tail][0] if tail else None
+        return Stability(State.ALWAYS, f"failed in {'the one night' if total == 1 else f'all {total} nights'} that there are", judged[0][0])
+    tail = _tail(judged)
+    begin = judged[total - tail][0] if tail else None
     earlier = len(failed) - tail
     rare = earlier <= 0.1 * (total - tail)
     if tail >= MIN_RUN and rare:
@@ -63,34 +63,34 @@ def stability(nights: Sequence[Night]) -> Stability:
             f"failed in the last {'night' if tail == 1 else f'{tail} nights'} and never before; too early to tell from flaky",
             begin,
         )
-    if not tail and (place := _one_block(known, failed)) is not None and len(failed) >= MIN_RUN:
+    if not tail and (place := _one_block(judged, failed)) is not None and len(failed) >= MIN_RUN:
         return Stability(
-            State.RECOVERED, f"failed in {len(failed)} nights in a row, and in none of the {total - place} since", known[place][0]
+            State.RECOVERED, f"failed in {len(failed)} nights in a row, and in none of the {total - place} since", judged[place][0]
         )
-    both = _both_on_one_version(known)
+    both = _both_on_one_version(judged)
     words = "both outcomes on one version" if both else "no version had both outcomes"
-    row = "" if len(failed) == 1 else ", in a row" if _one_block(known, failed) is not None else ", not in a row"
+    row = "" if len(failed) == 1 else ", in a row" if _one_block(judged, failed) is not None else ", not in a row"
     return Stability(State.FLAKY, f"failed in {len(failed)} of {total} nights{row}; {words}", failed[0])
 
 
-def _tail(known: Sequence[tuple[int, Night]]) -> int:
+def _tail(judged: Sequence[tuple[int, Night]]) -> int:
     """How many of the last nights failed in a row."""
     number = 0
-    for _, night in reversed(known):
+    for _, night in reversed(judged):
         if night.passed:
             break
         number += 1
     return number
 
 
-def _one_block(known: Sequence[tuple[int, Night]], failed: Sequence[int]) -> int | None:
+def _one_block(judged: Sequence[tuple[int, Night]], failed: Sequence[int]) -> int | None:
     """Where the nights behind the only failures begin, when those were in a row."""
-    places = [number for number, (place, _) in enumerate(known) if place in set(failed)]
+    places = [number for number, (place, _) in enumerate(judged) if place in set(failed)]
     return places[-1] + 1 if places[-1] - places[0] + 1 == len(places) else None
 
 
-def _both_on_one_version(known: Sequence[tuple[int, Night]]) -> bool:
+def _both_on_one_version(judged: Sequence[tuple[int, Night]]) -> bool:
     outcomes: dict[str, set[bool | None]] = {}
-    for _, night in known:
+    for _, night in judged:
         outcomes.setdefault(night.version, set()).add(night.passed)
-    return any(len(found) == 2 for found in outcomes.values())
+    return any(len(both) == 2 for both in outcomes.values())

@@ -38,8 +38,8 @@ class Store:
             self._database.connect()
             try:
                 with self._database.atomic("deferred"):  # one look, while another process may be making the tables
-                    made = self._format() == FORMAT
-                if not made:
+                    has_tables = self._format() == FORMAT
+                if not has_tables:
                     self._make()
             except BaseException:
                 self._database.close()
@@ -51,11 +51,11 @@ class Store:
 
     def enter(self, entries: Iterable[Entry]) -> int:
         """Put runs in, all or none; one that is there already is replaced. How many."""
-        found = list(entries)
+        to_enter = list(entries)
         with self._errors_in_words(), self._database.atomic("immediate"):
-            for entry in found:
+            for entry in to_enter:
                 self._enter(entry)
-        return len(found)
+        return len(to_enter)
 
     def stamps(self) -> dict[str, str]:
         """Folder → stamp of every run that is in the store."""
@@ -65,20 +65,20 @@ class Store:
     def runs(self) -> list[StoredRun]:
         """Every run, the oldest first."""
         with self._errors_in_words():
-            found = _rows(RunRow.select().order_by(RunRow.started, RunRow.run_id))
-        return [StoredRun(*row[:-2], *map(json.loads, row[-2:])) for row in found]
+            rows = _rows(RunRow.select().order_by(RunRow.started, RunRow.run_id))
+        return [StoredRun(*row[:-2], *map(json.loads, row[-2:])) for row in rows]
 
     def series(self) -> list[StoredSeries]:
         """Every series that has a point."""
         with self._errors_in_words():
-            found = _rows(SeriesRow.select().where(SeriesRow.id.in_(PointRow.select(PointRow.series))))
-        return [StoredSeries(id, json.loads(line), json.loads(identity)) for id, line, identity in found]
+            rows = _rows(SeriesRow.select().where(SeriesRow.id.in_(PointRow.select(PointRow.series))))
+        return [StoredSeries(id, json.loads(line), json.loads(identity)) for id, line, identity in rows]
 
     def points(self) -> list[StoredPoint]:
         """Every point, those of the oldest run first."""
-        asked = PointRow.select(PointRow.run, PointRow.series, PointRow.figures).join(RunRow).order_by(RunRow.started, RunRow.run_id)
+        query = PointRow.select(PointRow.run, PointRow.series, PointRow.figures).join(RunRow).order_by(RunRow.started, RunRow.run_id)
         with self._errors_in_words():
-            return [StoredPoint(run, series, json.loads(figures)) for run, series, figures in _rows(asked)]
+            return [StoredPoint(run, series, json.loads(figures)) for run, series, figures in _rows(query)]
 
     def _enter(self, entry: Entry) -> None:
         head, cluster = entry.head, entry.head.cluster

@@ -33,8 +33,8 @@ class CommandFailed(HarnessError):
     """A command that had to succeed did not."""
 
     def __init__(self, result: CommandResult) -> None:
-        said = (result.err.strip() or result.out.strip() or "nothing").splitlines()[-1]
-        super().__init__(f"{result.host}: `{result.command}` exited {result.exit} and said: {said}")
+        last_line = (result.err.strip() or result.out.strip() or "nothing").splitlines()[-1]
+        super().__init__(f"{result.host}: `{result.command}` exited {result.exit} and said: {last_line}")
         self.result = result
 
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def apart(work: Callable[[], T], *, abandon: Callable[[], None] = lambda: None) -> T:
+def run_uninterrupted(work: Callable[[], T], *, abandon: Callable[[], None] = lambda: None) -> T:
     """The result of `work`, done in a thread of its own when this is the main thread.
 
     When the wait for it is interrupted, `abandon` is called, which should make `work` end soon; its result is dropped.

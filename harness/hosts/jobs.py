@@ -15,7 +15,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
 from harness.hosts.host import Command, CommandResult, Host, HostUnreachable, NotReadable
 from harness.hosts.root_rights import MAY_ALL, ROOT, as_root
-from harness.hosts.shell_command import as_line, shortened
+from harness.hosts.shell_command import as_line, shorten
 
 FOLDER = "/run/lkharness-jobs"
 MAX_OUTPUT_BYTES = 20_000  # bytes of a command's output, the last ones
@@ -122,41 +122,41 @@ def run_to_its_end(host: Host, command: Command, deadline: Deadline, *, folder: 
         as_root(["sh", "-c", _START, "lkharness-start", folder, name, _JOB, line]), limit=max(deadline.within(LOOK_TIMEOUT_S), 5.0)
     )
     if not started.ok:
-        raise Unusable(f"{host.name}: `{shortened(line)}` was not started: {_last(started)}")
+        raise Unusable(f"{host.name}: `{shorten(line)}` was not started: {_last_line(started)}")
     unseen = ""
 
-    def ended() -> CommandResult | None:
+    def read_end() -> CommandResult | None:
         nonlocal unseen
         try:
-            seen = host.run(as_root(["sh", "-c", _LOOK, "lkharness-look", place]), limit=max(deadline.within(LOOK_TIMEOUT_S), 3.0))
+            look = host.run(as_root(["sh", "-c", _LOOK, "lkharness-look", place]), limit=max(deadline.within(LOOK_TIMEOUT_S), 3.0))
         except (HostUnreachable, DeadlineExceeded) as error:  # it may be heard of again; the command does not mind
             unseen = f" ({error})"
             return None
         unseen = ""
-        word, _, said = seen.out.partition("\n")
+        word, _, output = look.out.partition("\n")
         if word.startswith("exit ") and word[5:].strip().isdigit():
-            return CommandResult(host.name, line, int(word[5:]), said, "", deadline.anchor, deadline.elapsed())
+            return CommandResult(host.name, line, int(word[5:]), output, "", deadline.anchor, deadline.elapsed())
         if word == "gone":
-            raise JobLost(f"{host.name}: `{shortened(line)}` was started there, and neither ended nor runs; was the host reset?")
+            raise JobLost(f"{host.name}: `{shorten(line)}` was started there, and neither ended nor runs; was the host reset?")
         if word != "running":
-            raise NotReadable(f"{host.name}: what became of `{shortened(line)}` cannot be read: {_last(seen)}")
+            raise NotReadable(f"{host.name}: what became of `{shorten(line)}` cannot be read: {_last_line(look)}")
         return None
 
     try:
-        done = deadline.wait_for(ended, until=lambda result: result is not None, what=f"the end of `{shortened(line)}`", every=0.02)
+        finished = deadline.wait_for(read_end, until=lambda result: result is not None, what=f"the end of `{shorten(line)}`", every=0.02)
     except DeadlineExceeded:
         raise StillRunning(
-            f"{host.name}: `{shortened(line)}` has not ended within {deadline.seconds:.0f} s; it was not ended, and goes on there{unseen}"
+            f"{host.name}: `{shorten(line)}` has not ended within {deadline.seconds:.0f} s; it was not ended, and goes on there{unseen}"
         ) from None
-    assert done is not None  # that is what was waited for
+    assert finished is not None  # that is what was waited for
     host.run(as_root(["sh", "-c", 'rm -rf "$1"', "lkharness-collected", place]), limit=LOOK_TIMEOUT_S)
-    return done
+    return finished
 
 
-def unfinished(host: Host, *, limit: float = LOOK_TIMEOUT_S, folder: str | None = None) -> list[str]:
+def unfinished_commands(host: Host, *, limit: float = LOOK_TIMEOUT_S, folder: str | None = None) -> list[str]:
     """The commands that change the cluster and still run on this host, whoever started them there with `run_to_its_end`."""
     return host.check(["sh", "-c", _BY_ROOT, "lkharness-unfinished", folder or FOLDER, _UNFINISHED], limit=limit).splitlines()
 
 
-def _last(result: CommandResult) -> str:
+def _last_line(result: CommandResult) -> str:
     return (result.err.strip() or result.out.strip() or f"exit {result.exit}").splitlines()[-1]

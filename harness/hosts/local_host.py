@@ -16,7 +16,7 @@ from contextlib import suppress
 from harness.core.deadline import Deadline
 from harness.hosts.host import Command, CommandFailed, CommandResult, HostUnreachable
 from harness.hosts.output_limits import OUTPUT_AT_MOST, BoundedOutput, Lines, TooMuchOutput
-from harness.hosts.shell_command import CommandTookTooLong, as_line, shortened, text
+from harness.hosts.shell_command import CommandTookTooLong, as_line, shorten, text
 
 
 class LocalHost:
@@ -35,13 +35,13 @@ class LocalHost:
         deadline = Deadline(limit)
         process = self._spawn(command, stderr=subprocess.PIPE, stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL)
         try:
-            out, err, ended = _talk(process, input, deadline, most)
+            out, err, ended = _exchange(process, input, deadline, most)
             if not ended:
-                _end(process)
+                _kill_session(process)
                 process.wait()
                 raise CommandTookTooLong(self.name, line, limit, text(bytes(out.data)), text(bytes(err.data)))
         except BaseException:
-            _end(process)
+            _kill_session(process)
             process.wait()
             raise
         finally:
@@ -49,9 +49,9 @@ class LocalHost:
                 with suppress(BrokenPipeError):
                     process.stdin.close()
         if not (out.whole and err.whole):
-            raise TooMuchOutput(self.name, shortened(line), process.returncode, max(out.size, err.size), most)
-        said = text(bytes(out.data)), text(bytes(err.data))
-        return CommandResult(self.name, line, process.returncode, *said, deadline.anchor, deadline.elapsed())
+            raise TooMuchOutput(self.name, shorten(line), process.returncode, max(out.size, err.size), most)
+        decoded = text(bytes(out.data)), text(bytes(err.data))
+        return CommandResult(self.name, line, process.returncode, *decoded, deadline.anchor, deadline.elapsed())
 
     def check(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> str:
         """Run, demand exit 0 (CommandFailed otherwise) and return standard output."""
@@ -87,8 +87,8 @@ class LocalHost:
         try:
             return subprocess.Popen([*self._prefix, *words], stdout=subprocess.PIPE, env=environment, start_new_session=True, **pipes)
         except OSError as error:
-            tried = self._prefix[0] if self._prefix else words[0]
-            raise HostUnreachable(f"{self.name}: `{tried}` cannot be started here: {error.strerror}; is it installed?") from error
+            program = self._prefix[0] if self._prefix else words[0]
+            raise HostUnreachable(f"{self.name}: `{program}` cannot be started here: {error.strerror}; is it installed?") from error
 
 
 class LocalProcess:
@@ -112,7 +112,7 @@ class LocalProcess:
         lines = Lines()
         while data := self.recv(65536):
             yield from map(text, lines.feed(data))
-        if rest := lines.left():
+        if rest := lines.rest():
             yield text(rest)
 
     def send(self, data: bytes) -> None:
@@ -134,16 +134,18 @@ class LocalProcess:
         try:
             self._process.wait(grace)
         except subprocess.TimeoutExpired:
-            _end(self._process)
+            _kill_session(self._process)
             self._process.wait()
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _kill_session(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):  # ended by itself meanwhile
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _talk(process: subprocess.Popen[bytes], data: bytes | None, deadline: Deadline, most: int) -> tuple[BoundedOutput, BoundedOutput, bool]:
+def _exchange(
+    process: subprocess.Popen[bytes], data: bytes | None, deadline: Deadline, most: int
+) -> tuple[BoundedOutput, BoundedOutput, bool]:
     """Feed `data` and read both streams to their ends; what they said, and whether the process ended in time.
 
     A daemon that fled from its session and holds the streams open is waited for as long as the deadline allows, as ever.
@@ -151,9 +153,9 @@ def _talk(process: subprocess.Popen[bytes], data: bytes | None, deadline: Deadli
     assert process.stdout is not None and process.stderr is not None
     out, err = BoundedOutput(most), BoundedOutput(most)
     with selectors.DefaultSelector() as ready, process.stdout, process.stderr:
-        for stream, kept in ((process.stdout, out), (process.stderr, err)):
+        for stream, output in ((process.stdout, out), (process.stderr, err)):
             os.set_blocking(stream.fileno(), False)
-            ready.register(stream, selectors.EVENT_READ, kept)
+            ready.register(stream, selectors.EVENT_READ, output)
         if process.stdin is not None:
             os.set_blocking(process.stdin.fileno(), False)
             ready.register(process.stdin, selectors.EVENT_WRITE)
@@ -168,8 +170,8 @@ def _talk(process: subprocess.Popen[bytes], data: bytes | None, deadline: Deadli
                         ready.unregister(key.fileobj)
                         with suppress(BrokenPipeError):
                             process.stdin.close()  # type: ignore[union-attr]  # it is what is registered
-                elif said := os.read(key.fd, 65536):
-                    key.data.add(said)
+                elif chunk := os.read(key.fd, 65536):
+                    key.data.add(chunk)
                 else:
                     ready.unregister(key.fileobj)
     try:

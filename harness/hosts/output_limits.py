@@ -48,17 +48,17 @@ class Lines:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The lines that `data` has completed, without their ends."""
-        *whole, rest = data.split(b"\n")
-        if whole:
-            whole[0] = bytes(self._rest) + whole[0]
+        *lines, rest = data.split(b"\n")
+        if lines:
+            lines[0] = bytes(self._rest) + lines[0]
             self._rest.clear()
         self._rest += rest
         if len(self._rest) > LINE_AT_MOST:
             size = len(self._rest)
             self._rest.clear()
             raise NotReadable(f"a line of more than {LINE_AT_MOST / MIB:g} MiB came, which is no answer ({size} bytes so far)")
-        return whole
+        return lines
 
-    def left(self) -> bytes:
+    def rest(self) -> bytes:
         """What came after the last end of a line."""
         return bytes(self._rest)

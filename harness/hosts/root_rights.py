@@ -16,7 +16,7 @@ ROOT = f"${VARIABLE}"
 SUDO = "sudo -n"
 ALLOWED = f"{ROOT} -l"  # before a program: would sudo let us? Only where there is a sudo
 # May everything be done, and without a password? `-l` also lists what a password is wanted for; who may not do it at all is not tried.
-# The trial's shell stands in quotes, so that it is no line for sudoers (`asked_for`).
+# The trial's shell stands in quotes, so that it is no line for sudoers (`sudo_lines`).
 MAY_ALL = f'{{ [ -z "{ROOT}" ] || {{ {ALLOWED} sh && {ROOT} "sh" -c : </dev/null; }} >/dev/null 2>&1; }}'
 # The program and its words, up to where the shell's own begins; not where a word is only known to the shell that runs it.
 _MARKED = re.compile(rf"\${VARIABLE} (?!-)(?P<words>(?:'[^'\n]*'|[^|;&<>()`\n\"'${{}}])+?)\s*(?=\d*[<>]|[|;&)}}\n]|\Z)")
@@ -44,19 +44,19 @@ def as_root(command: str | Sequence[str]) -> RootLine | RootWords:
     return RootLine(command) if isinstance(command, str) else RootWords(command)
 
 
-def marked(command: str | Sequence[str]) -> bool:
+def is_marked_for_root(command: str | Sequence[str]) -> bool:
     """Whether the whole command is to be run as root."""
     return isinstance(command, RootLine | RootWords)
 
 
-def asked_for(command: str | Sequence[str]) -> list[str]:
+def sudo_lines(command: str | Sequence[str]) -> list[str]:
     """What a command has run as root, each as the line of shell that sudo is asked for, without what changes from call to call. Pure."""
     if isinstance(command, RootLine):
         return ["sh"]
     if isinstance(command, RootWords):
         return ["sh"] if command[0] == "sh" else [shlex.join(command)]
     line = command if isinstance(command, str) else shlex.join(command)
-    return list(dict.fromkeys(" ".join(found["words"].split()) for found in _MARKED.finditer(line)))
+    return list(dict.fromkeys(" ".join(match["words"].split()) for match in _MARKED.finditer(line)))
 
 
 def read_by_root(tool: str, *files: str) -> str:
@@ -71,9 +71,9 @@ whole() {{ if [ -n "$may_all" ] && [ -n "{ROOT}" ]; then {ROOT} sh -c 'exec "$@"
 """Defines `whole`: run these words as root for an account that may everything, and else as the account."""
 
 
-def tells_refusals(lines: Iterable[str]) -> str:
+def refusals_line(lines: Iterable[str]) -> str:
     """A line of shell that prints those of these commands that sudo does not allow without a password; nothing where there is no sudo."""
-    tests = "; ".join(f"{{ {_free(line)}; }} >/dev/null 2>&1 || printf '%s\\n' {shlex.quote(line)}" for line in lines)
+    tests = "; ".join(f"{{ {_test_without_password(line)}; }} >/dev/null 2>&1 || printf '%s\\n' {shlex.quote(line)}" for line in lines)
     return f'if [ -n "{ROOT}" ]; then {_LISTED}; {tests or ":"}; fi'
 
 
@@ -82,24 +82,24 @@ _WITH_PASSWORD = f'{{ {ALLOWED} sh && ! {ROOT} "sh" -c : </dev/null; }} >/dev/nu
 _LISTED = f'listed=; if {_WITH_PASSWORD}; then listed=$({ALLOWED} | tr -d "\\\\"); fi'
 
 
-def _free(line: str) -> str:
+def _test_without_password(line: str) -> str:
     """Tests whether sudo allows a line, and where everything is allowed with a password, that its list has this one without."""
     program, _, words = line.partition(" ")
-    named = shlex.quote(f"/{program.rpartition('/')[2]} {words}".rstrip())
-    in_list = f'printf "%s\\n" "$listed" | grep -F NOPASSWD: | grep -qF -- {named}'
+    pattern = shlex.quote(f"/{program.rpartition('/')[2]} {words}".rstrip())
+    in_list = f'printf "%s\\n" "$listed" | grep -F NOPASSWD: | grep -qF -- {pattern}'
     return f'{ALLOWED} {line} && {{ [ -z "$listed" ] || {in_list}; }}'
 
 
-def refused_by(said: str) -> str:
+def sudo_refusal(output: str) -> str:
     """Sudo's own words for its refusal, where there are some in what a command printed."""
-    found = _REFUSED.search(said)
-    return found.group().strip() if found else "sudo: not found" if _NO_SUDO.search(said) else ""
+    match = _REFUSED.search(output)
+    return match.group().strip() if match else "sudo: not found" if _NO_SUDO.search(output) else ""
 
 
-def lacking(host: str, user: str, said: str, lines: Sequence[str]) -> str:
+def refusal_sentence(host: str, user: str, refusal: str, lines: Sequence[str]) -> str:
     """The one sentence for what sudo refused: what it said, and what its lines would have to allow."""
-    wanted = " and ".join(f"`{line}`" for line in lines)
+    commands = " and ".join(f"`{line}`" for line in lines)
     return (
-        f"{host}: `sudo -n` does not work for {user} ({said}): its sudoers lacks the line that allows {wanted} without a password; "
+        f"{host}: `sudo -n` does not work for {user} ({refusal}): its sudoers lacks the line that allows {commands} without a password; "
         "`lkharness sudoers` prints it, or log in as root and leave ssh.sudo out"
     )

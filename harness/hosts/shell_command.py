@@ -6,8 +6,9 @@ import math
 import shlex
 
 from harness.core.errors import DeadlineExceeded
+from harness.core.text import cut_at_word
 from harness.hosts.host import Command
-from harness.hosts.root_rights import SUDO, VARIABLE, marked
+from harness.hosts.root_rights import SUDO, VARIABLE, is_marked_for_root
 
 BEGINS = "\x1elkharness\x1e\n"  # comes on both streams before a command's own output; what a profile prints at log-in comes before it
 # Its octal form, so that no trace or complaint that quotes the command can be taken for it. C before sudo, so that sudo speaks it, too.
@@ -19,9 +20,9 @@ class CommandTookTooLong(DeadlineExceeded):
     """A command was ended because its limit passed; `out` and `err` are what it had printed so far."""
 
     def __init__(self, host: str, command: str, limit: float, out: str, err: str) -> None:
-        said = "; ".join(f"{name}: {_tail(text)}" for name, text in (("stdout", out), ("stderr", err)) if text.strip())
+        printed = "; ".join(f"{name}: {_tail(text)}" for name, text in (("stdout", out), ("stderr", err)) if text.strip())
         super().__init__(
-            f"{host}: `{shortened(command)}` took longer than {limit:g} s and was ended; until then it printed {said or 'nothing'}"
+            f"{host}: `{shorten(command)}` took longer than {limit:g} s and was ended; until then it printed {printed or 'nothing'}"
         )
         self.out = out
         self.err = err
@@ -32,7 +33,7 @@ def as_line(command: Command) -> str:
     return command if isinstance(command, str) else shlex.join(command)
 
 
-def wrapped(command: Command, *, sudo: bool = False, limit: float | None = None) -> str:
+def wrap_command(command: Command, *, sudo: bool = False, limit: float | None = None) -> str:
     """The line to send to a login shell: BEGINS, the C locale, an end of its own, and with `sudo` root for what is marked for it
     (`root_rights`) and for nothing else: sudo is asked for the program itself.
 
@@ -42,21 +43,21 @@ def wrapped(command: Command, *, sudo: bool = False, limit: float | None = None)
     words = ["sh", "-c", _BEGIN.format(f' {VARIABLE}="{SUDO}"' if sudo else ""), "lkharness"]
     if limit is not None:
         words += ["timeout", "-k", "2", str(math.ceil(limit) + 1)]
-    words += SUDO.split() if sudo and marked(command) else []
+    words += SUDO.split() if sudo and is_marked_for_root(command) else []
     words += ["sh", "-c", command] if isinstance(command, str) else list(command)
     return shlex.join(words)
 
 
-def without_greeting(said: str) -> str:
+def without_greeting(output: str) -> str:
     """Output without what the account's profile printed before the command began; all of it when the command never did."""
-    before, mark, own = said.partition(BEGINS)
-    return own if mark else before
+    before, mark, own_output = output.partition(BEGINS)
+    return own_output if mark else before
 
 
-def shortened(command: str, most: int = 160) -> str:
+def shorten(command: str, most: int = 160) -> str:
     """A command on one line, cut for a message."""
     line = " ".join(command.split())
-    return line if len(line) <= most else line[: most - 1] + "…"
+    return cut_at_word(line, most)
 
 
 def text(data: bytes) -> str:
@@ -64,9 +65,9 @@ def text(data: bytes) -> str:
     return data.decode("utf-8", errors="replace")
 
 
-def _tail(said: str) -> str:
+def _tail(output: str) -> str:
     """The end of it, on one line."""
-    whole, said = len(said) <= 4 * MAX_QUOTED_LENGTH, " ".join(said[-4 * MAX_QUOTED_LENGTH :].split())
-    if whole and len(said) <= MAX_QUOTED_LENGTH:
-        return said
-    return "…" + (said[-MAX_QUOTED_LENGTH:].partition(" ")[2] or said[-MAX_QUOTED_LENGTH:])  # half a secret is not known for one
+    is_whole, output = len(output) <= 4 * MAX_QUOTED_LENGTH, " ".join(output[-4 * MAX_QUOTED_LENGTH :].split())
+    if is_whole and len(output) <= MAX_QUOTED_LENGTH:
+        return output
+    return "…" + (output[-MAX_QUOTED_LENGTH:].partition(" ")[2] or output[-MAX_QUOTED_LENGTH:])  # half a secret is not known for one

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from harness.hosts.host import Command
-from harness.hosts.shell_command import BEGINS, without_greeting, wrapped
+from harness.hosts.shell_command import BEGINS, without_greeting, wrap_command
 from harness.hosts.windows import powershell
 
 
@@ -34,11 +34,11 @@ class Posix:
 
     def to_run(self, command: Command, data: bytes | None, *, sudo: bool, limit: float) -> tuple[str, bytes | None]:
         """The line for a command with a limit in seconds, and what goes to its standard input."""
-        return wrapped(command, sudo=sudo, limit=limit), data
+        return wrap_command(command, sudo=sudo, limit=limit), data
 
     def to_stream(self, command: Command, *, sudo: bool) -> str:
         """The line for a command that is streamed."""
-        return wrapped(command, sudo=sudo)
+        return wrap_command(command, sudo=sudo)
 
     def clean(self, out: str, err: str) -> tuple[str, str]:
         """Standard output and error without what a profile printed before."""

@@ -26,8 +26,8 @@ def make(folder: Path, addresses: Sequence[str] = ("127.0.0.1",), *, names: Sequ
         .add_extension(_usage(usages), critical=True)
         .sign(authority_key, hashes.SHA256())
     )
-    subjects: list[x509.GeneralName] = [x509.IPAddress(ip_address(one)) for one in addresses]
-    subjects += [x509.DNSName(one) for one in ("localhost", *names)]
+    subjects: list[x509.GeneralName] = [x509.IPAddress(ip_address(subject)) for subject in addresses]
+    subjects += [x509.DNSName(subject) for subject in ("localhost", *names)]
     certificate = (
         _builder(_name(addresses[0]), issuer, key, authority_key)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -62,9 +62,9 @@ def _builder(
     )
 
 
-def _usage(wanted: set[str]) -> x509.KeyUsage:
-    every = (
+def _usage(usages: set[str]) -> x509.KeyUsage:
+    all_usages = (
         *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
         *("key_cert_sign", "crl_sign", "encipher_only", "decipher_only"),
     )
-    return x509.KeyUsage(**{name: name in wanted for name in every})
+    return x509.KeyUsage(**{name: name in usages for name in all_usages})

@@ -22,7 +22,8 @@ AzureTag = Literal["VirtualNetwork", "AzureLoadBalancer", "Internet", "*"]
 GUESTS = ("namespace", "container")  # what a lab's host can be made of
 MANAGERS = ("lifekeeper", "pacemaker")  # that a lab can have
 PLATFORMS = ("linux", "windows")  # of its nodes; Windows is a stand-in on Linux
-ON_WINDOWS = {"lifekeeper": "lifekeeper-windows"}  # what a manager's kind is in the cluster file where the nodes are such stand-ins
+# What a manager's kind is in the cluster file where the nodes are such stand-ins; there it is a stand-in, too.
+ON_WINDOWS = {"lifekeeper": "lifekeeper-windows", "wsfc": "wsfc"}
 # What a lab runs for services of that kind: the module of harness.lab.services, and the dialogue that shows it to work. PostgreSQL is
 # Debian's own.
 STAND_INS = {

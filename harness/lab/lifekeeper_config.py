@@ -2,7 +2,8 @@
 
     cluster-services (group) → every service → the IP resource and the health-check responder; a database → the shared disk too
 
-Application on top, IP and health check as its children, as in the vendor's Azure set-up (facts LKL-55).
+Application on top, IP and health check as its children, as in the vendor's Azure set-up (facts LKL-55). Beneath the stand-in for Windows'
+failover cluster, which is this one told in other words, the IP resource answers the probe itself (facts WSFC-01).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ HTTP_OK = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"  #
 DAEMON_PID_FILE = "/run/lifekeeper-standin/daemon.pid"
 RESTART_TIMEOUT_S = 2.0  # to end what hangs, and to start it again: a tenth of a second each, on a machine that is not busy
 PRIORITIES = (1, 10)  # the vendor's own choice (facts LKL-21)
+WSFC_PORT = 3343  # by which its nodes talk (facts WCLU-79); UDP there, TCP here
 
 
 def structure(cluster: Cluster, settings: LabSettings, node: Node) -> dict[str, Any]:
@@ -40,6 +42,7 @@ def structure(cluster: Cluster, settings: LabSettings, node: Node) -> dict[str, 
             {"local": str(node.second_address), "peer": str(peer.second_address), "priority": 2},
         ],
         "resources": _resources(cluster, settings, node),
+        **({"comm_port": WSFC_PORT, "witness": str(STORAGE_SOCKET)} if cluster.manager.kind == "wsfc" else {}),
         "halt_command": list(HALT),
         "warm_interpreter": PYTHON,
         "first_flags": ["shutdown_switchover"],
@@ -80,6 +83,8 @@ def known_of_manager(cluster: Cluster, settings: LabSettings) -> dict[str, Any]:
     if cluster.manager.kind == "pacemaker":
         # Its responder never notices that no probe comes (facts PCM-08).
         return {"check_limit_s": check_limit(cluster), "starts_at_boot": True}
+    if cluster.manager.kind == "wsfc":
+        return {"check_limit_s": check_limit(cluster)}  # its IP resource never notices either (WCLU-98); Windows tells the service's start
     return {
         "quorum": "off",
         "reservation_types": [DISK_TYPE],
@@ -91,7 +96,8 @@ def known_of_manager(cluster: Cluster, settings: LabSettings) -> dict[str, Any]:
 
 
 def _resources(cluster: Cluster, settings: LabSettings, node: Node) -> list[dict[str, Any]]:
-    health_check = f"lbhc-{cluster.load_balancer.probe.port}"
+    probe, answers_itself = cluster.load_balancer.probe, cluster.manager.kind == "wsfc"
+    health_check = f"lbhc-{probe.port}"
     priority = {n.name: p for n, p in zip(cluster.nodes, PRIORITIES, strict=True)}
 
     def resource(tag: str, id: str, app: str, type: str, kind: str, children: list[str], **parameters: Any) -> dict[str, Any]:
@@ -106,23 +112,24 @@ def _resources(cluster: Cluster, settings: LabSettings, node: Node) -> list[dict
             "parameters": parameters,
         }
 
-    made = [resource(cluster.manager.resource, cluster.manager.resource, "gen", "app", "group", [s.tag for s in cluster.services])]
-    shared = [cluster.ip_resource.tag, health_check]
+    resources = [resource(cluster.manager.resource, cluster.manager.resource, "gen", "app", "group", [s.tag for s in cluster.services])]
+    shared = [cluster.ip_resource.tag] if answers_itself else [cluster.ip_resource.tag, health_check]
     for service in cluster.services:
         children = [*shared, DISK] if service.kind in DATABASES else shared
-        made.append(resource(service.tag, service.tag, "gen", "app", "gen", children, **_scripts(service, node, check_limit(cluster))))
+        resources.append(resource(service.tag, service.tag, "gen", "app", "gen", children, **_scripts(service, node, check_limit(cluster))))
     address = str(cluster.ip_resource.address)
-    made.append(
-        resource(shared[0], f"IP-{address}", "comm", "ip", "ip", [], address=address, prefix=cluster.ip_resource.prefix, nic="eth1")
-    )
-    probe = cluster.load_balancer.probe
-    answer = {"reply": HTTP_OK} if probe.protocol == "http" else {}
-    made.append(resource(health_check, health_check, "gen", "app", "lbhc", [], port=probe.port, **answer))
+    held = {"address": address, "prefix": cluster.ip_resource.prefix, "nic": "eth1"}
+    answer = {"port": probe.port, **({"reply": HTTP_OK} if probe.protocol == "http" else {})}
+    if answers_itself:
+        resources.append(resource(shared[0], f"IP-{address}", "comm", "ip", "probed-ip", [], **held, **answer))
+    else:
+        resources.append(resource(shared[0], f"IP-{address}", "comm", "ip", "ip", [], **held))
+        resources.append(resource(health_check, health_check, "gen", "app", "lbhc", [], **answer))
     if any(s.kind in DATABASES for s in cluster.services):
         disk = {"storage": str(STORAGE_SOCKET), "source": str(DISK_SOURCE), "mountpoint": str(MOUNTPOINT)}
         app, type_ = DISK_TYPE.split("/")
-        made.append(resource(DISK, DISK, app, type_, "disk", [], **disk))
-    return made
+        resources.append(resource(DISK, DISK, app, type_, "disk", [], **disk))
+    return resources
 
 
 def _scripts(service: Service, node: Node, limit: float) -> dict[str, list[str]]:
@@ -140,12 +147,12 @@ def command(service: Service, node: str, action: str, bind: str = "0.0.0.0", *, 
             data += ["--limit", f"{limit:g}"]
         return [PYTHON, "-m", "harness.lab.services.postgres", action, *data]
     module, protocol = STAND_INS[service.kind]
-    where = "127.0.0.1" if bind == "0.0.0.0" else bind
+    address = "127.0.0.1" if bind == "0.0.0.0" else bind
     unit = ["--name", service.name, "--pid-file", f"/run/{service.name}.pid", "--protocol", protocol]
-    asked = ["--port", str(service.port), "--address", where, "--log", log]
-    asked += ["--limit", f"{limit:g}"] if limit else []
+    check_options = ["--port", str(service.port), "--address", address, "--log", log]
+    check_options += ["--limit", f"{limit:g}"] if limit else []
     return [
-        *(PYTHON, "-m", "harness.lab.services.service_control", action, *unit, *asked),
+        *(PYTHON, "-m", "harness.lab.services.service_control", action, *unit, *check_options),
         *("--", module, "--port", str(service.port), "--bind", bind, "--node", node, *options_of(service)),
     ]
 
@@ -155,4 +162,4 @@ def options_of(service: Service) -> list[str]:
     if service.kind != "mssql":
         return []
     files = {"--data": MSSQL_DATABASE, "--certificate": MSSQL_CERTIFICATE, "--sick": MSSQL_SICK, "--log": f"/var/log/{service.name}.log"}
-    return [word for option, file in files.items() for word in (option, str(file))]
+    return [part for option, file in files.items() for part in (option, str(file))]

@@ -12,22 +12,24 @@ from harness.managers.manager import Answer, answer
 from harness.managers.switchover_readiness import last_words
 
 
-def check_mirror(cluster: Cluster, hosts: Mapping[str, Host], to: str, found: Answer | tuple[str, ...], limit: float) -> Answer:
-    """`found`: the resources that copy data, or why that is not known."""
+def check_mirror(cluster: Cluster, hosts: Mapping[str, Host], to: str, copiers: Answer | tuple[str, ...], limit: float) -> Answer:
+    """`copiers`: the resources that copy data, or why that is not known."""
     words, active = cluster.manager.mirror_check, cluster.peer_of(to).name
     if not words:
-        if isinstance(found, Answer):
-            return found
-        copies = f"{', '.join(found)} copies data to the other node, and no manager.mirror_check tells whether the copy on {to} is complete"
-        return answer([], [copies] if found else [])
+        if isinstance(copiers, Answer):
+            return copiers
+        copies = (
+            f"{', '.join(copiers)} copies data to the other node, and no manager.mirror_check tells whether the copy on {to} is complete"
+        )
+        return answer([], [copies] if copiers else [])
     command = as_root([word.replace("{to}", to) for word in words])
     try:
-        done = hosts[active].run(command, limit=limit)
+        result = hosts[active].run(command, limit=limit)
     except (HostUnreachable, DeadlineExceeded) as error:
         return answer([], [f"{active}: whether the copy on {to} is complete could not be asked: {error}"])
-    if done.ok:
+    if result.ok:
         return answer([])
-    said = last_words(done.err, done.out)
-    if done.exit in (126, 127):
-        return answer([], [f"{active}: manager.mirror_check could not be run (exit {done.exit}); it said: {said}"])
-    return answer([f"{active}: the copy of the data on {to} is not complete, or goes the other way (manager.mirror_check said: {said})"])
+    message = last_words(result.err, result.out)
+    if result.exit in (126, 127):
+        return answer([], [f"{active}: manager.mirror_check could not be run (exit {result.exit}); it said: {message}"])
+    return answer([f"{active}: the copy of the data on {to} is not complete, or goes the other way (manager.mirror_check said: {message})"])

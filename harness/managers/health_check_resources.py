@@ -12,8 +12,8 @@ RESPONDER_WORDS = ("lbhc", "azure-lb", "probe", "health", "socat", "nc-", "genlb
 def responders(cluster: Cluster, state: ClusterState) -> list[str]:
     """The resources that answer the probe, by their tags' words; the cluster file's other resources are none."""
     port = str(cluster.load_balancer.probe.port)
-    known = {cluster.ip_resource.tag, cluster.manager.resource, *(s.tag for s in cluster.services)}
-    tags = dict.fromkeys(tag for node in state.nodes.values() for tag in node.resources if tag not in known)
+    other_tags = {cluster.ip_resource.tag, cluster.manager.resource, *(s.tag for s in cluster.services)}
+    tags = dict.fromkeys(tag for node in state.nodes.values() for tag in node.resources if tag not in other_tags)
     return [t for t in tags if port in t] or [t for t in tags if any(w in t.lower() for w in RESPONDER_WORDS)]
 
 

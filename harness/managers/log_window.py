@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from harness.core.text import cut_at_word
 from harness.hosts.root_rights import ALLOWED, ROOT, read_by_root
 from harness.managers.manager import MAX_LOG_LENGTH, LogWindow
 
@@ -37,7 +38,7 @@ def window(fetched: str, begin: float, end: float, most: int = MAX_LOG_LENGTH) -
     zone_text, _, rest = fetched.partition("\n")
     size_text, _, text = rest.partition("\n")
     if not (ZONE.match(zone_text.strip()) and size_text.strip().isdecimal()):
-        quoted = (fetched.strip().splitlines() or ["nothing"])[-1][:200]
+        quoted = cut_at_word((fetched.strip().splitlines() or ["nothing"])[-1], 200)
         return LogWindow("", f"the log could not be read; the host said: {quoted}")
     zone = _zone(zone_text.strip())
     cut_off = int(size_text) > MAX_READ_BYTES
@@ -53,15 +54,15 @@ def window(fetched: str, begin: float, end: float, most: int = MAX_LOG_LENGTH) -
 
 def bounded(lines: list[str], most: int, missing: list[str] | None = None) -> LogWindow:
     """The newest lines that fit into `most` characters, and a word about those that do not."""
-    kept, room = 0, most
+    fitting_count, room = 0, most
     for line in reversed(lines):
         room -= len(line) + 1
         if room < 0:
             break
-        kept += 1
-    left = len(lines) - kept
-    words = [*(missing or []), *([f"its first {left} lines did not fit into {most} characters"] if left else [])]
-    return LogWindow("".join(f"{line}\n" for line in lines[left:]), "; ".join(words))
+        fitting_count += 1
+    omitted_count = len(lines) - fitting_count
+    words = [*(missing or []), *([f"its first {omitted_count} lines did not fit into {most} characters"] if omitted_count else [])]
+    return LogWindow("".join(f"{line}\n" for line in lines[omitted_count:]), "; ".join(words))
 
 
 def _within(lines: list[str], zone: timezone, begin: float, end: float) -> tuple[list[str], float | None]:
@@ -87,11 +88,11 @@ def _timed(lines: list[str], zone: timezone, end: float) -> Iterator[tuple[str, 
 def time_of(line: str, zone: timezone, near: float) -> float | None:
     """When a line was written, in seconds since the epoch. Syslog's short form has no year: the one that puts it closest to `near`."""
     try:
-        if found := LONG.match(line):
-            said = datetime.fromisoformat(found[0])
-            return (said if said.tzinfo else said.replace(tzinfo=zone)).timestamp()
-        if (found := SHORT.match(line)) and found["month"] in MONTHS:
-            parts = (MONTHS.index(found["month"]) + 1, *(int(found[part]) for part in ("day", "hour", "minute", "second")))
+        if match := LONG.match(line):
+            moment = datetime.fromisoformat(match[0])
+            return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp()
+        if (match := SHORT.match(line)) and match["month"] in MONTHS:
+            parts = (MONTHS.index(match["month"]) + 1, *(int(match[part]) for part in ("day", "hour", "minute", "second")))
             return _closest(parts, zone, near)
     except (ValueError, OverflowError):
         return None  # the 31st of June, hour 25: not a time
@@ -101,12 +102,12 @@ def time_of(line: str, zone: timezone, near: float) -> float | None:
 def _closest(parts: tuple[int, ...], zone: timezone, near: float) -> float | None:
     month, day, hour, minute, second = parts
     year = datetime.fromtimestamp(near, zone).year
-    found = []
+    times = []
     for candidate in (year - 1, year, year + 1):
         if month == 2 and day == 29 and not (candidate % 4 == 0 and (candidate % 100 or candidate % 400 == 0)):
             continue
-        found.append(datetime(candidate, month, day, hour, minute, second, tzinfo=zone).timestamp())
-    return min(found, key=lambda at: abs(at - near), default=None)
+        times.append(datetime(candidate, month, day, hour, minute, second, tzinfo=zone).timestamp())
+    return min(times, key=lambda at: abs(at - near), default=None)
 
 
 def _zone(text: str) -> timezone:

@@ -81,9 +81,9 @@ class ClusterState:
     @property
     def active(self) -> str | None:
         """The one node that has everything in service while the other has nothing; None when there is no such node."""
-        whole = [n for n, s in self.nodes.items() if s.has_everything]
+        complete_nodes = [n for n, s in self.nodes.items() if s.has_everything]
         touched = [n for n, s in self.nodes.items() if s.has_something]
-        return whole[0] if len(whole) == 1 and touched == whole else None
+        return complete_nodes[0] if len(complete_nodes) == 1 and touched == complete_nodes else None
 
     @property
     def leading(self) -> str | None:
@@ -100,8 +100,8 @@ class ClusterState:
     @property
     def path_addresses(self) -> frozenset[str]:
         """The addresses of all communication paths, alive or dead; empty where nobody told a path, or one names no address."""
-        named = [ADDRESS.findall(p.addresses) for s in self.nodes.values() for p in s.comm_paths]
-        return frozenset(a for those in named for a in those) if all(named) else frozenset()
+        addresses_by_path = [ADDRESS.findall(p.addresses) for s in self.nodes.values() for p in s.comm_paths]
+        return frozenset(a for addresses in addresses_by_path for a in addresses) if all(addresses_by_path) else frozenset()
 
     @property
     def healthy(self) -> bool:
@@ -169,8 +169,8 @@ class Answer:
 
 def answer(against: Sequence[str], unknown: Sequence[str] = ()) -> Answer:
     """No when anything speaks against it, with everything that is not known besides; cannot tell when only that; otherwise yes."""
-    says = Says.NO if against else Says.CANNOT_TELL if unknown else Says.YES
-    return Answer(says, tuple(dict.fromkeys([*against, *unknown])))
+    verdict = Says.NO if against else Says.CANNOT_TELL if unknown else Says.YES
+    return Answer(verdict, tuple(dict.fromkeys([*against, *unknown])))
 
 
 NOT_ASKED = Answer(Says.CANNOT_TELL, ("the adapter of this cluster manager does not ask it",))
@@ -319,9 +319,9 @@ class Manager(ABC):
     def put_back_line(self, tag: str) -> str:
         """A line of the node's own shell that puts this one resource back in service there. For undoing on the host."""
 
-    def daemons(self, given: Sequence[str] | None) -> Sequence[str]:
+    def daemons(self, configured: Sequence[str] | None) -> Sequence[str]:
         """Names of the manager's own daemons: those that the cluster file gives, else (None) the usual ones of this kind."""
-        return self.usual_daemons if given is None else given
+        return self.usual_daemons if configured is None else configured
 
     @abstractmethod
     def daemon_pids_line(self) -> str:

@@ -17,5 +17,5 @@ def manager_of(cluster: cluster_config.Cluster, hosts: Mapping[str, Host]) -> Ma
 
 def manager_class(cluster: cluster_config.Cluster) -> type[Manager]:
     """The adapter's class, for what is true of every cluster of that manager. Raises Unusable as above."""
-    found: type[Manager] = MANAGERS.get(cluster.manager.kind)
-    return found
+    adapter: type[Manager] = MANAGERS.get(cluster.manager.kind)
+    return adapter

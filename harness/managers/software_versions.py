@@ -15,7 +15,7 @@ MAX_NAMES = 8
 def read(host: Host, platform: str, packages: Sequence[str]) -> dict[str, str]:
     """Name → version of the kernel and the manager's `packages`, as the node tells them. Raises what asking it raises."""
     if platform == "windows":
-        return _bounded((str(row["Name"]), str(row["Version"])) for row in rows_of(host, "versions"))
+        return _cut_to_limits((str(row["Name"]), str(row["Version"])) for row in rows_of(host, "versions"))
     return parse(host.run(command(packages)).out)
 
 
@@ -33,9 +33,9 @@ def command(packages: Sequence[str]) -> Command:
 def parse(text: str) -> dict[str, str]:
     """Name → version of what `command` printed; a line that is no such pair is left out. Pure."""
     pairs = (line.strip().partition("=") for line in text.splitlines())
-    return _bounded((name, version) for name, _, version in pairs)
+    return _cut_to_limits((name, version) for name, _, version in pairs)
 
 
-def _bounded(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    found = {name.strip()[:MAX_LENGTH]: version.strip()[:MAX_LENGTH] for name, version in pairs if name.strip() and version.strip()}
-    return dict(list(found.items())[:MAX_NAMES])
+def _cut_to_limits(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    versions = {name.strip()[:MAX_LENGTH]: version.strip()[:MAX_LENGTH] for name, version in pairs if name.strip() and version.strip()}
+    return dict(list(versions.items())[:MAX_NAMES])

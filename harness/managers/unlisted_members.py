@@ -22,10 +22,10 @@ MUST = ("INFINITY", "+INFINITY", "1000000")
 def of_lifekeeper(printed: str, node: str, resource: str, nodes: Iterable[str]) -> list[str]:
     """From `lcdstatus -q` on `node`: its path table names every peer (LKL-08), its tree what depends on what (LKL-06). `perform_action`
     works on everything above and below a tag (LKL-28), and a child may stand under several roots."""
-    known = {_short(name) for name in nodes}
-    peers = sorted({path.peer for path in parse(node, printed).comm_paths if _short(path.peer) not in known})
+    known_names = {_short_name(name) for name in nodes}
+    peers = sorted({path.peer for path in parse(node, printed).comm_paths if _short_name(path.peer) not in known_names})
     trees = _trees(printed)
-    return [*_nodes(peers), *_left_behind(resource, _joined(trees, [])), *_unknown(resource, trees)]
+    return [*_describe_nodes(peers), *_describe_left_behind(resource, _join_blocks(trees, [])), *_describe_unknown(resource, trees)]
 
 
 def own_tags(cluster: Cluster) -> set[str]:
@@ -42,41 +42,41 @@ def _trees(printed: str) -> list[set[str]]:
     return trees
 
 
-def unrelated_in_lifekeeper(printed: Iterable[str], own: Collection[str], port: int) -> frozenset[str]:
-    """From `lcdstatus -q` of the nodes: hierarchies that hold nothing of the file's (`own`, and what answers its probe at `port`)."""
-    return _disjoint(_joined([tree for text in printed for tree in _trees(text)], []), own, port)
+def unrelated_in_lifekeeper(printed: Iterable[str], file_tags: Collection[str], port: int) -> frozenset[str]:
+    """From `lcdstatus -q` of the nodes: hierarchies that hold nothing of the file's (`file_tags`, and what answers its probe at `port`)."""
+    return _unrelated_tags(_join_blocks([tree for text in printed for tree in _trees(text)], []), file_tags, port)
 
 
-def unrelated_in_pacemaker(cib: str, own: Collection[str], port: int) -> frozenset[str]:
+def unrelated_in_pacemaker(cib: str, file_tags: Collection[str], port: int) -> frozenset[str]:
     """From `cibadmin -Q`: groups and single resources that nothing ties to the file's. What is told its port is known by that."""
     root = document(cib)
     resources = None if root is None else root.find("configuration/resources")
     if root is None or resources is None:
         return frozenset()
     blocks = [{e.get("id", "") for e in block.iter() if e.tag in ("primitive", "group")} for block in resources if block.tag in BLOCKS]
-    placed = {tag for block in blocks for tag in block}
+    tags = {tag for block in blocks for tag in block}
     rules = root.find("configuration/constraints")
     ties = [*(_ties(rules) if rules is not None else ()), *lies_on(resources)]
-    told = {
+    ports = {
         e.get("id", ""): pair.get("value", "")
         for e in resources.iter("primitive")
         for pair in e.iterfind("instance_attributes/nvpair")
         if pair.get("name") == "port"
     }
-    return _disjoint(_joined(blocks, [pair for pair in ties if set(pair) <= placed]), own, port, told)
+    return _unrelated_tags(_join_blocks(blocks, [pair for pair in ties if set(pair) <= tags]), file_tags, port, ports)
 
 
 def lies_on(resources: xml.Element) -> Iterable[tuple[str, str]]:
     """Pairs of a file system's resource and one that has a file below the place where it is mounted, or works in that place itself: it
     needs it, whether anything ties them or not. Of file systems within each other both are told."""
-    given = {
+    settings_by_tag = {
         e.get("id", ""): {pair.get("name"): pair.get("value", "") for pair in e.iterfind("instance_attributes/nvpair")}
         for e in resources.iter("primitive")
     }
-    for disk, has in given.items():
-        place = has.get("directory", "").rstrip("/")
-        for tag, others in given.items():
-            if place and tag != disk and any(_is_in(place, name, value) for name, value in others.items()):
+    for disk, settings in settings_by_tag.items():
+        place = settings.get("directory", "").rstrip("/")
+        for tag, other_settings in settings_by_tag.items():
+            if place and tag != disk and any(_is_in(place, name, value) for name, value in other_settings.items()):
                 yield disk, tag
 
 
@@ -97,23 +97,23 @@ def _ties(rules: xml.Element) -> Iterable[tuple[str, str]]:
         yield from pairwise([e.get("id", "") for e in rule.iter("resource_ref")] or ends)
 
 
-def _disjoint(
-    joined: Iterable[set[str]], own: Collection[str], port: int, told: Mapping[str, str] = MappingProxyType({})
+def _unrelated_tags(
+    joined: Iterable[set[str]], file_tags: Collection[str], port: int, ports: Mapping[str, str] = MappingProxyType({})
 ) -> frozenset[str]:
-    """`told`: the ports that resources are told. Where one has the probe's port, by its name or told, another that is only called like a
+    """`ports`: the ports that resources are told. Where one has the probe's port, by its name or told, another that is only called like a
     responder is another application's."""
     parts = list(joined)
 
     def has_port(tag: str) -> bool:
-        return tag not in own and (str(port) in tag or told.get(tag) == str(port))
+        return tag not in file_tags and (str(port) in tag or ports.get(tag) == str(port))
 
-    known = any(has_port(tag) for part in parts for tag in part)
+    port_known = any(has_port(tag) for part in parts for tag in part)
 
     def is_ours(tag: str) -> bool:
-        called = not known and not told.get(tag, "").isdigit() and any(word in tag.lower() for word in RESPONDER_WORDS)
-        return tag in own or has_port(tag) or called
+        has_responder_name = not port_known and not ports.get(tag, "").isdigit() and any(word in tag.lower() for word in RESPONDER_WORDS)
+        return tag in file_tags or has_port(tag) or has_responder_name
 
-    if not any(tag in own for part in parts for tag in part):  # nothing of the file's was found, so nothing is known to be another's
+    if not any(tag in file_tags for part in parts for tag in part):  # nothing of the file's was found, so nothing is known to be another's
         return frozenset()
     return frozenset(tag for part in parts if not any(map(is_ours, part)) for tag in part)
 
@@ -126,15 +126,19 @@ def of_pacemaker(monitor: str, constraints: str, resource: str, nodes: Iterable[
     root, rules = document(monitor), document(constraints)
     if root is None or rules is None:
         return ["what else the cluster has besides what its file names could not be read"]
-    known = set(nodes)
-    others = sorted({n.get("name", "") for n in root.findall("nodes/node")} - known)
-    blocks = [_ids(block) for block in root.find("resources") or () if _moves(block)]
-    placed = {tag for block in blocks for tag in block}
-    together = [pair for pair in _pairs(rules) if set(pair) <= placed]
-    return [*_nodes(others), *_left_behind(resource, _joined(blocks, together)), *_unknown(resource, blocks)]
+    known_names = set(nodes)
+    unlisted = sorted({n.get("name", "") for n in root.findall("nodes/node")} - known_names)
+    blocks = [_ids(block) for block in root.find("resources") or () if _can_move(block)]
+    tags = {tag for block in blocks for tag in block}
+    together = [pair for pair in _pairs(rules) if set(pair) <= tags]
+    return [
+        *_describe_nodes(unlisted),
+        *_describe_left_behind(resource, _join_blocks(blocks, together)),
+        *_describe_unknown(resource, blocks),
+    ]
 
 
-def _moves(block: xml.Element) -> bool:
+def _can_move(block: xml.Element) -> bool:
     fences = block.get("resource_agent", "").startswith("stonith:")
     return block.tag not in COLLECTIONS and not fences and block.get("orphaned") != "true"
 
@@ -152,30 +156,34 @@ def _pairs(rules: xml.Element) -> Iterable[tuple[str, str]]:
         yield from pairwise(members)
 
 
-def _joined(blocks: Iterable[set[str]], pairs: Iterable[tuple[str, str]]) -> list[set[str]]:
+def _join_blocks(blocks: Iterable[set[str]], pairs: Iterable[tuple[str, str]]) -> list[set[str]]:
     """Blocks that share a tag, or are tied by a pair, are one."""
     joined: list[set[str]] = []
     for block in [*blocks, *({a, b} for a, b in pairs)]:
-        touching = [one for one in joined if one & block]
-        joined = [one for one in joined if not one & block] + [set(block).union(*touching)]
+        touching = [group for group in joined if group & block]
+        joined = [group for group in joined if not group & block] + [set(block).union(*touching)]
     return joined
 
 
-def _left_behind(resource: str, joined: list[set[str]]) -> list[str]:
-    mine = next((one for one in joined if resource in one), None)
-    if mine is None:
+def _describe_left_behind(resource: str, joined: list[set[str]]) -> list[str]:
+    own_group = next((group for group in joined if resource in group), None)
+    if own_group is None:
         return []
-    left = sorted(tag for one in joined if one is not mine for tag in one)
-    return [f"moving {resource} (manager.resource) does not move {', '.join(left)}, which the cluster manager has besides"] if left else []
+    left_behind = sorted(tag for group in joined if group is not own_group for tag in group)
+    return (
+        [f"moving {resource} (manager.resource) does not move {', '.join(left_behind)}, which the cluster manager has besides"]
+        if left_behind
+        else []
+    )
 
 
-def _unknown(resource: str, blocks: Iterable[set[str]]) -> list[str]:
+def _describe_unknown(resource: str, blocks: Iterable[set[str]]) -> list[str]:
     return [] if any(resource in block for block in blocks) else [f"the cluster manager knows no resource {resource} (manager.resource)"]
 
 
-def _nodes(names: Iterable[str]) -> list[str]:
+def _describe_nodes(names: Iterable[str]) -> list[str]:
     return [f"{name} is a node of the cluster that its file does not name" for name in names]
 
 
-def _short(name: str) -> str:
+def _short_name(name: str) -> str:
     return name.lower().partition(".")[0]

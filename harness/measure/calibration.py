@@ -55,45 +55,51 @@ class Calibration:
     sharp: bool = True
 
 
-def judge(begun: float, ended: float, series: Series, samples: list[Sample], how: str, *, clock_error_s: float = 0.0) -> Calibration:
+def judge(cut_start: float, cut_end: float, series: Series, samples: list[Sample], how: str, *, clock_error_s: float = 0.0) -> Calibration:
     """Hold what the samples say against the cut that was made. Pure. The length needs no clock; the place in time is held to its error.
 
     Inconclusive when the cut was not seen, seen as several, longer or shorter than it was by more than a period, seen at another time
     than it was (phases are cut by that), or when the attempts did not come as often as the meter says, so that it was right by chance.
     """
-    cut, period = ended - begun, series.period_s
+    cut_s, period = cut_end - cut_start, series.period_s
     rows = [Traced(s.at, s.seconds, s.outcome, None, s.detail) for s in sorted(samples)]
     around = max(MEASURED_AROUND_S, PERIODS_AROUND * period)
-    starts = [one.at for one in rows if one.evidence and begun - around <= one.at <= ended + around]
-    longest = max((b - a for a, b in pairwise(starts)), default=float("inf"))
-    bearable = period + max(MAX_LATE_PERIODS * period, CUT_TOLERANCE_S)
-    holes = [(a, b) for a, b in pairwise(starts) if b - a > bearable]
+    starts = [attempt.at for attempt in rows if attempt.evidence and cut_start - around <= attempt.at <= cut_end + around]
+    longest_interval_s = max((b - a for a, b in pairwise(starts)), default=float("inf"))
+    bearable_interval_s = period + max(MAX_LATE_PERIODS * period, CUT_TOLERANCE_S)
+    gaps = [(a, b) for a, b in pairwise(starts) if b - a > bearable_interval_s]
     reach = EDGE_PERIODS * period
-    sharp = len(starts) > 1 and not any(a <= edge + reach and edge - reach <= b for a, b in holes for edge in (begun, ended))
+    sharp = len(starts) > 1 and not any(a <= edge + reach and edge - reach <= b for a, b in gaps for edge in (cut_start, cut_end))
 
     def calibration_of(measured: float | None, verdict: Verdict) -> Calibration:
-        return Calibration(cut, measured, period, how, verdict, kept=longest <= bearable, sharp=sharp)
+        return Calibration(cut_s, measured, period, how, verdict, kept=longest_interval_s <= bearable_interval_s, sharp=sharp)
 
-    near = clock_error_s + period + max(ATTEMPT_TIMEOUT_S, series.limit_s)
-    runs = [r for r in runs_of_failure(series, rows) if r.end is not None and r.end > begun - near and r.start < ended + near]
+    margin_s = clock_error_s + period + max(ATTEMPT_TIMEOUT_S, series.limit_s)
+    runs = [r for r in runs_of_failure(series, rows) if r.end is not None and r.end > cut_start - margin_s and r.start < cut_end + margin_s]
     if not runs or runs[-1].end is None:
-        return calibration_of(None, inconclusive(f"a known cut of {cut:.3f} s was not seen at all ({how})"))
+        return calibration_of(None, inconclusive(f"a known cut of {cut_s:.3f} s was not seen at all ({how})"))
     start, end = runs[0].start, runs[-1].end
-    off = end - start - cut
-    said = f"a known cut of {cut:.4f} s was measured as {end - start:.4f} s ({off:+.4f} s; period {period:g} s; {how})"
+    difference_s = end - start - cut_s
+    sentence = f"a known cut of {cut_s:.4f} s was measured as {end - start:.4f} s ({difference_s:+.4f} s; period {period:g} s; {how})"
     faults = [f"as {len(runs)} outages"] if len(runs) > 1 else []
-    if abs(off) > period + CUT_TOLERANCE_S:
+    if abs(difference_s) > period + CUT_TOLERANCE_S:
         faults.append("wrong by more than a period")
     # the first to fail may have been under way when the cut began, the first right one begins within a period after its end
-    if max(abs(start - begun), abs(end - ended)) > period + CUT_TOLERANCE_S + clock_error_s:
-        faults.append(f"not when it was made ({start - begun:+.4f} s at its start, {end - ended:+.4f} s at its end)")
-    every = (starts[-1] - starts[0]) / (len(starts) - 1) if len(starts) > 1 else float("inf")
-    if every > (1 + MAX_MISSING_SHARE) * period:
-        faults.append(f"by attempts that came every {every * 1000:.3g} ms")
+    if max(abs(start - cut_start), abs(end - cut_end)) > period + CUT_TOLERANCE_S + clock_error_s:
+        faults.append(f"not when it was made ({start - cut_start:+.4f} s at its start, {end - cut_end:+.4f} s at its end)")
+    mean_interval_s = (starts[-1] - starts[0]) / (len(starts) - 1) if len(starts) > 1 else float("inf")
+    if mean_interval_s > (1 + MAX_MISSING_SHARE) * period:
+        faults.append(f"by attempts that came every {mean_interval_s * 1000:.3g} ms")
     if faults:
-        apart = f" (one attempt came {longest * 1000:.3g} ms after the one before)" if longest > bearable else ""
-        return calibration_of(end - start, inconclusive(f"{said}; {', '.join(faults)}{apart}; the figures of this run cannot be trusted"))
-    return calibration_of(end - start, passed(said))
+        widest_gap = (
+            f" (one attempt came {longest_interval_s * 1000:.3g} ms after the one before)"
+            if longest_interval_s > bearable_interval_s
+            else ""
+        )
+        return calibration_of(
+            end - start, inconclusive(f"{sentence}; {', '.join(faults)}{widest_gap}; the figures of this run cannot be trusted")
+        )
+    return calibration_of(end - start, passed(sentence))
 
 
 def calibrate(subject: ClusterUnderTest, *, period_s: float, cut: KnownCut | None) -> Calibration:
@@ -102,10 +108,10 @@ def calibrate(subject: ClusterUnderTest, *, period_s: float, cut: KnownCut | Non
     What keeps it from being done makes it inconclusive, and so every figure of the run. It is done again only where attempts came late.
     """
     for _ in range(MAX_TRIES):
-        done = _calibrate(subject, period_s, cut)
-        if done.verdict.outcome is Outcome.PASS or done.kept:
+        calibration = _calibrate(subject, period_s, cut)
+        if calibration.verdict.outcome is Outcome.PASS or calibration.kept:
             break
-    return done
+    return calibration
 
 
 def _calibrate(subject: ClusterUnderTest, period_s: float, cut: KnownCut | None) -> Calibration:
@@ -137,22 +143,24 @@ def vip_series(cluster: Cluster, period_s: float) -> AgentSeries:
 
 def _measure(subject: ClusterUnderTest, series: AgentSeries, cut: KnownCut, how: str, *, clients_clock: bool = False) -> Calibration:
     client = subject.cluster.client.name
-    ear = SampleSink()
-    agent = agent_of(subject.hosts[client], subject.capabilities(client), subject.python(client), AgentPlan([series], lifetime_s=60.0), ear)
-    around, length = max(MEASURED_AROUND_S, PERIODS_AROUND * series.period_s), max(CUT_S, PERIODS_CUT * series.period_s)
+    sink = SampleSink()
+    agent = agent_of(
+        subject.hosts[client], subject.capabilities(client), subject.python(client), AgentPlan([series], lifetime_s=60.0), sink
+    )
+    around_s, length_s = max(MEASURED_AROUND_S, PERIODS_AROUND * series.period_s), max(CUT_S, PERIODS_CUT * series.period_s)
     agent.start()
     try:
-        ear.wait_until_good(around, Deadline(10.0))
-        begun, ended = cut(client, length)
+        sink.wait_until_good(around_s, Deadline(10.0))
+        cut_start, cut_end = cut(client, length_s)
         if clients_clock:
-            begun, ended = begun + ear.offset_s, ended + ear.offset_s
-        ear.wait_until_good(around, Deadline(10.0), since=ended)
+            cut_start, cut_end = cut_start + sink.offset_s, cut_end + sink.offset_s
+        sink.wait_until_good(around_s, Deadline(10.0), since=cut_end)
     finally:
         agent.stop()
     measured = Series(series.id, client, "", NEW, series.port, series.period_s, series.limit_s)
     # a cut by the client's own clock, and samples that came before its offset was last measured: both errors count
-    error = 2 * ear.clock_error_s if clients_clock else ear.clock_error_s
-    return judge(begun, ended, measured, ear.rows, how, clock_error_s=error)
+    clock_error_s = 2 * sink.clock_error_s if clients_clock else sink.clock_error_s
+    return judge(cut_start, cut_end, measured, sink.rows, how, clock_error_s=clock_error_s)
 
 
 class SampleSink:
@@ -167,13 +175,13 @@ class SampleSink:
     def wait_until_good(self, seconds: float, deadline: Deadline, *, since: float = 0.0) -> None:
         """Until every attempt of the last `seconds` was answered, and there were some. Raises DeadlineExceeded."""
 
-        def good() -> bool:
+        def is_steady() -> bool:
             begin = max(since, time.monotonic() - seconds - ATTEMPT_TIMEOUT_S)
             rows = [s for s in self.rows[-2000:] if s.at >= begin]
             return len(rows) > 2 and rows[-1].at - rows[0].at >= seconds and all(s.outcome == "answered" for s in rows)
 
         with self._changed:
-            while not good():
+            while not is_steady():
                 deadline.require("a steady path for the known cut")
                 self._changed.wait(deadline.within(0.5))
 
@@ -206,7 +214,7 @@ class _Loopback:
             self._subject.hosts[self._client], self._subject.python(self._client), "calibration_target", {}
         )
         self._lines = self._process.lines()
-        self._port = self._next()["port"]
+        self._port = self._read_reply()["port"]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -217,10 +225,10 @@ class _Loopback:
 
     def cut(self, host: str, seconds: float) -> tuple[float, float]:
         self._process.send(b"cut %f\n" % seconds)
-        told = self._next()
-        return told["begun"], told["ended"]
+        reply = self._read_reply()
+        return reply["begun"], reply["ended"]
 
-    def _next(self) -> dict[str, Any]:
+    def _read_reply(self) -> dict[str, Any]:
         line = next(self._lines, None)
         if line is None:
             raise Inconclusive(f"{self._client}: the service for the known cut ended before it was used")

@@ -42,12 +42,12 @@ class ForwardedService:
     def cut(self, host: str, seconds: float) -> tuple[float, float]:
         """Begin and end, on the harness's monotonic clock."""
         self._forwarding.transport.cancel_port_forward(LOOPBACK, self._port)
-        begun = time.monotonic()
-        whole = Deadline(seconds, anchor=begun)
-        whole.wait_for(lambda: whole.expired, what="the known cut's end", every=seconds)
-        ended = time.monotonic()
+        cut_start = time.monotonic()
+        deadline = Deadline(seconds, anchor=cut_start)
+        deadline.wait_for(lambda: deadline.expired, what="the known cut's end", every=seconds)
+        cut_end = time.monotonic()
         self._listen(self._port)
-        return begun, ended
+        return cut_start, cut_end
 
     def _listen(self, port: int) -> int:
         try:

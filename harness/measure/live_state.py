@@ -39,7 +39,7 @@ class Live:
         without_loopback: Iterable[str] = (),
     ) -> None:
         self._series = {t.id: t for t in series}
-        self._owner = {address: host for host, found in addresses.items() for address in found}
+        self._owner = {address: host for host, host_addresses in addresses.items() for address in host_addresses}
         self._probe = probe  # source and port
         self._probed: dict[str, float] = {}
         self._samples: dict[str, deque[Sample]] = {t: deque() for t in self._series}
@@ -55,14 +55,14 @@ class Live:
     def samples(self, series: str, rows: Iterable[Sample]) -> None:
         """Takes attempts of one series."""
         with self._lock:
-            kept = self._samples[series]
+            recent = self._samples[series]
             for row in rows:
-                kept.append(row)
+                recent.append(row)
                 if row.outcome == "answered":
                     self._last_good[series] = row.at
-            horizon = kept[-1].at - KEPT_S if kept else 0.0
-            while kept and kept[0].at < horizon:
-                kept.popleft()
+            horizon = recent[-1].at - KEPT_S if recent else 0.0
+            while recent and recent[0].at < horizon:
+                recent.popleft()
 
     def sightings(self, rows: Iterable[CapturedPacket]) -> None:
         """Takes packets of a witness: probes are what is shown of them."""
@@ -85,7 +85,7 @@ class Live:
         now = time.monotonic()
         if now - self._pruned > KEPT_S:
             self._pruned = now
-            self._received = {key: found for key, found in self._received.items() if found[0] > now - 2 * KEPT_S}
+            self._received = {key: reception for key, reception in self._received.items() if reception[0] > now - 2 * KEPT_S}
             self._left = {key: at for key, at in self._left.items() if at > now - 2 * KEPT_S}
 
     def event(self, event: NodeEvent) -> None:
@@ -98,7 +98,7 @@ class Live:
         with self._lock:
             return self._probed.get(node)
 
-    def right(self, series: str, node: str | None, *, since: float, watched: bool = True) -> bool:
+    def is_right(self, series: str, node: str | None, *, since: float, watched: bool = True) -> bool:
         """Has every attempt that began after `since` been answered by `node` (any one, when None), and were there some?"""
         with self._lock:
             rows = [s for s in self._samples[series] if s.at >= since and s.outcome != "skipped"]
@@ -106,36 +106,36 @@ class Live:
                 return False
             if not watched or self._series[series].kind != "new":
                 return True
-            known = {self._node(series, s) for s in rows}
-            known.discard(None)  # its packet may still be on the way here; the next look will know
-            return len(known) == 1 and (node is None or known == {node})
+            nodes = {self._node_of(series, s) for s in rows}
+            nodes.discard(None)  # its packet may still be on the way here; the next look will know
+            return len(nodes) == 1 and (node is None or nodes == {node})
 
-    def standing(self) -> list[SeriesState]:
+    def states(self) -> list[SeriesState]:
         """The state of every series now."""
         with self._lock:
-            return [self._standing(t) for t in self._series.values()]
+            return [self._state_of(t) for t in self._series.values()]
 
-    def _standing(self, series: Series) -> SeriesState:
+    def _state_of(self, series: Series) -> SeriesState:
         rows = self._samples[series.id]
         if not rows:
             return SeriesState(series, UNKNOWN, None, 0.0)
         newest = rows[-1]
         good = newest.outcome == "answered"
-        node = next((n for s in reversed(rows) if (n := self._node(series.id, s)) is not None), None) if good else None
-        out = 0.0 if good else newest.at - self._last_good.get(series.id, rows[0].at)
-        return SeriesState(series, newest.outcome, node, max(0.0, out))
+        node = next((n for s in reversed(rows) if (n := self._node_of(series.id, s)) is not None), None) if good else None
+        out_s = 0.0 if good else newest.at - self._last_good.get(series.id, rows[0].at)
+        return SeriesState(series, newest.outcome, node, max(0.0, out_s))
 
-    def _node(self, series: str, sample: Sample) -> str | None:
+    def _node_of(self, series: str, sample: Sample) -> str | None:
         origin = self._series[series].origin
-        found = self._received.get((origin, sample.port))
+        reception = self._received.get((origin, sample.port))
         # A port is used again: what then stays inside such a host overwrites nothing.
-        near = TOLD_LATER_S + self._series[series].limit_s if origin in self.without_loopback else KEPT_S
-        if found is not None and abs(found[0] - sample.at) < near:
-            return found[1]
+        tolerance_s = TOLD_LATER_S + self._series[series].limit_s if origin in self.without_loopback else KEPT_S
+        if reception is not None and abs(reception[0] - sample.at) < tolerance_s:
+            return reception[1]
         return origin if self._series[series].kind == NEW and self._stayed_inside(origin, sample) else None
 
     def _stayed_inside(self, origin: str, sample: Sample) -> bool:
         """Has a capture that has told what came later not seen it leave?"""
-        told = self._captured.get(origin, 0.0) > sample.at + sample.seconds + TOLD_LATER_S
-        left = self._left.get((origin, sample.port))
-        return told and (left is None or abs(left - sample.at) > TOLD_LATER_S + sample.seconds)
+        captured_later = self._captured.get(origin, 0.0) > sample.at + sample.seconds + TOLD_LATER_S
+        left_at = self._left.get((origin, sample.port))
+        return captured_later and (left_at is None or abs(left_at - sample.at) > TOLD_LATER_S + sample.seconds)

@@ -54,14 +54,14 @@ class MeasuredDisruption:
         self._before = subject.active
         self._say = say
         self._done = False
-        self._began = 0.0
+        self._began = self._happened = self._seen = 0.0  # seconds, monotonic: asked for, done, and seen to be so
 
     def record(self, path: Path, start: Start) -> None:
         """Do it, and leave its recording at `path`. The disruption is undone whatever happens.
 
         Raises Inconclusive when the paths are not right to begin with, or the disruption cannot be seen to take effect.
         """
-        header = self._header(start)
+        header = self._make_header(start)
         with self._meter.recording(path, header) as recorder:
             tokens = self._begin_tokens(recorder)
             try:
@@ -84,7 +84,7 @@ class MeasuredDisruption:
         if recorder.broken:
             raise Inconclusive(f"the measurement was not recorded to its end: {recorder.broken}")
 
-    def _header(self, start: Start) -> Header:
+    def _make_header(self, start: Start) -> Header:
         cluster, disruption = self._subject.cluster, self._disruption
         allowance = disruption.allowance()
         return Header(
@@ -122,7 +122,7 @@ class MeasuredDisruption:
         if service is None:
             return None
         tokens = Tokens(self._subject, service, recorder.add)
-        with self._token_failures_noted(recorder):
+        with self._note_token_failures(recorder):
             tokens.begin()
             return tokens
         with contextlib.suppress(TokensFailed):  # it was told; but the table may be there, its answer being lost
@@ -132,13 +132,13 @@ class MeasuredDisruption:
     def _end_tokens(self, tokens: Tokens | None, recorder: Recorder) -> None:
         if tokens is not None:
             tokens.end()
-            with self._token_failures_noted(recorder):
+            with self._note_token_failures(recorder):
                 recorder.read_back(tokens.read_back())
-            with self._token_failures_noted(recorder):  # whether they could be read or not
+            with self._note_token_failures(recorder):  # whether they could be read or not
                 tokens.drop()
 
     @contextlib.contextmanager
-    def _token_failures_noted(self, recorder: Recorder) -> Iterator[None]:
+    def _note_token_failures(self, recorder: Recorder) -> Iterator[None]:
         try:
             yield
         except TokensFailed as error:
@@ -147,19 +147,19 @@ class MeasuredDisruption:
     def _begin_steady(self, tokens: Tokens | None, start: Start) -> None:
         """Every path right, the start held back, and every path still right at its end: what is out then is not the disruption's."""
         for _ in range(MAX_BEGINNINGS):
-            self._steady_first(tokens)
+            self._wait_until_steady(tokens)
             self._subject.permit(self._disruption)  # what was asked before calibrating and warming up is minutes old
             self._hold_back(start)
-            if self._meter.all_right(self._everyone(), self._before, since=time.monotonic() - STEADY_S - ATTEMPT_TIMEOUT_S):
+            if self._meter.all_right(self._all_hosts(), self._before, since=time.monotonic() - STEADY_S - ATTEMPT_TIMEOUT_S):
                 return
         raise NotSteady(f"{self._disruption.name} was not done, because the paths did not stay right while its start was held back")
 
-    def _steady_first(self, tokens: Tokens | None) -> None:
+    def _wait_until_steady(self, tokens: Tokens | None) -> None:
         self._say("warming up: every path must be right, and tokens be taken, before anything is done")
         try:
             if tokens is not None:
-                Deadline(WARM_UP_TIMEOUT_S).wait_for(tokens.flow, what="a token acknowledged from every host", every=0.05)
-            self._meter.wait_until_right(self._everyone(), self._before, Deadline(WARM_UP_TIMEOUT_S), steady_s=STEADY_S)
+                Deadline(WARM_UP_TIMEOUT_S).wait_for(tokens.is_flowing, what="a token acknowledged from every host", every=0.05)
+            self._meter.wait_until_right(self._all_hosts(), self._before, Deadline(WARM_UP_TIMEOUT_S), steady_s=STEADY_S)
         except DeadlineExceeded as error:
             raise NotSteady(f"{self._disruption.name} was not done, because the paths were not right before it: {error}") from error
 
@@ -168,20 +168,20 @@ class MeasuredDisruption:
         seconds = start.offset_s
         if start.after_probe_s is not None:
             interval = self._subject.cluster.load_balancer.probe.interval_s
-            seconds = (self._next_probe(interval) + start.after_probe_s - time.monotonic()) % interval
+            seconds = (self._wait_for_probe(interval) + start.after_probe_s - time.monotonic()) % interval
         deadline = Deadline(seconds)
         if seconds > 0:
             deadline.wait_for(lambda: deadline.expired, what="the chosen start", every=seconds)
 
-    def _next_probe(self, interval: float) -> float:
+    def _wait_for_probe(self, interval: float) -> float:
         """A fresh one: no prober keeps its interval so well that an old one would tell where its period is now."""
-        live, asked = self._meter.live, time.monotonic()
+        live, since = self._meter.live, time.monotonic()
 
         def probe() -> float:
             return live.last_probe(self._before) or 0.0
 
         try:
-            return Deadline(MAX_PROBE_INTERVALS * interval + 1.0).wait_for(probe, until=lambda at: at > asked, what="a probe", every=0.01)
+            return Deadline(MAX_PROBE_INTERVALS * interval + 1.0).wait_for(probe, until=lambda at: at > since, what="a probe", every=0.01)
         except DeadlineExceeded as error:
             raise Inconclusive(
                 f"no probe of {self._before} was seen for {MAX_PROBE_INTERVALS} intervals, so the start cannot be swept through its "
@@ -190,23 +190,24 @@ class MeasuredDisruption:
 
     def _disrupt(self, recorder: Recorder) -> None:
         disruption = self._disruption
-        limit = disruption.allowance().seconds + self._subject.cluster.manager.takeover_s
+        limit_s = disruption.allowance().seconds + self._subject.cluster.manager.takeover_s
         self._say(f"{disruption.name}: {disruption.sentence}")
         began = time.monotonic()
         self._done = True
         try:
-            undo.begin(self._subject, disruption, Deadline(limit, anchor=began))
+            undo.begin(self._subject, disruption, Deadline(limit_s, anchor=began))
         finally:
-            recorder.add(Mark(self._exactly(began), "begin", disruption.sentence))
+            recorder.add(Mark(happened := self._exact_moment(began), "begin", disruption.sentence))
             recorder.add(Mark(time.monotonic(), "counted-from", COUNTED_FROM[disruption.moment is not None]))
         recorder.add(Mark(time.monotonic(), "done"))
-        known = disruption.counted_allowance()
-        recorder.add(Budget(time.monotonic(), known.seconds, known.because))
-        disruption.took_effect(Deadline(limit, anchor=began))
+        allowance = disruption.counted_allowance()
+        recorder.add(Budget(time.monotonic(), allowance.seconds, allowance.because))
+        disruption.took_effect(Deadline(limit_s, anchor=began))
         recorder.add(Mark(time.monotonic(), "took-effect"))
-        self._began = began
+        self._seen = time.monotonic()
+        self._began, self._happened = began, min(max(began, happened), self._seen)  # a host's word, and no moment to come
 
-    def _exactly(self, began: float) -> float:
+    def _exact_moment(self, began: float) -> float:
         """The moment on the host's own clock where the host told it, else when the harness asked for it."""
         moment = self._disruption.moment
         if moment is None:
@@ -220,32 +221,33 @@ class MeasuredDisruption:
         """Until every path that must recover has recovered (or its budget is over), and as long as the disruption has to last."""
         disruption = self._disruption
         effects = disruption.expects[self._subject.cluster.design].values()
-        lasts = Deadline(disruption.lasts_s, anchor=self._began)
+        # Arming its undoing may take longer than it has to last. What must be out is judged from when it was seen to be in force.
+        lasts = Deadline(disruption.lasts_s, anchor=self._seen if Effect.OUT in effects else self._happened)
         if Effect.RECOVERS in effects:
             budget = Deadline(disruption.allowance().seconds + FIRST_SAMPLE_S, anchor=self._began)
-            self._until_right(self._must_recover(), budget, recorder)
+            self._record_recovery(self._hosts_to_recover(), budget, recorder)
         if not lasts.expired:
             lasts.wait_for(lambda: lasts.expired, what="the disruption's own duration", every=lasts.remaining())
 
-    def _must_recover(self) -> list[str]:
+    def _hosts_to_recover(self) -> list[str]:
         """The hosts from which every path must have recovered before anything is undone.
 
         Not the node that will be the standby where nothing is demanded of its path, or where it has to be out: it may be gone.
         """
         cluster, effect = self._subject.cluster, self._disruption.expects[self._subject.cluster.design][Origin.STANDBY]
         if effect in (Effect.RECOVERS, Effect.UNTOUCHED):
-            return self._everyone()
+            return self._all_hosts()
         stays = self._disruption.moves is False
         return [cluster.client.name, self._before if stays else cluster.peer_of(self._before).name]
 
-    def _until_right(self, hosts: list[str], deadline: Deadline, recorder: Recorder) -> None:
+    def _record_recovery(self, hosts: list[str], deadline: Deadline, recorder: Recorder) -> None:
         try:
-            self._meter.wait_until_right(hosts, self._after(), deadline, steady_s=STEADY_S)
+            self._meter.wait_until_right(hosts, self._node_afterwards(), deadline, steady_s=STEADY_S)
             recorder.add(Mark(time.monotonic(), "right", "every path has recovered"))
         except DeadlineExceeded as error:
             recorder.add(Mark(time.monotonic(), "not-right", str(error)))  # the judgement says which path, and for how long
 
-    def _after(self) -> str | None:
+    def _node_afterwards(self) -> str | None:
         """The node that must answer afterwards; None: whichever has it."""
         if self._disruption.moves is None:
             return None
@@ -271,7 +273,7 @@ class MeasuredDisruption:
         self._say("undone; waiting for the cluster to be healthy")
         self._subject.wait_until_healthy(Deadline(manager.boot_s + manager.takeover_s))
         recorder.add(Mark(time.monotonic(), "whole"))
-        self._until_right(self._everyone(), Deadline(self._disruption.allowance().seconds + FIRST_SAMPLE_S), recorder)
+        self._record_recovery(self._all_hosts(), Deadline(self._disruption.allowance().seconds + FIRST_SAMPLE_S), recorder)
 
-    def _everyone(self) -> list[str]:
+    def _all_hosts(self) -> list[str]:
         return [m.name for m in self._subject.cluster.machines]

@@ -41,28 +41,28 @@ def series_of(cluster: Cluster, period_s: float, capabilities: Mapping[str, Capa
 
     As often, and as many of them, as each host can bear: a series's period is the one that is kept.
     """
-    made = []
+    all_series = []
     for machine in cluster.machines:
-        bears = capabilities[machine.name]
+        host_capabilities = capabilities[machine.name]
         for i, service in enumerate(cluster.services):
             hello = service_registry.hello(service, cluster)
-            period = bearable(bears.period_s(wished_period_s(i, period_s)), hello)
-            made.append(
+            period = bearable(host_capabilities.period_s(wished_period_s(i, period_s)), hello)
+            all_series.append(
                 Series(f"{machine.name}/{service.name}/new", machine.name, service.name, NEW, service.port, period, ATTEMPT_TIMEOUT_S)
             )
-            if bears.keeps and hello.keeps:
-                beat = max(period_s, OTHER_PERIOD_S)
+            if host_capabilities.keeps and hello.keeps:
+                pinned_period_s = max(period_s, OTHER_PERIOD_S)
                 pinned = Series(
                     f"{machine.name}/{service.name}/pinned",
                     machine.name,
                     service.name,
                     PINNED,
                     service.port,
-                    beat,
+                    pinned_period_s,
                     PINNED_ATTEMPT_TIMEOUT_S,
                 )
-                made.append(pinned)
-    return made
+                all_series.append(pinned)
+    return all_series
 
 
 def series_plan(cluster: Cluster, series: Series, service: Service) -> AgentSeries:
@@ -74,8 +74,8 @@ def series_plan(cluster: Cluster, series: Series, service: Service) -> AgentSeri
 
 def addresses_of(cluster: Cluster) -> dict[str, list[str]]:
     """Every host's own addresses, by the cluster file."""
-    found = {cluster.client.name: [str(cluster.client.address)]}
-    return found | {n.name: [str(n.address), str(n.second_address)] for n in cluster.nodes}
+    client_addresses = {cluster.client.name: [str(cluster.client.address)]}
+    return client_addresses | {n.name: [str(n.address), str(n.second_address)] for n in cluster.nodes}
 
 
 class Meter:
@@ -108,27 +108,27 @@ class Meter:
 
     def start(self) -> None:
         """Returns when every agent measures. Raises HostUnreachable, or Unusable when a host cannot run it."""
-        self.subject.together(*(lambda n=n.name: self._see(n) for n in self.subject.cluster.nodes))
+        self.subject.together(*(lambda n=n.name: self._check_capture(n) for n in self.subject.cluster.nodes))
         for machine in self.subject.cluster.machines:
-            self._agents[machine.name] = self._agent(machine.name)
+            self._agents[machine.name] = self._make_agent(machine.name)
         self.subject.together(*(a.start for a in self._agents.values()))
 
-    def _agent(self, name: str) -> Measures:
-        plan = self._plan(name, self._lifetime_s)
+    def _make_agent(self, name: str) -> Measures:
+        plan = self._make_plan(name, self._lifetime_s)
         return agent_of(self.subject.hosts[name], self._capabilities[name], self.subject.python(name), plan, _MeterSink(self, name))
 
-    def _see(self, node: str) -> None:
+    def _check_capture(self, node: str) -> None:
         """Find out whether a node's packets may be watched."""
         if not self._capabilities[node].captures:
             self.blind[node] = f"{node}: its packets cannot be watched without Python"
             return
         try:
-            with self._capture(node):
+            with self._make_capture(node):
                 return
-        except Unusable as why:
-            self.blind[node] = str(why)
+        except Unusable as error:
+            self.blind[node] = str(error)
 
-    def _capture(self, node: str, tell: Callable[[Packet], None] | None = None) -> PacketCapture:
+    def _make_capture(self, node: str, tell: Callable[[Packet], None] | None = None) -> PacketCapture:
         host, capabilities, python = self.subject.hosts[node], self._capabilities[node], self.subject.python(node)
         return capture_of(host, capabilities, python, flags=SYN, tell=tell, newest=tell is not None)
 
@@ -168,7 +168,7 @@ class Meter:
         """Is every series from these hosts answered by `node` (any one node, when None) and has been since then?"""
         watched = {name: capabilities.tells_port and not self.blind for name, capabilities in self._capabilities.items()}
         series = [t for t in self.series if t.origin in hosts]
-        return all(self.live.right(t.id, node, since=min(since, _enough(t)), watched=watched[t.origin]) for t in series)
+        return all(self.live.is_right(t.id, node, since=min(since, _judged_since(t)), watched=watched[t.origin]) for t in series)
 
     def wait_until_right(self, hosts: list[str], node: str | None, deadline: Deadline, *, steady_s: float) -> None:
         """Until every series from these hosts has been answered by `node` for `steady_s` without a gap. Raises DeadlineExceeded."""
@@ -188,7 +188,7 @@ class Meter:
             newest = {host: list(self._noise.get(host, ())) for host in self._agents}
         return all(is_calm(host, lines, min(t.period_s for t in self.series if t.origin == host)) for host, lines in newest.items())
 
-    def _plan(self, host: str, lifetime_s: float) -> AgentPlan:
+    def _make_plan(self, host: str, lifetime_s: float) -> AgentPlan:
         cluster = self.subject.cluster
         services = {s.name: s for s in cluster.services}
         series = [series_plan(cluster, t, services[t.service]) for t in self.series if t.origin == host]
@@ -215,29 +215,29 @@ class Meter:
             return
         if node in self.live.without_loopback:
             self.event(NodeEvent(time.monotonic(), node, "no-loopback", "what stays inside it is in no capture: by that it is known"))
-        watched = Watched(node, lambda: self._capture(node, lambda packet: self._saw(node, packet)), self.event)
+        watched = Watched(node, lambda: self._make_capture(node, lambda packet: self._take_packet(node, packet)), self.event)
         with self._lock:
             self._watched[node] = watched
         watched.start()
 
     def _end_watching(self, folder: Path) -> None:
         with self._lock:
-            watched, self._watched = self._watched, {}
-        self.subject.together(*(one.stop for one in watched.values()))
-        for node, one in watched.items():
+            captures, self._watched = self._watched, {}
+        self.subject.together(*(capture.stop for capture in captures.values()))
+        for node, capture in captures.items():
             file = folder / f"{node}.pcapng"
             try:
-                one.write_pcap(file)
+                capture.write_pcap(file)
             except OSError as error:  # a disk that is full: the recording says what was measured, and what was done is undone all the same
                 file.unlink(missing_ok=True)
-                why = f"{file.name} of {folder.name} could not be written: {error.strerror or error}"
-                self.subject.timeline.note("harness", "evidence-fault", why)
+                fault = f"{file.name} of {folder.name} could not be written: {error.strerror or error}"
+                self.subject.timeline.note("harness", "evidence-fault", fault)
 
     def _renew_agents(self) -> None:
         """An agent that has ended, or has less than half of its lifetime left, is replaced before something is measured by it."""
 
         def renew(name: str, old: Measures) -> None:
-            fresh = self._agent(name)
+            fresh = self._make_agent(name)
             try:
                 fresh.start()
             except HarnessError as error:  # the old one may still measure; if it does not, the paths are not right, and that is said
@@ -247,8 +247,8 @@ class Meter:
             for fault in old.stop():
                 self.subject.timeline.note(name, "agent", fault)
 
-        worn = {name: one for name, one in self._agents.items() if one.remaining_s < self._lifetime_s / 2}
-        self.subject.together(*(lambda n=n, one=one: renew(n, one) for n, one in worn.items()))
+        expiring = {name: agent for name, agent in self._agents.items() if agent.remaining_s < self._lifetime_s / 2}
+        self.subject.together(*(lambda n=n, agent=agent: renew(n, agent) for n, agent in expiring.items()))
 
     def _renew_kept(self) -> None:
         """Kept connections are made anew under the eyes of the witnesses: a node that answers one from before would not be known."""
@@ -258,15 +258,15 @@ class Meter:
             except OSError as error:
                 self.subject.timeline.note(name, "agent", f"its kept connections are from before: {error}")
 
-    def _saw(self, node: str, packet: Packet) -> None:
+    def _take_packet(self, node: str, packet: Packet) -> None:
         if packet.protocol != "tcp":
             return
         clock = self._clocks.get(node)
         at = packet.time + clock.wall_s if clock else packet.time - time.time() + time.monotonic()
         what = "syn" if packet.is_syn else "syn-ack" if packet.is_syn_ack else "rst" if packet.is_rst else "data"
-        seen = CapturedPacket(at, node, packet.interface, what, packet.src, packet.sport, packet.dst, packet.dport, packet.outgoing)
+        captured = CapturedPacket(at, node, packet.interface, what, packet.src, packet.sport, packet.dst, packet.dport, packet.outgoing)
         with self._lock:
-            self._sightings.append(seen)
+            self._sightings.append(captured)
             if len(self._sightings) >= FLUSH:
                 self._flush()
 
@@ -285,22 +285,22 @@ class Meter:
             if self._recorder is not None:
                 self._recorder.samples(series, [row for row in rows if row.at >= self._since])
 
-    def _connected(self, event: NodeEvent) -> None:
+    def _take_connection(self, event: NodeEvent) -> None:
         """A connection that was looked at, in the place of its packets."""
-        data, here = event.data, {*self.addresses[event.host], str(self.subject.cluster.vip)}
-        interface = "lo" if data["peer"] in here else ""
+        data, own_addresses = event.data, {*self.addresses[event.host], str(self.subject.cluster.vip)}
+        interface = "lo" if data["peer"] in own_addresses else ""
         if not interface and event.host not in self.blind:
             return  # the capture sees its packets
-        seen = CapturedPacket(
+        captured = CapturedPacket(
             event.at, event.host, interface, "socket", data["peer"], data["peer_port"], data["address"], data["port"], False
         )
         with self._lock:
-            self._sightings.append(seen)
+            self._sightings.append(captured)
 
     def event(self, event: NodeEvent) -> None:
         """Takes an event from an agent."""
         if event.kind == "connected":
-            return self._connected(event)
+            return self._take_connection(event)
         if event.kind == "log" and self.subject.manager.notices(event.text):
             event = replace(event, data={**event.data, "means": "noticed"})
         if event.kind == "log":
@@ -315,18 +315,18 @@ class Meter:
             if self._recorder is not None:
                 self._recorder.add(event)
 
-    def add(self, one: Noise | Clock) -> None:
+    def add(self, measurement: Noise | Clock) -> None:
         """Takes a host's noise or clock."""
         with self._lock:
-            if isinstance(one, Clock):
-                self._clocks[one.host] = one
+            if isinstance(measurement, Clock):
+                self._clocks[measurement.host] = measurement
             else:
-                self._noise[one.host].append(one)
+                self._noise[measurement.host].append(measurement)
             if self._recorder is not None:
-                self._recorder.add(one)
+                self._recorder.add(measurement)
 
 
-def _enough(series: Series) -> float:
+def _judged_since(series: Series) -> float:
     """The latest moment since which a series must have been right to be called so: a few of its attempts have ended since."""
     return time.monotonic() - series.limit_s - MIN_ATTEMPTS * series.period_s
 

@@ -45,7 +45,7 @@ class Tokens:
         self._service = service
         self._tell = tell
         self._run = secrets.token_hex(6)
-        self._over = threading.Event()
+        self._ending = threading.Event()
         self._flowing: set[str] = set()
         self._threads: list[threading.Thread] = []
 
@@ -53,72 +53,72 @@ class Tokens:
         """Make the table and start writing from every host. Raises TokensFailed when the database cannot be written to."""
         client = self._subject.cluster.client.name
         try:
-            self._once(client, lambda table, deadline: table.make(deadline))
+            self._ask_table(client, lambda table, deadline: table.make(deadline))
         except TokensFailed as error:
             raise TokensFailed(f'{error}; let its user make a table there, or give the service the setting tokens = "no"') from error
         for machine in self._subject.cluster.machines:
-            thread = threading.Thread(target=self._write, args=(machine.name,), name=f"tokens-{machine.name}", daemon=True)
+            thread = threading.Thread(target=self._write_tokens, args=(machine.name,), name=f"tokens-{machine.name}", daemon=True)
             thread.start()
             self._threads.append(thread)
 
-    def flow(self) -> bool:
+    def is_flowing(self) -> bool:
         """Has a token been acknowledged from every host?"""
         return len(self._flowing) == len(self._subject.cluster.machines)
 
     def end(self) -> None:
         """Stops to write, and waits for the writers."""
-        self._over.set()
+        self._ending.set()
         for thread in self._threads:
             thread.join(MAX_CONNECTION_S)
 
     def read_back(self) -> dict[str, int]:
         """How often each token of this run is in the database; none, where even the table is gone. Raises TokensFailed when it cannot be
         asked."""
-        return self._once(self._subject.cluster.client.name, lambda table, deadline: table.count(self._run, deadline))
+        return self._ask_table(self._subject.cluster.client.name, lambda table, deadline: table.count(self._run, deadline))
 
     def drop(self) -> None:
         """Removes the table that the tokens are in."""
-        self._once(self._subject.cluster.client.name, lambda table, deadline: table.drop(deadline))
+        self._ask_table(self._subject.cluster.client.name, lambda table, deadline: table.drop(deadline))
 
-    def _once(self, origin: str, ask: Callable[[TokenTable, Deadline], T], *, limit: float = 10.0) -> T:
+    def _ask_table(self, origin: str, ask: Callable[[TokenTable, Deadline], T], *, limit: float = 10.0) -> T:
         try:
-            with self._path(origin, limit) as link, self._table(link.port, limit) as table:
+            with self._open_path(origin, limit) as link, self._open_table(link.port, limit) as table:
                 return ask(table, Deadline(limit))
         except (OSError, DeadlineExceeded, NotTheService, BadUse) as error:
             raise TokensFailed(f"tokens: {self._service.name} could not be asked from {origin}: {error}") from error
 
-    def _path(self, origin: str, limit: float = TOKEN_TIMEOUT_S):
+    def _open_path(self, origin: str, limit: float = TOKEN_TIMEOUT_S):
         vip = str(self._subject.cluster.vip)
         return relay(self._subject.residents[origin], vip, self._service.port, limit=limit, lifetime=MAX_CONNECTION_S)
 
-    def _table(self, port: int | None, limit: float = TOKEN_TIMEOUT_S) -> TokenTable:
+    def _open_table(self, port: int | None, limit: float = TOKEN_TIMEOUT_S) -> TokenTable:
         if port is None:
             raise ConnectionError("the connection did not come about")
         settings = service_registry.settings_of(self._service, self._subject.cluster)
         return service_registry.kind(self._service.kind).token_table("127.0.0.1", port, settings=settings, deadline=Deadline(limit))
 
-    def _write(self, origin: str) -> None:
+    def _write_tokens(self, origin: str) -> None:
         """One connection as long as it lasts: a client's, with its own reconnects."""
         number = 0
-        while not self._over.is_set():
+        while not self._ending.is_set():
             began = time.monotonic()
             try:
-                with self._path(origin) as link, self._table(link.port) as table:
-                    while not self._over.is_set():
+                with self._open_path(origin) as link, self._open_table(link.port) as table:
+                    while not self._ending.is_set():
                         number += 1
-                        self._one(origin, table, f"{origin}-{number}")
-                        self._over.wait(TOKEN_INTERVAL_S)
+                        self._write_token(origin, table, f"{origin}-{number}")
+                        self._ending.wait(TOKEN_INTERVAL_S)
             except (OSError, HarnessError, NotTheService) as error:
                 # The path is out: what that means is for the meter to say; here it only delays the next token.
                 self._subject.timeline.note(origin, "tokens", f"connection lost or not made: {error}")
-            self._over.wait(max(0.0, began + TOKEN_INTERVAL_S - time.monotonic()))
+            self._ending.wait(max(0.0, began + TOKEN_INTERVAL_S - time.monotonic()))
 
-    def _one(self, origin: str, table: TokenTable, value: str) -> None:
+    def _write_token(self, origin: str, table: TokenTable, value: str) -> None:
         began = time.monotonic()
         try:
-            by = table.write(self._run, value, Deadline(TOKEN_TIMEOUT_S))
+            node = table.write(self._run, value, Deadline(TOKEN_TIMEOUT_S))
         except BaseException as error:
             self._tell(Token(began, origin, value, False, time.monotonic() - began, detail=str(error)))
             raise
-        self._tell(Token(began, origin, value, True, time.monotonic() - began, by=by))
+        self._tell(Token(began, origin, value, True, time.monotonic() - began, by=node))
         self._flowing.add(origin)

@@ -35,11 +35,11 @@ class Notifier:
         """Send what changed with a finished run, if anything did. Empty, or why it could not be sent, without a secret."""
         unreadable: list[str] = []  # says nothing of the state
         older = list(runs_before(run.id, run.directory.parent, unreadable, at_most=MAX_OLDER))
-        told = change_of(run.record, older, self.still_after)
-        if told is None:
+        change = change_of(run.record, older, self.still_after)
+        if change is None:
             return ""
         run.cleaner.knows([*self.urls, *secret_words(self.urls)])
-        return self.send(*message(run.record, told, run.cleaner.text))
+        return self.send(*message(run.record, change, run.cleaner.text))
 
     def send(self, title: str, body: str) -> str:
         """Empty, or how many of them did not take it."""
@@ -47,25 +47,25 @@ class Notifier:
 
         refused = 0
         for url in self.urls:
-            one = apprise.Apprise()
-            if not (one.add(url) and one.notify(title=title, body=body)):
+            receiver = apprise.Apprise()
+            if not (receiver.add(url) and receiver.notify(title=title, body=body)):
                 refused += 1
         return f"{refused} of {len(self.urls)} receivers did not take the notification “{title}”" if refused else ""
 
 
-def message(run: RunRecord, told: StateChange, clean: Callable[[str], str]) -> tuple[str, str]:
+def message(run: RunRecord, change: StateChange, clean: Callable[[str], str]) -> tuple[str, str]:
     """The title and the text of a notification. `clean` takes secrets out of a text: before it is cut short, because half a secret is not
     known for one. Pure."""
     name = run.cluster.name if run.cluster else "a cluster"
-    cause = next((one.sentence for one in run.causes), "")
-    reason = run.gate.reason if told.change == "gate refused" and run.gate is not None else run.verdict.reason
+    cause = next((cause.sentence for cause in run.causes), "")
+    reason = run.gate.reason if change.change == "gate refused" and run.gate is not None else run.verdict.reason
     lines = [
-        f"{told.change}: {told.against}",
+        f"{change.change}: {change.against}",
         _short(clean(reason)),
         f"cause: {_short(clean(cause))}" if cause else "",
         f"run {run.run_id}, {run.started.iso}",
     ]
-    return clean(one_line(f"lkharness: {name}: {told.change}")), clean("\n".join(one_line(line) for line in lines if line))
+    return clean(one_line(f"lkharness: {name}: {change.change}")), clean("\n".join(one_line(line) for line in lines if line))
 
 
 def load(file: Path, still_after: int) -> Notifier:

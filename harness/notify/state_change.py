@@ -39,10 +39,10 @@ class StateChange:
 def change_of(run: RunRecord, before: Sequence[RunRecord], still_after: int) -> StateChange | None:
     """What is to be told of `run`; None where nothing changed. `before`: older runs, the newest first; `still_after`: told once more when
     so many in a row have failed."""
-    like = [one for one in before if alike(one, run)]
-    judged = [one for one in like if _word(one) is not None]
+    comparable = [older for older in before if alike(older, run)]
+    judged = [older for older in comparable if _word(older) is not None]
     if _refused(run):
-        return None if like and _refused(like[0]) else StateChange(Change.GATE_REFUSED, "the gate of the run before did not")
+        return None if comparable and _refused(comparable[0]) else StateChange(Change.GATE_REFUSED, "the gate of the run before did not")
     word = _word(run)
     if word is None:
         return None
@@ -58,13 +58,13 @@ def change_of(run: RunRecord, before: Sequence[RunRecord], still_after: int) -> 
     return None
 
 
-def alike(one: RunRecord, other: RunRecord) -> bool:
+def alike(run: RunRecord, other: RunRecord) -> bool:
     """Whether two runs are about the same cluster and the same tests, however often each was repeated; of a run that a failure ended early
     the tests that it came to must be among the other's."""
-    if one.cluster is None or other.cluster is None or _place(one.cluster) != _place(other.cluster):
+    if run.cluster is None or other.cluster is None or _place(run.cluster) != _place(other.cluster):
         return False
-    mine, others = _tests(one), _tests(other)
-    return mine == others or (_ended_early(one) and mine < others) or (_ended_early(other) and others < mine)
+    tests, others = _tests(run), _tests(other)
+    return tests == others or (_ended_early(run) and tests < others) or (_ended_early(other) and others < tests)
 
 
 def _place(cluster: ClusterSummary) -> tuple[str, ...]:

@@ -24,28 +24,28 @@ class Plugin:
 
     def load(self) -> Any:
         """Import it. Raises ValueError where `value` is no place, and whatever the package's own modules raise."""
-        found = _PLACE.fullmatch(self.value)
-        if not found:
+        match = _PLACE.fullmatch(self.value)
+        if not match:
             raise ValueError("an entry point is written NAME = MODULE:CLASS")
-        names = (found["name"] or "").split(".") if found["name"] else []
-        return reduce(getattr, names, import_module(found["module"]))
+        names = (match["name"] or "").split(".") if match["name"] else []
+        return reduce(getattr, names, import_module(match["module"]))
 
 
 def plugins(group: str) -> dict[str, list[Plugin]]:
     """Name → who gives it, of every installed package. Of a package that is installed twice, the one that Python imports counts."""
-    found: dict[str, list[Plugin]] = {}
-    seen: set[str] = set()
+    plugins_by_name: dict[str, list[Plugin]] = {}
+    packages: set[str] = set()
     for distribution in distributions():
         text = _text(distribution)
         if f"[{group}]" not in text:
             continue
         name, version = _name_and_version(distribution)
-        if (known_as := re.sub(r"[-_.]+", "-", name).lower()) in seen:
+        if (known_as := re.sub(r"[-_.]+", "-", name).lower()) in packages:
             continue
-        seen.add(known_as)
+        packages.add(known_as)
         for plugin in _of_group(text, group, f"{name} {version}".strip()):
-            found.setdefault(plugin.name, []).append(plugin)
-    return found
+            plugins_by_name.setdefault(plugin.name, []).append(plugin)
+    return plugins_by_name
 
 
 def _of_group(text: str, group: str, package: str) -> Iterator[Plugin]:

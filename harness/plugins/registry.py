@@ -38,8 +38,8 @@ class Registry:
         """Name → module, of this package. Nothing of them is imported."""
         paths = import_module(self._package).__path__
         prefix = f"{self._package}."
-        found = pkgutil.walk_packages(paths, prefix) if self._many else pkgutil.iter_modules(paths, prefix)
-        return {module.name.removeprefix(prefix).replace("_", "-"): module.name for module in found if not module.ispkg}
+        modules = pkgutil.walk_packages(paths, prefix) if self._many else pkgutil.iter_modules(paths, prefix)
+        return {module.name.removeprefix(prefix).replace("_", "-"): module.name for module in modules if not module.ispkg}
 
     def plugged_in(self) -> Mapping[str, list[Plugin]]:
         """Name → what other packages give under it. Looked for once in a process, and only when a name is none of this package's."""
@@ -56,14 +56,14 @@ class Registry:
     def get(self, name: str) -> type[Any]:
         """The one implementation of that name. Raises BadUse, with the names there are, when there is none; Unusable when the plug-in that
         gives it cannot be used."""
-        [one] = self.load(name)
-        return one
+        [implementation] = self.load(name)
+        return implementation
 
     def load(self, name: str) -> tuple[type[Any], ...]:
         """All that the module or entry point of that name offers; raises as `get` does."""
         if name not in self._loaded:
-            own = self.built_in()
-            self._loaded[name] = self._offered(import_module(own[name])) if name in own else self._of_plugin(name)
+            built_in = self.built_in()
+            self._loaded[name] = self._find_classes(import_module(built_in[name])) if name in built_in else self._load_plugin(name)
         return self._loaded[name]
 
     def own(self) -> dict[str, tuple[type[Any], ...]]:
@@ -72,62 +72,66 @@ class Registry:
 
     def usable(self) -> dict[str, tuple[type[Any], ...]]:
         """Name → what can be used of it, this product's own first. Imports them all; what cannot be used, `faults` tells."""
-        found = self.own()
-        for name in sorted(self.plugged_in().keys() - found):
+        implementations = self.own()
+        for name in sorted(self.plugged_in().keys() - implementations):
             try:
-                found[name] = self.load(name)
+                implementations[name] = self.load(name)
             except Unusable:
                 continue
-        return found
+        return implementations
 
     def faults(self) -> list[str]:
         """Why plug-ins cannot be used, a sentence each. Imports them all."""
-        found = []
+        sentences = []
         for name, plugins in sorted(self.plugged_in().items()):
             if name in self.built_in():
-                found += [self._unusable(one, f"the name {name} is this product's own, so give it another") for one in plugins]
+                sentences += [
+                    self._unusable_sentence(plugin, f"the name {name} is this product's own, so give it another") for plugin in plugins
+                ]
                 continue
             try:
                 self.load(name)
             except Unusable as fault:
-                found.append(str(fault))
-        return found
+                sentences.append(str(fault))
+        return sentences
 
-    def unusable(self, name: str, why: str) -> str:
+    def unusable(self, name: str, reason: str) -> str:
         """The sentence on the plug-in of that name which somebody found unfit for a reason of his own."""
-        return self._unusable(self.plugged_in()[name][0], why)
+        return self._unusable_sentence(self.plugged_in()[name][0], reason)
 
-    def _of_plugin(self, name: str) -> tuple[type[Any], ...]:
+    def _load_plugin(self, name: str) -> tuple[type[Any], ...]:
         if name not in self.plugged_in():
             raise BadUse(f"there is no {self.what} {name}; known: {', '.join(self.names())}")
-        first, *others = self.plugged_in()[name]
-        if others:
-            raise Unusable(self._unusable(first, f"{others[0].package} gives the same name, so remove one of the two"))
+        plugin, *duplicates = self.plugged_in()[name]
+        if duplicates:
+            raise Unusable(self._unusable_sentence(plugin, f"{duplicates[0].package} gives the same name, so remove one of the two"))
         try:
-            offered = self._offered(first.load())
+            offered = self._find_classes(plugin.load())
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a stranger's module does while it is imported, sys.exit() included
-            why = one_line(f"{type(error).__name__}: {error}")
-            raise Unusable(self._unusable(first, f"it cannot be imported ({why})")) from error
+            reason = one_line(f"{type(error).__name__}: {error}")
+            raise Unusable(self._unusable_sentence(plugin, f"it cannot be imported ({reason})")) from error
         if not offered or (len(offered) > 1 and not self._many):
-            wanted = f"{'classes that are' if self._many else 'one class that is'} derived from {self._base.partition(':')[2]}"
+            demand = f"{'classes that are' if self._many else 'one class that is'} derived from {self._base.partition(':')[2]}"
             raise Unusable(
-                self._unusable(first, f"{first.value} does not give {wanted}, with {', '.join(self._demands)} and all its methods")
+                self._unusable_sentence(
+                    plugin, f"{plugin.value} does not give {demand}, with {', '.join(self._demands)} and all its methods"
+                )
             )
         return offered
 
-    def _offered(self, found: object) -> tuple[type[Any], ...]:
+    def _find_classes(self, target: object) -> tuple[type[Any], ...]:
         """Of a class itself; of a module what it defines, and not what it imported."""
-        if isinstance(found, ModuleType):
-            return tuple(one for one in vars(found).values() if self._fits(one) and one.__module__ == found.__name__)
-        return (found,) if inspect.isclass(found) and self._fits(found) else ()
+        if isinstance(target, ModuleType):
+            return tuple(value for value in vars(target).values() if self._fits(value) and value.__module__ == target.__name__)
+        return (target,) if inspect.isclass(target) and self._fits(target) else ()
 
-    def _fits(self, one: object) -> bool:
+    def _fits(self, value: object) -> bool:
         module, _, name = self._base.partition(":")
         base = getattr(import_module(module), name)
-        whole = inspect.isclass(one) and issubclass(one, base) and not inspect.isabstract(one)
-        return whole and all(hasattr(one, demanded) for demanded in self._demands)
+        is_concrete = inspect.isclass(value) and issubclass(value, base) and not inspect.isabstract(value)
+        return is_concrete and all(hasattr(value, demanded) for demanded in self._demands)
 
-    def _unusable(self, plugin: Plugin, why: str) -> str:
-        return f"the plug-in {plugin.package} ({self.group}: {plugin.name} = {plugin.value}) cannot be used: {why}"
+    def _unusable_sentence(self, plugin: Plugin, reason: str) -> str:
+        return f"the plug-in {plugin.package} ({self.group}: {plugin.name} = {plugin.value}) cannot be used: {reason}"

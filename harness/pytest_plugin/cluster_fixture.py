@@ -73,8 +73,10 @@ class ClusterFixture:
         """All paths to all services, at once; every finding is recorded before the test ends."""
         active = self.active
         pairs = [(o, s) for o in origins for s in self.services]
-        done = self.subject.together(*(lambda o=o, s=s: check_path(self.subject, o, s, active, situation, in_full=True) for o, s in pairs))
-        self.settle(all_of([self._record(check) for check in done]))
+        checks = self.subject.together(
+            *(lambda o=o, s=s: check_path(self.subject, o, s, active, situation, in_full=True) for o, s in pairs)
+        )
+        self.settle(all_of([self._record(check) for check in checks]))
 
     def settle(self, verdict: Verdict) -> None:
         """End the test unless it is a pass; what all hosts say is kept before anything is undone."""
@@ -104,26 +106,27 @@ class ClusterFixture:
         """No packet of the active node's connection to the VIP is on any NIC, seen by a capture that is shown not to be blind."""
         subject, active = self.subject, self.active
         if active in subject.unwatchable():
-            pytest.skip(_not_shown(f"without Python the packets of {active} cannot be watched"))
+            pytest.skip(_skip_reason(f"without Python the packets of {active} cannot be watched"))
         vip, peer = str(subject.cluster.vip), subject.cluster.peer_of(active)
         with subject.watched() as sight:
-            own = attempt(subject.residents[active], vip, service.port, count=3)
+            inside_attempts = attempt(subject.residents[active], vip, service.port, count=3)
             control = attempt(subject.residents[active], str(peer.address), service.port, count=1)
             packets = sight.packets()
         if active not in packets:
-            pytest.skip(_not_shown(subject.capture_refused.get(active, f"{active} was not watched")))
-        own, control = (with_addresses(made, packets, subject.cluster) for made in (own, control))
-        control_seen = _on_nics(packets, control)
-        strays = _on_nics(packets, own)
+            pytest.skip(_skip_reason(subject.capture_refused.get(active, f"{active} was not watched")))
+        inside_attempts, control = (with_addresses(attempts, packets, subject.cluster) for attempts in (inside_attempts, control))
+        control_seen = _packets_on_nics(packets, control)
+        strays = _packets_on_nics(packets, inside_attempts)
         if not control_seen:
             verdict = inconclusive(f"the capture is blind: it did not see {control[0]} leave {active} either")
         elif strays:
             verdict = failed(f"a packet of the inside path was on a NIC: {strays[0]}")
-        elif not all(a.answered for a in own):
-            verdict = failed("; ".join(str(a) for a in own if not a.answered))
+        elif not all(a.answered for a in inside_attempts):
+            verdict = failed("; ".join(str(a) for a in inside_attempts if not a.answered))
         else:
             verdict = passed(
-                f"{len(own)} connections answered, none of their packets on a NIC; the control's SYN was seen: {control_seen[0]}"
+                f"{len(inside_attempts)} connections answered, none of their packets on a NIC; "
+                f"the control's SYN was seen: {control_seen[0]}"
             )
         self.demand(
             "inside path", verdict, expected="answered, no packet on any NIC, the control's packets seen", origin=active, destination=vip
@@ -176,9 +179,11 @@ class ClusterFixture:
         cluster = self.subject.cluster
         if cluster.azure is None:
             raise Inconclusive("the cluster file has no [azure] table, so Azure was not asked")
-        found = Survey(cluster, cluster.azure).findings(self.active)
-        whole = passed(f"{self.active} is the one member that the balancer has up, and nothing in Azure is against the design")
-        self.demand("azure", all_of(verdicts(found) or [whole]), expected="Azure's configuration fits the design and the cluster file")
+        findings = Survey(cluster, cluster.azure).findings(self.active)
+        as_designed = passed(f"{self.active} is the one member that the balancer has up, and nothing in Azure is against the design")
+        self.demand(
+            "azure", all_of(verdicts(findings) or [as_designed]), expected="Azure's configuration fits the design and the cluster file"
+        )
 
     def listens_for_the_design(self, service: Service) -> None:
         """Demands that a service on the active node listens on the addresses that the design needs."""
@@ -193,10 +198,10 @@ class ClusterFixture:
         """On the private addresses, where the balancer asks (facts PRB-03, PRB-22)."""
         cluster = self.subject.cluster
         answers = {n.name: self._from_client(str(n.address), cluster.load_balancer.probe.port) for n in cluster.nodes}
-        said = "; ".join(str(a) for a in answers.values())
+        observed = "; ".join(str(a) for a in answers.values())
         answering = [n for n, a in answers.items() if a.answered]
         unclear = [a for a in answers.values() if a.outcome is AttemptOutcome.UNREACHABLE]
-        verdict = inconclusive(said) if unclear else (passed if answering == [self.active] else failed)(said)
+        verdict = inconclusive(observed) if unclear else (passed if answering == [self.active] else failed)(observed)
         self.demand("probe", verdict, expected=f"only {self.active} answers the probe port")
 
     def nobody_is_served_by(self, node: str) -> None:
@@ -204,13 +209,13 @@ class ClusterFixture:
         cluster = self.subject.cluster
         address = str(cluster.node(node).address)
         ports = [*(s.port for s in cluster.services), cluster.load_balancer.probe.port]
-        tried = self.subject.together(*(lambda p=p: self._from_client(address, p) for p in ports))
-        serving = [a for a in tried if a.answered]
-        unclear = [a for a in tried if a.outcome not in (AttemptOutcome.REFUSED, AttemptOutcome.SILENT, AttemptOutcome.ANSWERED)]
+        attempts = self.subject.together(*(lambda p=p: self._from_client(address, p) for p in ports))
+        serving = [a for a in attempts if a.answered]
+        unclear = [a for a in attempts if a.outcome not in (AttemptOutcome.REFUSED, AttemptOutcome.SILENT, AttemptOutcome.ANSWERED)]
         if serving:
             verdict = failed("; ".join(map(str, serving)))
         else:
-            verdict = inconclusive("; ".join(map(str, unclear))) if unclear else passed("; ".join(map(str, tried)))
+            verdict = inconclusive("; ".join(map(str, unclear))) if unclear else passed("; ".join(map(str, attempts)))
         self.demand(
             f"{node} serves nobody", verdict, expected="refused or silent on every port", origin=cluster.client.name, destination=address
         )
@@ -220,10 +225,10 @@ class ClusterFixture:
         return attempt(self.subject.residents[client], address, port, count=1)[0]
 
     @contextlib.contextmanager
-    def disrupted(self, name: str, *, undo_limit: float = 60.0, **about: object) -> Iterator[Disrupted]:
-        """Do the disruption, wait until it is seen to have taken effect, and undo it whatever happens. `about` goes to it."""
+    def disrupted(self, name: str, *, undo_limit: float = 60.0, **options: object) -> Iterator[Disrupted]:
+        """Do the disruption, wait until it is seen to have taken effect, and undo it whatever happens. `options` go to it."""
         self._active = None
-        disruption = disruptions.resolve_disruption(name, self.subject.cluster)(self.subject, **about)
+        disruption = disruptions.resolve_disruption(name, self.subject.cluster)(self.subject, **options)
         if reason := disruption.why_skipped() or self.subject.skips.get(disruption.name):
             pytest.skip(reason)
         allowance = disruption.allowance()
@@ -252,10 +257,10 @@ class ClusterFixture:
     def measured(self, planned: Planned) -> None:
         """Do the disruption under the meter; every path must do what the disruption demands of it, and no token may be lost."""
         self._active = None
-        kind = disruptions.get_disruption(planned.name)
-        if reason := kind(self.subject).why_skipped() or self.subject.skips.get(kind.name):
+        disruption_type = disruptions.get_disruption(planned.name)
+        if reason := disruption_type(self.subject).why_skipped() or self.subject.skips.get(disruption_type.name):
             pytest.skip(reason)
-        result = self._measure(lambda: kind(self.subject), planned.start)
+        result = self._measure(lambda: disruption_type(self.subject), planned.start)
         self.settle(result.verdict)
 
     def becomes_healthy(self) -> None:
@@ -274,16 +279,16 @@ class ClusterFixture:
         steady_s = patience.seconds - self.subject.cluster.budget.margin_s
         allowance = outage_budget.Allowance(patience.seconds + steady_s, f"{patience.because}, and as long without a fault")
         paths = follow(self.subject, list(Origin), allowance, time.monotonic(), steady_s=steady_s)
-        self.settle(all_of([self._steady(path, allowance) for path in paths]))
+        self.settle(all_of([self._judge_steadiness(path, allowance) for path in paths]))
 
-    def _steady(self, path: Recovery, allowance: outage_budget.Allowance) -> Verdict:
+    def _judge_steadiness(self, path: Recovery, allowance: outage_budget.Allowance) -> Verdict:
         if path.last is None:
             return inconclusive(f"the {path.origin} path to {path.service.name} could not be checked: {path.fault}")
         verdict = self._record(path.last)
         if path.seconds is not None or verdict.outcome is not Outcome.PASS:
             return verdict
-        what = f"the {path.origin} path to {path.service.name}"
-        return failed(f"{what} was right only at times within {allowance.seconds:g} s = {allowance.because}")
+        path_name = f"the {path.origin} path to {path.service.name}"
+        return failed(f"{path_name} was right only at times within {allowance.seconds:g} s = {allowance.because}")
 
 
 class Disrupted:
@@ -327,11 +332,11 @@ def settle(verdict: Verdict) -> None:
         raise Inconclusive(verdict.reason)
 
 
-def _not_shown(why: str) -> str:
-    return f"{why}, so that none is on a NIC cannot be shown there"
+def _skip_reason(reason: str) -> str:
+    return f"{reason}, so that none is on a NIC cannot be shown there"
 
 
-def _on_nics(packets: dict[str, list], attempts: list[Attempt]) -> list:
+def _packets_on_nics(packets: dict[str, list], attempts: list[Attempt]) -> list:
     """The packets of these attempts that were seen on anything but loopback, at any host."""
     ends = {(a.local_address, a.local_port) for a in attempts}
-    return [p for seen in packets.values() for p in seen if not p.local and ((p.src, p.sport) in ends or (p.dst, p.dport) in ends)]
+    return [p for of_host in packets.values() for p in of_host if not p.local and ((p.src, p.sport) in ends or (p.dst, p.dport) in ends)]

@@ -80,35 +80,37 @@ class LiveView:
         table = Table(title=over, title_justify="left", caption=under, caption_justify="left", box=None)
         for column in ("from", "to", "connections", "now", "answered by", "outage"):
             table.add_column(column, justify="right" if column == "outage" else "left")
-        for one in live.standing():
-            out = f"{one.recovered_after_s:.2f} s" if one.recovered_after_s else ""
-            now = Text(one.outcome, COLOURS.get(one.outcome, "dim"))
+        for state in live.states():
+            outage = f"{state.recovered_after_s:.2f} s" if state.recovered_after_s else ""
+            now = Text(state.outcome, COLOURS.get(state.outcome, "dim"))
             origin, service, kind, node = (
-                Text(visible(word)) for word in (one.series.origin, one.series.service, one.series.kind, one.node or "")
+                Text(visible(text)) for text in (state.series.origin, state.series.service, state.series.kind, state.node or "")
             )
-            table.add_row(origin, service, kind, now, node, out)
+            table.add_row(origin, service, kind, now, node, outage)
         return table
 
     def _tell(self, live: Live, title: str, pause: Callable[[float], bool]) -> None:
         self._line(title)
-        before: dict[str, tuple[str, str | None]] = {}
+        previous_states: dict[str, tuple[str, str | None]] = {}
         news = live.news
         while not pause(REFRESH_INTERVAL_S):
             if live.news != news:
                 news = live.news
                 self._line(news)
-            for one in live.standing():
-                state = (one.outcome, one.node)
-                was = before.get(one.series.id)
-                if one.outcome != UNKNOWN and was != state and (was is not None or one.outcome != "answered"):
-                    self._line(_sentence(one))
-                before[one.series.id] = state
+            for series_state in live.states():
+                state = (series_state.outcome, series_state.node)
+                previous = previous_states.get(series_state.series.id)
+                if series_state.outcome != UNKNOWN and previous != state and (previous is not None or series_state.outcome != "answered"):
+                    self._line(_sentence(series_state))
+                previous_states[series_state.series.id] = state
 
     def _line(self, text: str) -> None:
         self._console.print(visible(f"  {time.monotonic() - self._began:6.2f} s  {text}"), markup=False, soft_wrap=True)
 
 
-def _sentence(one: SeriesState) -> str:
-    what = f"{one.series.origin} → {one.series.service} ({one.series.kind} connections)"
-    who = f" by {one.node}" if one.node else ""
-    return f"{what}: {one.outcome}{who}" + (f", outage {one.recovered_after_s:.2f} s" if one.recovered_after_s else "")
+def _sentence(series_state: SeriesState) -> str:
+    connection = f"{series_state.series.origin} → {series_state.series.service} ({series_state.series.kind} connections)"
+    by_node = f" by {series_state.node}" if series_state.node else ""
+    return f"{connection}: {series_state.outcome}{by_node}" + (
+        f", outage {series_state.recovered_after_s:.2f} s" if series_state.recovered_after_s else ""
+    )

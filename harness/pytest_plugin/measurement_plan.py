@@ -32,9 +32,9 @@ class MeasurementOptions:
                 yield Start(repeat=step, after_probe_s=step * probe / self.sweep)
             return
         seed = random.randrange(1 << 32) if self.seed is None else self.seed
-        drawn = random.Random(f"{seed} {name}")
+        generator = random.Random(f"{seed} {name}")
         for repeat in range(self.repeat):
-            yield Start(repeat=repeat, offset_s=drawn.uniform(0.0, max(probe, cluster.manager.heartbeat_s)), seed=seed)
+            yield Start(repeat=repeat, offset_s=generator.uniform(0.0, max(probe, cluster.manager.heartbeat_s)), seed=seed)
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class Plan:
     def of_options(cls, options: Namespace) -> Plan:
         """Raises BadUse for a disruption, period or number that there is not."""
         names = tuple(disruptions.get_disruption(name).name for name in options.disruption or ())
-        known = [round(p * 1000) for p in PERIODS_S]
-        if options.period not in known:
-            raise BadUse(f"--period {options.period}: the meter knows {', '.join(map(str, known))} ms")
+        periods_ms = [round(p * 1000) for p in PERIODS_S]
+        if options.period not in periods_ms:
+            raise BadUse(f"--period {options.period}: the meter knows {', '.join(map(str, periods_ms))} ms")
         if options.repeat < 1 or options.sweep < 0:
             raise BadUse("--repeat must be 1 or more, --sweep 1 or more steps")
         if options.repeat > 1 and options.sweep:
@@ -78,27 +78,27 @@ class Plan:
             names, MeasurementOptions(options.period / 1000, options.repeat, options.sweep, options.seed), options.allow_unproven, soak
         )
 
-    def measurements(self, cluster: Cluster, *, azure: bool = False, own: bool = False) -> list[Planned]:
+    def measurements(self, cluster: Cluster, *, azure: bool = False, own_lab: bool = False) -> list[Planned]:
         """`azure`: can its management API be asked? Without it, what is done through it is planned only where it was named.
 
         A soak has one for each that is named, of the control alone without a name, and they share its time.
-        So is what destroys something for good, always, and what may put both nodes in service, except on a lab of the run's `own`.
+        So is what destroys something for good, always, and what may put both nodes in service, except on an `own_lab` of the run.
         Raises Unusable when all are meant and plug-ins cannot be used.
         """
         if self.soak is not None:
-            chosen = self.names or ("none",)
-            share = self.soak.for_s / len(chosen)
-            starts = {name: next(iter(self.options.starts(name, cluster))) for name in chosen}
+            soak_names = self.names or ("none",)
+            share = self.soak.for_s / len(soak_names)
+            starts = {name: next(iter(self.options.starts(name, cluster))) for name in soak_names}
             return [Planned(name, replace(start, lasts_s=share)) for name, start in starts.items()]
-        names = self.names or self._all(azure, own)
+        names = self.names or self._all(azure, own_lab)
         return [Planned(name, start) for name in names for start in self.options.starts(name, cluster)]
 
     @staticmethod
-    def _all(azure: bool, own: bool) -> tuple[str, ...]:
-        if broken := disruptions.faults():
-            raise Unusable("; ".join([*broken, "name the disruptions to be done with --disruption, or fix it"]))
+    def _all(azure: bool, own_lab: bool) -> tuple[str, ...]:
+        if faults := disruptions.faults():
+            raise Unusable("; ".join([*faults, "name the disruptions to be done with --disruption, or fix it"]))
         return tuple(
             name
             for name, kind in disruptions.all_of().items()
-            if (azure or not kind.by_azure) and not kind.destroys and (own or not kind.splits)
+            if (azure or not kind.by_azure) and not kind.destroys and (own_lab or not kind.splits)
         )

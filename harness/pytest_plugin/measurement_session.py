@@ -16,7 +16,7 @@ from harness.core.errors import DeadlineExceeded
 from harness.core.verdict import Outcome
 from harness.disrupt.disruption import Disruption
 from harness.measure.calibration import Calibration, KnownCut, calibrate
-from harness.measure.evaluation.recording_evaluation import measured
+from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.measure.measured_disruption import MeasuredDisruption, Start
 from harness.measure.measurement_result import Measured
 from harness.measure.meter import Meter
@@ -64,9 +64,9 @@ class MeasurementSession:
         the cluster's own doing: that stands.
         """
         with self._view.open() if self._view else contextlib.nullcontext():
-            for left in reversed(range(MAX_TRIES)):
+            for tries_left in reversed(range(MAX_TRIES)):
                 result, name = self._measure(make(), start, test)
-                if not (left and self._is_spoiled(result)):
+                if not (tries_left and self._is_spoiled(result)):
                     break
                 self._say(f"measuring again, because of noise: {result.noise.reason if result.noise else result.verdict.reason}")
                 self._report.set_aside(name)
@@ -89,7 +89,7 @@ class MeasurementSession:
 
     def _measure(self, disruption: Disruption, start: Start, test: str) -> tuple[Measured, str]:
         with self.unwatched() if self._number and self._meter is None else contextlib.nullcontext():
-            meter = self._ready()
+            meter = self._calibrated_meter()
         self._number += 1
         name = f"{self._number:02d}-{re.sub('[^a-z0-9]+', '-', disruption.name.lower()).strip('-')}"
         path = self._report.run.directory / "evidence" / name / "recording.jsonl"
@@ -128,13 +128,13 @@ class MeasurementSession:
             return None
         assert self._calibration is not None
         try:
-            stored = recording.read(path)
+            recorded = recording.read(path)
         except ValueError as error:  # not even its header got to the disk
             self._report.run.evidence_fault(path.parent.name, str(error))
             return None
-        result = measured(stored, calibration=self._calibration.verdict)
+        result = evaluate(recorded, calibration=self._calibration.verdict)
         if self._soak is not None and is_spent(result, self._soak):  # of hours, what is kept is what was not right
-            result = replace(result, log=[], chart_rows=[], series=[replace(one, segments=[]) for one in result.series])
+            result = replace(result, log=[], chart_rows=[], series=[replace(series, segments=[]) for series in result.series])
             shutil.rmtree(path.parent)
         self._report.measurement(MeasurementRecord.of(result, id=name, test=test))
         return result
@@ -144,9 +144,9 @@ class MeasurementSession:
         coarser = next((period for period in PERIODS_S if period > self._options.period_s), None)
         if coarser is None:
             return False
-        told = f"attempts failed before anything was done, so that from now on they are {coarser * 1000:g} ms apart"
-        self._report.host_note(self._subject.cluster.name, told)
-        self._say(told)
+        note = f"attempts failed before anything was done, so that from now on they are {coarser * 1000:g} ms apart"
+        self._report.host_note(self._subject.cluster.name, note)
+        self._say(note)
         self.close()
         self._meter, self._options = None, replace(self._options, period_s=coarser)
         return True
@@ -156,13 +156,15 @@ class MeasurementSession:
         if self._view is not None:
             self._view.say(text)
 
-    def _ready(self) -> Meter:
+    def _calibrated_meter(self) -> Meter:
         if self._meter is None:
             self._say("checking the meter against a known cut")
-            done = calibrate(self._subject, period_s=self._options.period_s, cut=self._cut)
-            self._calibration = done
+            calibration = calibrate(self._subject, period_s=self._options.period_s, cut=self._cut)
+            self._calibration = calibration
             self._report.calibration(
-                CalibrationRecord(cut_s=done.cut_s, measured_s=done.measured_s, period_s=done.period_s, verdict=done.verdict)
+                CalibrationRecord(
+                    cut_s=calibration.cut_s, measured_s=calibration.measured_s, period_s=calibration.period_s, verdict=calibration.verdict
+                )
             )
             self._meter = Meter(self._subject, period_s=self._options.period_s)
             for host, sentence in self._meter.coarse.items():

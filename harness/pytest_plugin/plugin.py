@@ -105,10 +105,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.get_closest_marker("disruptive") is not None)
     session = config.stash[KEY]
     if error := config.stash.get(NO_PLAN, None):
-        pytest.exit(session.shown(str(error)), returncode=int(error.exit_code))
-    if not session.has_azure and (without := [item for item in items if item.get_closest_marker("in_azure")]):
-        config.hook.pytest_deselected(items=without)
-        items[:] = [item for item in items if item not in without]
+        pytest.exit(session.redact(str(error)), returncode=int(error.exit_code))
+    if not session.has_azure and (azure_items := [item for item in items if item.get_closest_marker("in_azure")]):
+        config.hook.pytest_deselected(items=azure_items)
+        items[:] = [item for item in items if item not in azure_items]
     if session.cluster.azure is not None and session.may_disturb:
         _extend_timeouts(config, items, session.cluster.azure.operation_limit_s)
     _extend_for_soak(items)
@@ -145,16 +145,16 @@ def _extend_timeouts(config: pytest.Config, items: list[pytest.Item], operation_
 
 def planned_faults(items: list[pytest.Item]) -> list[PlannedDisruption]:
     """What the chosen tests would do to the cluster, by their marks and parameters."""
-    found = []
+    faults = []
     for item in items:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
         if not item.get_closest_marker("disruptive") or item.get_closest_marker("skip"):
             continue
         if isinstance(planned := parameters.get("disruption"), Planned):
             period_s, lasts_s = item.config.option.period / 1000, planned.start.lasts_s
-            found.append(planned_disruption(planned.name, parameters, measured=True, period_s=period_s, lasts_s=lasts_s))
-        found += [planned_disruption(name, parameters) for mark in item.iter_markers("disruptive") for name in mark.args]
-    return found
+            faults.append(planned_disruption(planned.name, parameters, measured=True, period_s=period_s, lasts_s=lasts_s))
+        faults += [planned_disruption(name, parameters) for mark in item.iter_markers("disruptive") for name in mark.args]
+    return faults
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
@@ -171,7 +171,7 @@ def pytest_runtestloop(session: pytest.Session) -> object:
     try:
         _say(session.config, session.config.stash[KEY].rehearse(planned_faults(session.items)))
     except HarnessError as error:
-        pytest.exit(session.config.stash[KEY].shown(str(error)), returncode=int(error.exit_code))
+        pytest.exit(session.config.stash[KEY].redact(str(error)), returncode=int(error.exit_code))
     return True
 
 
@@ -182,7 +182,7 @@ def _say(config: pytest.Config, text: str) -> None:
         return
     with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
         terminal.ensure_newline()
-        terminal.write_line(config.stash[KEY].shown(text))
+        terminal.write_line(config.stash[KEY].redact(text))
 
 
 @pytest.fixture(scope="session")
@@ -198,7 +198,7 @@ def lk_session(request: pytest.FixtureRequest) -> Iterator[Session]:
         if isinstance(error, LeaseHeld):
             _say(request.config, f"refused: {error}")  # at once: the report takes longer than the refusal
         session.record_setup_error(error)
-        pytest.exit(session.shown(str(error)), returncode=int(error.exit_code))
+        pytest.exit(session.redact(str(error)), returncode=int(error.exit_code))
     except KeyboardInterrupt:
         session.interrupted = True  # during the bring-up; pytest tells of it only after this fixture has ended
         raise
@@ -237,7 +237,7 @@ def service(request: pytest.FixtureRequest, lk_session: Session) -> cluster_conf
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     """Tells the session how each phase of a test ended."""
     report = yield
-    item.config.stash[KEY].heard(item, call, report)
+    item.config.stash[KEY].record_phase(item, call, report)
     return report
 
 
@@ -261,37 +261,37 @@ def _skipped_all(config: pytest.Config, exitstatus: int) -> bool:
     option, terminal = config.option, config.pluginmanager.getplugin("terminalreporter")
     if int(exitstatus) != pytest.ExitCode.OK or option.collectonly or option.dry_run or terminal is None:
         return False
-    return bool(terminal.stats.get("skipped")) and not any(terminal.stats.get(kind) for kind in ("passed", "xfailed", "xpassed"))
+    return bool(terminal.stats.get("skipped")) and not any(terminal.stats.get(outcome) for outcome in ("passed", "xfailed", "xpassed"))
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """The contract's exit codes (3 when nothing failed but something could not be judged) for sessions that used a cluster."""
-    own = session.config.stash.get(KEY, None)
+    run_session = session.config.stash.get(KEY, None)
     collected_none = int(exitstatus) == pytest.ExitCode.NO_TESTS_COLLECTED
     if (collected_none or _skipped_all(session.config, exitstatus)) and _is_about_a_cluster(session.config):
         session.exitstatus = ExitCode.INCONCLUSIVE  # nothing was looked at
-    elif own is not None and int(exitstatus) in (0, 1, 2):
-        session.exitstatus = own.exit_code(int(exitstatus), session.testsfailed)
+    elif run_session is not None and int(exitstatus) in (0, 1, 2):
+        session.exitstatus = run_session.exit_code(int(exitstatus), session.testsfailed)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
     """Prints the run's summary."""
-    own = config.stash.get(KEY, None)
+    run_session = config.stash.get(KEY, None)
     if _skipped_all(config, exitstatus) and _is_about_a_cluster(config):
-        why = most_said(pytest_items.skip_reason(report) for report in terminalreporter.stats["skipped"])
-        terminalreporter.write_line(f"inconclusive: every test was skipped, so nothing was looked at: {why}", yellow=True)
-    if own is not None and own.finished is not None:
+        reason = most_said(pytest_items.skip_reason(report) for report in terminalreporter.stats["skipped"])
+        terminalreporter.write_line(f"inconclusive: every test was skipped, so nothing was looked at: {reason}", yellow=True)
+    if run_session is not None and run_session.finished is not None:
         terminalreporter.reportchars = "".join(c for c in terminalreporter.reportchars if c not in "fE")  # the summary names them once
         terminalreporter.section("result of the run")
-        terminalreporter.write_line(own.summary())
-        if own.kept:
-            terminalreporter.write_line(own.kept)
+        terminalreporter.write_line(run_session.summary())
+        if run_session.kept:
+            terminalreporter.write_line(run_session.kept)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """The last line of all, behind pytest's own."""
-    own = config.stash.get(KEY, None)
-    if own is not None and own.finished is not None and (said := own.not_as_found()):
+    run_session = config.stash.get(KEY, None)
+    if run_session is not None and run_session.finished is not None and (warning := run_session.not_as_found()):
         with contextlib.suppress(OSError):  # the terminal may be gone
-            print(said, file=sys.__stderr__, flush=True)
+            print(warning, file=sys.__stderr__, flush=True)

@@ -34,9 +34,9 @@ def renew_timeout(item: pytest.Item, lasts_s: float) -> None:
     if not lasts_s or timer is None:
         return
     end_timeout(item)
-    left = timer.began + timer.settings.timeout - time.monotonic()
+    remaining_s = timer.began + timer.settings.timeout - time.monotonic()
     one_round = timer.settings.timeout - lasts_s
-    limit = max(min(left, one_round) if one_round > 0 else left, SHORTEST_S)
+    limit = max(min(remaining_s, one_round) if one_round > 0 else remaining_s, SHORTEST_S)
     item.ihook.pytest_timeout_set_timer(item=item, settings=timer.settings._replace(timeout=limit))
 
 
@@ -65,13 +65,13 @@ def first_line(call: pytest.CallInfo) -> str:
     return str(call.excinfo.value).strip().splitlines()[0] if str(call.excinfo.value).strip() else call.excinfo.typename
 
 
-def clean(report: pytest.TestReport, shown: Callable[[str], str]) -> None:
-    """Everything that pytest prints of a test through `shown`."""
-    report.sections = [(title, shown(text)) for title, text in report.sections]
+def clean(report: pytest.TestReport, redact: Callable[[str], str]) -> None:
+    """Everything that pytest prints of a test through `redact`."""
+    report.sections = [(title, redact(text)) for title, text in report.sections]
     if isinstance(report.longrepr, tuple):
-        place, line, reason = report.longrepr
-        report.longrepr = (place, line, shown(reason))
+        path, line, reason = report.longrepr
+        report.longrepr = (path, line, redact(reason))
     elif report.longrepr is not None:
-        said = report.longreprtext
-        if (clean := shown(said)) != said:
+        printed = report.longreprtext
+        if (clean := redact(printed)) != printed:
             report.longrepr = clean

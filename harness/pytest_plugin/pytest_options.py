@@ -35,7 +35,10 @@ def _add_lab_options(group: pytest.OptionGroup) -> None:
     """Adds what the lab of the run is like, and whether it stays."""
     group.addoption("--design", metavar="nat|floating", help="the lab's design (default nat)")
     group.addoption(
-        "--manager", metavar="lifekeeper|pacemaker", help="what the lab's nodes run: a stand-in (the default), or Pacemaker itself"
+        "--manager",
+        metavar="lifekeeper|pacemaker|wsfc",
+        help="what the lab's nodes run: a stand-in for LifeKeeper (the default), Pacemaker itself, or with --platform windows a stand-in "
+        "for Windows' failover cluster",
     )
     group.addoption(
         "--platform", metavar="linux|windows", help="what the lab's nodes are: Linux (the default), or stand-ins for Windows, on Linux"

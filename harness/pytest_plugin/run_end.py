@@ -89,8 +89,8 @@ def _tell_service(report: ReportBuilder) -> None:
 
 def exit_code(finished: Finished, record: RunRecord, exitstatus: int, failures: int) -> int:
     """The run's own code, when every one of the session's `failures` is the run's; otherwise pytest's."""
-    own = record.counts.failed + record.counts.inconclusive + sum(a.verdict.outcome is not Result.PASS for a in record.audits)
-    return int(finished.exit_code) if own >= failures else exitstatus
+    own_failures = record.counts.failed + record.counts.inconclusive + sum(a.verdict.outcome is not Result.PASS for a in record.audits)
+    return int(finished.exit_code) if own_failures >= failures else exitstatus
 
 
 def _enter_into_history(report: ReportBuilder) -> None:
@@ -100,5 +100,5 @@ def _enter_into_history(report: ReportBuilder) -> None:
 
         enter(report.run.directory)
     except Exception as error:  # such as a harness that was updated while the run went on
-        said = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
-        report.run.evidence_fault("its entry in the history", said)
+        reason = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+        report.run.evidence_fault("its entry in the history", reason)

@@ -36,7 +36,7 @@ class RunEvidence:
         self._subject, self._report, self._data, self._own = subject, report, data, own
         self._tests: set[str] = set()
 
-    def failing(self, test: str = "", in_force: str = "") -> None:
+    def collect_state(self, test: str = "", in_force: str = "") -> None:
         """Keep what all hosts say of themselves now and, where nothing is in force, how the paths are, because `test` fails (empty:
         something before the first test); once for each.
 
@@ -53,13 +53,13 @@ class RunEvidence:
 
     def _gather(self, path: Path, observe: bool) -> None:
         subject, now = self._subject, time.time()
-        tried = partial(observed_in_run, subject) if observe else None
+        observe_paths = partial(observed_in_run, subject) if observe else None
 
         def make(redactor: Redactor) -> Bundle:
-            return Bundle(path, redactor, most=STATE_AT_MOST)
+            return Bundle(path, redactor, max_text_bytes=STATE_AT_MOST)
 
         span = Span(now - LOG_WINDOW_S, now)
-        gather(subject.cluster, self._data, subject.hosts, subject.manager, span, make, host_s=HOST_TIMEOUT_S, observe=tried)
+        gather(subject.cluster, self._data, subject.hosts, subject.manager, span, make, host_s=HOST_TIMEOUT_S, observe=observe_paths)
 
     def at_the_end(self) -> None:
         """What was captured all the while, what managers logged, and which versions the nodes run."""
@@ -77,19 +77,21 @@ class RunEvidence:
         cluster, summary = self._subject.cluster, run.record.cluster
         if summary is None:
             return
-        found, packages = {}, manager_class(cluster).packages
+        versions, packages = {}, manager_class(cluster).packages
         for node in cluster.nodes:
             try:
-                found[node.name] = software_versions.read(self._subject.hosts[node.name], node.platform, packages)
+                versions[node.name] = software_versions.read(self._subject.hosts[node.name], node.platform, packages)
             except HarnessError as error:
                 self._report.host_note(node.name, f"its versions are not known: {error}")
-        summary.versions, summary.file_sha256 = found, "" if self._own else file_digest(self._data)
+        summary.versions, summary.file_sha256 = versions, "" if self._own else file_digest(self._data)
 
 
 def file_digest(data: Mapping[str, Any]) -> str:
     """What changes when a cluster file says something else: of all of it but the services' settings, in which secrets may be. Pure."""
     services = [
-        {key: value for key, value in one.items() if key != "settings"} for one in data.get("services", []) if isinstance(one, dict)
+        {key: value for key, value in service.items() if key != "settings"}
+        for service in data.get("services", [])
+        if isinstance(service, dict)
     ]
     return hashlib.sha256(json.dumps({**data, "services": services}, sort_keys=True, default=str).encode()).hexdigest()
 

@@ -14,7 +14,7 @@ from harness.core.linux_required import demand_linux
 from harness.gate import baseline_runs
 from harness.pytest_plugin.measurement_plan import Plan
 from harness.pytest_plugin.pytest_session import Session
-from harness.pytest_plugin.session_lab import keep_of
+from harness.pytest_plugin.session_lab import parse_keep
 
 
 def make_session(options: Namespace, arguments: Sequence[str], reports: Path) -> Session:
@@ -24,7 +24,7 @@ def make_session(options: Namespace, arguments: Sequence[str], reports: Path) ->
     """
     file = options.cluster or os.environ.get("LKHARNESS_CLUSTER")
     plan, gate = Plan.of_options(options), baseline_runs.load_gate(options.gate)
-    keep = keep_of(options.keep, attached=bool(file))
+    keep = parse_keep(options.keep, attached=bool(file))
     if options.dry_run and not file:
         raise BadUse("--dry-run is for an attached cluster; give its file with --cluster FILE (a lab may be disturbed as you like)")
     common: dict[str, Any] = {"plan": plan, "readable": options.readable_reports, "gate": gate}
@@ -51,8 +51,9 @@ def _lab_data(options: Namespace) -> dict[str, Any]:
         raise BadUse(f"--profile {options.profile}: there is {' and '.join(default_cluster.PROFILES)}")
     if options.design not in (None, *cluster_config.Design):
         raise BadUse(f"--design {options.design}: there is {' and '.join(cluster_config.Design)}")
-    if options.manager not in (None, *lab_config.MANAGERS):
-        raise BadUse(f"--manager {options.manager}: a lab has {' or '.join(lab_config.MANAGERS)}")
+    kinds = dict.fromkeys((*lab_config.MANAGERS, *lab_config.ON_WINDOWS))
+    if options.manager not in (None, *kinds):
+        raise BadUse(f"--manager {options.manager}: a lab has {' or '.join(kinds)}")
     if options.guests not in (None, *lab_config.GUESTS):
         raise BadUse(f"--guests {options.guests}: a lab's nodes are of kind {' or '.join(lab_config.GUESTS)}")
     changes: dict[str, Any] = {"design": options.design} if options.design else {}

@@ -13,13 +13,13 @@ from harness.report.record.run_directory import Run
 NEVER, FAILED, ALWAYS = "never", "failed", "always"
 
 
-def keep_of(words: str, *, attached: bool) -> str:
+def parse_keep(option: str, *, attached: bool) -> str:
     """What `--keep` asks for. Raises BadUse."""
-    if words not in (NEVER, FAILED, ALWAYS):
-        raise BadUse(f"--keep {words}: there is {NEVER}, {FAILED} and {ALWAYS}")
-    if attached and words != NEVER:
+    if option not in (NEVER, FAILED, ALWAYS):
+        raise BadUse(f"--keep {option}: there is {NEVER}, {FAILED} and {ALWAYS}")
+    if attached and option != NEVER:
         raise BadUse("--keep is for a run's own lab; an attached cluster stays anyhow")
-    return words
+    return option
 
 
 class SessionLab:

@@ -37,18 +37,18 @@ class Soak:
     least_percent: float | None = None
 
     @classmethod
-    def of_options(cls, words: str | None, least: float | None) -> Soak | None:
+    def of_options(cls, duration: str | None, least: float | None) -> Soak | None:
         """What `--for` and `--availability` ask for; None without the first. Raises BadUse."""
-        if words is None:
+        if duration is None:
             if least is not None:
                 raise BadUse("--availability goes with --for: say how long, such as --for 8h")
             return None
-        found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])", words)
-        if found is None or not float(found[1]):
-            raise BadUse(f"--for {words}: is no span of time; write 90s, 30m, 8h or 2d")
+        match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])", duration)
+        if match is None or not float(match[1]):
+            raise BadUse(f"--for {duration}: is no span of time; write 90s, 30m, 8h or 2d")
         if least is not None and not 0 < least <= 100:
             raise BadUse(f"--availability {least:g}: a percentage above 0 and at most 100")
-        return cls(float(found[1]) * UNITS[found[2]], least)
+        return cls(float(match[1]) * UNITS[match[2]], least)
 
 
 class Measuring(Protocol):
@@ -66,15 +66,16 @@ class Measuring(Protocol):
         """What is done in it is added to `unwatched_s`: nobody looks at the paths meanwhile."""
 
 
-def load(all_series: Sequence[Series], for_s: float) -> str:
+def load_in_words(all_series: Sequence[Series], for_s: float) -> str:
     """What the soak does to the cluster, said before it begins. Pure."""
-    new = sum(1 / series.period_s for series in all_series if series.kind == NEW)
-    kept = [series for series in all_series if series.kind != NEW]
-    beats = sum(1 / series.period_s for series in kept)
+    new_per_s = sum(1 / series.period_s for series in all_series if series.kind == NEW)
+    kept_series = [series for series in all_series if series.kind != NEW]
+    heartbeats_per_s = sum(1 / series.period_s for series in kept_series)
     hosts = len({series.origin for series in all_series})
     return (
-        f"a soak of {span(for_s)}: {new:.4g} new connections a second from {hosts} hosts through the VIP, {new * for_s:,.0f} in all, and "
-        f"{len(kept)} kept ones with {beats:.4g} heartbeats a second; it measures less often when attempts fail before anything was done"
+        f"a soak of {span(for_s)}: {new_per_s:.4g} new connections a second from {hosts} hosts through the VIP, "
+        f"{new_per_s * for_s:,.0f} in all, and {len(kept_series)} kept ones with {heartbeats_per_s:.4g} heartbeats a second; it measures "
+        "less often when attempts fail before anything was done"
     )
 
 
@@ -83,7 +84,7 @@ def load_on(subject: ClusterUnderTest, soak: Soak | None, period_s: float) -> li
     if soak is None:
         return []
     bears = {name: subject.capabilities(name) for name in subject.hosts}
-    return [load(series_of(subject.cluster, period_s, bears), soak.for_s)]
+    return [load_in_words(series_of(subject.cluster, period_s, bears), soak.for_s)]
 
 
 def keep_measuring(session: Measuring, make: Callable[[], Disruption], start: Start, soak: Soak, *, test: str) -> Measured:
@@ -93,15 +94,17 @@ def keep_measuring(session: Measuring, make: Callable[[], Disruption], start: St
     what was out in it and the rest after it, nothing passes over it.
     Raises Inconclusive when the paths are not right before anything is done, however rarely it is tried; what a disruption raises.
     """
-    whole, drawn, number, failures = Deadline(start.lasts_s), random.Random(start.seed), 0, 0
+    deadline, generator, number, failures = Deadline(start.lasts_s), random.Random(start.seed), 0, 0
     worst: Measured | None = None
     unsteady: list[NotSteady] = []
-    while worst is None or not whole.expired:
-        offset = start.offset_s if number == 0 else drawn.uniform(0.0, max(start.offset_s, 1.0))
+    while worst is None or not deadline.expired:
+        offset = start.offset_s if number == 0 else generator.uniform(0.0, max(start.offset_s, 1.0))
         try:
-            result = session.measure(lambda: _long(make(), soak, whole), replace(start, repeat=number, offset_s=offset), test=test)
+            result = session.measure(
+                lambda: _lengthen_round(make(), soak, deadline), replace(start, repeat=number, offset_s=offset), test=test
+            )
         except NotSteady as error:
-            if failures >= len(PAUSES_S) or (whole.expired and worst is not None):
+            if failures >= len(PAUSES_S) or (deadline.expired and worst is not None):
                 raise Inconclusive(f"the soak was given up after {failures + 1} such beginnings in a row: {error}") from error
             unsteady.append(error)
             with session.unwatched():
@@ -125,7 +128,7 @@ def is_spent(result: Measured, soak: Soak) -> bool:
     if result.verdict.outcome is not Outcome.PASS:
         return False
     by_itself = soak.least_percent is None and result.disruption != Nothing.name
-    return by_itself or not any(one.outages or one.unmeasured_s for one in result.series)
+    return by_itself or not any(series.outages or series.unmeasured_s for series in result.series)
 
 
 def _pause(length: float) -> None:
@@ -134,11 +137,11 @@ def _pause(length: float) -> None:
     pause.wait_for(lambda: pause.expired, what="the cluster having a rest", every=length)
 
 
-def _long(made: Disruption, soak: Soak, whole: Deadline) -> Disruption:
+def _lengthen_round(disruption: Disruption, soak: Soak, deadline: Deadline) -> Disruption:
     """Where nothing is done, a round is long; and where the whole has a budget, that is what is demanded."""
-    if isinstance(made, Nothing):
-        made.soak(min(ROUND_S, max(2.0, whole.remaining())), demanding=soak.least_percent is None)
-    return made
+    if isinstance(disruption, Nothing):
+        disruption.soak(min(ROUND_S, max(2.0, deadline.remaining())), demanding=soak.least_percent is None)
+    return disruption
 
 
 def _badness(result: Measured) -> int:

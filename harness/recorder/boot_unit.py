@@ -50,9 +50,9 @@ class BootUnit:
     @property
     def text(self) -> str:
         """What stands in it."""
-        wanted = f"{FOLDER}/multi-user.target.wants/{self.name}.service"
-        gone = f"{{ {self.owned}; }} || {{ rm -f {self.path} {wanted}; systemctl daemon-reload; }}"
-        root = f'Environment="{VARIABLE}={_escaped(self.root)}"\n' if self.root else ""
+        wants_link = f"{FOLDER}/multi-user.target.wants/{self.name}.service"
+        clean_up = f"{{ {self.owned}; }} || {{ rm -f {self.path} {wants_link}; systemctl daemon-reload; }}"
+        root = f'Environment="{VARIABLE}={_escape(self.root)}"\n' if self.root else ""
         return (
             "[Unit]\n"
             "Description=lkharness flight recorder (reads only; ends and removes itself)\n"
@@ -61,9 +61,9 @@ class BootUnit:
             "Type=forking\n"
             f"User={self.user}\n"
             f"{root}"
-            f"ExecStartPre=/bin/sh -c {_escaped(shlex.quote(self.owned))}\n"
+            f"ExecStartPre=/bin/sh -c {_escape(shlex.quote(self.owned))}\n"
             f"ExecStart={self.python} -I -S {self.folder}/program {self.folder}\n"
-            f"ExecStopPost=+/bin/sh -c {_escaped(shlex.quote(gone))}\n"
+            f"ExecStopPost=+/bin/sh -c {_escape(shlex.quote(clean_up))}\n"
             "Restart=on-failure\n"
             "RestartSec=30\n"
             "TimeoutStopSec=5\n"
@@ -74,26 +74,26 @@ class BootUnit:
             "WantedBy=multi-user.target\n"
         )
 
-    def installing(self) -> str:
+    def install_line(self) -> str:
         """The shell line that writes it and starts the recorder by it; exit 3: this host has no systemd, 4: root was not had."""
         return (
             '[ -d /run/systemd/system ] || exit 3; [ "$(id -u)" = 0 ] || exit 4; '
             f"umask 022; printf %s {shlex.quote(self.text)} >{self.path} && systemctl daemon-reload && "
             f"systemctl enable {self.name}.service 2>&1 && systemctl restart {self.name}.service 2>&1 || "
-            f"{{ r=$?; {self._removing()}; exit $r; }}"
+            f"{{ r=$?; {self._remove_line()}; exit $r; }}"
         )
 
-    def removing(self) -> str:
+    def remove_line(self) -> str:
         """The shell line that removes it; nothing where it is not there."""
-        return f"if [ -e {self.path} ]; then {self._removing()}; fi"
+        return f"if [ -e {self.path} ]; then {self._remove_line()}; fi"
 
-    def _removing(self) -> str:
+    def _remove_line(self) -> str:
         return (
             f"systemctl disable --now {self.name}.service >/dev/null 2>&1; rm -f {self.path}; systemctl daemon-reload; [ ! -e {self.path} ]"
         )
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     """The same text in a unit, where `%` and `$` and a backslash would mean something."""
     return text.replace("\\", "\\\\").replace("%", "%%").replace("$", "$$")
 
@@ -101,16 +101,16 @@ def _escaped(text: str) -> str:
 def install(host: Host, unit: BootUnit) -> str:
     """Write it and start the recorder by it. Empty, or the sentence why it is not there, and so what the recorder does not outlive."""
     try:
-        done = host.run(as_root(["sh", "-c", unit.installing()]), limit=LIMIT_S)
+        completed = host.run(as_root(["sh", "-c", unit.install_line()]), limit=LIMIT_S)
     except HostUnreachable:
         raise
-    except Unusable as refused:  # sudo does not let the account
-        why = str(refused)
+    except Unusable as error:  # sudo does not let the account
+        why = str(error)
     else:
-        if done.ok:
+        if completed.ok:
             return ""
-        said = (done.err.strip() or done.out.strip() or f"exit {done.exit}").splitlines()[-1]
-        why = {3: "it has no systemd", 4: "the account is not root"}.get(done.exit, said)
+        last_line = (completed.err.strip() or completed.out.strip() or f"exit {completed.exit}").splitlines()[-1]
+        why = {3: "it has no systemd", 4: "the account is not root"}.get(completed.exit, last_line)
     return f"{host.name}: the recorder does not outlive a reboot, because {why}; `lkharness record start` starts it again then"
 
 
@@ -124,8 +124,8 @@ def survives_logout(kills: str, systemd: bool, user: str) -> bool | None:
 
 def outlives_logout(host: Host, user: str) -> str:
     """For a recorder that no unit started: empty, or the sentence that it may not outlive the log-in. Raises Unusable where it does not."""
-    done = host.run(LOGIND, limit=LIMIT_S)
-    kills, _, systemd = done.out.strip().partition("\n")
+    completed = host.run(LOGIND, limit=LIMIT_S)
+    kills, _, systemd = completed.out.strip().partition("\n")
     lasts = survives_logout(kills.strip(), systemd.strip() == "systemd", user)
     if lasts is False:
         raise Unusable(
@@ -140,7 +140,7 @@ def remove(host: Host, unit: BootUnit) -> str:
     try:
         if host.run(["test", "-e", unit.path], limit=LIMIT_S).exit == 1:
             return ""
-        done = host.run(as_root(["sh", "-c", unit.removing()]), limit=LIMIT_S)
+        completed = host.run(as_root(["sh", "-c", unit.remove_line()]), limit=LIMIT_S)
     except (Unusable, DeadlineExceeded) as error:
         return f"{host.name}: {unit.path} may be left: {error}"
-    return "" if done.ok else f"{host.name}: {unit.path} is left: {(done.err.strip() or done.out.strip()).splitlines()[-1:]}"
+    return "" if completed.ok else f"{host.name}: {unit.path} is left: {(completed.err.strip() or completed.out.strip()).splitlines()[-1:]}"

@@ -32,8 +32,8 @@ Plan = dict[AgentSeries, float]  # of one host: each series with its fast period
 def series_of(subject: ClusterUnderTest, host: str) -> list[Series]:
     """New connections from one host to every service, as often as that bears."""
     cluster, low = subject.cluster, LOW_PERIOD_S if host == subject.cluster.client.name else OTHER_PERIOD_S
-    wanted = [(s, low if i == 0 else OTHER_PERIOD_S, service_registry.hello(s, cluster)) for i, s in enumerate(cluster.services)]
-    periods = [(s, bearable(low_period_s(period, hello), hello)) for s, period, hello in wanted]
+    wished = [(s, low if i == 0 else OTHER_PERIOD_S, service_registry.hello(s, cluster)) for i, s in enumerate(cluster.services)]
+    periods = [(s, bearable(low_period_s(period, hello), hello)) for s, period, hello in wished]
     return [Series(f"{host}/{s.name}/new", host, s.name, NEW, s.port, period, ATTEMPT_TIMEOUT_S) for s, period in periods]
 
 
@@ -67,8 +67,8 @@ class Recorders:
         plans, reasons = {}, []
         services = {s.name: s for s in self.subject.cluster.services}
         for name in self.links:
-            found = self.subject.capabilities(name)
-            if found.full:
+            capabilities = self.subject.capabilities(name)
+            if capabilities.full:
                 plans[name] = {
                     series_plan(self.subject.cluster, series, services[series.service]): fast_period_s(self.subject, series)
                     for series in series_of(self.subject, name)
@@ -82,58 +82,58 @@ class Recorders:
     def start(self, plans: dict[str, Plan], days: float, options: RecorderOptions | None = None) -> list[str]:
         """Install and start one on each host; what is not as wished, in sentences. When one cannot be installed, none stays."""
         until = time.time() + days * DAY_S
-        done = self._each(lambda link: self._start_one(link, plans[link.name], until, options or RecorderOptions()), tuple(plans))
+        results = self._each(lambda link: self._start_one(link, plans[link.name], until, options or RecorderOptions()), tuple(plans))
         if self.faults:
             faults = list(self.faults.values())
-            left = self._each(self._remove_one, tuple(done)) if done else {}
-            faults += [*self.faults.values(), *(sentence for sentence in left.values() if sentence)]
+            leftovers = self._each(self._remove_one, tuple(results)) if results else {}
+            faults += [*self.faults.values(), *(sentence for sentence in leftovers.values() if sentence)]
             raise Unusable(f"no flight recorder was started: {'; '.join(faults)}")
-        return [sentence for sentence in done.values() if sentence]
+        return [sentence for sentence in results.values() if sentence]
 
     def _start_one(self, link: RecorderLink, all_series: Plan, until: float, options: RecorderOptions) -> str:
-        cluster, node = self.subject.cluster, link.name != self.subject.cluster.client.name
-        ports = (*(s.port for s in cluster.services), cluster.load_balancer.probe.port) if node else ()
-        log = str(self.subject.manager.log or "") if node else ""
-        watch = AgentWatch(vip=str(cluster.vip) if node else "", ports=ports, log=log, every_s=LOOK_S)
+        cluster, is_node = self.subject.cluster, link.name != self.subject.cluster.client.name
+        ports = (*(s.port for s in cluster.services), cluster.load_balancer.probe.port) if is_node else ()
+        log = str(self.subject.manager.log or "") if is_node else ""
+        watch = AgentWatch(vip=str(cluster.vip) if is_node else "", ports=ports, log=log, every_s=LOOK_S)
         plan = RecorderPlan(list(all_series), watch, {s.id: fast for s, fast in all_series.items()}, until, options=options)
         if link.status() is not None:
             raise BadUse(f"{link.name}: a flight recorder of this cluster is there already")
         try:
             link.install(plan, begin=False)
-            return self._outlives_boots(link)
+            return self._install_unit(link)
         except HarnessError as error:
             try:
-                left = self._remove_one(link)
-            except HarnessError as more:
-                left = str(more)
-            if left:
-                raise Unusable(f"{error}; and what was installed could not be removed: {left}") from error
+                leftover = self._remove_one(link)
+            except HarnessError as removal_error:
+                leftover = str(removal_error)
+            if leftover:
+                raise Unusable(f"{error}; and what was installed could not be removed: {leftover}") from error
             raise
 
-    def _outlives_boots(self, link: RecorderLink) -> str:
-        found = link.status() or {}
-        host, user = self.subject.hosts[link.name], str(found["user"])
-        unit = BootUnit(self.name, str(found["folder"]), str(found["python"]), user, SUDO if found.get("root") == SUDO else "")
-        said = boot_unit.install(host, unit)
+    def _install_unit(self, link: RecorderLink) -> str:
+        status = link.status() or {}
+        host, user = self.subject.hosts[link.name], str(status["user"])
+        unit = BootUnit(self.name, str(status["folder"]), str(status["python"]), user, SUDO if status.get("root") == SUDO else "")
+        fault = boot_unit.install(host, unit)
         if (link.status() or {}).get("alive"):
-            return said
+            return fault
         lasts = boot_unit.outlives_logout(host, user)
         link.start()
-        return "; ".join(filter(None, (said, lasts)))
+        return "; ".join(filter(None, (fault, lasts)))
 
     def resume(self) -> dict[str, str]:
         """Start those that are there and do not run; host → what was done."""
 
-        def one(link: RecorderLink) -> str:
-            found = link.status()
-            if found is None:
+        def resume_one(link: RecorderLink) -> str:
+            status = link.status()
+            if status is None:
                 return "no recorder is there"
-            if found["alive"]:
+            if status["alive"]:
                 return "it runs"
-            said = self._outlives_boots(link)  # by its unit where one can be had: what runs outside of it does not see it removed
-            return f"started again; {said}" if said else "started again"
+            fault = self._install_unit(link)  # by its unit where one can be had: what runs outside of it does not see it removed
+            return f"started again; {fault}" if fault else "started again"
 
-        return self._each(one)
+        return self._each(resume_one)
 
     def status(self) -> dict[str, dict[str, Any] | None]:
         """How each fares; None where there is none."""
@@ -145,13 +145,13 @@ class Recorders:
 
     def remove(self) -> list[str]:
         """End all, and remove everything of them; what is left, in sentences."""
-        left = self._each(self._remove_one)
-        return [*self.faults.values(), *(sentence for sentence in left.values() if sentence)]
+        leftovers = self._each(self._remove_one)
+        return [*self.faults.values(), *(sentence for sentence in leftovers.values() if sentence)]
 
     def _remove_one(self, link: RecorderLink) -> str:
-        said = boot_unit.remove(self.subject.hosts[link.name], BootUnit(self.name))
-        if said:  # a unit whose folder is gone would run what somebody else puts there
-            return f"{said}; so the recorder stays until that is removed"
+        fault = boot_unit.remove(self.subject.hosts[link.name], BootUnit(self.name))
+        if fault:  # a unit whose folder is gone would run what somebody else puts there
+            return f"{fault}; so the recorder stays until that is removed"
         link.remove()
         return ""
 
@@ -160,8 +160,8 @@ class Recorders:
         try:
             if self.subject.capabilities(link.name).full:
                 return False
-            there = " || ".join(f"[ -e {shlex.quote(folder)} ]" for folder in link.folders)
-            return not self.subject.hosts[link.name].run(there, limit=LOOK_LIMIT_S).ok
+            folder_test = " || ".join(f"[ -e {shlex.quote(folder)} ]" for folder in link.folders)
+            return not self.subject.hosts[link.name].run(folder_test, limit=LOOK_LIMIT_S).ok
         except HarnessError:
             return False
 
@@ -169,7 +169,7 @@ class Recorders:
         """What `work` returns on each host, at once; `faults` has a sentence for each that failed."""
         self.faults = {}
 
-        def one(link: RecorderLink) -> Any:
+        def work_on(link: RecorderLink) -> Any:
             try:
                 return [work(link)]
             except HarnessError as error:
@@ -177,6 +177,6 @@ class Recorders:
                     self.faults[link.name] = str(error)
                 return []
 
-        chosen = [self.links[name] for name in names or self.links]
-        done = self.subject.together(*(lambda link=link: one(link) for link in chosen))
-        return {link.name: found[0] for link, found in zip(chosen, done, strict=True) if found}
+        links = [self.links[name] for name in names or self.links]
+        results = self.subject.together(*(lambda link=link: work_on(link) for link in links))
+        return {link.name: result[0] for link, result in zip(links, results, strict=True) if result}

@@ -28,7 +28,7 @@ class Incomplete:
     sources: Sources
 
 
-def incomplete(subject: ClusterUnderTest, reports: Path, faults: list[str]) -> Iterator[Incomplete]:
+def incomplete_runs(subject: ClusterUnderTest, reports: Path, faults: list[str]) -> Iterator[Incomplete]:
     """The cluster's runs in a folder that lack a host, the oldest first; a sentence for each that cannot be read goes into `faults`."""
     key = cluster_key(summarise_cluster(subject.cluster, ClusterKind.ATTACHED))
     for folder in run_folders(reports) if reports.exists() else ():
@@ -45,20 +45,25 @@ def incomplete(subject: ClusterUnderTest, reports: Path, faults: list[str]) -> I
             faults.append(f"{path}: cannot be read, so this run is not completed ({error})")
 
 
-def belonging(one: Incomplete, files: Sequence[HostIncident], offsets: Mapping[str, float]) -> list[HostIncident]:
+def belonging_files(incomplete_run: Incomplete, files: Sequence[HostIncident], offsets: Mapping[str, float]) -> list[HostIncident]:
     """Of the files of hosts that the run lacks, those that tell of its time, as `incident_grouping.groups` puts files together. Pure."""
-    before = _offsets(one)
-    begin, end = min(file.triggered + before[file.host] for file in one.sources.files), incident_grouping.until(one.sources.files, before)
-    theirs = [file for file in files if file.host in one.sources.lacking]
-    return [file for file in theirs if file.triggered + offsets[file.host] <= end and incident_grouping.until([file], offsets) >= begin]
+    before = _offsets(incomplete_run)
+    begin, end = (
+        min(file.triggered + before[file.host] for file in incomplete_run.sources.files),
+        incident_grouping.until(incomplete_run.sources.files, before),
+    )
+    candidates = [file for file in files if file.host in incomplete_run.sources.lacking]
+    return [file for file in candidates if file.triggered + offsets[file.host] <= end and incident_grouping.until([file], offsets) >= begin]
 
 
-def must_wait(one: Incomplete, lacking: Collection[str], going_on: Sequence[tuple[str, float]]) -> bool:
+def must_wait(incomplete_run: Incomplete, lacking: Collection[str], going_on: Sequence[tuple[str, float]]) -> bool:
     """Whether it cannot be completed yet: no host that it lacks could be asked for all, or one still writes a file of its time.
     `going_on`: as for `incident_grouping.waits_for`. Pure."""
-    end = incident_grouping.until(one.sources.files, _offsets(one))
-    return set(one.sources.lacking) <= set(lacking) or any(host in one.sources.lacking and at <= end for host, at in going_on)
+    end = incident_grouping.until(incomplete_run.sources.files, _offsets(incomplete_run))
+    return set(incomplete_run.sources.lacking) <= set(lacking) or any(
+        host in incomplete_run.sources.lacking and at <= end for host, at in going_on
+    )
 
 
-def _offsets(one: Incomplete) -> dict[str, float]:
-    return {host: one.sources.offset_s(host) for host in one.sources.hosts}
+def _offsets(incomplete_run: Incomplete) -> dict[str, float]:
+    return {host: incomplete_run.sources.offset_s(host) for host in incomplete_run.sources.hosts}

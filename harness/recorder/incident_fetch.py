@@ -40,39 +40,39 @@ def fetch(recorders: Recorders, reports: Path) -> FetchResult:
 
     Raises Inconclusive where no host has a recorder.
     """
-    subject, brought = recorders.subject, FetchResult()
-    brought.hosts = recorders.status()
-    present = {name: said for name, said in brought.hosts.items() if said is not None}
+    subject, result = recorders.subject, FetchResult()
+    result.hosts = recorders.status()
+    present = {name: status for name, status in result.hosts.items() if status is not None}
     lacking = dict(recorders.faults)
-    brought.faults += lacking.values()
-    if not present and not brought.faults:
+    result.faults += lacking.values()
+    if not present and not result.faults:
         raise Inconclusive("no flight recorder is on this cluster; `lkharness record --cluster FILE` starts one")
-    asked, going_on = _ask(recorders, present, brought, lacking)
+    answers, going_on = _ask(recorders, present, result, lacking)
     all_series = [series for name in recorders.links for series in series_of(subject, name)]
-    offsets = {host: asked.offset_s(host) for host in present}
-    going_on = [(host, begun + offsets[host]) for host, begun in going_on]
-    files = list(asked.files)
-    for one in incident_completion.incomplete(subject, reports, brought.faults):
-        theirs = incident_completion.belonging(one, files, offsets)
-        files = [file for file in files if file not in theirs]
-        if incident_completion.must_wait(one, lacking, going_on):
+    offsets = {host: answers.offset_s(host) for host in present}
+    going_on = [(host, begun_at + offsets[host]) for host, begun_at in going_on]
+    files = list(answers.files)
+    for incomplete_run in incident_completion.incomplete_runs(subject, reports, result.faults):
+        its_files = incident_completion.belonging_files(incomplete_run, files, offsets)
+        files = [file for file in files if file not in its_files]
+        if incident_completion.must_wait(incomplete_run, lacking, going_on):
             continue  # what there is of it stays on the hosts, too
-        whole = one.sources.with_others(asked, [file for file in theirs if file.host not in lacking])
-        incident_run.complete(subject, one.folder, one.run, whole, all_series)
-        brought.completed.append(one.folder)
-        _forget(recorders, [file for file in theirs if file.host not in lacking], brought)
+        all_sources = incomplete_run.sources.with_others(answers, [file for file in its_files if file.host not in lacking])
+        incident_run.complete(subject, incomplete_run.folder, incomplete_run.run, all_sources, all_series)
+        result.completed.append(incomplete_run.folder)
+        _forget(recorders, [file for file in its_files if file.host not in lacking], result)
     for group in incident_grouping.groups(files, offsets):
         if incident_grouping.waits_for(group, going_on, offsets):
             continue  # a part of it goes on
-        sources = Sources(tuple(group), asked.clocks, asked.roles, asked.wall_minus_mono, lacking)
-        brought.runs.append(incident_run.store(subject, sources, all_series, reports))
-        _forget(recorders, group, brought)
-    brought.going_on, brought.lacking = len(going_on), list(lacking)
-    return brought
+        sources = Sources(tuple(group), answers.clocks, answers.roles, answers.wall_minus_mono, lacking)
+        result.runs.append(incident_run.store(subject, sources, all_series, reports))
+        _forget(recorders, group, result)
+    result.going_on, result.lacking = len(going_on), list(lacking)
+    return result
 
 
 def _ask(
-    recorders: Recorders, present: Mapping[str, dict[str, Any]], brought: FetchResult, lacking: dict[str, str]
+    recorders: Recorders, present: Mapping[str, dict[str, Any]], result: FetchResult, lacking: dict[str, str]
 ) -> tuple[Sources, list[tuple[str, float]]]:
     """What the hosts say that have a recorder, and those of which an incident goes on, with when it began by the host's wall clock. Why one
     could not be asked for all goes into `lacking`."""
@@ -81,43 +81,43 @@ def _ask(
     roles: dict[str, list[NodeEvent]] = {}
     going_on: list[tuple[str, float]] = []
     wall_minus_mono = time.time() - time.monotonic()
-    for name, said in present.items():
+    for name, status in present.items():
         link = recorders.links[name]
         try:
-            clock = link.clock(str(said["folder"]), Deadline(CLOCK_LIMIT_S))
+            clock = link.clock(str(status["folder"]), Deadline(CLOCK_LIMIT_S))
             clocks |= {name: clock} if clock is not None else {}
             roles[name] = incident_files.role_events(name, link.fetch("journal"))
         except HarnessError as error:
-            brought.faults.append(str(error))
+            result.faults.append(str(error))
             lacking[name] = str(error)
-        for one in said["incidents"]:
-            if one["ended"] is None:
-                going_on.append((name, float(one["begun"])))
+        for incident in status["incidents"]:
+            if incident["ended"] is None:
+                going_on.append((name, float(incident["begun"])))
             else:
-                files += _read(link, str(one["name"]), brought, lacking)
+                files += _read(link, str(incident["name"]), result, lacking)
     return Sources(tuple(files), clocks, roles, wall_minus_mono, lacking), going_on
 
 
-def _read(link: RecorderLink, name: str, brought: FetchResult, lacking: dict[str, str]) -> list[HostIncident]:
+def _read(link: RecorderLink, name: str, result: FetchResult, lacking: dict[str, str]) -> list[HostIncident]:
     """A host's file, if it can be read; one in which nothing stands is removed there. What one file lacks keeps no other from home."""
     try:
         text = link.fetch(name)
-        read = incident_files.incident(link.name, name, text)
-        if read is None and not text:
+        incident = incident_files.incident(link.name, name, text)
+        if incident is None and not text:
             link.forget([name])
-        elif read is None:
-            brought.faults.append(f"{link.name}: {name} cannot be read, and stays there")
+        elif incident is None:
+            result.faults.append(f"{link.name}: {name} cannot be read, and stays there")
     except HarnessError as error:
-        brought.faults.append(str(error))
+        result.faults.append(str(error))
         lacking[link.name] = str(error)
         return []
-    return [] if read is None else [read]
+    return [] if incident is None else [incident]
 
 
-def _forget(recorders: Recorders, files: Sequence[HostIncident], brought: FetchResult) -> None:
+def _forget(recorders: Recorders, files: Sequence[HostIncident], result: FetchResult) -> None:
     """What is stored at home need not lie on the hosts; that it cannot be removed there is told, and harms nothing."""
-    for host in sorted({one.host for one in files}):
+    for host in sorted({file.host for file in files}):
         try:
-            recorders.links[host].forget([one.name for one in files if one.host == host])
+            recorders.links[host].forget([file.name for file in files if file.host == host])
         except HarnessError as error:
-            brought.faults.append(f"{error}; the incident is at home, and will come again")
+            result.faults.append(f"{error}; the incident is at home, and will come again")

@@ -46,50 +46,54 @@ def incident(host: str, name: str, text: str) -> HostIncident | None:
     try:
         assert header is not None
         base = float(header["wall"]) - float(header["mono"]) + float(header["t0"])
-        series = [str(one) for one in header["series"]]
-        found = HostIncident(host, name, str(header["why"]), float(header["wall"]))
+        series = [str(series_id) for series_id in header["series"]]
+        result = HostIncident(host, name, str(header["why"]), float(header["wall"]))
     except (AssertionError, KeyError, TypeError, ValueError):
         return None
     for line in lines[1:]:
         try:
-            _take(found, base, series, line)
+            _take_line(result, base, series, line)
         except (ValueError, KeyError, IndexError, TypeError):
             continue  # a line that a full disk or a power loss cut
-    for rows in found.samples.values():
+    for rows in result.samples.values():
         rows.sort()
-    found.events.sort(key=lambda event: event.at)
-    return found
+    result.events.sort(key=lambda event: event.at)
+    return result
 
 
-def _take(found: HostIncident, base: float, series: Sequence[str], line: str) -> None:
+def _take_line(incident: HostIncident, base: float, series: Sequence[str], line: str) -> None:
     kind, text = line[:2], line[2:]
     if kind == "s ":
         number, at, took, outcome, port, detail = text.split(" ", 5)
-        found.samples.setdefault(series[int(number)], []).append(
+        incident.samples.setdefault(series[int(number)], []).append(
             Sample(base + int(at) / 1e6, int(took) / 1e6, OUTCOMES[outcome], int(port), detail)
         )
     elif kind == "n ":
         at, ticks, late, worst, steal, load = text.split(" ")
-        found.noise.append(Noise(base + int(at) / 1e6, found.host, int(ticks), int(late), int(worst) / 1e6, float(steal), float(load)))
+        incident.noise.append(
+            Noise(base + int(at) / 1e6, incident.host, int(ticks), int(late), int(worst) / 1e6, float(steal), float(load))
+        )
     elif kind == "v ":
-        told = json.loads(text)
-        found.events.append(NodeEvent(base + told["at"] / 1e6, found.host, str(told["kind"]), str(told["text"]), dict(told["data"])))
+        record = json.loads(text)
+        incident.events.append(
+            NodeEvent(base + record["at"] / 1e6, incident.host, str(record["kind"]), str(record["text"]), dict(record["data"]))
+        )
 
 
 def role_events(host: str, journal: str) -> list[NodeEvent]:
     """What a journal says of addresses and listeners, in its order, on the host's wall clock."""
-    found: list[NodeEvent] = []
+    events: list[NodeEvent] = []
     base: float | None = None
     for line in journal.splitlines():
-        told = _json(line[2:])
+        record = _json(line[2:])
         try:
-            if line.startswith("a ") and told is not None:
-                base = float(told["wall"]) - float(told["mono"]) + float(told["t0"])
-            elif line.startswith("v ") and told is not None and base is not None and told["kind"] in STANDING:
-                found.append(NodeEvent(base + told["at"] / 1e6, host, str(told["kind"]), str(told["text"]), dict(told["data"])))
+            if line.startswith("a ") and record is not None:
+                base = float(record["wall"]) - float(record["mono"]) + float(record["t0"])
+            elif line.startswith("v ") and record is not None and base is not None and record["kind"] in STANDING:
+                events.append(NodeEvent(base + record["at"] / 1e6, host, str(record["kind"]), str(record["text"]), dict(record["data"])))
         except (KeyError, TypeError, ValueError):
             continue
-    return found
+    return events
 
 
 def state_before(roles: Sequence[NodeEvent], before: float) -> list[NodeEvent]:
@@ -100,7 +104,7 @@ def state_before(roles: Sequence[NodeEvent], before: float) -> list[NodeEvent]:
 
 def _json(text: str) -> dict[str, Any] | None:
     try:
-        found = json.loads(text)
+        record = json.loads(text)
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return record if isinstance(record, dict) else None

@@ -42,39 +42,45 @@ def assemble(cluster: Cluster, sources: Sources, all_series: Sequence[Series]) -
     files, wall_minus_mono = sources.files, sources.wall_minus_mono
     shift = {host: sources.to_harness_s(host) for host in sources.hosts}
     samples: dict[str, list[Sample]] = {}
-    for one in files:
-        for name, rows in one.samples.items():
-            samples.setdefault(name, []).extend(row._replace(at=row.at + shift[one.host]) for row in rows)
+    for incident in files:
+        for name, rows in incident.samples.items():
+            samples.setdefault(name, []).extend(row._replace(at=row.at + shift[incident.host]) for row in rows)
     samples = {name: sorted(set(rows)) for name, rows in samples.items()}  # two files of one host may begin with the same half minute
-    events = _unique(replace(e, at=e.at + shift[one.host]) for one in files for e in one.events)
-    noise = [replace(n, at=n.at + shift[one.host]) for one in files for n in one.noise]
-    start = min(one.begun + shift[one.host] for one in files)
-    end = max(one.ended + shift[one.host] for one in files)
+    events = _unique_events(replace(e, at=e.at + shift[incident.host]) for incident in files for e in incident.events)
+    noise = [replace(n, at=n.at + shift[incident.host]) for incident in files for n in incident.noise]
+    start = min(incident.begun + shift[incident.host] for incident in files)
+    end = max(incident.ended + shift[incident.host] for incident in files)
     begin = _first_sign(files, samples, events, shift) - LEAD_S
-    stood = [
+    roles_before = [
         replace(e, at=e.at + shift[host])
         for host in sources.roles
-        for e in sources.state_before(host, min([begin - shift[host], *(one.begun for one in files if one.host == host)]))
+        for e in sources.state_before(host, min([begin - shift[host], *(incident.begun for incident in files if incident.host == host)]))
     ]
-    before = [replace(e, at=start) for e in stood]
-    active = _holder([*stood, *(e for e in events if e.at < begin)])
+    before = [replace(e, at=start) for e in roles_before]
+    active = _vip_holder([*roles_before, *(e for e in events if e.at < begin)])
     moved = any(e.kind == "vip-up" and e.host != active and e.at >= begin for e in events)
-    shown = tuple(series for series in all_series if series.id in samples)
-    why = "; ".join(dict.fromkeys(f"{one.host}: {one.why}" for one in sorted(files, key=lambda one: one.triggered)))
-    header = _header(cluster, shown, why, active, wall_minus_mono, moved=moved)
+    measured_series = tuple(series for series in all_series if series.id in samples)
+    why = "; ".join(
+        dict.fromkeys(f"{incident.host}: {incident.why}" for incident in sorted(files, key=lambda incident: incident.triggered))
+    )
+    header = _make_header(cluster, measured_series, why, active, wall_minus_mono, moved=moved)
     blind = [NodeEvent(start, node, "no-capture", NO_CAPTURE) for node in header.nodes]
     lacking = [NodeEvent(start, host, "not-asked", because) for host, because in sources.lacking.items()]
     marks = [Mark(begin, "begin", why), *(Mark(e.at, "told", f"mark: {e.text}") for e in events if e.kind == "mark")]
-    stated = [_clock(one, sources.clocks, cluster.client.name, end) for one in {file.host: file for file in files}.values()]
+    host_clocks = [
+        _host_clock(incident, sources.clocks, cluster.client.name, end) for incident in {file.host: file for file in files}.values()
+    ]
     title = "an unplanned failover: every path recovered in time" if moved else "what was recorded: no path was out"
-    return Assembled(header, samples, [*blind, *lacking, *before, *events], noise, stated, marks, title)
+    return Assembled(header, samples, [*blind, *lacking, *before, *events], noise, host_clocks, marks, title)
 
 
-def _header(cluster: Cluster, shown: tuple[Series, ...], why: str, active: str, wall_minus_mono: float, *, moved: bool) -> Header:
+def _make_header(
+    cluster: Cluster, measured_series: tuple[Series, ...], why: str, active: str, wall_minus_mono: float, *, moved: bool
+) -> Header:
     """What the recording says of itself: that nothing was done, and the longest budget, as nobody knows what the cause was."""
     allowance = max(
         (outage_budget.service_crash(cluster), outage_budget.node_loss(cluster), outage_budget.switchover(cluster)),
-        key=lambda one: one.seconds,
+        key=lambda candidate: candidate.seconds,
     )
     effect = Effect.RECOVERS if moved else Effect.UNTOUCHED
     return Header(
@@ -97,22 +103,22 @@ def _header(cluster: Cluster, shown: tuple[Series, ...], why: str, active: str, 
         probe_port=cluster.load_balancer.probe.port,
         probe_source=str(cluster.load_balancer.probe.source),
         probe_interval_s=cluster.load_balancer.probe.interval_s,
-        series=shown,
+        series=measured_series,
         observed=True,
         wall_minus_mono=wall_minus_mono,
     )
 
 
-def _holder(events: Sequence[NodeEvent]) -> str:
+def _vip_holder(events: Sequence[NodeEvent]) -> str:
     """The node that had the VIP after these events; empty where none is known to have had it."""
     last = {e.host: e for e in sorted(events, key=lambda e: e.at) if e.kind in ("vip-up", "vip-down")}
     up = [e for e in last.values() if e.kind == "vip-up"]
     return max(up, key=lambda e: e.at).host if up else ""
 
 
-def _unique(events: Iterator[NodeEvent]) -> list[NodeEvent]:
-    found: dict[tuple[float, str, str, str], NodeEvent] = {(e.at, e.host, e.kind, e.text): e for e in events}
-    return sorted(found.values(), key=lambda e: e.at)
+def _unique_events(events: Iterator[NodeEvent]) -> list[NodeEvent]:
+    by_key: dict[tuple[float, str, str, str], NodeEvent] = {(e.at, e.host, e.kind, e.text): e for e in events}
+    return sorted(by_key.values(), key=lambda e: e.at)
 
 
 def _first_sign(
@@ -121,13 +127,13 @@ def _first_sign(
     """When the first attempt failed, the first role changed or, where neither did, somebody left a mark."""
     failed = [row.at for rows in samples.values() for row in rows if row.outcome not in ("answered", "skipped")]
     changed = [e.at for e in events if e.kind in STANDING and not e.data.get("initial")]
-    return min([*failed, *changed], default=min(one.triggered + shift[one.host] for one in files))
+    return min([*failed, *changed], default=min(incident.triggered + shift[incident.host] for incident in files))
 
 
-def _clock(one: HostIncident, clocks: Mapping[str, Clock], client: str, at: float) -> Clock:
+def _host_clock(incident: HostIncident, clocks: Mapping[str, Clock], client: str, at: float) -> Clock:
     """That host's clock as far as it is known for then: its error, and how far it was from the client's."""
-    known = clocks.get(one.host)
-    if known is None:
-        return Clock(one.host, at, 0.0, UNKNOWN_CLOCK_ERROR_S)
-    reference = clocks.get(client, known)
-    return Clock(one.host, at, known.offset_s, known.error_s + abs(known.wall_s - reference.wall_s), known.wall_s)
+    clock = clocks.get(incident.host)
+    if clock is None:
+        return Clock(incident.host, at, 0.0, UNKNOWN_CLOCK_ERROR_S)
+    reference = clocks.get(client, clock)
+    return Clock(incident.host, at, clock.offset_s, clock.error_s + abs(clock.wall_s - reference.wall_s), clock.wall_s)

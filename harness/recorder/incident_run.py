@@ -13,7 +13,7 @@ from harness.core.files import packed
 from harness.core.redaction.output_redaction import Cleaner
 from harness.explain.run_explanation import causes
 from harness.history.run_import import enter
-from harness.measure.evaluation.recording_evaluation import measured
+from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.recorder import incident_recording, incident_sources
 from harness.recorder.incident_recording import Assembled
 from harness.recorder.incident_sources import Sources
@@ -34,19 +34,19 @@ NOT_ASKED = "what it kept of this could not be asked"
 
 def store(subject: ClusterUnderTest, sources: Sources, all_series: Sequence[Series], reports: Path) -> Path:
     """Write one incident as a run, dated by the incident; its folder. Raises Unusable when nothing can be written there."""
-    made = incident_recording.assemble(subject.cluster, sources, all_series)
+    assembled = incident_recording.assemble(subject.cluster, sources, all_series)
     run = Run.create(reports, command=COMMAND)
     run.cleaner.knows(subject.cleaner.values)
     report = ReportBuilder(run)
-    report.cluster_is(subject.cluster, ClusterKind.ATTACHED, active=made.header.active or None)
-    when = datetime.fromtimestamp(made.marks[0].at + made.header.wall_minus_mono, UTC)
+    report.cluster_is(subject.cluster, ClusterKind.ATTACHED, active=assembled.header.active or None)
+    when = datetime.fromtimestamp(assembled.marks[0].at + assembled.header.wall_minus_mono, UTC)
     # The history and whoever reads the run want the night of the incident; on the monotonic clock the run is what was done now.
     run.record.started = Moment.at_wall_time(when, at=run.record.started.at)
     test = f"recorder/{when:%Y-%m-%dT%H:%M:%S}Z"
-    report.begin_test(test, _title(made), properties={"design": made.header.design})
+    report.begin_test(test, _make_title(assembled), properties={"design": assembled.header.design})
     path = run.directory / EVIDENCE / reevaluate.RECORDING
-    _write(subject, made, path, run.cleaner)
-    result = measured(recording.read(path))
+    _write(subject, assembled, path, run.cleaner)
+    result = evaluate(recording.read(path))
     report.measurement(MeasurementRecord.of(result, id=NAME, test=test))
     report.end_test(result.verdict)
     report.host_note(subject.cluster.name, f"this was recorded at {when.isoformat()}, and brought home when the run was made")
@@ -56,7 +56,7 @@ def store(subject: ClusterUnderTest, sources: Sources, all_series: Sequence[Seri
         except OSError as error:
             run.evidence_fault("what the other hosts said", f"so this run cannot be completed: {error.strerror or error}")
     for host, why in sources.lacking.items():
-        report.host_note(host, _note(why))
+        report.host_note(host, _missing_note(why))
     run.record.causes = causes(run.record, run.directory)
     report.finish()
     try:
@@ -73,61 +73,66 @@ def complete(subject: ClusterUnderTest, folder: Path, run: RunRecord, sources: S
 
     Raises Unusable when nothing can be written there.
     """
-    made = incident_recording.assemble(subject.cluster, sources, all_series)
+    assembled = incident_recording.assemble(subject.cluster, sources, all_series)
     path = folder / EVIDENCE / reevaluate.RECORDING
-    beside = path.with_name(f".{path.name}-new")
-    kept = path.with_name(incident_sources.FILE)
+    new_path = path.with_name(f".{path.name}-new")
+    sources_path = path.with_name(incident_sources.FILE)
     try:
-        _write(subject, made, beside, subject.cleaner)
-        beside.replace(path)
+        _write(subject, assembled, new_path, subject.cleaner)
+        new_path.replace(path)
         packed(path).unlink(missing_ok=True)  # of the recording that was there before
-        _judge_again(folder, run, made, sources)
+        _judge_again(folder, run, assembled, sources)
         if sources.lacking:
-            incident_sources.store(kept, sources, subject.cleaner)
+            incident_sources.store(sources_path, sources, subject.cleaner)
         else:
-            incident_sources.remove(kept)
+            incident_sources.remove(sources_path)
         enter(folder)
     except OSError as error:
         raise Unusable(f"{folder}: the incident cannot be completed there ({error.strerror or error}); change its rights") from error
     finally:
-        beside.unlink(missing_ok=True)
+        new_path.unlink(missing_ok=True)
 
 
-def _judge_again(folder: Path, run: RunRecord, made: Assembled, sources: Sources) -> None:
-    found = reevaluate.rejudge(folder, run, reevaluate.Budgets(None, {}))
-    reevaluate.put_into(run, found)
-    run.tests[0].title = _title(made)
+def _judge_again(folder: Path, run: RunRecord, assembled: Assembled, sources: Sources) -> None:
+    measurements = reevaluate.rejudge(folder, run, reevaluate.Budgets(None, {}))
+    reevaluate.apply_results(run, measurements)
+    run.tests[0].title = _make_title(assembled)
     if run.cluster is not None:
-        run.cluster.active_at_start = made.header.active or None
+        run.cluster.active_at_start = assembled.header.active or None
     run.host_notes = [note for note in run.host_notes if not note.text.startswith(NOT_ASKED)]
-    run.host_notes += [HostNote(host=host, text=_note(why)) for host, why in sources.lacking.items()]
-    run.evidence = [one for one in evidence_in(folder) if sources.lacking or Path(one.path).name != incident_sources.FILE]
+    run.host_notes += [HostNote(host=host, text=_missing_note(why)) for host, why in sources.lacking.items()]
+    run.evidence = [file for file in evidence_in(folder) if sources.lacking or Path(file.path).name != incident_sources.FILE]
     run.causes = causes(run, folder)
     store_record(folder, run)
     render(folder)
 
 
-def _title(made: Assembled) -> str:
-    when = datetime.fromtimestamp(made.marks[0].at + made.header.wall_minus_mono, UTC)
-    return f"{made.title} ({when:%Y-%m-%d %H:%M:%S} UTC)"
+def _make_title(assembled: Assembled) -> str:
+    when = datetime.fromtimestamp(assembled.marks[0].at + assembled.header.wall_minus_mono, UTC)
+    return f"{assembled.title} ({when:%Y-%m-%d %H:%M:%S} UTC)"
 
 
-def _note(why: str) -> str:
+def _missing_note(why: str) -> str:
     return f"{NOT_ASKED} ({why}); `lkharness record fetch` into the same folder of reports completes this run"
 
 
-def _write(subject: ClusterUnderTest, made: Assembled, path: Path, cleaner: Cleaner) -> None:
+def _write(subject: ClusterUnderTest, assembled: Assembled, path: Path, cleaner: Cleaner) -> None:
     manager = subject.manager
 
-    def cleaned(event: NodeEvent) -> NodeEvent:
+    def clean_event(event: NodeEvent) -> NodeEvent:
         if event.kind != "log":
             return event
         means = {"means": "noticed"} if manager.notices(event.text) else {}
         return replace(event, text=cleaner.line(event.host, event.text), data={**event.data, **means})
 
-    with Recorder(path, made.header, clean=cleaner.data) as recorder:
-        rows: list[Clock | NodeEvent | Noise | Mark] = [*made.clocks, *map(cleaned, made.events), *made.noise, *made.marks]
-        for one in rows:
-            recorder.add(one)
-        for series, samples in made.samples.items():
+    with Recorder(path, assembled.header, clean=cleaner.data) as recorder:
+        rows: list[Clock | NodeEvent | Noise | Mark] = [
+            *assembled.clocks,
+            *map(clean_event, assembled.events),
+            *assembled.noise,
+            *assembled.marks,
+        ]
+        for row in rows:
+            recorder.add(row)
+        for series, samples in assembled.samples.items():
             recorder.samples(series, samples)

@@ -33,7 +33,7 @@ class Sources:
     @property
     def hosts(self) -> list[str]:
         """Those that it has something of."""
-        return list(dict.fromkeys([*(one.host for one in self.files), *self.roles]))
+        return list(dict.fromkeys([*(incident.host for incident in self.files), *self.roles]))
 
     def to_harness_s(self, host: str) -> float:
         """What to add to a host's wall clock for the harness's monotonic one; a clock that could not be measured is taken for right."""
@@ -49,31 +49,31 @@ class Sources:
 
     def with_others(self, later: Sources, files: Sequence[HostIncident]) -> Sources:
         """These and what hosts that were lacking said later: their clocks and roles, and those of their files that belong to it."""
-        came = [host for host in self.lacking if host not in later.lacking]
-        known = {(one.host, one.name) for one in self.files}
+        new_hosts = [host for host in self.lacking if host not in later.lacking]
+        known_files = {(incident.host, incident.name) for incident in self.files}
         shift = self.wall_minus_mono - later.wall_minus_mono  # from the clock of the harness that asked first to the later one's
-        clocks = {host: replace(one, offset_s=one.offset_s + shift, wall_s=one.wall_s + shift) for host, one in self.clocks.items()}
+        clocks = {host: replace(clock, offset_s=clock.offset_s + shift, wall_s=clock.wall_s + shift) for host, clock in self.clocks.items()}
         return Sources(
-            files=(*self.files, *(one for one in files if (one.host, one.name) not in known)),
-            clocks={**clocks, **{host: later.clocks[host] for host in came if host in later.clocks}},
-            roles={**self.roles, **{host: later.roles[host] for host in came if host in later.roles}},
+            files=(*self.files, *(incident for incident in files if (incident.host, incident.name) not in known_files)),
+            clocks={**clocks, **{host: later.clocks[host] for host in new_hosts if host in later.clocks}},
+            roles={**self.roles, **{host: later.roles[host] for host in new_hosts if host in later.roles}},
             wall_minus_mono=later.wall_minus_mono,
-            lacking={host: why for host, why in self.lacking.items() if host not in came},
+            lacking={host: why for host, why in self.lacking.items() if host not in new_hosts},
         )
 
 
 def store(path: Path, sources: Sources, cleaner: Cleaner) -> None:
     """Write them without secrets, a line for each host and file, as a whole or not at all. Raises OSError."""
 
-    def cleaned(log: str, events: Sequence[NodeEvent]) -> list[NodeEvent]:
+    def clean_events(log: str, events: Sequence[NodeEvent]) -> list[NodeEvent]:
         return [replace(event, text=cleaner.line(log, event.text)) if event.kind == "log" else event for event in events]
 
-    roles = {host: cleaned(f"{host}'s journal", events) for host, events in sources.roles.items()}
-    files = [replace(one, events=cleaned(f"{one.host}'s {one.name}", one.events)) for one in sources.files]
+    roles = {host: clean_events(f"{host}'s journal", events) for host, events in sources.roles.items()}
+    files = [replace(incident, events=clean_events(f"{incident.host}'s {incident.name}", incident.events)) for incident in sources.files]
     rows: list[dict[str, Any]] = [{"wall_minus_mono": sources.wall_minus_mono, "lacking": dict(sources.lacking)}]
     rows += [{"clock": asdict(clock)} for clock in sources.clocks.values()]
     rows += [{"host": host, "roles": [asdict(event) for event in events]} for host, events in roles.items()]
-    rows += [{"file": asdict(one)} for one in files]
+    rows += [{"file": asdict(incident)} for incident in files]
     lines = [json.dumps(cleaner.data(row), separators=(",", ":"), ensure_ascii=False) for row in rows]
     write_atomically(path, "\n".join([*lines, ""]))
 
@@ -83,7 +83,7 @@ def load(path: Path) -> Sources:
     with open_text(path) as file:
         first, *rows = [json.loads(line) for line in file]
     clocks = [Clock(**row["clock"]) for row in rows if "clock" in row]
-    files = tuple(_file(row["file"]) for row in rows if "file" in row)
+    files = tuple(_read_file(row["file"]) for row in rows if "file" in row)
     if not files:
         raise ValueError("no host's file is in it")
     return Sources(
@@ -101,7 +101,7 @@ def remove(path: Path) -> None:
         form.unlink(missing_ok=True)
 
 
-def _file(row: dict[str, Any]) -> HostIncident:
+def _read_file(row: dict[str, Any]) -> HostIncident:
     return HostIncident(
         host=row["host"],
         name=row["name"],

@@ -22,7 +22,7 @@ def statement(plans: Mapping[str, Mapping[AgentSeries, float]], days: float, opt
     fast = {host: sum(1 / fast for fast in all_series.values()) for host, all_series in plans.items()}
     disk = options.kept + 2 * options.journal
     lines = [
-        f"a flight recorder on {' and '.join(plans)} for {days:g} days; it reads, connects as a client does, and changes nothing else:",
+        f"a flight recorder on {' and '.join(plans)} for {_days(days)}; it reads, connects as a client does, and changes nothing else:",
         *(f"  {host}: {rates[host]:g} connections a second, {_names(plans[host])}" for host in plans),
         f"  the service's side: {sum(rates.values()):g} connections a second in all, {sum(rates.values()) * DAY_S:,.0f} a day, about "
         f"{sum(rates.values()) * CONNECTION_BYTES / 1000:.1f} kB/s; each is broken off once it "
@@ -34,9 +34,13 @@ def statement(plans: Mapping[str, Mapping[AgentSeries, float]], days: float, opt
         f"  on each host: {MEASURED_CPU}; about 20 MB of memory, at most {disk / 1e6:.0f} MB of the disk, "
         f"nothing while less than {options.free / 1e6:.0f} MB of it are free",
         f"  kept: {options.before:g} s before, and {options.after:g} s after a path failed, a role changed or `lkharness record mark`",
-        f"  it ends by itself after {days:g} days, and what it left goes 7 days later; `lkharness record remove` removes all of it now",
+        f"  it ends by itself after {_days(days)}, and what it left goes 7 days later; `lkharness record remove` removes all of it now",
     ]
     return "\n".join([*lines, *(f"  {reason}" for reason in reasons)])
+
+
+def _days(days: float) -> str:
+    return f"{days:g} day{'' if days == 1 else 's'}"
 
 
 def _names(all_series: Collection[AgentSeries]) -> str:

@@ -71,9 +71,9 @@ class Capabilities:
         """Whether there is something that captures packets there; it may be refused all the same."""
         return self.kind in (Kind.PYTHON, Kind.COMPILED)
 
-    def period_s(self, asked: float) -> float:
+    def period_s(self, wanted_s: float) -> float:
         """The period that is possible there when this one is asked for, in seconds."""
-        return max(asked, self.least_period_s)
+        return max(wanted_s, self.least_period_s)
 
     def sentence(self, host: str, asked_s: float) -> str:
         """What is left, for the report; "" where nothing is missing."""
@@ -127,7 +127,7 @@ def decide(answers: Answers) -> Capabilities | None:
 
 def ask(host: Host, platform: str, python: str) -> Capabilities:
     """Ask the host. Raises HostUnreachable, or Unusable when no connection can be made from there."""
-    capabilities = decide(_of_its_shell(host, python) if platform == "linux" else Answers(platform))
+    capabilities = decide(_ask_shell(host, python) if platform == "linux" else Answers(platform))
     if capabilities is None:
         forwarding_of(host, checked=True).close()  # raises when that is not to be had either
         capabilities = decide(Answers(forwards=True))
@@ -135,14 +135,14 @@ def ask(host: Host, platform: str, python: str) -> Capabilities:
     return capabilities
 
 
-def _of_its_shell(host: Host, python: str) -> Answers:
+def _ask_shell(host: Host, python: str) -> Answers:
     """A host that runs nothing for us says nothing of what was asked."""
     try:
-        said = host.run(["sh", "-c", QUESTION, python], limit=QUESTION_TIMEOUT_S).out.split()
+        words = host.run(["sh", "-c", QUESTION, python], limit=QUESTION_TIMEOUT_S).out.split()
     except SessionsTaken:
         return Answers()
-    said = said[1:] if said[:1] == ["lkharness-asks"] else []  # else something else ran there, whatever it printed
-    return Answers(python="python" in said, shell="bash" in said)
+    words = words[1:] if words[:1] == ["lkharness-asks"] else []  # else something else ran there, whatever it printed
+    return Answers(python="python" in words, shell="bash" in words)
 
 
 def forwarding_of(host: Host, *, checked: bool = False) -> Forwarding:
@@ -152,7 +152,7 @@ def forwarding_of(host: Host, *, checked: bool = False) -> Forwarding:
     forwarding = host.forwarding(QUESTION_TIMEOUT_S)
     try:
         if checked:
-            forwarding.permitted(QUESTION_TIMEOUT_S)
+            forwarding.demand_permitted(QUESTION_TIMEOUT_S)
     except BaseException:
         forwarding.close()
         raise

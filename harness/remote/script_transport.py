@@ -42,7 +42,7 @@ exec(compile(SOURCE, {name!r}, "exec"))
 """
 
 
-def installed(name: str) -> str:
+def installed_program(name: str) -> str:
     """The program to be installed at INSTALLABLE[name], root's own and mode 0755."""
     return _INSTALLED.format(text=source(name), name=name, path=INSTALLABLE[name])
 
@@ -75,21 +75,21 @@ def start(host: Host, python: str, name: str, plan: dict[str, Any]) -> Process:
             process.send(text)
             return process
         except OSError as error:
-            said = process.recv(4096).decode("utf-8", "replace").strip()
+            output = process.recv(4096).decode("utf-8", "replace").strip()
             process.close()
-            if said or last:  # closed without a word the first time: the transport's fault, and nothing has run yet
-                raise no_python(host, python, name, said or str(error)) from error
+            if output or last:  # closed without a word the first time: the transport's fault, and nothing has run yet
+                raise no_python(host, python, name, output or str(error)) from error
     raise AssertionError("the second try returns or raises")
 
 
 def complaint(process: Process) -> str:
     """The last line of a stream's standard error, where the transport keeps it (such as what sudo said); else nothing."""
-    said = getattr(process, "errors", "").strip()
-    return said.splitlines()[-1] if said else ""
+    errors = getattr(process, "errors", "").strip()
+    return errors.splitlines()[-1] if errors else ""
 
 
-def no_python(host: Host, python: str, name: str, said: str) -> Unusable:
+def no_python(host: Host, python: str, name: str, reason: str) -> Unusable:
     """The error for a host whose Python did not run a script, with what to do."""
     return Unusable(
-        f"{host.name}: `{python}` could not run the script `{name}` ({said}); set ssh.python to a Python 3.6 or newer on that host"
+        f"{host.name}: `{python}` could not run the script `{name}` ({reason}); set ssh.python to a Python 3.6 or newer on that host"
     )

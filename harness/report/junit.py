@@ -31,12 +31,12 @@ def junit(run: RunRecord) -> str:
         verdicts.append(audit.verdict)
     if run.gate is not None:
         outcome = {"pass": Result.PASS, "fail": Result.FAIL}.get(run.gate.outcome, Result.INCONCLUSIVE)
-        said = Judgement(outcome=outcome, reason=run.gate.reason)
-        findings = {f"gate.{one.about}": f"{one.outcome}: {one.reason}" for one in run.gate.findings}
-        _add_case(suite, "gate::passed", said, 0.0, findings, f"the gate {run.gate.file}")
-        verdicts.append(said)
-    whole = run.verdict.outcome
-    if whole is not Result.PASS and not any(v.outcome in (Result.FAIL, Result.INCONCLUSIVE) for v in verdicts):
+        gate_judgement = Judgement(outcome=outcome, reason=run.gate.reason)
+        findings = {f"gate.{finding.about}": f"{finding.outcome}: {finding.reason}" for finding in run.gate.findings}
+        _add_case(suite, "gate::passed", gate_judgement, 0.0, findings, f"the gate {run.gate.file}")
+        verdicts.append(gate_judgement)
+    run_outcome = run.verdict.outcome
+    if run_outcome is not Result.PASS and not any(v.outcome in (Result.FAIL, Result.INCONCLUSIVE) for v in verdicts):
         _add_case(suite, "run::whole", run.verdict, run.seconds, {}, "the run as a whole")
         verdicts.append(run.verdict)
     outcomes = [v.outcome for v in verdicts]
@@ -78,20 +78,20 @@ def _suite_properties(run: RunRecord) -> dict[str, str]:
 
 def _case_properties(run: RunRecord, test: TestRecord) -> dict[str, str]:
     properties = {"title": test.title, "situation": test.situation, "design": run.cluster.design if run.cluster else ""}
-    mine = [m for m in run.measurements if m.test == test.id]
-    all_series = [series for m in mine for series in m.measured.series]
+    measurements = [m for m in run.measurements if m.test == test.id]
+    all_series = [series for m in measurements for series in m.measured.series]
     properties |= test.properties
     properties |= {
-        "path": _listed([c.path.value for c in test.checks if c.path] + [t.path for t in all_series]),
-        "service": _listed([c.service for c in test.checks if c.service] + [t.service for t in all_series]),
-        "node": _listed([c.node for c in test.checks if c.node] + [m.measured.after or "" for m in mine]),
-        "disruption": _listed([d.name for d in test.disruptions] + [m.measured.disruption for m in mine]),
+        "path": _join_values([c.path.value for c in test.checks if c.path] + [t.path for t in all_series]),
+        "service": _join_values([c.service for c in test.checks if c.service] + [t.service for t in all_series]),
+        "node": _join_values([c.node for c in test.checks if c.node] + [m.measured.after or "" for m in measurements]),
+        "disruption": _join_values([d.name for d in test.disruptions] + [m.measured.disruption for m in measurements]),
     }
     for disruption in test.disruptions:
         for recovery in disruption.recoveries:
-            place = ".".join(filter(None, (disruption.name, recovery.path.value, recovery.service)))
-            properties[f"recovery_s.{place}"] = _figure(recovery.seconds)
-            properties[f"budget_s.{place}"] = f"{recovery.budget_s:.3f}"
+            key = ".".join(filter(None, (disruption.name, recovery.path.value, recovery.service)))
+            properties[f"recovery_s.{key}"] = _figure(recovery.seconds)
+            properties[f"budget_s.{key}"] = f"{recovery.budget_s:.3f}"
     for record in run.measurements:
         if record.test == test.id:
             properties |= _measurement_properties(record)
@@ -111,22 +111,22 @@ def _measurement_properties(record: MeasurementRecord) -> dict[str, str]:
     }
     for figure in figures(record):
         series = figure.series
-        place = ".".join((record.id, series.path or series.origin, series.service, series.kind))
-        properties[f"recovered_after_s.{place}"] = _figure(series.recovered_after_s)
-        properties[f"unknown.{place}"] = series.unknown or ("" if figure.known else figure.words)
+        key = ".".join((record.id, series.path or series.origin, series.service, series.kind))
+        properties[f"recovered_after_s.{key}"] = _figure(series.recovered_after_s)
+        properties[f"unknown.{key}"] = series.unknown or ("" if figure.known else figure.words)
         if series.recovered_after_s:
-            least, most = figure.bounds
-            properties |= {f"min_s.{place}": _figure(least), f"max_s.{place}": _figure(most)}
-            properties[f"counted_from.{place}"] = series.counted_from
-        properties[f"longest_gap_s.{place}"] = _figure(series.longest_gap_s)
-        properties[f"stalled_s.{place}"] = _figure(series.stalled_s)
-        properties[f"period_s.{place}"] = f"{series.period_s:g}"
+            at_least_s, at_most_s = figure.bounds
+            properties |= {f"min_s.{key}": _figure(at_least_s), f"max_s.{key}": _figure(at_most_s)}
+            properties[f"counted_from.{key}"] = series.counted_from
+        properties[f"longest_gap_s.{key}"] = _figure(series.longest_gap_s)
+        properties[f"stalled_s.{key}"] = _figure(series.stalled_s)
+        properties[f"period_s.{key}"] = f"{series.period_s:g}"
         longest = figure.longest
         if longest is not None:
             number, outage = longest
-            properties[f"outage_s.{place}"] = _figure(outage.seconds)
+            properties[f"outage_s.{key}"] = _figure(outage.seconds)
             for phase in record.phases_of(series.id, number):
-                properties[f"phase_s.{place}.{phase.name.replace(' ', '_')}"] = _figure(phase.seconds)
+                properties[f"phase_s.{key}.{phase.name.replace(' ', '_')}"] = _figure(phase.seconds)
     if measured.tokens:
         properties |= {
             f"tokens_lost.{record.id}": str(len(measured.tokens.lost)),
@@ -141,15 +141,15 @@ def _figure(value: float | None) -> str:
 
 def _audit_id(audit: AuditRecord) -> str:
     """Unique, and the same night after night: CI servers keep a history by it."""
-    place, _, test = (audit.after or "").rpartition("::")
-    return f"audit/{place}::{audit.name} after {test}" if test else f"audit::{audit.name}"
+    module, _, test = (audit.after or "").rpartition("::")
+    return f"audit/{module}::{audit.name} after {test}" if test else f"audit::{audit.name}"
 
 
 def _audit_properties(audit: AuditRecord) -> dict[str, str]:
     return {"after": audit.after or ""}
 
 
-def _listed(values: Iterable[str]) -> str:
+def _join_values(values: Iterable[str]) -> str:
     return " ".join(dict.fromkeys(value for value in values if value))
 
 
@@ -162,20 +162,20 @@ def _add_case(
     title: str,
     cause: CauseRecord | None = None,
 ) -> None:
-    place, _, name = id.rpartition("::")
-    place = place.removesuffix(".py").replace("/", ".").replace(".py::", ".")
-    case = ET.SubElement(suite, "testcase", _texts({"classname": place or "lkharness", "name": name or id, "time": f"{seconds:.3f}"}))
+    class_name, _, name = id.rpartition("::")
+    class_name = class_name.removesuffix(".py").replace("/", ".").replace(".py::", ".")
+    case = ET.SubElement(suite, "testcase", _texts({"classname": class_name or "lkharness", "name": name or id, "time": f"{seconds:.3f}"}))
     _add_properties(case, properties)
     if verdict.outcome in _CHILD:
-        known = cause if verdict.outcome in (Result.FAIL, Result.INCONCLUSIVE) else None
-        child = ET.SubElement(case, _CHILD[verdict.outcome], _texts({"message": known.sentence if known else verdict.reason}))
+        shown_cause = cause if verdict.outcome in (Result.FAIL, Result.INCONCLUSIVE) else None
+        child = ET.SubElement(case, _CHILD[verdict.outcome], _texts({"message": shown_cause.sentence if shown_cause else verdict.reason}))
         if verdict.outcome is Result.INCONCLUSIVE:
             child.set("type", "inconclusive")
-        said = "" if known and verdict.reason in known.says else verdict.reason
-        child.text = xml_safe("\n".join(filter(None, [title, *(_explained(known) if known else ()), said])))
+        reason = "" if shown_cause and verdict.reason in shown_cause.says else verdict.reason
+        child.text = xml_safe("\n".join(filter(None, [title, *(_cause_lines(shown_cause) if shown_cause else ()), reason])))
 
 
-def _explained(cause: CauseRecord) -> list[str]:
+def _cause_lines(cause: CauseRecord) -> list[str]:
     """What proves the cause of the message and what to do, before the symptom."""
     lines = [f"the cause is {cause.certainty}", *(f"seen: {line}" for line in cause.evidence), f"do: {cause.do}"]
     return [*lines, f"otherwise: {cause.otherwise}"] if cause.otherwise else lines
@@ -183,11 +183,11 @@ def _explained(cause: CauseRecord) -> list[str]:
 
 def _add_properties(parent: ET.Element, properties: Mapping[str, str]) -> None:
     """Properties that say something; an empty one is left out."""
-    found = {key: value for key, value in properties.items() if value}
-    if found:
-        listed = ET.SubElement(parent, "properties")
-        for key, value in found.items():
-            ET.SubElement(listed, "property", _texts({"name": key, "value": value}))
+    filled = {key: value for key, value in properties.items() if value}
+    if filled:
+        element = ET.SubElement(parent, "properties")
+        for key, value in filled.items():
+            ET.SubElement(element, "property", _texts({"name": key, "value": value}))
 
 
 def _texts(attributes: Mapping[str, str]) -> dict[str, str]:

@@ -12,13 +12,18 @@ LAB_MANAGERS = {
         "a stand-in for LifeKeeper, written for these tests, and its nodes are stand-ins for Windows on Linux: "
         "neither is the product, and nothing of Windows ran",
     ),
+    "wsfc": (
+        "a stand-in on stand-ins for Windows",
+        "a stand-in for a Windows Server Failover Cluster, written for these tests, and its nodes are stand-ins for Windows on Linux: "
+        "neither is the product, and nothing of Windows ran",
+    ),
     "pacemaker": ("Pacemaker", "Pacemaker with Corosync as the distribution ships them, with timers of its own choice and a fence device"),
 }
 LAB_STANDS_IN = (
     "This cluster is the embedded lab. Its cluster manager is {}. Azure's network and load balancer are emulated on one Linux machine."
 )
 LAB_DOES_NOT_SHOW = (
-    "how LifeKeeper itself or Windows behaves, or how fast a cluster of theirs fails over",
+    "how LifeKeeper itself, Windows or its failover cluster behaves, or how fast a cluster of theirs fails over",
     "how fast Azure's load balancer and network are",
     "that any other cluster, a customer's or yours, is sound",
 )
@@ -32,6 +37,11 @@ def is_lab(run: RunRecord) -> bool:
 def lab_manager(run: RunRecord) -> str:
     """What a lab's nodes run, in a word."""
     return _lab_manager(run)[0]
+
+
+def lab_silent_about(run: RunRecord) -> str:
+    """The product of which a lab's run says nothing."""
+    return "Windows' failover cluster itself" if run.cluster and run.cluster.manager == "wsfc" else "LifeKeeper itself"
 
 
 def lab_stands_in(run: RunRecord) -> str:

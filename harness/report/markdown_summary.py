@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 
 from harness.core.text import count, one_line, seconds
-from harness.report.lab_disclaimer import is_lab, lab_manager
+from harness.report.budget_rows import allowed_in_words, budget_rows
+from harness.report.lab_disclaimer import is_lab, lab_manager, lab_silent_about
 from harness.report.record.labels import LABEL, MARK, node_before, skipped_by_reason, where
 from harness.report.record.run_record import Result, RunRecord
 from harness.report.record.run_verdict import severity
 from harness.report.record.series_record import SeriesRecord
-from harness.report.terminal_summary import counted
+from harness.report.terminal_summary import counts_in_words
 
 MAX_ROWS = 40
 MAX_LENGTH = 300  # of one reason
@@ -18,17 +19,17 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&@$]|:(?=//)|(?<=www)\.)")
 
 
 def markdown(run: RunRecord) -> str:
-    """The verdict, what failed and why, the gate's word, and the figures of each series of new connections."""
+    """The verdict, what failed and why, the gate's word, each path against its budget, and the figures of new connections."""
     lines = [
         f"## {MARK[run.verdict.outcome]} {LABEL[run.verdict.outcome]}: connectivity of {plain(where(run.cluster))}",
         "",
         f"{plain(run.verdict.reason)}",
         "",
-        f"{counted(run.counts)} in {seconds(run.seconds)}, exit code {run.exit_code}, run {plain(run.run_id)}",
+        f"{counts_in_words(run.counts)} in {seconds(run.seconds)}, exit code {run.exit_code}, run {plain(run.run_id)}",
     ]
     if is_lab(run):
-        lines += ["", f"The lab's cluster manager is {plain(lab_manager(run))}: this run says nothing about LifeKeeper itself."]
-    lines += _causes(run) + _failed(run) + _gate(run) + _availability(run) + _figures(run) + _skipped(run)
+        lines += ["", f"The lab's cluster manager is {plain(lab_manager(run))}: this run says nothing about {lab_silent_about(run)}."]
+    lines += _causes(run) + _failed(run) + _gate(run) + _availability(run) + _budgets(run) + _figures(run) + _skipped(run)
     return "\n".join(lines) + "\n"
 
 
@@ -70,11 +71,30 @@ def _gate(run: RunRecord) -> list[str]:
     return [*head, "", "| | demand | reason |", "|---|---|---|", *rows] if rows else head
 
 
+def _budgets(run: RunRecord) -> list[str]:
+    found = budget_rows(run)
+    rows = [
+        f"| {MARK[one.result]} | {plain(one.group.name)} | {one.path} | {plain(one.figure.words)} | {one.allowed} | {one.used or '–'} "
+        f"| {plain(one.longest) or '–'} | {plain(one.over) or '–'} |"
+        for one in found[:MAX_ROWS]
+    ]
+    head = [
+        "",
+        "### Against the budget",
+        "",
+        "| | disruption | path | recovered after, at worst | budget | used | longest phase | phase over its part of the budget |",
+        "|---" * 8 + "|",
+    ]
+    more = [f"\n… and {len(found) - MAX_ROWS} more in the report"] if len(found) > MAX_ROWS else []
+    return [*head, *rows, *more] if rows else []
+
+
 def _figures(run: RunRecord) -> list[str]:
     shown = [one for one in run.series if one.kind == "new" and one.n and one.expects != "any"]
     rows = [
         f"| {plain(one.disruption)} from {plain(node_before(one.before))} | {one.path} | {plain(one.service)} | {one.n} "
-        f"| {_or_never(one.median_s)} | {_or_never(one.p95_s)} | {_or_never(one.max_s)} | {_interval(one)} | {seconds(one.budget_s)} |"
+        f"| {_or_never(one.median_s)} | {_or_never(one.p95_s)} | {_or_never(one.max_s)} | {_interval(one)} "
+        f"| {allowed_in_words(one.expects, one.budget_s)} |"
         for one in shown[:MAX_ROWS]
     ]
     head = [

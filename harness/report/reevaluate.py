@@ -11,6 +11,7 @@ from harness.core.errors import BadUse, ExitCode
 from harness.core.text import one_line, seconds
 from harness.core.verdict import Verdict, inconclusive
 from harness.measure.measurement_result import Measured
+from harness.report.record.gate_record import GateRecord
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import Judgement, PathName, Result, RunRecord
 from harness.report.record.run_verdict import judge_test, worst
@@ -63,85 +64,94 @@ def rejudge(run_dir: Path, run: RunRecord, budgets: Budgets) -> list[Rejudged]:
     Raises BadUse for a budget of something that was not measured.
     """
     calibration = run.calibration.verdict if run.calibration else None
-    found = [_judged(run_dir, record.id, record.recording, record.test, record, budgets, calibration) for record in run.measurements]
-    known = {record.recording for record in (*run.measurements, *run.set_aside)}
+    results = [
+        _rejudge_recording(run_dir, record.id, record.recording, record.test, record, budgets, calibration) for record in run.measurements
+    ]
+    recordings = {record.recording for record in (*run.measurements, *run.set_aside)}
     test = run.tests[-1].id if run.tests else ""
     for path in sorted((run_dir / "evidence").glob(f"*/{RECORDING}")):
         name = path.relative_to(run_dir).as_posix()
-        if name not in known:
-            found.append(_judged(run_dir, path.parent.name, name, test, None, budgets, calibration))
-    names = {name for r in found for name in (r.id, *(m.measured.disruption for m in (r.before, r.after) if m))}
+        if name not in recordings:
+            results.append(_rejudge_recording(run_dir, path.parent.name, name, test, None, budgets, calibration))
+    names = {name for r in results for name in (r.id, *(m.measured.disruption for m in (r.before, r.after) if m))}
     unknown = sorted(set(budgets.by_name) - names)
     if unknown:
         raise BadUse(
             f"--budget names {', '.join(unknown)}, which this run did not measure; it measured {', '.join(sorted(names)) or 'nothing'}"
         )
-    return found
+    return results
 
 
-def exit_code(found: list[Rejudged]) -> ExitCode:
+def exit_code(results: list[Rejudged]) -> ExitCode:
     """By the worst verdict of the measurements; nothing to judge is inconclusive."""
-    outcome = worst(Result(r.verdict.outcome.value) for r in found)
+    outcome = worst(Result(r.verdict.outcome.value) for r in results)
     return {Result.PASS: ExitCode.PASSED, Result.FAIL: ExitCode.FAILED}.get(outcome or Result.INCONCLUSIVE, ExitCode.INCONCLUSIVE)
 
 
-def put_into(run: RunRecord, found: list[Rejudged]) -> None:
+def exit_code_with_gate(code: ExitCode, word: GateRecord) -> ExitCode:
+    """The exit code where a gate was asked, too, or its word taken back: a failure of either stands, and a refusal is inconclusive."""
+    if code is ExitCode.FAILED or word.outcome == "fail":
+        return ExitCode.FAILED
+    return code if word.outcome == "pass" else ExitCode.INCONCLUSIVE
+
+
+def apply_results(run: RunRecord, results: list[Rejudged]) -> None:
     """Take the new judgements into a record. A test that had its verdict from its measurements gets it from them again."""
-    old = {test.id: [m for m in run.measurements if m.test == test.id] for test in run.tests}
-    run.measurements = [record for r in found if (record := r.after or r.before)]
+    old_measurements = {test.id: [m for m in run.measurements if m.test == test.id] for test in run.tests}
+    run.measurements = [record for r in results if (record := r.after or r.before)]
     for test in run.tests:
-        now = [m for m in run.measurements if m.test == test.id]
-        reasons = [m.measured.verdict.reason for m in old[test.id]]
-        theirs = test.verdict.outcome is Result.PASS or any(reason in test.verdict.reason for reason in reasons)
-        if not now or not theirs or test.verdict.outcome is Result.SKIPPED:
+        measurements = [m for m in run.measurements if m.test == test.id]
+        reasons = [m.measured.verdict.reason for m in old_measurements[test.id]]
+        by_measurement = test.verdict.outcome is Result.PASS or any(reason in test.verdict.reason for reason in reasons)
+        if not measurements or not by_measurement or test.verdict.outcome is Result.SKIPPED:
             continue
-        outcome = worst(Result(m.measured.verdict.outcome.value) for m in now)
-        speaking = next(m.measured.verdict for m in now if m.measured.verdict.outcome.value == outcome)
+        outcome = worst(Result(m.measured.verdict.outcome.value) for m in measurements)
+        deciding_verdict = next(m.measured.verdict for m in measurements if m.measured.verdict.outcome.value == outcome)
         unchanged = test.verdict.outcome is Result.PASS and outcome is Result.PASS
-        test.verdict = test.verdict if unchanged else judge_test(speaking, test.checks, test.disruptions, now)
+        test.verdict = test.verdict if unchanged else judge_test(deciding_verdict, test.checks, test.disruptions, measurements)
 
 
-def _judged(
-    run_dir: Path, id: str, name: str, test: str, before: MeasurementRecord | None, budgets: Budgets, calibration: Verdict | None
+def _rejudge_recording(
+    run_dir: Path, id: str, name: str, test: str, old_record: MeasurementRecord | None, budgets: Budgets, calibration: Verdict | None
 ) -> Rejudged:
-    from harness.measure.evaluation.recording_evaluation import measured
+    from harness.measure.evaluation.recording_evaluation import evaluate
     from harness.remote.recording.recording import read
 
     path = run_dir / name
     if not path.resolve().is_relative_to(run_dir.resolve()):
-        return Rejudged(id, name, before, None, "it lies outside the run's directory")
+        return Rejudged(id, name, old_record, None, "it lies outside the run's directory")
     try:
         recording = read(path)
     except OSError as error:
-        return Rejudged(id, name, before, None, f"it cannot be read ({error.strerror or error})")
+        return Rejudged(id, name, old_record, None, f"it cannot be read ({error.strerror or error})")
     except (ValueError, TypeError, KeyError) as error:
         reason = "it was cut off in its first line, or is damaged"
         with contextlib.suppress(OSError):
             reason = "it is empty" if not path.stat().st_size else f"{reason} ({type(error).__name__})"
-        return Rejudged(id, name, before, None, reason)
+        return Rejudged(id, name, old_record, None, reason)
     try:
-        result: Measured = measured(recording, budget_s=budgets.of(id, recording.header.disruption), calibration=calibration)
-        return Rejudged(id, name, before, MeasurementRecord.of(result, id=id, test=test, recording=name))
+        result: Measured = evaluate(recording, budget_s=budgets.of(id, recording.header.disruption), calibration=calibration)
+        return Rejudged(id, name, old_record, MeasurementRecord.of(result, id=id, test=test, recording=name))
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         # Anybody may have written it: JSON takes words where numbers belong.
         why = one_line(str(error).splitlines()[0] if str(error) else "")
-        return Rejudged(id, name, before, None, f"its values are not those of a recording ({type(error).__name__}: {why})")
+        return Rejudged(id, name, old_record, None, f"its values are not those of a recording ({type(error).__name__}: {why})")
 
 
 def _changes(before: MeasurementRecord, after: MeasurementRecord) -> list[str]:
     old, new = before.measured, after.measured
-    said = []
+    changes = []
     if old.budget_s != new.budget_s:
-        said.append(f"budget {seconds(old.budget_s)} → {seconds(new.budget_s)}")
+        changes.append(f"budget {seconds(old.budget_s)} → {seconds(new.budget_s)}")
     if old.verdict.outcome is not new.verdict.outcome:
-        said.append(f"verdict {old.verdict.outcome} → {new.verdict}")
+        changes.append(f"verdict {old.verdict.outcome} → {new.verdict}")
     for path in PathName:
-        was, now = worst_of(before, path), worst_of(after, path)
-        figures = [f.words if f else "not measured" for f in (was, now)]
+        old_figure, new_figure = worst_of(before, path), worst_of(after, path)
+        figures = [f.words if f else "not measured" for f in (old_figure, new_figure)]
         if figures[0] != figures[1]:
-            said.append(f"{path} path {figures[0]} → {figures[1]}")
-        if was and now and was.result is not now.result:
-            said.append(f"{path} path {was.result} → {now.result}: {now.reason}")
+            changes.append(f"{path} path {figures[0]} → {figures[1]}")
+        if old_figure and new_figure and old_figure.result is not new_figure.result:
+            changes.append(f"{path} path {old_figure.result} → {new_figure.result}: {new_figure.reason}")
     if Judgement.of(old.timing) != Judgement.of(new.timing):
-        said.append(f"timing {old.timing.outcome} → {new.timing}")
-    return said
+        changes.append(f"timing {old.timing.outcome} → {new.timing}")
+    return changes

@@ -31,8 +31,8 @@ def render(run_dir: Path) -> list[Path]:
             write_atomically(run_dir / "summary.md", markdown(run)),
         ]
     except OSError as error:
-        why = error.strerror or error
-        raise Unusable(f"{run_dir}: the report cannot be written there ({why}); free space or change its rights") from error
+        reason = error.strerror or error
+        raise Unusable(f"{run_dir}: the report cannot be written there ({reason}); free space or change its rights") from error
 
 
 def store_record(run_dir: Path, run: RunRecord) -> Path:

@@ -15,7 +15,7 @@ from harness.core.files import open_text, stored
 from harness.core.text import one_line
 from harness.report.record.run_folders import run_folders
 from harness.report.record.run_record import SCHEMA_VERSION, RunRecord
-from harness.report.record.run_upgrade import upgraded
+from harness.report.record.run_upgrade import upgrade
 
 MAX_RECORD_BYTES = 256 * 1024 * 1024  # bytes of run.json; two disruptions on a lab take 0.15 MB
 
@@ -44,9 +44,9 @@ def runs_before(run_id: str, reports: Path, unreadable: list[str], *, at_most: i
 def load_data(path: Path) -> dict[str, Any]:
     """What a run.json holds, of a version that this harness can read, not yet looked at any further. Raises BadUse."""
     try:
-        if (found := stored(path)).exists() and not found.is_file():
+        if (stored_path := stored(path)).exists() and not stored_path.is_file():
             raise BadUse(f"{path}: is no plain file; name a run's directory, such as reports/latest")
-        if found.stat().st_size > MAX_RECORD_BYTES:
+        if stored_path.stat().st_size > MAX_RECORD_BYTES:
             raise BadUse(f"{path}: is larger than {MAX_RECORD_BYTES} bytes, so it is no run of this harness; choose another run")
         with open_text(path) as file:
             text = file.read(MAX_RECORD_BYTES + 1)
@@ -62,7 +62,7 @@ def load_data(path: Path) -> dict[str, Any]:
         raise BadUse(f"{path}: has no schema_version, so it is not a run of this harness; name a run's directory, such as reports/latest")
     if version > SCHEMA_VERSION:
         raise BadUse(f"{path}: was written by a newer harness (schema {version}, this one reads up to {SCHEMA_VERSION}); update lkharness")
-    return upgraded(data)
+    return upgrade(data)
 
 
 def load_timeline(run_dir: Path) -> tuple[list[dict[str, Any]], list[str]]:
@@ -73,15 +73,17 @@ def load_timeline(run_dir: Path) -> tuple[list[dict[str, Any]], list[str]]:
             lines = file.read().splitlines()
     except OSError as error:
         return [], [f"timeline.jsonl cannot be read ({error.strerror or error})"]
-    events, broken = [], []
+    events, unreadable = [], []
     for number, line in enumerate(lines, 1):
         event = _event(line)
         if event is None:
-            broken.append(str(number))
+            unreadable.append(str(number))
         else:
             events.append(event)
     events.sort(key=lambda event: event["at"])
-    return events, [f"timeline.jsonl: {len(broken)} of {len(lines)} lines cannot be read (line {', '.join(broken[:10])})"] if broken else []
+    return events, [
+        f"timeline.jsonl: {len(unreadable)} of {len(lines)} lines cannot be read (line {', '.join(unreadable[:10])})"
+    ] if unreadable else []
 
 
 def _event(line: str) -> dict[str, Any] | None:
@@ -89,17 +91,17 @@ def _event(line: str) -> dict[str, Any] | None:
     try:
         event = json.loads(line)
         at, wall, data = float(event["at"]), float(event["wall"]), event.get("data") or {}
-        words = {key: str(event[key]) for key in ("source", "kind", "text")}
+        texts = {key: str(event[key]) for key in ("source", "kind", "text")}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     if not math.isfinite(at) or not math.isfinite(wall):
         return None
-    return {"at": at, "wall": wall, **words, "data": data if isinstance(data, dict) else {"data": data}}
+    return {"at": at, "wall": wall, **texts, "data": data if isinstance(data, dict) else {"data": data}}
 
 
 def faults_in_words(error: ValidationError) -> str:
     """The first fault with its place, and how many more there are."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
-    place = ".".join(str(part) for part in faults[0]["loc"])
-    more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
-    return f"{place}: {faults[0]['msg'][:1].lower()}{faults[0]['msg'][1:]}{more}"
+    location = ".".join(str(part) for part in faults[0]["loc"])
+    remainder = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
+    return f"{location}: {faults[0]['msg'][:1].lower()}{faults[0]['msg'][1:]}{remainder}"

@@ -147,10 +147,10 @@ class ReportBuilder:
         record.audits.append(AuditRecord(name=name, after=after, verdict=Judgement.of(verdict)))
         self.run.note("harness", "audit", f"{name}: {verdict}", after=after)
 
-    def disturbed(self, why: str) -> None:
+    def disturbed(self, reason: str) -> None:
         """Store that the cluster is disturbed and nobody has seen it as it was found, until `audit` says better. Raises OSError."""
         if not any(a.name == AS_FOUND for a in self.run.record.audits):
-            self.audit(AS_FOUND, inconclusive(why))
+            self.audit(AS_FOUND, inconclusive(reason))
             self.run.save()
 
     def measurement(self, record: MeasurementRecord) -> None:
@@ -208,28 +208,28 @@ class ReportBuilder:
         if self.run.timeline.fault:
             self.run.evidence_fault("timeline.jsonl", f"it lacks events: {self.run.timeline.fault}")
         try:
-            stored = [self.run.save()]
+            files = [self.run.save()]
         except OSError as error:  # such as a full disk: what it was to say is said on the terminal all the same
-            stored = []
+            files = []
             record.state, record.state_reason = RunState.UNUSABLE, f"the report could not be written: {error.strerror or error}"
             self.run.judge()
         self.run.note("harness", "run", f"run {self.run.id} ended; {record.verdict.outcome}: {record.verdict.reason}")
-        self._finished = Finished(ExitCode(record.exit_code), record.verdict, stored + (self._render() if stored else []))
+        self._finished = Finished(ExitCode(record.exit_code), record.verdict, files + (self._render() if files else []))
         return self._finished
 
     def _render(self) -> list[Path]:
         try:
             return render(self.run.directory)
         except Exception as error:
-            known = isinstance(error, HarnessError)
-            self.run.evidence_fault("report.html and junit.xml", str(error) if known else f"{type(error).__name__}: {error}")
+            is_ours = isinstance(error, HarnessError)
+            self.run.evidence_fault("report.html and junit.xml", str(error) if is_ours else f"{type(error).__name__}: {error}")
             with contextlib.suppress(OSError):  # there is one already, without this
                 self.run.save()
             return []
 
-    def _judge(self, test: TestRecord, given: Verdict) -> Judgement:
+    def _judge(self, test: TestRecord, verdict: Verdict) -> Judgement:
         measurements = [m for m in self.run.record.measurements if m.test == test.id]
-        return judge_test(given, test.checks, test.disruptions, measurements)
+        return judge_test(verdict, test.checks, test.disruptions, measurements)
 
     def _close(self, test: TestRecord, verdict: Judgement) -> Judgement:
         test.verdict = verdict
@@ -250,9 +250,9 @@ class ReportBuilder:
                 self._unstored = error.strerror or str(error)
                 self.run.evidence_fault("run.json", f"it could not be written while the run went on: {self._unstored}")
 
-    def _current(self, wanted: str) -> TestRecord:
+    def _current(self, method: str) -> TestRecord:
         if self._open is None:
-            raise ValueError(f"{wanted} needs an open test: call begin_test first")
+            raise ValueError(f"{method} needs an open test: call begin_test first")
         return self._open
 
 

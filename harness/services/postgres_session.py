@@ -18,6 +18,7 @@ from harness.config import service_settings
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, Unusable
 from harness.core.files import expand_user
+from harness.core.text import cut_at_word
 from harness.services.deadline_socket import dial, quoted
 from harness.services.service_kind import NotServing, NotTheService, TurnedAway, WordsUntold
 
@@ -237,7 +238,7 @@ def parse_error(reply: bytes) -> str:
         error_text = b": ".join(text_by_field[key] for key in (b"S", b"C", b"M") if key in text_by_field)
     else:
         error_text = reply[1:].partition(b"\0")[0]
-    return "".join(c if c.isprintable() else "?" for c in _text(error_text))[:300]
+    return cut_at_word("".join(c if c.isprintable() else "?" for c in _text(error_text)), 300)
 
 
 def _text(message: bytes | str) -> str:

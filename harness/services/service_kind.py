@@ -63,6 +63,10 @@ class Unbearable(BadUse):
     """The service does not bear to be connected to as the harness does, and somebody else would pay for it; the message says how."""
 
 
+class UnbearableAndRefusing(Unbearable):
+    """And it serves nobody from there now; the message begins with its own words."""
+
+
 class NotServing(ConnectionAbortedError):
     """The service answers, and says itself that it does not serve (yet), and mostly why; the message has its own words."""
 

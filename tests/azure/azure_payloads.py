@@ -19,9 +19,11 @@ HOSTS = {"lkclient": 20, "lknode01": 11, "lknode02": 12}
 
 
 def cluster(**over: Any) -> cluster_config.Cluster:
-    figure = default_cluster.merged(default_cluster.DEFAULT_CLUSTER, default_cluster.PROFILES["azure"])
+    figure = default_cluster.merge_tables(default_cluster.DEFAULT_CLUSTER, default_cluster.PROFILES["azure"])
     table = {"subscription": SUBSCRIPTION, "resource_group": GROUP}
-    return cluster_config.parse(default_cluster.merged(default_cluster.merged(figure, {"azure": table}), over), Path("customer.toml"))
+    return cluster_config.parse(
+        default_cluster.merge_tables(default_cluster.merge_tables(figure, {"azure": table}), over), Path("customer.toml")
+    )
 
 
 def nic_id(host: str, n: int) -> str:

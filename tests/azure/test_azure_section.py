@@ -15,7 +15,7 @@ TABLE = {"subscription": "0000", "resource_group": "g"}
 
 
 def parsed(**over: object) -> cluster_config.Azure:
-    cluster = cluster_config.parse(default_cluster.merged(default_cluster.DEFAULT_CLUSTER, {"azure": {**TABLE, **over}}), HERE)
+    cluster = cluster_config.parse(default_cluster.merge_tables(default_cluster.DEFAULT_CLUSTER, {"azure": {**TABLE, **over}}), HERE)
     assert cluster.azure is not None
     return cluster.azure
 

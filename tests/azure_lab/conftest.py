@@ -89,7 +89,7 @@ def make_azure_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callabl
 
     def make(*, network_only: bool = True, **over: Any) -> AzureLab:
         name = f"test-{os.getpid()}-{tmp_path_factory.mktemp('azure').name}"
-        data = default_cluster.cluster_data(given=over)
+        data = default_cluster.cluster_data(overrides=over)
         made.append(AzureLab(launch.up(data, name=name, persistent=False, network_only=network_only, azure=True)))
         return made[-1]
 

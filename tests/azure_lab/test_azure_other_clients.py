@@ -145,7 +145,7 @@ def test_when_to_ask_again_is_said_in_seconds_that_every_client_takes(profile) -
     """0 reads as "none was said": Microsoft's own clients then wait their 30 s."""
     operations = Operations(*PACE[profile])
     running, request = Operation("Microsoft.Compute", "lknode01", "start"), Request("POST", "/", {}, {}, None, "https://127.0.0.1:1")
-    answers = [operations.accepted(running, request), operations.put(running, request, {}, new=True)]
+    answers = [operations.accepted_answer(running, request), operations.put(running, request, {}, new=True)]
     assert all(int(answer.headers["Retry-After"]) >= 1 for answer in answers)
 
 
@@ -179,7 +179,7 @@ def test_a_token_is_refused_with_what_clients_read() -> None:
 def test_tags_names_are_without_case() -> None:
     rows = [{"type": "a", "tags": {"Owner": "me"}}, {"type": "b"}]
     request: Any = SimpleNamespace(query={"$filter": "tagName eq 'OWNER' and tagValue eq 'me'"})
-    assert resource_groups._filtered(request, rows) == rows[:1]
+    assert resource_groups._apply_filter(request, rows) == rows[:1]
 
 
 ROW = {"name": "vm-1", "type": "Microsoft.Compute/virtualMachines", "location": "westeurope", "id": "/subscriptions/S/resourceGroups/lk/x"}
@@ -202,7 +202,7 @@ ROW = {"name": "vm-1", "type": "Microsoft.Compute/virtualMachines", "location": 
     ],
 )
 def test_a_filter_lets_through_what_it_says(asked: str, holds: bool) -> None:
-    assert resource_filter.holds(asked, {**ROW, "tags": {"owner": "it's me"}}) is holds
+    assert resource_filter.matches_filter(asked, {**ROW, "tags": {"owner": "it's me"}}) is holds
 
 
 @pytest.mark.parametrize(
@@ -220,16 +220,16 @@ def test_a_filter_lets_through_what_it_says(asked: str, holds: bool) -> None:
 )
 def test_a_filter_that_is_not_known_is_refused_and_never_passed_over(asked: str, code: str) -> None:
     with pytest.raises(Problem) as problem:
-        resource_filter.holds(asked, ROW)
+        resource_filter.matches_filter(asked, ROW)
     assert problem.value.code == code
 
 
 def test_a_list_is_no_longer_than_was_asked_for() -> None:
     rows = [{"type": "a"}, {"type": "b"}, {"type": "c"}]
     two, none = (Request("GET", "/", {"$top": top}, {}, None, "") for top in ("2", "0"))
-    assert resource_groups._filtered(two, rows) == rows[:2]
+    assert resource_groups._apply_filter(two, rows) == rows[:2]
     with pytest.raises(Problem, match=r"\$top"):
-        resource_groups._filtered(none, rows)
+        resource_groups._apply_filter(none, rows)
 
 
 @pytest.mark.parametrize(
@@ -323,5 +323,5 @@ def test_a_body_that_is_no_tags_is_a_refusal(body) -> None:
 
 
 def test_what_a_put_leaves_out_is_what_azure_takes() -> None:
-    assert nics._as_put({}, nics.OF_CONFIGURATIONS)["privateIPAllocationMethod"] == "Dynamic"
+    assert nics._normalised_values({}, nics.OF_CONFIGURATIONS)["privateIPAllocationMethod"] == "Dynamic"
     assert resource_ids.AUDIENCE.startswith("https://")

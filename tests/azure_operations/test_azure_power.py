@@ -78,7 +78,7 @@ def restart(host: Booting, triggered: Any) -> Any:
     cluster = SimpleNamespace(manager=SimpleNamespace(boot_s=2.0))
     subject: Any = SimpleNamespace(cluster=cluster, hosts={"lknode01": host}, absent={"lknode01"}, active="lknode01")
     one: Any = disruption.get_disruption("azure VM restart")(subject)
-    one._before, one._triggered = "1", triggered
+    one._boot_before, one._triggered = "1", triggered
     return one
 
 
@@ -122,7 +122,7 @@ def test_a_shutdown_in_order_begins_with_the_order_and_a_power_off_with_the_sile
 
         monkeypatch.setattr(one, "_trigger", ordered)
         monkeypatch.setattr(one, "_is_gone", gone)
-        monkeypatch.setattr(one, "_note_that_it_went", lambda: None, raising=False)
+        monkeypatch.setattr(one, "_retag_as_gone", lambda: None, raising=False)
         one._do(Deadline(60))
         assert one.moment is not None and (one.moment.before <= times["ordered"]) is by_order, name
         assert one.moment.before <= times["silent"] and one.moment.after >= times["ordered"], name

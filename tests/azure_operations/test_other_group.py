@@ -17,7 +17,7 @@ from harness.lab.lifecycle import default_cluster
 
 GROUPS = "/subscriptions/s/resourceGroups"
 CLUSTER = cluster_config.parse(
-    default_cluster.cluster_data(given={"azure": {"subscription": "s", "resource_group": "Cluster-RG"}}), Path("x")
+    default_cluster.cluster_data(overrides={"azure": {"subscription": "s", "resource_group": "Cluster-RG"}}), Path("x")
 )
 
 
@@ -35,7 +35,7 @@ def undoing(name: str, monkeypatch: pytest.MonkeyPatch, *, nic: str = "CLUSTER-r
     timeline = SimpleNamespace(note=None)
     active = SimpleNamespace(cluster=CLUSTER, active="lknode01", standby_of=lambda a: "lknode02", timeline=timeline)
     one = disruption.get_disruption(name)(active)
-    one._found = Nic(place, "ipconfig1", f"{place}/ipConfigurations/ipconfig1", (its_pool,), group)
+    one._cached_nic = Nic(place, "ipconfig1", f"{place}/ipConfigurations/ipconfig1", (its_pool,), group)
     return one._undoing()
 
 

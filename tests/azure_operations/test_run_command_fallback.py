@@ -43,7 +43,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         running = launch.up(
-            default_cluster.cluster_data(given={"services": ONE}), name="secondway", persistent=False, network_only=True, azure=True
+            default_cluster.cluster_data(overrides={"services": ONE}), name="secondway", persistent=False, network_only=True, azure=True
         )
         try:
             yield AzureLab(running)

@@ -30,7 +30,7 @@ CALM = {
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        running = launch.up(default_cluster.cluster_data(given=CALM), name="guarded", persistent=False, azure=True)
+        running = launch.up(default_cluster.cluster_data(overrides=CALM), name="guarded", persistent=False, azure=True)
         try:
             yield AzureLab(running)
         finally:

@@ -46,12 +46,14 @@ def test_an_outbound_balancers_pool_is_not_meant() -> None:
 
 def test_the_disruption_leaves_the_pool_that_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource_reader, "balancer", lambda clients, vip: ILB)
-    cluster = cluster_config.parse(default_cluster.cluster_data(given={"azure": {"subscription": "s", "resource_group": "G"}}), Path("x"))
+    cluster = cluster_config.parse(
+        default_cluster.cluster_data(overrides={"azure": {"subscription": "s", "resource_group": "G"}}), Path("x")
+    )
     assert cluster.vip == VIP
     subject: Any = SimpleNamespace(cluster=cluster, active="lknode01", timeline=SimpleNamespace(note=None))
     one: Any = disruption.get_disruption("azure pool left")(subject)
     nic = GROUP.replace("loadBalancers", "networkInterfaces") + "/nic1"
-    one._found = Nic(nic, "ipconfig1", f"{nic}/ipConfigurations/ipconfig1", (OUTBOUND, pool_id("POOL")), None)
+    one._cached_nic = Nic(nic, "ipconfig1", f"{nic}/ipConfigurations/ipconfig1", (OUTBOUND, pool_id("POOL")), None)
     assert one._undoing()[1].pool == "ilb/Pool"
 
 

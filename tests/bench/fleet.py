@@ -1,5 +1,5 @@
 """What a fleet of labs costs on this machine: one measured switchover on one lab, and on eight labs under one command, all on
-this machine: eight at once on two cores disturb each other until none can be judged."""
+this machine, where they begin as it has processor time for them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def fleet(runs: int) -> Iterator[Row]:
             alone.append(_seconds(files[:1]))
             together.append(_seconds(files))
     yield row("fleet: a measured switchover of one lab", "s", alone)
-    yield row(f"fleet: the same of {MANY} labs, one for each core at once", "s", together)
+    yield row(f"fleet: the same of {MANY} labs, as the machine bears them", "s", together)
     yield row(f"{MANY} labs against one", "×", [many / one for many, one in zip(together, alone, strict=True)], "3")
 
 

@@ -154,7 +154,7 @@ class Client:
 @contextlib.contextmanager
 def measuring(period_s: float, *, others: bool) -> Iterator[Client]:
     """A lab with one service; every method that is asked for measures it from the client, and all are right."""
-    data = default_cluster.cluster_data(given={"services": default_cluster.DEFAULT_CLUSTER["services"][:1]})
+    data = default_cluster.cluster_data(overrides={"services": default_cluster.DEFAULT_CLUSTER["services"][:1]})
     lab = launch.up(data, name=f"bench-{os.getpid()}-metering", persistent=False)
     with contextlib.ExitStack() as stack:
         stack.callback(lab.down)

@@ -25,9 +25,17 @@ def _suite(suite: str, *more: str) -> Part:
 NOT_ON_WINDOWS = "not without_ip_resource"  # a resource that is taken out with nobody there to put it back
 
 
-def _windows_shaped(design: str) -> Part:
-    words = ("acceptance", "-q", "--design", design, "--platform", "windows", "-k", NOT_ON_WINDOWS)
-    return Part(f"acceptance design {design} platform windows", words)
+WSFC = ("--manager", "wsfc")
+MOVES = "switchover or power_loss or (service_crash and listener)"  # what of the suite is the cluster manager's own doing
+
+
+def _windows_shaped(design: str, *manager: str, only: str = NOT_ON_WINDOWS) -> Part:
+    words = ("acceptance", "-q", "--design", design, *manager, "--platform", "windows", "-k", only)
+    return Part(_named("acceptance", design, manager), words)
+
+
+def _named(suite: str, design: str, manager: tuple[str, ...]) -> str:
+    return " ".join((suite, "design", design, *(word.removeprefix("--") for word in manager), "platform windows"))
 
 
 # Every disruption that is done to a Windows node; of the others `./run failover --platform windows` says why not.
@@ -37,10 +45,9 @@ ON_WINDOWS = (
 )
 
 
-def _windows_failover(design: str, *disruptions: str) -> Part:
+def _windows_failover(design: str, *disruptions: str, manager: tuple[str, ...] = ()) -> Part:
     words = [word for name in disruptions for word in ("--disruption", name)]
-    name = f"failover design {design} platform windows"
-    return Part(name, ("failover", "-q", "--design", design, "--platform", "windows", *words))
+    return Part(_named("failover", design, manager), ("failover", "-q", "--design", design, *manager, "--platform", "windows", *words))
 
 
 LINT = Part("lint", ("lint",), has_tests=False)
@@ -55,6 +62,7 @@ CHANGE = (
     _suite("acceptance", "--design", "floating", "--manager", "pacemaker"),
     *(_suite("acceptance", "--design", design, "--manager", "pacemaker", "--guests", "container") for design in DESIGNS),
     _windows_shaped("nat"),
+    _windows_shaped("floating", *WSFC, only=MOVES),
     _suite("failover", "--design", "nat", "--disruption", "switchover", "--disruption", "power loss"),
     _windows_failover("nat", "switchover", "service crash"),
     Part("tests", ("tests", "-q")),
@@ -65,11 +73,11 @@ DEEP = (
     LINT,
     *(_suite("acceptance", "--design", design, "--manager", manager) for design, manager in product(DESIGNS, MANAGERS)),
     *(_suite("acceptance", "--design", design, "--manager", "pacemaker", "--guests", "container") for design in DESIGNS),
-    *(_windows_shaped(design) for design in DESIGNS),
+    *(_windows_shaped(design, *manager) for manager in ((), WSFC) for design in DESIGNS),
     *(_suite("acceptance", "--design", design, "--azure") for design in DESIGNS),
     *(_suite("failover", "--design", design, "--azure") for design in DESIGNS),
     *(_suite("failover", "--design", design, "--manager", "pacemaker") for design in DESIGNS),
-    *(_windows_failover(design, *ON_WINDOWS) for design in DESIGNS),
+    *(_windows_failover(design, *ON_WINDOWS, manager=manager) for manager in ((), WSFC) for design in DESIGNS),
     Part("tests --deep", ("tests", "-q", "--deep")),
 )
 

@@ -89,7 +89,7 @@ class StandIn:
         self.process = None
         pid = (self.data / "postmaster.pid").read_text().split()[0] if (self.data / "postmaster.pid").exists() else ""
         if pid and (left := node_process.find(int(pid))):
-            assert node_process.gone_within(left, Deadline(LIMIT_S))
+            assert node_process.wait_until_gone(left, Deadline(LIMIT_S))
 
     def ask(self, **settings: str) -> Identity:
         kind = service_registry.kind("mssql")

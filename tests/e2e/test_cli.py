@@ -315,7 +315,7 @@ def missing_file(tmp_path: Path) -> tuple[Path, str, int]:
 
 @pytest.fixture
 def faulty_file(tmp_path: Path) -> tuple[Path, str, int]:
-    (tmp_path / "bad.toml").write_text(tomli_w.dumps(default_cluster.merged(default_cluster.DEFAULT_CLUSTER, {"design": "bridge"})))
+    (tmp_path / "bad.toml").write_text(tomli_w.dumps(default_cluster.merge_tables(default_cluster.DEFAULT_CLUSTER, {"design": "bridge"})))
     return tmp_path / "bad.toml", "design: ", 2
 
 

@@ -248,7 +248,7 @@ class Compiling:
 
     def run(self, command: str, *, limit: float, input: bytes) -> CommandResult:
         assert command == csharp_program.loader() and "Add-Type" in command
-        head = csharp_program.sent(csharp_program.AGENT, b"")
+        head = csharp_program.loader_input(csharp_program.AGENT, b"")
         assert input.startswith(head)
         if self._refuses == "slow":
             raise DeadlineExceeded("it did not end in time")

@@ -66,7 +66,7 @@ class Compiling(LocalHost):
 
     def start(self, command: object) -> Process:
         self.loaded.append(command)
-        source = csharp_program.sent(csharp_program.CAPTURE, b"")
+        source = csharp_program.loader_input(csharp_program.CAPTURE, b"")
         takes = f"import os, sys\nn = {len(source)}\nwhile n:\n n -= len(os.read(0, n))\nos.execvp(sys.argv[1], sys.argv[1:])"
         return super().start([sys.executable, "-c", takes, *self._line])
 

@@ -110,7 +110,7 @@ def test_a_folder_that_somebody_removed_is_no_proof(here):
 
 def test_half_a_script_does_nothing(here):
     """A connection that is lost while the text is on its way: not even the undoing begins, wherever it is cut off."""
-    whole = scripts.undoing("0" * 16, "r/n", "touch /run/things/cut", ":")
+    whole = scripts.undoing_input("0" * 16, "r/n", "touch /run/things/cut", ":")
     words = ["sh", "-c", scripts.BY_INPUT, "cut"]
     for cut in range(0, len(whole) - 2, 37):
         here.run(words, input=whole[:cut])

@@ -14,9 +14,9 @@ from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Unusable
 from harness.hosts.host import Command, CommandResult, HostUnreachable
-from harness.hosts.jobs import JobLost, StillRunning, run_to_its_end, unfinished
+from harness.hosts.jobs import JobLost, StillRunning, run_to_its_end, unfinished_commands
 from harness.hosts.local_host import LocalHost
-from harness.hosts.shell_command import wrapped
+from harness.hosts.shell_command import wrap_command
 from harness.lab.lifecycle import default_cluster
 from harness.managers.kinds.lifekeeper import LifeKeeper
 from harness.managers.manager import SwitchRefused
@@ -28,7 +28,7 @@ class Login(LocalHost):
     """This machine as sshd gives it: the line that is sent to a log-in shell, ended by `timeout` when its limit has passed."""
 
     def run(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> CommandResult:
-        done = super().run(wrapped(command, limit=limit), limit=limit + 5, input=input)
+        done = super().run(wrap_command(command, limit=limit), limit=limit + 5, input=input)
         return CommandResult(done.host, done.command, done.exit, done.out.partition("\x1e\n")[2], done.err, done.started, done.seconds)
 
 
@@ -64,12 +64,12 @@ def test_giving_up_kills_neither_it_nor_its_children(folder: str, tmp_path: Path
     child = f"trap 'echo killed >{done}' TERM; until [ -e {go} ]; do sleep 0.05; done; echo whole >{done}"
     with pytest.raises(StillRunning, match=r"n1: `sh -c .*` has not ended within 1 s; it was not ended, and goes on there"):
         run_to_its_end(Login("n1"), f"sh -c {shlex.quote(child)} & wait", Deadline(1.0), folder=folder)
-    (said,) = unfinished(Login("n1"), folder=folder)
+    (said,) = unfinished_commands(Login("n1"), folder=folder)
     assert said.startswith("sh -c ")
     go.touch()
     until(done.exists, "the action's end")
     assert done.read_text() == "whole\n"
-    until(lambda: not unfinished(Login("n1"), folder=folder), "the job being over")
+    until(lambda: not unfinished_commands(Login("n1"), folder=folder), "the job being over")
 
 
 class Forgetful(Login):
@@ -125,7 +125,7 @@ def slow_lifekeeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
     )
     for file in bin.iterdir():
         file.chmod(0o755)
-    data = default_cluster.cluster_data(given={"manager": {"root": str(bin.parent), "resource": "grp"}})
+    data = default_cluster.cluster_data(overrides={"manager": {"root": str(bin.parent), "resource": "grp"}})
     cluster = cluster_config.parse(data, tmp_path / "cluster.toml")
     return LifeKeeper(cluster, {n.name: Login(n.name) for n in cluster.nodes})
 

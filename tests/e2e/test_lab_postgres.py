@@ -100,7 +100,7 @@ def test_committed_data_survives_the_postmasters_death_and_a_move(database: Data
         connection.commit()
         connection.execute("insert into kept values (-1)")  # never committed
         os.kill(running.pid, signal.SIGKILL)
-        assert node_process.gone_within(running, Deadline(LIMIT))
+        assert node_process.wait_until_gone(running, Deadline(LIMIT))
         with pytest.raises(postgres.Faulty, match="does not run"):
             database.check()
         with contextlib.suppress(psycopg.OperationalError):  # leaving this connection now finds it broken

@@ -22,7 +22,7 @@ CHANCE = random.Random(SEED)
 HOLD = """
 import signal
 from harness.lab.lifecycle import launch; from harness.lab.lifecycle import default_cluster as seed
-lab = launch.up(seed.cluster_data(given={"services": seed.DEFAULT_CLUSTER["services"][:1]}), name="held", persistent=False)
+lab = launch.up(seed.cluster_data(overrides={"services": seed.DEFAULT_CLUSTER["services"][:1]}), name="held", persistent=False)
 signal.pause()
 """
 

@@ -13,7 +13,7 @@ from loopback import PYTHON, echo_server
 from harness.core.deadline import Deadline
 from harness.hosts.local_host import LocalHost
 from harness.remote.connections.connection_worker import ConnectionWorker
-from harness.remote.connections.single_use_port import admit, door
+from harness.remote.connections.single_use_port import admit, open_listener
 from harness.remote.connections.tcp_tunnel import relay
 
 
@@ -36,7 +36,7 @@ def test_another_user_who_comes_first_is_hung_up_on_and_the_client_is_served() -
 
 
 def test_a_door_to_which_nobody_comes_closes() -> None:
-    with door() as listener:
+    with open_listener() as listener:
         assert admit(listener, Deadline(0.05)) is None
         with socket.create_connection(listener.getsockname()):
             client = admit(listener, Deadline(120))

@@ -106,4 +106,4 @@ def test_the_key_that_was_right_is_tried_first_the_next_time(load, server: Serve
     host.close()
     machine = host.machine
     with contextlib.ExitStack() as stack:
-        assert ssh_connection._keys(machine, stack)[0].asbytes() == first
+        assert ssh_connection._usable_keys(machine, stack)[0].asbytes() == first

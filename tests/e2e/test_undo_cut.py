@@ -12,7 +12,7 @@ from harness.core.deadline import Deadline
 from harness.disrupt import disruption, undo
 from harness.disrupt.bases.packet_drop_base import MADE_AGAIN, VANISHED, Counters, Cut, Drops, cut_script, not_throughout
 from harness.disrupt.disruption import EffectLost
-from harness.disrupt.network.comm_paths_cut import called_dead, uncut
+from harness.disrupt.network.comm_paths_cut import are_called_dead, uncut_paths
 from harness.hosts.deadman.deadman_switch import Deadman, remains
 from harness.hosts.local_host import LocalHost
 from harness.managers.manager import ClusterState, CommPath, NodeState
@@ -32,7 +32,7 @@ def test_it_tells_what_it_dropped(here):
     deadman.do(cut_script(deadman.id, DROPS), limit=120)
     here.run(["python3", "-c", "import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.sendto(b'x', ('127.0.0.9', 9))"])
     assert deadman.undo(Deadline(120)) is True
-    assert deadman.said.splitlines()[0] == "note: 1 packets were dropped" and remains(here) == []
+    assert deadman.undo_output.splitlines()[0] == "note: 1 packets were dropped" and remains(here) == []
 
 
 def test_rules_that_a_reload_removed_are_told(here):
@@ -41,7 +41,7 @@ def test_rules_that_a_reload_removed_are_told(here):
     deadman.do(cut_script(deadman.id, DROPS), limit=120)
     here.check("nft flush ruleset")
     assert deadman.undo(Deadline(120)) is True
-    assert VANISHED in deadman.said
+    assert VANISHED in deadman.undo_output
     # what slept until the cut's own end may be seen for a moment after it was ended
     Deadline(120).wait_for(lambda: remains(here) == [], what="nothing of the cut being left", every=0.1)
 
@@ -153,9 +153,9 @@ def node(name: str, *paths: tuple[str, bool], running: bool = True) -> NodeState
     ],
 )
 def test_the_managers_must_call_every_path_dead(nodes, dead):
-    assert called_dead(ClusterState({str(i): n for i, n in enumerate(nodes)}), [ONE, TWO]) is dead
+    assert are_called_dead(ClusterState({str(i): n for i, n in enumerate(nodes)}), [ONE, TWO]) is dead
 
 
 def test_a_third_path_is_named():
     state = ClusterState({"a": node("a", ("10.20.1.11/10.20.1.12", True), ("/dev/ttyS0", True), ("10.20.3.11/10.20.3.12", True))})
-    assert uncut(state, [ONE, TWO]) == ["/dev/ttyS0", "10.20.3.11/10.20.3.12"]
+    assert uncut_paths(state, [ONE, TWO]) == ["/dev/ttyS0", "10.20.3.11/10.20.3.12"]

@@ -7,7 +7,7 @@ from namespaced_host import own_machine
 
 from harness.core.deadline import Deadline
 from harness.disrupt.service.service_hang import FAMILY
-from harness.disrupt.service.shared_disk_full import _NODES_OWN, _WHERE, against, removal
+from harness.disrupt.service.shared_disk_full import _NODES_OWN, _WHERE, reason_not_to_fill, removal
 from harness.hosts.deadman.deadman_switch import Deadman, Script, remains
 
 LATE_S = 20.0
@@ -45,7 +45,7 @@ def test_who_does_not_have_the_disk_ends(here):
     here.check("umount '/run/the disk'")
     deadman = Deadman(here, "full", longest=60)
     deadman.do(Script(":", *removal("/run/the disk", FILE, 0.5)), limit=120)
-    assert deadman.undo(Deadline(LATE_S)) is True and "note:" not in deadman.said
+    assert deadman.undo(Deadline(LATE_S)) is True and "note:" not in deadman.undo_output
     nothing_remains(here)  # its shell ends a moment after its word
 
 
@@ -57,12 +57,12 @@ def test_only_a_disk_of_the_databases_own_is_filled(here):
     """Its own; then with somebody else's files; then on a file system of the node."""
     database = here.start(["sh", "-c", "cd '/run/the disk' && echo $$ && exec sleep 61"])
     pid = int(next(database.lines()))
-    assert where(here, pid)[0] == "/run/the disk" and against(where(here, pid)) == ""
+    assert where(here, pid)[0] == "/run/the disk" and reason_not_to_fill(where(here, pid)) == ""
     other = here.start(["sh", "-c", "exec 3>'/run/the disk/journal' && echo $$ && exec sleep 62"])
     theirs = int(next(other.lines()))
-    assert against(where(here, pid)) == f"sleep ({theirs}) has files on /run/the disk, too"
+    assert reason_not_to_fill(where(here, pid)) == f"sleep ({theirs}) has files on /run/the disk, too"
     own = here.start(["sh", "-c", "cd /run && echo $$ && exec sleep 63"])
-    assert "holds the node's own /run" in against(where(here, int(next(own.lines()))))
+    assert "holds the node's own /run" in reason_not_to_fill(where(here, int(next(own.lines()))))
     for process in (database, other, own):
         process.close()
 
@@ -77,4 +77,4 @@ def test_only_a_disk_of_the_databases_own_is_filled(here):
     ],
 )
 def test_why_not(said, why):
-    assert why in against(said) and bool(against(said)) == bool(why)
+    assert why in reason_not_to_fill(said) and bool(reason_not_to_fill(said)) == bool(why)

@@ -39,7 +39,7 @@ def down(host: LocalHost) -> Deadman:
 def up(host: LocalHost, deadman: Deadman) -> str:
     assert deadman.undo(Deadline(60)) is True
     assert remains(host) == []
-    return deadman.said
+    return deadman.undo_output
 
 
 def test_what_the_kernel_keeps_or_drops_is_as_before(here):

@@ -39,7 +39,7 @@ def a_thing(folder: Path) -> Script:
 def dead_run(here, folder: Path, longest: float) -> list[ArmedUndo]:
     """What a run had told its watchdog that armed this host and died."""
     told: list[ArmedUndo] = []
-    Deadman(here, "a thing", longest=longest, armed=told.append).do(a_thing(folder), limit=60)
+    Deadman(here, "a thing", longest=longest, on_armed=told.append).do(a_thing(folder), limit=60)
     assert (folder / "done").exists()
     return told
 
@@ -80,7 +80,7 @@ def test_what_the_run_has_seen_undone_is_not_sent_again(here, tmp_path):
     arms = lambda one: watchdog.Watchdog.tell_armed(tell, one)  # noqa: E731
     disarmed = lambda token: watchdog.Watchdog.tell_undone(tell, token)  # noqa: E731
     for n in range(2):
-        deadman = Deadman(here, f"thing {n}", longest=60, armed=arms, undone=disarmed)
+        deadman = Deadman(here, f"thing {n}", longest=60, on_armed=arms, on_undone=disarmed)
         deadman.do(a_thing(tmp_path), limit=60)
         if n == 0:
             deadman.undo(Deadline(60))
@@ -94,7 +94,7 @@ def test_without_a_guardian_nothing_is_armed(here, tmp_path):
     def ended(one: ArmedUndo) -> None:
         raise HarnessError("the process that would put the cluster back if this one were killed has ended")
 
-    deadman = Deadman(here, "a thing", longest=60, armed=ended)
+    deadman = Deadman(here, "a thing", longest=60, on_armed=ended)
     with pytest.raises(HarnessError, match="has ended"):
         deadman.do(a_thing(tmp_path), limit=60)
     assert not (tmp_path / "done").exists() and remains(here) == [] and deadman.undo(Deadline(60)) is False

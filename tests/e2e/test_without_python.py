@@ -302,4 +302,4 @@ def test_a_relay_speaks_over_a_connection_that_sshd_made(lean):
 )
 def test_what_the_script_heard_is_judged_here(took, heard, outcome):
     one = AgentSeries("t", "127.0.0.1", 1, period_s=0.1, limit_s=0.25, say=SAY, expect=EXPECT)
-    assert shell_agent.judged(one, took, heard)[0] == outcome
+    assert shell_agent.judge_answer(one, took, heard)[0] == outcome

@@ -20,7 +20,9 @@ NODE = "lknode01"
 
 @contextmanager
 def lab_of(manager: str) -> Iterator[LabRecord]:
-    data = default_cluster.cluster_data(given={"manager": {"kind": manager, "check_interval_s": 5.0, "heartbeat_s": 1.0}})  # it never acts
+    data = default_cluster.cluster_data(
+        overrides={"manager": {"kind": manager, "check_interval_s": 5.0, "heartbeat_s": 1.0}}
+    )  # it never acts
     running = launch.up(data, name=f"planted-{os.getpid()}", persistent=False)
     try:
         yield running.record

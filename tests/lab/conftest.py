@@ -180,7 +180,7 @@ def make_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
     made: list[Bench] = []
 
     def make(design: str = "nat", **over: Any) -> Bench:
-        data = default_cluster.cluster_data(given=default_cluster.merged({"design": design}, over))
+        data = default_cluster.cluster_data(overrides=default_cluster.merge_tables({"design": design}, over))
         name = f"test-{os.getpid()}-{tmp_path_factory.mktemp('lab').name}"
         bench = Bench(launch.up(data, name=name, persistent=False, network_only=True), data)
         made.append(bench)

@@ -1,16 +1,21 @@
-"""A tiny controller of a shared disk: who has it reserved. JSON lines over a unix socket."""
+"""A tiny controller of a shared disk and a witness disk: who has them. JSON lines over a unix socket."""
 
 from __future__ import annotations
 
 import json
 import socketserver
 import threading
+import time
 from pathlib import Path
+
+from harness.lab.guests.disk_reservation import Witness
 
 
 class Controller:
     def __init__(self, path: Path) -> None:
         self.holder: str | None = None
+        self.witness = Witness()
+        self._lock = threading.Lock()
         controller = self
 
         class Handler(socketserver.StreamRequestHandler):
@@ -24,6 +29,9 @@ class Controller:
         self._thread.start()
 
     def answer(self, request: dict) -> dict:
+        if request["op"].startswith("witness"):
+            with self._lock:
+                return self.witness.carry_out(request, time.monotonic())
         if request["op"] == "reserve":
             self.holder = request["node"]
         elif request["op"] == "release" and self.holder == request["node"]:

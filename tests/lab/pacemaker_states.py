@@ -22,7 +22,7 @@ from harness.managers.manager import Question
 
 N1, N2, RESOURCE = "lknode01", "lknode02", "cluster-services"
 CLUSTER = cluster_config.Cluster.model_validate(
-    default_cluster.cluster_data(given={"manager": {"kind": "pacemaker", "starts_at_boot": True}})
+    default_cluster.cluster_data(overrides={"manager": {"kind": "pacemaker", "starts_at_boot": True}})
 )
 TOOLS = all(shutil.which(tool, path="/usr/sbin:/usr/bin:/bin") for tool in ("crm_simulate", "crm_mon", "crm_resource"))
 LINKS = """Local node ID 1, transport knet

@@ -22,7 +22,7 @@ BEGUN, ENDED = 100.004, 100.304  # between two attempts
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[launch.RunningLab]:
-    data = default_cluster.cluster_data(given={"services": default_cluster.DEFAULT_CLUSTER["services"][:1]})
+    data = default_cluster.cluster_data(overrides={"services": default_cluster.DEFAULT_CLUSTER["services"][:1]})
     running = launch.up(data, name=f"calibration-{os.getpid()}", persistent=False)
     yield running
     running.down()

@@ -46,7 +46,7 @@ KINDS = [Kind.SHELL, pytest.param(Kind.FORWARDING, marks=pytest.mark.deep)]
 @pytest.fixture(scope="module", params=KINDS, ids=str)
 def ground(request) -> Iterator[Ground]:
     data = default_cluster.cluster_data(
-        given={
+        overrides={
             "services": [s for s in default_cluster.DEFAULT_CLUSTER["services"] if s["kind"] != "postgres"],
             "budget": {"margin_s": 60.0},
         }

@@ -32,7 +32,7 @@ FULL_CUT = "names 1 communication paths instead of 2, so the nodes would not rea
 def cluster(kind: str, **manager: Any) -> cluster_config.Cluster:
     web = {"name": "web", "kind": "http", "port": 80, "tag": "web"}
     given = {"manager": {"kind": kind, "resource": "g1", **manager}, "services": [web], "ip_resource": {"tag": "ip"}, "power": POWER}
-    return cluster_config.Cluster.model_validate(default_cluster.cluster_data(given=given))
+    return cluster_config.Cluster.model_validate(default_cluster.cluster_data(overrides=given))
 
 
 class Node:

@@ -31,7 +31,7 @@ USUAL = (
 
 @pytest.fixture(scope="module")
 def subject() -> Iterator[ClusterUnderTest]:
-    data = default_cluster.cluster_data(given={"load_balancer": {"idle_timeout_s": IDLE_S}})
+    data = default_cluster.cluster_data(overrides={"load_balancer": {"idle_timeout_s": IDLE_S}})
     lab = launch.up(data, name=f"disruptions-{os.getpid()}", persistent=False, azure=True)
     subject = ClusterUnderTest(cluster_config.load(lab.cluster_file), Timeline())
     try:

@@ -21,14 +21,14 @@ def judge(threshold: int = 1, protocol: str = "tcp", **unknowns) -> Judge:
 def settled(judge: Judge, up: bool, explicit: bool = False) -> Judge:
     """A judge that has long been of one opinion."""
     for _ in range(FLAP_WINDOW + 200):
-        judge.hear(Result(up, "settled", explicit=explicit))
+        judge.record(Result(up, "settled", explicit=explicit))
     assert judge.up == up
     return judge
 
 
 def flips(judge: Judge, results: list[Result]) -> list[int]:
     """After which results (counted from 1) the verdict changed."""
-    return [n for n, result in enumerate(results, 1) if judge.hear(result)]
+    return [n for n, result in enumerate(results, 1) if judge.record(result)]
 
 
 @pytest.mark.fact("PRB-07")
@@ -72,7 +72,7 @@ def test_an_explicit_status_decides_alone_and_resets_the_count():
     """With a threshold of 3 a status flips at once; timeouts are counted, and any 200 between them starts the count anew."""
     made = settled(judge(3, "http"), True, explicit=True)
     assert flips(made, [STATUS_500, STATUS_200, STATUS_500]) == [1, 2, 3]
-    made.hear(STATUS_200)
+    made.record(STATUS_200)
     assert flips(made, [TIMED_OUT, TIMED_OUT, STATUS_200, TIMED_OUT, TIMED_OUT]) == []
     assert flips(made, [TIMED_OUT]) == [1]
 
@@ -94,7 +94,7 @@ def test_the_first_success_after_a_boot(switch, needed):
     settled(made, False)
     assert flips(made, [OK] * 3) == [3]
     settled(made, False)
-    made.booted()
+    made.note_boot()
     assert flips(made, [OK] * 3) == [needed]
 
 
@@ -114,7 +114,7 @@ def test_the_names_of_the_verdicts():
     made = judge(2)
     said = [made.reason]
     for result in (FAILED, OK, OK, FAILED, FAILED):
-        made.hear(result)
+        made.record(result)
         said.append(made.reason)
     assert said == [
         "Down_Probe_TcpProbeTimeout",
@@ -131,7 +131,7 @@ def switch_time(probe: Probe, before: Result, after: Result, phase: float, *, ta
     them (above 0, at most I), and from then on every probe finds `after`, which is known `takes` seconds after it went out."""
     made = settled(Judge(probe, Unknowns()), before.ok, before.explicit)
     n = 1
-    while not made.hear(after):
+    while not made.record(after):
         n += 1
     return n * probe.interval_s + takes - phase
 

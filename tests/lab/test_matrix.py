@@ -31,7 +31,7 @@ def stage_of(tmp_path_factory: pytest.TempPathFactory):
         probe = {"load_balancer": {"probe": {"port": 1521}}} if probed_itself else {}
         one = {"services": [s for s in default_cluster.DEFAULT_CLUSTER["services"] if s["kind"] == "oracle"]}  # no row is about another
         name = f"matrix-{os.getpid()}-{design}{'-probed' if probed_itself else ''}"
-        data = default_cluster.cluster_data(given={"design": str(design), **probe, **one})
+        data = default_cluster.cluster_data(overrides={"design": str(design), **probe, **one})
         return launch.up(data, name=name, persistent=False, network_only=probed_itself)
 
     yield from stages(bring_up)

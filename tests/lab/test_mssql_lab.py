@@ -24,7 +24,7 @@ WEB = next(s for s in default_cluster.DEFAULT_CLUSTER["services"] if s["kind"] =
 
 
 def data(manager: str = "lifekeeper") -> dict[str, Any]:
-    return default_cluster.cluster_data(given={"services": [SQL, WEB], "manager": {"kind": manager}, "budget": {"margin_s": 60.0}})
+    return default_cluster.cluster_data(overrides={"services": [SQL, WEB], "manager": {"kind": manager}, "budget": {"margin_s": 60.0}})
 
 
 def test_its_database_lies_on_the_disk_that_moves() -> None:

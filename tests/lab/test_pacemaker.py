@@ -47,7 +47,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[launch.RunningLab]
     services = [
         s for s in default_cluster.DEFAULT_CLUSTER["services"] if s["kind"] != "postgres"
     ]  # no test asks one, and it is slow to move
-    data = default_cluster.cluster_data(given={"manager": {"kind": "pacemaker", "check_interval_s": 30.0}, "services": services})
+    data = default_cluster.cluster_data(overrides={"manager": {"kind": "pacemaker", "check_interval_s": 30.0}, "services": services})
     running = launch.up(data, name=f"pacemaker-{os.getpid()}", persistent=False)
     yield running
     running.down()

@@ -50,7 +50,7 @@ from harness.core.verdict import Outcome
 from harness.disrupt import disruption as base
 from harness.lab.lifecycle import default_cluster, launch
 from harness.measure.evaluation.attempt_attribution import clock_errors
-from harness.measure.evaluation.recording_evaluation import measured
+from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.measure.measured_disruption import MeasuredDisruption, Start
 from harness.measure.measurement_result import Boundary, Measured
 from harness.measure.meter import WATCH_INTERVAL_S, Meter
@@ -276,7 +276,7 @@ class Measurer:
         with Ticks() as ticks:
             MeasuredDisruption(subject, self._meter, disruption).record(path, Start(offset_s=0.1 * number))
         read = recording.read(path)
-        result = measured(read)
+        result = evaluate(read)
         record = Record(self._lab, subject, result.anchor - PERIOD_S, time.time() - time.monotonic())
         return Done(result, read, disruption, record, subject.cluster, ticks)
 
@@ -284,7 +284,7 @@ class Measurer:
 @pytest.fixture(scope="module")
 def measurer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measurer]:
     """One service, so that every series has the period that is claimed: others are measured every 100 ms."""
-    data = default_cluster.cluster_data(given={"services": [SERVICE]})
+    data = default_cluster.cluster_data(overrides={"services": [SERVICE]})
     lab = launch.up(data, name=f"phases-{os.getpid()}", persistent=False)
     subject = ClusterUnderTest(cluster_config.load(lab.cluster_file), Timeline())
     meter = Meter(subject, period_s=PERIOD_S)

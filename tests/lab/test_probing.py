@@ -128,7 +128,7 @@ def test_a_udp_rule_hangs_on_a_tcp_probe(thrice):
 @pytest.mark.parametrize("fault", [{"protocol": "udp"}, {"number_of_probes": 2}])
 def test_settings_that_a_probe_does_not_have_are_refused(fault):
     """There is no UDP probe; numberOfProbes, which the platform ignores, is not accepted in silence."""
-    data = default_cluster.cluster_data(given={"load_balancer": {"probe": fault}})
+    data = default_cluster.cluster_data(overrides={"load_balancer": {"probe": fault}})
     with pytest.raises(BadUse, match=rf"load_balancer\.probe\.{next(iter(fault))}"):
         cluster_config.parse(data, Path("cluster.toml"))
     assert cluster_config.parse(default_cluster.cluster_data(), Path("cluster.toml")).load_balancer.probe.protocol == "tcp"

@@ -12,7 +12,7 @@ from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.hosts.ssh.ssh_host import SshHost
 from harness.hosts.windows.boot_identity import boot_of, booted_between
-from harness.hosts.windows.scheduled_undo import Deed, Thing, WindowsDeadman, in_force, remains, rule_name
+from harness.hosts.windows.scheduled_undo import Deed, Thing, WindowsDeadman, effect_in_force, remains, rule_name
 from harness.hosts.windows.script_runner import ask, runner_of
 from harness.hosts.windows.windows_host import WindowsHost
 from harness.lab.control import nsenter
@@ -61,10 +61,10 @@ def test_a_node_is_asked_cut_off_and_undoes_it_by_itself() -> None:
             deed = Deed("cut", {"Rule": rule, "Local": [str(node.address)], "Remote": [str(other.address)]})
             assert deadman.do(thing, deed, limit=60.0) is not None
             connect = ["timeout", "1", "bash", "-c", f"exec 3<>/dev/tcp/{node.address}/22"]
-            assert in_force(host, thing)[0] and nsenter.run(lab.record, other.name, connect).returncode == 124
+            assert effect_in_force(host, thing)[0] and nsenter.run(lab.record, other.name, connect).returncode == 124
             assert remains(host) == [f"undoing {deadman.token} of {deadman.of}"]
             assert deadman.undo(Deadline(120.0)) is True
-            assert remains(host) == [] and not in_force(host, thing)[0]
+            assert remains(host) == [] and not effect_in_force(host, thing)[0]
             connect[1] = "60"
             assert nsenter.run(lab.record, other.name, connect).returncode == 0
             assert ask(host, "lease", {**said, "Verb": "give"}, limit=60.0).rows[0]["State"] == "gone"
@@ -92,7 +92,7 @@ def test_what_a_power_loss_interrupted_is_undone_after_the_boot() -> None:
             try:
                 deadman = WindowsDeadman(host, "a fault", longest=3600.0)
                 rule = rule_name(deadman.token)
-                assert deadman.do(thing_of(rule), deed_of(rule), limit=60.0) is not None and in_force(host, thing_of(rule))[0]
+                assert deadman.do(thing_of(rule), deed_of(rule), limit=60.0) is not None and effect_in_force(host, thing_of(rule))[0]
                 before = boot_of(host, limit=60.0)
                 lab.record.ask("power", node=node.name, to="off")
                 lab.record.ask("power", node=node.name, to="on")
@@ -101,6 +101,6 @@ def test_what_a_power_loss_interrupted_is_undone_after_the_boot() -> None:
             back = SshHost(node)
             try:
                 Deadline(120.0).wait_for(lambda back=back: remains(back) == [], what="the undoing after the boot", every=0.2)
-                assert not in_force(back, thing_of(rule))[0] and booted_between(before, boot_of(back, limit=60.0))
+                assert not effect_in_force(back, thing_of(rule))[0] and booted_between(before, boot_of(back, limit=60.0))
             finally:
                 back.close()

@@ -22,7 +22,7 @@ from harness.core.verdict import Outcome
 from harness.disrupt import disruption
 from harness.lab.lifecycle import default_cluster, launch
 from harness.measure import measured_disruption
-from harness.measure.evaluation.recording_evaluation import measured
+from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.measure.measured_disruption import MeasuredDisruption, Start
 from harness.measure.measurement_result import Measured
 from harness.measure.meter import Meter
@@ -72,7 +72,7 @@ class Base:
         subject.wait_until_healthy(Deadline(120))
         MeasuredDisruption(subject, meter, disruption.get_disruption(name)(subject)).record(path, Start())
         read = recording.read(path)
-        return read, measured(read)
+        return read, evaluate(read)
 
     def as_owner(self, sql: str) -> str:
         """Ask on the active node, past the account that the harness has."""
@@ -87,7 +87,7 @@ class Base:
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Base]:
-    lab = launch.up(default_cluster.cluster_data(given={"services": SERVICES}), name=f"tokens-{os.getpid()}", persistent=False)
+    lab = launch.up(default_cluster.cluster_data(overrides={"services": SERVICES}), name=f"tokens-{os.getpid()}", persistent=False)
     try:
         made = Base(lab, tmp_path_factory.mktemp("tokens"))
         try:
@@ -115,7 +115,7 @@ def by_hand(does: Callable[[Tokens], Any]) -> Iterator[list[Any]]:
 
 def asked(tokens: Tokens, statement: str) -> list[list[str]]:
     """In the session of the harness's own account."""
-    return tokens._once("lkclient", lambda table, deadline: table._session.query(statement.encode(), deadline))
+    return tokens._ask_table("lkclient", lambda table, deadline: table._session.query(statement.encode(), deadline))
 
 
 def a_token_of(tokens: Tokens, origin: str) -> tuple[str, str]:

@@ -80,7 +80,7 @@ class Loop:
 
 def command() -> list[str]:
     """As the product calls it, but for the program's name."""
-    return [str(PWSH), *powershell.encoded(script_protocol.bootstrap()).split()[1:]]
+    return [str(PWSH), *powershell.encoded_line(script_protocol.bootstrap()).split()[1:]]
 
 
 def job_runner() -> str:

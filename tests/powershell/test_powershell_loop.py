@@ -146,7 +146,7 @@ def test_one_question_ends_at_its_limit_without_a_stop(environment):
 def test_constrained_language_is_said(environment):
     """__PSLockdownPolicy is Windows' only; the mode is set by hand before the bootstrap."""
     text = '$ExecutionContext.SessionState.LanguageMode = "ConstrainedLanguage"\n' + script_protocol.bootstrap()
-    words = [command()[0], *powershell.encoded(text).split()[1:]]
+    words = [command()[0], *powershell.encoded_line(text).split()[1:]]
     done = once(environment("many"), words)
     line = script_protocol.read_line(done.stdout.decode().strip().splitlines()[-1])
     assert line is not None and not line.ready and line.error == script_protocol.CONSTRAINED and line.about == "ConstrainedLanguage"

@@ -14,7 +14,7 @@ from harness.diagnosis.outages.budget_terms import share, terms
 from harness.disrupt.azure import azure_base, azure_power
 from harness.disrupt.azure.azure_power import AzurePowerOff, AzureRedeploy, AzureRestart, ByAzurePower
 from harness.expectations.outage_budget import Allowance
-from harness.measure.evaluation.recording_evaluation import measured
+from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.remote.recording.recording import Budget, Recording, read
 
 ORDERED, TAGGED_S, OBEYED_S = 2.0, 5.0, 28.0
@@ -89,8 +89,8 @@ def test_what_azure_took_counts_where_it_begins_with_the_order(monkeypatch: pyte
     known = one.counted_allowance()
     assert known.seconds == pytest.approx(OWN.seconds + OBEYED_S)  # the tag came before the order
     assert one.allowance().seconds == pytest.approx(OWN.seconds + TAGGED_S + OBEYED_S)  # counted from when it was begun
-    assert measured(obeyed_late(known)).verdict.outcome is Outcome.PASS
-    assert measured(obeyed_late(known, out_s=9.0)).verdict.outcome is Outcome.FAIL
+    assert evaluate(obeyed_late(known)).verdict.outcome is Outcome.PASS
+    assert evaluate(obeyed_late(known, out_s=9.0)).verdict.outcome is Outcome.FAIL
     assert share("noticed", terms(known.because)) == (("noticed",), OBEYED_S)
 
 
@@ -108,10 +108,10 @@ def test_which_begin_with_the_order() -> None:
 def test_a_stored_recording_is_judged_by_what_was_known_in_the_end(tmp_path) -> None:
     """A budget given later still counts before it; a recording of before, which has none, is judged by its header."""
     recording = obeyed_late(Allowance(36.1, "until Azure had done it 28.0 + takeover 2 + first probe 6.1 s"))
-    result = measured(read(store(recording, tmp_path / "recording.jsonl")))
+    result = evaluate(read(store(recording, tmp_path / "recording.jsonl")))
     assert result.verdict.outcome is Outcome.PASS and result.budget_s == 36.1
     assert result.budget_because.startswith("until Azure had done it 28.0")
     assert [text for _, _, text in result.log if text.startswith("the budget is 36.10 s")]
-    assert measured(recording, budget_s=5.0).verdict.outcome is Outcome.FAIL
-    old = measured(obeyed_late(None))
+    assert evaluate(recording, budget_s=5.0).verdict.outcome is Outcome.FAIL
+    old = evaluate(obeyed_late(None))
     assert old.budget_s == 8.1 and "recovered 31.00 s after the disruption of 8.10 s allowed" in old.verdict.reason

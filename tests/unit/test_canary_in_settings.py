@@ -66,7 +66,7 @@ SETTINGS = sorted({leaf for leaf in leaves(SCHEMA) if leaf[0][0] != "lab"})
 
 
 def cluster_data(path: tuple[str, ...]) -> dict[str, Any]:
-    data = copy.deepcopy(default_cluster.cluster_data(given={"power": {"off": ["cut"], "on": ["give"]}}))
+    data = copy.deepcopy(default_cluster.cluster_data(overrides={"power": {"off": ["cut"], "on": ["give"]}}))
     data.pop("lab", None)
     if path[0] == "azure":
         data["azure"] = dict(AZURE)

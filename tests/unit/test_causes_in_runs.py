@@ -12,7 +12,7 @@ from test_bundle_check import a_bundle
 
 from harness.core.verdict import failed, passed
 from harness.diagnosis.cause import Cause, Certainty
-from harness.explain.run_explanation import causes, look
+from harness.explain.run_explanation import causes, explain_run
 from harness.pytest_plugin.run_evidence import MAX_STATES, RunEvidence, explain
 from harness.report.html.html_report import html
 from harness.report.junit import junit
@@ -101,7 +101,7 @@ def test_causes_are_stored_as_commands_print_them(builder: ReportBuilder) -> Non
     assert {"says", "host", "certainty", "evidence", "do", "else", "symptoms", "tests"} <= set(stored) and "otherwise" not in stored
     again = load_record(builder.run.directory)
     assert again.causes == builder.run.record.causes and causes(again, builder.run.directory) == again.causes
-    assert look(builder.run.directory).causes[0].cause.says == stored["says"]
+    assert explain_run(builder.run.directory).causes[0].cause.says == stored["says"]
 
 
 def test_every_rendering_says_the_cause_once_and_before_the_symptom(builder: ReportBuilder) -> None:
@@ -156,7 +156,7 @@ def test_the_state_is_kept_once_for_each_test_and_of_the_first_few(builder: Repo
     evidence = Gathered(None, builder, {}, own=True)  # type: ignore[arg-type]
     for number in range(MAX_STATES + 2):
         for _ in range(2):
-            evidence.failing(f"t::{number}")
+            evidence.collect_state(f"t::{number}")
     assert [s.test for s in builder.run.record.states] == [f"t::{n}" for n in range(MAX_STATES)]
     assert {(builder.run.directory / s.path).read_bytes() for s in builder.run.record.states} == {b"paths too"}
 
@@ -166,9 +166,9 @@ def test_a_stranger_s_cluster_is_not_kept_disturbed_for_it(builder: ReportBuilde
     evidence = Gathered(None, builder, {}, own=False)  # type: ignore[arg-type]
     builder.begin_test("t::one", "One")
     builder.disruption("power loss", target="lknode01")
-    evidence.failing("t::one", "power loss")
+    evidence.collect_state("t::one", "power loss")
     assert builder.run.record.states == []
-    evidence.failing("t::one")
+    evidence.collect_state("t::one")
     (kept,) = builder.run.record.states
     assert (kept.test, kept.during) == ("t::one", "power loss")
     assert (builder.run.directory / kept.path).read_bytes() == b"hosts only", "what a disruption does to the paths names no cause"

@@ -82,5 +82,5 @@ def test_the_plans_end_with_the_harness_s_own_tests_and_deep_has_every_disruptio
     assert all("--disruption" not in part.words for part in DEEP if "windows" not in part.words)
     assert set(ON_WINDOWS) <= all_of().keys()  # the rest is not done to a Windows node
     for plan in (CHANGE, DEEP):
-        assert {"nat", "floating", "pacemaker", "container"} <= {word for part in plan for word in part.words}
+        assert {"nat", "floating", "pacemaker", "container", "wsfc"} <= {word for part in plan for word in part.words}
         assert len({part.name for part in plan}) == len(plan)

@@ -20,11 +20,11 @@ from harness.disrupt.network.idle_timeout import IdleTimeout
 from harness.disrupt.node.power_loss import PowerLoss
 from harness.hosts.host import HostUnreachable
 from harness.hosts.linux.linux_host import LinuxHost
-from harness.measure.evaluation.recording_evaluation import measured
+from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.remote.recording.recording import Mark
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.statistics import outage_statistics
-from harness.report.terminal_summary import _measured
+from harness.report.terminal_summary import _measurement_lines
 
 
 @pytest.mark.parametrize(("retries", "seconds"), [(0, 0.2), (1, 0.6), (3, 3.0), (8, 102.2), (9, 204.6), (10, 324.6), (15, 924.6)])
@@ -81,13 +81,13 @@ def test_idle_says_what_became_of_the_held_connection_also_when_all_is_as_expect
 
 def test_what_is_told_comes_from_the_recording_and_reaches_the_terminal() -> None:
     recording = a_switchover()
-    result = measured(replace(recording, marks=[*recording.marks, Mark(9.0, "told", "it was found silent")]))
+    result = evaluate(replace(recording, marks=[*recording.marks, Mark(9.0, "told", "it was found silent")]))
     assert result.observations == ["it was found silent"]
     record = MeasurementRecord.of(
         replace(a_measured("switchover", out=1.0, seed=1), observations=result.observations), id="01-it", test="t"
     )
     run = SimpleNamespace(measurements=[record], calibration=None)
-    assert outage_statistics.groups(run) and "    it was found silent" in _measured(run)  # type: ignore[arg-type]
+    assert outage_statistics.groups(run) and "    it was found silent" in _measurement_lines(run)  # type: ignore[arg-type]
 
 
 def test_the_page_says_so() -> None:

@@ -17,7 +17,7 @@ def burst(clock: HostClock, trips: list[float], *, ahead: float):
     word, found = clock.begin(len(trips)), None
     for trip in trips:
         number, sent = int(word.split()[1]), clock._sent[int(word.split()[1])]
-        word, found = clock.answered(number, sent + trip / 2 + ahead, 0.0, now=sent + trip)
+        word, found = clock.take_echo(number, sent + trip / 2 + ahead, 0.0, now=sent + trip)
     assert word == b""
     return found
 
@@ -40,7 +40,7 @@ def test_echoes_of_an_earlier_burst_are_not_taken() -> None:
     clock = HostClock("h")
     stale = int(clock.begin(2).split()[1])
     clock.begin(2)
-    assert clock.answered(stale, 1.0, 1.0, now=time.monotonic()) == (b"", None)
+    assert clock.take_echo(stale, 1.0, 1.0, now=time.monotonic()) == (b"", None)
 
 
 class Kept:

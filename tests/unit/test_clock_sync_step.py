@@ -12,7 +12,7 @@ def burst(clock: HostClock, at: float, *, error: float, mono: float, wall: float
     words = clock.begin(1)
     number = int(words.split()[1])
     clock._sent[number] = at - error
-    return clock.answered(number, at + mono, at + wall, now=at + error)[1] is not None
+    return clock.take_echo(number, at + mono, at + wall, now=at + error)[1] is not None
 
 
 def test_a_clock_that_was_set_is_noticed_by_the_first_burst_that_cannot_agree() -> None:

@@ -15,7 +15,7 @@ HERE = Path("customer.toml")
 
 
 def figure(**over) -> dict:
-    return default_cluster.merged(default_cluster.DEFAULT_CLUSTER, over)
+    return default_cluster.merge_tables(default_cluster.DEFAULT_CLUSTER, over)
 
 
 def faults(data: dict) -> list[str]:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import pytest
 
-from harness.collect.bundle import Bundle, cut, read
+from harness.collect.bundle import Bundle, read, truncate
 from harness.collect.collectors import line_for, of_machine, table
 from harness.collect.index_html import page_of
 from harness.collect.known_secrets import known_secrets, without_secrets
@@ -105,13 +105,13 @@ def test_every_limit_cuts_at_whole_lines() -> None:
     text = "first secret-canary\n" * 3
     for most in range(1, len(text)):
         for newest in (False, True):
-            kept, note = cut(text, most, newest=newest)
+            kept, note = truncate(text, most, newest=newest)
             assert len(kept) <= most and set(kept.splitlines()) <= {"first secret-canary"} and "limit" in note
-    assert cut(text, len(text)) == (text, "")
+    assert truncate(text, len(text)) == (text, "")
 
 
 def cluster_and_data(tmp_path: Path, **over: Any) -> tuple[cluster_config.Cluster, dict[str, Any]]:
-    data = default_cluster.cluster_data(given=over)
+    data = default_cluster.cluster_data(overrides=over)
     return cluster_config.parse(data, tmp_path / "cluster.toml"), data
 
 
@@ -155,7 +155,7 @@ def test_how_one_logs_in_to_azure_is_no_secret_and_the_file_can_be_read_again(ki
 
 def test_the_archive_is_whole_private_and_clean(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "b.tar.gz"
-    with Bundle(path, Redactor([CANARY]), most=1000) as bundle:
+    with Bundle(path, Redactor([CANARY]), max_text_bytes=1000) as bundle:
         assert bundle.text("hosts/a.txt", f"x {CANARY} y") == len(f"x {GONE} y")
         assert bundle.text("hosts/large.txt", "x" * 2000) is None
         bundle.data("index.json", {"format": 1, "why": [CANARY]})
@@ -297,7 +297,7 @@ def test_faults_become_what_is_done_to_the_lab() -> None:
 def test_a_probe_of_sshd_itself_goes_to_another_port() -> None:
     sshd = [{"address": ANY, "port": 22, "protocol": "tcp", "pid": 1, "process": "sshd"}]
     index = index_of(lknode02={"listeners": sshd})
-    shape = shape_of(index, default_cluster.cluster_data(given={"load_balancer": {"probe": {"port": 22}}}), {})
+    shape = shape_of(index, default_cluster.cluster_data(overrides={"load_balancer": {"probe": {"port": 22}}}), {})
     assert shape.data["load_balancer"]["probe"]["port"] == 12345
     assert Binding("lknode02", 12345, None, (ANY,), sshd=True) in shape.bindings and any("22" in words for words in shape.differs)
 
@@ -305,7 +305,7 @@ def test_a_probe_of_sshd_itself_goes_to_another_port() -> None:
 def test_an_http_probe_of_pacemaker_becomes_tcp() -> None:
     """Which a lab with Pacemaker could not answer, and a person cannot change in a bundle."""
     given = {"load_balancer": {"probe": {"protocol": "http"}}, "manager": {"kind": "pacemaker"}}
-    shape = shape_of(index_of(), default_cluster.cluster_data(given=given), {})
+    shape = shape_of(index_of(), default_cluster.cluster_data(overrides=given), {})
     assert shape.data["load_balancer"]["probe"]["protocol"] == "tcp" and any("HTTP" in words for words in shape.differs)
 
 

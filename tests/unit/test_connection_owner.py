@@ -22,14 +22,14 @@ def owner(request, monkeypatch):
 
 
 def test_the_other_end_is_ours(owner):
-    with single_use_port.door() as listener, socket.create_connection(listener.getsockname()):
+    with single_use_port.open_listener() as listener, socket.create_connection(listener.getsockname()):
         taken, peer = listener.accept()
         with taken:
             assert owner(peer, taken.getsockname()) == os.geteuid()
 
 
 def test_what_was_closed_is_nobodys_and_not_roots(owner):
-    with single_use_port.door() as listener:
+    with single_use_port.open_listener() as listener:
         client = socket.create_connection(listener.getsockname())
         taken, peer = listener.accept()
         client.close()
@@ -38,13 +38,13 @@ def test_what_was_closed_is_nobodys_and_not_roots(owner):
 
 
 def test_a_listener_at_that_port_is_not_taken_for_the_connection(owner):
-    with single_use_port.door() as listener, single_use_port.door() as other:
+    with single_use_port.open_listener() as listener, single_use_port.open_listener() as other:
         assert owner(listener.getsockname(), other.getsockname()) is None
 
 
 def test_the_table_is_read_only_where_the_kernel_cannot_be_asked(monkeypatch):
     monkeypatch.setattr(single_use_port, "TABLE", None)
-    with single_use_port.door() as listener, socket.create_connection(listener.getsockname()):
+    with single_use_port.open_listener() as listener, socket.create_connection(listener.getsockname()):
         taken, peer = listener.accept()
         with taken:
             assert single_use_port.owner(peer, taken.getsockname()) == os.geteuid()

@@ -10,10 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from harness.check.findings.service_findings import set_aside
 from harness.cluster import connection_tolerance
 from harness.config.cluster_config import Cluster
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, ExitCode, Unusable
+from harness.core.finding import Weight
 from harness.lab.lifecycle import default_cluster
 from harness.remote.agents.agent_launch import bearable
 from harness.services import service_registry
@@ -106,3 +108,19 @@ def test_what_cannot_be_asked_is_for_the_checks_to_say(error: Exception, monkeyp
 
     monkeypatch.setattr(connection_tolerance, "ask_over_the_path", fails)
     connection_tolerance.demand_bearable(subject("tcp"))  # type: ignore[arg-type]
+
+
+def test_a_look_sets_such_a_service_aside_and_tells_its_own_word(greeter: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One service that may not be tried takes nothing from the look at the others."""
+
+    def over_the_path(subject, host, service, ask, limit):
+        return ask("127.0.0.1", greeter.port, settings=service.settings, deadline=Deadline(limit))
+
+    monkeypatch.setattr(connection_tolerance, "ask_over_the_path", over_the_path)
+    both = subject("http", "tcp")
+    for says, weight in ((MYSQL, Weight.UNKNOWN), (NOT_LET_IN, Weight.UNKNOWN), (BLOCKED, Weight.FAULT), (TOO_MANY, Weight.FAULT)):
+        greeter.says = says
+        aside = connection_tolerance.find_unbearable(both)  # type: ignore[arg-type]
+        (told,) = set_aside(both.cluster, aside)
+        assert list(aside) == ["tcp"] and (told.weight, told.host) == (weight, "service tcp")
+        assert ("blocked the host" in told.says) is (says is BLOCKED)

@@ -12,7 +12,7 @@ from harness.expectations import outage_budget
 from harness.lab.lifecycle import default_cluster
 from harness.measure.evaluation.database_recovery import code_of
 from harness.measure.evaluation.phases import stack
-from harness.measure.evaluation.recording_evaluation import measured
+from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.remote.recording.recording import Recording
 
 RECOVERS = "closed after b'E\\x00\\x00\\x00tSFATAL' (SQLSTATE 57P03)"
@@ -34,7 +34,7 @@ def recovering(node: str, start: float, stop: float, detail: str = RECOVERS) -> 
 
 @pytest.mark.parametrize(("detail", "code"), [(RECOVERS, "SQLSTATE 57P03"), (NO_INSTANCE, "ORA-12528")])
 def test_recovery_is_a_phase_that_ends_where_the_database_served(detail: str, code: str) -> None:
-    result = measured(recovering(B, 3.2, 5.0, detail))
+    result = evaluate(recovering(B, 3.2, 5.0, detail))
     boundary = next(b for b in result.boundaries if b.name == "database ready")
     assert boundary.at == pytest.approx(5.0, abs=0.02) and boundary.source in (B, "lkclient", A)
     assert code in boundary.evidence and "from +1.2" in boundary.evidence
@@ -45,12 +45,12 @@ def test_recovery_is_a_phase_that_ends_where_the_database_served(detail: str, co
 
 
 def test_what_the_old_node_says_while_it_ends_is_no_recovery() -> None:
-    result = measured(recovering(A, 2.0, 2.5))
+    result = evaluate(recovering(A, 2.0, 2.5))
     assert next(b for b in result.boundaries if b.name == "database ready").at is None
 
 
 def test_a_database_that_never_serves_again_has_no_end_of_its_recovery() -> None:
-    boundary = next(b for b in measured(recovering(B, 3.2, 99.0)).boundaries if b.name == "database ready")
+    boundary = next(b for b in evaluate(recovering(B, 3.2, 99.0)).boundaries if b.name == "database ready")
     assert boundary.at is None and "57P03" in boundary.evidence and "not seen to serve" in boundary.evidence
 
 

@@ -94,7 +94,7 @@ def evidence(**more: Any) -> Evidence:
 
 def evaluated(hosts: dict[str, HostSeen]) -> dict[str, required_flows.FirewallVerdict]:
     return {
-        n: required_flows.judge_firewall(CLUSTER, n, one.firewall, one.nic_of, placed=partial(one.placed, CLUSTER.vip))
+        n: required_flows.judge_firewall(CLUSTER, n, one.firewall, one.nic_of, place_packet=partial(one.place_packet, CLUSTER.vip))
         for n, one in hosts.items()
         if one.firewall is not None
     }
@@ -152,6 +152,15 @@ def test_a_sound_cluster_has_no_cause() -> None:
     assert faults(diagnose(evidence())) == []
 
 
+def test_what_is_no_fault_is_told_after_every_fault() -> None:
+    """A likely cause that is general stands after special ones of its kind, and yet before what is only worth a look."""
+    told = diagnose(
+        evidence(hosts={"lkclient": client(sysctls={"tcp_keepalive_time": "7200"})}, paths=paths(client=SILENT, standby=SILENT))
+    )
+    assert [c.is_fault for c in told.causes] == [True, False] and "keepalive" in told.causes[1].says
+    assert len(told.under[0]) == 6 and told.under[1] == ()
+
+
 def test_every_family_is_found_by_being_there_and_has_its_row_in_the_page() -> None:
     names = {p.stem for p in Path(rules.__path__[0]).rglob("*.py")} - {"__init__"}
     assert len(all_rules()) == len(names)
@@ -201,7 +210,7 @@ def test_one_silent_port_has_no_rule_and_one_silent_origin_is_denied() -> None:
 def test_floating_ip_on_or_off_against_the_file() -> None:
     as_vip = {"outcome": "fail", "ways": frozenset({"W2"}), "arrived_as": frozenset({"10.20.1.200"})}
     only(evidence(paths=paths(client=as_vip, standby=as_vip)), "lknode01", "floating IP is on", "nat")
-    other = cluster_config.parse(default_cluster.merged(default_cluster.cluster_data(), {"design": "floating"}), Path("a test's"))
+    other = cluster_config.parse(default_cluster.merge_tables(default_cluster.cluster_data(), {"design": "floating"}), Path("a test's"))
     told = diagnose(evidence(cluster=other, paths=paths(client={"outcome": "fail"}, standby={"outcome": "fail"})))
     assert "floating IP is off" in faults(told)[0].says
 
@@ -271,6 +280,22 @@ def test_the_services_own_sentence_is_the_cause() -> None:
     base = [p for p in paths() if (p.path, p.service.kind) != ("inside", "postgres")]
     database = next(s for s in CLUSTER.services if s.kind == "postgres")
     only(evidence(paths=[*base, path("inside", database, "fail", identity=said)]), "lknode01", "pg_hba.conf")
+    entry = '10.20.1.200:5432: PostgreSQL turned us away: FATAL: 28000: no pg_hba.conf entry for host "{}", user "harness", no encryption'
+    three = [("client", "10.20.1.20"), ("inside", "10.20.1.200"), ("standby", "10.20.1.12")]
+    lost = [path(origin, database, "fail", identity=entry.format(address)) for origin, address in three]
+    cause = only(
+        evidence(paths=[*(p for p in base if p.service is not database), *lost]), "lknode01", "hostssl", "10.20.1.20", "10.20.1.12"
+    )
+    assert cause.certainty is Certainty.CERTAIN
+
+
+def test_a_service_that_closes_one_hosts_connections_only_goes_by_its_address() -> None:
+    closed = {"outcome": "fail", "identity": "10.20.1.200:80 closed the connection on a question without a word"}
+    one = [replace(p, **closed) if p.service is WEB and p.path == "client" else p for p in paths()]
+    cause = only(evidence(paths=one), "lknode01", "lkclient", "by the address", "tcp.invited_nodes", "lknode02")
+    assert cause.certainty is Certainty.LIKELY
+    everybody = [replace(p, **closed) if p.service is WEB else p for p in paths()]
+    assert "by the address" not in only(evidence(paths=everybody), "lknode01", "without a word").says
 
 
 def test_a_finding_that_no_rule_says_better_is_a_cause_with_its_paths_under_it() -> None:
@@ -311,6 +336,9 @@ def test_a_client_that_holds_the_vip_or_routes_it_elsewhere_is_told_by_its_route
 def test_one_port_of_one_origin_is_denied_by_a_rule_about_both() -> None:
     denied = [replace(p, **SILENT) if p.service is WEB and p.path == "client" else p for p in paths()]
     only(evidence(paths=denied), "lkclient", f"port {WEB.port}", "NSG")
+    own = "table inet e {\nchain o {\ntype filter hook output priority 0;\nip daddr 10.20.1.200 tcp dport 80 drop\n}\n}\n"
+    cause = only(with_host(client(firewall=parse(own)), paths=denied), "lkclient", "its own firewall drops")
+    assert "NSG" not in cause.says
 
 
 def test_both_nodes_or_none() -> None:

@@ -197,7 +197,7 @@ def test_another_program_on_the_address_where_the_balancer_delivers(
 
 
 def test_with_floating_ip_a_proxy_on_the_vip_is_no_fault_by_itself() -> None:
-    floating = cluster_config.parse(default_cluster.cluster_data(given={"design": "floating"}), Path("a test's"))
+    floating = cluster_config.parse(default_cluster.cluster_data(overrides={"design": "floating"}), Path("a test's"))
     there = [listening(WEB.port, VIP, process="haproxy", pid=5), listening(WEB.port, OWN, process="httpd", pid=6)]
     seen = node("lknode01", listeners=[*[listening(p) for p in (12345, *(s.port for s in CLUSTER.services if s is not WEB))], *there])
     told = [c for c in diagnose(replace(with_host(seen), cluster=floating)).causes if "two programs have" in c.says]

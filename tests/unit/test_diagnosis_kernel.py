@@ -198,6 +198,27 @@ def test_a_probe_port_that_comes_and_goes(answered: int, refused: int, told: boo
     assert faults(diagnose(evidence(probes=probes, moved=True))) == []
 
 
+def test_a_probe_port_that_the_standby_opens_now_and_then() -> None:
+    probes = {"lknode01": probed("lknode01"), "lknode02": probed("lknode02", answered=2, refused=7)}
+    cause = only(evidence(probes=probes), "lknode02", "now and then", "2 SYN-ACKs", "7 resets")
+    assert cause.certainty is Certainty.LIKELY
+    there = {"outcome": "fail", "nodes": frozenset({"lknode01", "lknode02"})}
+    assert only(evidence(probes=probes, paths=paths(client=there)), "lknode02", "as some were now").certainty is Certainty.CERTAIN
+    assert faults(diagnose(evidence(probes=probes, moved=True))) == []
+    listens = with_host(node("lknode02", listeners=[listening(12345, process="nc")]), probes=probes)
+    only(listens, "lknode02", "nc (pid 5) listens on the probe port")  # who it is, is told better
+
+
+@pytest.mark.parametrize(("syns", "answered", "told"), [(9, 3, True), (9, 8, False), (20, 17, False), (2, 1, False)])
+def test_probes_that_are_answered_in_part(syns: int, answered: int, told: bool) -> None:
+    """What a busy capture misses, and a packet that came as it ended, are not taken for it."""
+    probes = {"lknode01": probed("lknode01", syns={12345: syns}, answered=answered), "lknode02": probed("lknode02")}
+    all_pass = diagnose(evidence(probes=probes))
+    assert faults(all_pass) == [] and ["answers only some" in c.says for c in all_pass.causes] == [True] * told
+    words = ("answers only some", f"{syns} SYNs", f"{answered} SYN-ACKs") if told else ("adminState",)
+    only(evidence(probes=probes, paths=paths(client=SILENT, standby=SILENT)), "lknode01", *words)
+
+
 def test_only_what_was_seen_failing_is_told_as_not_passing() -> None:
     hours = 'table inet h {\nchain in {\ntype filter hook input priority 0; policy accept;\nmeta hour "00:00"-"23:59" drop\n}\n}\n'
     doubtful = with_host(node("lknode01", firewall=parse(hours)), paths=swallowed("client"))

@@ -68,6 +68,20 @@ def test_a_shaper_loses_full_segments_too_and_no_mtu_is_guessed() -> None:
     assert any("MTU" in c.says for c in faults(diagnose(on(seen, node("lknode01", large=echoes)))))
 
 
+def test_a_shaper_whose_bucket_is_less_than_a_packet_drops_what_is_long() -> None:
+    """Quick enough for everything, and no long packet ever passes it."""
+    bucket = "qdisc tbf 8001: dev eth0 root refcnt 2 rate 10Mbit burst {} lat 50ms "
+    large = {"outcome": "fail", "full": False, "full_says": "3000 bytes are not answered"}
+    echoes = {"10.20.1.12": (True, False, 1500)}
+    short = shaped(bucket.format("700b"))
+    cause = only(with_host(node("lknode01", queues=short, large=echoes), paths=paths(client=large)), "lknode01", "700 bytes", "burst")
+    assert cause.certainty is Certainty.CERTAIN
+    assert only(with_host(node("lknode02", queues=short)), "lknode02", "700 bytes").certainty is Certainty.LIKELY
+    for enough in ("1540b", "2Kb", "1Mb"):
+        assert faults(diagnose(with_host(node("lknode01", queues=shaped(bucket.format(enough)))))) == [], enough
+    only(with_host(node("lknode02", queues=shaped(bucket.format("1490b")))), "lknode02", "1490 bytes")
+
+
 @pytest.mark.parametrize("silence", [{"identity": "the connection was silent"}, {"identity": "nothing came in 5 s", "hung": True}])
 def test_what_a_service_could_not_say_through_a_shaper_is_not_the_services_fault(silence: dict[str, Any]) -> None:
     mixed = {"outcome": "fail", "outcomes": frozenset({"answered", "silent"})} | silence
@@ -133,7 +147,7 @@ filter parent ffff: protocol ip pref 2 flower chain 0
 def test_how_tc_tells_of_them() -> None:
     text = f"@@ queues\n{CODEL}\n{SLOW}{COUNTS.format(90, 1, 2, 90, 3)}@@ shapers\n{CLASSES}@@ rules\n"
     slow, htb, hfsc, police, drop = host("lknode01", text).queues
-    assert slow == queueing.Queue("eth0", "tbf", SLOW.strip(), True, rate=4e3, sent=1, dropped=2, waiting=3)
+    assert slow == queueing.Queue("eth0", "tbf", SLOW.strip(), True, rate=4e3, largest=1600.0, sent=1, dropped=2, waiting=3)
     assert (htb.rate, htb.whole, htb.dropped, htb.waiting, hfsc.rate) == (2e6, False, 7, 2, 2e5)
     assert (police.kind, police.rate, police.whole, police.dropped, police.nic) == ("police", 8e3, True, 80, "eth0")
     assert (drop.kind, drop.whole, drop.incoming) == ("drop", False, True)

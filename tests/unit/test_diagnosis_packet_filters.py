@@ -124,6 +124,14 @@ def test_a_rate_limit_on_the_probe_is_the_likely_cause_where_no_probe_is_answere
     silent = with_host(limited, probes=probes, paths=paths(client=SILENT, standby=SILENT))
     only(silent, "lknode01", "may well stop", "the probe from", "limit rate over 1/minute")
     assert faults(diagnose(with_host(limited))) == []
+    some = {"lknode01": probed("lknode01", syns={12345: 9}, answered=1), "lknode02": probed("lknode02")}
+    only(
+        with_host(limited, probes=some, paths=paths(client=SILENT, standby=SILENT)), "lknode01", "may well stop", "limit rate over 1/minute"
+    )
+    one = {"lknode01": probed("lknode01", syns={12345: 1}, answered=1), "lknode02": probed("lknode02")}  # a look ends with the first
+    only(
+        with_host(limited, probes=one, paths=paths(client=SILENT, standby=SILENT)), "lknode01", "may well stop", "limit rate over 1/minute"
+    )
 
 
 STRONG = (
@@ -150,22 +158,25 @@ def test_where_the_vip_is_or_would_be_decides_a_rule_about_the_nic_of_an_address
     """With floating IP what clients send is for the VIP, on the second NIC; on a standby the IP resource names it."""
     vip, owned = "10.20.1.200", Packet("10.20.1.20", "10.20.1.11", 80, in_nic="eth0")
     there, asked = node("lknode01"), replace(owned, destination="10.20.1.200")
-    assert (there.placed(vip, owned).own_nic, there.placed(vip, asked).own_nic) == ("eth0", "eth1")
+    assert (there.place_packet(vip, owned).own_nic, there.place_packet(vip, asked).own_nic) == ("eth0", "eth1")
     standby = node("lknode02")
-    assert standby.placed(vip, asked).own_nic is None
-    assert replace(standby, units={"ip nic": "eth1"}).placed(vip, asked).own_nic == "eth1"
+    assert standby.place_packet(vip, asked).own_nic is None
+    assert replace(standby, units={"ip nic": "eth1"}).place_packet(vip, asked).own_nic == "eth1"
     for other in ({"ip nic": "eth7"}, {"ip nic": "eth1", "ip address": "10.20.1.201"}):
-        assert replace(standby, units=other).placed(vip, asked).own_nic is None
+        assert replace(standby, units=other).place_packet(vip, asked).own_nic is None
     twice = replace(there, addresses=[*(there.addresses or ()), InterfaceAddress("lo", vip, 32, "UP")])
-    assert twice.placed(vip, asked).own_nic is None
-    assert (there.placed(vip, owned).far_nic, there.placed(vip, asked).far_nic) == ("eth0", None)  # nothing was asked of the VIP's routes
+    assert twice.place_packet(vip, asked).own_nic is None
+    assert (there.place_packet(vip, owned).far_nic, there.place_packet(vip, asked).far_nic) == (
+        "eth0",
+        None,
+    )  # nothing was asked of the VIP's routes
     plain = ("0: from all lookup local", "32766: from all lookup main", "32767: from all lookup default")
-    assert replace(there, rules=plain).placed(vip, asked).far_nic == "eth0"
-    assert replace(there, rules=(*plain, "99: from 10.20.1.200 lookup 7")).placed(vip, asked).far_nic is None
-    assert there.placed(vip, owned).listened == {12345, *(s.port for s in CLUSTER.services)}
+    assert replace(there, rules=plain).place_packet(vip, asked).far_nic == "eth0"
+    assert replace(there, rules=(*plain, "99: from 10.20.1.200 lookup 7")).place_packet(vip, asked).far_nic is None
+    assert there.place_packet(vip, owned).listened == {12345, *(s.port for s in CLUSTER.services)}
     assert faults(diagnose(with_host(node("lknode01", firewall=parse(STRONG))))) == []  # without floating IP it is the first NIC's own
-    doubtful = evaluate(parse(STRONG), replace(there, addresses=None).placed(vip, asked))
-    assert doubtful.passes is None and evaluate(parse(STRONG), there.placed(vip, asked)).passes is False
+    doubtful = evaluate(parse(STRONG), replace(there, addresses=None).place_packet(vip, asked))
+    assert doubtful.passes is None and evaluate(parse(STRONG), there.place_packet(vip, asked)).passes is False
 
 
 def test_a_proxy_that_is_gone_is_the_cause_and_not_the_mark_that_led_to_it() -> None:

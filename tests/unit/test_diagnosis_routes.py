@@ -227,3 +227,12 @@ RTNETLINK answers: Permission denied
     assert linux_host_script_parse.host("lknode01", "@@ local table\n# asked\n").vip_is_local is False
     untold = linux_host_script_parse.host("lknode01", "@@ local table\n@@ accounts\n")
     assert untold.vip_is_local is None and untold.accounts == {}
+
+
+def test_a_standby_without_its_default_route_could_not_answer_the_probe() -> None:
+    one = node("lknode02")
+    gone = {(PROBE, ""): NOWHERE, (PROBE, "10.20.1.12"): NOWHERE}
+    cause = only(with_host(replace(one, routes={**one.routes, **gone})), "lknode02", PROBE, "nowhere (unreachable) for want of a route")
+    assert "default route" in cause.do and "policy rule" not in cause.says
+    ruled = replace(one, routes={**one.routes, **gone}, rules=("100: from 10.20.1.12 lookup 100",))
+    assert "want of a route" not in only(with_host(ruled), "lknode02", "100: from 10.20.1.12").says

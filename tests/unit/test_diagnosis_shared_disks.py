@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from test_diagnosis import IN, OUT, client, diagnose, evidence, faults, node, only, state
+from test_diagnosis import IN, OUT, client, diagnose, evidence, faults, node, only, paths, state
 
 from harness.collect.linux_host_script import _FSTAB
+from harness.core.finding import Finding, Weight
 from harness.diagnosis.cause import Certainty
-from harness.diagnosis.evidence import Evidence
+from harness.diagnosis.evidence import Evidence, PathSeen
 from harness.diagnosis.linux_host_script_parse import host
 
 MOUNTS = "= 5 /srv/shared/data\n/dev/sda1 / ext4 rw 0 0\n{}\nrubbish\n"
@@ -79,3 +80,22 @@ def test_how_a_host_tells_of_what_is_mounted_at_boot(tmp_path: Path) -> None:
         "/srv/files": "cifs",
         "/srv/last": "xfs",
     }
+
+
+def saying(words: str) -> list[PathSeen]:
+    return [replace(p, outcome="fail", identity=words) if p.service.name == "database" else p for p in paths()]
+
+
+def test_a_full_disk_stands_before_what_the_service_says_of_it() -> None:
+    """One cause: which disk, and for which service that is so. A full disk of another node, or words about something else, are none."""
+    full = Finding(Weight.FAULT, "lknode01", "disk", "/srv/shared is full: 0 kB are left, 100 % are used", "make room")
+    words = "10.20.1.200:5432: PostgreSQL answers, but does not serve: FATAL: XX000: could not write init file"
+    for said in (words, "FATAL: 53100: could not extend file", "error 28: No space left on device"):
+        lost = saying(said)
+        cause = only(evidence(paths=lost, findings=(full,)), "lknode01", said, "make room there")
+        assert cause.says.startswith("/srv/shared is full")
+    lost = saying(words)
+    elsewhere = faults(diagnose(evidence(paths=lost, findings=(replace(full, host="lknode02"),))))
+    assert sorted((c.host, c.says.startswith("disk: ")) for c in elsewhere) == [("lknode01", False), ("lknode02", True)]
+    other = saying("FATAL: 28000: no entry in pg_hba.conf")
+    assert not any("cannot serve them for that" in c.says for c in faults(diagnose(evidence(paths=other, findings=(full,)))))

@@ -35,7 +35,7 @@ POWER = {to: ["power", to, "{node}", "{seconds}"] for to in ("off", "freeze")} |
 
 
 def cluster(profile: str = "fast", **over) -> cluster_config.Cluster:
-    data = default_cluster.cluster_data(profile, default_cluster.merged({"power": POWER}, over))  # type: ignore[arg-type]
+    data = default_cluster.cluster_data(profile, default_cluster.merge_tables({"power": POWER}, over))  # type: ignore[arg-type]
     parsed = cluster_config.parse(data, Path("a test's"))
     known = lifekeeper_config.known_of_manager(parsed, lab_config.make_lab_config(parsed, Path("a test's")))
     return cluster_config.parse({**data, "manager": {**known, **data["manager"]}}, Path("a test's"))
@@ -104,12 +104,12 @@ def test_power_that_nobody_gives_back_lasts_for_ever():
 
 
 def _without_reboot() -> dict:
-    return default_cluster.cluster_data(given={"power": {"off": ["off"], "on": ["on"]}})
+    return default_cluster.cluster_data(overrides={"power": {"off": ["off"], "on": ["on"]}})
 
 
 def test_freeze_needs_thaw():
     with pytest.raises(BadUse, match="power: freeze and thaw come together"):
-        cluster_config.parse(default_cluster.cluster_data(given={"power": {"off": ["a"], "on": ["b"], "freeze": ["c"]}}), Path("x"))
+        cluster_config.parse(default_cluster.cluster_data(overrides={"power": {"off": ["a"], "on": ["b"], "freeze": ["c"]}}), Path("x"))
 
 
 def test_what_a_cluster_lacks_is_said():
@@ -145,11 +145,11 @@ def test_azure_without_probes_may_move(name):
     """A health-check resource that hears no probe moves everything, and whether Azure goes on probing no fact tells."""
     azure = {"subscription": "s", "resource_group": "g"}
     deaf = made(
-        name, cluster_config.parse(default_cluster.cluster_data(given={"manager": {"kind": "pacemaker"}, "azure": azure}), Path("x"))
+        name, cluster_config.parse(default_cluster.cluster_data(overrides={"manager": {"kind": "pacemaker"}, "azure": azure}), Path("x"))
     )
     assert deaf.moves is False and deaf.expects[Design.NAT][Origin.INSIDE] is Effect.UNTOUCHED
     told = made(
-        name, cluster_config.parse(default_cluster.cluster_data(given={"manager": {"hc_timeout_s": 5.0}, "azure": azure}), Path("x"))
+        name, cluster_config.parse(default_cluster.cluster_data(overrides={"manager": {"hc_timeout_s": 5.0}, "azure": azure}), Path("x"))
     )
     assert told.moves is None and told.expects[Design.NAT][Origin.INSIDE] is Effect.ANY
 
@@ -157,13 +157,22 @@ def test_azure_without_probes_may_move(name):
 @pytest.mark.parametrize("name", ["probe blocked", "NIC down Subnet#1"])
 def test_who_never_misses_a_probe_moves_nothing(name):
     """azure-lb only looks whether its process is there (PCM-08): clients stay out, unless somebody says that something does notice."""
-    deaf = made(name, cluster_config.parse(default_cluster.cluster_data(given={"manager": {"kind": "pacemaker"}}), Path("x")))
+    deaf = made(name, cluster_config.parse(default_cluster.cluster_data(overrides={"manager": {"kind": "pacemaker"}}), Path("x")))
     assert lacks_hc_timeout(deaf._subject.cluster) is None and deaf.moves is False
     assert [deaf.expects[Design.NAT][o] for o in Origin] == [Effect.OUT, Effect.UNTOUCHED, Effect.OUT]
     told = made(
-        name, cluster_config.parse(default_cluster.cluster_data(given={"manager": {"kind": "pacemaker", "hc_timeout_s": 5.0}}), Path("x"))
+        name,
+        cluster_config.parse(default_cluster.cluster_data(overrides={"manager": {"kind": "pacemaker", "hc_timeout_s": 5.0}}), Path("x")),
     )
     assert told.moves is True and told.expects == disruption.get_disruption(name).expects
+
+
+@pytest.mark.parametrize("name", ["probe blocked", "NIC down Subnet#1"])
+def test_the_ip_resource_of_windows_cluster_never_misses_a_probe(name):
+    """It listens, and that is all (WCLU-98, inferred)."""
+    data = default_cluster.cluster_data("fast", default_cluster.with_platform({}, "windows", "wsfc"))
+    deaf = made(name, cluster_config.parse(data, Path("x")))
+    assert lacks_hc_timeout(deaf._subject.cluster) is None and deaf.moves is False
 
 
 @pytest.mark.parametrize("design", Design)
@@ -193,7 +202,7 @@ def test_cuts_are_where_they_belong():
 def test_no_cut_through_which_a_node_is_reached():
     nodes = [{**n} for n in default_cluster.DEFAULT_CLUSTER["nodes"]]
     nodes[1]["ssh"] = {"jump": "lknode01"}
-    of = cluster_config.parse(default_cluster.cluster_data(given={"nodes": nodes}), Path("x"))
+    of = cluster_config.parse(default_cluster.cluster_data(overrides={"nodes": nodes}), Path("x"))
     assert "logged in to through the other" in (made("all comm paths cut", of).skip_reason() or "")
 
 
@@ -223,7 +232,7 @@ def test_failback_goes_home():
 )
 def test_a_power_loss_is_done_azures_way_where_the_file_prefers_it(power, wish, way):
     azure = {"subscription": "s", "resource_group": "g"} | ({} if wish is None else {"power": wish})
-    data = default_cluster.cluster_data(given={"azure": azure} | ({"power": {"off": ["off"], "on": ["on"]}} if power else {}))
+    data = default_cluster.cluster_data(overrides={"azure": azure} | ({"power": {"off": ["off"], "on": ["on"]}} if power else {}))
     of = cluster_config.parse(data, Path("x"))
     assert disruption.resolve_disruption("power loss", of).name == way
     assert disruption.resolve_disruption("switchover", of).name == "switchover"

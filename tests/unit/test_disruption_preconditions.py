@@ -22,7 +22,7 @@ from harness.pytest_plugin.measurement_plan import Planned
 from harness.pytest_plugin.plugin import planned_faults
 
 POWER = {"off": ["a"], "on": ["b"], "reboot": ["c"], "freeze": ["d"], "thaw": ["e"]}
-CLUSTER = cluster_config.Cluster.model_validate(default_cluster.cluster_data(given={"power": POWER}))
+CLUSTER = cluster_config.Cluster.model_validate(default_cluster.cluster_data(overrides={"power": POWER}))
 SPLITS = [name for name, kind in disruption.all_of().items() if kind.splits]
 REBOOTS = [name for name, kind in disruption.all_of().items() if kind.reboots]
 NEEDING = {q: [name for name, kind in disruption.all_of().items() if q in kind.needs] for q in Question}

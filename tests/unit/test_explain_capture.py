@@ -16,7 +16,7 @@ from scapy.utils import wrpcap
 from harness.cli import main
 from harness.config.cluster_config import parse
 from harness.core.errors import BadUse
-from harness.explain.capture_explanation import CaptureExplanation, look
+from harness.explain.capture_explanation import CaptureExplanation, explain_captures
 from harness.remote.captures import capture_file
 from harness.remote.recording import pcapng
 from harness.remote.recording.packets import Packet, decode
@@ -82,7 +82,7 @@ def shown(folder: Path, cluster, **hosts: list[Packet]) -> CaptureExplanation:
         frame = [tcp(PROBER, 1, own, PROBE, "S", at=at, kind="host") for at in (0.0, LATER)]
         path.write_bytes(pcapng.encode([frame[0], *packets, frame[1]], host=name))
         files.append(str(path))
-    return look(files, cluster)
+    return explain_captures(files, cluster)
 
 
 LEFT = syn(C, VIP, "outgoing")
@@ -142,7 +142,7 @@ def test_a_capture_without_probes_does_not_show_that_none_come(tmp_path: Path, c
     path.write_bytes(
         pcapng.encode([syn(C, A, "host", at=0.0), answer(A, C, "outgoing"), syn(C, A, "host", at=9.0, port=2)], host="lknode01")
     )
-    found = look([str(path)], cluster)
+    found = explain_captures([str(path)], cluster)
     assert found.causes == () and found.paths[0].ways == {"W1": 1}
 
 
@@ -167,17 +167,17 @@ def test_ethernet_without_directions_is_understood_by_addresses(tmp_path: Path, 
         frames += [head / IP(src=C, dst=VIP) / TCP(sport=port, dport=PORT, flags="S", seq=7)]
         frames += [head / IP(src=VIP, dst=C) / TCP(sport=PORT, dport=port, flags="RA", seq=0, ack=8)]
     wrpcap(str(tmp_path / "x.pcap"), frames)
-    found = look([str(tmp_path / "x.pcap")], cluster)
+    found = explain_captures([str(tmp_path / "x.pcap")], cluster)
     assert found.watched == ("lkclient",) and found.paths[0].ways == {"W5?": 2}
 
 
 def test_whose_capture_it_is_must_be_clear(tmp_path: Path, cluster) -> None:
     wrpcap(str(tmp_path / "x.pcap"), [Ether() / IP(src=C, dst=A) / TCP(sport=1, dport=PORT, flags="S")])
     with pytest.raises(BadUse, match="HOST=x"):
-        look([str(tmp_path / "x.pcap")], cluster)
-    assert look([f"lknode01={tmp_path / 'x.pcap'}"], cluster).watched == ("lknode01",)
+        explain_captures([str(tmp_path / "x.pcap")], cluster)
+    assert explain_captures([f"lknode01={tmp_path / 'x.pcap'}"], cluster).watched == ("lknode01",)
     with pytest.raises(BadUse, match="second capture of lknode01"):
-        look([f"lknode01={tmp_path / 'x.pcap'}"] * 2, cluster)
+        explain_captures([f"lknode01={tmp_path / 'x.pcap'}"] * 2, cluster)
 
 
 def a_capture() -> bytes:
@@ -214,7 +214,7 @@ def test_no_bytes_make_it_raise_anything_but_one_sentence(tmp_path: Path, cluste
             data[dice.randrange(len(data))] = dice.choice([0, 255, dice.randrange(256)])
         path.write_bytes(bytes(data))
         try:
-            look([str(path)], cluster).as_text()
+            explain_captures([str(path)], cluster).as_text()
         except BadUse as error:
             assert "\n" not in str(error)
 
@@ -244,7 +244,7 @@ def test_a_giant_block_is_not_read(tmp_path: Path) -> None:
 def test_a_pipe_is_refused(tmp_path: Path, cluster) -> None:
     os.mkfifo(tmp_path / "lknode01.pcap")
     with pytest.raises(BadUse, match="no plain file"):
-        look([str(tmp_path / "lknode01.pcap")], cluster)
+        explain_captures([str(tmp_path / "lknode01.pcap")], cluster)
 
 
 def test_json_has_causes_as_check_has(tmp_path: Path, file: Path, capsys) -> None:

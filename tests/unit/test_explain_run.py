@@ -12,7 +12,7 @@ from report_sample import HOSTILE, a_builder, fill
 
 from harness.cli import main
 from harness.core.verdict import failed
-from harness.explain.run_explanation import look
+from harness.explain.run_explanation import explain_run
 from harness.report.run_record_builder import ReportBuilder
 
 KEYS = {"says", "host", "certainty", "evidence", "do", "else"}
@@ -51,7 +51,7 @@ def test_what_follows_from_one_thing_is_told_once(builder: ReportBuilder) -> Non
         builder.begin_test(f"t::{number}", f"Test {number}")
         builder.end_test(failed(f"not run, because the cluster was left broken: after t::one: lknode01 refuses everything{number}"))
     builder.finish()
-    told = look(builder.run.directory).causes
+    told = explain_run(builder.run.directory).causes
     assert len([one for one in told if "refuses everything" in one.cause.says]) == 1
     assert told[0].symptoms == ("the cluster is healthy", *(f"Test {n}" for n in range(5)))
 
@@ -88,5 +88,5 @@ def test_a_verdict_that_quotes_hundreds_of_attempts_is_told_shortly(builder: Rep
     builder.begin_test("t::one", "One")
     builder.end_test(failed("the beginning is not known; " + "; ".join(f"yet path {n} was out" for n in range(999))))
     builder.finish()
-    says = look(builder.run.directory).causes[0].cause.says
+    says = explain_run(builder.run.directory).causes[0].cause.says
     assert says.startswith("the beginning is not known") and len(says) < 700 and "more like it in the report" in says

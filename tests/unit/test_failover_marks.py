@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Inconclusive
 from harness.disrupt import disruption as base
+from harness.disrupt.disruption import Effect
 from harness.expectations.outage_budget import Allowance
 from harness.measure import measured_disruption
 from harness.measure.evaluation import disruption_effect
@@ -58,13 +61,13 @@ class Around(MeasuredDisruption):
         )
         super().__init__(subject, meter, disruption)
 
-    def _header(self, start: Start) -> Any:
+    def _make_header(self, start: Start) -> Any:
         return None
 
     def _begin_tokens(self, recorder: Any) -> None:
         return None
 
-    def _steady_first(self, tokens: Any) -> None:
+    def _wait_until_steady(self, tokens: Any) -> None:
         self.warm_ups += 1
 
     def _follow(self, recorder: Any) -> None:
@@ -84,6 +87,49 @@ def test_one_that_came_to_its_end(tmp_path):
     assert one.kinds == ["begin", "counted-from", "done", "took-effect", "undo-begin", "undone"]
     (budget,) = [told for told in one.told if isinstance(told, Budget)]
     assert (budget.seconds, budget.because) == (29.0, "known now")  # asked when it is done
+
+
+class Lasting(Around):
+    """One that nobody recovers from before it is undone; what arms its undoing takes a while."""
+
+    _follow = MeasuredDisruption._follow
+
+    def __init__(self, ahead_s: float = 0.0, *, out: bool = False) -> None:
+        def armed_first(deadline: object) -> None:
+            arming = Deadline(0.2)
+            arming.wait_for(lambda: arming.expired, what="the arming", every=0.2)
+            self._disruption.moment = base.Moment(measured_disruption.HARNESS, time.time() + ahead_s, time.time() + ahead_s)
+
+        def seen_late() -> None:
+            looking = Deadline(0.2)
+            looking.wait_for(lambda: looking.expired, what="the look", every=0.2)
+
+        super().__init__([True], does=armed_first)
+        self._disruption.expects, self._disruption.lasts_s = {"nat": {"client": Effect.OUT} if out else {}}, 0.1
+        self._disruption.took_effect = lambda deadline: seen_late() if out else None
+        self._subject.cluster.design = "nat"
+
+
+def test_it_lasts_from_when_it_happened_not_from_when_it_was_asked_for(tmp_path):
+    one = Lasting()
+    one.record(tmp_path, Start())
+    at = {mark.kind: mark.at for mark in one.told if isinstance(mark, Mark)}
+    assert at["undo-begin"] - at["begin"] >= 0.1
+
+
+def test_what_must_be_out_lasts_from_when_it_was_seen(tmp_path):
+    """From then on it is judged."""
+    one = Lasting(out=True)
+    one.record(tmp_path, Start())
+    at = {mark.kind: mark.at for mark in one.told if isinstance(mark, Mark)}
+    assert at["undo-begin"] - at["took-effect"] >= 0.1
+
+
+@pytest.mark.timeout(60)
+def test_a_host_whose_clock_is_ahead_makes_nothing_last_longer(tmp_path):
+    one = Lasting(ahead_s=3600.0)
+    one.record(tmp_path, Start())
+    assert one.kinds[-1] == "undone"
 
 
 def test_one_that_broke_says_why_in_its_recording(tmp_path):

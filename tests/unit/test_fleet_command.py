@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -184,6 +185,8 @@ def test_a_reader_that_is_gone_does_not_end_it(stand_in):
         "fleet merge absent",
         "fleet merge absent --expected one.toml",
         "fleet merge absent --expected absent.json",
+        "fleet merge one.toml --within tonight",
+        "fleet merge one.toml --within 999999999d",
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_2(stand_in, capsys, words):
@@ -222,6 +225,22 @@ def test_a_run_of_another_night_is_not_tonights_and_one_run_counts_once(stand_in
     shutil.copytree(night, "copy")
     assert cli.main(["fleet", "merge", str(night), "back/one/latest", "back/one", "copy"]) == 0
     assert "1 cluster: 1 passed" in capsys.readouterr().out
+
+
+def test_a_matrix_that_serves_every_night_counts_what_is_of_tonight(stand_in, capsys):
+    """As a CronJob's, which is made once: without --within last night's run would stand for one that did not begin tonight."""
+    Path("matrix.json").write_text(
+        json.dumps({"planned": "2025-01-01T00:00:00+00:00", "include": [{"index": 0, "cluster": "a", "name": "one"}]})
+    )
+    night = a_night(Path("back/one"), 1, [])
+    words = ["fleet", "merge", "back/one", "--expected", "matrix.json"]
+    assert cli.main(words) == 0
+    data = json.loads((night / "run.json").read_text())
+    for hours, code in ((13, 3), (11, 0)):
+        data["started"]["epoch"] = time.time() - hours * 3600
+        (night / "run.json").write_text(json.dumps(data))
+        assert cli.main([*words, "--within", "12h"]) == code
+        assert ("is of another night" in capsys.readouterr().out) == bool(code)
 
 
 def test_runs_are_merged_without_a_list(stand_in, capsys):

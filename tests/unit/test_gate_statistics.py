@@ -13,7 +13,7 @@ from report_sample import a_builder
 
 from harness import cli
 from harness.core.verdict import failed, inconclusive, passed
-from harness.measure.evaluation.recording_evaluation import measured
+from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.measure.measurement_result import Measured, Outage, SeriesResult
 from harness.report.junit import junit
 from harness.report.record.measurement_record import MeasurementRecord
@@ -67,7 +67,7 @@ def test_a_path_of_which_nothing_is_demanded_is_shown_with_its_outage():
     """Out from +1 to +61 s, undone at +68: 61 s, and not the worst of the paths that had to be right."""
     script = Script([(0, A), (3.0, None), (63.0, A)], [(0, A)])
     header = a_header(disruption="shared disk full", moves=None, expects=dict.fromkeys(("client", "inside", "standby"), "any"))
-    result = measured(marks(play(header, script, end=75.0), begin=2.0, undo_begin=70.0))
+    result = evaluate(marks(play(header, script, end=75.0), begin=2.0, undo_begin=70.0))
     record = MeasurementRecord.of(result, id="01-shared-disk-full", test="t")
     figure = outage_statistics.worst_of(record, "client")
     assert figure and "61.0" in figure.words and "nothing is demanded" in figure.sentence

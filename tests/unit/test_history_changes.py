@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import random
+from statistics import median
 
 import pytest
+from gate_sample import FIGURES
 from history_sample import nights
 
 from harness.history.change_points import shifts
@@ -52,6 +54,19 @@ def test_what_is_no_more_than_a_period_or_one_bad_night_is_no_shift():
 def test_steady_rows_are_said_to_shift_no_more_often_than_promised():
     found = sum(bool(shifts(row((60, 1.5), seed=seed), 0.0)) for seed in range(300))
     assert found <= 300 * 0.01 * 2
+
+
+def recorded_nights(count: int, dice: random.Random, later_s: float = 0.0, since: int = 60) -> list[float]:
+    """Medians of four switchovers each that were measured on the lab, which scatter over a second."""
+    pool = [one["paths"]["client"] for one in FIGURES["fast"]["disruptions"]["switchover"] if one["before"] == "lknode01"]
+    return [median(dice.choices(pool, k=4)) + (later_s if night >= since else 0.0) for night in range(count)]
+
+
+def test_nights_of_recorded_figures_are_steady_and_a_probe_interval_more_is_found_within_three_nights_of_it():
+    dice = random.Random(1)
+    assert sum(bool(shifts(recorded_nights(90, dice), 0.01)) for _ in range(60)) <= 1
+    rows = [shifts(recorded_nights(90, dice, FIGURES["fast"]["probe_interval_s"]), 0.01) for _ in range(20)]
+    assert sum(any(abs(one.index - 60) <= 3 for one in found) for found in rows) >= 18
 
 
 def test_a_timer_changed_at_night_60_of_90_begins_a_new_series_and_is_named(tmp_path):

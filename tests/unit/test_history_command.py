@@ -16,7 +16,10 @@ def test_it_tells_what_changed_and_writes_the_page(tmp_path, capsys):
     nights(tmp_path, 12, slower_from=8, heartbeat=5.0)
     assert cli.main(["history", str(tmp_path)]) == 0
     told = capsys.readouterr().out
-    assert told.startswith("12 runs, 12 of them entered now\ndemo:\n") and "timer manager.heartbeat_s 0.2 → 5" in told
+    assert (
+        told.startswith("12 runs, 12 of them entered now\ndemo: 3 of 3 lines steady, 3 changes\n")
+        and "timer manager.heartbeat_s 0.2 → 5" in told
+    )
     assert (tmp_path / "index.html").is_file() and (tmp_path / "index.html").stat().st_mode & 0o077 == 0
     assert cli.main(["history", str(tmp_path)]) == 0
     assert capsys.readouterr().out.startswith("12 runs, 0 of them entered now")

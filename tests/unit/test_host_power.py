@@ -42,10 +42,10 @@ class Machine:
     def connect(self) -> None:
         pass
 
-    async def booted(self) -> None:
+    async def wait_until_booted(self) -> None:
         await self.up.wait()
 
-    def ended(self) -> int:
+    def end_fd(self) -> int:
         assert self.pid is not None, "what is off has no end"
         return os.open("/dev/null", os.O_RDONLY)
 
@@ -74,7 +74,7 @@ class Power(HostPower):
         return self.kept[-1]
 
     def watch(self, host: Any) -> None:
-        os.close(host.ended())
+        os.close(host.end_fd())
 
 
 @pytest.fixture(autouse=True)

@@ -65,17 +65,17 @@ def test_a_host_that_is_lost_meanwhile_is_told_with_its_error(error: Exception) 
 )
 def test_a_host_that_is_there_and_tells_nothing_is_told_with_its_error(error: Exception) -> None:
     found, _ = surveyed(error)
-    assert not found.lost and str(error) in found.facts["lknode01"].untold[0]
+    assert not found.lost and str(error) in found.facts["lknode01"].not_told[0]
 
 
 def test_of_a_script_that_hangs_in_one_tool_what_came_before_counts() -> None:
     found, host = surveyed(CommandTookTooLong("lknode01", "x", 20.0, ADDRESSES + "@@ routes\n# 10.20", ""))
     facts = found.facts["lknode01"]
     assert facts.nic_of("10.20.1.11") == "eth0" and host.asked == 1 and facts.offset is None
-    assert "its route to the VIP: lknode01: routes took longer than 20 s" in facts.untold
-    assert not any(why.startswith("its addresses") for why in facts.untold)
+    assert "its route to the VIP: lknode01: routes took longer than 20 s" in facts.not_told
+    assert not any(why.startswith("its addresses") for why in facts.not_told)
 
 
 def test_every_host_is_asked_once() -> None:
     found, host = surveyed(ADDRESSES)
-    assert host.asked == 1 and any(why.startswith("its clock: lknode01") for why in found.facts["lknode01"].untold)
+    assert host.asked == 1 and any(why.startswith("its clock: lknode01") for why in found.facts["lknode01"].not_told)

@@ -83,14 +83,14 @@ def test_no_root_leads_out_of_a_lab(tmp_path: Path, root: str) -> None:
         lab_config.make_lab_config(past_the_model, tmp_path / "c.toml")
     (tmp_path / "disk").mkdir()
     with pytest.raises(BadUse, match="leads out of the lab's host"):
-        host_provisioning._inside(tmp_path / "disk", Path("/opt/../../out"))
+        host_provisioning._path_on_disk(tmp_path / "disk", Path("/opt/../../out"))
 
 
 def test_a_link_on_the_disk_does_not_either(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "disk" / "opt").symlink_to(tmp_path)
     with pytest.raises(BadUse, match="leads out"):
-        host_provisioning._inside(tmp_path / "disk", Path("/opt/LifeKeeper"))
+        host_provisioning._path_on_disk(tmp_path / "disk", Path("/opt/LifeKeeper"))
 
 
 def test_a_bundles_word_for_the_root_is_not_taken(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from harness.config.cluster_config import Design
 from harness.core.verdict import Outcome
 from harness.expectations.connectivity_matrix import Origin, PathObservation, Situation, expectation, judge_outcomes
 from harness.measure.evaluation import attempt_attribution, observer_coverage, timing_quality
-from harness.measure.evaluation.recording_evaluation import measured
+from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.pytest_plugin.cluster_fixture import ClusterFixture
 from harness.remote.host_capabilities import FORWARDED, FULL, POWERSHELL, SHELL
 from harness.remote.recording.recording import NEW, PINNED, CapturedPacket, Clock, Mark, NodeEvent, Noise, Recording, Sample
@@ -76,7 +76,7 @@ def test_a_node_that_nobody_watched_may_be_the_one_that_serves(coarse, after):
     rows = [Sample(10.0, 0.003, "answered", 0), Sample(11.0, 0.003, "answered", 0)]
     recording = replace(a_recording(rows, [(10.001, A)]), events=[NodeEvent(1.0, coarse, "coarse", "no Python")], complete=True)
     recording = replace(recording, marks=[Mark(10.5, "begin")])
-    found = measured(recording)
+    found = evaluate(recording)
     assert found.after == after
     assert "had to take over" not in found.verdict.reason or after == A
 
@@ -98,7 +98,7 @@ def test_a_sentence_names_host_fallback_and_resolution():
 
 def test_steal_that_nobody_knows_is_not_told_as_a_figure():
     line = Noise(1.0, CLIENT, 10, 0, 0.0, -1.0, -1.0)
-    found = timing_quality.kept_its_ticks(CLIENT, [line], 0.1)
+    found = timing_quality.judge_ticks(CLIENT, [line], 0.1)
     assert found.outcome is Outcome.PASS and "-100" not in found.reason and "not known" in found.reason
 
 
@@ -147,6 +147,19 @@ def test_a_kept_connection_is_where_it_was_opened():
     assert reached(beats, *left, kind=PINNED) == [A, A, None, None, A, A]
 
 
+def test_a_kept_connection_is_not_where_an_older_one_from_its_port_was():
+    """Else a node that answers itself after a failover is taken for the one that is gone: two active nodes."""
+    older = [
+        CapturedPacket(8.5, A, "Ethernet", "syn", OWN, 40000, VIP, LISTENER, True),
+        CapturedPacket(8.501, B, "Ethernet", "syn", OWN, 40000, OTHER, LISTENER, False),
+        CapturedPacket(8.502, B, "Ethernet", "syn-ack", OTHER, LISTENER, OWN, 40000, True),
+    ]
+    beats = [Sample(10.0, 0.01, "answered", 40000, "reconnected"), Sample(10.1, 0.001, "answered", 40000)]
+    assert reached(beats, *older, kind=PINNED) == [A, A]
+    opened = CapturedPacket(10.001, A, "Ethernet", "syn", OWN, 40000, VIP, LISTENER, True)
+    assert reached(beats, *older, opened, opened._replace(host=B, dst=OTHER, outgoing=False), kind=PINNED) == [B, B]
+
+
 @pytest.mark.parametrize("outcome", ["silent", "unreachable", "skipped"])
 def test_what_got_no_answer_may_have_been_dropped_before_it_could_leave(outcome):
     assert inside(Sample(10.0, 0.002, outcome, 40000)) is None
@@ -175,7 +188,7 @@ def test_how_often_a_node_was_looked_at_is_what_its_agent_told():
     looked = [(0.02, 0.1, 0.2), (0.01, 0.3, 0.1), (0.03, 0.05, 0.06)]
     events = [NodeEvent(10 + i, A, "looks", data={"every": a, "longest": b, "vip_longest": c}) for i, (a, b, c) in enumerate(looked)]
     recording = replace(a_recording(rows, [(10.001, A)]), events=events, complete=True, marks=[Mark(10.5, "begin")])
-    assert observer_coverage.looks(recording) == {A: (0.02, 0.3)}
-    found = measured(recording)
+    assert observer_coverage.look_intervals(recording) == {A: (0.02, 0.3)}
+    found = evaluate(recording)
     assert any("looked at every 20 ms, at worst after 300 ms" in note for note in found.notes)
     assert not any(text.startswith("looks") for _, _, text in found.log)

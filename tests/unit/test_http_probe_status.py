@@ -65,7 +65,7 @@ def subject(path: str, absent: set[str], protocol: str = "http") -> SimpleNamesp
 
 ORIGINS = ("lknode02", "lkclient")
 SLOWLY = cluster_config.parse(
-    default_cluster.merged(
+    default_cluster.merge_tables(
         default_cluster.cluster_data(), {"load_balancer": {"probe": {"protocol": "http", "path": "/", "interval_s": 5.0}}}
     ),
     Path("a test's"),
@@ -135,6 +135,26 @@ def test_an_audit_takes_another_status_than_200_for_no_answer(monkeypatch: pytes
     there.cluster.client = SimpleNamespace(name="lkclient")
     verdict = invariants.probe_answered(there, "lknode01")  # type: ignore[arg-type]
     assert verdict.reason == f"the probe port is answered by {answering}" and bool(verdict) is (answering == "lknode01")
+
+
+@pytest.mark.parametrize(("listens", "answering"), [("lknode01", "lknode01"), ("", "nobody"), ("lknode02", "nobody")])
+def test_a_port_that_a_firewall_keeps_for_the_balancer_is_asked_on_the_active_node(
+    monkeypatch: pytest.MonkeyPatch, listens: str, answering: str
+) -> None:
+    there = subject("/primary", set())
+    there.cluster.client = SimpleNamespace(name="lkclient")
+    addresses = {str(n.address): n.name for n in there.cluster.nodes}
+    own = there.residents = {name: name for name in ("lkclient", *addresses.values())}
+    asked: list[str] = []
+
+    def tried(origin: str, address: str, port: int, **_: object) -> list[SimpleNamespace]:
+        asked.append(origin)
+        return [SimpleNamespace(answered=origin == addresses[address] == listens)]
+
+    monkeypatch.setattr(invariants, "attempt", tried)
+    verdict = invariants.probe_answered(there, "lknode01")  # type: ignore[arg-type]
+    assert verdict.reason == f"the probe port is answered by {answering}" and bool(verdict) is (answering == "lknode01")
+    assert sorted(asked) == ["lkclient", "lkclient", own["lknode01"]]
 
 
 @pytest.mark.parametrize(

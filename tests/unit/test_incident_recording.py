@@ -12,7 +12,7 @@ from harness.config import cluster_config
 from harness.core.errors import Inconclusive
 from harness.core.verdict import Outcome
 from harness.lab.lifecycle import default_cluster
-from harness.measure.evaluation.recording_evaluation import measured
+from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.measure.measurement_result import Measured
 from harness.recorder import incident_fetch, incident_files, incident_grouping, incident_recording
 from harness.recorder.incident_files import HostIncident
@@ -71,7 +71,7 @@ def assembled(*files: HostIncident, clocks: dict[str, Clock] | None = None, jour
 
 
 def judged(*files: HostIncident, **more) -> Measured:
-    return measured(assembled(*files, **more))
+    return evaluate(assembled(*files, **more))
 
 
 def test_a_cut_of_three_tenths_of_a_second_is_told_to_ten_milliseconds() -> None:
@@ -134,7 +134,7 @@ def test_a_path_that_was_out_already_is_out_for_at_least_so_long() -> None:
 @pytest.mark.parametrize(("budget_s", "outcome"), [(120.0, Outcome.INCONCLUSIVE), (20.0, Outcome.FAIL)])
 def test_the_return_of_a_path_passes_no_budget(budget_s: float, outcome: Outcome) -> None:
     came = file(TWO, [event(-1.0, "vip-up", address=str(CLUSTER.vip))], why="vip-up eth1")
-    verdict = measured(assembled(file(CLIENT, back(), why="answered again"), came), budget_s=budget_s).verdict
+    verdict = evaluate(assembled(file(CLIENT, back(), why="answered again"), came), budget_s=budget_s).verdict
     assert verdict.outcome is outcome and "out for at least 35.0" in verdict.reason, verdict
 
 

@@ -9,7 +9,7 @@ import pytest
 from recordings import ADDRESSES, CLIENT, LISTENER, RTT, A, B, Script, a_header, a_series, a_switchover, during_a_freeze, marks, play
 
 from harness.core.verdict import Outcome
-from harness.measure.evaluation.recording_evaluation import measured
+from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.remote.recording.recording import PINNED, CapturedPacket, Clock, Mark, NodeEvent, Noise, Recording, Sample, Token
 
 U3 = {"client": "untouched", "inside": "untouched", "standby": "untouched"}
@@ -41,7 +41,7 @@ def test_a_loser_that_halts_is_no_failure_where_nobody_saw_which_node_serves_in_
     header = a_header(disruption="all comm paths cut", target=B, moves=None, both_may_answer=True, expects=R3 | {"standby": "any"})
     recording = play(header, Script(takes_over, takes_over, dead=[(3.0, back or 99.0, A)]), end=32.0, blind=(A, B))
     lost(recording, A, 3.0, back)
-    result = measured(marks(recording, begin=2.0))
+    result = evaluate(marks(recording, begin=2.0))
     assert series_of(result, A).verdict.outcome is OPEN, series_of(result, A).verdict
     assert result.verdict.outcome is not FAIL, result.verdict
     assert "may not be the node that serves in the end, which nobody saw" in series_of(result, A).verdict.reason
@@ -52,7 +52,7 @@ def test_a_loser_that_halts_passes_where_the_nodes_saw_which_one_serves():
     header = a_header(disruption="all comm paths cut", target=B, moves=None, both_may_answer=True, expects=R3 | {"standby": "any"})
     recording = play(header, Script(takes_over, takes_over, dead=[(3.0, 6.0, A)]), end=32.0)
     lost(recording, A, 3.0, 6.0)
-    result = measured(marks(recording, begin=2.0))
+    result = evaluate(marks(recording, begin=2.0))
     assert series_of(result, A).verdict.outcome is PASS and result.verdict.outcome is not FAIL, result.verdict
 
 
@@ -61,7 +61,7 @@ def test_a_standby_that_is_fenced_where_nothing_may_be_touched_is_a_failure(back
     script = Script([(0, A)], [(0, A)], dead=[(4.0, back or 99.0, B)])
     recording = play(a_header(disruption="one comm path cut", target=B, moves=False, expects=U3), script, end=32.0)
     lost(recording, B, 4.0, back)
-    result = measured(marks(recording, begin=2.0))
+    result = evaluate(marks(recording, begin=2.0))
     standby = series_of(result, B)
     assert result.verdict.outcome is FAIL and standby.verdict.outcome is FAIL, result.verdict
     assert f"{B} itself was lost, from +2.0" in standby.verdict.reason and "takes no node away" in standby.verdict.reason
@@ -75,7 +75,7 @@ def test_a_node_that_panics_of_a_service_crash_is_a_failure_and_its_boot_is_time
     script = Script([(0, A), (2.0, None), (5.0, B)], [(0, A), (2.0, None), (4.0, B)], dead=[(2.0, 50.0, A)])
     recording = play(a_header(disruption="service crash", moves=None), script, end=56.0)
     lost(recording, A, 2.0, 50.0)
-    result = measured(marks(recording, begin=2.0))
+    result = evaluate(marks(recording, begin=2.0))
     assert series_of(result, CLIENT).verdict.outcome is PASS and result.verdict.outcome is FAIL
     assert series_of(result, A).recovered_after_s == pytest.approx(48.0, abs=0.011)
 
@@ -87,7 +87,7 @@ def test_a_node_whose_power_is_cut_may_be_gone(says):
     expects = {"client": "recovers", "inside": "recovers", "standby": "any"}
     recording = play(a_header(disruption="power loss", takes_away=says, expects=expects), script, end=36.0)
     lost(recording, A, 2.0, 30.0)
-    result = measured(marks(recording, begin=2.0, undo_begin=20.0))
+    result = evaluate(marks(recording, begin=2.0, undo_begin=20.0))
     assert result.verdict.outcome is PASS, result.verdict
     gone = series_of(result, A)
     assert gone.recovered_after_s is None and gone.unknown.startswith("not measured for 28.0")  # never a zero
@@ -96,7 +96,7 @@ def test_a_node_whose_power_is_cut_may_be_gone(says):
 def test_a_node_that_only_the_harness_lost_went_on_measuring():
     recording = play(a_header(disruption="one comm path cut", target=B, moves=False, expects=U3), STAYS, end=10.0)
     recording.events += [NodeEvent(4.0, B, "host-lost"), NodeEvent(7.0, B, "host-back")]
-    assert measured(marks(recording, begin=2.0)).verdict.outcome is PASS
+    assert evaluate(marks(recording, begin=2.0)).verdict.outcome is PASS
 
 
 # --- a disruption that did not happen
@@ -107,7 +107,7 @@ def test_what_was_not_seen_to_take_effect_gets_no_verdict():
     recording = play(a_header(disruption="power loss"), STAYS)
     marks(recording, begin=2.0, took_effect=None, whole=None)
     recording.marks.append(Mark(2.1, "broken-off", "power.off exits 1: Please run 'az login'"))
-    result = measured(recording)
+    result = evaluate(recording)
     assert result.verdict.outcome is OPEN and "az login" in result.verdict.reason, result.verdict
     assert result.timing.outcome is OPEN  # so that no comparison takes its figures
     assert all(t.recovered_after_s is None and t.verdict.outcome is OPEN for t in result.series)
@@ -116,7 +116,7 @@ def test_what_was_not_seen_to_take_effect_gets_no_verdict():
 def test_what_moved_all_the_same_is_told():
     recording = a_switchover()
     recording.marks = [m for m in recording.marks if m.kind != "took-effect"]
-    result = measured(recording)
+    result = evaluate(recording)
     assert result.verdict.outcome is OPEN
     assert f"yet {B} answers in the end" in result.verdict.reason and "client path to listener: out 1.20 s" in result.verdict.reason
 
@@ -125,14 +125,14 @@ def test_what_moved_all_the_same_is_told():
 def test_without_its_end_nothing_passes_and_a_failure_stands(missing, said):
     recording = a_switchover()
     recording.marks = [m for m in recording.marks if m.kind != missing]
-    result = measured(recording)
+    result = evaluate(recording)
     assert result.verdict.outcome is OPEN and said in result.verdict.reason and result.timing.outcome is OPEN
-    assert measured(recording, budget_s=1.0).verdict.outcome is FAIL  # out for 1.2 s
+    assert evaluate(recording, budget_s=1.0).verdict.outcome is FAIL  # out for 1.2 s
 
 
 def test_a_switchover_that_was_interrupted_at_once_is_no_failure_to_move():
     recording = marks(play(a_header(), STAYS, end=3.5), begin=2.0, undo_begin=2.6, undone=2.6, whole=None)
-    result = measured(recording)
+    result = evaluate(recording)
     assert result.verdict.outcome is OPEN and "only 0.60 s were waited" in result.verdict.reason
 
 
@@ -149,7 +149,7 @@ def test_a_perfect_switchover_to_a_node_that_nobody_watches_is_no_failure(told):
     unseen(recording, B, 0.0)
     if told:
         recording.events.append(NodeEvent(0.0, B, "witness-lost", data={"from": 0.0}))
-    result = measured(recording)
+    result = evaluate(recording)
     assert result.verdict.outcome is OPEN and "no packet capture shows which node answered in the end" in result.verdict.reason
     assert ("none reached a node that was watching" in series_of(result, CLIENT).outages[0].reason) is told
     assert result.after is None
@@ -161,11 +161,11 @@ def test_a_split_brain_behind_a_witness_that_ended_does_not_pass(told):
     script = Script([(0, A), (3.0, B)], [(0, A)])
     expects = {"client": "recovers", "inside": "any", "standby": "recovers"}
     recording = marks(play(a_header(moves=None, expects=expects), script, end=10.0), begin=2.0)
-    assert measured(recording).verdict.outcome is FAIL
+    assert evaluate(recording).verdict.outcome is FAIL
     unseen(recording, A, 2.4)
     if told:
         recording.events.append(NodeEvent(2.4, A, "witness-lost", "500000 packets came", {"from": 2.4, "dropped": 0}))
-    result = measured(recording)
+    result = evaluate(recording)
     assert result.verdict.outcome is OPEN and f"standby path from {A}" in result.verdict.reason, result.verdict
     assert "which node answered" in result.verdict.reason
     assert (f"the packets of {A} were not watched then" in result.verdict.reason) is told
@@ -174,14 +174,14 @@ def test_a_split_brain_behind_a_witness_that_ended_does_not_pass(told):
 def test_a_sighting_that_is_missing_here_and_there_is_bridged():
     recording = a_switchover()
     recording.sightings = [s for n, s in enumerate(recording.sightings) if n % 7]
-    assert measured(recording).verdict.outcome is PASS
+    assert evaluate(recording).verdict.outcome is PASS
 
 
 def test_dropped_packets_are_time_in_which_nobody_watched():
     recording = a_switchover()
     recording.events.append(NodeEvent(2.0, A, "witness-lost", "12 packets dropped", {"from": 2.0, "dropped": 12}))
     recording.events.append(NodeEvent(3.0, A, "witness-back", "no more are dropped", {"from": 2.0, "until": 3.0, "dropped": 12}))
-    result = measured(recording)
+    result = evaluate(recording)
     assert "none reached a node that was watching" in series_of(result, CLIENT).outages[0].reason
     assert f"{A}: its packets were not all watched from +0.00 s to +1.00 s" in result.notes
 
@@ -199,10 +199,10 @@ def test_a_kept_connection_of_unknown_age_is_not_right_after_a_move():
     header = a_header(series=(*a_header().series, a_series(kind=PINNED, period=0.1, limit=1.0)))
     recording = a_switchover(series=header.series)
     kept(recording, made=None, by=A)
-    result = measured(recording)
+    result = evaluate(recording)
     assert result.verdict.outcome is OPEN and "older than the recording" in result.verdict.reason
     kept(recording, made=0.01, by=A)
-    assert measured(recording).verdict.outcome is FAIL  # the node that had to be left still serves it
+    assert evaluate(recording).verdict.outcome is FAIL  # the node that had to be left still serves it
 
 
 # --- what was out before, and what comes after
@@ -220,14 +220,14 @@ def with_client_out(recording: Recording, start: float, end: float) -> Recording
 def test_what_began_before_or_was_over_by_then_is_not_the_disruptions(start, end):
     """Out from 0.5 to 2.1 is 1.5 s of somebody else's outage; the kept-back attempt of 1.8 was answered at 1.81."""
     recording = with_client_out(play(a_header(disruption="manager crash", moves=False, expects=U3), STAYS), start, end)
-    result = measured(marks(recording, begin=2.0))
+    result = evaluate(marks(recording, begin=2.0))
     assert result.verdict.outcome is OPEN and "out before the disruption already" in result.verdict.reason, result.verdict
     assert series_of(result, CLIENT).recovered_after_s == (0.0 if end < 2.0 else None)
 
 
 def test_an_attempt_that_was_under_way_is_the_disruptions():
     recording = with_client_out(play(a_header(disruption="manager crash", moves=False, expects=U3), STAYS), 1.9, 2.2)
-    assert measured(marks(recording, begin=2.0)).verdict.outcome is FAIL
+    assert evaluate(marks(recording, begin=2.0)).verdict.outcome is FAIL
 
 
 FLAP = Script([(0, A), (2.5, None), (3.7, B), (5.2, None), (12.5, B)], [(0, A), (2.5, None), (3.2, B)])
@@ -236,7 +236,7 @@ FLAP = Script([(0, A), (2.5, None), (3.7, B), (5.2, None), (12.5, B)], [(0, A), 
 def test_where_nothing_is_undone_everything_counts_from_the_disruption():
     """Right at +1.7, out again from +3.2 to +10.5, and the (empty) undoing began at +3.0: 10.5 s of 8.1 allowed."""
     recording = marks(play(a_header(), FLAP, end=18.0), begin=2.0, undo_begin=5.0)
-    result = measured(recording)
+    result = evaluate(recording)
     client = series_of(result, CLIENT)
     assert client.verdict.outcome is FAIL and "recovered 10.5" in client.verdict.reason and "after the disruption" in client.verdict.reason
     assert (client.recovered_after_s, client.counted_from) == (pytest.approx(10.5, abs=0.011), "the disruption")
@@ -245,7 +245,7 @@ def test_where_nothing_is_undone_everything_counts_from_the_disruption():
 def test_what_is_out_in_the_last_moment_was_not_waited_for():
     """A switchover is right at +1.7; the last attempt of the recording, 16 s after it, was under way when the measuring ended."""
     script = Script([(0, A), (2.5, None), (3.7, B), (17.99, None)], [(0, A), (2.5, None), (3.2, B)])
-    result = measured(marks(play(a_header(), script, end=18.0), begin=2.0, undo_begin=5.0))
+    result = evaluate(marks(play(a_header(), script, end=18.0), begin=2.0, undo_begin=5.0))
     assert result.verdict.outcome is OPEN and "just before that" in result.verdict.reason, result.verdict
 
 
@@ -255,7 +255,7 @@ def test_an_outage_after_an_undoing_is_held_to_its_own_length(end, outcome):
     script = Script([(0, A), (30.0, None), (end, A)], [(0, A)])
     expects = {"client": "recovers", "inside": "untouched", "standby": "any"}
     recording = play(a_header(disruption="probe blocked", lasts=True, moves=False, expects=expects), script, end=45.0)
-    client = series_of(measured(marks(recording, begin=2.0, undo_begin=20.0)), CLIENT)
+    client = series_of(evaluate(marks(recording, begin=2.0, undo_begin=20.0)), CLIENT)
     assert client.verdict.outcome is outcome and client.counted_from == "its own beginning"
     assert client.recovered_after_s == pytest.approx(end - 30.0, abs=0.011)
 
@@ -267,7 +267,7 @@ def test_where_nothing_is_demanded_the_figure_is_the_outage_all_the_same():
     """All paths out from +1 to +61 s, undone at +68: 61 s after the disruption, and never "no outage"."""
     script = Script([(0, A), (3.0, None), (63.0, A)], [(0, A), (3.0, None), (63.0, A)])
     recording = play(a_header(disruption="shared disk full", moves=None, expects=A3), script, end=75.0)
-    result = measured(marks(recording, begin=2.0, undo_begin=70.0))
+    result = evaluate(marks(recording, begin=2.0, undo_begin=70.0))
     client = series_of(result, CLIENT)
     assert result.verdict.outcome is PASS
     assert (client.recovered_after_s, client.counted_from) == (pytest.approx(61.0, abs=0.011), "the disruption")
@@ -279,7 +279,7 @@ def test_a_hang_is_as_long_as_its_burst_of_answers_says():
     recording = marks(play(a_header(disruption="service hang", moves=None, expects=R3), STAYS, end=16.0), begin=2.0)
     rows, freeze = recording.samples[a_series().id], during_a_freeze(2.0, 8.3)
     rows[:] = [s._replace(outcome=freeze(s.at)[0], seconds=freeze(s.at)[1]) for s in rows]
-    client = series_of(measured(recording), CLIENT)
+    client = series_of(evaluate(recording), CLIENT)
     assert client.recovered_after_s == pytest.approx(8.3, abs=0.011) and client.max_s - client.min_s <= 0.015
     assert client.verdict.outcome is FAIL and "shorter period" not in client.verdict.reason
 
@@ -289,7 +289,7 @@ def test_clocks_that_are_off_widen_the_figure():
     script = Script([(0, A), (2.5, None), (10.09 + 0.045, B)], [(0, A), (2.5, None), (3.2, B)])
     recording = marks(play(a_header(), script, end=15.0), begin=2.0)
     recording.clocks.append(Clock(CLIENT, 1.0, 0.0, 0.045))
-    client = series_of(measured(recording), CLIENT)
+    client = series_of(evaluate(recording), CLIENT)
     assert client.verdict.outcome is OPEN and "closer clocks" in client.verdict.reason
     assert client.min_s <= 8.09 <= client.max_s
 
@@ -304,7 +304,7 @@ def test_the_length_of_an_outage_is_uncertain_at_both_ends(cut, period, phase):
         Sample(n * period, *((0.25, "silent") if start <= n * period < start + cut else (0.0004, "answered")), 20000 + n)
         for n in range(int(10 / period))
     ]
-    (outage,) = series_of(measured(marks(recording, begin=2.0)), CLIENT).outages
+    (outage,) = series_of(evaluate(marks(recording, begin=2.0)), CLIENT).outages
     assert outage.min_s <= cut <= outage.max_s
     assert outage.max_s - outage.min_s == pytest.approx(2 * period)
     assert f"({outage.min_s:.2f} to {outage.max_s:.2f} s)" in outage.reason
@@ -318,7 +318,7 @@ def test_untouched_is_not_concluded_from_attempts_far_apart(period, blind):
     series = tuple(a_series(origin, period=period) for origin in (CLIENT, A, B))
     recording = play(a_header(disruption="manager crash", moves=False, expects=U3, series=series), STAYS)
     recording.samples[series[0].id] = [s for s in recording.samples[series[0].id] if not 4.0 <= s.at < 4.0 + blind - 1e-9]
-    result = measured(marks(recording, begin=2.0))
+    result = evaluate(marks(recording, begin=2.0))
     assert result.verdict.outcome is OPEN and "nothing was measured from" in result.verdict.reason
     assert series_of(result, CLIENT).longest_gap_s == pytest.approx(blind, abs=period + 0.001)
 
@@ -327,7 +327,7 @@ def test_never_out_says_for_how_long_nobody_looked():
     recording = play(a_header(disruption="service crash", moves=None), STAYS)
     series = a_series().id
     recording.samples[series] = [s for s in recording.samples[series] if not 4.0 <= s.at < 4.035]
-    client = series_of(measured(marks(recording, begin=2.0)), CLIENT)
+    client = series_of(evaluate(marks(recording, begin=2.0)), CLIENT)
     assert client.verdict.outcome is PASS and "never out for longer than 0.0" in client.verdict.reason
     assert client.recovered_after_s == 0.0 and client.max_s == client.longest_gap_s == pytest.approx(0.045, abs=0.011)
 
@@ -342,7 +342,7 @@ def test_never_out_says_for_how_long_answers_were_withheld(withheld: float, out:
         outcome, seconds = freeze(one.at)
         if seconds != RTT:
             rows[place] = one._replace(outcome=outcome, seconds=seconds)
-    client = series_of(measured(marks(recording, begin=2.0)), CLIENT)
+    client = series_of(evaluate(marks(recording, begin=2.0)), CLIENT)
     assert client.stalled_s == pytest.approx(stalled, abs=0.011)
     assert sum(o.seconds for o in client.outages) == pytest.approx(out, abs=0.011)
     if not out:
@@ -355,7 +355,7 @@ def test_what_was_not_measured_after_the_last_recovery_is_not_right():
     recording = play(a_header(), Script([(0, A), (2.5, None), (3.7, B)], [(0, A), (2.5, None), (3.2, B)]), end=40.0)
     series = a_series().id
     recording.samples[series] = [s for s in recording.samples[series] if not 6.0 <= s.at < 36.0]
-    result = measured(marks(recording, begin=2.0, undo_begin=8.0))
+    result = evaluate(marks(recording, begin=2.0, undo_begin=8.0))
     assert result.verdict.outcome is OPEN and "nothing was measured from +3.99 s to +34.0" in result.verdict.reason, result.verdict
     assert result.timing.outcome is OPEN
 
@@ -392,7 +392,7 @@ def deny(*spans: tuple[float, float], **changes) -> Recording:
     ],
 )
 def test_what_must_be_out_is_out_from_the_verdict_to_the_undoing(spans, outcome):
-    result = measured(deny(*spans))
+    result = evaluate(deny(*spans))
     assert series_of(result, CLIENT).verdict.outcome is outcome, series_of(result, CLIENT).verdict
     assert series_of(result, CLIENT).recovered_after_s != 0.0
 
@@ -400,7 +400,7 @@ def test_what_must_be_out_is_out_from_the_verdict_to_the_undoing(spans, outcome)
 @pytest.mark.parametrize(("every", "outcome"), [(2, PASS), (100, FAIL), (1, FAIL)])
 def test_where_the_hash_decides_about_half_is_out(every, outcome):
     spans = [(3.0, 6.2)] if every == 1 else [(2.5 + n * 0.01 * every, 2.5 + n * 0.01 * every + 0.0099) for n in range(int(350 / every))]
-    verdict = series_of(measured(deny(*spans, shares=True, disruption="responder up on both nodes")), CLIENT).verdict
+    verdict = series_of(evaluate(deny(*spans, shares=True, disruption="responder up on both nodes")), CLIENT).verdict
     assert verdict.outcome is outcome, verdict
 
 
@@ -427,18 +427,27 @@ def test_no_write_after_the_failover_is_a_failure(after):
     """Read-only from then on, or every log-in refused; waited for 8 s (to the end of the recording) of 4 s allowed."""
     recording = written(BEFORE, *after)
     recording.marks.append(Mark(9.9, "right"))
-    result = measured(recording, budget_s=4.0)
+    result = evaluate(recording, budget_s=4.0)
     assert result.tokens.verdict.outcome is FAIL and "none was acknowledged after +0.3" in result.tokens.verdict.reason, (
         result.tokens.verdict
     )
     assert result.verdict.outcome is FAIL
-    assert measured(recording, budget_s=9.0).verdict.outcome is OPEN  # that long was not waited
+    assert evaluate(recording, budget_s=9.0).verdict.outcome is OPEN  # that long was not waited
+
+
+def test_an_attempt_that_is_lost_at_the_very_end_is_not_a_database_that_takes_no_writes():
+    """Writes were taken until then, and for what begins in the last tenth of a second nobody waited."""
+    recording = written(BEFORE, (3.8, 9.8, CLIENT, B))
+    series = a_series().id
+    recording.samples[series] = [s._replace(outcome="silent", seconds=0.05) if s.at >= 9.85 else s for s in recording.samples[series]]
+    result = evaluate(recording, budget_s=4.0)
+    assert result.tokens.verdict.outcome is OPEN, result.tokens.verdict
 
 
 @pytest.mark.parametrize(("again", "outcome"), [(5.0, PASS), (9.5, FAIL), (6.8, OPEN)])
 def test_writes_must_go_on_within_the_budget(again, outcome):
     """The listener answers at 3.7, the database takes writes at 5.0, 6.8 or 9.5: 3.0, 4.8 or 7.5 s of 4 s allowed, known to 1.1 s."""
-    result = measured(written(BEFORE, (again, 9.9, CLIENT, B)), budget_s=4.0)
+    result = evaluate(written(BEFORE, (again, 9.9, CLIENT, B)), budget_s=4.0)
     assert result.tokens.verdict.outcome is outcome, result.tokens.verdict
 
 
@@ -447,7 +456,7 @@ def test_a_database_that_recovers_behind_a_path_that_was_never_out():
     recording = play(a_header(disruption="service crash", moves=None, budget_s=4.0), STAYS)
     recording.tokens = written((0.0, 2.1, CLIENT, A), (9.0, 9.9, CLIENT, A)).tokens
     recording.read_back = {t.value: 1 for t in recording.tokens}
-    assert measured(marks(recording, begin=2.0)).verdict.outcome is FAIL
+    assert evaluate(marks(recording, begin=2.0)).verdict.outcome is FAIL
 
 
 def test_a_table_that_is_gone_is_every_token_lost():
@@ -456,15 +465,15 @@ def test_a_table_that_is_gone_is_every_token_lost():
     recording.events.append(
         NodeEvent(9.9, CLIENT, "tokens", 'did not answer the query: ERROR: relation "lkharness_tokens" does not exist LINE 1: select …')
     )
-    result = measured(recording)
+    result = evaluate(recording)
     assert result.tokens.verdict.outcome is FAIL and len(result.tokens.lost) == result.tokens.acknowledged
     assert "the table itself is gone" in result.tokens.verdict.reason
 
 
 def test_two_nodes_that_take_tokens_in_turn_are_two_active_nodes():
-    result = measured(written(BEFORE, (2.4, 6.5, A, A), (3.8, 9.8, CLIENT, B)))
+    result = evaluate(written(BEFORE, (2.4, 6.5, A, A), (3.8, 9.8, CLIENT, B)))
     assert result.tokens.verdict.outcome is FAIL and "took tokens in turn" in result.tokens.verdict.reason
-    assert measured(written(BEFORE, (3.8, 9.8, CLIENT, B))).tokens.verdict.outcome is PASS
+    assert evaluate(written(BEFORE, (3.8, 9.8, CLIENT, B))).tokens.verdict.outcome is PASS
 
 
 @pytest.mark.parametrize(("until", "outcome"), [(8.0, PASS), (58.0, FAIL)])
@@ -477,12 +486,12 @@ def test_an_isolated_node_may_answer_itself_no_longer_than_the_budget(until, out
     recording = play(plain, script, end=62.0)
     series = a_series(A).id
     recording.samples[series] = [s for s in recording.samples[series] if s.at < until]
-    result = measured(marks(recording, begin=2.0, undo_begin=8.0))
+    result = evaluate(marks(recording, begin=2.0, undo_begin=8.0))
     assert result.tokens.verdict.outcome is outcome, result.tokens.verdict
 
 
 def test_a_hiccup_before_is_noise_only_where_the_host_was_noisy():
     recording = with_client_out(a_switchover(), 1.0, 1.2)
-    assert measured(recording).noise.outcome is PASS
+    assert evaluate(recording).noise.outcome is PASS
     recording.noise.append(Noise(1.5, CLIENT, 100, 60, 0.4, 0.5, 2.0))
-    assert measured(recording).noise.outcome is OPEN
+    assert evaluate(recording).noise.outcome is OPEN

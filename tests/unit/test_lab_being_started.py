@@ -21,7 +21,7 @@ from harness.lab.lifecycle import default_cluster, doctor, launch
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setattr(doctor, "demand", lambda *_, **__: None)
-    monkeypatch.setattr(lab, "_orphans", list)  # no container engine is asked
+    monkeypatch.setattr(lab, "_remove_orphans", list)  # no container engine is asked
     return tmp_path / "lkharness" / "labs"
 
 

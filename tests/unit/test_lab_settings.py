@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 
 from harness import cli
+from harness.config import cluster_config
 from harness.core.errors import BadUse
+from harness.lab import lab_config
 from harness.lab.lifecycle import default_cluster, launch
 
-NODES = "".join(
-    f'[[nodes]]\nname = "n{i}"\naddress = "10.20.1.{i}0"\nsecond_address = "10.20.2.{i}0"\nplatform = "windows"\n' for i in (3, 4)
-)
 UP = launch.up
 HTTP = '[load_balancer.probe]\nprotocol = "http"\n'
 
@@ -36,7 +35,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         (HTTP, ["--manager", "pacemaker"], "load_balancer.probe.protocol: azure-lb"),
         (f'{HTTP}[manager]\nkind = "pacemaker"\n', [], "load_balancer.probe.protocol: azure-lb"),
         ("[load_balancer.probe]\nport = 22\n", [], "load_balancer.probe.port is 22"),
-        ('[manager]\nkind = "wsfc"\n' + NODES, [], "manager.kind: wsfc runs in no lab, which has lifekeeper or pacemaker"),
+        ("", ["--manager", "wsfc", "--platform", "windows", "--guests", "container"], "lab.guests: the stand-in for LifeKeeper runs"),
         ('[lab.guests]\nn9 = { kind = "container" }\n', ["--manager", "pacemaker"], "lab.guests.n9: there is no such host"),
         ("", ["--guests", "container"], "lab.guests: the stand-in for LifeKeeper runs in namespaces only"),
         ('[lab.guests]\nlknode01 = { kind = "container" }\n', ["--manager", "pacemaker"], "lab.guests: lknode01 and lknode02 share a disk"),
@@ -57,6 +56,13 @@ def test_what_a_lab_cannot_carry(tmp_path: Path, capsys, started: list[str], sai
     told = capsys.readouterr().err
     assert told.startswith(f"lkharness: {file}: 1 fault(s)\n  {names}") and len(told.splitlines()) == 2
     assert started == []
+
+
+def test_a_manager_that_no_lab_has() -> None:
+    cluster = cluster_config.parse(default_cluster.cluster_data(), Path("x"))
+    other = cluster.model_copy(update={"manager": cluster.manager.model_copy(update={"kind": "other"})})
+    with pytest.raises(BadUse, match=r"manager\.kind: other runs in no lab, which has lifekeeper or pacemaker or .* or wsfc"):
+        lab_config.make_lab_config(other, Path("x"))
 
 
 @pytest.mark.parametrize("said", ['nodes = ["a"]', "nodes = 5", 'manager = "x"', "lab = 3", "lab = { guests = { a = 3 } }"])

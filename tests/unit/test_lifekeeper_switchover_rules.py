@@ -219,7 +219,7 @@ class Node:
     ],
 )
 def test_the_copy_of_the_data_is_asked_for_on_the_active_node(check, exit, found, says, why):
-    cluster = cluster_config.Cluster.model_validate(default_cluster.cluster_data(given={"manager": {"mirror_check": check}}))
+    cluster = cluster_config.Cluster.model_validate(default_cluster.cluster_data(overrides={"manager": {"mirror_check": check}}))
     node = Node(exit)
     answer = check_mirror(cluster, {"lknode01": node}, "lknode02", found, 5.0)
     assert answer.says is says and why in str(answer)

@@ -56,7 +56,7 @@ def facts(text: str, **more) -> NodeFacts:
 
 def test_one_script_tells_all_facts(tmp_path: Path) -> None:
     found = facts(told(tmp_path, script(CLUSTER, NODE, MANAGER)))
-    assert found.untold == () and found.nic_of("10.20.1.11") == "eth0" and found.firewall is not None and found.disks == ()
+    assert found.not_told == () and found.nic_of("10.20.1.11") == "eth0" and found.firewall is not None and found.disks == ()
     assert [(x.address, x.port) for x in found.listeners or ()] == [("0.0.0.0", 12345)]
     assert found.vip_route is not None and found.vip_route.kind == "local" and found.probe_route is not None
     assert {"lo.rp_filter", "lo.arp_ignore", "tcp_timestamps"} <= set(found.sysctls)  # those of a live look's findings
@@ -87,7 +87,7 @@ def test_the_probes_way_back_is_that_of_answers_from_the_nodes_own_address(tmp_p
 def test_what_is_not_told_is_named_with_the_tools_own_reason(tmp_path: Path, tool: str, instead: str, says: str) -> None:
     line = script(CLUSTER, NODE, MANAGER)
     found = facts(told(tmp_path, line, **{tool: instead}) if instead else told(tmp_path, line, without=tool))
-    assert any(why.startswith(says) for why in found.untold), found.untold
+    assert any(why.startswith(says) for why in found.not_told), found.not_told
     if tool == "ss":
         assert found.listeners is None  # which is not: nobody listens
 
@@ -95,7 +95,7 @@ def test_what_is_not_told_is_named_with_the_tools_own_reason(tmp_path: Path, too
 def test_a_client_need_not_tell_its_firewall(tmp_path: Path) -> None:
     text = told(tmp_path, script(CLUSTER, CLIENT, MANAGER), nft="exit 1")
     found = of_script(CLUSTER, linux_host_script_parse.host(CLIENT.name, text), text)
-    assert (found.firewall, found.untold) == (None, ())
+    assert (found.firewall, found.not_told) == (None, ())
 
 
 def test_in_pieces_it_tells_the_same(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_in_pieces_it_tells_the_same(tmp_path: Path) -> None:
         texts.append(told(tmp_path / name, piece))
     assert facts("\n".join(texts)) == one
     lost = facts("\n".join(texts[1:]), failed={"addresses": "more than it brings back"})
-    assert lost.untold == ("its addresses: lknode01: more than it brings back",)
+    assert lost.not_told == ("its addresses: lknode01: more than it brings back",)
 
 
 def test_every_setting_that_is_read_is_in_one_list() -> None:
@@ -192,7 +192,7 @@ def test_of_sockets_those_are_told_that_somebody_has_or_waits_for() -> None:
         first, second = (server.accept()[0] for _ in range(2))
         ended.close()
         second.close()
-        data = default_cluster.merged(default_cluster.cluster_data(), {"load_balancer": {"probe": {"port": port}}})
+        data = default_cluster.merge_tables(default_cluster.cluster_data(), {"load_balancer": {"probe": {"port": port}}})
         line = re.search(r"(?m)^echo '@@ sockets'; (.*)$", script(cluster_config.parse(data, Path("a test's")), NODE, MANAGER))
         assert line is not None
         said = subprocess.run(["/bin/sh", "-c", f"{WHOLE}\n{line[1]}"], capture_output=True, text=True, timeout=60, check=True).stdout

@@ -45,12 +45,12 @@ def fill(live: Live, now: float, node: str | None, *, count: int = 10, series: s
 
 
 def standing(live: Live, series: str = SERIES.id):
-    return next(s for s in live.standing() if s.series.id == series)
+    return next(s for s in live.states() if s.series.id == series)
 
 
 def test_nothing_is_known_at_first(live, now):
-    assert {s.outcome for s in live.standing()} == {UNKNOWN} and {s.node for s in live.standing()} == {None}
-    assert not live.right(SERIES.id, None, since=now - 1)
+    assert {s.outcome for s in live.states()} == {UNKNOWN} and {s.node for s in live.states()} == {None}
+    assert not live.is_right(SERIES.id, None, since=now - 1)
     assert live.last_probe(A) is None
 
 
@@ -93,52 +93,52 @@ def test_on_lo_it_is_the_hosts_own(live, now):
 
 def test_right_by_the_node_that_is_wanted(live, now):
     fill(live, now, B)
-    assert live.right(SERIES.id, B, since=now - 0.2) and live.right(SERIES.id, None, since=now - 0.2)
-    assert not live.right(SERIES.id, A, since=now - 0.2)
+    assert live.is_right(SERIES.id, B, since=now - 0.2) and live.is_right(SERIES.id, None, since=now - 0.2)
+    assert not live.is_right(SERIES.id, A, since=now - 0.2)
 
 
 def test_two_nodes_are_not_right(live, now):
     """Not even when it does not matter which one answers."""
     fill(live, now - 0.1, A)
     fill(live, now, B, first_port=41000)
-    assert not live.right(SERIES.id, None, since=now - 0.3) and not live.right(SERIES.id, B, since=now - 0.3)
-    assert live.right(SERIES.id, B, since=now - 0.105), "what was before is over"
+    assert not live.is_right(SERIES.id, None, since=now - 0.3) and not live.is_right(SERIES.id, B, since=now - 0.3)
+    assert live.is_right(SERIES.id, B, since=now - 0.105), "what was before is over"
 
 
 @pytest.mark.parametrize("outcome", ["silent", "refused", "reset", "unreachable"])
 def test_one_that_failed_since_is_not_right(live, now, outcome):
     fill(live, now, B)
     live.samples(SERIES.id, [answered(now - 0.05, 50000, outcome)])
-    assert not live.right(SERIES.id, B, since=now - 0.2)
-    assert live.right(SERIES.id, B, since=now - 0.045)
+    assert not live.is_right(SERIES.id, B, since=now - 0.2)
+    assert live.is_right(SERIES.id, B, since=now - 0.045)
 
 
 def test_what_was_not_tried_does_not_count(live, now):
     fill(live, now, B)
     live.samples(SERIES.id, [answered(now, 0, "skipped")])
-    assert live.right(SERIES.id, B, since=now - 0.2)
+    assert live.is_right(SERIES.id, B, since=now - 0.2)
 
 
 def test_too_few_to_tell(live, now):
     fill(live, now, B, count=2)
-    assert not live.right(SERIES.id, B, since=now - 0.2)
+    assert not live.is_right(SERIES.id, B, since=now - 0.2)
     fill(live, now, B, count=3)
-    assert not live.right(SERIES.id, B, since=now + 0.1)
+    assert not live.is_right(SERIES.id, B, since=now + 0.1)
 
 
 def test_a_packet_still_under_way_does_not_keep_it_from_being_right(live, now):
     fill(live, now, B)
     live.samples(SERIES.id, [answered(now + 0.001, 50000)])
-    assert live.right(SERIES.id, B, since=now - 0.2)
+    assert live.is_right(SERIES.id, B, since=now - 0.2)
 
 
 def test_answered_by_nobody_that_is_known_is_not_right(live, now):
     """Unless nobody watches: then the answer is all there is. Who has a kept connection was seen long ago."""
     fill(live, now, None)
-    assert not live.right(SERIES.id, None, since=now - 0.2)
-    assert live.right(SERIES.id, None, since=now - 0.2, watched=False)
+    assert not live.is_right(SERIES.id, None, since=now - 0.2)
+    assert live.is_right(SERIES.id, None, since=now - 0.2, watched=False)
     fill(live, now, None, series=PIN.id)
-    assert live.right(PIN.id, B, since=now - 0.2)
+    assert live.is_right(PIN.id, B, since=now - 0.2)
 
 
 def test_for_how_long_it_is_out(live, now):

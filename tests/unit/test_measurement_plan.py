@@ -44,7 +44,7 @@ def test_what_may_put_both_nodes_in_service_is_planned_where_it_is_named_or_on_t
     split = {"all comm paths cut", "one-way cut", "node freeze"}
     assert {name for name, kind in disruption.all_of().items() if kind.splits} == split
     assert not {p.name for p in plan().measurements(CLUSTER)} & split
-    assert {p.name for p in plan().measurements(CLUSTER, own=True)} >= split
+    assert {p.name for p in plan().measurements(CLUSTER, own_lab=True)} >= split
     assert {p.name for p in plan(disruption=sorted(split)).measurements(CLUSTER)} == split
 
 

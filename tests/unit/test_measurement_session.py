@@ -9,7 +9,7 @@ import pytest
 from recordings import CLIENT, a_switchover
 
 from harness.core.verdict import Outcome, inconclusive, passed
-from harness.measure.evaluation.recording_evaluation import measured
+from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.measure.evaluation.timing_quality import MIN_CALM_LINES, is_calm
 from harness.measure.measured_disruption import Start
 from harness.measure.measurement_result import Measured
@@ -23,7 +23,7 @@ QUIET = Noise(3.0, CLIENT, 100, 0, 0.001, 0.0, 0.1)
 def noisy() -> Measured:
     recording = a_switchover()
     recording.noise.append(Noise(3.0, CLIENT, 100, 90, 0.3, 0.0, 1.0))
-    return measured(recording)
+    return evaluate(recording)
 
 
 def a_hiccup_before(*noise: Noise) -> Measured:
@@ -31,7 +31,7 @@ def a_hiccup_before(*noise: Noise) -> Measured:
     recording.noise += noise
     rows = recording.samples[recording.header.series[0].id]
     rows[50] = rows[50]._replace(outcome="silent", seconds=0.25)
-    return measured(recording)
+    return evaluate(recording)
 
 
 class Scripted(MeasurementSession):
@@ -61,14 +61,14 @@ class Scripted(MeasurementSession):
 
 
 def test_one_that_noise_spoiled_is_done_again_when_the_hosts_are_quiet():
-    good = measured(a_switchover())
+    good = evaluate(a_switchover())
     measuring = Scripted([noisy(), noisy(), good])
     assert measuring.done() is good
     assert measuring.aside == ["try 0", "try 1"] and measuring.waited == 2
 
 
 def test_one_before_which_a_path_was_out_is_done_again_only_where_its_host_was_noisy():
-    good = measured(a_switchover())
+    good = evaluate(a_switchover())
     measuring = Scripted([a_hiccup_before(Noise(1.0, CLIENT, 100, 60, 0.3, 0.0, 1.0)), good])
     assert measuring.done() is good and measuring.aside == ["try 0"]
     flaps = a_hiccup_before()
@@ -85,7 +85,7 @@ def test_a_machine_that_stays_noisy_has_the_last_word():
 
 @pytest.mark.parametrize("calibrated", [True, False])
 def test_a_verdict_is_never_asked_for_twice(calibrated):
-    late = measured(a_switchover(), budget_s=0.01)
+    late = evaluate(a_switchover(), budget_s=0.01)
     measuring = Scripted([late if calibrated else noisy()], calibrated=calibrated)
     measuring.done()
     assert measuring.aside == []

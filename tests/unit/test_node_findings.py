@@ -49,7 +49,9 @@ STANDBY = NodeFacts("lknode02", addresses(12), LISTENING[:1], replace(BY_ETH0, g
 
 def found(active: NodeFacts = ACTIVE, standby: NodeFacts = STANDBY, dead: bool = False, **cluster) -> list[Finding]:
     about = (
-        CLUSTER if not cluster else cluster_config.parse(default_cluster.merged(default_cluster.cluster_data(), cluster), Path("a test's"))
+        CLUSTER
+        if not cluster
+        else cluster_config.parse(default_cluster.merge_tables(default_cluster.cluster_data(), cluster), Path("a test's"))
     )
     return judged(state(dead), {"lknode01": active, "lknode02": standby, "lkclient": NodeFacts("lkclient", offset=(0.0, 0.01))}, about)
 
@@ -157,7 +159,7 @@ FAULTS = {
         "lknode01",
         "firewall",
     ),
-    "not told": ({"standby": replace(STANDBY, listeners=None, untold=("its listeners: ss is not there",))}, "lknode02", "not told"),
+    "not told": ({"standby": replace(STANDBY, listeners=None, not_told=("its listeners: ss is not there",))}, "lknode02", "not told"),
 }
 
 

@@ -12,7 +12,7 @@ from harness.diagnosis.cause import Certainty
 from harness.diagnosis.outages.budget_terms import Term, share, terms
 from harness.diagnosis.outages.outage_causes import explain
 from harness.diagnosis.outages.path_phases import Cutter
-from harness.measure.evaluation.recording_evaluation import measured
+from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.measure.measurement_result import PHASES, Boundary, ChartRow, Measured, Outage, Segment, SeriesResult
 
 OLD, NEW = "lknode01", "lknode02"
@@ -55,7 +55,7 @@ def test_what_is_no_sum_has_no_parts(words: str) -> None:
 
 
 def test_the_pieces_add_up_to_the_outage() -> None:
-    for result in (measured(a_switchover()), a_measured(a_series())):
+    for result in (evaluate(a_switchover()), a_measured(a_series())):
         cutter = Cutter(result)
         for series in result.series:
             for outage in series.outages:

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.managers.manager import CommPath, NodeState, ResourceState
-from harness.managers.parse.pacemaker_parse import comm_paths, moved_by_hand, node_state, notices, read
+from harness.managers.parse.pacemaker_parse import comm_paths, hand_move_ids, node_state, notices, read
 from harness.managers.rules.pacemaker_switchover_rules import by_cluster
 
 IN, OUT, FAILED = ResourceState.IN_SERVICE, ResourceState.STANDBY, ResourceState.FAILED
@@ -216,8 +216,8 @@ def test_constraints_left_by_hand() -> None:
     """PCM-05; a location that somebody wants is none of them."""
     text = """<constraints><rsc_location id="cli-ban-g-on-a" rsc="g"/><rsc_location id="cli-prefer-g" rsc="g"/>
       <rsc_location id="cli-prefer-h" rsc="h"/><rsc_location id="home" rsc="g"/></constraints>"""
-    assert moved_by_hand(text, ["g"]) == ["cli-ban-g-on-a", "cli-prefer-g"]
-    assert moved_by_hand("no XML", ["g"]) == []
+    assert hand_move_ids(text, ["g"]) == ["cli-ban-g-on-a", "cli-prefer-g"]
+    assert hand_move_ids("no XML", ["g"]) == []
 
 
 @pytest.mark.parametrize(
@@ -265,4 +265,4 @@ def test_no_text_makes_it_raise_or_call_a_node_active_without_a_row(monitor: str
     assert seen.running or seen.why
     if 'node name="lknode01"' not in monitor or "Started" not in monitor:
         assert not seen.has_something
-    moved_by_hand(monitor, ["web"]), notices(monitor), by_cluster("lknode01", read(monitor))
+    hand_move_ids(monitor, ["web"]), notices(monitor), by_cluster("lknode01", read(monitor))

@@ -8,7 +8,7 @@ import pytest
 from test_pacemaker_adapter import MONITOR
 
 from harness.managers.manager import Question, Says, answer
-from harness.managers.parse.pacemaker_parse import borne, read
+from harness.managers.parse.pacemaker_parse import failures_until_ban, read
 from harness.managers.rules.boot_start_rules import by_units
 from harness.managers.rules.pacemaker_fencing_rules import fenced_by
 from harness.managers.rules.pacemaker_switchover_rules import (
@@ -328,8 +328,8 @@ def test_what_is_counted_where_it_is_in_service() -> None:
     row = '<resource_history id="{}" migration-threshold="{}" fail-count="2"/>'
     rows = row.format("web", 3) + row.format("ip", 1000000) + row.format("ping", 3) + row.format("removed", 3)
     history = f'<node_history><node name="{A}">{rows}</node><node name="{B}">{row.format("web", 3)}</node></node_history>'
-    assert borne(changed("<node_history/>", history)) == {"web": (2, 3)}
-    assert borne("no XML") == {}
+    assert failures_until_ban(changed("<node_history/>", history)) == {"web": (2, 3)}
+    assert failures_until_ban("no XML") == {}
 
 
 @pytest.mark.parametrize(

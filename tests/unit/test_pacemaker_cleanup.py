@@ -18,7 +18,7 @@ from harness.lab.lifecycle import default_cluster
 from harness.managers.kinds.pacemaker import Pacemaker
 from harness.managers.manager import NodeState, ResourceState
 
-CLUSTER = cluster_config.parse(default_cluster.cluster_data(given={"manager": {"kind": "pacemaker"}}), Path("cluster.toml"))
+CLUSTER = cluster_config.parse(default_cluster.cluster_data(overrides={"manager": {"kind": "pacemaker"}}), Path("cluster.toml"))
 TO = "lknode02"
 CLEANS = re.compile(r"crm_resource [^;|&]*(?:--cleanup|--refresh|-C\b|-R\b)[^;|&]*")
 

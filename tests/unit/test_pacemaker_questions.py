@@ -16,7 +16,7 @@ from harness.lab.lifecycle import default_cluster
 from harness.managers.kinds.pacemaker import CUT, Pacemaker
 from harness.managers.manager import Says
 
-CLUSTER = cluster_config.parse(default_cluster.cluster_data(given={"manager": {"kind": "pacemaker"}}), Path("a test's"))
+CLUSTER = cluster_config.parse(default_cluster.cluster_data(overrides={"manager": {"kind": "pacemaker"}}), Path("a test's"))
 COVERED = f"{CUT}\nfence\n1 fence device found\n{CUT}\nfence\n1 fence device found\n"
 
 

@@ -22,7 +22,7 @@ from harness.hosts.windows.script_protocol import Row, read_answer
 from harness.managers.kinds import lifekeeper_windows
 from harness.managers.manager import ClusterState, NodeState
 from harness.managers.parse.lcdstatus_parse import parse
-from harness.managers.parse.pacemaker_parse import comm_paths, moved_by_hand, node_state
+from harness.managers.parse.pacemaker_parse import comm_paths, hand_move_ids, node_state
 from harness.managers.parse.wsfc_parse import allowed, read
 from harness.managers.parse.wsfc_parse import node_state as wsfc_state
 
@@ -114,7 +114,7 @@ def test_pacemaker() -> None:
         node = rng.choice(NODES)
         unsupported(name, text, node_state(node, text, links, "peer", PAIRS), pacemaker.supported(node, text))
         if rng.random() < 0.1:
-            moved_by_hand(text, ["x"])
+            hand_move_ids(text, ["x"])
 
 
 def test_windows_cluster() -> None:

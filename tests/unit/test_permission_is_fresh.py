@@ -16,7 +16,7 @@ from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive, Unusable
 from harness.disrupt import undo
-from harness.disrupt.lease_and_role_check import REFUSED_EXIT, permitted
+from harness.disrupt.lease_and_role_check import REFUSED_EXIT, with_permission_checks
 from harness.hosts.local_host import LocalHost
 from harness.lab.lifecycle import default_cluster
 from harness.managers.manager import ClusterState, CommPath, NodeState, ResourceState
@@ -117,32 +117,32 @@ def a_disruption(target: str = "lknode01") -> Any:
 def test_a_node_does_nothing_without_the_lease(tmp_path: Path) -> None:
     one = lease(tmp_path)
     one.take()
-    act = permitted(a_subject(lease_line=one.line), a_disruption(), f"touch {tmp_path}/done")
+    act = with_permission_checks(a_subject(lease_line=one.line), a_disruption(), f"touch {tmp_path}/done")
     assert run(act).ok and (tmp_path / "done").exists()
     (tmp_path / "done").unlink()
     stolen(tmp_path)
     refused = run(act)
     assert refused.exit == REFUSED_EXIT and "not this run's any more" in refused.err and not (tmp_path / "done").exists()
     one.give_back()
-    assert run(permitted(a_subject(lease_line=one.line), a_disruption(), "true")).exit == REFUSED_EXIT, "no lease at all"
+    assert run(with_permission_checks(a_subject(lease_line=one.line), a_disruption(), "true")).exit == REFUSED_EXIT, "no lease at all"
 
 
 def test_a_node_whose_role_moved_does_nothing(tmp_path: Path) -> None:
     act = f"touch {tmp_path}/done"
-    refused = run(permitted(a_subject(role="false"), a_disruption(), act))
+    refused = run(with_permission_checks(a_subject(role="false"), a_disruption(), act))
     assert refused.exit == REFUSED_EXIT and "was active and is not any more" in refused.err and not (tmp_path / "done").exists()
-    assert run(permitted(a_subject(role="false"), a_disruption("lknode02"), act)).ok, "it was not chosen for being active"
+    assert run(with_permission_checks(a_subject(role="false"), a_disruption("lknode02"), act)).ok, "it was not chosen for being active"
     within = a_subject(role="false", standing=[a_disruption()])
-    assert run(permitted(within, a_disruption(), act)).ok, "within another disruption no node is active"
+    assert run(with_permission_checks(within, a_disruption(), act)).ok, "within another disruption no node is active"
 
 
 def test_the_moment_is_that_of_the_act_and_its_exit_code_counts(tmp_path: Path) -> None:
     begins = f"date +%s.%N >{tmp_path}/at"
     asked = f"date +%s.%N >{tmp_path}/asked"
-    word, before, after = run(permitted(a_subject(role=asked), a_disruption(), begins)).out.split()
+    word, before, after = run(with_permission_checks(a_subject(role=asked), a_disruption(), begins)).out.split()
     told = [float((tmp_path / name).read_text()) for name in ("asked", "at")]
     assert word == "moment" and told[0] <= float(before) <= told[1] <= float(after)
-    assert run(permitted(a_subject(), a_disruption(), "exit 5")).exit == 5
+    assert run(with_permission_checks(a_subject(), a_disruption(), "exit 5")).exit == 5
 
 
 def test_nothing_is_begun_when_the_lease_is_lost() -> None:

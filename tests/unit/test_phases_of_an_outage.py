@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from recordings import LISTENER, A, B, Script, a_header, a_switchover, marks, play
 
 from harness.measure.evaluation.phases import STILL_OUT, stack
-from harness.measure.evaluation.recording_evaluation import measured
+from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.measure.measurement_result import PHASES, Boundary, Outage
 from harness.remote.recording.recording import NodeEvent
 
@@ -20,7 +20,7 @@ def an_outage(start: float, seconds: float, *, ends: bool = True) -> Outage:
 
 
 def boundaries_of(recording) -> dict[str, Boundary]:
-    found = measured(recording).boundaries
+    found = evaluate(recording).boundaries
     assert tuple(b.name for b in found) == PHASES
     return {b.name: b for b in found}
 
@@ -32,7 +32,7 @@ def test_every_boundary_of_a_switchover_is_where_its_evidence_is():
     assert found["database ready"].at is None and "no database was seen to recover" in found["database ready"].evidence
     for name, at in zip(seen, (2.1, 2.6, 3.1, 3.2, 3.3, 3.7, 3.7, 3.7), strict=True):
         assert found[name].at == pytest.approx(at, abs=0.011), found[name]
-    assert not [note for note in measured(a_switchover()).notes if "came before" in note]
+    assert not [note for note in evaluate(a_switchover()).notes if "came before" in note]
     assert found["stopped"].source == A and found["vip moved"].source == B
 
 
@@ -66,7 +66,7 @@ def test_another_order_is_told_as_it_was_seen():
     recording = a_switchover()
     recording.events = [e for e in recording.events if e.kind not in ("vip-down", "vip-up")]
     recording.events += [NodeEvent(3.05, A, "vip-down"), NodeEvent(3.01, B, "vip-up")]
-    result = measured(recording)
+    result = evaluate(recording)
     assert next(b.at for b in result.boundaries if b.name == "stopped") == 3.05
     assert "“vip moved” came before “stopped”: +1.010 s and +1.050 s" in result.notes
 
@@ -84,7 +84,7 @@ def test_a_service_that_is_mended_where_it_was():
     assert seen.keys() == {"noticed", "stopped", "service up", "first answer", "all recovered"}
     assert seen["first answer"] == pytest.approx(3.0, abs=0.02)
     assert found["vip moved"].evidence == "not observed: nothing moved"
-    result = measured(recording)
+    result = evaluate(recording)
     for series in result.series:  # also from the standby node, which sees its own SYN leave
         assert series.outages[0].outcomes.keys() == {"refused"} and f"all reached {A}" in series.outages[0].reason
 
@@ -106,7 +106,7 @@ def test_a_stack_adds_up_to_its_outage(times, start, seconds):
 def test_chart_rows():
     recording = a_switchover()
     chart_rows = {
-        chart_row.name: [(state, round(start, 1)) for start, _, state in chart_row.spans] for chart_row in measured(recording).chart_rows
+        chart_row.name: [(state, round(start, 1)) for start, _, state in chart_row.spans] for chart_row in evaluate(recording).chart_rows
     }
     assert chart_rows["VIP"] == [(A, 0.0), ("nobody", 2.6), (B, 3.1)]
     assert chart_rows["balancer"][-3:] == [(A, 0.0), ("nobody", 2.5), (B, 3.7)]
@@ -114,5 +114,5 @@ def test_chart_rows():
     assert chart_rows[f"{A} services"] == [("listener", 0.0), ("none", 2.5)]
     assert chart_rows[f"{B} services"] == [("unknown", 0.0), ("listener", 3.2)]
     assert chart_rows[A][-1][0] == "up"
-    for chart_row in measured(recording).chart_rows:
+    for chart_row in evaluate(recording).chart_rows:
         assert all(a[1] == b[0] for a, b in pairwise(chart_row.spans))

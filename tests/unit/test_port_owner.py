@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.disrupt.bases.port_owner import against
+from harness.disrupt.bases.port_owner import reason_not_to_end
 from harness.hosts.linux.linux_parse import Listener
 
 
@@ -28,5 +28,5 @@ def on(port: int, pid: int, process: str) -> Listener:
 )
 def test_whose(listeners, ancestors, why):
     pid = next(x.pid for x in listeners if x.port == 5432)
-    said = against(pid, 5432, listeners, {5432, 12345}, ancestors)
+    said = reason_not_to_end(pid, 5432, listeners, {5432, 12345}, ancestors)
     assert why in said and bool(said) == bool(why)

@@ -28,7 +28,7 @@ from harness.report.record.run_verdict import judge
 from harness.report.terminal_summary import summary
 
 CLUSTER = cluster_config.parse(
-    default_cluster.cluster_data(given={"power": {"off": ["cut", "{node}"], "on": ["give", "{node}"]}}), Path("a test's")
+    default_cluster.cluster_data(overrides={"power": {"off": ["cut", "{node}"], "on": ["give", "{node}"]}}), Path("a test's")
 )
 ALIVE = (CommPath("other", "10.20.1.11/10.20.1.12", True), CommPath("other", "10.20.2.11/10.20.2.12", True))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import pwd
 import shlex
@@ -13,10 +14,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from harness.commands.runs import record
 from harness.core.errors import BadUse, Inconclusive, Unusable
 from harness.hosts.host import CommandResult
 from harness.hosts.local_host import LocalHost
-from harness.hosts.root_rights import marked
+from harness.hosts.root_rights import is_marked_for_root
 from harness.recorder import boot_unit, cluster_recorders
 from harness.recorder.boot_unit import BootUnit
 from harness.recorder.cluster_recorders import Recorders, low_period_s
@@ -39,8 +41,26 @@ def test_the_load_is_said_in_connections_bytes_and_their_end() -> None:
         "208 a second in all, for 60 s",
         "17 MB of the disk",
         "k: not",
+        "for 14 days; it reads",
     ):
         assert words in said
+    assert "ends by itself after 1 day, and" in statement({"h": series}, 1, RecorderOptions(), [])
+
+
+@pytest.mark.parametrize(
+    ("incidents", "faults", "why"),
+    [
+        (["a"], {}, "1 file of incidents was not fetched and would be lost by it"),
+        (["a", "b"], {}, "2 files of incidents were not fetched and would be lost by it"),
+        ([], {"lknode01": "it is down"}, "what was not fetched of lknode01 is not known (it is down), and 0 files"),
+    ],
+)
+def test_where_nobody_can_be_asked_it_says_why_nothing_is_removed(incidents, faults, why, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    recorders = SimpleNamespace(status=lambda: {"lkclient": {"incidents": incidents}}, faults=faults, remove=pytest.fail)
+    for as_json in (False, True):
+        assert record._remove(argparse.Namespace(json=as_json, yes=False), recorders) == 2
+        assert f"nothing was done, because {why}" in capsys.readouterr().out
 
 
 def test_the_unit_runs_as_the_account_within_limits_and_removes_itself_when_the_recorder_is_gone() -> None:
@@ -204,7 +224,7 @@ def test_a_cleaning_up_that_fails_does_not_keep_the_others_from_theirs(monkeypat
     assert {"b remove", "c remove"} <= set(asked)
 
 
-@pytest.mark.parametrize("line", [UNIT.installing(), UNIT.removing()])
+@pytest.mark.parametrize("line", [UNIT.install_line(), UNIT.remove_line()])
 def test_its_shell_is_shell(line: str) -> None:
     subprocess.run(["sh", "-n", "-c", line], check=True)
 
@@ -273,11 +293,11 @@ def test_only_a_yes_starts_it_and_days_have_a_bound(monkeypatch, capsys) -> None
 
     given = type("Given", (), {"yes": False, "json": False})
     monkeypatch.setattr("sys.stdin", None)
-    assert not record._agreed(given, "start it? ")
+    assert not record._confirm(given, "start it? ")
     for answer, goes in (("yes", True), ("y", False), ("YES", False), ("", False)):
         monkeypatch.setattr("harness.commands.prompt.ask", lambda question, answer=answer: answer)
         monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": staticmethod(lambda: True)}))
-        assert record._agreed(given, "start it? ") is goes
+        assert record._confirm(given, "start it? ") is goes
     for days in (0, -1, 91, float("nan")):
         with pytest.raises(BadUse, match="--days"):
             record._record(type("Given", (), {"do": None, "text": "", "days": days}))
@@ -287,7 +307,7 @@ class Refusing(LocalHost):
     """Its sudo allows nothing; every other command is answered as if the unit were there."""
 
     def run(self, command, **more) -> CommandResult:
-        if marked(command):
+        if is_marked_for_root(command):
             raise Unusable("here: `sudo -n` does not work for operator")
         return CommandResult("here", "test", 0, "", "", 0.0, 0.0)
 

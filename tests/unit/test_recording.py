@@ -10,7 +10,7 @@ import pytest
 from recordings import A, a_header
 
 from harness.core.verdict import Outcome
-from harness.measure.evaluation.recording_evaluation import measured
+from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.remote.recording.recording import CapturedPacket, Clock, Mark, NodeEvent, Noise, Recorder, Sample, Token, read
 
 SERIES = "lkclient/listener/new"
@@ -92,7 +92,7 @@ def test_a_damaged_line_ends_it_there(stored, damaged):
     assert (len(found.samples[SERIES]), len(found.sightings), len(found.events)) == (2, 1, 1)
     assert (found.clocks, found.noise, found.tokens, found.marks, found.read_back) == ([], [], [], [], None)
     assert not found.complete
-    assert measured(found).verdict.outcome is Outcome.INCONCLUSIVE  # and it can be judged
+    assert evaluate(found).verdict.outcome is Outcome.INCONCLUSIVE  # and it can be judged
 
 
 def test_a_line_of_a_kind_from_later_is_passed_over(stored):

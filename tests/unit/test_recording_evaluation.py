@@ -21,7 +21,7 @@ from recordings import (
 
 from harness.core.verdict import Outcome, inconclusive, passed
 from harness.measure.evaluation.attempt_attribution import trace
-from harness.measure.evaluation.recording_evaluation import measured
+from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.remote.recording.recording import PINNED, CapturedPacket, Clock, NodeEvent, Noise, Sample, Token, read
 
 UNTOUCHED = {"client": "untouched", "inside": "untouched", "standby": "untouched"}
@@ -38,7 +38,7 @@ def quiet(**changes):
 
 
 def test_a_switchover():
-    result = measured(a_switchover())
+    result = evaluate(a_switchover())
     assert result.verdict.outcome is Outcome.PASS, result.verdict
     assert result.timing.outcome is Outcome.PASS, result.timing
     assert (result.before, result.after, result.anchor) == (A, B, 2.0)
@@ -54,7 +54,7 @@ def test_a_switchover():
 
 
 def test_a_budget_given_later_counts():
-    result = measured(a_switchover(), budget_s=1.0)
+    result = evaluate(a_switchover(), budget_s=1.0)
     assert result.verdict.outcome is Outcome.FAIL
     assert "client path to listener" in result.verdict.reason and "1.00 s allowed" in result.verdict.reason
     assert "again" in result.budget_because
@@ -62,8 +62,8 @@ def test_a_budget_given_later_counts():
 
 def test_a_budget_within_the_measuring_error_decides_nothing():
     recording = a_switchover()
-    out = series_of(measured(recording), CLIENT).recovered_after_s
-    verdict = series_of(measured(recording, budget_s=out - 0.004), CLIENT).verdict
+    out = series_of(evaluate(recording), CLIENT).recovered_after_s
+    verdict = series_of(evaluate(recording, budget_s=out - 0.004), CLIENT).verdict
     assert verdict.outcome is Outcome.INCONCLUSIVE and "shorter period" in verdict.reason
 
 
@@ -71,7 +71,7 @@ def test_a_path_that_never_came_back_fails_even_when_the_timing_may_not_be_trust
     script = Script(balancer=[(0, A), (2.5, None)], holder=[(0, A), (2.5, None), (3.2, B)])
     recording = marks(play(a_header(budget_s=3.0), script), begin=2.0, undo_begin=6.0)
     recording.noise += [Noise(3.0, CLIENT, 100, 50, 3.0, 0.5, 2.0)]
-    result = measured(recording)
+    result = evaluate(recording)
     client = series_of(result, CLIENT)
     assert client.recovered_after_s is None and client.verdict.outcome is Outcome.FAIL
     assert "still out" in client.verdict.reason and "3.00 s allowed" in client.verdict.reason
@@ -81,11 +81,11 @@ def test_a_path_that_never_came_back_fails_even_when_the_timing_may_not_be_trust
 def test_one_that_was_not_waited_for_long_enough_is_inconclusive():
     script = Script(balancer=[(0, A), (2.5, None)], holder=[(0, A)])
     recording = marks(play(a_header(moves=None), script), begin=2.0)
-    assert series_of(measured(recording, budget_s=60.0), CLIENT).verdict.outcome is Outcome.INCONCLUSIVE
+    assert series_of(evaluate(recording, budget_s=60.0), CLIENT).verdict.outcome is Outcome.INCONCLUSIVE
 
 
 def test_nothing_done_and_nothing_happened():
-    result = measured(quiet())
+    result = evaluate(quiet())
     assert result.verdict.outcome is Outcome.PASS, result.verdict
     assert "no path was out" in result.verdict.reason
     assert all(t.recovered_after_s == 0.0 and not t.outages for t in result.series)
@@ -97,19 +97,19 @@ def test_one_lost_attempt_fails_an_untouched_path():
     rows = recording.samples[a_series().id]
     place = next(i for i, row in enumerate(rows) if row.at > 3.0)
     rows[place] = rows[place]._replace(outcome="silent", seconds=0.25)
-    result = measured(recording)
+    result = evaluate(recording)
     assert series_of(result, CLIENT).verdict.outcome is Outcome.FAIL and result.verdict.outcome is Outcome.FAIL
     assert f"1 attempt silent, it reached {A}" in result.verdict.reason and "no attempt may fail" in result.verdict.reason
     assert not series_of(result, CLIENT).outages[0].expected
     recording.noise.append(Noise(3.0, CLIENT, 100, 40, 0.4, 0.0, 1.0))
-    assert measured(recording).verdict.outcome is Outcome.INCONCLUSIVE
+    assert evaluate(recording).verdict.outcome is Outcome.INCONCLUSIVE
 
 
 def test_an_answer_by_the_wrong_node_is_no_answer():
     """The hash sends one attempt in four to the node that must not serve."""
     script = Script(balancer=[(0, A)], holder=[(0, A)], hash_decides=lambda at: B if at > 2.5 and int(at * 100) % 4 == 0 else A)
     recording = marks(play(a_header(moves=False, expects=UNTOUCHED), script, end=6.0), begin=2.0)
-    result = measured(recording)
+    result = evaluate(recording)
     client = series_of(result, CLIENT)
     assert any(s.outcome == "wrong-node" and s.node == B for s in client.segments)
     assert client.verdict.outcome is Outcome.FAIL and f"wrong node, {B}" in client.verdict.reason
@@ -118,7 +118,7 @@ def test_an_answer_by_the_wrong_node_is_no_answer():
 
 def test_before_the_disruption_only_the_active_node_may_answer():
     recording = marks(play(a_header(), Script(balancer=[(0, A), (1.0, B)], holder=[(0, A)]), end=6.0), begin=2.0)
-    client = series_of(measured(recording), CLIENT)
+    client = series_of(evaluate(recording), CLIENT)
     assert next(s for s in client.segments if s.start >= 1.0).outcome == "wrong-node"
 
 
@@ -130,7 +130,7 @@ def test_split_brain():
         Token(3.0 + n / 10, origin, f"{origin}-{n}", True, 0.01, by) for n in range(5) for origin, by in ((CLIENT, B), (A, A))
     ]
     recording.read_back = {f"{CLIENT}-{n}": 1 for n in range(5)} | {f"{A}-0": 2}
-    result = measured(recording)
+    result = evaluate(recording)
     assert result.tokens is not None
     ((start, end),) = result.tokens.both_answered
     assert start == pytest.approx(3.0, abs=0.05) and end == pytest.approx(6.0, abs=0.05)
@@ -144,7 +144,7 @@ def test_where_nothing_is_demanded_two_active_nodes_are_told_and_do_not_fail():
     recording = marks(
         play(a_header(expects=dict.fromkeys(UNTOUCHED, "any"), moves=None), Script([(0, A), (3.0, B)], [(0, A)]), end=6.0), begin=2.0
     )
-    result = measured(recording)
+    result = evaluate(recording)
     assert result.tokens is not None and result.tokens.both_answered and result.verdict.outcome is Outcome.PASS, result.verdict
 
 
@@ -157,20 +157,20 @@ def test_an_isolated_node_that_answers_until_it_is_fenced_is_time_out_and_the_bu
         hash_decides=lambda at: A if 3.0 < at < fenced and int(at * 100) % 4 == 0 else B if at >= 3.0 else A,
     )
     recording = marks(play(a_header(both_may_answer=True, moves=None, budget_s=3.0), script, end=8.0), begin=2.0, undo_begin=7.0)
-    client = series_of(measured(recording), CLIENT)
+    client = series_of(evaluate(recording), CLIENT)
     assert client.verdict.outcome is outcome, client.verdict
     assert "answered by the wrong node" in client.outages[-1].reason and client.outages[-1].end == pytest.approx(fenced, abs=0.1)
 
 
 def test_a_switchover_without_overlap_is_no_split_brain():
-    result = measured(a_switchover())
+    result = evaluate(a_switchover())
     assert result.tokens is not None and result.tokens.both_answered == [] and result.tokens.verdict.outcome is Outcome.PASS
 
 
 def test_a_lost_token_is_named():
     recording = a_switchover()
     recording.read_back = {"t0": 1, "t2": 1, "t3": 1, "t4": 1}
-    result = measured(recording)
+    result = evaluate(recording)
     assert result.verdict.outcome is Outcome.FAIL
     assert f"token t1 from {CLIENT}, acknowledged +0.010 s from the disruption, taken by {A}: lost" in result.verdict.reason
 
@@ -178,15 +178,15 @@ def test_a_lost_token_is_named():
 def test_tokens_that_were_never_read_back_prove_nothing():
     recording = a_switchover()
     recording.read_back = None
-    result = measured(recording)
+    result = evaluate(recording)
     assert result.tokens is not None and result.tokens.verdict.outcome is Outcome.INCONCLUSIVE
     assert result.verdict.outcome is Outcome.INCONCLUSIVE and "read back" in result.verdict.reason
 
 
 def test_a_cluster_that_did_not_move_fails_where_it_had_to():
     recording = marks(play(a_header(), STAYS, end=6.0), begin=2.0)
-    assert "had to take over" in measured(recording).verdict.reason
-    assert measured(recording).verdict.outcome is Outcome.FAIL
+    assert "had to take over" in evaluate(recording).verdict.reason
+    assert evaluate(recording).verdict.outcome is Outcome.FAIL
 
 
 def test_a_node_that_lost_power_is_not_judged():
@@ -194,7 +194,7 @@ def test_a_node_that_lost_power_is_not_judged():
     recording = marks(play(a_header(disruption="power loss"), script), begin=2.0, took_effect=2.1, undo_begin=6.0)
     recording.events += [NodeEvent(0.0, A, "vip-up"), NodeEvent(2.4, A, "host-lost", "no answer"), NodeEvent(3.5, B, "vip-up")]
     recording.noise = [n for n in recording.noise if n.host != A or n.at < 2.0]
-    result = measured(recording)
+    result = evaluate(recording)
     gone = series_of(result, A)
     assert gone.path == "" and "lknode01 was lost +0.40 s" in gone.verdict.reason
     assert result.verdict.outcome is Outcome.PASS, result.verdict
@@ -208,17 +208,17 @@ def test_a_path_that_must_be_out_and_was():
     script = Script([(0, A), (2.5, None), (6.3, A)], [(0, A)])
     expects = {"client": "out", "inside": "untouched", "standby": "out"}
     recording = marks(play(a_header(moves=False, expects=expects), script), begin=2.0, took_effect=2.6, undo_begin=6.0)
-    result = measured(recording)
+    result = evaluate(recording)
     assert result.verdict.outcome is Outcome.PASS, result.verdict
     assert series_of(result, CLIENT).recovered_after_s == pytest.approx(0.3, abs=0.011)  # from the undoing
     stays = marks(play(a_header(moves=False, expects=expects), STAYS), begin=2.0, took_effect=2.6, undo_begin=6.0)
-    verdict = series_of(measured(stays), CLIENT).verdict
+    verdict = series_of(evaluate(stays), CLIENT).verdict
     assert verdict.outcome is Outcome.FAIL and f"had to be out while it lasted, but {A} answered all" in verdict.reason
 
 
 def test_no_capture_at_the_node_that_serves_leaves_open_who_answered():
     recording = marks(play(a_header(moves=False, expects=UNTOUCHED), STAYS, end=6.0, blind=(A,)), begin=2.0)
-    result = measured(recording)
+    result = evaluate(recording)
     assert result.verdict.outcome is Outcome.INCONCLUSIVE and f"{A} could not capture packets" in result.verdict.reason
     assert result.after is None and all(s.node is None for s in series_of(result, CLIENT).segments)
     assert any(note.startswith(f"{A} could not capture") for note in result.notes)
@@ -226,9 +226,9 @@ def test_no_capture_at_the_node_that_serves_leaves_open_who_answered():
 
 def test_a_calibration_that_failed_makes_figures_inconclusive_and_one_that_passed_does_not():
     recording = a_switchover()
-    assert measured(recording, calibration=inconclusive("a cut of 0.3 s was measured as 0.9 s")).verdict.outcome is Outcome.INCONCLUSIVE
-    assert measured(recording, calibration=passed("measured within a period")).verdict.outcome is Outcome.PASS
-    assert "the meter was not checked against a known cut" in measured(recording).notes
+    assert evaluate(recording, calibration=inconclusive("a cut of 0.3 s was measured as 0.9 s")).verdict.outcome is Outcome.INCONCLUSIVE
+    assert evaluate(recording, calibration=passed("measured within a period")).verdict.outcome is Outcome.PASS
+    assert "the meter was not checked against a known cut" in evaluate(recording).notes
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_a_calibration_that_failed_makes_figures_inconclusive_and_one_that_passe
 def test_noise_beyond_the_limits_makes_figures_inconclusive(noise, said):
     recording = a_switchover()
     recording.noise.append(noise)
-    result = measured(recording)
+    result = evaluate(recording)
     assert result.timing.outcome is Outcome.INCONCLUSIVE and said in result.timing.reason
     assert result.verdict.outcome is Outcome.INCONCLUSIVE
     assert series_of(result, CLIENT).recovered_after_s == pytest.approx(1.7, abs=0.011)  # the figure is told all the same
@@ -251,24 +251,24 @@ def test_noise_beyond_the_limits_makes_figures_inconclusive(noise, said):
 def test_noise_after_the_measured_time_does_not_matter():
     recording = a_switchover()
     recording.noise.append(Noise(8.0, CLIENT, 100, 90, 2.0, 1.0, 9.0))
-    assert measured(recording).timing.outcome is Outcome.PASS
+    assert evaluate(recording).timing.outcome is Outcome.PASS
 
 
 def test_a_gap_in_the_measuring_and_a_clock_that_was_never_compared():
     recording = a_switchover()
     series = a_series().id
     recording.samples[series] = [s for s in recording.samples[series] if not 2.8 <= s.at < 3.2]
-    result = measured(recording)
+    result = evaluate(recording)
     assert "nothing was measured from +0.79 s to +1.2" in result.timing.reason and result.timing.outcome is Outcome.INCONCLUSIVE
     other = a_switchover()
     other.clocks = [Clock(A, 0, 0, 0.001), Clock(B, 0, 0, 0.2)]
-    assert f"{CLIENT}: its clock was never compared" in measured(other).timing.reason
-    assert f"{B}: its clock is known to 200 ms only" in measured(other).timing.reason
+    assert f"{CLIENT}: its clock was never compared" in evaluate(other).timing.reason
+    assert f"{B}: its clock is known to 200 ms only" in evaluate(other).timing.reason
 
 
 def test_a_path_that_was_out_before_is_inconclusive():
     script = Script([(0, A), (1.0, None), (1.5, A), (2.5, None), (3.7, B)], [(0, A), (2.5, None), (3.2, B)])
-    result = measured(marks(play(a_header(), script), begin=2.0))
+    result = evaluate(marks(play(a_header(), script), begin=2.0))
     assert "out before the disruption" in result.verdict.reason and result.verdict.outcome is Outcome.INCONCLUSIVE
     assert [o.expected for o in series_of(result, CLIENT).outages] == [False, True]
 
@@ -278,12 +278,12 @@ def test_a_kept_connection_that_is_older_than_the_recording_is_judged_by_its_ans
     recording = quiet(series=(*a_header().series, series))
     recording.sightings = [s for s in recording.sightings if not (s.src == ADDRESSES[CLIENT][0] and s.dport == LISTENER and s.at < 1.0)]
     recording.samples[series.id] = [Sample(n / 10, 0.0004, "answered", 60001) for n in range(60)]
-    result = measured(recording)
+    result = evaluate(recording)
     assert result.verdict.outcome is Outcome.PASS, result.verdict
     rows = recording.samples[series.id]
     rows[30] = rows[30]._replace(outcome="silent", seconds=1.0)
     del rows[31:40]  # it waits for an answer, and sends no other heartbeat meanwhile
-    again = measured(recording)
+    again = evaluate(recording)
     assert again.timing.outcome is Outcome.PASS, again.timing
     assert next(t for t in again.series if t.kind == PINNED).outages[0].seconds == pytest.approx(1.0)
 
@@ -321,7 +321,7 @@ def test_a_syn_that_comes_back_to_its_origin_was_received_there_and_not_answered
 def test_a_recording_that_was_cut_off_is_judged_as_far_as_it_goes(tmp_path):
     """Cut at every line and at some bytes between: never an exception, never a pass, but the whole one passes."""
     whole = store(a_switchover(series=(a_series(period=0.1), a_series(A, period=0.1))), tmp_path / "recording.jsonl")
-    assert measured(read(whole)).verdict.outcome is Outcome.PASS
+    assert evaluate(read(whole)).verdict.outcome is Outcome.PASS
     data = whole.read_bytes()
     lines = [i + 1 for i, byte in enumerate(data) if byte == ord("\n")]
     part = tmp_path / "part.jsonl"
@@ -331,7 +331,7 @@ def test_a_recording_that_was_cut_off_is_judged_as_far_as_it_goes(tmp_path):
             with pytest.raises(ValueError, match="cut off"):
                 read(part)
             continue
-        result = measured(read(part))
+        result = evaluate(read(part))
         assert result.verdict.outcome is not Outcome.PASS and result.verdict.reason
         assert result.timing.outcome is Outcome.INCONCLUSIVE
 
@@ -339,6 +339,6 @@ def test_a_recording_that_was_cut_off_is_judged_as_far_as_it_goes(tmp_path):
 def test_a_failure_stands_in_a_recording_that_was_cut_off():
     recording = a_switchover()
     recording.complete = False
-    assert measured(recording).verdict.outcome is Outcome.INCONCLUSIVE
+    assert evaluate(recording).verdict.outcome is Outcome.INCONCLUSIVE
     recording.read_back = {}
-    assert measured(recording).verdict.outcome is Outcome.FAIL
+    assert evaluate(recording).verdict.outcome is Outcome.FAIL

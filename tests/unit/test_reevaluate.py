@@ -12,7 +12,7 @@ from report_sample import a_builder
 
 from harness import cli
 from harness.core.verdict import Verdict, inconclusive, passed
-from harness.measure.evaluation.recording_evaluation import measured
+from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.remote.recording.recording import read
 from harness.report.record.gate_record import GateRecord
 from harness.report.record.measurement_record import CalibrationRecord, MeasurementRecord
@@ -29,7 +29,7 @@ def a_run(reports: Path, *, finished: bool = True, calibration: Verdict | None =
     builder.calibration(CalibrationRecord(cut_s=0.3, measured_s=0.305, period_s=0.01, verdict=verdict))
     builder.begin_test(TEST, "After a switchover every path recovers")
     path = store(a_switchover(), builder.run.directory / "evidence" / ID / "recording.jsonl")
-    result = measured(read(path), calibration=verdict)
+    result = evaluate(read(path), calibration=verdict)
     if finished:
         builder.measurement(MeasurementRecord.of(result, id=ID, test=TEST))
         builder.end_test(result.verdict)
@@ -97,14 +97,23 @@ def test_write_does_not_keep_a_gates_word_on_what_was_judged_before(run_dir, cap
     record.gate = GateRecord(file="gate.toml", sha256="0" * 64, outcome="pass", reason="all 2 demands of the gate kept")
     (run_dir / "run.json").write_text(record.model_dump_json())
     assert judge(capsys, run_dir, "--write")[0] == 0 and load_record(run_dir).gate.outcome == "pass"  # nothing changed
-    judge(capsys, run_dir, "--budget", 5, "--write")
+    code, told = judge(capsys, run_dir, "--budget", 5, "--write")
+    assert code == 3 and "gate gate.toml refuses to say: the figures were judged again" in told
     said = load_record(run_dir)
     assert (said.gate.outcome, said.exit_code) == ("refused", 3)
     assert "judged again after it had said pass" in said.gate.reason and "refuses to say" in (run_dir / "report.html").read_text()
     (run_dir.parent / "gate.toml").write_text("[[budget]]\nseconds = 0.5\n")
-    judge(capsys, run_dir, "--write", "--gate", run_dir.parent / "gate.toml")
+    code, told = judge(capsys, run_dir, "--write", "--gate", run_dir.parent / "gate.toml")
+    assert code == 1 and "gate gate.toml not passed: " in told and "summary.md say so now" in told
+    assert "gate gate" in (run_dir / "summary.md").read_text().replace("\\", "").lower()
     said = load_record(run_dir)
     assert (said.gate.outcome, said.exit_code) == ("fail", 1) and "over 0.50 s" in said.gate.reason
+    (run_dir.parent / "gate.toml").write_text("[[budget]]\nseconds = 60\n")
+    code, told = judge(capsys, run_dir, "--write", "--gate", run_dir.parent / "gate.toml", "--json")
+    assert code == 0 and json.loads(told)["gate"]["outcome"] == "pass"
+    assert (
+        judge(capsys, run_dir, "--budget", 1, "--write", "--gate", run_dir.parent / "gate.toml")[0] == 1
+    )  # a gate that passes mends no failure
     assert cli.main(["judge", str(run_dir), "--gate", "gate.toml"]) == 2
 
 

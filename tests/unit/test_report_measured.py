@@ -16,7 +16,7 @@ from test_report_render import Page, html_of, words
 
 from harness.core.verdict import failed, inconclusive, passed
 from harness.measure.measurement_result import Boundary, Outage, Segment, TokenResult
-from harness.report.html.chart_data import coarser, picture
+from harness.report.html.chart_data import coarsen, picture
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import Result, RunRecord
 from harness.report.record.run_schema import schema
@@ -145,7 +145,7 @@ def test_a_series_that_never_rests_is_drawn_coarser_without_losing_a_fault():
     assert drawn["coarse"] and len(drawn["chart_rows"][0]["rows"]) < 3 * 500
     assert "silent" in {drawn["states"][state][0] for state in drawn["chart_rows"][0]["rows"][2::3]}
     table = [("node1", "a"), ("refused", "r"), ("wrong", "w")]
-    assert coarser([(0, 1, 0), (1, 2, 1), (2, 3, 2), (3, 50, 0)], 10, table) == [(0, 3, 2), (3, 50, 0)]
+    assert coarsen([(0, 1, 0), (1, 2, 1), (2, 3, 2), (3, 50, 0)], 10, table) == [(0, 3, 2), (3, 50, 0)]
 
 
 def test_both_nodes_at_once_and_unknown_are_not_drawn_as_health():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from harness.managers.manager import ClusterState, CommPath, NodeState
 from harness.plugins.extension_points import MANAGERS
 
 LIFEKEEPER = default_cluster.cluster_data()
-PACEMAKER = default_cluster.merged(LIFEKEEPER, {"manager": {"kind": "pacemaker"}})
+PACEMAKER = default_cluster.merge_tables(LIFEKEEPER, {"manager": {"kind": "pacemaker"}})
 NICS = {"10.20.1.11": "eth0", "10.20.2.11": "eth1", "10.20.1.12": "eth0", "10.20.2.12": "eth1", "10.20.1.20": "eth0"}
 CHAIN = "table inet own {\n chain c {\n  type filter hook %s priority 0; policy accept;\n  %s\n }\n}\n"
 
@@ -74,6 +75,20 @@ def test_a_standby_that_only_cannot_be_a_client_could_take_over_all_the_same() -
     evidence, _ = of(LIFEKEEPER, "lknode02", "input", "tcp dport 1521 drop")
     (cause,) = host_firewall.causes(evidence)
     assert "could not take over" in cause.says and "client/listener" not in cause.explains
+
+
+def test_one_of_two_communication_paths_that_is_stopped_takes_nothing_out_of_service() -> None:
+    """The manager's nodes still hear each other: the standby could take over, and a service that fails does so for another reason."""
+    evidence, _ = of(LIFEKEEPER, "lknode02", "input", 'iifname "eth1" tcp dport 7365 drop')
+    paths = (CommPath("other", "10.20.1.12/10.20.1.11", True), CommPath("other", "10.20.2.12/10.20.2.11", False))
+    heard = replace(evidence, state=ClusterState({"lknode02": NodeState("lknode02", True, {}, paths)}))
+    (cause,) = host_firewall.causes(heard)
+    assert "another path" in cause.says and "take over" not in cause.says
+    (cause,) = host_firewall.causes(evidence)  # where nobody told that one lives
+    assert "could not take over" in cause.says
+    evidence, _ = of(LIFEKEEPER, "lknode01", "input", 'iifname "eth1" tcp dport 7365 drop')
+    (one,), (none,) = host_firewall.causes(replace(evidence, state=heard.state)), host_firewall.causes(evidence)
+    assert "*/*" not in one.explains and "*/*" in none.explains
 
 
 def test_what_is_true_of_one_manager_is_written_in_its_adapter() -> None:

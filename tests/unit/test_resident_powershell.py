@@ -137,7 +137,7 @@ def test_the_pauses_between_tries_grow_to_a_bound_and_one_question_tries(monkeyp
     pauses: list[Pause] = []
     monkeypatch.setattr(script_runner, "Deadline", Pause)
     runner = ScriptRunner(object())
-    runner._resident, runner._asked_alone = NeverResident(), lambda name, parameters, limit: ScriptAnswer(True)
+    runner._resident, runner._ask_alone = NeverResident(), lambda name, parameters, limit: ScriptAnswer(True)
     for _ in range(7):
         before = runner._resident.tries
         for _ in range(3):

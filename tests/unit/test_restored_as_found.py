@@ -33,7 +33,7 @@ from harness.report.record.run_verdict import judge
 from harness.report.terminal_summary import summary
 
 CLUSTER = cluster_config.parse(
-    default_cluster.cluster_data(given={"manager": {"boot_s": 0.4, "takeover_s": 0.2, "check_interval_s": 0.1, "heartbeat_s": 0.05}}),
+    default_cluster.cluster_data(overrides={"manager": {"boot_s": 0.4, "takeover_s": 0.2, "check_interval_s": 0.1, "heartbeat_s": 0.05}}),
     Path("a test's"),
 )
 PATHS = (CommPath("other", "10.20.1.11/10.20.1.12", True), CommPath("other", "10.20.2.11/10.20.2.12", True))

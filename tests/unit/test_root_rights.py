@@ -13,10 +13,20 @@ from harness.attach import sudoers_fragment
 from harness.config import cluster_config
 from harness.core.errors import BadUse
 from harness.hosts.deadman.deadman_scripts import REMAINS_BY_ROOT
-from harness.hosts.root_rights import MAY_ALL, ROOT, WHOLE, as_root, asked_for, lacking, read_by_root, refused_by, tells_refusals
-from harness.hosts.shell_command import BEGINS, wrapped
+from harness.hosts.root_rights import (
+    MAY_ALL,
+    ROOT,
+    WHOLE,
+    as_root,
+    read_by_root,
+    refusal_sentence,
+    refusals_line,
+    sudo_lines,
+    sudo_refusal,
+)
+from harness.hosts.shell_command import BEGINS, wrap_command
 from harness.lab.lifecycle import default_cluster
-from harness.remote.script_transport import INSTALLABLE, installed
+from harness.remote.script_transport import INSTALLABLE, installed_program
 
 # Refuses all but `nft list ruleset`, as the real one does; says in the environment that a program is root's.
 SUDO = """#!/bin/sh
@@ -38,7 +48,7 @@ def tools(tmp_path: Path) -> Path:
 
 def ran(tools: Path, command, *, sudo: bool = True, **given) -> subprocess.CompletedProcess[str]:
     """What a login shell makes of it."""
-    line = wrapped(command, sudo=sudo, limit=60.0)
+    line = wrap_command(command, sudo=sudo, limit=60.0)
     environment = {"PATH": f"{tools}:/usr/bin:/bin"}
     return subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, timeout=120, env=environment, check=False, **given)
 
@@ -58,24 +68,24 @@ def ran(tools: Path, command, *, sudo: bool = True, **given) -> subprocess.Compl
 )
 def test_what_sudo_is_asked_for_is_read_from_the_command(command, asked: list[str]) -> None:
     """A word that only the shell there knows makes no line: it would allow everything, or nothing."""
-    assert asked_for(command) == asked
+    assert sudo_lines(command) == asked
 
 
 def test_sudo_is_asked_for_the_program_itself_and_for_nothing_else(tools: Path) -> None:
-    assert "sudo" not in wrapped("true") and "sudo" not in wrapped(as_root("true"))
+    assert "sudo" not in wrap_command("true") and "sudo" not in wrap_command(as_root("true"))
     assert ran(tools, as_root(["nft", "list", "ruleset"])).stderr == f"{BEGINS}as root nft list ruleset\n".replace("nft ", "", 1)
     assert ran(tools, f"{ROOT} nft list ruleset").stderr.endswith("as root list ruleset\n")
     assert ran(tools, "nft list ruleset").stderr.endswith("as  list ruleset\n")
     assert ran(tools, f"{ROOT} nft list ruleset", sudo=False).stderr.endswith("as  list ruleset\n")
     refused = ran(tools, as_root("id"))
-    assert refused.returncode == 1 and refused_by(refused.stderr) == "sudo: a password is required"
+    assert refused.returncode == 1 and sudo_refusal(refused.stderr) == "sudo: a password is required"
 
 
 def test_what_is_refused_is_named_with_the_line_that_is_lacking(tools: Path) -> None:
-    told = ran(tools, tells_refusals(["nft list ruleset", "ss -tlnp"]))
+    told = ran(tools, refusals_line(["nft list ruleset", "ss -tlnp"]))
     assert told.stdout.removeprefix(BEGINS) == "ss -tlnp\n"
-    assert ran(tools, tells_refusals(["ss -tlnp"]), sudo=False).stdout == BEGINS
-    said = lacking("n1", "app", "sudo: a password is required", ["ss -tlnp"])
+    assert ran(tools, refusals_line(["ss -tlnp"]), sudo=False).stdout == BEGINS
+    said = refusal_sentence("n1", "app", "sudo: a password is required", ["ss -tlnp"])
     assert "lacks the line that allows `ss -tlnp` without" in said and "\n" not in said
 
 
@@ -91,7 +101,7 @@ LISTS = """[ "$list" ] && [ $# = 0 ] && printf '    (ALL : ALL) ALL\\n    (root)
 def test_what_only_a_password_allows_is_refused(tools: Path) -> None:
     """`sudo -n -l LINE` says yes to it: what is lacking is seen in the whole list."""
     (tools / "sudo").write_text(WITH_PASSWORD.replace('[ -n "$list" ] ||', LISTS + '[ -n "$list" ] ||', 1))
-    told = ran(tools, tells_refusals(["nft list ruleset", "nft list tables", "ss -tlnp"]))
+    told = ran(tools, refusals_line(["nft list ruleset", "nft list tables", "ss -tlnp"]))
     assert told.stdout.removeprefix(BEGINS) == "nft list tables\nss -tlnp\n", told.stderr
 
 
@@ -102,7 +112,7 @@ def test_who_needs_a_password_for_everything_may_only_look(tools: Path, tmp_path
     assert (told.stdout.removeprefix(BEGINS), told.stderr.removeprefix(BEGINS)) == ("as the account\n", "")
     words = ["sh", "-c", REMAINS_BY_ROOT, "lkharness-remains", "MARK", str(tmp_path / "none"), "echo everything"]
     assert ran(tools, words).stdout.removeprefix(BEGINS) == "nft table inet lkharness_x\n"
-    assert asked_for(MAY_ALL) == [], "no line of sudoers comes of the trial"
+    assert sudo_lines(MAY_ALL) == [], "no line of sudoers comes of the trial"
 
 
 def test_who_may_everything_without_a_password_does_it(tools: Path) -> None:
@@ -124,7 +134,7 @@ def test_an_account_that_may_only_look_is_told_what_is_left_as_far_as_it_may_see
 @pytest.mark.parametrize("kind", ["lifekeeper", "pacemaker"])
 def test_the_fragment_allows_exactly_what_is_asked_and_no_word_more(kind: str, tmp_path: Path) -> None:
     """No line without its words, none that another program's words could be joined to, no shell but where everything is allowed."""
-    cluster = cluster_config.Cluster.model_validate(default_cluster.cluster_data(given={"manager": {"kind": kind}}))
+    cluster = cluster_config.Cluster.model_validate(default_cluster.cluster_data(overrides={"manager": {"kind": kind}}))
     node = cluster.nodes[0]
     look, measure, disturb = (sudoers_fragment.fragment(cluster, node, level) for level in sudoers_fragment.LEVELS)
     tool = {"lifekeeper": "/opt/LifeKeeper/bin/lcdstatus -q,", "pacemaker": "/usr/sbin/cibadmin -Q,"}[kind]
@@ -154,7 +164,7 @@ def test_a_name_that_would_grant_to_others_is_refused(user: str) -> None:
 def test_the_installed_capture_runs_no_text_but_its_own(tmp_path: Path) -> None:
     """An account that sudo lets run it as root could else run anything."""
     program = tmp_path / "capture"
-    program.write_text(installed("packet_capture"))
+    program.write_text(installed_program("packet_capture"))
     evil = b"open('/nowhere/at/all', 'w')\n" * 2000
     done = subprocess.run(["python3", "-IS", program, "{}"], input=evil, capture_output=True, timeout=60, check=False)
     assert done.returncode == 0 and b"of another version" in done.stdout and b"Traceback" not in done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.report.record.run_record import SCHEMA_VERSION
-from harness.report.record.run_upgrade import upgraded
+from harness.report.record.run_upgrade import upgrade
 from harness.report.render import render
 from harness.report.run_reader import load_record
 
@@ -52,4 +52,4 @@ def test_its_report_is_made(tmp_path: Path):
     "data", [{}, {"schema_version": 2}, {"schema_version": 1, "measurements": 7}, {"schema_version": 1, "measurements": [1]}]
 )
 def test_what_is_no_run_is_left_to_the_record_s_own_check(data):
-    assert upgraded(data).get("measurements") in (None, [], [1])
+    assert upgrade(data).get("measurements") in (None, [], [1])

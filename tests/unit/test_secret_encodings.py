@@ -23,6 +23,7 @@ from harness.core.redaction.compressed_values import MAX_TEXT_BYTES, unpacked
 from harness.core.redaction.redactor import GONE, Redactor
 from harness.core.redaction.secret_encodings import pattern_of
 from harness.core.redaction.secret_names import sensitive
+from harness.core.redaction.value_forms import Form
 from harness.lab.lifecycle import default_cluster
 from tests.secret_encoding_cases import ENCODINGS, WRAPS, found_in, lines_of
 
@@ -39,14 +40,15 @@ def examples(section: str) -> list[str]:
     return [cell[1:-1].replace("\\|", "|").replace("⏎", "\n") for cell in cells if cell.startswith("`")]
 
 
-@pytest.mark.parametrize(("words", "pattern"), [row[:2] for row in redactor.PATTERNS], ids=lambda one: "")
+@pytest.mark.parametrize("form", redactor.PATTERNS, ids=lambda one: "")
 @settings(max_examples=4)
 @given(data=st.data())
-def test_whatever_a_pattern_takes_has_one_of_its_words(words: tuple[str, ...], pattern: re.Pattern[str], data: st.DataObject) -> None:
+def test_whatever_a_pattern_takes_has_one_of_its_words(form: Form, data: st.DataObject) -> None:
     """Of texts in ASCII; those that hold none of them are passed over."""
-    short = re.sub(r",\d{3,4}\}", ",29}", pattern.pattern)
-    taken = data.draw(st.from_regex(re.compile(short, pattern.flags), alphabet=st.characters(max_codepoint=127)))
-    assert any(word in taken.lower() for word in words)
+    short = re.sub(r",\d{3,4}\}", ",29}", form.pattern.pattern)
+    taken = data.draw(st.from_regex(re.compile(short, form.pattern.flags), alphabet=st.characters(max_codepoint=127)))
+    assert any(word in taken.lower() for word in form.words)
+    assert not form.also or any(word in taken.lower() for word in form.also)
 
 
 @pytest.mark.parametrize("name", ["PA\u017f\u017fWORD", "API_TO\u212aEN"])

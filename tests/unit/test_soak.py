@@ -77,7 +77,7 @@ def test_what_is_none_is_bad_use(words, least) -> None:
 
 def test_the_load_is_said_before_it_begins() -> None:
     rows = [Series("c/a/new", "c", "a", "new", 1, 0.01, 0.25), Series("n/a/new", "n", "a", "new", 1, 0.1, 0.25)]
-    said = soak.load([*rows, Series("c/a/pinned", "c", "a", "pinned", 1, 0.1, 1.0)], 8 * 3600)
+    said = soak.load_in_words([*rows, Series("c/a/pinned", "c", "a", "pinned", 1, 0.1, 1.0)], 8 * 3600)
     assert "a soak of 8 h: 110 new connections a second from 2 hosts" in said and "3,168,000 in all, and 1 kept ones with 10 heart" in said
 
 
@@ -100,7 +100,7 @@ def test_where_the_whole_has_a_budget_what_was_out_before_a_round_is_a_figure() 
     session = Session([NotSteady("out"), GOOD])
     assert kept(session, 0.05, 99.9) is GOOD and session.rests == 1
     header = a_header(disruption="none", moves=False, expects=dict.fromkeys(("client", "inside", "standby"), "any"), figures_only=True)
-    unsteady = recording_evaluation.measured(play(header, Script(balancer=[(0, None)], holder=[(0, None)]), end=15.0))
+    unsteady = recording_evaluation.evaluate(play(header, Script(balancer=[(0, None)], holder=[(0, None)]), end=15.0))
     client = next(row for row in availability_of([MeasurementRecord.of(unsteady, id="02-none", test="t")]) if row.path == "client")
     assert client.out_s == pytest.approx(15.0, abs=0.5), "the recording of a round that could not begin holds what was out"
 
@@ -180,10 +180,10 @@ def test_a_lab_stays_as_was_asked(keep, passes, stays) -> None:
 
 
 def test_keep_is_for_a_lab() -> None:
-    assert session_lab.keep_of("always", attached=False) == "always" and session_lab.keep_of("never", attached=True) == "never"
+    assert session_lab.parse_keep("always", attached=False) == "always" and session_lab.parse_keep("never", attached=True) == "never"
     for words, attached in (("sometimes", False), ("failed", True)):
         with pytest.raises(BadUse, match="--keep"):
-            session_lab.keep_of(words, attached=attached)
+            session_lab.parse_keep(words, attached=attached)
 
 
 def a_round(*, figures_only: bool = True, missing: tuple[float, float] = (0.0, 0.0), silent: tuple[float, float] = (0.0, 0.0)) -> Measured:
@@ -197,7 +197,7 @@ def a_round(*, figures_only: bool = True, missing: tuple[float, float] = (0.0, 0
         for one in rows
         if not missing[0] < one.at < missing[1]
     ]
-    return recording_evaluation.measured(marks(recording, begin=1.0), calibration=passed("checked"))
+    return recording_evaluation.evaluate(marks(recording, begin=1.0), calibration=passed("checked"))
 
 
 def test_what_a_round_did_not_measure_may_have_been_out() -> None:

@@ -69,6 +69,6 @@ def test_what_the_reading_thread_has_to_say_waits_for_new_keys_and_it_does_not()
     threading.Thread.start(transport)
     threading.Thread.join(transport, 60)
     assert not transport.is_alive() and sent == []
-    assert [kept.asbytes()[0] for kept in transport._kept_back] == [CLOSE]
+    assert [kept.asbytes()[0] for kept in transport._held_messages] == [CLOSE]
     near.close()
     far.close()

@@ -161,7 +161,7 @@ def test_the_stand_in_reads_t_sql(said: str, meant: list[str | tuple[str, str]])
 
 
 def test_parameters_of_a_call_keep_their_names_out_of_literals() -> None:
-    assert tsql.declared("@a int, @b nvarchar(10), @c decimal(10, 2)") == ["@a", "@b", "@c"]
+    assert tsql.declared_names("@a int, @b nvarchar(10), @c decimal(10, 2)") == ["@a", "@b", "@c"]
     assert tsql.with_parameters("select @b, '@a', @a, @@spid", ["@a", "@b"]) == "select $2, '@a', $1, @@spid"
 
 

@@ -50,7 +50,7 @@ def stranger(tmp_path: Path) -> Stranger:
 
 
 def test_a_command_for_the_nodes_is_asked_for_and_left_out() -> None:
-    data = default_cluster.cluster_data(given={"manager": {"mirror_check": ["rm", "-rf", "/"]}})
+    data = default_cluster.cluster_data(overrides={"manager": {"mirror_check": ["rm", "-rf", "/"]}})
     (ask,) = trust.trust_requests(data, with_arguments=True)
     assert ask == "manager.mirror_check runs `rm -rf /` on a node" and trust.trust_requests(data) == [
         "manager.mirror_check runs `rm [removed]` on a node"

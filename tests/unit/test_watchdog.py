@@ -78,7 +78,7 @@ def test_a_power_command_s_words_are_not_told():
 
 def azure_disruption(name: str = "azure NSG deny") -> Disruption:
     azure = {"subscription": "s", "resource_group": "g", "operation_limit_s": 300.0}
-    cluster = cluster_config.parse(default_cluster.cluster_data(given={"azure": azure}), Path("x"))
+    cluster = cluster_config.parse(default_cluster.cluster_data(overrides={"azure": azure}), Path("x"))
     return base.get_disruption(name)(SimpleNamespace(cluster=cluster, active="lknode01", standby_of=lambda a: "lknode02"))  # type: ignore[arg-type]
 
 

@@ -27,7 +27,7 @@ from harness.managers.parse.pacemaker_parse import timed_moves
 
 def cluster_with(on: list[str], off: list[str] | None = None) -> cluster_config.Cluster:
     given = {"power": {"off": off or ["true"], "on": on, "reboot": ["true"]}}
-    return cluster_config.parse(default_cluster.cluster_data(given=given), Path("a test's"))
+    return cluster_config.parse(default_cluster.cluster_data(overrides=given), Path("a test's"))
 
 
 CLUSTER = cluster_with(["give", "{node}"])

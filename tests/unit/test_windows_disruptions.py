@@ -181,8 +181,10 @@ def test_what_listens_is_ended_if_it_is_still_the_same(subject, name):
 )
 def test_a_process_that_others_need_is_left_alone(told, why):
     row = {"Id": 42, "Name": "TNSLSNR", "StartedAt": "x", "Services": ["O"], "Restarts": False} | told
-    assert why in windows_node.judged(row, int(row["Id"]), 1521) and bool(windows_node.judged(row, int(row["Id"]), 1521)) is bool(why)
-    assert "is gone" in windows_node.judged(None, 42, 1521)
+    assert why in windows_node.reason_not_to_end_process(row, int(row["Id"]), 1521) and bool(
+        windows_node.reason_not_to_end_process(row, int(row["Id"]), 1521)
+    ) is bool(why)
+    assert "is gone" in windows_node.reason_not_to_end_process(None, 42, 1521)
 
 
 def test_a_process_that_listens_for_more_than_the_cluster_is_left_alone(subject):

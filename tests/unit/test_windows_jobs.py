@@ -71,7 +71,7 @@ def test_a_deadline_ends_the_waiting_and_nothing_else():
     with pytest.raises(StillRunning, match="has not ended within 1 s; it was not ended, and goes on there"):
         run(host, 1.0)
     assert set(host.asked) == {"job-start", "job-state"} and host.there
-    assert windows_jobs.unfinished(host) == [LINE]  # type: ignore[arg-type]
+    assert windows_jobs.unfinished_commands(host) == [LINE]  # type: ignore[arg-type]
 
 
 def test_a_connection_that_is_lost_meanwhile_is_none_of_its_business():
@@ -118,4 +118,4 @@ def test_a_host_that_lets_none_start_says_so():
 
 def test_what_has_ended_is_not_unfinished():
     for play in ("ended", "failed", "gone", ""):
-        assert windows_jobs.unfinished(Scripts(play)) == []  # type: ignore[arg-type]
+        assert windows_jobs.unfinished_commands(Scripts(play)) == []  # type: ignore[arg-type]

@@ -23,7 +23,6 @@ from harness.managers.parse import lcdstatus_parse
 from harness.remote.agents import csharp_agent, powershell_agent
 from harness.remote.csharp import csharp_program
 
-NOT_YET = {"wsfc-state", "wsfc-change"}  # docs/support.md says so
 TABLE = """LOCAL     TAG               ID               STATE     PRIO  PRIMARY
 lknode01  cluster-services  cluster-services ISP          1  lknode01
 lknode01   listener-1521    listener-1521    ISP          1  lknode01
@@ -49,7 +48,7 @@ def test_every_stand_in_was_made_of_the_script_as_it_is() -> None:
 
 def test_every_script_has_a_stand_in_that_takes_its_parameters() -> None:
     served(script_protocol.first_line(once=True))  # has all of them imported
-    assert script_answers.known() == script_contract.contracts().keys() - NOT_YET
+    assert script_answers.known() == script_contract.contracts().keys()
     for name in script_answers.known():
         takes = inspect.signature(script_answers._BY_NAME[name]).parameters
         of_contract = script_contract.contract_of(name).parameters
@@ -67,16 +66,19 @@ def test_questions_are_answered_as_the_contract_says() -> None:
     asked = [
         script_protocol.question(1, "time-source", {}, 5.0),
         script_protocol.question(2, "process", {}, 5.0),
-        script_protocol.question(3, "wsfc-state", {}, 5.0),
-        script_protocol.clock_question(4),
+        script_protocol.clock_question(3),
     ]
     ready, *said = served(script_protocol.first_line(once=True), *asked)
     answers = {one["id"]: one for one in said}
     assert ready["ready"] and ready["edition"] == "stand-in"
     assert answers[1]["answer"]["ok"] and "not Windows" in answers[1]["answer"]["rows"][0]["Text"]
     assert answers[2]["answer"]["error"] == "ParameterBindingException"  # it needs a number
-    assert answers[3]["answer"]["error"] == "NoStandIn"
-    assert answers[4]["clock"] > 0
+    assert answers[3]["clock"] > 0
+
+
+def test_a_script_without_a_stand_in_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(script_answers._BY_NAME, "time-source")
+    assert script_answers.answer("time-source", {})["error"] == "NoStandIn"
 
 
 def test_a_changed_script_is_refused() -> None:
@@ -89,7 +91,7 @@ def test_a_changed_script_is_refused() -> None:
 
 @pytest.mark.parametrize("limit", [None, 10.0])
 def test_our_own_lines_are_taken(limit: float | None) -> None:
-    assert known_scripts.is_known("bootstrap", encoded_script(powershell.encoded(script_protocol.bootstrap())))
+    assert known_scripts.is_known("bootstrap", encoded_script(powershell.encoded_line(script_protocol.bootstrap())))
     for command, name in ((powershell_agent.loader(), known_scripts.LOADER), (csharp_program.loader(), known_scripts.COMPILER)):
         line, _ = powershell.invocation(command, b"", limit=limit)
         assert known_scripts.is_known(name, body_of(encoded_script(line)))
@@ -104,8 +106,8 @@ def test_our_own_lines_are_taken(limit: float | None) -> None:
         ("sh -c true", "'sh' is not recognized", False),
         ("", "'' is not recognized", False),
         ("powershell -Command Get-Date", "in a way that is not known", True),
-        (powershell.encoded("x" * 3100), "too long", False),
-        (powershell.encoded("x").replace("-EncodedCommand ", "-EncodedCommand !"), "no text", False),
+        (powershell.encoded_line("x" * 3100), "too long", False),
+        (powershell.encoded_line("x").replace("-EncodedCommand ", "-EncodedCommand !"), "no text", False),
     ],
 )
 def test_what_windows_would_not_take_is_refused(line: str, why: str, loud: bool) -> None:
@@ -156,7 +158,7 @@ def test_a_lab_of_stand_ins_for_windows() -> None:
             default_cluster.with_platform({}, platform, manager)
     client = {"client": {**default_cluster.DEFAULT_CLUSTER["client"], "platform": "windows"}}
     with pytest.raises(BadUse, match="a lab's client is Linux"):
-        lab_config.make_lab_config(cluster_config.parse(default_cluster.merged(data, client), Path("x")), Path("x"))
+        lab_config.make_lab_config(cluster_config.parse(default_cluster.merge_tables(data, client), Path("x")), Path("x"))
 
 
 def test_two_labs_compile_a_program_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,4 +126,4 @@ def test_a_quoted_word_has_no_way_out(word):
 
 def test_double_quotes_are_refused_in_words():
     with pytest.raises(BadUse):
-        powershell.called(["x", '"'])
+        powershell.call_line(["x", '"'])

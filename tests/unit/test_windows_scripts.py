@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from powershell_syntax import Declared, declared, faults
 
-from harness.collect.collection_runner import lines_of, of_window
+from harness.collect.collection_runner import lines_of, window_parameters
 from harness.collect.collectors import table
 from harness.core.errors import BadUse
 from harness.hosts.windows import powershell, script_protocol
@@ -193,9 +193,9 @@ def test_what_is_collected_of_windows_hosts_is_asked_by_scripts():
     """Also of a plug-in's rows: a line of shell for Windows would be a script that no parser looked at."""
     rows = [row for row in table() if row.platform == "windows"]
     assert rows and all(row.script and not row.line for row in rows)
-    assert [why for row in rows if (why := refusal(row.script, of_window(row, 1795169472.0, 1795169532.5)))] == []
+    assert [why for row in rows if (why := refusal(row.script, window_parameters(row, 1795169472.0, 1795169532.5)))] == []
     (events,) = [row for row in rows if row.logs]
-    window = of_window(events, 1795169472.0, 1795169532.5)
+    window = window_parameters(events, 1795169472.0, 1795169532.5)
     assert (window["Begin"], window["End"]) == ("2026-11-20T10:11:12.000000Z", "2026-11-20T10:12:12.500000Z")
     assert not [row.name for row in rows if re.search("CommandLine|EnvironmentVariables|StartInfo", contract_of(row.script).text)]
 
@@ -250,7 +250,7 @@ def test_what_is_recorded_fits_its_contract(path):
     for answer in (recorded["answer"], *laters):
         read = script_protocol.read_answer(json.dumps(answer))
         assert [misfit(contract, row) for row in read.rows if misfit(contract, row)] == []
-        assert not read.ok or script_protocol.demanded(contract, read)
+        assert not read.ok or script_protocol.demand_row(contract, read)
 
 
 # The frame of commands that are no scripts.

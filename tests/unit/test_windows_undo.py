@@ -14,7 +14,7 @@ from harness.core.errors import Unusable
 from harness.hosts.deadman.deadman_switch import ArmedUndo, UndoFailed
 from harness.hosts.host import HostUnreachable
 from harness.hosts.windows import scheduled_undo
-from harness.hosts.windows.scheduled_undo import Deed, Thing, WindowsDeadman, guard, lacks, remains, rule_name, waits_s
+from harness.hosts.windows.scheduled_undo import Deed, Thing, WindowsDeadman, guard, reason_it_cannot_undo, remains, rule_name, waits_s
 
 LONG_S = 120.0
 
@@ -39,8 +39,8 @@ class Hold:
             "one cut",
             longest=longest,
             lease=lease,
-            armed=self.told.append,
-            undone=self.seen.append,
+            on_armed=self.told.append,
+            on_undone=self.seen.append,
         )
         self.thing = Thing("firewall", rule=rule_name(self.deadman.token))
 
@@ -186,12 +186,12 @@ def test_the_watchdog_sends_the_same(node):
 )
 def test_what_keeps_a_host_from_undoing_is_said_beforehand(node, told, why):
     node.readiness |= told
-    assert re.search(why, lacks(node)) if why else lacks(node) == ""  # type: ignore[arg-type]
+    assert re.search(why, reason_it_cannot_undo(node)) if why else reason_it_cannot_undo(node) == ""  # type: ignore[arg-type]
 
 
 def test_what_is_not_told_is_no_yes(node):
     node.hears = False
-    assert "is not known: lknode01: it does not answer" in lacks(node)  # type: ignore[arg-type]
+    assert "is not known: lknode01: it does not answer" in reason_it_cannot_undo(node)  # type: ignore[arg-type]
 
 
 def test_the_waiting_program_is_ascii_has_every_label_and_runs_only_windows_own():

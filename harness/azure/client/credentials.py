@@ -16,6 +16,7 @@ from harness.config.azure_config import foreign_endpoints, same_endpoint
 from harness.config.cluster_config import Azure
 from harness.core.errors import BadUse
 from harness.core.redaction import read_secrets
+from harness.core.text import cut_at_word
 
 CONNECT_S, READ_S = 10.0, 60.0  # what a connection, and a peer that says nothing, may take
 
@@ -163,7 +164,7 @@ def last_login() -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return cut_at_word((str(error).strip().splitlines() or [type(error).__name__])[0], 200)
 
 
 def login_order(terminal: bool) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.azure.client import arm_error_details, roles, throttling
 from harness.core.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
+from harness.core.text import cut_at_word
 
 INSTALL = 'the Azure packages are not installed; install them with: pip install "lkharness[azure]"'
 _ACTION = re.compile(r"perform action '([^']+)'(?: over scope '([^']+)')?")
@@ -240,7 +241,7 @@ def _first_line(error: Exception) -> str:
     inner = getattr(getattr(error, "error", None), "message", None)
     text = str(inner or getattr(error, "message", None) or error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:400].rstrip(".;")
+    return cut_at_word(lines[0] if lines else type(error).__name__, 400).rstrip(".;")
 
 
 def _credentials_tried(error: Exception) -> str:
@@ -251,4 +252,4 @@ def _credentials_tried(error: Exception) -> str:
 
 def _tls_reason(message: str) -> str:
     reason = re.search(r"(certificate verify failed[^(\"']*|[Hh]ostname mismatch[^(\"']*|wrong version number)", message)
-    return reason[1].strip() if reason else message[:200]
+    return reason[1].strip() if reason else cut_at_word(message, 200)

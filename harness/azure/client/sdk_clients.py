@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from harness.azure.client import api_versions, credentials, error_mapping, polling
 from harness.azure.client.retry_policy import make_bounded_retry
 from harness.config.cluster_config import Azure
+from harness.core.text import cut_at_word
 
 if TYPE_CHECKING:
     from azure.mgmt.compute import ComputeManagementClient
@@ -170,7 +171,14 @@ def _make_request_log_policy(on_request: OnRequest) -> Any:
                 response = self.next.send(request)
             except Exception as error:
                 on_request(
-                    Call(http_request.method, path, started_at, time.monotonic() - started_at, None, error=str(error).splitlines()[0][:200])
+                    Call(
+                        http_request.method,
+                        path,
+                        started_at,
+                        time.monotonic() - started_at,
+                        None,
+                        error=cut_at_word(str(error).splitlines()[0], 200),
+                    )
                 )
                 raise
             headers = response.http_response.headers

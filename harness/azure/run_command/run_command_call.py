@@ -19,6 +19,7 @@ from harness.azure.client.sdk_clients import Clients
 from harness.azure.inventory import resource_parser
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Unusable
+from harness.core.text import cut_start_at_word
 
 QUEUE_TIMEOUT_S = 900.0  # for the scripts of ours that are before it on the same machine
 _TURNS: dict[str, threading.Lock] = {}
@@ -149,8 +150,9 @@ def parse_output(both_streams: tuple[str, str], mark: str, machine: str) -> Scri
     out, err = both_streams
     end_mark = re.search(rf"\n?end {mark} (\d+)\s*\Z", out)
     if end_mark is None:
+        last_words = cut_start_at_word((out + err).strip(), 200) or "none"
         raise Unusable(
-            f"{machine}: the script's end is not in what run-command brought back; its last words: {(out + err).strip()[-200:] or 'none'}; "
+            f"{machine}: the script's end is not in what run-command brought back; its last words: {last_words}; "
             "without a way out to Azure (port 443) a machine runs scripts and returns nothing: see whether it has one (facts ILB-23)"
         )
     script_out = out[: end_mark.start()]

@@ -49,19 +49,20 @@ def _about(node: Node, facts: WindowsFacts) -> Iterator[Finding]:
 
 def _adapters(node: Node, facts: WindowsFacts, addresses: Sequence[InterfaceAddress]) -> Iterator[Finding]:
     """A NIC that was replaced, as when Azure moves the machine, has another name; what names the old one means nothing then."""
-    for one in facts.adapters or []:
-        held = [a.address for a in addresses if a.interface == one.name]
-        if one.gone and held:
-            says = f"{one.name} ({one.device}) is gone and keeps {', '.join(held)}: that address cannot be given to the NIC in its place"
+    for adapter in facts.adapters or []:
+        held_addresses = [a.address for a in addresses if a.interface == adapter.name]
+        if adapter.gone and held_addresses:
+            keeps = f"{adapter.name} ({adapter.device}) is gone and keeps {', '.join(held_addresses)}"
+            says = f"{keeps}: that address cannot be given to the NIC in its place"
             do = "remove the adapter that is not there (Device Manager, hidden devices; or pnputil), and set the address on the new one"
             yield Finding(Weight.FAULT, node.name, "adapter", says, do, ("WNET-101",))
     if facts.firewall is None or not facts.firewall.nics:
         return
     here = {str(nic.get("InterfaceAlias")).lower() for nic in facts.firewall.nics}
     for rule in facts.firewall.rules:
-        named = [alias for alias in rule.get("InterfaceAlias") or () if alias.lower() != "any"]
-        if named and not any("*" in alias or "?" in alias or alias.lower() in here for alias in named):
-            says = f"the rule “{rule.get('Name')}” of the firewall is for {', '.join(named)}, and no NIC of that name has an address"
+        aliases = [alias for alias in rule.get("InterfaceAlias") or () if alias.lower() != "any"]
+        if aliases and not any("*" in alias or "?" in alias or alias.lower() in here for alias in aliases):
+            says = f"the rule “{rule.get('Name')}” of the firewall is for {', '.join(aliases)}, and no NIC of that name has an address"
             do = "name the NIC that is there now; a NIC that was replaced has another name"
             yield Finding(Weight.NOTE, node.name, "adapter", says, do, ("WNET-09", "WNET-101"))
 
@@ -99,8 +100,8 @@ def _port_proxies(cluster: Cluster, node: Node, settings: Sequence[Row]) -> Iter
 
 
 def _keepalive(cluster: Cluster, node: Node, settings: Sequence[Row]) -> Iterator[Finding]:
-    told = [float(row["Milliseconds"]) / 1000 for row in settings if row["K"] == "keepalive" and row["Name"] == "KeepAliveTime"]
-    after, idle = told[0] if told else DEFAULT_KEEPALIVE_S, cluster.load_balancer.idle_timeout_s
+    configured = [float(row["Milliseconds"]) / 1000 for row in settings if row["K"] == "keepalive" and row["Name"] == "KeepAliveTime"]
+    after, idle = configured[0] if configured else DEFAULT_KEEPALIVE_S, cluster.load_balancer.idle_timeout_s
     if after >= idle:
         says = f"a program's keepalive begins after {after:g} s, and the balancer forgets an idle connection after {idle:g} s"
         do = "set KeepAliveTime below that, or the times in the program itself"
@@ -109,14 +110,14 @@ def _keepalive(cluster: Cluster, node: Node, settings: Sequence[Row]) -> Iterato
 
 def _source(cluster: Cluster, node: Node, addresses: Sequence[InterfaceAddress]) -> Iterator[Finding]:
     """Windows sends from the numerically lowest address of a NIC, whichever is the first."""
-    vip, own = str(cluster.vip), str(node.address)
-    nic = next((a.interface for a in addresses if a.address == own), None)
+    vip, own_address = str(cluster.vip), str(node.address)
+    nic = next((a.interface for a in addresses if a.address == own_address), None)
     here = [a for a in addresses if a.address == vip and a.interface == nic]
-    if not here or int(ip_address(vip)) >= int(ip_address(own)):
+    if not here or int(ip_address(vip)) >= int(ip_address(own_address)):
         return
     skipped = here[0].skip_as_source if isinstance(here[0], WindowsAddress) else None
     if skipped is False:
-        says = f"the VIP {vip} is lower than {own} on {nic} and not marked SkipAsSource, so what the node sends comes from the VIP"
+        says = f"the VIP {vip} is lower than {own_address} on {nic} and not marked SkipAsSource, so what the node sends comes from the VIP"
         do = f"Set-NetIPAddress -IPAddress {vip} -SkipAsSource $true, and have the cluster manager do so whenever it adds it"
         yield Finding(Weight.FAULT, node.name, "source address", says, do, ("WNET-76", "WNET-47"))
 
@@ -127,14 +128,14 @@ def _probe_port(
     """The cluster itself answers the probe, at the port that its IP resource had when that last came online (WCLU-97)."""
     wanted, tag = cluster.load_balancer.probe.port, cluster.ip_resource.tag
     do = f"Get-ClusterResource '{tag}' | Set-ClusterParameter ProbePort {wanted}, then take it offline and start the role again"
-    owns = any(one.address == str(cluster.vip) for one in addresses)
+    owns = any(a.address == str(cluster.vip) for a in addresses)
     if set_.probe_port is None:
         says = f"{tag} has no ProbePort, so the cluster answers the probe on no node"
         yield Finding(Weight.FAULT, node.name, "ProbePort", says, do, ("WCLU-96",))
     elif set_.probe_port != wanted:
         says = f"{tag} has ProbePort {set_.probe_port}, and the balancer asks port {wanted}"
         yield Finding(Weight.FAULT, node.name, "ProbePort", says, do, ("WCLU-96",))
-    elif owns and listeners is not None and all(one.port != wanted for one in listeners):
+    elif owns and listeners is not None and all(listener.port != wanted for listener in listeners):
         says = f"{tag} has ProbePort {wanted}, and nobody listens there though {node.name} has the VIP: it is set and not in force"
         yield Finding(Weight.FAULT, node.name, "ProbePort", says, "take it offline and start the role again", ("WCLU-97",))
     if set_.mask not in (None, "255.255.255.255"):
@@ -150,7 +151,7 @@ def _weak_host(cluster: Cluster, node: Node, settings: Sequence[WeakHost], addre
     holder = next((a.interface for a in addresses if a.address == str(cluster.vip)), None)
     if nic is None or holder is None or holder == nic:
         return
-    by = {one.interface: one for one in settings}
+    by = {setting.interface: setting for setting in settings}
     lacks = [f"{nic}: WeakHostReceive"] if nic in by and by[nic].receive is False else []
     if holder in by:
         lacks += [f"{holder}: WeakHost{word}" for word, on in (("Receive", by[holder].receive), ("Send", by[holder].send)) if on is False]

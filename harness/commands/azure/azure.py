@@ -14,5 +14,5 @@ def add_to(commands) -> None:
         "azure", help="what the harness reads, disturbs, fixes, makes and removes in Azure", epilog="example: lkharness azure rehearse"
     )
     verbs = azure.add_subparsers(title="what to do", metavar="VERB", required=True, parser_class=type(azure))
-    for name in sorted(found.name for found in pkgutil.iter_modules(here.__path__) if found.name.startswith("azure_")):
+    for name in sorted(module.name for module in pkgutil.iter_modules(here.__path__) if module.name.startswith("azure_")):
         importlib.import_module(f"{here.__name__}.{name}").add_to(verbs)

@@ -8,30 +8,30 @@ import sys
 from pathlib import Path
 
 from harness.commands import trust
-from harness.commands.azure.azure_up import limit
+from harness.commands.azure.azure_up import add_limit_option
 from harness.commands.shared_options import add, print_json
 from harness.core.errors import BadUse
 
 
 def add_to(verbs) -> None:
     """Adds the command to the parser."""
-    about = "undo everything that a killed run left disturbed in the cluster's resource group, by the tags that say how"
-    heal = add(verbs, "heal", _heal, about, "lkharness azure heal --cluster customer.toml --run 1a2b3c4d")
+    description = "undo everything that a killed run left disturbed in the cluster's resource group, by the tags that say how"
+    heal = add(verbs, "heal", _heal, description, "lkharness azure heal --cluster customer.toml --run 1a2b3c4d")
     heal.add_argument("--cluster", metavar="FILE", help="the cluster file with [azure] (also LKHARNESS_CLUSTER)")
-    whose = heal.add_mutually_exclusive_group()
-    whose.add_argument("--run", metavar="ID", default="", help="only what this run left, and at once: it is known to be dead")
-    whose.add_argument("--all", action="store_true", help="what every run left, even one that may still be at work on another cluster")
-    limit(heal, None, "for each undoing (default: twice operation_limit_s)")
+    runs = heal.add_mutually_exclusive_group()
+    runs.add_argument("--run", metavar="ID", default="", help="only what this run left, and at once: it is known to be dead")
+    runs.add_argument("--all", action="store_true", help="what every run left, even one that may still be at work on another cluster")
+    add_limit_option(heal, None, "for each undoing (default: twice operation_limit_s)")
     trust.add_option(heal)
 
 
-def _heal(given: argparse.Namespace) -> int:
+def _heal(arguments: argparse.Namespace) -> int:
     from harness.config import cluster_config, trust
 
-    file = given.cluster or os.environ.get("LKHARNESS_CLUSTER")
+    file = arguments.cluster or os.environ.get("LKHARNESS_CLUSTER")
     if not file:
         raise BadUse("say which cluster with --cluster FILE")
-    cluster = cluster_config.load(Path(file), trusted=given.trust_cluster_file)
+    cluster = cluster_config.load(Path(file), trusted=arguments.trust_cluster_file)
     trust.demand(cluster, file)
     azure = cluster.azure
     if azure is None:
@@ -43,13 +43,15 @@ def _heal(given: argparse.Namespace) -> int:
     def say(source: str, kind: str, text: str, **data: object) -> None:
         print(CLEANER.text(text), file=sys.stderr, flush=True)
 
-    healed = heal(azure, say, ours=Ours.of(cluster), limit_s=given.limit and given.limit * 60.0, run=given.run, all_runs=given.all)
-    code = exit_code(healed)
-    if given.json:
-        failed = [str(h) for h in healed if h.failed]
-        error = {"error": "; ".join(failed), "exit_code": int(code)} if failed else {}
-        print_json({"undone": [vars(h) for h in healed], **error})
+    undoings = heal(
+        azure, say, ours=Ours.of(cluster), limit_s=arguments.limit and arguments.limit * 60.0, run=arguments.run, all_runs=arguments.all
+    )
+    code = exit_code(undoings)
+    if arguments.json:
+        failures = [str(h) for h in undoings if h.failed]
+        error = {"error": "; ".join(failures), "exit_code": int(code)} if failures else {}
+        print_json({"undone": [vars(h) for h in undoings], **error})
     else:
-        whose = f" of run {given.run}" if given.run else ""
-        print("\n".join(map(str, healed)) or f"nothing{whose} in {azure.resource_group} is left to undo")
+        of_run = f" of run {arguments.run}" if arguments.run else ""
+        print("\n".join(map(str, undoings)) or f"nothing{of_run} in {azure.resource_group} is left to undo")
     return int(code)

@@ -30,36 +30,36 @@ def add_to(verbs) -> None:
     rehearse.add_argument("--cluster", metavar="FILE", help="put this cluster's addresses and ports into the commands")
 
 
-def _rehearse(given: argparse.Namespace) -> int:
+def _rehearse(arguments: argparse.Namespace) -> int:
     from harness.azure import rehearsal
     from harness.config import cluster_config
 
-    chosen = [name for name in ("template", "answers", "ask") if getattr(given, name)]
-    if len(chosen) > 1:
-        raise BadUse(f"--{' and --'.join(chosen)} are different things to do; give one of them")
-    if given.answers and given.cluster:
+    actions = [name for name in ("template", "answers", "ask") if getattr(arguments, name)]
+    if len(actions) > 1:
+        raise BadUse(f"--{' and --'.join(actions)} are different things to do; give one of them")
+    if arguments.answers and arguments.cluster:
         raise BadUse("--cluster is for the commands that are printed, and --answers prints none; leave one of them out")
-    questions = rehearsal.questions_for(cluster_config.load(Path(given.cluster)) if given.cluster else None)
-    if given.template:
-        file = Path(given.template)
-        if file.exists() and not given.force:
+    questions = rehearsal.questions_for(cluster_config.load(Path(arguments.cluster)) if arguments.cluster else None)
+    if arguments.template:
+        file = Path(arguments.template)
+        if file.exists() and not arguments.force:
             raise BadUse(f"{file} is there already; name another file, or replace it with --force")
         _write(file, rehearsal.template(questions=questions))
-        if given.json:
+        if arguments.json:
             print_json({"file": str(file), "questions": [vars(q) for q in questions]})
             return 0
         print(f"{file} is written; fill it in, then: lkharness azure rehearse --answers {file}")
-    elif given.answers:
-        answers, about = rehearsal.read(Path(given.answers))
-        if given.json:
-            print_json({"about": about, "answers": answers})
+    elif arguments.answers:
+        answers, particulars = rehearsal.read(Path(arguments.answers))
+        if arguments.json:
+            print_json({"about": particulars, "answers": answers})
         else:
             print(rehearsal.summary(answers))
-    elif given.ask:
-        if given.json:
+    elif arguments.ask:
+        if arguments.json:
             raise BadUse("--ask is for a person, and --json for a program; give one of them")
-        _ask_them(Path(given.ask), questions)
-    elif given.json:
+        _ask_them(Path(arguments.ask), questions)
+    elif arguments.json:
         print_json({"questions": [vars(q) for q in questions]})
     else:
         print(rehearsal.as_text(questions))
@@ -73,13 +73,13 @@ def _ask_them(file: Path, questions: tuple[Question, ...]) -> None:
 
     if not sys.stdin.isatty():
         raise BadUse("there is nobody to ask; fill in a file instead: lkharness azure rehearse --template FILE")
-    answers, about = rehearsal.read(file) if file.exists() else ({}, {})
+    answers, particulars = rehearsal.read(file) if file.exists() else ({}, {})
     try:
         for question in questions:
             answers |= rehearsal.ask_questions(_ask, answers, (question,))
     except (EndOfInput, KeyboardInterrupt):
         print("what was said until here is kept")
-    _write(file, rehearsal.template(answers, about, questions))
+    _write(file, rehearsal.template(answers, particulars, questions))
     print(rehearsal.summary(answers))
 
 

@@ -25,9 +25,11 @@ MAX_LIFETIME_MIN = 7 * 24 * 60
 
 def add_to(verbs) -> None:
     """Adds the command to the parser."""
-    about = "make a cluster in Azure: two nodes with two NICs each, a client and an internal load balancer, with tags that say whose it is"
-    up = add(verbs, "up", _up, about, EXAMPLE)
-    place(up)
+    description = (
+        "make a cluster in Azure: two nodes with two NICs each, a client and an internal load balancer, with tags that say whose it is"
+    )
+    up = add(verbs, "up", _up, description, EXAMPLE)
+    add_place_options(up)
     up.add_argument("--location", metavar="REGION", required=True, help="Azure's name of the region, such as westeurope")
     up.add_argument("--owner", metavar="NAME", required=True, help="who answers for it; a tag on everything")
     up.add_argument("--expires", metavar="TIME", default="8h", help="when `azure sweep` may remove it: 90m, 8h (the default), 2d …")
@@ -63,13 +65,15 @@ def add_to(verbs) -> None:
         "--outbound", action="store_true", help="a NAT gateway: the nodes may reach the Internet, as packages need (facts ILB-23)"
     )
     up.add_argument("--manager", metavar="WHAT", default="none", help="none (the default), pacemaker, or the path of a script of yours")
-    asked = ["none", "rough", "retail"]
-    up.add_argument("--prices", choices=asked, default="none", help="a rough table that nobody has checked, or Azure's price list; none")
-    limit(up, 60)
+    price_sources = ["none", "rough", "retail"]
+    up.add_argument(
+        "--prices", choices=price_sources, default="none", help="a rough table that nobody has checked, or Azure's price list; none"
+    )
+    add_limit_option(up, 60)
     up.add_argument("--cluster-file", metavar="FILE", help="where to write the cluster file (default: RUN.toml here)")
 
 
-def place(parser: argparse.ArgumentParser, *, group: bool = True) -> None:
+def add_place_options(parser: argparse.ArgumentParser, *, group: bool = True) -> None:
     """The options that say where in Azure."""
     parser.add_argument(
         "--azure-from", dest="azure", metavar="FILE", help="a file with an [azure] table, such as a cluster file: how to log in, and where"
@@ -82,9 +86,11 @@ def place(parser: argparse.ArgumentParser, *, group: bool = True) -> None:
         parser.add_argument("--resource-group", metavar="NAME", help="overrides the file's; made when there is none")
 
 
-def limit(parser: argparse.ArgumentParser, default: float | None, about: str = "") -> None:
+def add_limit_option(parser: argparse.ArgumentParser, default: float | None, help_text: str = "") -> None:
     """How long it may take, in minutes everywhere."""
-    parser.add_argument("--limit", metavar="MINUTES", type=_minutes, default=default, help=about or f"for all of it (default: {default:g})")
+    parser.add_argument(
+        "--limit", metavar="MINUTES", type=_minutes, default=default, help=help_text or f"for all of it (default: {default:g})"
+    )
 
 
 def _minutes(text: str) -> float:
@@ -98,44 +104,44 @@ def _minutes(text: str) -> float:
     return minutes
 
 
-def _up(given: argparse.Namespace) -> int:
+def _up(arguments: argparse.Namespace) -> int:
     from harness.azure.provision import deployment_request, manager_install, provision, validation
     from harness.azure.provision.deployment_settings import azure_of
     from harness.azure.provision.template import prices
     from harness.config import cluster_config
 
-    azure, table = azure_of(Path(given.azure) if given.azure else None, given.subscription, given.resource_group)
-    script = manager_install.script_of(given.manager)
-    if script is not None and not given.outbound:
+    azure, table = azure_of(Path(arguments.azure) if arguments.azure else None, arguments.subscription, arguments.resource_group)
+    script = manager_install.script_of(arguments.manager)
+    if script is not None and not arguments.outbound:
         raise BadUse(
             "--manager without --outbound: the nodes would have no way out to Azure, which run-command returns a script's results by, and "
             "none to fetch packages by (facts ILB-23); give --outbound, too"
         )
-    wanted = _request(given)
-    validation.check(wanted)
-    planned = deployment_request.plan(wanted, azure, prices.prices_of(given.prices, given.location))
-    file = Path(given.cluster_file or f"{wanted.run}.toml")
-    for each in (file, _known_hosts(file)):
-        provision.demand_writable(each)
+    request = _request(arguments)
+    validation.check(request)
+    planned = deployment_request.plan(request, azure, prices.prices_of(arguments.prices, arguments.location))
+    file = Path(arguments.cluster_file or f"{request.run}.toml")
+    for output in (file, _known_hosts(file)):
+        provision.demand_writable(output)
     cluster_config.parse(
-        provision.cluster_file(wanted, table, given.manager, _known_hosts(file).name), file
+        provision.cluster_file(request, table, arguments.manager, _known_hosts(file).name), file
     )  # a cluster whose file nothing can read would be made for nothing
-    if not given.json:
+    if not arguments.json:
         print(deployment_request.as_text(planned), flush=True)
-    elif given.plan:
+    elif arguments.plan:
         print_json(planned)
-    if given.plan:
+    if arguments.plan:
         return 0
-    if given.json:
-        return _made_for_a_program(planned, given, lambda: _make(azure, table, wanted, script, given, file))
-    agreed(given, "make this?", "nothing was made")
-    return _make(azure, table, wanted, script, given, file)
+    if arguments.json:
+        return _make_for_a_program(planned, arguments, lambda: _make(azure, table, request, script, arguments, file))
+    demand_agreement(arguments, "make this?", "nothing was made")
+    return _make(azure, table, request, script, arguments, file)
 
 
-def _made_for_a_program(planned: dict[str, Any], given: argparse.Namespace, make: Callable[[], int]) -> int:
+def _make_for_a_program(planned: dict[str, Any], arguments: argparse.Namespace, make: Callable[[], int]) -> int:
     """The plan, and what became of it, as one object at the end: whoever made something must learn its run whatever happens."""
     try:
-        agreed(given, "make this?", "nothing was made")
+        demand_agreement(arguments, "make this?", "nothing was made")
         code = make()
     except HarnessError as error:
         return print_error(str(error), int(error.exit_code), planned)
@@ -145,7 +151,9 @@ def _made_for_a_program(planned: dict[str, Any], given: argparse.Namespace, make
     return code
 
 
-def _make(azure: Any, table: dict[str, Any], wanted: DeploymentRequest, script: str | None, given: argparse.Namespace, file: Path) -> int:
+def _make(
+    azure: Any, table: dict[str, Any], request: DeploymentRequest, script: str | None, arguments: argparse.Namespace, file: Path
+) -> int:
     import sys
 
     import tomli_w
@@ -160,17 +168,17 @@ def _make(azure: Any, table: dict[str, Any], wanted: DeploymentRequest, script: 
 
     talk = sdk_clients.make_clients(azure)
     try:
-        provision.up(talk, wanted, script, given.keep, given.limit * 60.0, say)
-        say(f"the cluster is there and costs money; remove it with: {provision.how_to_remove(azure, wanted)}")
-        public, keys, faults = _access(talk, wanted, file, say)
+        provision.up(talk, request, script, arguments.keep, arguments.limit * 60.0, say)
+        say(f"the cluster is there and costs money; remove it with: {provision.how_to_remove(azure, request)}")
+        public, keys, faults = _access(talk, request, file, say)
     finally:
         talk.close()
-    content = provision.cluster_file(wanted, table, given.manager, _known_hosts(file).name, public)
+    content = provision.cluster_file(request, table, arguments.manager, _known_hosts(file).name, public)
     provision.write(file, tomli_w.dumps(content))
-    provision.write(_known_hosts(file), host_keys.content(keys, wanted.run))
+    provision.write(_known_hosts(file), host_keys.content(keys, request.run))
     if keys.unknown:
-        what = "compare before you write one: what `ssh-keygen -lf` says of the key on the host itself"
-        say(f"the host keys of {', '.join(keys.unknown)} are not known; SSH is refused until {_known_hosts(file)} has them; {what}")
+        advice = "compare before you write one: what `ssh-keygen -lf` says of the key on the host itself"
+        say(f"the host keys of {', '.join(keys.unknown)} are not known; SSH is refused until {_known_hosts(file)} has them; {advice}")
     say(f"{file} is the cluster's file; look through it, then: lkharness check --cluster {file}")
     if faults:
         raise Unusable(f"{'; '.join(faults)}; the cluster is there: complete {file} and {_known_hosts(file)} by hand")
@@ -183,18 +191,18 @@ def _known_hosts(file: Path) -> Path:
 
 
 def _access(
-    talk: Clients, wanted: DeploymentRequest, file: Path, say: Callable[[str], None]
+    talk: Clients, request: DeploymentRequest, file: Path, say: Callable[[str], None]
 ) -> tuple[IPv4Address | None, HostKeys, list[str]]:
     """The client's public address, where one was asked for; the machines' host keys; what could not be read of it. Raises nothing of it,
     Ctrl-C neither: the cluster is there, and this is no "nothing was left behind"."""
     from harness.azure.provision.ssh_access import host_keys, jump_host
     from harness.azure.provision.template import template
 
-    parameters = template.parameters_of(template.load(), wanted.parameters)
+    parameters = template.parameters_of(template.load(), request.parameters)
     public, faults, client = None, [], parameters["client"]["name"]
     try:
         try:
-            if (address := jump_host.requested_address(wanted, talk)) is not None:
+            if (address := jump_host.requested_address(request, talk)) is not None:
                 public = jump_host.public_address(talk, address)
                 say(f"the client, the jump host, has the public address {public}")
         except HarnessError as error:
@@ -209,27 +217,27 @@ def _access(
     return public, keys, [*faults, *keys.failed]
 
 
-def _request(given: argparse.Namespace) -> DeploymentRequest:
+def _request(arguments: argparse.Namespace) -> DeploymentRequest:
     from harness.azure.provision.deployment_request import DeploymentRequest, expires_in, public_key, tags_of
 
     options = {
-        "vmSize": given.size,
-        "clientSize": given.size,
-        "user": given.user,
-        "ports": given.port,
-        "probePort": given.probe_port,
-        "probeThreshold": given.probe_threshold,
-        "prefix": given.prefix,
-        "image": _image(given.image) if given.image else None,
+        "vmSize": arguments.size,
+        "clientSize": arguments.size,
+        "user": arguments.user,
+        "ports": arguments.port,
+        "probePort": arguments.probe_port,
+        "probeThreshold": arguments.probe_threshold,
+        "prefix": arguments.prefix,
+        "image": _image(arguments.image) if arguments.image else None,
     }
     over: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    over |= {"design": given.design, "placement": given.placement, "haPorts": given.ha_ports, "outbound": given.outbound}
-    if given.zones is not None:
-        over["zones"] = _zones(given.zones, given.placement)
-    over["sshPublicKey"] = public_key(Path(given.ssh_key))
-    if given.public_from is not None:
-        over |= {"publicAddress": True, "sshSource": _network(given.public_from)}
-    return DeploymentRequest(given.location, given.owner, expires_in(given.expires), over, tags_of(given.tag))
+    over |= {"design": arguments.design, "placement": arguments.placement, "haPorts": arguments.ha_ports, "outbound": arguments.outbound}
+    if arguments.zones is not None:
+        over["zones"] = _zones(arguments.zones, arguments.placement)
+    over["sshPublicKey"] = public_key(Path(arguments.ssh_key))
+    if arguments.public_from is not None:
+        over |= {"publicAddress": True, "sshSource": _network(arguments.public_from)}
+    return DeploymentRequest(arguments.location, arguments.owner, expires_in(arguments.expires), over, tags_of(arguments.tag))
 
 
 def _image(text: str) -> dict[str, str]:
@@ -260,13 +268,13 @@ def _network(text: str) -> str:
     return str(network)
 
 
-def agreed(given: argparse.Namespace, question: str, otherwise: str) -> None:
+def demand_agreement(arguments: argparse.Namespace, question: str, otherwise: str) -> None:
     """A person has seen the plan. Raises BadUse when there is nobody to ask, or the answer is no."""
     import sys
 
-    if given.yes:
+    if arguments.yes:
         return
-    if given.json or sys.stdin is None or not sys.stdin.isatty():
+    if arguments.json or sys.stdin is None or not sys.stdin.isatty():
         raise BadUse(f"{otherwise}: look at the plan, then give --yes")
     try:
         answer = prompt.ask(f"{question} [y/N] ", to=sys.stderr)

@@ -13,12 +13,12 @@ def add_to(commands) -> None:
     parser.add_argument("ids", metavar="ID", nargs="+", help="as in brackets behind a message")
 
 
-def _fact(given: argparse.Namespace) -> int:
+def _fact(arguments: argparse.Namespace) -> int:
     from harness.core import facts
 
-    found = {name.strip().upper(): facts.fact(name) for name in given.ids}
-    if given.json:
-        print_json({"facts": found})
+    sentences = {name.strip().upper(): facts.fact(name) for name in arguments.ids}
+    if arguments.json:
+        print_json({"facts": sentences})
     else:
-        print("\n".join(f"{name}  {says}" for name, says in found.items()))
+        print("\n".join(f"{name}  {sentence}" for name, sentence in sentences.items()))
     return 0

@@ -62,11 +62,11 @@ def add_to(commands) -> None:
     parser.add_argument("of", choices=list(SCHEMAS), help="a cluster file, a run's run.json, or a gate file")
 
 
-def _schema(given: argparse.Namespace) -> int:
-    if given.json:
-        print_json({"of": given.of, "schema": published(given.of)})
+def _schema(arguments: argparse.Namespace) -> int:
+    if arguments.json:
+        print_json({"of": arguments.of, "schema": published(arguments.of)})
     else:
-        print(text(given.of), end="")
+        print(text(arguments.of), end="")
     return 0
 
 

@@ -30,28 +30,28 @@ def add_to(commands) -> None:
     )
 
 
-def _sudoers(given: argparse.Namespace) -> int:
+def _sudoers(arguments: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
     from harness.attach import sudoers_fragment
     from harness.config import cluster_config
 
-    if given.program:
-        path, text = next((path, text()) for path, text in sudoers_fragment.PROGRAMS.items() if path.endswith(f"/{given.program}"))
-        if given.json:
+    if arguments.program:
+        path, text = next((path, text()) for path, text in sudoers_fragment.PROGRAMS.items() if path.endswith(f"/{arguments.program}"))
+        if arguments.json:
             print_json({"path": path, "text": text})
         else:
             print(text, end="")
         return 0
     try:
-        until = datetime.strptime(given.until, UNTIL).replace(tzinfo=UTC) if given.until else None
+        until = datetime.strptime(arguments.until, UNTIL).replace(tzinfo=UTC) if arguments.until else None
     except ValueError:
-        raise BadUse(f"--until is no time such as 2026-12-01T18:00Z: {given.until}") from None
-    cluster = cluster_config.load(cluster_file(given.cluster))
+        raise BadUse(f"--until is no time such as 2026-12-01T18:00Z: {arguments.until}") from None
+    cluster = cluster_config.load(cluster_file(arguments.cluster))
     linux = [m for m in cluster.machines if m.platform == "linux" and m.ssh.user != "root"]
-    texts = {m.name: sudoers_fragment.fragment(cluster, m, given.level, until) for m in linux}
-    if given.json:
-        print_json({"level": given.level, "machines": texts})
+    texts = {m.name: sudoers_fragment.fragment(cluster, m, arguments.level, until) for m in linux}
+    if arguments.json:
+        print_json({"level": arguments.level, "machines": texts})
     else:
         print(
             "\n".join(texts.values()) or "nobody needs sudo: every account of the cluster file is root, or Windows's",

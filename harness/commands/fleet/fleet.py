@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.commands.shared_options import add, print_json
+from harness.commands.shared_options import add, duration, print_json
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from harness.commands.fleet.admission import Admission
     from harness.commands.fleet.fleet_clusters import Member
     from harness.commands.fleet.fleet_outcome import Outcome
     from harness.commands.fleet.process_pool import Job, ProcessEnd
@@ -55,7 +56,12 @@ def add_to(commands) -> None:
     run.usage = "lkharness fleet [run] FILE... [--at-once N] [--reports DIR] [--json] -- COMMAND..."
     run.epilog = f"{run.epilog}. {ORDER[0].upper()}{ORDER[1:]}"
     _clusters(run)
-    run.add_argument("--at-once", type=int, metavar="N", help="clusters at the same time (default: one for each of this machine's cores)")
+    run.add_argument(
+        "--at-once",
+        type=int,
+        metavar="N",
+        help="clusters at the same time (default: one for each of this machine's cores); labs begin as it has processor time",
+    )
     run.add_argument("--reports", metavar="DIR", default=REPORTS, help=f"holds one folder of runs for each cluster (default: {REPORTS})")
     matrix = add(
         verbs, "matrix", _matrix, "list the clusters for a CI matrix or an Indexed Job", "lkharness fleet matrix clusters/*.toml --json"
@@ -70,6 +76,11 @@ def add_to(commands) -> None:
     )
     merge.add_argument("runs", metavar="RUN", nargs="+", help="a run's folder, or a folder that holds runs: its newest one")
     merge.add_argument("--expected", metavar="FILE", help="what `lkharness fleet matrix --json` printed: what must have come back")
+    merge.add_argument(
+        "--within",
+        metavar="TIME",
+        help="a run that began longer ago is of another night: 90m, 12h (default: one from before FILE was made)",
+    )
     merge.add_argument("--reports", metavar="DIR", default=REPORTS, help=f"where {PAGE} goes (default: {REPORTS})")
 
 
@@ -103,7 +114,9 @@ def _matrix(given: argparse.Namespace) -> int:
 
 
 def _run(given: argparse.Namespace) -> int:
-    from harness.commands.fleet.fleet_clusters import words_for
+    from harness.commands.fleet.admission import Admission
+    from harness.commands.fleet.fleet_clusters import is_here, leaves_run, words_for
+    from harness.commands.fleet.machine_load import LoadReader
     from harness.commands.fleet.process_pool import Job
     from harness.core.errors import BadUse, Unusable
     from harness.core.files import expand_user
@@ -120,11 +133,18 @@ def _run(given: argparse.Namespace) -> int:
     except OSError as error:
         raise Unusable(f"{reports}: no folder can be made there ({error.strerror or error}); name another with --reports") from error
     jobs = [Job(m.name, (*PROGRAM, *w), reports / m.name / LOG) for m, w in zip(members, words, strict=True)]
-    outcomes = _run_all(members, jobs, at_once, given.behind, quiet=given.json)
-    return _finish(outcomes, reports, given.behind, as_json=given.json)
+    tell = _Teller(given.json)
+    here = [
+        m.index for m in members if leaves_run(given.behind) and is_here(Path(m.cluster))
+    ]  # only what measures asks for a quiet machine
+    admission = Admission([m.name for m in members], here, LoadReader(), tell, processors=os.cpu_count() or 1)
+    outcomes = _run_all(members, jobs, at_once, given.behind, admission, tell)
+    return _finish(outcomes, reports, given.behind, as_json=given.json, notes=admission.notes())
 
 
-def _run_all(members: Sequence[Member], jobs: Sequence[Job], at_once: int, command: Sequence[str], *, quiet: bool) -> list[Outcome]:
+def _run_all(
+    members: Sequence[Member], jobs: Sequence[Job], at_once: int, command: Sequence[str], admission: Admission, tell: _Teller
+) -> list[Outcome]:
     from harness.commands.fleet.fleet_clusters import leaves_run
     from harness.commands.fleet.fleet_outcome import WORDS, Outcome, of_process
     from harness.commands.fleet.fleet_runs import folders_in, last_words, new_runs
@@ -137,7 +157,6 @@ def _run_all(members: Sequence[Member], jobs: Sequence[Job], at_once: int, comma
     cleaner = Cleaner(secret_words(["lkharness", *command]))
     before = [folders_in(job.log.parent) for job in jobs]
     outcomes: dict[int, Outcome] = {}
-    tell = _Teller(quiet)
 
     def begun(index: int) -> None:
         tell(f"{members[index].name}: began")
@@ -157,7 +176,7 @@ def _run_all(members: Sequence[Member], jobs: Sequence[Job], at_once: int, comma
         names = ", ".join(members[index].name for index in running)
         tell(f"interrupted: waiting until these have undone what they did, within limits of their own: {names or 'none'}")
 
-    Pool(at_once, begun=begun, ended=ended, interrupted=interrupted).run(jobs)
+    Pool(at_once, begun=begun, ended=ended, interrupted=interrupted, admits=admission).run(jobs)
     return [outcomes[index] for index in range(len(members))]
 
 
@@ -179,10 +198,18 @@ class _Teller:
 
 
 def _merge(given: argparse.Namespace) -> int:
+    from datetime import UTC, datetime, timedelta
+
     from harness.commands.fleet.fleet_runs import came_back
+    from harness.core.errors import BadUse
     from harness.core.files import expand_user
 
     expected, planned = _expected(given.expected) if given.expected else ([], None)
+    if given.within:
+        try:
+            planned = datetime.now(UTC) - timedelta(seconds=duration("--within", given.within))
+        except OverflowError:
+            raise BadUse(f"--within {given.within}: is longer than any calendar; write 90m, 12h or 1d") from None
     return _finish(
         came_back(given.runs, expected, planned), expand_user(given.reports), ["merged"], as_json=given.json, tell=not given.json
     )
@@ -203,8 +230,11 @@ def _expected(file: str) -> tuple[list[Member], datetime | None]:
         raise BadUse(f"{file}: is not what `lkharness fleet matrix --json` prints; make it again") from None
 
 
-def _finish(outcomes: Sequence[Outcome], reports: Path, words: Sequence[str], *, as_json: bool, tell: bool = False) -> int:
-    """Write the page, whose title is these words, say what came of it, and return the exit code. Raises Unusable."""
+def _finish(
+    outcomes: Sequence[Outcome], reports: Path, words: Sequence[str], *, as_json: bool, tell: bool = False, notes: Sequence[str] = ()
+) -> int:
+    """Write the page, whose title is these words, say what came of it, and return the exit code. `notes` stand on the page. Raises
+    Unusable."""
     from harness.commands.fleet.fleet_outcome import WORDS, fleet_code, sorted_worst_first, summary
     from harness.commands.fleet.fleet_page import html
     from harness.core.errors import Unusable
@@ -216,12 +246,12 @@ def _finish(outcomes: Sequence[Outcome], reports: Path, words: Sequence[str], *,
     title = Cleaner(secret_words(["lkharness", *words])).text(" ".join(words))  # a secret may have blanks
     try:
         reports.mkdir(parents=True, exist_ok=True)
-        page = write_atomically(reports / PAGE, html(outcomes, title=title, beside=reports))
+        page = write_atomically(reports / PAGE, html(outcomes, title=title, beside=reports, notes=notes))
     except OSError as error:
         raise Unusable(f"{reports}: {PAGE} cannot be written there ({error.strerror or error}); free space or change its rights") from error
     code = fleet_code(outcomes)
     if as_json:
-        print_json({"page": str(page), "exit_code": int(code), "clusters": [_as_data(one) for one in outcomes]})
+        print_json({"page": str(page), "exit_code": int(code), "notes": list(notes), "clusters": [_as_data(one) for one in outcomes]})
         return int(code)
     if tell:
         print("\n".join(one_line(f"{one.name}: {WORDS[one.code]}: {one.reason}") for one in sorted_worst_first(outcomes)))

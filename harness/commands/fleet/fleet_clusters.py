@@ -1,12 +1,14 @@
-"""The clusters of a fleet: which file is which, under a name that is the same every night. Pure."""
+"""The clusters of a fleet: which file is which, under a name that is the same every night, and which of them are on this machine."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +103,21 @@ def words_for(member: Member, command: Sequence[str], reports: Path) -> list[str
 def leaves_run(command: Sequence[str]) -> bool:
     """Whether each must leave a run: `check` and a dry run make none."""
     return command[0] != "check" and "--dry-run" not in command
+
+
+def is_here(file: Path) -> bool:
+    """Are the cluster's nodes on this machine, as a lab's are: reached through its loopback? Not of a file that cannot be read: its own run
+    says what is wrong with it."""
+    try:
+        nodes = tomllib.loads(file.read_text(encoding="utf-8"))["nodes"]
+        hosts = [one["ssh"]["host"] for one in nodes if "jump" not in one["ssh"]]
+    except (OSError, ValueError, RecursionError, LookupError, TypeError):
+        return False
+    return any(map(_is_loopback, hosts))
+
+
+def _is_loopback(host: object) -> bool:
+    try:
+        return host == "localhost" or (isinstance(host, str) and ip_address(host).is_loopback)
+    except ValueError:
+        return False

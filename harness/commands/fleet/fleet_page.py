@@ -15,13 +15,15 @@ from harness.report.record.labels import MARK
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
-def html(outcomes: Sequence[Outcome], *, title: str, beside: Path) -> str:
-    """Render the page, which will lie in the folder `beside`. Whatever came from outside is escaped and made visible."""
+def html(outcomes: Sequence[Outcome], *, title: str, beside: Path, notes: Sequence[str] = ()) -> str:
+    """Render the page, which will lie in the folder `beside`; `notes` are about the fleet as a whole. Whatever came from outside is escaped
+    and made visible."""
     environment = page_environment(_TEMPLATES)
     return environment.get_template("fleet.html.j2").render(
         title=title,
         outcomes=[(one, link(one, beside)) for one in sorted_worst_first(outcomes)],
         summary=summary(outcomes),
+        notes=notes,
         code=int(fleet_code(outcomes)),
         tone=max((one.tone.value for one in outcomes if one.code is fleet_code(outcomes)), default="inconclusive"),
         words=WORDS,

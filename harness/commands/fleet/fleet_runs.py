@@ -120,7 +120,7 @@ def _outcome(run: Path, expected: Sequence[Member], planned: datetime | None) ->
     name = named.name if named else head.cluster.name if head.cluster else Path(file).stem or folder
     cluster = named.cluster if named else file
     if planned is not None and head.started is not None and head.started.epoch < planned.timestamp() - CLOCKS_S:
-        when = f"its newest run began at {head.started.iso}, before this fleet was planned ({planned.isoformat()})"
+        when = f"its newest run began at {head.started.iso}, before {planned.isoformat(timespec='seconds')}, and is of another night"
         return head.run_id or str(run), Outcome(name, cluster, ExitCode.INCONCLUSIVE, f"it did not come back: {when}", run)
     return head.run_id or str(run), Outcome(name, cluster, head.exit_code, head.verdict.reason, run, head.seconds)
 

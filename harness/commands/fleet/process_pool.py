@@ -13,7 +13,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -43,8 +43,17 @@ class ProcessEnd:
     fault: str = ""
 
 
+def in_order(waiting: Sequence[int], running: Collection[int]) -> int:
+    """The first one of those that wait."""
+    return waiting[0]
+
+
 class Pool:
-    """Runs jobs. `begun` and `ended` hear of each; `interrupted` hears at every Ctrl-C which ones are still waited for."""
+    """Runs jobs. `begun` and `ended` hear of each; `interrupted` hears at every Ctrl-C which ones are still waited for.
+
+    `admits` is asked, where there is room for another, which of those that wait begins (those that run are told it, too); where it says
+    None, it is asked again a second later, and when one has ended.
+    """
 
     def __init__(
         self,
@@ -53,7 +62,9 @@ class Pool:
         begun: Callable[[int], None],
         ended: Callable[[int, ProcessEnd], None],
         interrupted: Callable[[list[int]], None],
+        admits: Callable[[Sequence[int], Collection[int]], int | None] = in_order,
     ) -> None:
+        self._admits = admits
         self._at_once, self._begun, self._ended, self._interrupted = at_once, begun, ended, interrupted
         self._events: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._running: dict[int, tuple[subprocess.Popen[bytes], float]] = {}
@@ -70,18 +81,25 @@ class Pool:
         with _signals_into(self._events):
             try:
                 while waiting or self._running:
-                    while waiting and not stopping and len(self._running) < self._at_once:
-                        index = waiting.pop(0)
+                    held = False
+                    while waiting and not stopping and not held and len(self._running) < self._at_once:
+                        index = self._admits(waiting, self._running)
+                        if index is None:
+                            held = True
+                            continue
+                        waiting.remove(index)
                         fault = self._start(index, jobs[index])
                         if fault:
                             over(index, ProcessEnd(None, fault=fault))
                         else:
                             self._begun(index)
-                    if not self._running:
+                    if not self._running and not held:
                         if stopping:
                             break
                         continue
-                    event = self._next()
+                    event = self._next(or_none=held)
+                    if event is None:
+                        continue
                     if event == _INTERRUPTED:
                         if not stopping:  # a second one would cut the undoing short
                             self._interrupt()
@@ -119,10 +137,13 @@ class Pool:
         process.wait()
         self._events.put(index)
 
-    def _next(self) -> int:
+    def _next(self, *, or_none: bool) -> int | None:
+        """The next event; None where that is wanted and there was none for `LOOK_EVERY_S`."""
         while True:
             with contextlib.suppress(queue.Empty):
                 return self._events.get(timeout=LOOK_EVERY_S)
+            if or_none:
+                return None
 
     def _interrupt(self) -> None:
         """As Ctrl-C does. On Windows the console has told the children itself."""

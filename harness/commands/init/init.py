@@ -66,16 +66,16 @@ def add_to(commands) -> None:
     init.add_argument("--force", action="store_true", help="replace a file that is there")
 
 
-def _init_beside(given: argparse.Namespace) -> int:
+def _init_beside(arguments: argparse.Namespace) -> int:
     """A gate file, a pipeline, or both: neither asks anything."""
-    may_write = partial(_can_be_written, force=given.force)
+    may_write = partial(_can_be_written, force=arguments.force)
     files = []
-    if given.gate:
-        may_write(Path(given.gate))
-        files.append(init_gate.write(Path(given.gate)))
-    if given.pipeline:
-        files += init_pipeline.write(given.pipeline, Path(), may_write)
-    if given.json:
+    if arguments.gate:
+        may_write(Path(arguments.gate))
+        files.append(init_gate.write(Path(arguments.gate)))
+    if arguments.pipeline:
+        files += init_pipeline.write(arguments.pipeline, Path(), may_write)
+    if arguments.json:
         print_json({"files": [str(file) for file in files]})
     else:
         print("\n".join(f"{file} is written; look through it, above all at what it names and demands" for file in files))
@@ -88,19 +88,19 @@ def _managers() -> list[str]:
     return MANAGERS.names()
 
 
-def _init(given: argparse.Namespace) -> int:
+def _init(arguments: argparse.Namespace) -> int:
     from harness.config import trust
     from harness.config.cluster_file_writer import write_text
     from harness.core import package_data
     from harness.core.files import write_atomically
 
-    if given.gate or given.pipeline:
-        return _init_beside(given)
-    file = Path(given.file)
-    _can_be_written(file, force=given.force)  # before anybody is asked, so that no answers are lost
-    asked = sys.stdin is not None and sys.stdin.isatty() and not given.json
-    ask = _ask if asked else None
-    answers, unsure = init_azure.answers(given, ask) if given.azure or given.azure_from else (_answers(given, ask), [])
+    if arguments.gate or arguments.pipeline:
+        return _init_beside(arguments)
+    file = Path(arguments.file)
+    _can_be_written(file, force=arguments.force)  # before anybody is asked, so that no answers are lost
+    interactive = sys.stdin is not None and sys.stdin.isatty() and not arguments.json
+    ask = _ask if interactive else None
+    answers, unsure = init_azure.answers(arguments, ask) if arguments.azure or arguments.azure_from else (_answers(arguments, ask), [])
     # By this line, editors complete and check the file.
     text = f"#:schema {package_data.document('cluster.schema.json').as_uri()}\n{write_text(answers, file)}"
     try:
@@ -110,7 +110,7 @@ def _init(given: argparse.Namespace) -> int:
     except UnicodeEncodeError:
         raise BadUse("an answer holds bytes that are no text (UTF-8), and nothing was written; give it in plain letters") from None
     trust.agree_to_own(file)
-    if given.json:
+    if arguments.json:
         print_json({"file": str(file), "unsure": unsure})
         return 0
     for sentence in unsure:
@@ -156,19 +156,19 @@ class EndOfInput(BadUse):
     """There is nobody to ask any more."""
 
 
-def _answers(given: argparse.Namespace, ask: Callable[[str], str] | None) -> Answers:
+def _answers(arguments: argparse.Namespace, ask: Callable[[str], str] | None) -> Answers:
     """From the options, and for what they leave out from a person. Raises BadUse with everything that is missing when nobody is there."""
     from harness.config.cluster_file_writer import Answers, address_of, host_of, service_of
 
-    if len(given.node) > 2:
-        raise BadUse(f"--node was given {len(given.node)} times; a cluster has two nodes")
-    wanted = [
-        ("--client", given.client),
-        ("--node, twice", len(given.node) == 2),
-        ("--frontend", given.frontend),
-        ("--service", given.service),
+    if len(arguments.node) > 2:
+        raise BadUse(f"--node was given {len(arguments.node)} times; a cluster has two nodes")
+    required = [
+        ("--client", arguments.client),
+        ("--node, twice", len(arguments.node) == 2),
+        ("--frontend", arguments.frontend),
+        ("--service", arguments.service),
     ]
-    missing = [option for option, there in wanted if not there]
+    missing = [option for option, there in required if not there]
     if missing and ask is None:
         raise BadUse(f"not given: {'; '.join(missing)}; give them, or run it on a terminal and be asked (`lkharness init --help`)")
 
@@ -184,25 +184,25 @@ def _answers(given: argparse.Namespace, ask: Callable[[str], str] | None) -> Ans
             except BadUse as error:
                 print(error)
 
-    client = one(given.client, "the client, NAME=ADDRESS", lambda text: host_of(text, addresses=1))
-    nodes = [given.node[i] if i < len(given.node) else None for i in range(2)]
+    client = one(arguments.client, "the client, NAME=ADDRESS", lambda text: host_of(text, addresses=1))
+    nodes = [arguments.node[i] if i < len(arguments.node) else None for i in range(2)]
     pair = tuple(one(n, f"node {i + 1}, NAME=ADDRESS,SECOND", lambda text: host_of(text, addresses=2)) for i, n in enumerate(nodes))
-    frontend = one(given.frontend, "the load balancer's frontend, ADDRESS", address_of)
-    services = tuple(one(s, "a protected service, NAME=KIND:PORT:TAG", service_of) for s in given.service or [None])
+    frontend = one(arguments.frontend, "the load balancer's frontend, ADDRESS", address_of)
+    services = tuple(one(s, "a protected service, NAME=KIND:PORT:TAG", service_of) for s in arguments.service or [None])
     return Answers(
-        name=given.name,
-        design=given.design,
+        name=arguments.name,
+        design=arguments.design,
         client=client,
         nodes=pair,
         frontend=frontend,
-        probe_port=given.probe_port,
-        ip_tag=given.ip_tag or f"ip-{frontend}",
+        probe_port=arguments.probe_port,
+        ip_tag=arguments.ip_tag or f"ip-{frontend}",
         services=services,
-        manager=given.manager or "lifekeeper",
-        resource=given.resource or services[0].tag,
-        user=given.user,
-        key=given.key,
-        known_hosts=given.known_hosts,
-        jump=given.jump,
-        sudo=given.sudo,
+        manager=arguments.manager or "lifekeeper",
+        resource=arguments.resource or services[0].tag,
+        user=arguments.user,
+        key=arguments.key,
+        known_hosts=arguments.known_hosts,
+        jump=arguments.jump,
+        sudo=arguments.sudo,
     )

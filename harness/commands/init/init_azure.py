@@ -27,7 +27,7 @@ def add_options(init: argparse.ArgumentParser) -> None:
     azure.add_argument("--azure-from", metavar="FILE", help="take the [azure] table of this file instead: another cloud, another log-in")
 
 
-def answers(given: argparse.Namespace, ask: Callable[[str], str] | None) -> tuple[Answers, list[str]]:
+def answers(arguments: argparse.Namespace, ask: Callable[[str], str] | None) -> tuple[Answers, list[str]]:
     """The file's content, and sentences on what is guessed or missing. Raises HarnessError."""
     from harness.azure.client import sdk_clients
     from harness.azure.inventory import resource_reader
@@ -35,57 +35,61 @@ def answers(given: argparse.Namespace, ask: Callable[[str], str] | None) -> tupl
     from harness.config.cluster_config import Azure
     from harness.config.cluster_file_writer import Answers, host_of, service_of
 
-    table = _table(given)
-    named = tuple(host_of(n, addresses=2) for n in given.node)
-    if len(named) not in (0, 2):
-        raise BadUse(f"--node is given {len(named)} times; give both nodes, or none and let Azure tell")
+    table = _table(arguments)
+    nodes = tuple(host_of(n, addresses=2) for n in arguments.node)
+    if len(nodes) not in (0, 2):
+        raise BadUse(f"--node is given {len(nodes)} times; give both nodes, or none and let Azure tell")
     azure = Azure.model_validate(table)
-    there = sdk_clients.make_clients(azure)
+    clients = sdk_clients.make_clients(azure)
     try:
-        seen = resource_reader.group(there)
+        inventory = resource_reader.group(clients)
     finally:
-        there.close()
-    told = discover(seen, given.frontend, named)
-    services = tuple(service_of(s) for s in given.service) or _tagged(told.services, ask)
+        clients.close()
+    discovered = discover(inventory, arguments.frontend, nodes)
+    services = tuple(service_of(s) for s in arguments.service) or _ask_tags(discovered.services, ask)
     if not services:
         raise BadUse("the rule carries all ports, so Azure cannot tell the services; give --service NAME=KIND:PORT:TAG")
-    windows = "lifekeeper-windows" if told.windows else "lifekeeper"
-    client = host_of(given.client, addresses=1) if given.client and "=" in given.client else _client(told, given.client, ask)
-    assert seen.balancer is not None
-    kept = {**table, "load_balancer": seen.balancer.name}
-    used = {client.name, *(n.name for n in told.nodes)}
-    if renamed := {name: vm for name, vm in told.machines.items() if name in used}:
-        kept["virtual_machines"] = renamed
-    unsure = list(told.unsure)
-    if not given.service and ask is None:
+    windows = "lifekeeper-windows" if discovered.windows else "lifekeeper"
+    client = (
+        host_of(arguments.client, addresses=1)
+        if arguments.client and "=" in arguments.client
+        else _client(discovered, arguments.client, ask)
+    )
+    assert inventory.balancer is not None
+    azure_table = {**table, "load_balancer": inventory.balancer.name}
+    host_names = {client.name, *(n.name for n in discovered.nodes)}
+    if renamed := {name: vm for name, vm in discovered.machines.items() if name in host_names}:
+        azure_table["virtual_machines"] = renamed
+    unsure = list(discovered.unsure)
+    if not arguments.service and ask is None:
         tags = ", ".join(f"{s.port}: {s.tag} ({s.kind})" for s in services)
         unsure.append(f"Azure cannot tell {ASKS}; guessed for the services: {tags}")
     return (
         Answers(
-            name=given.name,
-            design=told.design,
+            name=arguments.name,
+            design=discovered.design,
             client=client,
-            nodes=(told.nodes[0], told.nodes[1]),
-            frontend=told.frontend,
-            probe_port=told.probe_port,
-            ip_tag=given.ip_tag or f"ip-{told.frontend}",
+            nodes=(discovered.nodes[0], discovered.nodes[1]),
+            frontend=discovered.frontend,
+            probe_port=discovered.probe_port,
+            ip_tag=arguments.ip_tag or f"ip-{discovered.frontend}",
             services=services,
-            manager=given.manager or windows,
-            resource=given.resource or services[0].tag,
-            user=given.user,
-            key=given.key,
-            known_hosts=given.known_hosts,
-            jump=given.jump,
-            sudo=given.sudo,
-            balancer=told.balancer,
-            subnets=told.subnets,
-            azure=kept,
+            manager=arguments.manager or windows,
+            resource=arguments.resource or services[0].tag,
+            user=arguments.user,
+            key=arguments.key,
+            known_hosts=arguments.known_hosts,
+            jump=arguments.jump,
+            sudo=arguments.sudo,
+            balancer=discovered.balancer,
+            subnets=discovered.subnets,
+            azure=azure_table,
         ),
         unsure,
     )
 
 
-def _table(given: argparse.Namespace) -> dict[str, Any]:
+def _table(arguments: argparse.Namespace) -> dict[str, Any]:
     """The [azure] table that the file will hold, as plain values. Raises BadUse."""
     from pydantic import ValidationError
 
@@ -93,10 +97,10 @@ def _table(given: argparse.Namespace) -> dict[str, Any]:
     from harness.config.azure_table_reader import table_of
 
     table: dict[str, Any] = {}
-    if given.azure_from:
-        table = table_of(Path(given.azure_from))
-    said = {"subscription": given.subscription, "resource_group": given.resource_group, "load_balancer": given.load_balancer}
-    table |= {key: value for key, value in said.items() if value is not None}
+    if arguments.azure_from:
+        table = table_of(Path(arguments.azure_from))
+    options = {"subscription": arguments.subscription, "resource_group": arguments.resource_group, "load_balancer": arguments.load_balancer}
+    table |= {key: value for key, value in options.items() if value is not None}
     table.pop("virtual_machines", None)
     missing = [f"--{key.replace('_', '-')}" for key in ("subscription", "resource_group") if key not in table]
     if missing:
@@ -108,20 +112,20 @@ def _table(given: argparse.Namespace) -> dict[str, Any]:
     return table
 
 
-def _client(told: DiscoveredCluster, name: str | None, ask: Callable[[str], str] | None) -> HostAnswer:
+def _client(discovered: DiscoveredCluster, name: str | None, ask: Callable[[str], str] | None) -> HostAnswer:
     """The one machine in the frontend's subnet that is no node, or the one that was named."""
-    chosen = [c for c in told.clients if name is None or c.name == name]
-    if len(chosen) == 1:
-        return chosen[0]
-    known = ", ".join(f"{c.name}={c.addresses[0]}" for c in told.clients) or "none that is no node"
+    candidates = [c for c in discovered.clients if name is None or c.name == name]
+    if len(candidates) == 1:
+        return candidates[0]
+    choices = ", ".join(f"{c.name}={c.addresses[0]}" for c in discovered.clients) or "none that is no node"
     if ask is not None:
         from harness.config.cluster_file_writer import host_of
 
-        return host_of(ask(f"the client, NAME=ADDRESS (in the frontend's subnet: {known})"), addresses=1)
-    raise BadUse(f"which machine is the client? In the frontend's subnet there is {known}; give --client NAME=ADDRESS")
+        return host_of(ask(f"the client, NAME=ADDRESS (in the frontend's subnet: {choices})"), addresses=1)
+    raise BadUse(f"which machine is the client? In the frontend's subnet there is {choices}; give --client NAME=ADDRESS")
 
 
-def _tagged(services: tuple[ServiceAnswer, ...], ask: Callable[[str], str] | None) -> tuple[ServiceAnswer, ...]:
+def _ask_tags(services: tuple[ServiceAnswer, ...], ask: Callable[[str], str] | None) -> tuple[ServiceAnswer, ...]:
     """With the tags that only the cluster manager knows, when there is a person to ask; an empty answer keeps the guess."""
     if ask is None:
         return services

@@ -25,14 +25,14 @@ KINDS: dict[str, dict[str, str]] = {
 
 def text(template: str) -> str:
     """A template with the shell step that all of them share, indented as the mark that it stands for."""
-    found = package_data.document(f"pipelines/{template}").read_text(encoding="utf-8")
+    content = package_data.document(f"pipelines/{template}").read_text(encoding="utf-8")
     step = package_data.document(f"pipelines/{STEP}").read_text(encoding="utf-8").splitlines()
-    return re.sub(r"^( *)@STEP@$", lambda mark: "\n".join(mark[1] + line for line in step), found, flags=re.MULTILINE)
+    return re.sub(r"^( *)@STEP@$", lambda mark: "\n".join(mark[1] + line for line in step), content, flags=re.MULTILINE)
 
 
 def write(kind: str, folder: Path, may_write: Callable[[Path], None]) -> list[Path]:
     """Write the files of that kind below `folder`; `may_write` raises for one that is there. Raises Unusable."""
-    files = {folder / place: text(template) for template, place in KINDS[kind].items()}
+    files = {folder / path: text(template) for template, path in KINDS[kind].items()}
     try:
         for file in files:
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -12,22 +12,32 @@ def add_to(commands) -> None:
     """Adds the command to the parser."""
     doctor = add(commands, "doctor", _doctor, "say what this machine lacks for a lab, and what fixes it", "lkharness doctor")
     doctor.set_defaults(needs_linux=True)
-    doctor.add_argument("--manager", choices=["lifekeeper", "pacemaker"], default="lifekeeper", help="for a lab with this cluster manager")
+    doctor.add_argument(
+        "--manager", choices=["lifekeeper", "pacemaker", "wsfc"], default="lifekeeper", help="for a lab with this cluster manager"
+    )
     doctor.add_argument("--platform", choices=["linux", "windows"], default="linux", help="for a lab with nodes of this platform")
     doctor.add_argument("--guests", choices=["namespace", "container"], default="namespace", help="for a lab with nodes of this kind")
 
 
-def _doctor(given: argparse.Namespace) -> int:
+def _doctor(arguments: argparse.Namespace) -> int:
     from harness.lab.lifecycle.doctor import containers, examine
 
-    findings, others = examine(given.manager, windows=given.platform == "windows"), containers()
-    if given.guests == "container":
-        findings, others = findings + others, []
+    windows = arguments.platform == "windows" or arguments.manager == "wsfc"
+    findings, container_findings = examine(arguments.manager, windows=windows), containers()
+    if arguments.guests == "container":
+        findings, container_findings = findings + container_findings, []
     lacking = [f.what for f in findings if not f.ok]
     exit_code = int(ExitCode.UNUSABLE if lacking else ExitCode.PASSED)
-    if given.json:
+    if arguments.json:
         error = {"error": f"this machine lacks {', '.join(lacking)} for a lab"} if lacking else {}
-        print_json({"findings": [vars(f) for f in findings], "for_containers": [vars(f) for f in others], **error, "exit_code": exit_code})
+        print_json(
+            {
+                "findings": [vars(f) for f in findings],
+                "for_containers": [vars(f) for f in container_findings],
+                **error,
+                "exit_code": exit_code,
+            }
+        )
     else:
         for finding in findings:
             print(f"{'ok  ' if finding.ok else 'LACK'} {finding.what}: {finding.says}")
@@ -35,7 +45,7 @@ def _doctor(given: argparse.Namespace) -> int:
                 print(f"       fix it with: {finding.mend}")
         if not lacking:
             print("this machine can carry a lab")
-        for finding in others:
+        for finding in container_findings:
             if not finding.ok:
                 print(f"     only for guests of kind container: {finding.says}; fix it with: {finding.mend}")
     return exit_code

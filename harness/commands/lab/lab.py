@@ -43,7 +43,11 @@ def _add_up(verbs) -> None:
     up.add_argument("--file", metavar="FILE", help="a cluster file: whatever it says replaces the seed's figure")
     up.add_argument("--design", choices=["nat", "floating"], help="floating IP off (nat, the default) or on")
     up.add_argument("--profile", choices=["fast", "azure"], help="timers: fast (the default), or Azure's and LifeKeeper's own")
-    up.add_argument("--manager", choices=["lifekeeper", "pacemaker"], help="a stand-in for LifeKeeper (the default), or Pacemaker itself")
+    up.add_argument(
+        "--manager",
+        choices=["lifekeeper", "pacemaker", "wsfc"],
+        help="a stand-in for LifeKeeper (the default), Pacemaker itself, or with --platform windows a stand-in for Windows' own",
+    )
     up.add_argument("--platform", choices=["linux", "windows"], help="what the nodes are: Linux (the default), or stand-ins for Windows")
     up.add_argument("--guests", choices=["namespace", "container"], help="what the nodes are made of (default: namespaces)")
     up.add_argument("--like", metavar="BUNDLE", help="the same shape as the cluster that `lkharness collect` wrote this bundle of")
@@ -94,41 +98,45 @@ def _name(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="which lab (not needed when one is running)")
 
 
-def _lab_settings(given: argparse.Namespace) -> dict[str, Any]:
+def _lab_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the lab is to be. Raises BadUse with every fault of the file, by the file's own name, before anything is made."""
     from harness.config import cluster_config
     from harness.lab import lab_config
     from harness.lab.lifecycle import default_cluster
 
-    file = Path(given.file or "the lab's default cluster")
-    data = cluster_config.read(file) if given.file else {}
-    if given.design:
-        data = {**data, "design": given.design}
-    data = default_cluster.with_platform(data, given.platform, given.manager)
-    if given.guests:
-        data = default_cluster.with_guests(data, given.guests, azure=given.azure)
+    file = Path(arguments.file or "the lab's default cluster")
+    data = cluster_config.read(file) if arguments.file else {}
+    if arguments.design:
+        data = {**data, "design": arguments.design}
+    data = default_cluster.with_platform(data, arguments.platform, arguments.manager)
+    if arguments.guests:
+        data = default_cluster.with_guests(data, arguments.guests, azure=arguments.azure)
     lab = data.get("lab", {})
     complaints = []
     # A profile that there is not would keep the rest of the file from being looked at.
-    known = isinstance(lab, dict) and lab.get("profile", "fast") in list(default_cluster.PROFILES)
-    whole = default_cluster.cluster_data(given.profile, data) if known else default_cluster.cluster_data("fast", {**data, "lab": {}})
-    for look in (
-        lambda: cluster_config.parse(whole, file),
+    profile_is_known = isinstance(lab, dict) and lab.get("profile", "fast") in list(default_cluster.PROFILES)
+    settings = (
+        default_cluster.cluster_data(arguments.profile, data)
+        if profile_is_known
+        else default_cluster.cluster_data("fast", {**data, "lab": {}})
+    )
+    for parse in (
+        lambda: cluster_config.parse(settings, file),
         lambda: lab_config.parse(lab if isinstance(lab, dict) else {"profile": lab}, file),
     ):
         try:
-            look()
+            parse()
         except BadUse as fault:
             complaints.append(str(fault))
     if complaints:
         raise BadUse("\n".join(complaints))
     lab_config.make_lab_config(
-        cluster_config.parse(whole, file), file
+        cluster_config.parse(settings, file), file
     )  # what no lab can carry, by the file's own name and not by that of the lab's copy
-    return whole
+    return settings
 
 
-def _up(given: argparse.Namespace) -> int:
+def _up(arguments: argparse.Namespace) -> int:
     from harness.config import cluster_config, trust
     from harness.core import package_data
     from harness.core.toml_file import content
@@ -136,11 +144,11 @@ def _up(given: argparse.Namespace) -> int:
     from harness.lab.lifecycle import launch
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # half a lab is removed then, too
-    shape = _like(given) if given.like else None
-    data = shape.data if shape else _lab_settings(given)
+    shape = _read_shape(arguments) if arguments.like else None
+    data = shape.data if shape else _lab_settings(arguments)
     # What somebody else's file asks of this machine is not agreed to by bringing up a lab of it.
-    agreed = not trust.trust_requests(data) or bool(given.file and trust.is_agreed(content(Path(given.file))))
-    lab = launch.up(data, name=given.name, persistent=True, progress=_progress, azure=given.azure, agreed=agreed)
+    agreed = not trust.trust_requests(data) or bool(arguments.file and trust.is_agreed(content(Path(arguments.file))))
+    lab = launch.up(data, name=arguments.name, persistent=True, progress=_progress, azure=arguments.azure, agreed=agreed)
     record = lab.record
     in_service_s = lab.timings["in_service_s"]
     cluster, suite = cluster_config.load(record.cluster_file), package_data.suite_command("acceptance")
@@ -149,22 +157,22 @@ def _up(given: argparse.Namespace) -> int:
         from harness.lab.lifecycle import apply_bundle_state
 
         differs = shape.differs + apply_bundle_state.apply(record, cluster, shape)
-    if given.json:
-        about = {"name": record.name, "pid": record.pid, "cluster_file": record.cluster_file, "in_service_s": in_service_s}
+    if arguments.json:
+        outcome = {"name": record.name, "pid": record.pid, "cluster_file": record.cluster_file, "in_service_s": in_service_s}
         azure = cluster.azure.model_dump(mode="json", exclude_defaults=True) if cluster.azure else None
-        print_json({**about, "azure": azure, "differs": differs})
+        print_json({**outcome, "azure": azure, "differs": differs})
         return 0
-    for words in differs:
-        print(f"  differs from {given.like}: {words}")
+    for sentence in differs:
+        print(f"  differs from {arguments.like}: {sentence}")
     print(
         f"the lab {record.name!r} is in service after {in_service_s:.1f} s; its first process is {record.pid}\n"
         f"  cluster file   {record.cluster_file}\n"
-        f"  log in         lkharness lab ssh{_and_name(given.name)} {cluster.nodes[0].name}\n"
-        f"  look at it     lkharness lab status{_and_name(given.name)}\n"
+        f"  log in         lkharness lab ssh{_and_name(arguments.name)} {cluster.nodes[0].name}\n"
+        f"  look at it     lkharness lab status{_and_name(arguments.name)}\n"
         f"  check it       lkharness check --cluster {record.cluster_file}\n"
         f"  run the suite  {suite} --cluster {record.cluster_file} --allow-disruption   (report: reports/latest/report.html)\n"
         f"{_azure_lines(cluster)}"
-        f"  take it down   lkharness lab down{_and_name(given.name)}\n"
+        f"  take it down   lkharness lab down{_and_name(arguments.name)}\n"
         f"{stand_in_note(cluster)}"
     )
     return 0
@@ -178,7 +186,7 @@ def _azure_lines(cluster: Cluster) -> str:
     return "\n".join([*lines, *(f"    {key} = {json.dumps(value)}" for key, value in table.items())]) + "\n"
 
 
-def _like(given: argparse.Namespace) -> Shape:
+def _read_shape(arguments: argparse.Namespace) -> Shape:
     """What a bundle asks for. Raises BadUse for what is no bundle, and for options that would contradict it."""
     from harness.collect import bundle, lab_from_bundle
     from harness.config import cluster_config
@@ -186,12 +194,12 @@ def _like(given: argparse.Namespace) -> Shape:
     from harness.lab.lifecycle import apply_bundle_state, default_cluster
 
     for option in ("file", "design", "profile", "manager", "platform", "guests"):
-        if getattr(given, option):
+        if getattr(arguments, option):
             raise BadUse(f"--{option} does not go with --like: the bundle says what the lab is to be")
-    file = Path(given.like)
+    file = Path(arguments.like)
     of_kind = {service["kind"]: service.get("settings", {}) for service in default_cluster.DEFAULT_CLUSTER["services"]}
     shape = lab_from_bundle.shape_of(*bundle.read(file), of_kind)
-    shape.data = {"name": given.name, **shape.data}
+    shape.data = {"name": arguments.name, **shape.data}
     apply_bundle_state.suspend_checks(shape)
     lab_config.make_lab_config(cluster_config.parse(shape.data, file), file)
     return shape
@@ -205,136 +213,136 @@ def _progress(text: str) -> None:
     print(f"  {text}", file=sys.stderr, flush=True)
 
 
-def _status(given: argparse.Namespace) -> int:
+def _status(arguments: argparse.Namespace) -> int:
     from harness.lab.lifecycle import status
 
-    found = status.read_status(given.name)
-    if given.json:
-        print_json(found)
+    lab_status = status.read_status(arguments.name)
+    if arguments.json:
+        print_json(lab_status)
     else:
-        print(status.text(found))
+        print(status.text(lab_status))
     return 0
 
 
-def _down(given: argparse.Namespace) -> int:
+def _down(arguments: argparse.Namespace) -> int:
     from harness.lab.control import lab_registry
 
-    lab = lab_registry.find(given.name)
+    lab = lab_registry.find(arguments.name)
     lab.end()
-    if given.json:
+    if arguments.json:
         print_json({"name": lab.name, "is_down": True})
     else:
         print(f"the lab {lab.name!r} is down")
     return 0
 
 
-def _clean(given: argparse.Namespace) -> int:
+def _clean(arguments: argparse.Namespace) -> int:
     from harness.lab.control import lab_registry
 
-    dead = [lab for lab in lab_registry.all_labs() if not lab.alive and not lab.starting]
-    for lab in dead:
+    dead_labs = [lab for lab in lab_registry.all_labs() if not lab.alive and not lab.starting]
+    for lab in dead_labs:
         lab.end()
     logs = list(lab_registry.state_folder().glob("*.failed.log"))
     for log in logs:
         log.unlink()
-    containers = _orphans()
-    if given.json:
-        print_json({"labs": [{"name": lab.name, "folder": lab.folder} for lab in dead], "logs": logs, "containers": containers})
+    containers = _remove_orphans()
+    if arguments.json:
+        print_json({"labs": [{"name": lab.name, "folder": lab.folder} for lab in dead_labs], "logs": logs, "containers": containers})
         return 0
-    lines = [f"removed what the lab {lab.name!r} left in {lab.folder}" for lab in dead]
+    lines = [f"removed what the lab {lab.name!r} left in {lab.folder}" for lab in dead_labs]
     lines += [f"removed {log}, the log of a lab that did not come up" for log in logs]
     lines += [f"removed the container {container}, whose lab and keeper were killed" for container in containers]
     print("\n".join(lines) or "there is nothing to clean")
     return 0
 
 
-def _orphans() -> list[str]:
+def _remove_orphans() -> list[str]:
     """Removes the containers of labs that were killed together with their keepers; returns their ids."""
     from harness.lab.guests.container_keeper import leftovers, orphaned_folders
     from harness.lab.guests.images import container_engine
 
     try:
-        used = container_engine.demand()
+        engine = container_engine.demand()
     except Unusable:
         return []  # nobody here could have made one
-    found = leftovers(used)
-    used.remove(found)
+    container_ids = leftovers(engine)
+    engine.remove(container_ids)
     for folder in orphaned_folders():
         shutil.rmtree(folder)
-    return found
+    return container_ids
 
 
-def _ssh(given: argparse.Namespace) -> int:
+def _ssh(arguments: argparse.Namespace) -> int:
     from harness.config import cluster_config
     from harness.lab.control import lab_registry
 
-    lab = lab_registry.find(given.name)
+    lab = lab_registry.find(arguments.name)
     if not lab.alive:
         raise Unusable(f"the lab {lab.name!r} is not running; bring it up with `lkharness lab up --name {lab.name}`")
     machines = {m.name: m.ssh for m in cluster_config.load(lab.cluster_file).machines}
-    if given.host not in machines:
-        raise BadUse(f"there is no host {given.host!r} in the lab {lab.name!r}; there are {', '.join(machines)}")
-    ssh = machines[given.host]
-    words = [
+    if arguments.host not in machines:
+        raise BadUse(f"there is no host {arguments.host!r} in the lab {lab.name!r}; there are {', '.join(machines)}")
+    ssh = machines[arguments.host]
+    command = [
         *("ssh", "-i", str(ssh.key), "-p", str(ssh.port), "-o", "IdentitiesOnly=yes"),
         *("-o", f"UserKnownHostsFile={ssh.known_hosts}", "-o", "StrictHostKeyChecking=yes", "-o", "LogLevel=ERROR"),
-        *(f"{ssh.user}@{ssh.host}", *_after_dashes(given.words)),
+        *(f"{ssh.user}@{ssh.host}", *_after_dashes(arguments.words)),
     ]
-    os.execvp("ssh", words)
+    os.execvp("ssh", command)
 
 
-def _exec(given: argparse.Namespace) -> int:
+def _exec(arguments: argparse.Namespace) -> int:
     from harness.lab.control import lab_registry, nsenter
 
-    lab = lab_registry.find(given.name)
-    words = nsenter.command(lab, given.host, _after_dashes(given.words) or ["bash", "-l"])
-    if given.json:
-        return _exec_for_a_program(given.host, words)
+    lab = lab_registry.find(arguments.name)
+    command = nsenter.command(lab, arguments.host, _after_dashes(arguments.words) or ["bash", "-l"])
+    if arguments.json:
+        return _exec_for_a_program(arguments.host, command)
     sys.stdout.flush()
-    os.execvp(words[0], words)
+    os.execvp(command[0], command)
 
 
-def _exec_for_a_program(host: str, words: list[str]) -> int:
+def _exec_for_a_program(host: str, command: list[str]) -> int:
     """The command's output and exit code in one object; the exit code is the command's own."""
-    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    code = done.returncode if done.returncode >= 0 else 128 - done.returncode
-    texts = {name: text.decode(errors="replace") for name, text in (("stdout", done.stdout), ("stderr", done.stderr))}
+    completed = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    code = completed.returncode if completed.returncode >= 0 else 128 - completed.returncode
+    texts = {name: text.decode(errors="replace") for name, text in (("stdout", completed.stdout), ("stderr", completed.stderr))}
     print_json({"host": host, "exit_code": code, **texts})
     return code
 
 
-def _after_dashes(words: list[str]) -> list[str]:
-    return words[1:] if words[:1] == ["--"] else words
+def _after_dashes(arguments: list[str]) -> list[str]:
+    return arguments[1:] if arguments[:1] == ["--"] else arguments
 
 
-def _power(given: argparse.Namespace) -> int:
+def _power(arguments: argparse.Namespace) -> int:
     from harness.lab.control import lab_registry
 
-    lab = lab_registry.find(given.name)
-    state, silenced = lab.ask("power", node=given.host, to=given.to, seconds=given.seconds), None
-    if not given.json:
-        print(f"{given.host} is {state}")
-    if given.to in ("off", "reboot", "freeze"):
-        silenced = next(h["silenced"] for h in lab.ask("status")["hosts"] if h["name"] == given.host)
-    if given.json:
-        print_json({"host": given.host, "state": state, "moment": silenced})
+    lab = lab_registry.find(arguments.name)
+    state, silenced = lab.ask("power", node=arguments.host, to=arguments.to, seconds=arguments.seconds), None
+    if not arguments.json:
+        print(f"{arguments.host} is {state}")
+    if arguments.to in ("off", "reboot", "freeze"):
+        silenced = next(h["silenced"] for h in lab.ask("status")["hosts"] if h["name"] == arguments.host)
+    if arguments.json:
+        print_json({"host": arguments.host, "state": state, "moment": silenced})
     elif silenced:  # the harness takes this as the moment of the disruption
         print(f"moment {silenced[0]:.6f} {silenced[1]:.6f}")
     return 0
 
 
-def _nsg(given: argparse.Namespace) -> int:
+def _nsg(arguments: argparse.Namespace) -> int:
     from harness.lab.control import lab_registry
 
     rules = None
-    if given.rules:
+    if arguments.rules:
         try:
-            rules = [] if given.rules == "none" else json.loads(Path(given.rules).read_text())
+            rules = [] if arguments.rules == "none" else json.loads(Path(arguments.rules).read_text())
         except (OSError, ValueError) as error:
-            raise BadUse(f"{given.rules}: {error}; give a JSON file with a list of rules") from error
-    found = lab_registry.find(given.name).ask("nsg", place=given.place, rules=rules)
-    if given.json:
-        print_json({"place": given.place, "rules": found})
+            raise BadUse(f"{arguments.rules}: {error}; give a JSON file with a list of rules") from error
+    compiled_rules = lab_registry.find(arguments.name).ask("nsg", place=arguments.place, rules=rules)
+    if arguments.json:
+        print_json({"place": arguments.place, "rules": compiled_rules})
     else:
-        print(json.dumps(found, indent=2, default=str))
+        print(json.dumps(compiled_rules, indent=2, default=str))
     return 0

@@ -50,49 +50,49 @@ def _lab(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="which lab (not needed when one is running)")
 
 
-def _control_client(given: argparse.Namespace) -> ControlClient:
+def _control_client(arguments: argparse.Namespace) -> ControlClient:
     from harness.config import cluster_config
     from harness.lab.azure.control_client import ControlClient
     from harness.lab.control import lab_registry
 
-    lab = lab_registry.find(given.name)
+    lab = lab_registry.find(arguments.name)
     azure = cluster_config.load(lab.cluster_file).azure
     if azure is None:
         raise BadUse(f"the lab {lab.name!r} has no Azure beside it; bring it up with `lkharness lab up --azure`")
     return ControlClient(azure)
 
 
-def _fault(given: argparse.Namespace) -> int:
-    hand = _control_client(given)
-    if given.kind is None:
-        known = hand.faults()
-        if given.json:
-            print_json(known)
+def _fault(arguments: argparse.Namespace) -> int:
+    client = _control_client(arguments)
+    if arguments.kind is None:
+        faults = client.faults()
+        if arguments.json:
+            print_json(faults)
             return 0
-        _print_kinds(known["kinds"])
-        for fault in known["on"]:
+        _print_kinds(faults["kinds"])
+        for fault in faults["on"]:
             print(f"on: {fault['kind']} for {fault['method'] or 'any method'} {fault['path'] or 'any path'}, met by {fault['met']}")
         return 0
-    options = {key: getattr(given, key) for key in ("method", "path", "times", "skip", "seconds", "retry_after")}
-    fault = hand.fault(given.kind, **{key: value for key, value in options.items() if value is not None})
-    if given.json:
+    options = {key: getattr(arguments, key) for key in ("method", "path", "times", "skip", "seconds", "retry_after")}
+    fault = client.fault(arguments.kind, **{key: value for key, value in options.items() if value is not None})
+    if arguments.json:
         print_json({"fault": fault})
         return 0
     print(f"{fault['kind']} is on for {'all' if not fault['times'] else fault['times']} matching request(s)")
     return 0
 
 
-def _wrong(given: argparse.Namespace) -> int:
-    hand = _control_client(given)
-    hand.wrong(*given.kind)
-    known = hand.wrongs()
-    if given.json:
-        print_json(known)
+def _wrong(arguments: argparse.Namespace) -> int:
+    client = _control_client(arguments)
+    client.wrong(*arguments.kind)
+    wrongs = client.wrongs()
+    if arguments.json:
+        print_json(wrongs)
         return 0
-    if not given.kind:
-        _print_kinds(known["kinds"])
-    for kind in known["on"]:
-        print(f"on: {kind}, {known['kinds'][kind]}")
+    if not arguments.kind:
+        _print_kinds(wrongs["kinds"])
+    for kind in wrongs["on"]:
+        print(f"on: {kind}, {wrongs['kinds'][kind]}")
     return 0
 
 
@@ -101,20 +101,20 @@ def _print_kinds(kinds: dict[str, str]) -> None:
         print(f"  {kind:<20} {sentence}")
 
 
-def _requests(given: argparse.Namespace) -> int:
-    found = _control_client(given).requests(given.method, given.path)
-    if given.json:
-        print_json({"requests": found})
+def _requests(arguments: argparse.Namespace) -> int:
+    requests = _control_client(arguments).requests(arguments.method, arguments.path)
+    if arguments.json:
+        print_json({"requests": requests})
     else:
-        for request in found:
+        for request in requests:
             fault = f"  ({request['fault']})" if request["fault"] else ""
             print(f"{request['at']:.3f}  {request['status'] or '---'}  {request['method']:<6} {request['path']}{fault}")
     return 0
 
 
-def _clear(given: argparse.Namespace) -> int:
-    _control_client(given).clear()
-    if given.json:
+def _clear(arguments: argparse.Namespace) -> int:
+    _control_client(arguments).clear()
+    if arguments.json:
         print_json({"faults": [], "wrongs": []})
     else:
         print("every fault and misconfiguration is off, and the record is empty")

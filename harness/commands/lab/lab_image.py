@@ -20,54 +20,56 @@ def add_to(verbs) -> None:
     remove.add_argument("image", help="its name, as `lkharness lab image list` shows it")
 
 
-def _build(given: argparse.Namespace) -> int:
+def _build(arguments: argparse.Namespace) -> int:
     from harness.lab.guests.images import image_build, image_recipe
 
-    recipe = image_recipe.recipe(given.image)
+    recipe = image_recipe.recipe(arguments.image)
     image = image_build.build(recipe, lambda text: print(f"  {text}", file=sys.stderr, flush=True))
-    if given.json:
-        print_json(_about(image))
+    if arguments.json:
+        print_json(_image_data(image))
     else:
-        about = image.about
-        print(f"the image {image.name} ({about['key']}) is in {image.folder}: {_size(image)}, built in {about['build_s']:.0f} s")
+        description = image.about
+        print(
+            f"the image {image.name} ({description['key']}) is in {image.folder}: {_size(image)}, built in {description['build_s']:.0f} s"
+        )
     return 0
 
 
-def _list(given: argparse.Namespace) -> int:
+def _list(arguments: argparse.Namespace) -> int:
     from harness.lab.guests.images import image_store
 
-    found = image_store.images()
-    if given.json:
-        print_json({"images": [_about(image) for image in found]})
+    images = image_store.images()
+    if arguments.json:
+        print_json({"images": [_image_data(image) for image in images]})
         return 0
-    rows = [f"{i.name}  {i.about['key']}  {i.about['suite']}  {_size(i)}{'' if i.is_current else '  (of an older recipe)'}" for i in found]
+    rows = [f"{i.name}  {i.about['key']}  {i.about['suite']}  {_size(i)}{'' if i.is_current else '  (of an older recipe)'}" for i in images]
     print("\n".join(rows) or "there is no image; build one with `lkharness lab image build pacemaker`")
     return 0
 
 
-def _remove(given: argparse.Namespace) -> int:
+def _remove(arguments: argparse.Namespace) -> int:
     from harness.lab.guests.images import container_engine, image_store
 
-    found = [image for image in image_store.images() if image.name == given.image]
-    if not found:
+    images = [image for image in image_store.images() if image.name == arguments.image]
+    if not images:
         names = sorted({image.name for image in image_store.images()})
-        raise BadUse(f"there is no image {given.image!r} here; there is {', '.join(names) or 'none'}")
+        raise BadUse(f"there is no image {arguments.image!r} here; there is {', '.join(names) or 'none'}")
     try:
-        used = container_engine.find()
+        engine = container_engine.find()
     except HarnessError:
-        used = None  # no engine that could have a copy
-    for image in found:
-        if used:
-            used.forget(image)
+        engine = None  # no engine that could have a copy
+    for image in images:
+        if engine:
+            engine.forget(image)
         image_store.remove(image)
-    if given.json:
-        print_json({"removed": [_about(image) for image in found]})
+    if arguments.json:
+        print_json({"removed": [_image_data(image) for image in images]})
     else:
-        print("\n".join(f"removed {image.name} ({image.about['key']}): {_size(image)}" for image in found))
+        print("\n".join(f"removed {image.name} ({image.about['key']}): {_size(image)}" for image in images))
     return 0
 
 
-def _about(image) -> dict:
+def _image_data(image) -> dict:
     return {key: image.about[key] for key in ("name", "key", "suite", "bytes", "built_at", "build_s")} | {
         "folder": image.folder,
         "is_current": image.is_current,

@@ -18,21 +18,21 @@ RESULTS = "exit codes: 0 not slower · 1 slower · 2 bad use · 3 cannot tell"
 
 def add_to(commands) -> None:
     """Adds the command to the parser."""
-    about = "tell whether failover got slower from one run to another"
-    compare = add_judging(commands, "compare", _compare, about, "lkharness compare reports/release-1 reports/latest", RESULTS)
+    description = "tell whether failover got slower from one run to another"
+    compare = add_judging(commands, "compare", _compare, description, "lkharness compare reports/release-1 reports/latest", RESULTS)
     compare.add_argument("before", metavar="RUN_A", help="the folder of the run that is the yardstick")
     compare.add_argument("after", metavar="RUN_B", help="the folder of the run that may be slower")
 
 
-def _compare(given: argparse.Namespace) -> int:
+def _compare(arguments: argparse.Namespace) -> int:
     from harness.report.statistics.comparability import why_not_comparable
     from harness.report.statistics.compare_runs import compare
 
-    (_, before), (_, after) = loaded_once([given.before, given.after])
+    (_, before), (_, after) = loaded_once([arguments.before, arguments.after])
     if reasons := why_not_comparable(before, after):
-        raise BadUse(f"{given.before} and {given.after} must not be compared: {'; '.join(reasons)}")
+        raise BadUse(f"{arguments.before} and {arguments.after} must not be compared: {'; '.join(reasons)}")
     comparison = compare(before, after)
-    if given.json:
+    if arguments.json:
         print_json(_as_data(comparison))
     else:
         print(_as_text(comparison))
@@ -59,10 +59,10 @@ def _lines(rows: list[Row]) -> list[str]:
     if all(row.change is Change.TOO_FEW and (len(row.before), len(row.after)) == (len(first.before), len(first.after)) for row in rows):
         sizes = f"{len(first.before)} against {count(len(first.after), 'run')}"
         return [f"  {first.change.value}: {sizes} can never reach p < 0.05, on any of {count(len(rows), 'series')}"]
-    return [f"  {row.change.value:<12}  {one_line(f'{_named(row)}: {row.reason}')}" for row in rows]
+    return [f"  {row.change.value:<12}  {one_line(f'{_row_name(row)}: {row.reason}')}" for row in rows]
 
 
-def _named(row: Row) -> str:
+def _row_name(row: Row) -> str:
     return f"{row.path} path, {row.service}" + ("" if row.kind == "new" else ", established connection")
 
 

@@ -25,44 +25,44 @@ def add_to(commands) -> None:
     add_cluster(explain)
 
 
-def _explain(given: argparse.Namespace) -> int:
-    captures = [words for words in given.what if _is_capture(words)]
-    if captures and len(captures) == len(given.what):
-        return _capture(given)
-    if len(given.what) > 1:
+def _explain(arguments: argparse.Namespace) -> int:
+    captures = [argument for argument in arguments.what if _is_capture(argument)]
+    if captures and len(captures) == len(arguments.what):
+        return _capture(arguments)
+    if len(arguments.what) > 1:
         raise BadUse("explain takes one run's folder, or captures; give the one or the other")
-    if given.cluster:
+    if arguments.cluster:
         raise BadUse("--cluster is for captures; a run's folder says itself what its cluster was")
-    return _run(given)
+    return _run(arguments)
 
 
-def _is_capture(words: str) -> bool:
+def _is_capture(argument: str) -> bool:
     from harness.remote.captures.capture_file import SUFFIXES
 
-    return words.lower().endswith(SUFFIXES) or Path(words.partition("=")[2] or words).is_file()
+    return argument.lower().endswith(SUFFIXES) or Path(argument.partition("=")[2] or argument).is_file()
 
 
-def _run(given: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     from harness.core.terminal import CLEANER
     from harness.explain import run_explanation
 
-    found = run_explanation.look(Path(given.what[0]))
-    if given.json:
-        print_json(CLEANER.data(found.as_data()))
+    explanation = run_explanation.explain_run(Path(arguments.what[0]))
+    if arguments.json:
+        print_json(CLEANER.data(explanation.as_data()))
     else:
-        print(CLEANER.text(found.as_text()))
-    return int(found.run.exit_code)
+        print(CLEANER.text(explanation.as_text()))
+    return int(explanation.run.exit_code)
 
 
-def _capture(given: argparse.Namespace) -> int:
+def _capture(arguments: argparse.Namespace) -> int:
     from harness.config import cluster_config
     from harness.core.terminal import CLEANER
     from harness.explain import capture_explanation
 
-    cluster = cluster_config.load(cluster_file(given.cluster), trusted=False, only_looked_at=True)
-    found = capture_explanation.look(given.what, cluster)
-    if given.json:
-        print_json(CLEANER.data(found.as_data()))
+    cluster = cluster_config.load(cluster_file(arguments.cluster), trusted=False, only_looked_at=True)
+    explanation = capture_explanation.explain_captures(arguments.what, cluster)
+    if arguments.json:
+        print_json(CLEANER.data(explanation.as_data()))
     else:
-        print(CLEANER.text(found.as_text()))
-    return int(found.exit_code)
+        print(CLEANER.text(explanation.as_text()))
+    return int(explanation.exit_code)

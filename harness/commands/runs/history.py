@@ -68,10 +68,11 @@ def _as_text(found: History, caught: Caught, page: Path) -> str:
     if caught.unfinished:
         lines.append(f"{count(len(caught.unfinished), 'run')} not ended, or killed: {', '.join(caught.unfinished[:5])}")
     for cluster in found.clusters:
-        lines.append(f"{'the lab' if cluster.kind == 'lab' else cluster.name}:")
         unsteady = [line for line in cluster.lines if line.stability.state is not State.STEADY]
-        lines += [f"  {line.stability.state.value}: {line.name}: {line.stability.sentence}" for line in unsteady]
         changed = sorted(((p, line) for line in cluster.lines for p in line.change_points), key=lambda one: -one[0].run)
+        steady = f"{len(cluster.lines) - len(unsteady)} of {count(len(cluster.lines), 'line')} steady, {count(len(changed), 'change')}"
+        lines.append(f"{'the lab' if cluster.kind == 'lab' else cluster.name}: {steady}")
+        lines += [f"  {line.stability.state.value}: {line.name}: {line.stability.sentence}" for line in unsteady]
         lines += [f"  {found.runs[p.run].iso[:10]} {line.name}: {p.sentence}" for p, line in changed[:MAX_CHANGES]]
         if len(changed) > MAX_CHANGES:
             lines.append(f"  … and {count(len(changed) - MAX_CHANGES, 'more change')} on the page")

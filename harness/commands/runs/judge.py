@@ -11,13 +11,14 @@ from harness.commands.shared_options import add, print_json
 from harness.core.errors import BadUse
 
 if TYPE_CHECKING:
+    from harness.report.record.gate_record import GateRecord
     from harness.report.reevaluate import Budgets, Rejudged
 
 
 def add_to(commands) -> None:
     """Adds the command to the parser."""
-    about = "judge the stored recordings of a run again, without the cluster"
-    judge = add(commands, "judge", _judge, about, "lkharness judge reports/latest --budget 5 --budget switchover=2.5")
+    description = "judge the stored recordings of a run again, without the cluster"
+    judge = add(commands, "judge", _judge, description, "lkharness judge reports/latest --budget 5 --budget switchover=2.5")
     judge.add_argument("run", metavar="RUN", nargs="?", default="reports/latest", help="the run's folder (default: reports/latest)")
     judge.add_argument(
         "--budget",
@@ -26,56 +27,61 @@ def add_to(commands) -> None:
         default=[],
         help="judge by this budget instead of the stored one: of all disruptions, or of the named one; can be given several times",
     )
-    judge.add_argument("--write", action="store_true", help="put the new judgement into run.json, report.html and junit.xml")
+    judge.add_argument("--write", action="store_true", help="put the new judgement into run.json, report.html, junit.xml and summary.md")
     judge.add_argument(
         "--gate", metavar="FILE", help="with --write: ask this gate file, whose word on the old judgement is none on the new"
     )
 
 
-def _judge(given: argparse.Namespace) -> int:
+def _judge(arguments: argparse.Namespace) -> int:
     from harness.explain.run_explanation import causes
     from harness.gate.baseline_runs import judged, load_gate, outdated
-    from harness.report.reevaluate import exit_code, put_into, rejudge
+    from harness.report.reevaluate import apply_results, exit_code, exit_code_with_gate, rejudge
     from harness.report.render import render, store_record
     from harness.report.run_reader import load_record
 
-    folder = Path(given.run)
-    if given.gate and not given.write:
+    folder = Path(arguments.run)
+    if arguments.gate and not arguments.write:
         raise BadUse("--gate goes with --write; `lkharness gate RUN --gate FILE` asks a gate without writing anything")
-    gate = load_gate(given.gate)
-    budgets = _budgets(given.budget)
+    gate = load_gate(arguments.gate)
+    budgets = _budgets(arguments.budget)
     record = load_record(folder)
-    found = rejudge(folder, record, budgets)
-    code = exit_code(found)
-    if given.write and found:
-        put_into(record, found)
+    results = rejudge(folder, record, budgets)
+    code, word = exit_code(results), None
+    if arguments.write and results:
+        apply_results(record, results)
         record.causes = causes(record, folder)
         if gate is not None:
-            record.gate = judged(gate, folder.resolve().parent, record)
-        elif record.gate is not None and any(one.changes for one in found):
-            record.gate = outdated(record.gate)
+            record.gate = word = judged(gate, folder.resolve().parent, record)
+        elif record.gate is not None and any(result.changes for result in results):
+            record.gate = word = outdated(record.gate)
         store_record(folder, record)
         render(folder)
-    if given.json:
-        print_json({"exit_code": int(code), "written": bool(given.write and found), "measurements": [_as_data(r) for r in found]})
+    if word is not None:
+        code = exit_code_with_gate(code, word)
+    if arguments.json:
+        measurements = [_as_data(r) for r in results]
+        gate_data = word.model_dump(mode="json") if word is not None else None
+        written = bool(arguments.write and results)
+        print_json({"exit_code": int(code), "written": written, "gate": gate_data, "measurements": measurements})
     else:
-        print(_as_text(found, written=given.write))
+        print(_as_text(results, word, written=arguments.write))
     return int(code)
 
 
-def _budgets(given: list[str]) -> Budgets:
+def _budgets(options: list[str]) -> Budgets:
     from harness.report.reevaluate import Budgets
 
     for_all: float | None = None
     by_name: dict[str, float] = {}
-    for words in given:
-        name, _, number = words.rpartition("=")
+    for option in options:
+        name, _, number = option.rpartition("=")
         try:
             value = float(number)
         except ValueError:
             value = math.nan
         if not 0 < value < math.inf:
-            raise BadUse(f"--budget {words}: {number or 'nothing'} is no number of seconds; write 5 or switchover=2.5")
+            raise BadUse(f"--budget {option}: {number or 'nothing'} is no number of seconds; write 5 or switchover=2.5")
         if name:
             by_name[name] = value
         else:
@@ -83,47 +89,52 @@ def _budgets(given: list[str]) -> Budgets:
     return Budgets(for_all, by_name)
 
 
-def _as_text(found: list[Rejudged], *, written: bool) -> str:
+def _as_text(results: list[Rejudged], word: GateRecord | None, *, written: bool) -> str:
     from harness.core.text import one_line
     from harness.report.record.labels import MARK
     from harness.report.record.run_record import Result
 
-    if not found:
+    if not results:
         return "nothing was measured in this run, so there is nothing to judge again"
     lines = []
-    for one in found:
-        lines.append(one_line(f"{MARK[Result(one.verdict.outcome.value)]} {one.id}: {one.verdict.reason}"))
-        lines += [f"    {one_line(change)}" for change in one.changes]
-    changed = sum(bool(one.changes) for one in found)
-    lines.append(f"{changed} of {len(found)} judged differently now" if changed else f"all {len(found)} judged as before")
-    lines.append("run.json, report.html and junit.xml say so now" if written else "nothing was written; --write puts it into the report")
+    for result in results:
+        lines.append(one_line(f"{MARK[Result(result.verdict.outcome.value)]} {result.id}: {result.verdict.reason}"))
+        lines += [f"    {one_line(change)}" for change in result.changes]
+    change_count = sum(bool(result.changes) for result in results)
+    lines.append(f"{change_count} of {len(results)} judged differently now" if change_count else f"all {len(results)} judged as before")
+    if word is not None:
+        outcome = {"pass": "passed", "fail": "not passed"}.get(word.outcome, "refuses to say")
+        lines.append(one_line(f"gate {word.file} {outcome}: {word.reason}"))
+    lines.append(
+        "run.json, report.html, junit.xml and summary.md say so now" if written else "nothing was written; --write puts it into the report"
+    )
     return "\n".join(lines)
 
 
-def _as_data(one: Rejudged) -> dict[str, Any]:
+def _as_data(result: Rejudged) -> dict[str, Any]:
     from dataclasses import asdict
 
-    before = one.before.measured.verdict if one.before else None
+    old_verdict = result.before.measured.verdict if result.before else None
     return {
-        "id": one.id,
-        "recording": one.recording,
-        "test": one.after.test if one.after else (one.before.test if one.before else ""),
-        "disruption": one.after.measured.disruption if one.after else (one.before.measured.disruption if one.before else None),
-        "budget_s": one.after.measured.budget_s if one.after else None,
-        "before": asdict(before) if before else None,
-        "verdict": asdict(one.verdict),
-        "changes": one.changes,
-        "paths": _paths(one),
+        "id": result.id,
+        "recording": result.recording,
+        "test": result.after.test if result.after else (result.before.test if result.before else ""),
+        "disruption": result.after.measured.disruption if result.after else (result.before.measured.disruption if result.before else None),
+        "budget_s": result.after.measured.budget_s if result.after else None,
+        "before": asdict(old_verdict) if old_verdict else None,
+        "verdict": asdict(result.verdict),
+        "changes": result.changes,
+        "paths": _paths(result),
     }
 
 
-def _paths(one: Rejudged) -> dict[str, Any]:
+def _paths(result: Rejudged) -> dict[str, Any]:
     from harness.report.record.run_record import PathName
     from harness.report.statistics.outage_statistics import worst_of
 
-    if one.after is None:
+    if result.after is None:
         return {}
-    figures = {path.value: worst_of(one.after, path) for path in PathName}
+    figures = {path.value: worst_of(result.after, path) for path in PathName}
     return {
         path: {
             "series": f.series.id,

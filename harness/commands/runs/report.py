@@ -14,15 +14,15 @@ def add_to(commands) -> None:
     report.add_argument("run", metavar="RUN", nargs="?", default="reports/latest", help="the run's folder (default: reports/latest)")
 
 
-def _report(given: argparse.Namespace) -> int:
+def _report(arguments: argparse.Namespace) -> int:
     from harness.report.render import render
     from harness.report.run_reader import load_record
     from harness.report.terminal_summary import summary
 
-    folder = Path(given.run)
+    folder = Path(arguments.run)
     record = load_record(folder)
     render(folder)
-    if given.json:
+    if arguments.json:
         print_json(record.model_dump(mode="json"))
     else:
         print(summary(record, folder.resolve()), end="")

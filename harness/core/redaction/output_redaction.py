@@ -9,14 +9,16 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from harness.core.redaction.redactor import CLOSING, GONE, Redactor
+from harness.core.redaction.line_context import LineContext, cleaned_in_order
+from harness.core.redaction.redactor import CLOSING, Redactor
+from harness.core.redaction.value_forms import GONE
 from harness.core.text import visible
 
 MAX_CACHED_TEXTS = 20_000  # texts: a run says the same sentences over and over
 MAX_KEY_LINES = 400  # lines; a key whose end never comes must not take the rest of a log with it
 
-_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\bPrivate-Lines: \d")
-_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY|\bPrivate-MAC: ")
+_BEGIN = re.compile(r"-----BEGIN (?:[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?|OpenVPN Static key V\d{1,2})-----|\bPrivate-Lines: \d")
+_END = re.compile(r"-----END (?:[A-Z0-9 ]{0,40}PRIVATE KEY|OpenVPN Static key)|\bPrivate-MAC: ")
 _LAST_WORD = re.compile(rf"[A-Za-z0-9+/=]+(?={CLOSING})")
 
 
@@ -27,6 +29,7 @@ class Cleaner:
         self._lock, self._learning = threading.Lock(), threading.Lock()
         self._values: set[str] = set()
         self._in_key: dict[str, int] = {}  # a log → lines since its private key began
+        self._contexts: dict[str, LineContext] = {}  # a log → its lines of which the next may be a part
         self.knows(known)
 
     def knows(self, values: Iterable[str]) -> None:
@@ -65,10 +68,15 @@ class Cleaner:
             return self._clean(data)
         if isinstance(data, dict):
             return {key: self.data(value) for key, value in data.items()}
-        return [self.data(value) for value in data] if isinstance(data, list | tuple) else data
+        if not isinstance(data, list | tuple):
+            return data
+        if len(data) > 1 and all(isinstance(value, str) for value in data):
+            return cleaned_in_order(data, self._clean)
+        return [self.data(value) for value in data]
 
     def line(self, log: str, line: str) -> str:
-        """The next line of a log that is followed. A private key in it ends where it ends, however many lines that takes."""
+        """The next line of a log that is followed. A private key in it, or a value of several lines, ends where it ends, however many lines
+        that takes."""
         with self._lock:
             since = self._in_key.get(log)
             if _BEGIN.search(line):
@@ -79,4 +87,6 @@ class Cleaner:
                 else:
                     self._in_key[log] = since + 1
                 line = _LAST_WORD.sub(GONE, line)
-        return self._clean(line)
+            if log not in self._contexts:
+                self._contexts[log] = LineContext(self.text)
+            return self._contexts[log].next(line, self._clean(line))

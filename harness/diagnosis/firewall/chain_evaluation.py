@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.diagnosis.firewall.packet_state import Flow, merged
+from harness.diagnosis.firewall.packet_state import Flow, merge_flows
 from harness.diagnosis.firewall.partial_values import Truth
 
 MAX_JUMP_DEPTH = 64  # the kernel lets jumps go 16 deep; more is a listing that no kernel made
@@ -99,7 +99,7 @@ class Walk:
             if current is None:
                 break
             current = self._rule(rule, current, depth, ends, returned)
-        return ends, merged([*returned, current])
+        return ends, merge_flows([*returned, current])
 
     def _rule(self, rule: Rule, flow: Flow, depth: int, ends: list[End], returned: list[Flow]) -> Flow | None:
         """What goes on to the next rule, or None."""
@@ -123,7 +123,7 @@ class Walk:
                 break
         else:
             on.append(current)
-        return merged(on)
+        return merge_flows(on)
 
     def _verdict(self, rule: Rule, verdict: Verdict | None, flow: Flow, depth: int, ends: list[End], returned: list[Flow]) -> Flow | None:
         if verdict is None or verdict.kind == "continue":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from harness.diagnosis.firewall.packet import ArpPacket, Packet
-from harness.diagnosis.firewall.partial_values import MISSING, Span, Value, exactly, joined, unknown
+from harness.diagnosis.firewall.partial_values import MISSING, Span, Value, exactly, join_values, unknown
 
 PROTOCOLS = {
     "icmp": 1, "igmp": 2, "ipip": 4, "tcp": 6, "udp": 17, "ipv6": 41, "gre": 47, "esp": 50, "ah": 51, "icmpv6": 58, "ipv6-icmp": 58,
@@ -31,7 +31,7 @@ class Flow:
         """What is known of one property of the packet; MISSING where nothing is."""
         return self.values.get(name, MISSING)
 
-    def known(self, name: str) -> int | None:
+    def known_number(self, name: str) -> int | None:
         """A number that is known exactly, else None."""
         value = self.get(name)
         return value.low if isinstance(value, Span) and value.exact else None
@@ -45,11 +45,11 @@ class Flow:
         return replace(self, touched=self.touched | {name})
 
 
-def redirected(flow: Flow, changes: Mapping[str, Value], rule: str) -> Flow:
+def redirect(flow: Flow, changes: Mapping[str, Value], rule: str) -> Flow:
     """The packet given another destination by `rule`; its connection is marked as translated if that is another than it had."""
-    before, port = flow.known("ct status"), changes.get("dport")
+    before, port = flow.known_number("ct status"), changes.get("dport")
     changes = {**changes, "own nic": unknown("which NIC has the address that it is sent to")} if "daddr" in changes else changes
-    moved = isinstance(port, Span) and port.exact and flow.known("dport") not in (None, port.low)
+    moved = isinstance(port, Span) and port.exact and flow.known_number("dport") not in (None, port.low)
     status = exactly(before | STATUSES["dnat"]) if moved and before is not None else unknown("whether its connection is translated")
     values = {**flow.values, **changes, "ct status": status}
     return Flow(values, flow.touched, (*flow.changed, rule))
@@ -57,11 +57,13 @@ def redirected(flow: Flow, changes: Mapping[str, Value], rule: str) -> Flow:
 
 def handed_to_proxy(flow: Flow, port: int | None) -> bool | None:
     """Whether somebody listens on the TCP port that a rule (TPROXY) hands the packet to, its own where that says none; None: not known."""
-    there, port = flow.get("listened"), port or flow.known("dport")
-    return None if port is None or not isinstance(there, tuple) or flow.known("l4proto") != PROTOCOLS["tcp"] else exactly(port) in there
+    there, port = flow.get("listened"), port or flow.known_number("dport")
+    return (
+        None if port is None or not isinstance(there, tuple) or flow.known_number("l4proto") != PROTOCOLS["tcp"] else exactly(port) in there
+    )
 
 
-def merged(flows: Collection[Flow | None]) -> Flow | None:
+def merge_flows(flows: Collection[Flow | None]) -> Flow | None:
     """What is known where any of these ways may have been taken; None where there is none."""
     ways = [flow for flow in flows if flow is not None]
     if not ways:
@@ -70,7 +72,7 @@ def merged(flows: Collection[Flow | None]) -> Flow | None:
     for other in ways[1:]:
         if other is result or other == result:
             continue
-        values = {name: joined(result.get(name), other.get(name)) for name in {**result.values, **other.values}}
+        values = {name: join_values(result.get(name), other.get(name)) for name in {**result.values, **other.values}}
         result = Flow(values, result.touched | other.touched, tuple(dict.fromkeys([*result.changed, *other.changed])))
     return result
 
@@ -119,8 +121,8 @@ def of(packet: Packet) -> Flow:
 def of_arp(packet: ArpPacket) -> Flow:
     """Raises ValueError when an address is none."""
 
-    def address(given: str | None) -> Value:
-        return exactly(int(ip_address(given))) if given else unknown("whose address is in it")
+    def address(text: str | None) -> Value:
+        return exactly(int(ip_address(text))) if text else unknown("whose address is in it")
 
     hardware = unknown("which hardware address is in it")
     values: dict[str, Value] = {

@@ -78,7 +78,7 @@ def either(truths: Iterable[Truth]) -> Truth:
     return no(both(no(truth) for truth in truths))
 
 
-def joined(first: Value, second: Value) -> Value:
+def join_values(first: Value, second: Value) -> Value:
     """What may be the one or the other."""
     if first == second:
         return first

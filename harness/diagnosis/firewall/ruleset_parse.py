@@ -20,53 +20,55 @@ def parse(text: str) -> Ruleset:
 
     Nothing printed: no rules, everything passes. What cannot be read makes a ruleset that says so, by `not_told`; nothing is raised.
     """
-    rest, chains, untold = text, list[Chain](), ""
+    rest, chains, why_unread = text, list[Chain](), ""
     at = text.find(NFT)
     if at >= 0:
         try:
-            found, end = json.JSONDecoder().raw_decode(text, at)
+            listing, end = json.JSONDecoder().raw_decode(text, at)
             rest = text[:at] + "\n" + text[end:]
-            chains = nft_json_parse.chains(found["nftables"])
+            chains = nft_json_parse.chains(listing["nftables"])
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
             return Ruleset((), f"the listing of nft cannot be read: {error}")
-    for family, by_nft, old_tool, saved in _saved(rest):
+    for family, by_nft, old_tool, saved in _saved_tables(rest):
         try:
-            told = iptables_save_parse.chains(saved, family, old_tool)
+            saved_chains = iptables_save_parse.chains(saved, family, old_tool)
         except ValueError as error:
-            untold = f"what {family}tables-save printed cannot be read: {error}"
+            why_unread = f"what {family}tables-save printed cannot be read: {error}"
             continue
         if untellable := set(re.findall(r"^# Table `(\S+?)' (?:is|contains) incompatible", text, re.MULTILINE)):
-            told = [chain for chain in told if not by_nft or chain.table.split()[-1] not in untellable]  # nft alone can list it
+            saved_chains = [
+                chain for chain in saved_chains if not by_nft or chain.table.split()[-1] not in untellable
+            ]  # nft alone can list it
         if by_nft:  # the same tables that nft lists, with what it cannot show
-            shown_again = {chain.table for chain in told}
+            shown_again = {chain.table for chain in saved_chains}
             chains = [chain for chain in chains if chain.table not in shown_again]
-        chains += told if by_nft else [replace(chain, old=True) for chain in told]
-    rest = _unsaved(rest)
+        chains += saved_chains if by_nft else [replace(chain, old=True) for chain in saved_chains]
+    rest = _without_saved_tables(rest)
     if at < 0 and (found_at := re.search(r"^table \w+ \S+ \{", rest, re.MULTILINE)):
         try:
             by_words = nft_json_parse.chains(nft_text_parse.items(rest[found_at.start() :]))
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
             return Ruleset((), f"the listing of nft cannot be read: {error}")
-        known = {chain.table for chain in chains if not chain.old}
-        chains = [*(chain for chain in by_words if chain.table not in known), *chains]
+        listed_tables = {chain.table for chain in chains if not chain.old}
+        chains = [*(chain for chain in by_words if chain.table not in listed_tables), *chains]
         rest = rest[: found_at.start()]
-    left = [line for line in rest.splitlines() if line.strip() and not line.startswith("#")]
-    if left:
-        untold = untold or f"a listing of a kind that is not known: {left[0].strip()[:80]!r}"
-    return Ruleset(tuple(chains), untold)
+    unread_lines = [line for line in rest.splitlines() if line.strip() and not line.startswith("#")]
+    if unread_lines:
+        why_unread = why_unread or f"a listing of a kind that is not known: {unread_lines[0].strip()[:80]!r}"
+    return Ruleset(tuple(chains), why_unread)
 
 
-def _saved(text: str) -> list[tuple[str, bool, bool, str]]:
+def _saved_tables(text: str) -> list[tuple[str, bool, bool, str]]:
     """Each table of iptables-save: its family, whether nft keeps it, whether its tool is called `iptables-legacy`, its text."""
-    found = []
+    tables = []
     for block in re.finditer(r"^\*\w+$.*?(?:^COMMIT$|\Z)", text, re.MULTILINE | re.DOTALL):
         heads = list(SAVED.finditer(text, 0, block.start()))
         family, version, by_nft = (heads[-1][1], heads[-1][2], bool(heads[-1][3])) if heads else ("ip", "", False)
         by_nft = by_nft or family == "x"  # xtables-save: iptables 1.8.2, of nft
-        found.append(("ip" if family == "x" else family, by_nft, not by_nft and _has_two_kinds(version), block[0]))
-    if not found and re.search(r"^(:\w+ [A-Z]+ \[|-A \w+)", text, re.MULTILINE):  # a table's lines without its head
-        found.append(("ip", False, False, _headless(text)))
-    return found
+        tables.append(("ip" if family == "x" else family, by_nft, not by_nft and _has_two_kinds(version), block[0]))
+    if not tables and re.search(r"^(:\w+ [A-Z]+ \[|-A \w+)", text, re.MULTILINE):  # a table's lines without its head
+        tables.append(("ip", False, False, _headless(text)))
+    return tables
 
 
 def _has_two_kinds(version: str) -> bool:
@@ -81,7 +83,7 @@ def _headless(text: str) -> str:
     return "\n".join(["*filter", *heads, text])
 
 
-def _unsaved(text: str) -> str:
+def _without_saved_tables(text: str) -> str:
     if not re.search(r"^\*\w+$", text, re.MULTILINE):
         return "\n".join(line for line in text.splitlines() if not re.match(r":\S+ \S+ \[|-A |COMMIT$", line.strip()))
     return re.sub(r"^\*\w+$.*?(?:^COMMIT$|\Z)", "", text, flags=re.MULTILINE | re.DOTALL)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from harness.diagnosis.firewall.packet import EPHEMERAL, Decision, Outcome, Packet
 from harness.diagnosis.firewall.packet_state import STATES, Flow
 from harness.diagnosis.firewall.partial_values import Value, unknown
-from harness.diagnosis.firewall.ruleset_evaluation import Ruleset, decided
+from harness.diagnosis.firewall.ruleset_evaluation import Ruleset, decide
 
 # Of an ICMP error: its code (RFC 792, RFC 1812).
 CODES = {
@@ -38,26 +38,26 @@ class Opening:
 
 def opening(ruleset: Ruleset, syn: Packet, *, back: str | None = None, uid: int | None = None) -> Opening:
     """Follows the SYN, its SYN-ACK (by the NIC `back`, else the one the SYN came by; sent by a socket of `uid`), and the ACK."""
-    decision, after = decided(ruleset, syn)
+    decision, after = decide(ruleset, syn)
     port = syn.destination_port if isinstance(syn.destination_port, int) else None
     if decision.passes is not True or after is None:
         return _blocked(ruleset, syn, decision, after, back)
-    port = after.known("dport") if syn.hook == "input" else port
+    port = after.known_number("dport") if syn.hook == "input" else port
     answer = replace(syn.answer(back, uid), source_port=syn.destination_port if port is None else port)
-    if after.known("ct state") == STATES["untracked"]:
+    if after.known_number("ct state") == STATES["untracked"]:
         answer = replace(answer, state="invalid", flags=("syn", "ack"), reply=True)
     carried: dict[str, Value] = {"ct mark": after.get("ct mark")}
     if decision.changed:
         carried["ct status"] = unknown("whether its connection is translated")
     if decision.changed and syn.hook == "input" and port is None:
         answer = replace(answer, source_port=EPHEMERAL)
-    answered, after = decided(ruleset, answer, carried)
-    if answered.passes is not True or after is None:
-        return Opening(answer, answered, "silence" if answered.passes is False else "", port, "the answer")
+    answer_decision, after = decide(ruleset, answer, carried)
+    if answer_decision.passes is not True or after is None:
+        return Opening(answer, answer_decision, "silence" if answer_decision.passes is False else "", port, "the answer")
     last = replace(syn, state="established" if answer.state == "established" else "invalid", flags=("ack",), reply=False)
-    followed, _ = decided(ruleset, last, {"ct mark": after.get("ct mark")})
-    if followed.passes is not True:
-        return Opening(last, followed, "answer", port, "what follows the answer")
+    last_decision, _ = decide(ruleset, last, {"ct mark": after.get("ct mark")})
+    if last_decision.passes is not True:
+        return Opening(last, last_decision, "answer", port, "what follows the answer")
     return Opening(answer, decision, "answer", port, "the answer")
 
 
@@ -67,12 +67,12 @@ def _blocked(ruleset: Ruleset, syn: Packet, decision: Decision, after: Flow | No
         return Opening(syn, decision, "silence" if decision.outcome is Outcome.DROP else "")
     if after is None or after.changed:  # whether the kernel finds the way back through its own translation
         return Opening(syn, decision, "")
-    tracked = after.known("ct state") == STATES["new"]
+    tracked = after.known_number("ct state") == STATES["new"]
     answer = replace(syn.answer(back), state="related" if tracked else "invalid", flags=("rst", "ack"), reply=True, rejects=True)
     if decision.reply.startswith("icmp "):
         code = CODES.get(decision.reply.removeprefix("icmp "))
         answer = replace(answer, protocol="icmp", icmp=None if code is None else (3, code))
-    told, _ = decided(ruleset, answer)
-    if told.passes is None:
+    rejection, _ = decide(ruleset, answer)
+    if rejection.passes is None:
         return Opening(syn, decision, "")
-    return Opening(syn, decision, decision.reply if told.passes else "silence")
+    return Opening(syn, decision, decision.reply if rejection.passes else "silence")

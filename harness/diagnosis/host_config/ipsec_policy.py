@@ -40,7 +40,7 @@ class Policy:
             return False
         ports = ((self.source_port, packet.source_port), (self.destination_port, packet.destination_port))
         return (
-            all(mine is None or mine == its for mine, its in ports)
+            all(wanted is None or wanted == actual for wanted, actual in ports)
             and _within(packet.source, self.source)
             and _within(packet.destination, self.destination)
         )
@@ -59,10 +59,10 @@ def parse(text: str) -> tuple[Policy, ...]:
 def deciding(policies: tuple[Policy, ...], packet: Packet) -> Policy | None:
     """The policy that stops the packet or, of this connection, what answers it. Of those that are for a packet the one with the lowest
     priority decides; of equal ones the oldest, which `ip` lists last."""
-    for one in (packet, packet.answer()):
-        found = min((p for p in reversed(policies) if p.is_for(one)), key=lambda p: p.priority, default=None)
-        if found is not None and found.stops:
-            return found
+    for exchanged in (packet, packet.answer()):
+        policy = min((p for p in reversed(policies) if p.is_for(exchanged)), key=lambda p: p.priority, default=None)
+        if policy is not None and policy.stops:
+            return policy
     return None
 
 
@@ -72,13 +72,13 @@ def _policies(text: str) -> Iterator[Policy]:
         ends, how = HEAD.match(head), DIRECTION.match(rest.partition("\n")[0])
         if ends is None or how is None or not (_is_network(ends[1]) and _is_network(ends[2])):
             continue
-        chosen = {found[1]: found[2] for found in SELECTOR.finditer(ends[3])}
+        selectors = {match[1]: match[2] for match in SELECTOR.finditer(ends[3])}
         action = "block" if " action block" in how[2] else "allow"
         seals = re.search(r"(?m)^\s+tmpl ", rest) is not None and "level use" not in rest
-        ports = [int(chosen[word]) if chosen.get(word, "").isdigit() else None for word in ("sport", "dport")]
+        ports = [int(selectors[word]) if selectors.get(word, "").isdigit() else None for word in ("sport", "dport")]
         priority = re.search(r"\bpriority (\d+)", how[2])
         yield Policy(
-            how[1], ends[1], ends[2], action, chosen.get("proto", ""), ports[0], ports[1], seals, int(priority[1]) if priority else 0
+            how[1], ends[1], ends[2], action, selectors.get("proto", ""), ports[0], ports[1], seals, int(priority[1]) if priority else 0
         )
 
 

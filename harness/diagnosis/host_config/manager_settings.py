@@ -57,28 +57,31 @@ def of_pacemaker(configuration: str) -> tuple[Setting, ...]:
 
 def of_lifekeeper(text: str) -> dict[str, str]:
     """From /etc/default/LifeKeeper: the last value of each name."""
-    found = (SETTING.match(line) for line in text.splitlines())
-    return {one["name"]: one["value"].strip("\"'") for one in found if one}
+    matches = (SETTING.match(line) for line in text.splitlines())
+    return {match["name"]: match["value"].strip("\"'") for match in matches if match}
 
 
 def lifekeeper_heartbeats(settings: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str]]:
     """By node: which heartbeat setting is not the other node's, in words. What is absent has its default."""
     for name in HEARTBEAT:
-        values = {node: _number(own.get(name, ""), DEFAULTS[name]) for node, own in settings.items()}
+        values = {node: _number(node_settings.get(name, ""), DEFAULTS[name]) for node, node_settings in settings.items()}
         if len(set(values.values())) > 1 and None not in values.values():
-            told = " and ".join(f"{value:g} on {node}" for node, value in values.items())
+            listed_values = " and ".join(f"{value:g} on {node}" for node, value in values.items())
             odd = max(values, key=lambda node: values[node] or 0.0)
-            yield odd, f"{name} is {told}: it must be the same on all nodes, or one notices a dead peer long after the other"
+            yield odd, f"{name} is {listed_values}: it must be the same on all nodes, or one notices a dead peer long after the other"
 
 
 def lifekeeper_ip_checks(settings: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str]]:
     """By node: which check of the IP resource runs there and not on the other node (LKL-53, LKL-54), in words."""
     for name, does in IP_CHECKS.items():
-        values = {node: _number(own.get(name, ""), 0.0) for node, own in settings.items()}
+        values = {node: _number(node_settings.get(name, ""), 0.0) for node, node_settings in settings.items()}
         if None in values.values() or len({bool(value) for value in values.values()}) < 2:
             continue
-        told = " and ".join(f"{value:g} on {node}" for node, value in values.items())
-        yield next(node for node, value in values.items() if not value), f"{name} is {told}: it must be the same on all nodes; {does}"
+        listed_values = " and ".join(f"{value:g} on {node}" for node, value in values.items())
+        yield (
+            next(node for node, value in values.items() if not value),
+            f"{name} is {listed_values}: it must be the same on all nodes; {does}",
+        )
 
 
 def hc_timeout(settings: Mapping[str, str]) -> float | None:
@@ -160,20 +163,21 @@ def _primitives(root: xml.Element) -> Iterator[tuple[xml.Element, dict[str, str]
 def _meta(where: xml.Element | None, path: str) -> dict[str, str]:
     """Without those that a rule restricts: to an operation, to hours."""
     of, _, name = path.partition("/")
-    sets = [one for one in where.iterfind(of) if one.find("rule") is None] if where is not None else []
-    return {v.get("name", ""): v.get("value", "") for one in sets for v in one.iterfind(name)}
+    sets = [attribute_set for attribute_set in where.iterfind(of) if attribute_set.find("rule") is None] if where is not None else []
+    return {v.get("name", ""): v.get("value", "") for attribute_set in sets for v in attribute_set.iterfind(name)}
 
 
 def _fence_devices(root: xml.Element) -> Iterator[Setting]:
     for device in root.iterfind("configuration/resources//primitive[@class='stonith']"):
-        given = _meta(device, "instance_attributes/nvpair")
+        parameters = _meta(device, "instance_attributes/nvpair")
         tag = device.get("id", "")
         for name in ("pcmk_reboot_action", "pcmk_off_action"):
-            if given.get(name, "").lower() in FENCES_NOTHING:
+            if parameters.get(name, "").lower() in FENCES_NOTHING:
                 yield Setting(
-                    f"the fence device {tag} cuts nobody off: its {name} is {given[name]}, which says yes and does nothing to the node; "
+                    f"the fence device {tag} cuts nobody off: its {name} is {parameters[name]}, which says yes and does nothing to the "
+                    "node; "
                     "both nodes could have everything in service",
-                    f"the configuration: {tag}, {name}={given[name]}",
+                    f"the configuration: {tag}, {name}={parameters[name]}",
                     f"take {name} away from {tag}, or give it an action that cuts the node off (off, reboot)",
                 )
 
@@ -183,24 +187,24 @@ def _operations(root: xml.Element) -> Iterator[Setting]:
     usual = _seconds(_meta(root.find("configuration/op_defaults"), "meta_attributes/nvpair").get("timeout", "")) or OPERATION_TIMEOUT_S
     took: dict[tuple[str, str], float] = {}
     for resource in root.iterfind("status//lrm_resource"):
-        for done in resource.iterfind("lrm_rsc_op[@rc-code='0']"):
-            key, spent = (resource.get("id", ""), done.get("operation", "")), done.get("exec-time", "")
+        for past_operation in resource.iterfind("lrm_rsc_op[@rc-code='0']"):
+            key, spent = (resource.get("id", ""), past_operation.get("operation", "")), past_operation.get("exec-time", "")
             if NUMBER.fullmatch(spent):
                 took[key] = max(took.get(key, 0.0), int(spent) / 1000)
     for primitive, _ in _primitives(root):
         tag = primitive.get("id", "")
-        if primitive.get("template") or any(one.get("id-ref") for one in primitive.iter()):
+        if primitive.get("template") or any(element.get("id-ref") for element in primitive.iter()):
             continue  # what it may take is elsewhere
         for name in ("start", "stop"):
-            own = next((op for op in primitive.iterfind("operations/op") if op.get("name") == name), None)
-            given = "" if own is None else own.get("timeout") or _meta(own, "meta_attributes/nvpair").get("timeout", "")
-            allowed = (_seconds(given) if given else usual) or usual
+            operation = next((op for op in primitive.iterfind("operations/op") if op.get("name") == name), None)
+            timeout = "" if operation is None else operation.get("timeout") or _meta(operation, "meta_attributes/nvpair").get("timeout", "")
+            allowed = (_seconds(timeout) if timeout else usual) or usual
             last = took.get((tag, name))
             if last is not None and last > allowed:
                 yield Setting(
                     f"{tag} may take {allowed:g} s for its {name}, and the last one took {last:g} s: the next one is cut off, "
                     "and counts as failed",
-                    f"the configuration: {tag}, operation {name}, timeout {given or f'{usual:g}s'}; the last took {last * 1000:g} ms",
+                    f"the configuration: {tag}, operation {name}, timeout {timeout or f'{usual:g}s'}; the last took {last * 1000:g} ms",
                     f"give the {name} of {tag} a timeout well above {last:g} s",
                     tag,
                 )
@@ -211,15 +215,19 @@ def _ignored_stops(root: xml.Element) -> Iterator[Setting]:
     usual, cloned = _meta(root.find("configuration/op_defaults"), "meta_attributes/nvpair").get("on-fail", ""), _cloned(root)
     for primitive, _ in _primitives(root):
         tag = primitive.get("id", "")
-        if primitive.get("template") or any(one.get("id-ref") for one in primitive.iter()):
+        if primitive.get("template") or any(element.get("id-ref") for element in primitive.iter()):
             continue  # what is done then is elsewhere
-        own = next((op for op in primitive.iterfind("operations/op") if op.get("name") == "stop"), None)
-        given = "" if own is None else own.get("on-fail") or _meta(own, "meta_attributes/nvpair").get("on-fail", "")
-        if (given or usual).lower() == "ignore":
+        stop_operation = next((op for op in primitive.iterfind("operations/op") if op.get("name") == "stop"), None)
+        on_fail = (
+            ""
+            if stop_operation is None
+            else stop_operation.get("on-fail") or _meta(stop_operation, "meta_attributes/nvpair").get("on-fail", "")
+        )
+        if (on_fail or usual).lower() == "ignore":
             yield Setting(
                 f"a failed stop of {tag} is ignored (on-fail=ignore): it would be started on the other node while it still runs here, and "
                 "both would have it at once",
-                f"the configuration: {tag}, operation stop, on-fail={given or usual}" + ("" if given else " (op_defaults)"),
+                f"the configuration: {tag}, operation stop, on-fail={on_fail or usual}" + ("" if on_fail else " (op_defaults)"),
                 f"take on-fail=ignore away from the stop of {tag} (its default is to fence the node)",
                 tag,
                 cloned=tag in cloned,
@@ -254,5 +262,5 @@ def _digits(text: str) -> str:
 
 
 def _seconds(text: str) -> float | None:
-    found = TIME.fullmatch(text)
-    return float(found[1]) * SECONDS[(found[2] or "s").lower()] if found else None
+    match = TIME.fullmatch(text)
+    return float(match[1]) * SECONDS[(match[2] or "s").lower()] if match else None

@@ -19,10 +19,10 @@ def of_pacemaker(configuration: str) -> tuple[Setting, ...]:
     """Nothing from what is no CIB, and nothing where an order names what the resources do not have."""
     root = root_of(configuration)
     resources = None if root is None else root.find("configuration/resources")
-    return () if root is None or resources is None else tuple(_unordered(root, resources))
+    return () if root is None or resources is None else tuple(_find_unordered(root, resources))
 
 
-def _unordered(root: xml.Element, resources: xml.Element) -> Iterator[Setting]:
+def _find_unordered(root: xml.Element, resources: xml.Element) -> Iterator[Setting]:
     if not (pairs := [*lies_on(resources)]) or (after := _after(root, resources)) is None:
         return
     cloned = {p.get("id", "") for kind in HOLDERS[1:] for holder in resources.iter(kind) for p in holder.iter("primitive")}
@@ -31,10 +31,10 @@ def _unordered(root: xml.Element, resources: xml.Element) -> Iterator[Setting]:
     for disk, tag in pairs:
         needs[(tag, places[disk])].append(disk)
     for (tag, place), disks in needs.items():
-        if any(_leads(after, disk, tag) for disk in disks):
+        if any(_precedes(after, disk, tag) for disk in disks):
             continue
         disk = disks[0]
-        behind = _leads(after, tag, disk)
+        behind = _precedes(after, tag, disk)
         how = f"{disk} is started behind it" if behind else f"no order and no group has {disk} started first"
         yield Setting(
             f"{tag} lies on the file system of {disk} ({place}), and {how}: {tag} may start before its disk is mounted, on an empty folder",
@@ -57,49 +57,49 @@ def _after(root: xml.Element, resources: xml.Element) -> Mapping[str, set[str]] 
         e.get("id", ""): [p.get("id", "") for p in e.iter("primitive")] for e in resources.iter() if e.tag in (*HOLDERS, "primitive")
     }
     for tag in root.iterfind("configuration/tags/tag"):
-        members[tag.get("id", "")] = [one for ref in tag.iter("obj_ref") for one in members.get(ref.get("id", ""), ())]
+        members[tag.get("id", "")] = [member for ref in tag.iter("obj_ref") for member in members.get(ref.get("id", ""), ())]
     after: dict[str, set[str]] = defaultdict(set)
     for group in resources.iter("group"):
-        said = [v.get("value", "").lower() for v in group.iterfind("meta_attributes/nvpair") if v.get("name") == "ordered"]
-        if not said or said[-1] not in FALSE:
-            for one, other in pairwise(members[group.get("id", "")]):
-                after[one].add(other)
+        ordered_values = [v.get("value", "").lower() for v in group.iterfind("meta_attributes/nvpair") if v.get("name") == "ordered"]
+        if not ordered_values or ordered_values[-1] not in FALSE:
+            for earlier, later in pairwise(members[group.get("id", "")]):
+                after[earlier].add(later)
     for rule in root.iterfind("configuration/constraints/rsc_order"):
         if rule.get("kind", "").lower() == "serialize":
             continue
-        if any(one.get("id-ref") for one in rule.iter()):
+        if any(element.get("id-ref") for element in rule.iter()):
             return None
-        for one, other, actions in _steps(rule):
-            if one not in members or other not in members:
+        for earlier, later, actions in _steps(rule):
+            if earlier not in members or later not in members:
                 return None
-            for first in members[one]:
-                after[first].update(members[other])
+            for first in members[earlier]:
+                after[first].update(members[later])
             if not set(actions) <= set(STARTS):  # what it makes of the starts is not looked into
-                for then in members[other]:
-                    after[then].update(members[one])
+                for then in members[later]:
+                    after[then].update(members[earlier])
     return after
 
 
 def _steps(rule: xml.Element) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """What comes before what in one order: two ends, or sets, of which each is a chain unless it is not sequential."""
     first = rule.get("first-action", "start")
-    sets = [[ref.get("id", "") for ref in one.iter("resource_ref")] for one in rule.iter("resource_set")]
+    sets = [[ref.get("id", "") for ref in resource_set.iter("resource_ref")] for resource_set in rule.iter("resource_set")]
     if not sets:
         yield rule.get("first", ""), rule.get("then", ""), (first, rule.get("then-action", first))
-    actions = tuple(one.get("action", "start") for one in rule.iter("resource_set"))
-    for one, ids in zip(rule.iter("resource_set"), sets, strict=True):
-        if one.get("sequential", "true").lower() not in FALSE:
+    actions = tuple(resource_set.get("action", "start") for resource_set in rule.iter("resource_set"))
+    for resource_set, ids in zip(rule.iter("resource_set"), sets, strict=True):
+        if resource_set.get("sequential", "true").lower() not in FALSE:
             yield from ((a, b, actions) for a, b in pairwise(ids))
     for ids, later in pairwise(sets):
         yield from ((a, b, actions) for a in ids for b in later)
 
 
-def _leads(after: Mapping[str, set[str]], one: str, other: str) -> bool:
-    left, seen = [one], {one}
-    while left:
-        for tag in after.get(left.pop(), set()) - seen:
-            if tag == other:
+def _precedes(after: Mapping[str, set[str]], start: str, target: str) -> bool:
+    pending, visited = [start], {start}
+    while pending:
+        for tag in after.get(pending.pop(), set()) - visited:
+            if tag == target:
                 return True
-            seen.add(tag)
-            left.append(tag)
+            visited.add(tag)
+            pending.append(tag)
     return False

@@ -19,70 +19,78 @@ OFF = ("false", "no", "off", "n", "0")
 def parse(text: str, ip_tag: str) -> dict[str, str]:
     """The IP resource's NIC and address; of each resource its agent, its program, its port, its place and whether it is watched."""
     root = root_of(text)
-    found: dict[str, str] = {}
+    settings: dict[str, str] = {}
     if root is None:
-        return found
+        return settings
     for primitive in root.iter("primitive"):
         tag = primitive.get("id", "")
-        made = _made_of(root, primitive)
-        nic = next((v.get("value", "") for one in made for v in one.iter("nvpair") if v.get("name") == "nic"), "")
-        given = {v.get("name", ""): v.get("value", "") for one in made[::-1] for v in one.iterfind("instance_attributes/nvpair")}
-        agent = next((one.get("type", "") for one in made if one.get("type")), "")
-        found[f"agent {tag}"] = agent
-        kind, provider = ([one.get(name, "") for one in made if one.get(name)][:1] for name in ("class", "provider"))
+        definitions = _definitions(root, primitive)
+        nic = next((v.get("value", "") for definition in definitions for v in definition.iter("nvpair") if v.get("name") == "nic"), "")
+        parameters = {
+            v.get("name", ""): v.get("value", "")
+            for definition in definitions[::-1]
+            for v in definition.iterfind("instance_attributes/nvpair")
+        }
+        agent = next((definition.get("type", "") for definition in definitions if definition.get("type")), "")
+        settings[f"agent {tag}"] = agent
+        kind, provider = (
+            [definition.get(name, "") for definition in definitions if definition.get(name)][:1] for name in ("class", "provider")
+        )
         if kind == ["ocf"] and provider and PLAIN.fullmatch(provider[0] + agent):
-            found[f"script {tag}"] = f"/usr/lib/ocf/resource.d/{provider[0]}/{agent}"
+            settings[f"script {tag}"] = f"/usr/lib/ocf/resource.d/{provider[0]}/{agent}"
         if kind == ["stonith"] and PLAIN.fullmatch(agent):
-            found[f"fence agent {tag}"] = f"/usr/sbin/{agent}"
-            found[f"fences {tag}"] = f"{given.get('pcmk_host_list', '')} {given.get('pcmk_host_map', '')}".strip()
-        if program := next((given[name] for name in PROGRAM_SETTINGS if given.get(name, "").startswith("/")), ""):
-            found[f"program {tag}"] = program
-        if agent == "Filesystem" and given.get("directory", "").startswith("/"):
-            found[f"directory {tag}"] = given["directory"].rstrip("/")
+            settings[f"fence agent {tag}"] = f"/usr/sbin/{agent}"
+            settings[f"fences {tag}"] = f"{parameters.get('pcmk_host_list', '')} {parameters.get('pcmk_host_map', '')}".strip()
+        if program := next((parameters[name] for name in PROGRAM_SETTINGS if parameters.get(name, "").startswith("/")), ""):
+            settings[f"program {tag}"] = program
+        if agent == "Filesystem" and parameters.get("directory", "").startswith("/"):
+            settings[f"directory {tag}"] = parameters["directory"].rstrip("/")
         if tag == ip_tag and nic:
-            found["ip nic"] = nic
-        if tag == ip_tag and ADDRESS.fullmatch(given.get("ip", "")):
-            found["ip address"] = given["ip"]
-        if port := given.get("port") or (PORT.search(given.get("cmdline_options", "")) or ("", ""))[1]:
-            found[f"port {tag}"] = port
-        if watched := _watched(primitive, made):
-            found[f"monitor {tag}"] = watched
+            settings["ip nic"] = nic
+        if tag == ip_tag and ADDRESS.fullmatch(parameters.get("ip", "")):
+            settings["ip address"] = parameters["ip"]
+        if port := parameters.get("port") or (PORT.search(parameters.get("cmdline_options", "")) or ("", ""))[1]:
+            settings[f"port {tag}"] = port
+        if watched := _monitor_state(primitive, definitions):
+            settings[f"monitor {tag}"] = watched
     for ban in root.iterfind(".//constraints/rsc_location"):
         if ban.get("score", "").lstrip("-") in ("INFINITY", "1000000") and ban.get("score", "").startswith("-"):
-            kept = f"kept off {ban.get('rsc')}"
-            found[kept] = f"{found.get(kept, '')} {ban.get('node', '')}".strip()
+            ban_key = f"kept off {ban.get('rsc')}"
+            settings[ban_key] = f"{settings.get(ban_key, '')} {ban.get('node', '')}".strip()
     devices = {p.get("id", "") for p in root.iter("primitive") if p.get("class") == "stonith"}
     for level in root.iterfind(".//fencing-topology/fencing-level"):
         if lacking := [d for d in level.get("devices", "").split(",") if d.strip() not in devices]:
-            found[f"fencing level {level.get('id')}"] = f"{level.get('target') or 'nodes'} {','.join(lacking)}"
+            settings[f"fencing level {level.get('id')}"] = f"{level.get('target') or 'nodes'} {','.join(lacking)}"
     for disk, tag in lies_on(root):  # file systems lie within each other
-        found[f"disk of {tag}"] = f"{found.get(f'disk of {tag}', '')} {disk}".lstrip()
+        settings[f"disk of {tag}"] = f"{settings.get(f'disk of {tag}', '')} {disk}".lstrip()
     for pair in root.iterfind(".//crm_config//nvpair"):
-        found[f"option {pair.get('name')}"] = pair.get("value", "")
-    return found
+        settings[f"option {pair.get('name')}"] = pair.get("value", "")
+    return settings
 
 
-def _made_of(root: xml.Element, primitive: xml.Element) -> list[xml.Element]:
+def _definitions(root: xml.Element, primitive: xml.Element) -> list[xml.Element]:
     """A resource, and the template that it is made from, which has what the resource does not have itself."""
     name = primitive.get("template")
-    return [primitive, *(one for one in root.iter("template") if name and one.get("id") == name)]
+    return [primitive, *(template for template in root.iter("template") if name and template.get("id") == name)]
 
 
-def _watched(primitive: xml.Element, made: list[xml.Element]) -> str:
+def _monitor_state(primitive: xml.Element, definitions: list[xml.Element]) -> str:
     """Has it a recurring monitor that is on? `yes`, `none`, or nothing where its operations are elsewhere and are not found."""
-    if any(_watches(made)):
+    if any(_monitors_enabled(definitions)):
         return "yes"
-    elsewhere = any(one.get("id-ref") for whole in made for one in whole.iter()) or (primitive.get("template") and len(made) == 1)
+    elsewhere = any(element.get("id-ref") for definition in definitions for element in definition.iter()) or (
+        primitive.get("template") and len(definitions) == 1
+    )
     return "" if elsewhere else "none"
 
 
-def _watches(made: list[xml.Element]) -> Iterator[bool]:
+def _monitors_enabled(definitions: list[xml.Element]) -> Iterator[bool]:
     """Of each recurring monitor whether it is on. A resource's own operation stands for the template's of that name and interval."""
-    seen: set[str] = set()
-    for whole in made:
-        mine = [op for op in whole.iter("op") if op.get("name") == "monitor" and op.get("role", "").lower() != "stopped"]
-        for op in mine:
+    known_intervals: set[str] = set()
+    for definition in definitions:
+        monitors = [op for op in definition.iter("op") if op.get("name") == "monitor" and op.get("role", "").lower() != "stopped"]
+        for op in monitors:
             interval = op.get("interval", "0")
-            if interval not in seen and interval.rstrip("ms") not in ("", "0"):
+            if interval not in known_intervals and interval.rstrip("ms") not in ("", "0"):
                 yield op.get("enabled", "true").lower() not in OFF
-        seen |= {op.get("interval", "0") for op in mine}
+        known_intervals |= {op.get("interval", "0") for op in monitors}

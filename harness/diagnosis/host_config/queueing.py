@@ -15,6 +15,7 @@ UPPER_LIMIT = re.compile(r"\bul .*?\bm2 (\d{1,12}(?:\.\d{1,6})?)([KMGT]?)(bit|bp
 UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 LOSS = re.compile(r"\b(?:loss|corrupt)(?: (?:random|p))? (\d{1,3}(?:\.\d{1,9})?)%")
 DELAY = re.compile(r"\bdelay (\d{1,12}(?:\.\d{1,9})?)(us|ms|s)\b")
+BURST = re.compile(r"\bburst (\d{1,12}(?:\.\d{1,6})?)([KM]?)b\b")
 SENT = re.compile(r"\bSent \d{1,20} bytes (\d{1,20}) pkts? \(dropped (\d{1,20})\b")
 WAITING = re.compile(r"\bbacklog \S{1,20} (\d{1,10})p\b")
 ACTION = re.compile(r"\b(?:police 0x[0-9a-f]+ |gact action drop\b)")
@@ -27,7 +28,8 @@ class Queue:
 
     `whole`: everything that the NIC sends, but for what a filter leads elsewhere, goes through it (or, for a filter's action, all
     that comes or goes there). `rate` in bits per
-    second, `loss` in percent, `delay_s` in seconds; the counts are of packets since it was made.
+    second, `loss` in percent, `delay_s` in seconds; `largest` frame in bytes that it ever lets through, None for any; the counts are of
+    packets since it was made.
     """
 
     nic: str
@@ -37,6 +39,7 @@ class Queue:
     rate: float | None = None
     loss: float = 0.0
     delay_s: float = 0.0
+    largest: float | None = None
     sent: int = 0
     dropped: int = 0
     waiting: int = 0
@@ -50,9 +53,9 @@ class Queue:
 def parse(disciplines: str, details: str = "") -> tuple[Queue, ...]:
     """`tc -s qdisc`, and under a line `= NIC` for each NIC what `tc -s class` and `tc -s filter` tell. JSON is not asked for: older tools
     have none for classes, and their plain words have not changed."""
-    found = [one for head, lines in _blocks(disciplines, details) if (one := _queue(*head, lines)) is not None]
-    defaults = {(one.nic, f"{at[1]}{at[2]}") for one in found if one.whole and (at := DEFAULT.match(one.shown))}
-    return tuple(replace(one, whole=True) if (one.nic, _class(one)) in defaults else one for one in found)
+    queues = [queue for head, lines in _blocks(disciplines, details) if (queue := _queue(*head, lines)) is not None]
+    defaults = {(queue.nic, f"{at[1]}{at[2]}") for queue in queues if queue.whole and (at := DEFAULT.match(queue.shown))}
+    return tuple(replace(queue, whole=True) if (queue.nic, _class(queue)) in defaults else queue for queue in queues)
 
 
 def _class(queue: Queue) -> str:
@@ -103,19 +106,26 @@ def _queue(nic: str, head: str, for_all: bool, lines: list[str]) -> Queue | None
         rate=_rate(head),
         loss=max(map(float, LOSS.findall(head)), default=0.0),
         delay_s=float(delay[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1.0}[delay[2]] if delay else 0.0,
+        largest=_largest(kind, head),
         sent=int(sent[1]) if sent else 0,
         dropped=int(sent[2]) if sent else 0,
         waiting=int(waiting[1]) if waiting else 0,
     )
 
 
+def _largest(kind: str, head: str) -> float | None:
+    """A token bucket filter drops what is longer than its bucket, however long it waits (the kernel's sch_tbf: `max_size`)."""
+    burst = BURST.search(head) if kind == "tbf" else None
+    return float(burst[1]) * {"": 1, "K": 1024, "M": 1024**2}[burst[2]] if burst else None
+
+
 def _rate(head: str) -> float | None:
     """The most that may pass: a class's `ceil`, else the `rate`."""
     limit = UPPER_LIMIT.search(head)
-    found = {name: _bits(*rest) for name, *rest in RATE.findall(head)}
+    rates = {name: _bits(*rest) for name, *rest in RATE.findall(head)}
     if limit:
         return _bits(*limit.groups())
-    return found.get("ceil", found.get("rate", found.get("bandwidth")))
+    return rates.get("ceil", rates.get("rate", rates.get("bandwidth")))
 
 
 def _bits(number: str, unit: str, word: str) -> float:

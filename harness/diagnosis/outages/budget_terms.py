@@ -43,19 +43,19 @@ SHARES: Mapping[tuple[str, ...], tuple[str, ...]] = {
 
 def terms(because: str) -> dict[str, Term]:
     """By their names, in their order; empty where the words are no sum, such as a budget that was given by hand."""
-    found: dict[str, Term] = {}
+    terms_by_name: dict[str, Term] = {}
     for part in because.split(" + ")[:MAX_TERMS]:
         term = TERM.fullmatch(part.strip())
         if term is None:
             return {}
-        found[term["name"]] = Term(term["name"], int(term["times"] or 1), float(term["each"]))
-    return found
+        terms_by_name[term["name"]] = Term(term["name"], int(term["times"] or 1), float(term["each"]))
+    return terms_by_name
 
 
-def share(phase: str, found: Mapping[str, Term]) -> tuple[tuple[str, ...], float] | None:
+def share(phase: str, budget_terms: Mapping[str, Term]) -> tuple[tuple[str, ...], float] | None:
     """The phases that share a part of the budget with this one, and how many seconds that part has; None where it has none."""
     for phases, names in SHARES.items():
-        mine = [found[name].seconds for name in names if name in found]
-        if phase in phases and mine:
-            return phases, sum(mine)
+        term_seconds = [budget_terms[name].seconds for name in names if name in budget_terms]
+        if phase in phases and term_seconds:
+            return phases, sum(term_seconds)
     return None

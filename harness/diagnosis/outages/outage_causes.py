@@ -38,8 +38,8 @@ class OutageExplanation:
     @property
     def name(self) -> str:
         """The path or origin and the service, for a sentence."""
-        kept = "" if self.series.kind == "new" else ", kept connection"
-        return f"{self.series.path or self.series.origin}/{self.series.service}{kept}"
+        suffix = "" if self.series.kind == "new" else ", kept connection"
+        return f"{self.series.path or self.series.origin}/{self.series.service}{suffix}"
 
     @property
     def failed(self) -> bool:
@@ -86,32 +86,39 @@ def explain(measured: Measured) -> Explained:
     """Outages with the same longest wait are one cause; those of paths that failed come first, then the longest."""
     if not _was_done(measured):
         return Explained()  # the verdict says so, and what was out meanwhile is not its doing
-    found = terms(measured.budget_because)
+    budget_terms = terms(measured.budget_because)
     cutter = Cutter(measured)
     outages = [(series, n, outage) for series in measured.series for n, outage in enumerate(series.outages)]
     outages = [(t, n, o) for t, n, o in outages if o.end is None or o.end >= measured.anchor]
-    told = [_explanation(cutter, series, n, outage, found) for series, n, outage in outages[:MAX_OUTAGES]]
-    told.sort(key=lambda one: (not one.failed, one.phases.longest.name, one.wait.until))
-    groups = [list(group) for _, group in groupby(told, key=lambda one: (one.failed, one.phases.longest.name, one.wait.until))]
-    groups.sort(key=lambda group: (not group[0].failed, -max(one.outage.seconds for one in group)))
+    explanations = [_explain_outage(cutter, series, n, outage, budget_terms) for series, n, outage in outages[:MAX_OUTAGES]]
+    explanations.sort(key=lambda explanation: (not explanation.failed, explanation.phases.longest.name, explanation.wait.until))
+    groups = [
+        list(group)
+        for _, group in groupby(
+            explanations, key=lambda explanation: (explanation.failed, explanation.phases.longest.name, explanation.wait.until)
+        )
+    ]
+    groups.sort(key=lambda group: (not group[0].failed, -max(explanation.outage.seconds for explanation in group)))
     return Explained(
-        tuple(_cause(measured, group, found) for group in groups),
-        tuple(tuple(dict.fromkeys(one.name for one in group)) for group in groups),
+        tuple(_cause(measured, group, budget_terms) for group in groups),
+        tuple(tuple(dict.fromkeys(explanation.name for explanation in group)) for group in groups),
         tuple(group[0].failed for group in groups),
-        tuple(one for group in groups for one in group),
+        tuple(explanation for group in groups for explanation in group),
     )
 
 
 def _was_done(measured: Measured) -> bool:
     """Does the record say when the disruption began? Where it passed, it did."""
-    begun = any(host == "harness" and text.startswith(BEGINS) for _, host, text in measured.log)
-    return begun or measured.verdict.outcome is not Outcome.INCONCLUSIVE
+    has_begun = any(host == "harness" and text.startswith(BEGINS) for _, host, text in measured.log)
+    return has_begun or measured.verdict.outcome is not Outcome.INCONCLUSIVE
 
 
-def _explanation(cutter: Cutter, series: SeriesResult, number: int, outage: Outage, found: Mapping[str, Term]) -> OutageExplanation:
+def _explain_outage(
+    cutter: Cutter, series: SeriesResult, number: int, outage: Outage, budget_terms: Mapping[str, Term]
+) -> OutageExplanation:
     phases = cutter.cut(series, outage)
-    wait = phase_explanations.of(phases.longest, phases.node, cutter.measured, series, found)
-    return OutageExplanation(series, number, outage, phases, wait, _certainty(phases, cutter.measured), _over(phases, series, found))
+    wait = phase_explanations.of(phases.longest, phases.node, cutter.measured, series, budget_terms)
+    return OutageExplanation(series, number, outage, phases, wait, _certainty(phases, cutter.measured), _over(phases, series, budget_terms))
 
 
 def _certainty(phases: PathPhases, measured: Measured) -> Certainty:
@@ -135,40 +142,40 @@ def hidden(phases: PathPhases) -> list[str]:
     return [f"{b.name} was {b.evidence}" for b in phases.unseen if b.name in names and NOTHING_MOVED not in b.evidence]
 
 
-def _over(phases: PathPhases, series: SeriesResult, found: Mapping[str, Term]) -> str:
+def _over(phases: PathPhases, series: SeriesResult, budget_terms: Mapping[str, Term]) -> str:
     """Which part of the outage took more than the budget has for it, by more than the meter's period; the worst one."""
-    worst, said = series.period_s, ""
+    worst, excess = series.period_s, ""
     for piece in phases.pieces:
-        part = share(piece.name, found)
+        part = share(piece.name, budget_terms)
         if part is None:
             continue
         names, allowed = part
         took = phases.of(names)
         if took - allowed > worst:
-            mine = [p.name for p in phases.pieces if p.name in names]
+            phase_names = [p.name for p in phases.pieces if p.name in names]
             worst = took - allowed
-            said = f"“{', '.join(dict.fromkeys(mine))}” took {seconds(took)}, of the budget's sum {seconds(allowed)} are for it"
-    return said
+            excess = f"“{', '.join(dict.fromkeys(phase_names))}” took {seconds(took)}, of the budget's sum {seconds(allowed)} are for it"
+    return excess
 
 
-def _cause(measured: Measured, group: Sequence[OutageExplanation], found: Mapping[str, Term]) -> Cause:
-    worst = max(group, key=lambda one: (one.phases.longest.seconds, one.outage.seconds))
+def _cause(measured: Measured, group: Sequence[OutageExplanation], budget_terms: Mapping[str, Term]) -> Cause:
+    worst = max(group, key=lambda explanation: (explanation.phases.longest.seconds, explanation.outage.seconds))
     longest = worst.phases.longest
     of = f" of {measured.target}" if measured.target else ""
-    names = dict.fromkeys(one.name for one in group)
+    names = dict.fromkeys(explanation.name for explanation in group)
     whose = group[0].name if len(names) == 1 else count(len(names), "path")
     whose += " was" if len(names) == 1 else " were"
     whose += f" out {len(group)} times" if len(group) > len(names) else " out"
-    out = _span([one.outage.seconds for one in group])
+    out = _span([explanation.outage.seconds for explanation in group])
     allowed = measured.allowed_in_words(worst.series.path) if worst.failed else ""
     says = f"{measured.disruption}{of}: {whose} for {out}{allowed}; {_most(group)} waited {worst.wait.until}"
     if longest.name == STILL_OUT:
         missing = hidden(worst.phases)
         says = f"{measured.disruption}{of}: {whose}, and did not come back in {out}{f': {missing[0]}' if missing else ''}"
-    overs = list(dict.fromkeys(one.over for one in group if one.over))
+    overs = list(dict.fromkeys(explanation.over for explanation in group if explanation.over))
     if worst.failed and overs:
         says += f"; {overs[0]}"
-    certainty = Certainty.LIKELY if any(one.certainty is Certainty.LIKELY for one in group) else Certainty.CERTAIN
+    certainty = Certainty.LIKELY if any(explanation.certainty is Certainty.LIKELY for explanation in group) else Certainty.CERTAIN
     return Cause(
         one_line(says),
         worst.wait.host or measured.target,
@@ -180,8 +187,8 @@ def _cause(measured: Measured, group: Sequence[OutageExplanation], found: Mappin
 
 
 def _most(group: Sequence[OutageExplanation]) -> str:
-    longest = [one.phases.longest.seconds for one in group]
-    half = all(one.phases.longest.seconds * 2 >= one.outage.seconds for one in group)
+    longest = [explanation.phases.longest.seconds for explanation in group]
+    half = all(explanation.phases.longest.seconds * 2 >= explanation.outage.seconds for explanation in group)
     part = "most of it" if half else "the longest part of it"
     return f"{part}, {_span(longest)},"
 
@@ -192,18 +199,20 @@ def _span(values: Sequence[float]) -> str:
 
 
 def _evidence(measured: Measured, group: Sequence[OutageExplanation], worst: OutageExplanation) -> Iterator[str]:
-    for one in group[:MAX_LISTED_OUTAGES]:
-        pieces = ", ".join(f"{p.name} {seconds(p.seconds)}" for p in one.phases.pieces)
-        yield f"{one.name} from {one.series.origin}: {one.outage.seconds:.3f} s = {pieces} (recording)"
+    for explanation in group[:MAX_LISTED_OUTAGES]:
+        pieces = ", ".join(f"{p.name} {seconds(p.seconds)}" for p in explanation.phases.pieces)
+        yield f"{explanation.name} from {explanation.series.origin}: {explanation.outage.seconds:.3f} s = {pieces} (recording)"
     if len(group) > MAX_LISTED_OUTAGES:
         yield f"and {count(len(group) - MAX_LISTED_OUTAGES, 'more outage')} with the same longest wait (recording)"
     for piece in worst.phases.pieces:
         if piece is worst.phases.longest and piece.end is not None and piece.end.at is not None:
             yield f"{piece.end.name} {piece.end.at - measured.anchor:+.3f} s: {piece.end.evidence} ({piece.end.source or 'harness'})"
-    if any(measured.expects.get(one.series.path) != "untouched" for one in group):
+    if any(measured.expects.get(explanation.series.path) != "untouched" for explanation in group):
         yield f"budget {measured.budget_s:g} s = {measured.budget_because} (cluster file)"
     yield from _log(measured, worst)
-    yield from dict.fromkeys(f"{one.name}: {one.series.verdict.reason} (judgement)" for one in group if one.failed)
+    yield from dict.fromkeys(
+        f"{explanation.name}: {explanation.series.verdict.reason} (judgement)" for explanation in group if explanation.failed
+    )
 
 
 def _log(measured: Measured, worst: OutageExplanation) -> Iterator[str]:
@@ -215,16 +224,16 @@ def _log(measured: Measured, worst: OutageExplanation) -> Iterator[str]:
         began += piece.seconds
     until = began + worst.phases.longest.seconds
     events = ("packet ", "vip-", "listener-", "host-", "agent-", "witness-", "no-capture", "coarse", "tokens")
-    said = [(at, host, text) for at, host, text in measured.log if began <= at <= until and host != "harness"]
-    lines = [(at, host, text) for at, host, text in said if not text.startswith(events)]
+    entries = [(at, host, text) for at, host, text in measured.log if began <= at <= until and host != "harness"]
+    lines = [(at, host, text) for at, host, text in entries if not text.startswith(events)]
     for at, host, text in lines[-MAX_LOG_LINES:]:
         yield f"log {at - measured.anchor:+.3f} s: {text} ({host})"
 
 
 def _otherwise(worst: OutageExplanation, measured: Measured) -> str:
-    said = hidden(worst.phases)
+    reasons = hidden(worst.phases)
     if worst.phases.longest.name == ANSWER and worst.phases.longest.seconds > 2 * worst.series.period_s:
-        said = [*said, "what came between was not seen to have a moment of its own"]
+        reasons = [*reasons, "what came between was not seen to have a moment of its own"]
     if measured.timing.outcome is not Outcome.PASS:
-        said = [*said, f"the timing may not be trusted: {measured.timing.reason}"]
-    return f"the time may belong to something that was not seen: {'; '.join(said)}" if said else ""
+        reasons = [*reasons, f"the timing may not be trusted: {measured.timing.reason}"]
+    return f"the time may belong to something that was not seen: {'; '.join(reasons)}" if reasons else ""

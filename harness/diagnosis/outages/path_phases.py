@@ -57,19 +57,19 @@ class Cutter:
 
     def __init__(self, measured: Measured) -> None:
         self.measured = measured
-        self._whole = {b.name: b for b in measured.boundaries}
+        self._cluster_boundaries = {b.name: b for b in measured.boundaries}
         self._chart_rows = {chart_row.name: chart_row.spans for chart_row in measured.chart_rows}
         self._undoing = [at for at, host, text in measured.log if host == "harness" and text.startswith(UNDOING)]
 
     def cut(self, series: SeriesResult, outage: Outage) -> PathPhases:
         """The outage of that series, by its own moments."""
-        node = self._served(series, outage)
-        found = list(self._own_boundaries(series, outage, node))
+        node = self._serving_node(series, outage)
+        boundaries = list(self._own_boundaries(series, outage, node))
         stop = outage.start + outage.seconds
-        seen = sorted((b for b in found if b.at is not None), key=lambda b: b.at or 0.0)
+        observed = sorted((b for b in boundaries if b.at is not None), key=lambda b: b.at or 0.0)
         pieces: list[Piece] = []
         since = outage.start
-        for boundary in seen:
+        for boundary in observed:
             at = boundary.at or 0.0
             if outage.start < at < stop:
                 pieces.append(Piece(boundary.name, at - since, boundary))
@@ -77,11 +77,11 @@ class Cutter:
         if outage.end is None:
             pieces.append(Piece(STILL_OUT, stop - since))
         else:
-            ending = next((b for b in seen if stop <= (b.at or 0.0) <= _reach(series, outage)), None)
+            ending = next((b for b in observed if stop <= (b.at or 0.0) <= _reach(series, outage)), None)
             pieces.append(Piece(ending.name if ending else ANSWER, stop - since, ending))
-        return PathPhases(tuple(pieces), node, tuple(b for b in found if b.at is None))
+        return PathPhases(tuple(pieces), node, tuple(b for b in boundaries if b.at is None))
 
-    def _served(self, series: SeriesResult, outage: Outage) -> str:
+    def _serving_node(self, series: SeriesResult, outage: Outage) -> str:
         """The node that answered this path after the outage, or else in the end, as far as that was seen."""
         if outage.end is not None:
             for segment in series.segments:
@@ -91,7 +91,7 @@ class Cutter:
 
     def _own_boundaries(self, series: SeriesResult, outage: Outage, node: str) -> Iterator[Boundary]:
         for name in OWN:
-            boundary = self._whole.get(name, Boundary(name, None, "not observed: the record does not have it"))
+            boundary = self._cluster_boundaries.get(name, Boundary(name, None, "not observed: the record does not have it"))
             if name in BALANCED and series.path == "inside":
                 continue
             if name == "database ready" and not boundary.evidence.startswith(f"{series.service}: "):
@@ -99,29 +99,33 @@ class Cutter:
             if name == "service up":
                 boundary = self._service_up(series, outage, node, boundary)
             elif name in CHART_ROWS and (boundary.at is None or not outage.start < boundary.at <= _reach(series, outage)):
-                at = self._began(CHART_ROWS[name], lambda state: state == node, series, outage)
+                at = self._find_begin(CHART_ROWS[name], lambda state: state == node, series, outage)
                 boundary = boundary if at is None else Boundary(name, at, SAID[name].format(node=node), node)
             yield boundary
         for at in self._undoing[:1]:
             yield Boundary(LASTED, at, UNDOING, "harness")
 
-    def _service_up(self, series: SeriesResult, outage: Outage, node: str, whole: Boundary) -> Boundary:
+    def _service_up(self, series: SeriesResult, outage: Outage, node: str, cluster_boundary: Boundary) -> Boundary:
         """When this series's own service began to listen on the node that served it."""
-        at = self._began(f"{node} services", lambda state: series.service in state.split(", "), series, outage)
+        at = self._find_begin(f"{node} services", lambda state: series.service in state.split(", "), series, outage)
         if at is not None:
             return Boundary("service up", at, f"{series.service} listens", node)
-        why = whole.evidence if whole.at is None else f"not observed: {series.service} was not seen to begin listening on {node}"
+        why = (
+            cluster_boundary.evidence
+            if cluster_boundary.at is None
+            else f"not observed: {series.service} was not seen to begin listening on {node}"
+        )
         return Boundary("service up", None, why, node)
 
-    def _began(self, chart_row: str, holds: Callable[[str], bool], series: SeriesResult, outage: Outage) -> float | None:
+    def _find_begin(self, chart_row: str, holds: Callable[[str], bool], series: SeriesResult, outage: Outage) -> float | None:
         """When it began to hold, the last time in the outage or right behind it."""
-        found, before = None, True  # what holds from the start of the chart row did not begin
+        latest, before = None, True  # what holds from the start of the chart row did not begin
         for start, _, state in self._chart_rows.get(chart_row, ()):
             now = holds(state)
             if now and not before and max(outage.start, self.measured.anchor) < start <= _reach(series, outage):
-                found = start
+                latest = start
             before = now
-        return found
+        return latest
 
 
 def _reach(series: SeriesResult, outage: Outage) -> float:

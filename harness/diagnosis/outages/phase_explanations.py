@@ -29,10 +29,10 @@ def of(piece: Piece, node: str, measured: Measured, series: SeriesResult, terms:
 
 def _noticed(piece: Piece, node: str, measured: Measured, series: SeriesResult, terms: Mapping[str, Term]) -> Wait:
     host = piece.end.source if piece.end and piece.end.source else node
-    found = [said for name, say in NOTICES.items() if (term := terms.get(name)) and (said := say(term))]
-    if found:
-        until = f"until the cluster manager on {host} had noticed: {'; '.join(words for words, _ in found)}"
-        return Wait(until, host, "; ".join(dict.fromkeys(do for _, do in found)))
+    notices = [notice for name, say in NOTICES.items() if (term := terms.get(name)) and (notice := say(term))]
+    if notices:
+        until = f"until the cluster manager on {host} had noticed: {'; '.join(words for words, _ in notices)}"
+        return Wait(until, host, "; ".join(dict.fromkeys(do for _, do in notices)))
     do = "look in the manager's log on both nodes for what it did between the command and its first line about it"
     return Wait(f"until the cluster manager on {host} had begun what it was told to do", host, do)
 
@@ -82,12 +82,12 @@ def _service(piece: Piece, node: str, measured: Measured, series: SeriesResult, 
 
 
 def _database(piece: Piece, node: str, measured: Measured, series: SeriesResult, terms: Mapping[str, Term]) -> Wait:
-    said = piece.end.evidence.partition(": ")[2].partition(", told")[0] if piece.end else ""
+    recovery = piece.end.evidence.partition(": ")[2].partition(", told")[0] if piece.end else ""
     do = (
         f"let {series.service} write checkpoints more often, so that less of its log is replayed when it starts; a planned switchover goes "
         "faster after a checkpoint"
     )
-    return Wait(f"until {series.service} on {node} had recovered{f' ({said})' if said else ''}", node, do)
+    return Wait(f"until {series.service} on {node} had recovered{f' ({recovery})' if recovery else ''}", node, do)
 
 
 def _probe(piece: Piece, node: str, measured: Measured, series: SeriesResult, terms: Mapping[str, Term]) -> Wait:

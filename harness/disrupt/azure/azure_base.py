@@ -39,7 +39,7 @@ class ByAzure(Disruption):
 
     def __init__(self, subject: ClusterUnderTest) -> None:
         super().__init__(subject)
-        self._made: OperationRunner | None = None
+        self._cached_runner: OperationRunner | None = None
         self._tagged: tuple[str, Undo] | None = None
         self._disturbed = False  # may the resource be disturbed by us, or does it bear our tag at most?
         self._took_s = 0.0  # what `begin` took, until Azure had done it
@@ -79,23 +79,23 @@ class ByAzure(Disruption):
         return [Step(HARNESS, "do", f"{self.call} on {self.target()}, by Azure"), Step(HARNESS, "undo", shlex.join(heal))]
 
     @property
-    def _meant_s(self) -> float:
+    def _undone_within_s(self) -> float:
         """How long after it tagged a run that lives has undone it at the latest."""
         return self._outlasting() + self._subject.cluster.manager.boot_s + MAX_OPERATIONS * self._azure.operation_limit_s
 
     @property
     def _azure(self) -> Azure:
         azure = self._subject.cluster.azure
-        assert azure is not None  # `lacks` said so
+        assert azure is not None  # `skip_reason` said so
         return azure
 
     @property
     def _runner(self) -> OperationRunner:
-        if self._made is None:
+        if self._cached_runner is None:
             from harness.azure.client.operation_runner import make_operation_runner
 
-            self._made = make_operation_runner(self._azure, self._subject.timeline.note)
-        return self._made
+            self._cached_runner = make_operation_runner(self._azure, self._subject.timeline.note)
+        return self._cached_runner
 
     def _operation(self) -> Deadline:
         """One operation of Azure's, which may take longer than the cluster's own budgets."""
@@ -134,7 +134,7 @@ class ByAzure(Disruption):
     def _undoing(self) -> tuple[str, Undo]:
         """The resource's id and what undoes it; reads in Azure, and changes nothing."""
 
-    def _healable(self, resource: str) -> str:
+    def _demand_healable(self, resource: str) -> str:
         """The resource. Raises Inconclusive when it is in another resource group, where nobody who heals would look for its tag."""
         if not self._is_ours(resource):
             raise Inconclusive(
@@ -159,12 +159,12 @@ class ByAzure(Disruption):
                 self._undo_what_was_tagged(*self._tagged, limit)
                 self._tagged = None
                 if self._disturbed:
-                    self._undone(deadline)
+                    self._finish_undo(deadline)
                 self._runner.say(f"{self.name}: undone")
         finally:
-            if self._made is not None and self._tagged is None:
-                self._made.clients.close()
-                self._made = None
+            if self._cached_runner is not None and self._tagged is None:
+                self._cached_runner.clients.close()
+                self._cached_runner = None
 
     def _undo_what_was_tagged(self, resource: str, undo: Undo, limit: Deadline) -> None:
         from harness.azure.faults import undo_leftovers
@@ -178,7 +178,7 @@ class ByAzure(Disruption):
         except HarnessError as error:
             raise Unusable(f"{self.name} is not undone: {error}; if the run's end does not fix it, run {BY_HAND}") from error
 
-    def _undone(self, deadline: Deadline) -> None:
+    def _finish_undo(self, deadline: Deadline) -> None:
         """What is left to do when Azure's part is undone."""
         try:
             clear_failures(self._subject, deadline)

@@ -30,13 +30,14 @@ class ByAzureNetwork(ByAzure):
 
     def __init__(self, subject: ClusterUnderTest) -> None:
         super().__init__(subject)
-        self._found: Nic | None = None
+        self._cached_nic: Nic | None = None
 
     def allowance(self) -> Allowance:
         """Counted from the undoing's beginning, so with the time that Azure takes for an operation."""
-        own = outage_budget.balancer_alone(self._subject.cluster)
+        balancer_allowance = outage_budget.balancer_alone(self._subject.cluster)
         return Allowance(
-            MANAGEMENT_OPERATION_S + own.seconds, f"an operation of Azure's {MANAGEMENT_OPERATION_S:g} (API-14) + {own.because}"
+            MANAGEMENT_OPERATION_S + balancer_allowance.seconds,
+            f"an operation of Azure's {MANAGEMENT_OPERATION_S:g} (API-14) + {balancer_allowance.because}",
         )
 
     @property
@@ -48,11 +49,11 @@ class ByAzureNetwork(ByAzure):
     @property
     def _nic(self) -> Nic:
         """The target's first NIC, the one in the pool (facts ILB-13)."""
-        if self._found is None:
+        if self._cached_nic is None:
             host = self.target()
             address = str(self._subject.cluster.node(host).address)
-            self._found = self._network.nic_of(self._azure.machine(host), address, self._operation())
-        return self._found
+            self._cached_nic = self._network.nic_of(self._azure.machine(host), address, self._operation())
+        return self._cached_nic
 
     def _pool(self) -> str:
         """LB/POOL that the NIC is in and the cluster's rules send to. Raises Unusable when there is none, or no telling which."""
@@ -61,10 +62,12 @@ class ByAzureNetwork(ByAzure):
 
         balancers = ["/".join(id.split("/")[:9]) for id in self._nic.pools]
         if balancers and not any(self._is_ours(id) for id in balancers):
-            self._healable(balancers[0])
+            self._demand_healable(balancers[0])
         vip, clients = self._subject.cluster.vip, self._runner.clients
-        meant = self._runner.read(lambda: resource_reader.balancer(clients, vip), self._operation(), f"finding the load balancer of {vip}")
-        return pool_of_frontend(self.target(), self._nic.pools, meant, vip)
+        balancer = self._runner.read(
+            lambda: resource_reader.balancer(clients, vip), self._operation(), f"finding the load balancer of {vip}"
+        )
+        return pool_of_frontend(self.target(), self._nic.pools, balancer, vip)
 
     def took_effect(self, deadline: Deadline) -> None:
         """`begin` has read in Azure that it is so."""
@@ -97,8 +100,8 @@ class AzureDeny(ByAzureNetwork):
         group = self._nic.security_group
         if group is None:
             raise Unusable(f"neither {self.target()}'s first NIC nor its subnet has a network security group; make one, or leave this out")
-        must_be_unlocked(self._runner, self._healable(group), self._operation())
-        return group, Undo.now("rule", self._meant_s, name=new_rule())
+        must_be_unlocked(self._runner, self._demand_healable(group), self._operation())
+        return group, Undo.now("rule", self._undone_within_s, name=new_rule())
 
     def _do(self, deadline: Deadline) -> None:
         assert self._tagged is not None
@@ -131,7 +134,7 @@ class AzurePoolLeft(OutOfService):
     def _undoing(self) -> tuple[str, Undo]:
         from harness.azure.faults.undo_tag import Undo
 
-        return self._healable(self._nic.id), Undo.now("pool", self._meant_s, name=self._nic.configuration, pool=self._pool())
+        return self._demand_healable(self._nic.id), Undo.now("pool", self._undone_within_s, name=self._nic.configuration, pool=self._pool())
 
     def _do(self, deadline: Deadline) -> None:
         assert self._tagged is not None
@@ -156,7 +159,7 @@ class ByAdminState(ByAzureNetwork):
             raise Unusable(
                 f"{self.target()}'s adminState is {member.admin_state} already (FLOW-11); set it to None, it falsifies every failover"
             )
-        return member.balancer_id, Undo.now("admin", self._meant_s, name=member.name, pool=member.pool, was=member.admin_state)
+        return member.balancer_id, Undo.now("admin", self._undone_within_s, name=member.name, pool=member.pool, was=member.admin_state)
 
     def _do(self, deadline: Deadline) -> None:
         from harness.azure.client import error_mapping

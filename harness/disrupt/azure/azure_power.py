@@ -40,15 +40,15 @@ class ByAzurePower(ByAzure):
     def __init__(self, subject: ClusterUnderTest) -> None:
         super().__init__(subject)
         self._triggered: Triggered | None = None
-        self._obeyed_s = 0.0  # from the order until the node was gone
+        self._obeyed_after_s = 0.0  # from the order until the node was gone
 
     def allowance(self) -> Allowance:
         """The node's loss, and what Azure took until the node was gone, once that is known."""
-        return _after(self._took_s, self._own_allowance())
+        return _with_azure_time(self._took_s, self._own_allowance())
 
     def counted_allowance(self) -> Allowance:
         """Azure's time counts only where the disruption begins with the order."""
-        return _after(self._obeyed_s if self.orderly else 0.0, self._own_allowance())
+        return _with_azure_time(self._obeyed_after_s if self.orderly else 0.0, self._own_allowance())
 
     def _own_allowance(self) -> Allowance:
         return outage_budget.node_loss(self._subject.cluster)
@@ -62,39 +62,39 @@ class ByAzurePower(ByAzure):
     def _undoing(self) -> tuple[str, Undo]:
         from harness.azure.faults.undo_tag import Undo
 
-        return self._machine.id, Undo.now("start", self._meant_s)
+        return self._machine.id, Undo.now("start", self._undone_within_s)
 
     def _do(self, deadline: Deadline) -> None:
         self._subject.absent.add(self._node)
-        ordered, since = time.time(), time.monotonic()
+        ordered_at, since = time.time(), time.monotonic()
         self._triggered = self._trigger(deadline)
-        heard = accepted = time.time()
+        last_heard = accepted_at = time.time()
 
-        def gone() -> bool:
-            nonlocal heard
+        def is_gone() -> bool:
+            nonlocal last_heard
             assert self._triggered is not None
             if error := self._triggered.refused:
                 raise error
-            asked = time.time()
+            asked_at = time.time()
             if not self._is_gone():
-                heard = asked
-                self._hurry()
+                last_heard = asked_at
+                self._approve_event()
                 return False
-            self._obeyed_s = time.monotonic() - since
-            self.moment = Moment(HARNESS, ordered, accepted) if self.orderly else Moment(HARNESS, heard, time.time())
+            self._obeyed_after_s = time.monotonic() - since
+            self.moment = Moment(HARNESS, ordered_at, accepted_at) if self.orderly else Moment(HARNESS, last_heard, time.time())
             return True
 
         try:
-            deadline.wait_for(gone, what=f"{self._node} falling silent")
+            deadline.wait_for(is_gone, what=f"{self._node} falling silent")
         except DeadlineExceeded as error:
             poll_error = self._triggered.poll_error
-            beside = f"; and how Azure's operation ended cannot be asked: {poll_error}" if poll_error else ""
-            raise Inconclusive(f"{self.name} was told to Azure, and took no effect: {error}{beside}") from error
+            note = f"; and how Azure's operation ended cannot be asked: {poll_error}" if poll_error else ""
+            raise Inconclusive(f"{self.name} was told to Azure, and took no effect: {error}{note}") from error
 
     def _trigger(self, deadline: Deadline) -> Triggered:
         raise NotImplementedError
 
-    def _hurry(self) -> None:
+    def _approve_event(self) -> None:
         """It has not happened yet: what can be done about that."""
 
     def _is_gone(self) -> bool:
@@ -116,14 +116,14 @@ class ByAzurePower(ByAzure):
             self._runner.say(f"{self._triggered.doing}: how it ended cannot be asked ({poll_error}); what the machine's state shows counts")
         super().undo(deadline)
 
-    def _undone(self, deadline: Deadline) -> None:
+    def _finish_undo(self, deadline: Deadline) -> None:
         """A machine that runs in Azure's eyes may still be booting."""
         self._subject.absent.discard(self._node)
 
 
-def _after(azure_s: float, own: Allowance) -> Allowance:
+def _with_azure_time(azure_s: float, allowance: Allowance) -> Allowance:
     """An allowance with Azure's own seconds before it; no more than itself without any."""
-    return Allowance(own.seconds + azure_s, f"until Azure had done it {azure_s:.1f} + {own.because}") if azure_s else own
+    return Allowance(allowance.seconds + azure_s, f"until Azure had done it {azure_s:.1f} + {allowance.because}") if azure_s else allowance
 
 
 class AzurePowerOff(ByAzurePower):
@@ -163,31 +163,31 @@ class ComesBack(ByAzurePower):
     orderly = True
     expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.ANY)
     on_windows = "which boot it is in, and which scheduled event holds it up, is asked by a Linux host's tools"
-    _before: str | None = None
-    _went = False  # was the machine seen gone, or as another boot?
-    _lapsed = False  # is it too late for what was accepted and did not come?
+    _boot_before: str | None = None
+    _was_gone = False  # was the machine seen gone, or as another boot?
+    _is_lapsed = False  # is it too late for what was accepted and did not come?
     _accepted: Deadline | None = None  # until when it may come
     _look: Deadline | None = None  # when scheduled events are looked at next
 
     @property
-    def _meant_s(self) -> float:
-        return super()._meant_s + self._azure.event_limit_s
+    def _undone_within_s(self) -> float:
+        return super()._undone_within_s + self._azure.event_limit_s
 
     def _undoing(self) -> tuple[str, Undo]:
         from harness.azure.faults.undo_tag import Undo
 
-        return self._machine.id, Undo.now("restart", self._meant_s)
+        return self._machine.id, Undo.now("restart", self._undone_within_s)
 
     def _own_allowance(self) -> Allowance:
         cluster = self._subject.cluster
-        own = outage_budget.node_loss(cluster)
-        return Allowance(own.seconds + cluster.manager.boot_s, f"boot {cluster.manager.boot_s:g} + {own.because}")
+        allowance = outage_budget.node_loss(cluster)
+        return Allowance(allowance.seconds + cluster.manager.boot_s, f"boot {cluster.manager.boot_s:g} + {allowance.because}")
 
     def _do(self, deadline: Deadline) -> None:
-        self._before = self._subject.hosts[self._node].check(WHICH_BOOT, limit=deadline.within(10.0))
+        self._boot_before = self._subject.hosts[self._node].check(WHICH_BOOT, limit=deadline.within(10.0))
         super()._do(deadline)
-        self._went = True
-        self._note_that_it_went()
+        self._was_gone = True
+        self._retag_as_gone()
 
     def _trigger(self, deadline: Deadline) -> Triggered:
         triggered = self._order(deadline)
@@ -197,7 +197,7 @@ class ComesBack(ByAzurePower):
     def _order(self, deadline: Deadline) -> Triggered:
         raise NotImplementedError
 
-    def _hurry(self) -> None:
+    def _approve_event(self) -> None:
         """Approve the event that it waits for, if there is one. What cannot be asked is told, and asked again later."""
         from harness.azure.faults import scheduled_events
 
@@ -209,7 +209,7 @@ class ComesBack(ByAzurePower):
         except HarnessError as error:
             self._runner.say(f"{self._node}: whether a scheduled event holds it up cannot be told: {error}")
 
-    def _note_that_it_went(self) -> None:
+    def _retag_as_gone(self) -> None:
         """From here on a start is all that undoes it: the tag says so for whoever heals after us."""
         from harness.azure.faults.undo_tag import UndoTags
 
@@ -229,7 +229,7 @@ class ComesBack(ByAzurePower):
         super().undo(deadline)
 
     def _may_still_come(self) -> bool:
-        return self._triggered is not None and self._triggered.refused is None and not self._went and not self._is_gone()
+        return self._triggered is not None and self._triggered.refused is None and not self._was_gone and not self._is_gone()
 
     def _wait_for_it(self) -> None:
         """Whoever tests after us must not have it happen under his hands."""
@@ -240,21 +240,21 @@ class ComesBack(ByAzurePower):
             "waited for (scheduled events; event_limit_s in [azure])"
         )
 
-        def came() -> bool:
+        def has_come() -> bool:
             if triggered.refused is not None or self._is_gone():
                 return True
-            self._hurry()
+            self._approve_event()
             return False
 
         try:
-            self._accepted.wait_for(came, what=f"{self._node} falling silent", every=min(1.0, self._azure.poll_s))
+            self._accepted.wait_for(has_come, what=f"{self._node} falling silent", every=min(1.0, self._azure.poll_s))
         except DeadlineExceeded:
-            self._lapsed = True
+            self._is_lapsed = True
             self._runner.say(f"{triggered.doing}: it did not come within {self._accepted.seconds:g} s, and is not waited for any longer")
 
     def _is_gone(self) -> bool:
         """It is silent, or another boot answers already."""
-        return self._boot() != self._before
+        return self._boot() != self._boot_before
 
     def _boot(self) -> str | None:
         try:
@@ -262,17 +262,17 @@ class ComesBack(ByAzurePower):
         except (HostUnreachable, DeadlineExceeded):
             return None
 
-    def _undone(self, deadline: Deadline) -> None:
+    def _finish_undo(self, deadline: Deadline) -> None:
         """It comes back by itself, as another boot if Azure took the order. Azure's own time is not the boot's: that begins now."""
-        old = (None,) if self._came_to_nothing else (None, self._before)
+        old = (None,) if self._is_void else (None, self._boot_before)
         patience = Deadline(max(deadline.remaining(), self._subject.cluster.manager.boot_s))
         patience.wait_for(self._boot, until=lambda b: b not in old, what=f"{self._node} coming back", every=0.2)
-        super()._undone(deadline)
+        super()._finish_undo(deadline)
 
     @property
-    def _came_to_nothing(self) -> bool:
+    def _is_void(self) -> bool:
         """Azure refused it, or nobody knows that it was accepted: then the boot that was there may be there still."""
-        return self._triggered is None or self._triggered.refused is not None or self._lapsed
+        return self._triggered is None or self._triggered.refused is not None or self._is_lapsed
 
 
 class AzureRestart(ComesBack):

@@ -9,11 +9,11 @@ from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Unusable
 from harness.disrupt.bases.windows_node import demand_role, lease_token, on_windows
 from harness.disrupt.disruption import Disruption, Moment, Step
-from harness.disrupt.lease_and_role_check import permitted
+from harness.disrupt.lease_and_role_check import with_permission_checks
 from harness.hosts.deadman.deadman_switch import Deadman, Script
 from harness.hosts.linux.linux_host import TOOLS
 from harness.hosts.root_rights import as_root
-from harness.hosts.windows.scheduled_undo import Deed, Thing, WindowsDeadman, lacks
+from harness.hosts.windows.scheduled_undo import Deed, Thing, WindowsDeadman, reason_it_cannot_undo
 
 if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest
@@ -30,7 +30,7 @@ class OnHost(Disruption):
         super().__init__(subject)
         self._armed: list[Deadman] = []
         self._tasks: list[WindowsDeadman] = []  # the same on Windows
-        self._said: list[str] = []  # what the undoing said on the hosts
+        self._undo_lines: list[str] = []  # what the undoing said on the hosts
 
     @abstractmethod
     def script(self, id: str) -> Script:
@@ -68,7 +68,7 @@ class OnHost(Disruption):
             return
         deadman = self._arm(self.target())
         script = self.script(deadman.id)
-        script = Script(SBIN + permitted(self._subject, self, script.act), SBIN + script.undo, SBIN + script.check)
+        script = Script(SBIN + with_permission_checks(self._subject, self, script.act), SBIN + script.undo, SBIN + script.check)
         moment = deadman.do(script, limit=deadline.within(5.0 if self.severs else 30.0), severs=self.severs)
         self.moment = Moment(self.target(), *moment) if moment else None
 
@@ -79,8 +79,8 @@ class OnHost(Disruption):
             self.name,
             longest=self.longest_s,
             lease=lease_token(subject, target),
-            armed=subject.arming,
-            undone=subject.disarmed,
+            on_armed=subject.arming,
+            on_undone=subject.disarmed,
         )
         thing, deed = self.deed(deadman.token)
         demand_role(subject, self)
@@ -90,11 +90,11 @@ class OnHost(Disruption):
 
     def cannot_undo(self) -> str | None:
         """Why a Windows target could not undo it by itself, so that it is not planned; None where nothing speaks against it."""
-        return lacks(self._subject.hosts[self.target()]) or None
+        return reason_it_cannot_undo(self._subject.hosts[self.target()]) or None
 
     def _arm(self, host: str) -> Deadman:
         subject = self._subject
-        deadman = Deadman(subject.hosts[host], self.name, longest=self.longest_s, armed=subject.arming, undone=subject.disarmed)
+        deadman = Deadman(subject.hosts[host], self.name, longest=self.longest_s, on_armed=subject.arming, on_undone=subject.disarmed)
         self._armed.append(deadman)
         return deadman
 
@@ -116,10 +116,10 @@ class OnHost(Disruption):
                 failures.append(error)
                 continue
             self._armed.remove(deadman)
-            said = [line.removeprefix("note: ") for line in deadman.said.splitlines() if line.startswith("note: ")]
-            self._said += deadman.said.splitlines()
+            deadman_notes = [line.removeprefix("note: ") for line in deadman.undo_output.splitlines() if line.startswith("note: ")]
+            self._undo_lines += deadman.undo_output.splitlines()
             text = f"{self.name}: undone" + ("" if by_us else " already: by the host itself, or never done")
-            notes.append((deadman.host.name, "; ".join([text, *said])))
+            notes.append((deadman.host.name, "; ".join([text, *deadman_notes])))
         for host, text in notes:
             self._subject.timeline.note(host, "undone", text)
         if failures:

@@ -14,7 +14,7 @@ from harness.disrupt.bases.windows_firewall import no_effect
 from harness.disrupt.disruption import EffectLost
 from harness.hosts.deadman.deadman_switch import Script, quoted
 from harness.hosts.root_rights import as_root
-from harness.hosts.windows.scheduled_undo import Deed, Thing, in_force, rule_name
+from harness.hosts.windows.scheduled_undo import Deed, Thing, effect_in_force, rule_name
 from harness.hosts.windows.windows_host import WindowsHost
 
 
@@ -79,19 +79,19 @@ class Cut(OnHost):
         Windows counts none: there the firewall's own word counts that it enforces the rules (WNET-34).
         """
         if self.by_script:
-            self._enforced(deadline)
+            self._wait_until_enforced(deadline)
             return
         drops = self.drops()
         rules = len(drops.inbound) + len(drops.outbound)
 
-        def counted() -> Counters | None:
-            said = (
+        def read_counters() -> Counters | None:
+            listing = (
                 self._subject.hosts[self.target()].run(as_root(f"{SBIN}nft -a list table {self._table}"), limit=deadline.within(10.0)).out
             )
-            seen = counters(said)
-            return seen if len(seen.packets) == rules and all(seen.packets) else None
+            current = counters(listing)
+            return current if len(current.packets) == rules and all(current.packets) else None
 
-        self._at_effect = deadline.wait_for(counted, what=f"packets being dropped by each of {rules} rules on {self.target()}")
+        self._at_effect = deadline.wait_for(read_counters, what=f"packets being dropped by each of {rules} rules on {self.target()}")
 
     def undo(self, deadline: Deadline) -> None:
         """Raises EffectLost, all being undone, when the rules had been removed or made again by somebody meanwhile."""
@@ -99,36 +99,38 @@ class Cut(OnHost):
             self._lift(deadline)
             return
         super().undo(deadline)
-        told = last_counters(self._said)
-        self._said.clear()
-        if told is not None and (lost := not_throughout(self._at_effect, told)):
-            raise EffectLost(f"{self.target()}: {lost}; it is not known since when, or for how long, nothing was cut")
+        last = last_counters(self._undo_lines)
+        self._undo_lines.clear()
+        if last is not None and (reason := not_throughout(self._at_effect, last)):
+            raise EffectLost(f"{self.target()}: {reason}; it is not known since when, or for how long, nothing was cut")
 
-    def _enforced(self, deadline: Deadline) -> None:
+    def _wait_until_enforced(self, deadline: Deadline) -> None:
         thing, host = self._thing, self._subject.hosts[self.target()]
         assert thing is not None  # it was begun
 
         def is_in_force() -> bool:
-            return in_force(host, thing, limit=max(deadline.remaining(), 1.0))[0]
+            return effect_in_force(host, thing, limit=max(deadline.remaining(), 1.0))[0]
 
         deadline.wait_for(is_in_force, what=f"Windows Firewall enforcing the rules of {thing.rule} on {self.target()}", every=0.2)
         self._at_effect = Counters(thing.rule)
 
     def _lift(self, deadline: Deadline) -> None:
         """A last look, and the undoing whatever that says; a host that cannot be asked says nothing of its rules."""
-        lost = ""
+        reason = ""
         if self._at_effect is not None and self._thing is not None and self._tasks:
             try:
-                there, why = in_force(self._subject.hosts[self.target()], self._thing, limit=max(deadline.within(30.0), 1.0))
-                lost = "" if there else f"the block rules were not in force any more{': ' + why if why else ''}"
+                still_in_force, why = effect_in_force(
+                    self._subject.hosts[self.target()], self._thing, limit=max(deadline.within(30.0), 1.0)
+                )
+                reason = "" if still_in_force else f"the block rules were not in force any more{': ' + why if why else ''}"
             except HarnessError as error:
                 self._subject.timeline.note(
                     self.target(), "unseen", f"{self.name}: whether it was in force to its end was not told: {error}"
                 )
         super().undo(deadline)
         self._at_effect = None
-        if lost:
-            raise EffectLost(f"{self.target()}: {lost}; it is not known since when, or for how long, nothing was cut")
+        if reason:
+            raise EffectLost(f"{self.target()}: {reason}; it is not known since when, or for how long, nothing was cut")
 
 
 @dataclass(frozen=True)
@@ -144,34 +146,34 @@ MADE_AGAIN = "the rules of the cut were not the same any more: something removed
 COUNTED = "counted "  # begins the line in which the undoing tells what the counters said last
 
 
-def counters(listed: str) -> Counters:
+def counters(listing: str) -> Counters:
     """Of `nft -a list table`. An nft that prints no table's handle leaves it empty. Pure."""
-    handle = re.search(r"^table [^\n]*# handle (\d+)", listed, re.MULTILINE)
-    return Counters(handle[1] if handle else "", tuple(int(n) for n in re.findall(r"counter packets (\d+)", listed)))
+    handle = re.search(r"^table [^\n]*# handle (\d+)", listing, re.MULTILINE)
+    return Counters(handle[1] if handle else "", tuple(int(n) for n in re.findall(r"counter packets (\d+)", listing)))
 
 
-def last_counters(said: Sequence[str]) -> Counters | None:
+def last_counters(lines: Sequence[str]) -> Counters | None:
     """What the undoing's lines tell of the counters; None when it was not this run that undid it. Pure."""
-    told = [line.removeprefix(COUNTED).split() for line in said if line.startswith(COUNTED)]
-    if not told:
+    counted = [line.removeprefix(COUNTED).split() for line in lines if line.startswith(COUNTED)]
+    if not counted:
         return None
-    handle, *packets = told[-1]
+    handle, *packets = counted[-1]
     return Counters("" if handle == "-" else handle, tuple(int(n) for n in packets))
 
 
-def not_throughout(seen: Counters | None, last: Counters) -> str:
+def not_throughout(first: Counters | None, last: Counters) -> str:
     """Why the cut cannot have been in force from when its effect was seen until it was undone; empty when it can. Pure.
 
-    `seen`: None where the effect was never seen; then only that the table is there says anything.
+    `first`: None where the effect was never seen; then only that the table is there says anything.
     """
     if not last.packets:
         return VANISHED
-    if seen is None:
+    if first is None:
         return ""
-    if seen.handle != last.handle:
+    if first.handle != last.handle:
         return MADE_AGAIN
-    if len(seen.packets) != len(last.packets) or any(now < then for then, now in zip(seen.packets, last.packets, strict=True)):
-        words = (" ".join(str(n) for n in one.packets) for one in (seen, last))
+    if len(first.packets) != len(last.packets) or any(now < then for then, now in zip(first.packets, last.packets, strict=True)):
+        words = (" ".join(str(n) for n in reading.packets) for reading in (first, last))
         return f"{MADE_AGAIN} (packets by rule, then and now: {'; '.join(words)})"
     return ""
 
@@ -211,6 +213,8 @@ def ruleset(table: str, drops: Drops) -> str:
     return f"table inet {table} {{\n{chain('inbound', 'input', drops.inbound)}{chain('outbound', 'output', drops.outbound)}}}\n"
 
 
-def between(own: object, peer: object, *, outbound: bool = True) -> Drops:
+def drops_between(own_address: object, peer_address: object, *, outbound: bool = True) -> Drops:
     """Everything between two addresses; of what goes out nothing, if so wanted."""
-    return Drops((f"ip saddr {peer} ip daddr {own}",), (f"ip saddr {own} ip daddr {peer}",) if outbound else ())
+    return Drops(
+        (f"ip saddr {peer_address} ip daddr {own_address}",), (f"ip saddr {own_address} ip daddr {peer_address}",) if outbound else ()
+    )

@@ -31,7 +31,7 @@ class ByPower(Disruption):
     reboots = True
     away: str
     back: str
-    _begun = False
+    _is_begun = False
     _took_s: float | None = None  # the command that took the node away
 
     @property
@@ -47,7 +47,7 @@ class ByPower(Disruption):
         return f"{by_command}; if the harness dies, by what powers the node, {self.longest_s:g} s after it began at the latest"
 
     def steps(self) -> list[Step]:
-        return [Step(HARNESS, phase, shlex.join(self._filled(to))) for phase, to in (("do", self.away), ("undo", self.back))]
+        return [Step(HARNESS, phase, shlex.join(self._fill_in(to))) for phase, to in (("do", self.away), ("undo", self.back))]
 
     def allowance(self) -> outage_budget.Allowance:
         return outage_budget.node_loss(self._subject.cluster)
@@ -58,10 +58,10 @@ class ByPower(Disruption):
     def begin(self, deadline: Deadline) -> None:
         self._subject.absent.add(self._node)
         began = Deadline(0.0)
-        said = self._command(self.away, deadline)
+        output = self._run_command(self.away, deadline)
         self._took_s = began.elapsed()
-        if told := MOMENT.search(said):  # a command that knows when the node fell silent may say so
-            self.moment = Moment(HARNESS, float(told[1]), float(told[2]))
+        if moment := MOMENT.search(output):  # a command that knows when the node fell silent may say so
+            self.moment = Moment(HARNESS, float(moment[1]), float(moment[2]))
 
     def observations(self) -> list[str]:
         """Where the outages count from, when the command did not say when the node fell silent."""
@@ -78,45 +78,45 @@ class ByPower(Disruption):
         deadline.wait_for(lambda: not host.alive(limit=0.5), what=f"{self._node} falling silent")
 
     def undo(self, deadline: Deadline) -> None:
-        """What dies in `_command` may have done it all the same, so whatever was begun is undone."""
-        if self._begun:
+        """What dies in `_run_command` may have done it all the same, so whatever was begun is undone."""
+        if self._is_begun:
             self._bring_back(deadline)
 
     def _bring_back(self, deadline: Deadline) -> None:
         """Tried until it succeeds: a cloud that throttles, or a login that has just ended, refuses once and no more. Raises the last
         refusal."""
-        refused: HarnessError | None = None
+        last_error: HarnessError | None = None
 
-        def once() -> bool:
-            nonlocal refused
+        def try_once() -> bool:
+            nonlocal last_error
             try:
-                self._command(self.back, deadline)
+                self._run_command(self.back, deadline)
             except NoSuchCommand:
                 raise
             except HarnessError as error:
-                refused = error
+                last_error = error
                 return False
             return True
 
         try:
-            deadline.wait_for(once, what=f"power.{self.back} for {self._node}", every=RETRY_INTERVAL_S)
-        except DeadlineExceeded as late:
-            raise refused or late from None
-        self._begun = False
+            deadline.wait_for(try_once, what=f"power.{self.back} for {self._node}", every=RETRY_INTERVAL_S)
+        except DeadlineExceeded as deadline_error:
+            raise last_error or deadline_error from None
+        self._is_begun = False
         self._subject.absent.discard(self._node)
 
     def _words(self, to: str) -> list[str]:
         return getattr(self._subject.cluster.power, to, None) or []
 
-    def _filled(self, to: str) -> list[str]:
+    def _fill_in(self, to: str) -> list[str]:
         seconds = "0" if math.isinf(self.longest_s) else str(int(self.longest_s))
         return [word.replace("{node}", self._node).replace("{seconds}", seconds) for word in self._words(to)]
 
-    def _command(self, to: str, deadline: Deadline) -> str:
-        self._begun = True
-        words = self._filled(to)
+    def _run_command(self, to: str, deadline: Deadline) -> str:
+        self._is_begun = True
+        words = self._fill_in(to)
         try:  # in a session of its own: a Ctrl-C or a hang-up in the terminal is meant for the harness, which then undoes
-            done = subprocess.run(
+            completed = subprocess.run(
                 words,
                 capture_output=True,
                 text=True,
@@ -128,8 +128,8 @@ class ByPower(Disruption):
             raise NoSuchCommand(f"the cluster file's power.{to} command failed for {self._node}: `{words[0]}`: {error.strerror}") from None
         except subprocess.TimeoutExpired as error:
             raise Unusable(f"the cluster file's power.{to} command did not end within {error.timeout:.0f} s for {self._node}") from None
-        if done.returncode != 0:
-            said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
-            said = Redactor(secret_words(words)).clean(said)
-            raise Unusable(f"the cluster file's power.{to} command exited {done.returncode} for {self._node}; it said: {said}")
-        return done.stdout
+        if completed.returncode != 0:
+            last_line = (completed.stderr.strip() or completed.stdout.strip() or "nothing").splitlines()[-1]
+            last_line = Redactor(secret_words(words)).clean(last_line)
+            raise Unusable(f"the cluster file's power.{to} command exited {completed.returncode} for {self._node}; it said: {last_line}")
+        return completed.stdout

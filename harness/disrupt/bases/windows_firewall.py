@@ -11,15 +11,15 @@ from harness.hosts.windows.windows_parse import FirewallRows
 PROFILES = {"DomainAuthenticated": "Domain", "Private": "Private", "Public": "Public"}
 
 
-def no_effect(addresses: Iterable[InterfaceAddress], found: FirewallRows, own: Collection[str]) -> str:
+def no_effect(addresses: Iterable[InterfaceAddress], firewall: FirewallRows, own_addresses: Collection[str]) -> str:
     """Why a rule that drops packets at these addresses would not be in force (WNET-03, 04); empty when it would. Pure.
 
     What is not told is no yes.
     """
     nics = {a.address: a.interface for a in addresses}
-    categories = {str(row["InterfaceAlias"]): str(row.get("NetworkCategory")) for row in found.nics}
-    profiles = {str(row["Name"]): row for row in found.profiles}
-    for address in own:
+    categories = {str(row["InterfaceAlias"]): str(row.get("NetworkCategory")) for row in firewall.nics}
+    profiles = {str(row["Name"]): row for row in firewall.profiles}
+    for address in own_addresses:
         nic = nics.get(address)
         if nic is None:
             return f"no NIC has the address {address}"
@@ -28,12 +28,12 @@ def no_effect(addresses: Iterable[InterfaceAddress], found: FirewallRows, own: C
         profile = profiles.get(name)
         if profile is None:
             return f"which profile of Windows Firewall {nic} is in is not told"
-        if why := _of_profile(profile, nic):
+        if why := _profile_obstacle(profile, nic):
             return f"{why} (profile {name} of {nic})"
     return ""
 
 
-def _of_profile(profile: Mapping[str, Any], nic: str) -> str:
+def _profile_obstacle(profile: Mapping[str, Any], nic: str) -> str:
     if str(profile.get("Enabled")).lower() != "true":
         return "Windows Firewall is off, so a block rule would have no effect"
     if str(profile.get("AllowLocalFirewallRules")).lower() == "false":

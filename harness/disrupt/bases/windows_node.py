@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from harness.core.errors import Inconclusive
-from harness.disrupt.bases.port_owner import against, known_ports, only_listener
+from harness.disrupt.bases.port_owner import known_ports, only_listener, reason_not_to_end
 from harness.disrupt.disruption import Moment
 from harness.hosts.windows.boot_identity import Boot, boot_of
 from harness.hosts.windows.script_protocol import Row
@@ -38,16 +38,16 @@ def lease_token(subject: ClusterUnderTest, host: str) -> str:
 
 
 def demand_role(subject: ClusterUnderTest, disruption: Disruption) -> None:
-    """As `permission.permitted` on Linux, right before the deed. Raises Inconclusive where it is not known to be active any more."""
+    """As `lease_and_role_check` on Linux, right before the deed. Raises Inconclusive where it is not known to be active any more."""
     target = disruption.target()
-    if target != disruption.chosen_as_active or any(one is not disruption for one in subject.standing):
+    if target != disruption.chosen_as_active or any(other is not disruption for other in subject.standing):
         return
     manager = subject.manager
     assert isinstance(manager, OnWindows)
     here = manager.has_in_service(subject.cluster.ip_resource.tag, target)
     if here is not True:
-        said = "is not any more" if here is False else "whether it still is could not be told"
-        raise Inconclusive(f"{target} was active and {said}, so nothing was done")
+        role = "is not any more" if here is False else "whether it still is could not be told"
+        raise Inconclusive(f"{target} was active and {role}, so nothing was done")
 
 
 def which_boot(subject: ClusterUnderTest, node: str, *, limit: float) -> str | Boot:
@@ -61,17 +61,19 @@ def owner_of(subject: ClusterUnderTest, node: str, port: int) -> Row:
     listeners = subject.facts[node].listeners()
     pid = only_listener(node, port, listeners)
     rows = rows_of(subject.hosts[node], "process-owner", {"Id": pid}, limit=OWNER_TIMEOUT_S)
-    if why := against(pid, port, listeners, known_ports(subject, port), ()) or judged(rows[0] if rows else None, pid, port):
+    if why := reason_not_to_end(pid, port, listeners, known_ports(subject, port), ()) or reason_not_to_end_process(
+        rows[0] if rows else None, pid, port
+    ):
         raise Inconclusive(f"{node}: {why}; nothing was done")
     return rows[0]
 
 
-def judged(row: Row | None, pid: int, port: int) -> str:
+def reason_not_to_end_process(row: Row | None, pid: int, port: int) -> str:
     """Why the process must not be ended by what the host says of it; empty when it may. Pure."""
     if row is None:
         return f"process {pid}, which listened on port {port}, is gone"
     name = re.sub(r"\.exe$", "", str(row["Name"]), flags=re.IGNORECASE)
-    if pid <= 4 or name.lower() in {one.lower() for one in SHARED}:
+    if pid <= 4 or name.lower() in {shared.lower() for shared in SHARED}:
         return f"{name} ({pid}) listens on port {port} for others; with it everything else that it serves would go"
     if row["StartedAt"] is None:
         return f"when {name} ({pid}) started is not told, so it could be taken for another; is the account an administrator there?"
@@ -86,16 +88,16 @@ def end_process(subject: ClusterUnderTest, disruption: Disruption, row: Row, dea
     """TerminateProcess, if it is still the one that was looked at. Raises CommandFailed, HostUnreachable, DeadlineExceeded."""
     node = disruption.target()
     demand_role(subject, disruption)
-    about = {"Id": int(row["Id"]), "StartedAt": row["StartedAt"], "Lease": lease_token(subject, node)}
-    done = rows_of(subject.hosts[node], "process-kill", about, limit=max(deadline.within(10.0), 1.0))[0]
-    return Moment(node, float(done["Before"]), float(done["After"]))
+    parameters = {"Id": int(row["Id"]), "StartedAt": row["StartedAt"], "Lease": lease_token(subject, node)}
+    result = rows_of(subject.hosts[node], "process-kill", parameters, limit=max(deadline.within(10.0), 1.0))[0]
+    return Moment(node, float(result["Before"]), float(result["After"]))
 
 
 def wait_for_end(subject: ClusterUnderTest, node: str, row: Row, deadline: Deadline) -> None:
     """Until the process is gone, or its number is another's. Raises DeadlineExceeded."""
 
-    def gone() -> bool:
-        found = rows_of(subject.hosts[node], "process", {"Id": int(row["Id"])}, limit=max(deadline.within(10.0), 1.0))
-        return not found or found[0]["StartedAt"] != row["StartedAt"]
+    def is_gone() -> bool:
+        rows = rows_of(subject.hosts[node], "process", {"Id": int(row["Id"])}, limit=max(deadline.within(10.0), 1.0))
+        return not rows or rows[0]["StartedAt"] != row["StartedAt"]
 
-    deadline.wait_for(gone, what=f"the end of process {row['Id']:.0f} on {node}", every=0.2)
+    deadline.wait_for(is_gone, what=f"the end of process {row['Id']:.0f} on {node}", every=0.2)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
-from harness.disrupt.bases.packet_drop_base import Blocks, Cut, Drops, between
+from harness.disrupt.bases.packet_drop_base import Blocks, Cut, Drops, drops_between
 from harness.disrupt.disruption import BY_LOSS, Effect, both
 from harness.expectations import outage_budget
 from harness.managers.manager import ClusterState, CommPath, Question
@@ -42,41 +42,41 @@ class _AtTheStandby(Cut):
         super().took_effect(deadline)
         pairs = self.pairs()
 
-        def dead() -> bool:
-            return called_dead(self._subject.manager.state(limit=QUESTION_TIMEOUT_S), pairs)
+        def are_dead() -> bool:
+            return are_called_dead(self._subject.manager.state(limit=QUESTION_TIMEOUT_S), pairs)
 
-        deadline.wait_for(dead, what=f"the cluster manager calling {' and '.join('/'.join(pair) for pair in pairs)} dead", every=0.2)
+        deadline.wait_for(are_dead, what=f"the cluster manager calling {' and '.join('/'.join(pair) for pair in pairs)} dead", every=0.2)
 
     def blocks(self) -> Blocks:
         """Everything between the addresses of these paths, on the standby alone: one side's rules end what either side opened."""
-        own, peer = zip(*self.pairs(), strict=True)
-        return Blocks(own, peer)
+        own_addresses, peer_addresses = zip(*self.pairs(), strict=True)
+        return Blocks(own_addresses, peer_addresses)
 
     def pairs(self) -> list[tuple[str, str]]:
         """The addresses between which paths are cut."""
-        own, peer = self._own, self._peer
-        return [(str(own.address), str(peer.address)), (str(own.second_address), str(peer.second_address))]
+        own_node, peer_node = self._own, self._peer
+        return [(str(own_node.address), str(peer_node.address)), (str(own_node.second_address), str(peer_node.second_address))]
 
 
-def of_pair(path: CommPath, pairs: Iterable[tuple[str, str]]) -> bool:
+def is_between(path: CommPath, pairs: Iterable[tuple[str, str]]) -> bool:
     """Is it a path between two of these addresses? What a manager prints between them is its own affair."""
-    found = set(re.findall(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])", path.addresses))
-    return any(found == set(pair) for pair in pairs)
+    addresses = set(re.findall(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])", path.addresses))
+    return any(addresses == set(pair) for pair in pairs)
 
 
-def called_dead(state: ClusterState, pairs: Sequence[tuple[str, str]]) -> bool:
+def are_called_dead(state: ClusterState, pairs: Sequence[tuple[str, str]]) -> bool:
     """Does every node that answers (one at least) name a path for each pair, and call them all dead? Pure."""
-    asked = [node for node in state.nodes.values() if node.running]
-    return bool(asked) and all(
-        all(any(of_pair(p, [pair]) for p in node.comm_paths) for pair in pairs)
-        and not any(p.alive for p in node.comm_paths if of_pair(p, pairs))
-        for node in asked
+    running_nodes = [node for node in state.nodes.values() if node.running]
+    return bool(running_nodes) and all(
+        all(any(is_between(p, [pair]) for p in node.comm_paths) for pair in pairs)
+        and not any(p.alive for p in node.comm_paths if is_between(p, pairs))
+        for node in running_nodes
     )
 
 
-def uncut(state: ClusterState, pairs: Sequence[tuple[str, str]]) -> list[str]:
+def uncut_paths(state: ClusterState, pairs: Sequence[tuple[str, str]]) -> list[str]:
     """The communication paths that run between other addresses: a serial line, a third NIC. Pure."""
-    return sorted({p.addresses for node in state.nodes.values() for p in node.comm_paths if not of_pair(p, pairs)})
+    return sorted({p.addresses for node in state.nodes.values() for p in node.comm_paths if not is_between(p, pairs)})
 
 
 class OneCommPathCut(_AtTheStandby):
@@ -106,7 +106,7 @@ class OneCommPathCut(_AtTheStandby):
 
     def drops(self) -> Drops:
         """Everything between the nodes in Subnet#2."""
-        return between(self._own.second_address, self._peer.second_address)
+        return drops_between(self._own.second_address, self._peer.second_address)
 
     def pairs(self) -> list[tuple[str, str]]:
         return super().pairs()[1:]
@@ -133,7 +133,7 @@ class AllCommPathsCut(_AtTheStandby):
     def skip_reason(self) -> str | None:
         if why := super().skip_reason():
             return why
-        others = uncut(self._subject.manager.state(), self.pairs())
+        others = uncut_paths(self._subject.manager.state(), self.pairs())
         return f"the nodes also communicate over {' and '.join(others)}, which would not be cut" if others else None
 
     def allowance(self) -> outage_budget.Allowance:
@@ -141,7 +141,7 @@ class AllCommPathsCut(_AtTheStandby):
 
     def drops(self) -> Drops:
         """Everything between the nodes in both subnets."""
-        return between(self._own.address, self._peer.address) + between(self._own.second_address, self._peer.second_address)
+        return drops_between(self._own.address, self._peer.address) + drops_between(self._own.second_address, self._peer.second_address)
 
 
 class OneWayCut(AllCommPathsCut):
@@ -153,6 +153,6 @@ class OneWayCut(AllCommPathsCut):
 
     def drops(self) -> Drops:
         """What the peer sends to the node, in both subnets."""
-        own, peer = self._own, self._peer
-        first = between(own.address, peer.address, outbound=False)
-        return first + between(own.second_address, peer.second_address, outbound=False)
+        own_node, peer_node = self._own, self._peer
+        in_first_subnet = drops_between(own_node.address, peer_node.address, outbound=False)
+        return in_first_subnet + drops_between(own_node.second_address, peer_node.second_address, outbound=False)

@@ -114,10 +114,10 @@ class IdleTimeout(Disruption):
         idle = self._subject.cluster.load_balancer.idle_timeout_s
         if idle <= MAX_IDLE_S:
             return None
-        bears, said = bears_silence_s(self._service.kind), ""
-        if self._idle_s + ANSWER_TIMEOUT_S >= bears:
-            said = f" ({self._service.name} ends a silent connection itself after {bears:g} s; a session that logged in would last)"
-        return f"the balancer's idle timeout is {idle:g} s; lower it, and load_balancer.idle_timeout_s, to at most {MAX_IDLE_S:g} s{said}"
+        bearable_s, note = bears_silence_s(self._service.kind), ""
+        if self._idle_s + ANSWER_TIMEOUT_S >= bearable_s:
+            note = f" ({self._service.name} ends a silent connection itself after {bearable_s:g} s; a session that logged in would last)"
+        return f"the balancer's idle timeout is {idle:g} s; lower it, and load_balancer.idle_timeout_s, to at most {MAX_IDLE_S:g} s{note}"
 
     def target(self) -> str:
         return self._subject.cluster.client.name
@@ -138,14 +138,14 @@ class IdleTimeout(Disruption):
         Raises Inconclusive otherwise.
         """
         try:
-            told = json_of(next(self._lines, ""))
+            report = json_of(next(self._lines, ""))
         except ValueError:
             raise Inconclusive(f"{self.target()}: the held connection's fate was not told; was its host lost?") from None
         expected = "reset" if self._subject.cluster.load_balancer.tcp_reset else "silent"
-        fate = f"the connection held idle was found {told['held']} after {told['after']:.1f} s"
-        self.finding = f"{fate}; the one with keepalives {told['control']}"
-        self._subject.timeline.note(self.target(), "idle", self.finding, **told)
-        if told["held"] != expected or told["control"] != "lives":
+        fate = f"the connection held idle was found {report['held']} after {report['after']:.1f} s"
+        self.finding = f"{fate}; the one with keepalives {report['control']}"
+        self._subject.timeline.note(self.target(), "idle", self.finding, **report)
+        if report["held"] != expected or report["control"] != "lives":
             raise Inconclusive(f"{self.finding}; expected: {expected}, and the other one lives")
 
     def observations(self) -> list[str]:

@@ -42,15 +42,15 @@ def lost_script(vip: str, here: str) -> Script:
     """The VIP is deleted; it is put back while `here`, a line of shell, says by its exit 0 that the manager wants it on this node."""
     would_go = _would_go("$besides")
 
-    def filled(text: str) -> str:
-        told = text.replace("BESIDES", _besides(vip)).replace("WOULD_GO", would_go)
-        return told.replace("SHOWN", f"ip -o -4 addr show to {vip}").replace("HERE", f"{{ {here}; }}")
+    def fill_in(text: str) -> str:
+        script = text.replace("BESIDES", _other_addresses_line(vip)).replace("WOULD_GO", would_go)
+        return script.replace("SHOWN", f"ip -o -4 addr show to {vip}").replace("HERE", f"{{ {here}; }}")
 
     check = '[ -n "$(SHOWN)" ] || ! HERE || { echo "the VIP is not back"; exit 1; }'
-    return Script(filled(_LOSE), filled(_FOUND), filled(check))
+    return Script(fill_in(_LOSE), fill_in(_FOUND), fill_in(check))
 
 
-def _besides(vip: str) -> str:
+def _other_addresses_line(vip: str) -> str:
     return _BESIDES.replace("VIP", vip)
 
 
@@ -80,8 +80,8 @@ class IpResourceLost(OnHost):
         return lost_script(str(self._subject.cluster.vip), self._subject.manager.in_service_test(self._subject.cluster.ip_resource.tag))
 
     def skip_reason(self) -> str | None:
-        said = self._subject.hosts[self._node].run(as_root(SBIN + _besides(str(self._subject.cluster.vip)))).out.split()
-        return f"{self._node}: {_would_go(' '.join(said))}" if said else None
+        others = self._subject.hosts[self._node].run(as_root(SBIN + _other_addresses_line(str(self._subject.cluster.vip)))).out.split()
+        return f"{self._node}: {_would_go(' '.join(others))}" if others else None
 
     def took_effect(self, deadline: Deadline) -> None:
         """The host looked right after deleting it; by now the manager may have put it back."""
@@ -141,8 +141,8 @@ class IpResourceOut(OnHost):
         if was_begun:
             subject = self._subject
 
-            def back() -> bool:
+            def is_back() -> bool:
                 """On the node where the services are by now."""
                 return set(subject.holders_of_vip()) == {subject.state(limit=max(deadline.within(10.0), 1.0)).leading}
 
-            deadline.wait_for(back, what=f"{subject.cluster.vip} being back where the services are")
+            deadline.wait_for(is_back, what=f"{subject.cluster.vip} being back where the services are")

@@ -12,7 +12,7 @@ from harness.disrupt.network.probe_blocked import STAYS_OUT, allowance_without_p
 from harness.expectations import outage_budget
 from harness.hosts.deadman.deadman_switch import Script
 from harness.hosts.host import HostUnreachable
-from harness.hosts.windows.scheduled_undo import NAME, Deed, Thing, in_force
+from harness.hosts.windows.scheduled_undo import NAME, Deed, Thing, effect_in_force
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address
@@ -105,13 +105,13 @@ echo "$dev has not come back as it was: $left"; exit 1
 """
 
 
-def nic_script(address: str, own: tuple[str, ...]) -> Script:
-    """The NIC that has `address` goes down; `own` are all the addresses that are the node's itself, whatever the cluster manager does."""
+def nic_script(address: str, own_addresses: tuple[str, ...]) -> Script:
+    """The NIC that has `address` goes down; `own_addresses` are all that are the node's itself, whatever the cluster manager does."""
 
-    def filled(text: str) -> str:
-        return (_SHELL + text).replace("ADDRESS", address).replace("OWN", " ".join(own))
+    def fill_in(text: str) -> str:
+        return (_SHELL + text).replace("ADDRESS", address).replace("OWN", " ".join(own_addresses))
 
-    return Script(filled(_DOWN), filled(_UP), filled(_WHOLE))
+    return Script(fill_in(_DOWN), fill_in(_UP), fill_in(_WHOLE))
 
 
 class _NicDown(OnHost):
@@ -148,16 +148,16 @@ class _NicDown(OnHost):
 
     def _nic(self) -> str:
         """The name of the adapter that has the address. Raises Inconclusive when none has."""
-        found = [a.interface for a in self._subject.facts[self._node].addresses() if a.address == str(self._address)]
-        if len(found) != 1:
-            raise Inconclusive(f"{self._node}: one NIC should have {self._address}; {' and '.join(found) or 'none'} has")
-        return found[0]
+        interfaces = [a.interface for a in self._subject.facts[self._node].addresses() if a.address == str(self._address)]
+        if len(interfaces) != 1:
+            raise Inconclusive(f"{self._node}: one NIC should have {self._address}; {' and '.join(interfaces) or 'none'} has")
+        return interfaces[0]
 
     def took_effect(self, deadline: Deadline) -> None:
         """The link is seen to be down, or the host cannot be reached any more, because it was reached through that NIC."""
         host = self._subject.hosts[self._node]
         if self.by_script:
-            self._off(deadline)
+            self._wait_until_disabled(deadline)
             return
         down = f"! ip -o -4 addr show to {self._address} up | grep -q ."
 
@@ -166,7 +166,7 @@ class _NicDown(OnHost):
 
         deadline.wait_for(is_down, what=f"the NIC with {self._address} on {self._node} going down")
 
-    def _off(self, deadline: Deadline) -> None:
+    def _wait_until_disabled(self, deadline: Deadline) -> None:
         """The adapter is disabled by Windows' own word, or the host is silent."""
         host, thing = self._subject.hosts[self._node], self._thing
         assert thing is not None  # it was begun
@@ -175,7 +175,7 @@ class _NicDown(OnHost):
             if not host.alive(limit=2.0):
                 return True
             try:
-                return in_force(host, thing, limit=max(deadline.within(10.0), 1.0))[0]
+                return effect_in_force(host, thing, limit=max(deadline.within(10.0), 1.0))[0]
             except (HostUnreachable, DeadlineExceeded):
                 return False
 

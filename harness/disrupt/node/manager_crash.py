@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive
-from harness.disrupt.bases.port_owner import START, at_once
+from harness.disrupt.bases.port_owner import START, run_at_once
 from harness.disrupt.disruption import BY_FAILURE, Disruption, Effect, Step, both
 from harness.expectations import outage_budget
 from harness.hosts.root_rights import as_root
@@ -34,7 +34,7 @@ class ManagerCrash(Disruption):
 
     def __init__(self, subject: ClusterUnderTest) -> None:
         super().__init__(subject)
-        self._killed: list[str] = []
+        self._killed_processes: list[str] = []
 
     def allowance(self) -> outage_budget.Allowance:
         return outage_budget.service_crash(self._subject.cluster)
@@ -54,18 +54,18 @@ class ManagerCrash(Disruption):
 
     def begin(self, deadline: Deadline) -> None:
         line = START + _KILL.format(pids=self._subject.manager.daemon_pids_line())
-        self.moment, (said, *_) = at_once(self._subject, self._node, line, deadline)
-        self._killed = said.split()
-        if not self._killed:
+        self.moment, (killed, *_) = run_at_once(self._subject, self._node, line, deadline)
+        self._killed_processes = killed.split()
+        if not self._killed_processes:
             daemons = ", ".join(self._subject.manager.daemons(self._subject.cluster.manager.daemons))
             raise Inconclusive(f"{self._node}: none of the manager's daemons runs there ({daemons}); name them in manager.daemons")
 
     def took_effect(self, deadline: Deadline) -> None:
-        left = "; ".join(
-            f'set -- $(start {p.split(":")[0]}); [ "$2" = {p.split(":")[1]} ] && [ "$1" != Z ] && exit 1' for p in self._killed
+        checks = "; ".join(
+            f'set -- $(start {p.split(":")[0]}); [ "$2" = {p.split(":")[1]} ] && [ "$1" != Z ] && exit 1' for p in self._killed_processes
         )
-        gone = ["sh", "-c", START + left + "; exit 0"]
+        command = ["sh", "-c", START + checks + "; exit 0"]
         host = self._subject.hosts[self._node]
         deadline.wait_for(
-            lambda: host.run(as_root(gone), limit=deadline.within(10.0)).ok, what=f"the end of the manager's daemons on {self._node}"
+            lambda: host.run(as_root(command), limit=deadline.within(10.0)).ok, what=f"the end of the manager's daemons on {self._node}"
         )

@@ -21,7 +21,7 @@ class NodeReboot(ByPower):
     moves = True
     expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.ANY)
     runs_with = frozenset({"one comm path cut"})
-    _before: str | Boot = ""
+    _boot_before: str | Boot = ""
 
     @property
     def longest_s(self) -> float:
@@ -33,12 +33,12 @@ class NodeReboot(ByPower):
         return f"by itself, when the node has booted; one that has not after {self.longest_s:g} s gets power.on"
 
     def begin(self, deadline: Deadline) -> None:
-        self._before = which_boot(self._subject, self._node, limit=deadline.within(10.0))
+        self._boot_before = which_boot(self._subject, self._node, limit=deadline.within(10.0))
         super().begin(deadline)
 
     def took_effect(self, deadline: Deadline) -> None:
         """It is silent, or another boot answers already."""
-        deadline.wait_for(lambda: self._boot() != self._before, what=f"{self._node} falling silent or booting")
+        deadline.wait_for(lambda: self._boot() != self._boot_before, what=f"{self._node} falling silent or booting")
 
     def _boot(self) -> str | Boot | None:
         try:
@@ -48,11 +48,11 @@ class NodeReboot(ByPower):
 
     def undo(self, deadline: Deadline) -> None:
         """It comes back by itself; one that has not in the time that a boot may take gets its power back."""
-        if not self._begun:
+        if not self._is_begun:
             return
         try:
             boot = Deadline(deadline.within(self._subject.cluster.manager.boot_s))
-            boot.wait_for(self._boot, until=lambda b: b not in (None, self._before), what=f"{self._node} coming back", every=0.2)
+            boot.wait_for(self._boot, until=lambda b: b not in (None, self._boot_before), what=f"{self._node} coming back", every=0.2)
         except DeadlineExceeded:
             self._bring_back(deadline)
         self._subject.absent.discard(self._node)

@@ -120,11 +120,11 @@ class SharedDiskFull(OnHost):
         """Where the database's file system is mounted. Raises Unusable when anything but the database lives on it."""
         assert self._database is not None, "skip_reason says so"
         pid = listener_pid(self._subject, self._node, self._database.port)
-        asked = _WHERE.format(pid=pid, own=" ".join(_NODES_OWN), family=FAMILY.format(pid=pid))
-        said = self._subject.hosts[self._node].check(as_root(asked), limit=deadline.within(20.0)).splitlines()
-        if why := against(said):
+        script = _WHERE.format(pid=pid, own=" ".join(_NODES_OWN), family=FAMILY.format(pid=pid))
+        lines = self._subject.hosts[self._node].check(as_root(script), limit=deadline.within(20.0)).splitlines()
+        if why := reason_not_to_fill(lines):
             raise Unusable(f"{self._node}: {why}; filling it would break more than the database")
-        return said[0]
+        return lines[0]
 
     def begin(self, deadline: Deadline) -> None:
         self._place = self._find_place(deadline)
@@ -158,37 +158,37 @@ class SharedDiskFull(OnHost):
         return deadman
 
     def script(self, id: str) -> Script:
-        return Script(_FILL.format(free=self._free(), file=self._file), *self._removal())
+        return Script(_FILL.format(free=self._free_space_line(), file=self._file), *self._removal())
 
-    def _free(self) -> str:
+    def _free_space_line(self) -> str:
         return _FREE.format(place=shlex.quote(self._place))
 
     def took_effect(self, deadline: Deadline) -> None:
-        full = f"[ $({self._free()}) -lt 1024 ]"  # in KiB
+        full = f"[ $({self._free_space_line()}) -lt 1024 ]"  # in KiB
         deadline.wait_for(lambda: self._holds_on_target(full, deadline), what=f"{self._place} on {self._node} being full")
 
     def _remove(self, deadline: Deadline) -> None:
         """On the node that has the disk, and seen there; then the other need not wait for it."""
 
-        def removed() -> bool:
+        def is_removed() -> bool:
             return any(self._is_removed(d.host, deadline) for d in self._armed)
 
         try:
-            Deadline(deadline.within(self._on_its_way_s)).wait_for(removed, what=f"{self._place} being mounted", every=0.5)
+            Deadline(deadline.within(self._on_its_way_s)).wait_for(is_removed, what=f"{self._place} being mounted", every=0.5)
         except DeadlineExceeded as error:
             self._subject.timeline.note(self._node, "undone", f"{self.name}: each node goes on looking by itself: {error}")
             return
         for deadman in self._armed:
-            deadman.settled()
+            deadman.mark_settled()
 
     def _is_removed(self, host: Host, deadline: Deadline) -> bool:
         """Is the disk mounted there, and the file removed?"""
         undo, check = removal(self._place, self._file, 0.0)
         try:
-            done = host.run(as_root(SBIN + f"{undo}\n{check}"), limit=max(deadline.within(10.0), 2.0))
+            completed = host.run(as_root(SBIN + f"{undo}\n{check}"), limit=max(deadline.within(10.0), 2.0))
         except (HostUnreachable, DeadlineExceeded):
             return False
-        return done.ok and "note: " in done.out
+        return completed.ok and "note: " in completed.out
 
     def undo(self, deadline: Deadline) -> None:
         """When the disk has brought everything down on both nodes, start it again: no cluster does that by itself (facts LKL-42)."""
@@ -208,15 +208,15 @@ class SharedDiskFull(OnHost):
 def removal(place: str, file: str, on_its_way_s: float) -> tuple[str, str]:
     """The undoing and its check, for either node. `file` is quoted for the shell."""
     mounted = shlex.quote(place.replace("\\", "\\\\").replace(" ", "\\\\040"))
-    said = file.strip("'")
-    return _REMOVE.format(mounted=mounted, looks=math.ceil(2 * on_its_way_s), file=file, file_said=said), _REMOVED.format(file=file)
+    plain_file = file.strip("'")
+    return _REMOVE.format(mounted=mounted, looks=math.ceil(2 * on_its_way_s), file=file, file_said=plain_file), _REMOVED.format(file=file)
 
 
-def against(said: Sequence[str]) -> str:
+def reason_not_to_fill(lines: Sequence[str]) -> str:
     """Why a file system must not be filled, from what `_WHERE` printed; empty when it may. Pure."""
-    place, own, fstab, others = ([*said, "", "", "", ""])[:4]
-    if own.strip():
-        return f"the database lies on a file system that holds the node's own {', '.join(own.split())}"
+    place, own_places, fstab, others = ([*lines, "", "", "", ""])[:4]
+    if own_places.strip():
+        return f"the database lies on a file system that holds the node's own {', '.join(own_places.split())}"
     if fstab.strip():
         return f"{place}, where the database lies, is mounted at boot by /etc/fstab, so it is not the cluster's alone"
     if others.strip():

@@ -35,8 +35,8 @@ class Row:
     @property
     def label(self) -> str:
         """The line within its disruption."""
-        kept = "" if self.line.kind == "new" else ", established connection"
-        return f"{self.line.path} path, {self.line.service}{kept}, from {node_before(self.line.before)}"
+        suffix = "" if self.line.kind == "new" else ", established connection"
+        return f"{self.line.path} path, {self.line.service}{suffix}, from {node_before(self.line.before)}"
 
     @property
     def tone(self) -> str:
@@ -66,15 +66,15 @@ class News:
     lines: tuple[str, ...]
 
 
-def html(found: History, reports: Container[str]) -> str:
+def html(history: History, reports: Container[str]) -> str:
     """Render the page. `reports` holds the folders that have a report. Whatever came from outside is escaped and made visible."""
     script = (_TEMPLATES / "history.js").read_text(encoding="utf-8")
-    first = first_run_on_page(found)
-    data = json.dumps(page_data(found, first, reports), separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")
+    first = first_run_on_page(history)
+    data = json.dumps(page_data(history, first, reports), separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")
     environment = page_environment(_TEMPLATES)
     return environment.get_template("index.html.j2").render(
-        runs=found.runs,
-        clusters=[(cluster, _news(cluster), groups) for cluster, groups in _grouped(found)],
+        runs=history.runs,
+        clusters=[(cluster, _news(cluster), groups) for cluster, groups in _group_lines(history)],
         left_out=first,
         data=Markup(data),
         style=style(_TEMPLATES / "history.css"),
@@ -86,16 +86,16 @@ def html(found: History, reports: Container[str]) -> str:
     )
 
 
-def _grouped(found: History) -> list[tuple[ClusterHistory, list[Group]]]:
-    told, number = [], 0
-    for cluster in found.clusters:
-        gathered: dict[str, list[Row]] = {}
+def _group_lines(history: History) -> list[tuple[ClusterHistory, list[Group]]]:
+    grouped, number = [], 0
+    for cluster in history.clusters:
+        rows_by_disruption: dict[str, list[Row]] = {}
         for line in cluster.lines:
-            gathered.setdefault(line.disruption, []).append(Row(number, line))
+            rows_by_disruption.setdefault(line.disruption, []).append(Row(number, line))
             number += 1
-        groups = [Group(name, tuple(sorted(rows, key=_badness))) for name, rows in gathered.items()]
-        told.append((cluster, sorted(groups, key=lambda group: _badness(group.worst)[0])))
-    return told
+        groups = [Group(name, tuple(sorted(rows, key=_badness))) for name, rows in rows_by_disruption.items()]
+        grouped.append((cluster, sorted(groups, key=lambda group: _badness(group.worst)[0])))
+    return grouped
 
 
 def _badness(row: Row) -> tuple[int, bool, int]:
@@ -104,10 +104,10 @@ def _badness(row: Row) -> tuple[int, bool, int]:
 
 def _news(cluster: ClusterHistory) -> list[News]:
     """The changes, the newest first; what happened to many lines in one night for the same reason is told once."""
-    gathered: dict[tuple[int, tuple[str, ...], str], list[tuple[Line, str]]] = {}
+    changes_by_reason: dict[tuple[int, tuple[str, ...], str], list[tuple[Line, str]]] = {}
     for line in cluster.lines:
         for point in line.change_points:
             way = "same" if point.by is None else "slower" if point.by > 0 else "faster"
-            gathered.setdefault((point.run, point.because, way), []).append((line, point.sentence))
-    news = [News(run, found[0][1], tuple(line.name for line, _ in found)) for (run, _, _), found in gathered.items()]
-    return sorted(news, key=lambda one: -one.run)[:_MAX_NEWS]
+            changes_by_reason.setdefault((point.run, point.because, way), []).append((line, point.sentence))
+    news = [News(run, changes[0][1], tuple(line.name for line, _ in changes)) for (run, _, _), changes in changes_by_reason.items()]
+    return sorted(news, key=lambda item: -item.run)[:_MAX_NEWS]

@@ -14,26 +14,26 @@ NEVER = -1
 OUTCOMES = {"pass": "p", "fail": "f", "inconclusive": "i", "skipped": "s"}
 
 
-def first_run_on_page(found: History) -> int:
+def first_run_on_page(history: History) -> int:
     """The place of the first run that the page shows."""
-    number = [0] * len(found.runs)
-    for cluster in found.clusters:
+    number = [0] * len(history.runs)
+    for cluster in history.clusters:
         for line in cluster.lines:
             for column in line.columns:
                 number[column.run] += 1
-    shown = 0
+    points = 0
     for place in range(len(number) - 1, -1, -1):
-        shown += number[place]
-        if shown > MAX_POINTS:
+        points += number[place]
+        if points > MAX_POINTS:
             return place + 1
     return 0
 
 
-def page_data(found: History, first: int, reports: Container[str]) -> dict[str, Any]:
+def page_data(history: History, first: int, reports: Container[str]) -> dict[str, Any]:
     """`runs` by place, and `lines` in the order of the clusters' lines. `reports`: folders that have a report to link to."""
     return {
-        "runs": [_run(run, reports) for run in found.runs[first:]],
-        "lines": [_line(line, first) for cluster in found.clusters for line in cluster.lines],
+        "runs": [_run(run, reports) for run in history.runs[first:]],
+        "lines": [_line(line, first) for cluster in history.clusters for line in cluster.lines],
     }
 
 
@@ -70,10 +70,10 @@ def _ms(value: float | None, column: Column) -> int | None:
 
 def _runs_of(values: Sequence[int]) -> list[list[int]]:
     """Value and how often in a row: budgets change seldom."""
-    found: list[list[int]] = []
+    pairs: list[list[int]] = []
     for value in values:
-        if found and found[-1][0] == value:
-            found[-1][1] += 1
+        if pairs and pairs[-1][0] == value:
+            pairs[-1][1] += 1
         else:
-            found.append([value, 1])
-    return found
+            pairs.append([value, 1])
+    return pairs

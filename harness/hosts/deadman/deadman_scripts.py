@@ -236,20 +236,20 @@ exit 0
 BY_INPUT = 'eval "$(cat)"'
 
 
-def arming(token: str, of: str, seconds: float, act: str, undo: str, check: str) -> bytes:
+def arming_input(token: str, of: str, seconds: float, act: str, undo: str, check: str) -> bytes:
     """The input that arms and does. `token` names the folder and tells nobody anything, `of` is for a person."""
     texts = {"lk_deadman": _DEADMAN, "lk_arming": _ARMING, "lk_act": act, "lk_seconds": f"{seconds:g}"}
-    return _with({**_same(token, of, undo, check), **texts}, _DO)
+    return _with_assignments({**_common_values(token, of, undo, check), **texts}, _DO)
 
 
-def undoing(token: str, of: str, undo: str, check: str) -> bytes:
+def undoing_input(token: str, of: str, undo: str, check: str) -> bytes:
     """The input that undoes now."""
-    return _with({**_same(token, of, undo, check), "lk_undoing": _UNDOING}, _UNDO)
+    return _with_assignments({**_common_values(token, of, undo, check), "lk_undoing": _UNDOING}, _UNDO)
 
 
-def _same(token: str, of: str, undo: str, check: str) -> dict[str, str]:
+def _common_values(token: str, of: str, undo: str, check: str) -> dict[str, str]:
     return {"lk_base": FOLDER, "lk_token": token, "lk_of": of, "lk_undo": undo, "lk_check": check}
 
 
-def _with(values: dict[str, str], script: str) -> bytes:
+def _with_assignments(values: dict[str, str], script: str) -> bytes:
     return ("".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items()) + script).encode()

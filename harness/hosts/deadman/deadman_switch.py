@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
-from harness.hosts.deadman.deadman_scripts import BY_INPUT, FOLDER, MARK, REMAINS, REMAINS_BY_ROOT, arming, undoing
+from harness.hosts.deadman.deadman_scripts import BY_INPUT, FOLDER, MARK, REMAINS, REMAINS_BY_ROOT, arming_input, undoing_input
 from harness.hosts.host import Host, HostUnreachable
 from harness.hosts.root_rights import as_root
 
@@ -60,18 +60,18 @@ class ArmedUndo:
 
 def send_undoing(host: Host, armed: ArmedUndo, *, limit: float) -> bool:
     """Carry it out there; False when the host had done it already. Raises UndoFailed with its words, HostUnreachable, DeadlineExceeded."""
-    sent = undoing(armed.token, armed.of, armed.undo, armed.check)
-    done = host.run(as_root(["sh", "-c", BY_INPUT, "lkharness-undo"]), limit=limit, input=sent)
-    if not done.ok:
-        raise UndoFailed((done.err.strip() or done.out.strip() or f"exit {done.exit}").splitlines()[-1])
-    return "undone" in done.out.split()
+    stdin = undoing_input(armed.token, armed.of, armed.undo, armed.check)
+    completed = host.run(as_root(["sh", "-c", BY_INPUT, "lkharness-undo"]), limit=limit, input=stdin)
+    if not completed.ok:
+        raise UndoFailed((completed.err.strip() or completed.out.strip() or f"exit {completed.exit}").splitlines()[-1])
+    return "undone" in completed.out.split()
 
 
 class Deadman:
     """One disruption's hold on one host. `longest`: seconds after which the host itself has undone it, if it can be undone then.
 
-    `armed` is told before anything is done, and may refuse by raising; `undone` when it was seen undone. `said`: what the undoing printed
-    on the host.
+    `on_armed` is called before anything is done, and may refuse by raising; `on_undone` when it was seen undone. `undo_output`: what the
+    undoing printed on the host.
     """
 
     def __init__(
@@ -80,15 +80,15 @@ class Deadman:
         name: str,
         *,
         longest: float,
-        armed: Callable[[ArmedUndo], None] = lambda one: None,
-        undone: Callable[[str], None] = lambda token: None,
+        on_armed: Callable[[ArmedUndo], None] = lambda entry: None,
+        on_undone: Callable[[str], None] = lambda token: None,
     ) -> None:
         self.host = host
         self.longest = longest
-        self._tell_armed, self._tell_undone = armed, undone
+        self._tell_armed, self._tell_undone = on_armed, on_undone
         self.token = secrets.token_hex(8)
         self.of = f"{RUN}/{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}"
-        self.said = ""
+        self.undo_output = ""
         self._script: Script | None = None
 
     @property
@@ -105,19 +105,21 @@ class Deadman:
         self._tell_armed(ArmedUndo(self.host.name, self.token, self.of, script.undo, script.check, self.longest))
         self._script = script
         wait = math.ceil(max(self.longest - UNDO_MARGIN_S, self.longest * 0.5) * 10) / 10
-        sent = arming(self.token, self.of, wait, script.act, script.undo, script.check)
+        stdin = arming_input(self.token, self.of, wait, script.act, script.undo, script.check)
         try:
-            said = self.host.check(as_root(["sh", "-c", BY_INPUT, "lkharness-arm"]), limit=limit, input=sent)
+            output = self.host.check(as_root(["sh", "-c", BY_INPUT, "lkharness-arm"]), limit=limit, input=stdin)
         except (HostUnreachable, DeadlineExceeded):
             if severs:
                 return None
             raise
-        told = re.search(r"^moment (\S+) (\S+)$", said, re.MULTILINE)
-        if told is None:
-            raise Unusable(f"{self.host.name}: what should have been done there did not say when; it printed: {said.strip() or 'nothing'}")
-        return float(told[1]), float(told[2])
+        moment = re.search(r"^moment (\S+) (\S+)$", output, re.MULTILINE)
+        if moment is None:
+            raise Unusable(
+                f"{self.host.name}: what should have been done there did not say when; it printed: {output.strip() or 'nothing'}"
+            )
+        return float(moment[1]), float(moment[2])
 
-    def settled(self) -> None:
+    def mark_settled(self) -> None:
         """The thing was seen to be as it was, by somebody who knows: `undo` then only ends the hold."""
         if self._script is not None:
             self._script = Script(":", ":")
@@ -130,25 +132,25 @@ class Deadman:
         """
         if self._script is None:
             return False
-        sent = undoing(self.token, self.of, self._script.undo, self._script.check)
+        stdin = undoing_input(self.token, self.of, self._script.undo, self._script.check)
         why = "there was no time"
 
-        def once() -> bool | None:
+        def try_once() -> bool | None:
             nonlocal why
             try:
                 limit = max(deadline.within(30.0), 2.0)  # the last look may look, too
-                done = self.host.run(as_root(["sh", "-c", BY_INPUT, "lkharness-undo"]), limit=limit, input=sent)
+                completed = self.host.run(as_root(["sh", "-c", BY_INPUT, "lkharness-undo"]), limit=limit, input=stdin)
             except (HostUnreachable, DeadlineExceeded) as error:
                 why = str(error)
                 return None
-            if done.ok:
-                self.said = done.err.strip()
-                return "undone" in done.out.split()
-            why = (done.err.strip() or done.out.strip() or f"exit {done.exit}").splitlines()[-1]
+            if completed.ok:
+                self.undo_output = completed.err.strip()
+                return "undone" in completed.out.split()
+            why = (completed.err.strip() or completed.out.strip() or f"exit {completed.exit}").splitlines()[-1]
             return None
 
         try:
-            by_us = bool(deadline.wait_for(once, until=lambda said: said is not None, what="the undoing", every=0.5))
+            by_us = bool(deadline.wait_for(try_once, until=lambda outcome: outcome is not None, what="the undoing", every=0.5))
         except DeadlineExceeded:
             look = f"it goes on trying by itself; or look at {FOLDER}/{self.token} there and run its `undo` with sh"
             raise UndoFailed(f"{self.host.name}: what was done to it could not be undone: {why}; {look}") from None

@@ -42,24 +42,24 @@ class LinuxHost:
 
     def addresses(self) -> list[InterfaceAddress]:
         """Every address on every interface."""
-        return linux_parse.addresses(self._ok(self._ip("addr")).out)
+        return linux_parse.addresses(self._demand_ok(self._ip("addr")).out)
 
     def listeners(self) -> list[Listener]:
         """Every listening TCP socket; who holds it is known to root only."""
-        return linux_parse.listeners(self._ok(self._tool(f"{ROOT} ss -Hltnp")).out)
+        return linux_parse.listeners(self._demand_ok(self._tool(f"{ROOT} ss -Hltnp")).out)
 
     def route_to(self, address: str) -> Route:
         """How the kernel would send to `address` now; kind `local` means that it never leaves the host (facts HAIR-07)."""
         result = self._ip(f"route get {address}")
         if not result.ok and (refusal := linux_parse.route_refusal(result.err)):
             return refusal
-        return linux_parse.route(self._ok(result).out)
+        return linux_parse.route(self._demand_ok(result).out)
 
     def firewall(self) -> str:
         """Every rule of its packet filter: nft's as JSON (as text where nft is too old for that, or
         does not tell in it on which NIC a chain is, as 1.0.6), and what `iptables-save` prints, of
         nft and of the old kind. Empty where there is no tool for rules, so none. Reading takes root."""
-        return self._ok(self.host.run(FIREWALL, limit=self._limit)).out
+        return self._demand_ok(self.host.run(FIREWALL, limit=self._limit)).out
 
     def sysctl(self, name: str) -> str:
         """The value of a kernel setting, such as net.ipv4.ip_forward; as sysctl(8) has it, a dot in a part is written as a slash."""
@@ -79,24 +79,24 @@ class LinuxHost:
         result = self.host.run(f"cat /proc/{pid:d}/stat || exit 44; getconf CLK_TCK; grep ^btime /proc/stat", limit=self._limit)
         if result.exit == 44:
             return None
-        return linux_parse.process_start(self._ok(result).out)
+        return linux_parse.process_start(self._demand_ok(result).out)
 
     def offset(self) -> tuple[float, float]:
         """How many seconds the host's wall clock is ahead of the harness's, and how wrong this may be at most.
 
         The best of three askings: each is right to half its round trip.
         """
-        return min((self._offset_once() for _ in range(3)), key=lambda found: found[1])
+        return min((self._measure_offset() for _ in range(3)), key=lambda estimate: estimate[1])
 
-    def _offset_once(self) -> tuple[float, float]:
-        asked = time.time()
-        told = self.host.check(["date", "+%s.%N"], limit=self._limit).strip()
-        answered = time.time()
+    def _measure_offset(self) -> tuple[float, float]:
+        asked_at = time.time()
+        output = self.host.check(["date", "+%s.%N"], limit=self._limit).strip()
+        answered_at = time.time()
         try:
-            said = linux_parse.seconds(told)
+            host_time = linux_parse.seconds(output)
         except ValueError:
-            raise Unusable(f"{self.name}: `date +%s.%N` printed {told[:80]!r}, which is no time; install GNU coreutils there") from None
-        return said - (asked + answered) / 2, (answered - asked) / 2
+            raise Unusable(f"{self.name}: `date +%s.%N` printed {output[:80]!r}, which is no time; install GNU coreutils there") from None
+        return host_time - (asked_at + answered_at) / 2, (answered_at - asked_at) / 2
 
     def _ip(self, what: str) -> CommandResult:
         result = self._tool(f"ip -json {what}")
@@ -112,7 +112,7 @@ class LinuxHost:
         return result
 
     @staticmethod
-    def _ok(result: CommandResult) -> CommandResult:
+    def _demand_ok(result: CommandResult) -> CommandResult:
         if not result.ok:
             raise CommandFailed(result)
         return result

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from harness.core.text import cut_at_word
 from harness.hosts.bounded_parse import json_of
 from harness.hosts.host import NotReadable
 
@@ -21,21 +22,21 @@ GARBLED = (ValueError, KeyError, TypeError, AttributeError, IndexError, StopIter
 ROUTES = {"local", "unicast", "unreachable", "blackhole", "prohibit", "throw", "broadcast", "multicast", "anycast"}
 
 
-def _of(tool: str) -> Callable[[Callable[Concatenate[str, P], T]], Callable[Concatenate[str, P], T]]:
+def _reader_of(tool: str) -> Callable[[Callable[Concatenate[str, P], T]], Callable[Concatenate[str, P], T]]:
     """For the reader of a tool's text: whatever is wrong with that is said as what the tool printed."""
 
-    def made(read: Callable[Concatenate[str, P], T]) -> Callable[Concatenate[str, P], T]:
+    def decorate(read: Callable[Concatenate[str, P], T]) -> Callable[Concatenate[str, P], T]:
         @functools.wraps(read)
-        def careful(text: str, *more: P.args, **named: P.kwargs) -> T:
+        def careful(text: str, *args: P.args, **kwargs: P.kwargs) -> T:
             try:
-                return read(text, *more, **named)
+                return read(text, *args, **kwargs)
             except GARBLED as error:
-                said = (text.strip().splitlines() or ["nothing"])[-1][:200]
-                raise NotReadable(f"{tool} printed what cannot be read; it said: {said}") from error
+                last_line = cut_at_word((text.strip().splitlines() or ["nothing"])[-1], 200)
+                raise NotReadable(f"{tool} printed what cannot be read; it said: {last_line}") from error
 
         return careful
 
-    return made
+    return decorate
 
 
 @dataclass(frozen=True)
@@ -73,60 +74,60 @@ class Route:
     hops: int | None = None
 
 
-@_of("ip addr")
+@_reader_of("ip addr")
 def addresses(text: str) -> list[InterfaceAddress]:
     """`ip -json addr`, or plain `ip addr`."""
     return list(_addresses_json(json_of(text)) if _is_json(text) else _addresses_plain(text))
 
 
-@_of("ss")
+@_reader_of("ss")
 def listeners(text: str, protocol: str = "tcp") -> list[Listener]:
     """`ss -Hltnp` (with or without its header)."""
-    return [found for line in text.splitlines() if (found := _listener(line, protocol))]
+    return [listener for line in text.splitlines() if (listener := _listener(line, protocol))]
 
 
-@_of("ip route get")
+@_reader_of("ip route get")
 def route(text: str) -> Route:
     """`ip -json route get ADDRESS`, or plain `ip route get ADDRESS`."""
     if not _is_json(text):
         return _checked_route(_route_plain(text))
-    (found, *_) = json_of(text)
-    hops = next((m["hoplimit"] for m in found.get("metrics", ()) if type(m.get("hoplimit")) is int), None)
-    return _checked_route(Route(found.get("type", "unicast"), found.get("dev"), found.get("prefsrc"), found.get("gateway"), hops))
+    (row, *_) = json_of(text)
+    hops = next((m["hoplimit"] for m in row.get("metrics", ()) if type(m.get("hoplimit")) is int), None)
+    return _checked_route(Route(row.get("type", "unicast"), row.get("dev"), row.get("prefsrc"), row.get("gateway"), hops))
 
 
 def next_hops(text: str) -> tuple[Route, ...]:
     """The next hops of the route that `ip route get fibmatch ADDRESS` printed, without dead ones; none where it has one way only."""
-    found = re.findall(r"(?m)^\s*nexthop (?:via (?:inet6 )?(\S{1,64}) +)?dev (\S{1,64})(?!.* dead\b)", text)
-    return tuple(Route("unicast", nic, gateway=gateway or None) for gateway, nic in found)
+    matches = re.findall(r"(?m)^\s*nexthop (?:via (?:inet6 )?(\S{1,64}) +)?dev (\S{1,64})(?!.* dead\b)", text)
+    return tuple(Route("unicast", nic, gateway=gateway or None) for gateway, nic in matches)
 
 
 def route_refusal(text: str) -> Route | None:
     """The route that `ip route get` failed with: there is none, or one that forbids. None when it failed for another reason."""
-    for said, kind in (
+    for message, kind in (
         ("Network is unreachable", "unreachable"),
         ("No route to host", "unreachable"),
         ("Permission denied", "prohibit"),
         ("Invalid argument", "blackhole"),
     ):
-        if f"RTNETLINK answers: {said}" in text:
+        if f"RTNETLINK answers: {message}" in text:
             return Route(kind)
     return None
 
 
-@_of("/proc/PID/stat")
+@_reader_of("/proc/PID/stat")
 def start_ticks(stat: str) -> int:
     """Field 22 of /proc/PID/stat: clock ticks from boot to the process's start. Its name may hold blanks and parentheses."""
     return int(stat.rpartition(")")[2].split()[19])
 
 
-@_of("/proc/stat")
+@_reader_of("/proc/stat")
 def boot_time(stat: str) -> int:
     """btime of /proc/stat: the boot, in seconds since the epoch."""
     return next(int(line.split()[1]) for line in stat.splitlines() if line.startswith("btime "))
 
 
-@_of("/proc/PID/stat, getconf CLK_TCK and /proc/stat")
+@_reader_of("/proc/PID/stat, getconf CLK_TCK and /proc/stat")
 def process_start(text: str) -> float:
     """A process's start in seconds since the epoch, from what these three print one after the other."""
     stat, ticks, boot = text.strip().rsplit("\n", 2)
@@ -135,7 +136,7 @@ def process_start(text: str) -> float:
     return boot_time(boot) + start_ticks(stat) / int(ticks)
 
 
-@_of("date")
+@_reader_of("date")
 def seconds(text: str) -> float:
     """`date +%s.%N`."""
     if not re.fullmatch(r"[0-9]{1,12}\.[0-9]{1,9}\s*", text):
@@ -162,11 +163,11 @@ def _addresses_plain(text: str) -> Iterator[InterfaceAddress]:
     for line in text.splitlines():
         if head := re.match(r"\d+: ([^:@\s]+)(?:@\S+)?: <", line):
             interface = head[1]
-            said = re.search(r"\bstate (\S+)", line)
-            state = said[1] if said else "UNKNOWN"
-        elif found := re.match(r"\s+inet6? (\S+?)(?: peer \S+?)?(?:/(\d+))? ", line + " "):
-            address, _, prefix = found[1].partition("/")
-            yield InterfaceAddress(interface, address, int(prefix or found[2] or (128 if ":" in address else 32)), state)
+            state_match = re.search(r"\bstate (\S+)", line)
+            state = state_match[1] if state_match else "UNKNOWN"
+        elif address_match := re.match(r"\s+inet6? (\S+?)(?: peer \S+?)?(?:/(\d+))? ", line + " "):
+            address, _, prefix = address_match[1].partition("/")
+            yield InterfaceAddress(interface, address, int(prefix or address_match[2] or (128 if ":" in address else 32)), state)
 
 
 def _listener(line: str, protocol: str) -> Listener | None:

@@ -22,19 +22,19 @@ MAX_ABANDONED_CHANNELS = 32  # connections that sshd still tries and nobody wait
 
 @dataclass
 class Opening:
-    """A connection that sshd was asked for. `said`: why there is none, in sshd's words; "" while it tries and when it stands."""
+    """A connection that sshd was asked for. `refusal`: why there is none, in sshd's words; "" while it tries and when it stands."""
 
     channel: paramiko.Channel
-    asked: float
+    asked_at: float
     ended: threading.Event = field(default_factory=threading.Event)
-    said: str = ""
+    refusal: str = ""
     forbidden: bool = False  # by sshd's configuration: it has not been tried
     given_up: bool = False
 
     @property
     def stands(self) -> bool:
         """Whether the connection was made."""
-        return self.ended.is_set() and not self.said
+        return self.ended.is_set() and not self.refusal
 
 
 class ForwardingTransport(OrderedTransport):
@@ -62,7 +62,7 @@ class ForwardingTransport(OrderedTransport):
         for host, where in ((address, port), ("127.0.0.1", 0)):
             order.add_string(host)
             order.add_int(where)
-        opening.asked = time.monotonic()
+        opening.asked_at = time.monotonic()
         self._send_user_message(order)  # type: ignore[attr-defined]
         return opening
 
@@ -82,10 +82,10 @@ class ForwardingTransport(OrderedTransport):
     def _parse_channel_open_failure(self, message: paramiko.Message) -> None:
         opening = self._openings.pop(_number(message), None)
         if opening is not None:
-            whole = paramiko.Message(message.asbytes())
-            whole.get_int()
-            opening.forbidden = whole.get_int() == SSH_OPEN_ADMINISTRATIVELY_PROHIBITED
-            opening.said = whole.get_text().strip() or "sshd did not say why"
+            copy = paramiko.Message(message.asbytes())
+            copy.get_int()
+            opening.forbidden = copy.get_int() == SSH_OPEN_ADMINISTRATIVELY_PROHIBITED
+            opening.refusal = copy.get_text().strip() or "sshd did not say why"
             self._channels.delete(opening.channel.chanid)  # type: ignore[attr-defined]
             opening.ended.set()
             return
@@ -117,7 +117,7 @@ class Forwarding:
         try:
             return self.transport.begin(address, port)
         except (OSError, EOFError, paramiko.SSHException) as error:
-            raise self.lost() from error
+            raise self.lost_error() from error
 
     def give_up(self, opening: Opening) -> None:
         """Nobody waits for it any more; when it comes about it is closed at once."""
@@ -125,7 +125,7 @@ class Forwarding:
         if opening.stands:
             opening.channel.close()
 
-    def permitted(self, limit: float) -> None:
+    def demand_permitted(self, limit: float) -> None:
         """Raises Unusable when sshd makes no connections for us, HostUnreachable when it does not answer."""
         opening = self.begin("127.0.0.1", 9)
         if not opening.ended.wait(limit):
@@ -137,7 +137,7 @@ class Forwarding:
 
     def round_trip(self, limit: float) -> float | None:
         """How long sshd takes to answer, in seconds; None when it does not within the limit."""
-        waiting = Deadline(limit)
+        deadline = Deadline(limit)
         if not self._asking.acquire(timeout=limit):
             return None  # a question that was asked earlier is still unanswered, and its answer could be taken for this one's
         answered = threading.Event()
@@ -151,11 +151,11 @@ class Forwarding:
 
         began = time.monotonic()
         threading.Thread(target=ask, name=f"round-trip-{self.name}", daemon=True).start()
-        heard = answered.wait(max(0.01, waiting.remaining()))
-        took = time.monotonic() - began
-        return took if heard and self.transport.is_active() else None
+        is_answered = answered.wait(max(0.01, deadline.remaining()))
+        took_s = time.monotonic() - began
+        return took_s if is_answered and self.transport.is_active() else None
 
-    def lost(self) -> HostUnreachable:
+    def lost_error(self) -> HostUnreachable:
         """The error for a lost SSH connection."""
         return HostUnreachable(f"{self.name}: the SSH connection that its connections are made through was lost")
 

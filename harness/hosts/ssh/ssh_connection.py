@@ -58,15 +58,15 @@ class SessionsTaken(NotYet):
 class _LastWords(logging.Handler):
     """Keeps why sshd refused a channel (refused, timed out …): paramiko drops that from its error and only logs it."""
 
-    said = ""
+    reason = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        _, found, words = record.getMessage().partition(" open FAILED: ")
-        if found:
-            self.said = words.rpartition(":")[0].strip()
+        _, separator, words = record.getMessage().partition(" open FAILED: ")
+        if separator:
+            self.reason = words.rpartition(":")[0].strip()
 
 
-def _to_us_alone(record: logging.LogRecord) -> bool:
+def _to_own_handlers(record: logging.LogRecord) -> bool:
     """For a transport's own logger: its handlers are told, and nobody else, such as pytest, which shows all below a test that failed."""
     for handler in logging.getLogger(record.name).handlers:
         handler.handle(record)
@@ -85,7 +85,7 @@ class OrderedTransport(paramiko.Transport):
 
     def __init__(self, sock: object) -> None:
         super().__init__(sock)  # type: ignore[arg-type]
-        self._kept_back: list[paramiko.Message] = []  # the reading thread's own, until the new keys are there
+        self._held_messages: list[paramiko.Message] = []  # the reading thread's own, until the new keys are there
 
     def _send_user_message(self, data: paramiko.Message) -> None:
         if threading.current_thread() is not self:
@@ -96,12 +96,12 @@ class OrderedTransport(paramiko.Transport):
             if self.clear_to_send.is_set():  # type: ignore[attr-defined]
                 self._send_message(data)
             else:
-                self._kept_back.append(data)
+                self._held_messages.append(data)
 
     def _parse_newkeys(self, message: paramiko.Message) -> None:
         super()._parse_newkeys(message)  # type: ignore[misc]
         with self.clear_to_send_lock:  # type: ignore[attr-defined]
-            kept_back, self._kept_back = self._kept_back, []
+            kept_back, self._held_messages = self._held_messages, []
             for data in kept_back:
                 self._send_message(data)
 
@@ -145,11 +145,11 @@ class Connection:
         try:
             return self.transport.open_channel("direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=limit)
         except paramiko.ChannelException as error:
-            said = self._last_words.said or error.text
+            reason = self._last_words.reason or error.text
             advice = (
                 "does its AllowTcpForwarding permit this?" if error.code == 1 else "does sshd run there, and does the network admit it?"
             )
-            raise NotYet(f"{self.name}, the jump host, could not connect to {address}:{port} ({said}); {advice}") from error
+            raise NotYet(f"{self.name}, the jump host, could not connect to {address}:{port} ({reason}); {advice}") from error
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise NotYet(f"{self.name}, the jump host, gave no connection to {address}:{port} ({_reason(error)})") from error
 
@@ -162,18 +162,18 @@ class Connection:
 def connect(machine: Machine, dial: Dial, deadline: Deadline, transport_of: type[OrderedTransport] = OrderedTransport) -> Connection:
     """Connect, check the key, log in; all before `deadline`. `dial` gives the socket (or the jump host's channel)."""
     address, port = address_of(machine)
-    vouched = _known_keys(machine, address, port)
+    host_keys = _known_keys(machine, address, port)
     sock = dial(address, port, deadline)
     try:
         transport = transport_of(sock)
         transport.set_log_channel(f"paramiko.transport.{machine.name}")
-        transport.logger.addFilter(_to_us_alone)
+        transport.logger.addFilter(_to_own_handlers)
     except (paramiko.SSHException, OSError) as error:
         sock.close()
         raise NotYet(f"{machine.name}: the connection to {address}:{port} broke at once ({_reason(error)})") from error
     try:
-        _shake_hands(machine, transport, vouched, deadline)
-        _check_key(machine, transport, vouched)
+        _shake_hands(machine, transport, host_keys, deadline)
+        _check_key(machine, transport, host_keys)
         _log_in(machine, transport, deadline)
     except BaseException:
         transport.close()
@@ -192,7 +192,7 @@ def dial_directly(name: str) -> Dial:
 
     def dial(address: str, port: int, deadline: Deadline) -> socket.socket:
         try:
-            sock = _opened(address, port, deadline)
+            sock = _open_socket(address, port, deadline)
         except TimeoutError as error:
             raise NotYet(
                 f"{name}: no answer from {address}:{port} within {deadline.seconds:g} s; "
@@ -213,9 +213,9 @@ def dial_directly(name: str) -> Dial:
     return dial
 
 
-def _opened(address: str, port: int, deadline: Deadline) -> socket.socket:
+def _open_socket(address: str, port: int, deadline: Deadline) -> socket.socket:
     """A TCP connection to the first of the name's addresses that takes one. Raises OSError, the last one's."""
-    refused: OSError = OSError("the name has no address")
+    last_error: OSError = OSError("the name has no address")
     for family, kind, protocol, _, where in socket.getaddrinfo(address, port, type=socket.SOCK_STREAM):
         sock = socket.socket(family, kind, protocol)
         try:
@@ -225,10 +225,10 @@ def _opened(address: str, port: int, deadline: Deadline) -> socket.socket:
             sock.connect(where)
         except OSError as error:
             sock.close()
-            refused = error
+            last_error = error
         else:
             return sock
-    raise refused
+    raise last_error
 
 
 def _known_keys(machine: Machine, address: str, port: int) -> known_hosts.HostKeys:
@@ -242,24 +242,26 @@ def _known_keys(machine: Machine, address: str, port: int) -> known_hosts.HostKe
         entries = known_hosts.read(path)
     except OSError as error:
         raise WrongHostKey(f"{machine.name}: {path} cannot be read ({error.strerror}), so no key for {entry} is known; {obtain}") from error
-    vouched = known_hosts.keys_of(entries, address, port)
-    if not vouched.keys:
+    host_keys = known_hosts.keys_of(entries, address, port)
+    if not host_keys.keys:
         raise WrongHostKey(f"{machine.name}: {path} has no entry for {entry}; {obtain}")
-    return vouched
+    return host_keys
 
 
-def _shake_hands(machine: Machine, transport: paramiko.Transport, vouched: known_hosts.HostKeys, deadline: Deadline) -> None:
+def _shake_hands(machine: Machine, transport: paramiko.Transport, host_keys: known_hosts.HostKeys, deadline: Deadline) -> None:
     """The banner and the key exchange, asking for the kind of host key that is on file."""
     address, port = address_of(machine)
     options = transport.get_security_options()
-    wanted = [kind for kind in options.key_types if kind in vouched.keys or (kind.startswith("rsa-sha2") and "ssh-rsa" in vouched.keys)]
-    options.key_types = tuple([*wanted, *(kind for kind in options.key_types if kind not in wanted)])
+    preferred = [
+        kind for kind in options.key_types if kind in host_keys.keys or (kind.startswith("rsa-sha2") and "ssh-rsa" in host_keys.keys)
+    ]
+    options.key_types = tuple([*preferred, *(kind for kind in options.key_types if kind not in preferred)])
     # Ciphers with a tag of their own first: the others' tags are compared in Python, byte by byte, which costs more than the cipher.
     options.ciphers = tuple(sorted(options.ciphers, key=lambda name: "-gcm@" not in name))
     transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = max(0.01, deadline.remaining())
-    shaken = threading.Event()
-    transport.start_client(event=shaken)
-    shaken.wait(deadline.remaining())
+    greeted = threading.Event()
+    transport.start_client(event=greeted)
+    greeted.wait(deadline.remaining())
     if transport.is_active() and transport.initial_kex_done:
         return
     error = transport.get_exception()
@@ -273,20 +275,20 @@ def _shake_hands(machine: Machine, transport: paramiko.Transport, vouched: known
     raise NotYet(f"{machine.name}: {address}:{port} broke off SSH's greeting ({_reason(error)}); is that sshd?") from error
 
 
-def _check_key(machine: Machine, transport: paramiko.Transport, vouched: known_hosts.HostKeys) -> None:
+def _check_key(machine: Machine, transport: paramiko.Transport, host_keys: known_hosts.HostKeys) -> None:
     address, port = address_of(machine)
-    shown = transport.get_remote_server_key()
-    if vouched.vouches_for(shown.get_name(), shown.asbytes()):
+    server_key = transport.get_remote_server_key()
+    if host_keys.vouches_for(server_key.get_name(), server_key.asbytes()):
         return
     entry, path = known_hosts.entry_name(address, port), machine.ssh.known_hosts or "~/.ssh/known_hosts"
-    seen = f"{shown.get_name()} {known_hosts.fingerprint(shown.asbytes())}"
-    if shown.asbytes() in vouched.revoked:
+    description = f"{server_key.get_name()} {known_hosts.fingerprint(server_key.asbytes())}"
+    if server_key.asbytes() in host_keys.revoked:
         raise WrongHostKey(
-            f"{machine.name}: {path} revokes the key that {entry} shows ({seen}); do not use this host until its key is replaced"
+            f"{machine.name}: {path} revokes the key that {entry} shows ({description}); do not use this host until its key is replaced"
         )
-    on_file = ", ".join(f"{kind} {known_hosts.fingerprint(key)}" for kind, keys in sorted(vouched.keys.items()) for key in sorted(keys))
+    on_file = ", ".join(f"{kind} {known_hosts.fingerprint(key)}" for kind, keys in sorted(host_keys.keys.items()) for key in sorted(keys))
     raise WrongHostKey(
-        f"{machine.name}: {entry} shows the key {seen}, but {path} has {on_file}; another machine answers there or the host was "
+        f"{machine.name}: {entry} shows the key {description}, but {path} has {on_file}; another machine answers there or the host was "
         f"reinstalled: if so, remove the old entry with `ssh-keygen -R '{entry}' -f {path}` and add the new one"
     )
 
@@ -299,7 +301,7 @@ def _log_in(machine: Machine, transport: paramiko.Transport, deadline: Deadline)
     """
     user = machine.ssh.user
     with contextlib.ExitStack() as stack:
-        keys = _keys(machine, stack)
+        keys = _usable_keys(machine, stack)
         for count, key in enumerate(keys, 1):
             transport.auth_timeout = max(0.01, deadline.remaining())
             try:
@@ -321,11 +323,13 @@ def _log_in(machine: Machine, transport: paramiko.Transport, deadline: Deadline)
             if transport.is_authenticated():
                 _good_keys[machine.name, user] = key.asbytes()
                 return
-    tried = f"the key {machine.ssh.key}" if machine.ssh.key else f"any of the {len(keys)} keys in ssh-agent"
-    raise HostUnreachable(f"{machine.name}: sshd does not let {user} in with {tried}; is its public half in that user's authorized_keys?")
+    keys_in_words = f"the key {machine.ssh.key}" if machine.ssh.key else f"any of the {len(keys)} keys in ssh-agent"
+    raise HostUnreachable(
+        f"{machine.name}: sshd does not let {user} in with {keys_in_words}; is its public half in that user's authorized_keys?"
+    )
 
 
-def _key_of(machine: Machine, path: Path) -> paramiko.PKey:
+def _read_key(machine: Machine, path: Path) -> paramiko.PKey:
     try:
         return paramiko.PKey.from_path(path)
     except OSError as error:
@@ -336,12 +340,12 @@ def _key_of(machine: Machine, path: Path) -> paramiko.PKey:
         raise HostUnreachable(f"{machine.name}: {path} is not a private key that can be used ({error}); correct ssh.key") from error
 
 
-def _keys(machine: Machine, stack: contextlib.ExitStack) -> Sequence[paramiko.PKey | paramiko.AgentKey]:
+def _usable_keys(machine: Machine, stack: contextlib.ExitStack) -> Sequence[paramiko.PKey | paramiko.AgentKey]:
     path = machine.ssh.key
     if path is not None and path.suffix == ".pub":
         return [_key_of_agent(machine, path, _agent_keys(machine, stack))]
     if path is not None:
-        return [_key_of(machine, path)]
+        return [_read_key(machine, path)]
     keys = _agent_keys(machine, stack)
     if len(keys) > MAX_KEYS_TRIED:
         raise TooManyKeys(
@@ -355,15 +359,15 @@ def _key_of_agent(machine: Machine, path: Path, keys: list[paramiko.AgentKey]) -
     """The agent's key of which this file is the public half, as ssh's IdentitiesOnly chooses it."""
     try:
         words = path.read_text(encoding="utf-8", errors="replace").split()
-        wanted = base64.b64decode(words[1], validate=True)
+        public_key = base64.b64decode(words[1], validate=True)
     except OSError as error:
         raise HostUnreachable(f"{machine.name}: the public key {path} cannot be read ({error.strerror}); correct ssh.key") from error
     except (IndexError, ValueError) as error:
         raise HostUnreachable(f"{machine.name}: {path} is not a public key; correct ssh.key") from error
-    found = next((key for key in keys if key.asbytes() == wanted), None)
-    if found is None:
+    agent_key = next((key for key in keys if key.asbytes() == public_key), None)
+    if agent_key is None:
         raise HostUnreachable(f"{machine.name}: ssh-agent does not hold the key {path}; load it with ssh-add, or name the private key")
-    return found
+    return agent_key
 
 
 def _agent_keys(machine: Machine, stack: contextlib.ExitStack) -> list[paramiko.AgentKey]:
@@ -374,8 +378,8 @@ def _agent_keys(machine: Machine, stack: contextlib.ExitStack) -> list[paramiko.
     stack.callback(agent.close)
     keys = list(agent.get_keys())
     if not keys:
-        found = "ssh-agent holds no key" if os.environ.get("SSH_AUTH_SOCK") else "no ssh-agent runs"
-        raise HostUnreachable(f"{machine.name}: there is no key to log in with: ssh.key is not set and {found}; set one or the other")
+        lack = "ssh-agent holds no key" if os.environ.get("SSH_AUTH_SOCK") else "no ssh-agent runs"
+        raise HostUnreachable(f"{machine.name}: there is no key to log in with: ssh.key is not set and {lack}; set one or the other")
     return keys
 
 

@@ -19,9 +19,9 @@ from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, Unusable
 from harness.core.timeline import Timeline
 from harness.hosts.host import Command, CommandFailed, CommandResult, Host, HostUnreachable, WrongHostKey
-from harness.hosts.interrupt_shield import apart
+from harness.hosts.interrupt_shield import run_uninterrupted
 from harness.hosts.output_limits import OUTPUT_AT_MOST
-from harness.hosts.root_rights import ABSENT, asked_for, lacking, marked, refused_by, tells_refusals
+from harness.hosts.root_rights import ABSENT, is_marked_for_root, refusal_sentence, refusals_line, sudo_lines, sudo_refusal
 from harness.hosts.shell_command import as_line
 from harness.hosts.shell_detection import SHELLS
 from harness.hosts.ssh.forwarding import Forwarding, ForwardingTransport
@@ -56,32 +56,32 @@ class SshHost:
         """
         deadline = Deadline(limit)
 
-        def once(asked: Command, given: bytes | None) -> CommandResult:
+        def once(to_run: Command, stdin: bytes | None) -> CommandResult:
             channel, connection = self._session(deadline)
             try:
-                return self._run_on(channel, asked, given, deadline, most=most)
+                return self._run_on(channel, to_run, stdin, deadline, most=most)
             finally:
                 close(channel)
                 connection.slots.release()
 
         def work() -> CommandResult:
-            done = once(command, input)
-            return self._allowed(command, done, lambda line: once(line, None)) if self.machine.ssh.sudo else done
+            result = once(command, input)
+            return self._demand_sudo(command, result, lambda line: once(line, None)) if self.machine.ssh.sudo else result
 
-        return apart(work, abandon=lambda: setattr(deadline, "seconds", 0.0))
+        return run_uninterrupted(work, abandon=lambda: setattr(deadline, "seconds", 0.0))
 
-    def _allowed(self, command: Command, done: CommandResult, ask: Callable[[str], CommandResult]) -> CommandResult:
+    def _demand_sudo(self, command: Command, result: CommandResult, ask: Callable[[str], CommandResult]) -> CommandResult:
         """The result, where sudo allowed what needed root, or some of it. Raises Unusable, with the line that is lacking, where it allowed
         nothing of it. A program that is not there exits 127, as without sudo."""
-        lines = asked_for(command)
-        said = refused_by(done.err) or (None if marked(command) else refused_by(done.out[:4000]))
-        if not lines or not said:
-            return done
-        if marked(command) and ABSENT.search(done.err):
-            return replace(done, exit=127)
-        if not marked(command) and len(ask(tells_refusals(lines)).out.splitlines()) < len(lines):
-            return done
-        raise Unusable(lacking(self.name, self.machine.ssh.user, said, lines))
+        lines = sudo_lines(command)
+        refusal = sudo_refusal(result.err) or (None if is_marked_for_root(command) else sudo_refusal(result.out[:4000]))
+        if not lines or not refusal:
+            return result
+        if is_marked_for_root(command) and ABSENT.search(result.err):
+            return replace(result, exit=127)
+        if not is_marked_for_root(command) and len(ask(refusals_line(lines)).out.splitlines()) < len(lines):
+            return result
+        raise Unusable(refusal_sentence(self.name, self.machine.ssh.user, refusal, lines))
 
     def check(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> str:
         """Run, demand exit 0 (CommandFailed otherwise) and return standard output."""
@@ -92,14 +92,14 @@ class SshHost:
 
     def start(self, command: Command) -> SshProcess:
         """Start and stream. The command must end when its input does: sshd ends nothing when the channel closes."""
-        return apart(lambda: self._start(command))
+        return run_uninterrupted(lambda: self._start(command))
 
     def _start(self, command: Command) -> SshProcess:
-        line, sent = as_line(command), self._shell.to_stream(command, sudo=self.machine.ssh.sudo)
+        line, shell_line = as_line(command), self._shell.to_stream(command, sudo=self.machine.ssh.sudo)
         deadline = Deadline(2 * self.machine.ssh.connect_limit_s)
         channel, connection = self._session(deadline)
         try:
-            execute(channel, self.name, sent, line, deadline)
+            execute(channel, self.name, shell_line, line, deadline)
         except BaseException:
             close(channel)
             connection.slots.release()
@@ -116,16 +116,16 @@ class SshHost:
 
         It does not queue for a session slot, so that eight busy sessions do not make a host look dead.
         """
-        return apart(lambda: self._alive(limit))
+        return run_uninterrupted(lambda: self._alive(limit))
 
     def _alive(self, limit: float) -> bool:
         deadline = Deadline(limit)
-        standing = self._connection
-        if standing is not None and standing.usable and self._answers(standing, Deadline(limit / 2)):
+        current = self._connection
+        if current is not None and current.usable and self._answers(current, Deadline(limit / 2)):
             return True
-        return self._answers_anew(deadline)
+        return self._answers_over_new_connection(deadline)
 
-    def _answers_anew(self, deadline: Deadline) -> bool:
+    def _answers_over_new_connection(self, deadline: Deadline) -> bool:
         """Over a new connection: the host may be up again behind one that died unnoticed. The old one is only given up for a new one
         that works, because a host that is merely slow has streams on it that must not be lost."""
         try:
@@ -137,8 +137,8 @@ class SshHost:
         if not self._answers(fresh, deadline):
             fresh.close()
             return False
-        standing = self._connection
-        if standing is not None and standing.usable and self._answers(standing, Deadline(max(deadline.seconds, 1.0))):
+        current = self._connection
+        if current is not None and current.usable and self._answers(current, Deadline(max(deadline.seconds, 1.0))):
             fresh.close()  # slow, but not dead
             return True
         with self._connecting:
@@ -152,7 +152,7 @@ class SshHost:
 
     def close(self) -> None:
         """Disconnect, which ends every session. Using the host again connects again."""
-        apart(self._close)
+        run_uninterrupted(self._close)
 
     def _close(self) -> None:
         with self._connecting:
@@ -182,8 +182,8 @@ class SshHost:
         most: int = OUTPUT_AT_MOST,
     ) -> CommandResult:
         line, sudo = as_line(command), self.machine.ssh.sudo and not plain
-        sent, data = self._shell.to_run(command, input, sudo=sudo, limit=deadline.seconds)
-        execute(channel, self.name, sent, line, deadline)
+        shell_line, data = self._shell.to_run(command, input, sudo=sudo, limit=deadline.seconds)
+        execute(channel, self.name, shell_line, line, deadline)
         exit, out, err = finish(channel, self.name, line, data, deadline, clean=self._shell.clean, most=most)
         return CommandResult(self.name, line, exit, out, err, deadline.anchor, deadline.elapsed())
 
@@ -194,7 +194,7 @@ class SshHost:
         way_there = Deadline(deadline.within(self.machine.ssh.connect_limit_s))
 
         def attempt() -> tuple[paramiko.Channel, Connection]:
-            connection = self._connected(way_there)
+            connection = self._usable_connection(way_there)
             if not connection.slots.acquire(timeout=deadline.remaining()):
                 raise DeadlineExceeded(
                     f"{self.name}: all {MAX_SESSIONS} sessions stayed busy for {deadline.seconds:g} s; close streams you no longer read"
@@ -208,18 +208,18 @@ class SshHost:
                     connection.close()  # so that the next try makes a new one
                 raise
 
-        return self._retried(attempt, way_there)
+        return self._retry(attempt, way_there)
 
     def forwarding(self, limit: float) -> Forwarding:
         """A further SSH connection, for connections that sshd makes at our word. Raises HostUnreachable; not retried."""
-        return apart(lambda: Forwarding(connect(self.machine, self._dial, Deadline(limit), ForwardingTransport)))
+        return run_uninterrupted(lambda: Forwarding(connect(self.machine, self._dial, Deadline(limit), ForwardingTransport)))
 
     def _tunnel(self, address: str, port: int, deadline: Deadline) -> paramiko.Channel:
         """Dial for a host behind this one."""
 
-        return self._connected(deadline).open_tunnel(address, port, max(0.1, deadline.remaining()))
+        return self._usable_connection(deadline).open_tunnel(address, port, max(0.1, deadline.remaining()))
 
-    def _connected(self, deadline: Deadline) -> Connection:
+    def _usable_connection(self, deadline: Deadline) -> Connection:
         """The connection, or a new one: one try. Threads that come meanwhile wait for it."""
         if not self._connecting.acquire(timeout=max(0.01, deadline.remaining())):
             raise HostUnreachable(f"{self.name}: another thread was still connecting after {deadline.seconds:g} s")
@@ -234,7 +234,7 @@ class SshHost:
         finally:
             self._connecting.release()
 
-    def _retried(self, attempt: Callable[[], T], deadline: Deadline) -> T:
+    def _retry(self, attempt: Callable[[], T], deadline: Deadline) -> T:
         """Call again after a transport error, with growing pauses, until `deadline`; the last error is raised as it is."""
 
         def no_time_for_another(state: RetryCallState) -> bool:

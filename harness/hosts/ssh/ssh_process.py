@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 
 from harness.core.deadline import Deadline
 from harness.hosts.host import HostUnreachable
-from harness.hosts.interrupt_shield import apart
+from harness.hosts.interrupt_shield import run_uninterrupted
 from harness.hosts.output_limits import OUTPUT_AT_MOST, BoundedOutput, Lines, TooMuchOutput
-from harness.hosts.shell_command import CommandTookTooLong, shortened, text
+from harness.hosts.shell_command import CommandTookTooLong, shorten, text
 from harness.hosts.ssh.ssh_library import paramiko
 
 Clean = Callable[[str, str], tuple[str, str]]
@@ -36,14 +36,14 @@ def execute(channel: paramiko.Channel, host: str, line: str, command: str, deadl
     except LOST as error:
         if deadline.expired:
             raise CommandTookTooLong(host, command, deadline.seconds, "", "") from error
-        raise lost(host, command) from error
+        raise lost_error(host, command) from error
     finally:
         ender.cancel()
 
 
-def lost(host: str, command: str) -> HostUnreachable:
+def lost_error(host: str, command: str) -> HostUnreachable:
     """The error for a connection that was lost while a command ran."""
-    return HostUnreachable(f"{host}: the connection was lost while `{shortened(command)}` ran; whether it finished is unknown")
+    return HostUnreachable(f"{host}: the connection was lost while `{shorten(command)}` ran; whether it finished is unknown")
 
 
 def finish(
@@ -75,15 +75,15 @@ def finish(
                 input_open = False
                 _end_input(channel)
         try:
-            came = _drain(channel, out, err)
+            has_come = _drain(channel, out, err)
         except LOST as error:  # paramiko tells sshd that there is room again, and waits for new keys before it may
-            raise lost(host, command) from error
-        if came:
+            raise lost_error(host, command) from error
+        if has_come:
             quiet = Deadline(OUTPUT_QUIET_TIMEOUT_S)
             if not deadline.expired:
                 continue
         exited = channel.exit_status_ready()
-        if _nothing_more(channel) and (exited or channel.closed):
+        if _is_exhausted(channel) and (exited or channel.closed):
             break
         if exited and not channel.closed and quiet.expired:
             break  # a daemon it left behind holds the streams open
@@ -91,9 +91,9 @@ def finish(
             raise CommandTookTooLong(host, command, deadline.seconds, *clean(text(bytes(out.data)), text(bytes(err.data))))
         arrival.wait(deadline.within(WINDOW_RETRY_INTERVAL_S if input_open or exited else OUTPUT_QUIET_TIMEOUT_S))
     if channel.exit_status == -1 and not channel.get_transport().is_active():
-        raise lost(host, command)
+        raise lost_error(host, command)
     if not (out.whole and err.whole):
-        raise TooMuchOutput(host, shortened(command), channel.exit_status, max(out.size, err.size), most)
+        raise TooMuchOutput(host, shorten(command), channel.exit_status, max(out.size, err.size), most)
     return channel.exit_status, *clean(text(bytes(out.data)), text(bytes(err.data)))
 
 
@@ -111,7 +111,7 @@ class SshProcess:
         self._clean = clean
         self._greeting: bytearray | None = bytearray() if begins else None
         self._channel = channel
-        self._released = released
+        self._on_release = released
         self._closed = threading.Lock()
         self._errors = bytearray()
         self._arrival = _Arrival(channel)
@@ -125,20 +125,20 @@ class SshProcess:
     @property
     def errors(self) -> str:
         """The last of its standard error, for messages."""
-        said = bytes(self._errors)
-        return self._clean("", text(said.partition(self._begins)[2] if self._begins and self._begins in said else said))[1]
+        received = bytes(self._errors)
+        return self._clean("", text(received.partition(self._begins)[2] if self._begins and self._begins in received else received))[1]
 
     def lines(self) -> Iterator[str]:
         """What it prints, line by line until it ends."""
         lines = Lines()
         while data := self.recv(CHUNK):
             yield from map(text, lines.feed(data))
-        if rest := lines.left():
+        if rest := lines.rest():
             yield text(rest)
 
     def send(self, data: bytes) -> None:
         """Send it all, waiting for room. Raises OSError when the channel has closed."""
-        apart(lambda: self._send(memoryview(data)))
+        run_uninterrupted(lambda: self._send(memoryview(data)))
 
     def _send(self, pending: memoryview) -> None:
         while pending:
@@ -151,49 +151,49 @@ class SshProcess:
 
     def recv(self, size: int) -> bytes:
         """Wait for output and return some of it; empty at its end, when the connection is lost, and after close."""
-        return apart(lambda: self._recv(size), abandon=self.close)
+        return run_uninterrupted(lambda: self._recv(size), abandon=self.close)
 
     def _recv(self, size: int) -> bytes:
         while True:
             try:
-                data = self._taken(size)
+                data = self._read_available(size)
             except LOST:
                 return b""
             if data:
                 return data
-            if data is None and _nothing_more(self._channel):
+            if data is None and _is_exhausted(self._channel):
                 greeting, self._greeting = self._greeting, None
                 return bytes(greeting or b"")
             if data is None:
                 self._arrival.wait(1.0)
 
-    def _taken(self, size: int) -> bytes | None:
+    def _read_available(self, size: int) -> bytes | None:
         """What there is to read, without waiting; None when that is nothing."""
         while self._channel.recv_stderr_ready():
             self._errors += self._channel.recv_stderr(CHUNK)
             del self._errors[:-MAX_STDERR_BYTES]
-        return self._past_the_greeting(self._channel.recv(size)) if self._channel.recv_ready() else None
+        return self._strip_greeting(self._channel.recv(size)) if self._channel.recv_ready() else None
 
-    def _past_the_greeting(self, data: bytes) -> bytes:
+    def _strip_greeting(self, data: bytes) -> bytes:
         if self._greeting is None:
             return data
         self._greeting += data
-        _, mark, own = bytes(self._greeting).partition(self._begins)
+        _, mark, after_greeting = bytes(self._greeting).partition(self._begins)
         if mark:
             self._greeting = None
-            return own
+            return after_greeting
         del self._greeting[:-MAX_GREETING_BYTES]
         return b""
 
     def close(self) -> None:
         """Closes the channel, without waiting for a host that does not answer."""
-        apart(self._close)
+        run_uninterrupted(self._close)
 
     def _close(self) -> None:
         if self._closed.acquire(blocking=False):
             _end_input(self._channel)
             close(self._channel)
-            self._released()
+            self._on_release()
 
 
 def _feed(channel: paramiko.Channel, pending: memoryview) -> memoryview:
@@ -202,12 +202,12 @@ def _feed(channel: paramiko.Channel, pending: memoryview) -> memoryview:
         if _has_ended(channel):
             return memoryview(b"")
         try:
-            sent = channel.send(bytes(pending[:CHUNK]))
+            sent_bytes = channel.send(bytes(pending[:CHUNK]))
         except TimeoutError:
             return pending
         except LOST:
             return memoryview(b"")  # closed between the two lines; how it ended is told from its exit
-        pending = pending[sent:]
+        pending = pending[sent_bytes:]
     return pending
 
 
@@ -238,7 +238,7 @@ def _drain(channel: paramiko.Channel, out: BoundedOutput, err: BoundedOutput) ->
     return got
 
 
-def _nothing_more(channel: paramiko.Channel) -> bool:
+def _is_exhausted(channel: paramiko.Channel) -> bool:
     return bool(channel.eof_received or channel.closed) and not channel.recv_ready() and not channel.recv_stderr_ready()
 
 
@@ -251,23 +251,23 @@ class _Arrival:
 
     def __init__(self, channel: paramiko.Channel) -> None:
         self._channel = channel
-        self._came = threading.Event()
+        self._arrived = threading.Event()
         channel.in_buffer.set_event(self)  # type: ignore[arg-type]  # of an Event it needs set and clear only
         channel.in_stderr_buffer.set_event(self)  # type: ignore[arg-type]
 
     def set(self) -> None:
         """Called by paramiko when something came in, and at the end of the stream."""
-        self._came.set()
+        self._arrived.set()
 
     def clear(self) -> None:
         """Called by paramiko when one of the two streams is empty: the other may not be, so the reader looks for itself."""
 
     def wait(self, limit: float) -> None:
         """Until there is something to read, or the channel ends, or `limit` seconds."""
-        self._came.clear()
+        self._arrived.clear()
         if self._channel.recv_ready() or self._channel.recv_stderr_ready():
             return
-        if _nothing_more(self._channel):
+        if _is_exhausted(self._channel):
             self._channel.status_event.wait(limit)  # the stream has ended: what is waited for is the exit
             return
-        self._came.wait(limit)
+        self._arrived.wait(limit)

@@ -23,7 +23,7 @@ class Boot:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Boot):
             return NotImplemented
-        return not booted_between(*sorted((self, other), key=lambda one: one.at))
+        return not booted_between(*sorted((self, other), key=lambda boot: boot.at))
 
     __hash__ = None  # type: ignore[assignment]  # equal is a relation of two answers, and no property of one
 

@@ -47,7 +47,7 @@ FROM_INPUT = (
 ERRORS_AT_MOST = 2 * 1024 * 1024  # characters
 CLIXML = re.compile(r"#< CLIXML\r?\n?")
 OBJECTS = re.compile(r"<Objs\b.*?(?:</Objs>|\Z)", re.DOTALL)
-SAID = re.compile(r'<S S="(?:[Ee]rror|[Ww]arning)">([^<]*)</S>')  # `<` is escaped there; `.*?` would search to the end for each
+MESSAGE = re.compile(r'<S S="(?:[Ee]rror|[Ww]arning)">([^<]*)</S>')  # `<` is escaped there; `.*?` would search to the end for each
 ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -65,23 +65,23 @@ def script_of(command: Command) -> str:
     """A script as it is, words as a call; `true`, with which the harness asks whether a host runs commands at all, is not there."""
     if isinstance(command, str):
         return command
-    return "exit 0" if list(command) == ["true"] else called(command)
+    return "exit 0" if list(command) == ["true"] else call_line(command)
 
 
-def called(words: Sequence[str]) -> str:
+def call_line(words: Sequence[str]) -> str:
     """A call of a native program. Windows PowerShell breaks arguments that hold double quotes, so they are refused."""
     if any('"' in word for word in words):
         raise BadUse(f"PowerShell cannot hand a double quote to {words[0]}; write the command as a script")
     return "& " + " ".join(map(quoted, words))
 
 
-def whole(command: Command, limit: float | None = None) -> str:
+def complete_script(command: Command, limit: float | None = None) -> str:
     """The complete script: quiet, strict, with an exit code that means something and, given a limit, an end of its own."""
     watchdog = WATCHDOG.format(seconds=math.ceil(limit) + 1, code=TIMED_OUT) if limit is not None else ""
     return PROLOGUE + watchdog + BODY.format(body=script_of(command), end="finally{$w.Stop()}" if watchdog else "")
 
 
-def encoded(script: str) -> str:
+def encoded_line(script: str) -> str:
     """A script as one command line that needs no quoting."""
     return f"{EXE} {OPTIONS} -EncodedCommand {base64.b64encode(script.encode('utf-16-le')).decode()}"
 
@@ -91,14 +91,14 @@ def invocation(
 ) -> tuple[str, bytes | None]:
     """The line for sshd, and what to send on standard input. Raises BadUse for a long script that needs its input for something else."""
     if isinstance(command, Complete):
-        return encoded(command), data
-    script = whole(command, limit)
-    line = encoded(script)
+        return encoded_line(command), data
+    script = complete_script(command, limit)
+    line = encoded_line(script)
     if len(line) <= LINE_AT_MOST:
         return line, data
     if data is not None or streams:
         raise BadUse(f"a script of {len(script)} characters does not fit into a command line of Windows, and its input is taken")
-    return encoded(FROM_INPUT), script.encode()
+    return encoded_line(FROM_INPUT), script.encode()
 
 
 def clean_output(out: str) -> str:
@@ -114,11 +114,11 @@ def clean_errors(err: str) -> str:
     err = err[:ERRORS_AT_MOST]
     if not CLIXML.search(err):
         return clean_output(err)
-    plain = OBJECTS.sub(lambda found: "".join(_unescaped(said) for said in SAID.findall(found[0])), CLIXML.sub("", err))
+    plain = OBJECTS.sub(lambda objects: "".join(_unescape(message) for message in MESSAGE.findall(objects[0])), CLIXML.sub("", err))
     return clean_output(COLOUR.sub("", plain))
 
 
-def _unescaped(text: str) -> str:
+def _unescape(text: str) -> str:
     return (
-        ESCAPED.sub(lambda found: chr(int(found[1], 16)), html.unescape(text)).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        ESCAPED.sub(lambda match: chr(int(match[1], 16)), html.unescape(text)).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     )

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from harness.core.errors import HarnessError, Unusable
+from harness.core.text import cut_at_word
 from harness.hosts.host import Host, HostUnreachable, NotReadable, Process
 from harness.hosts.windows.powershell import Complete
 from harness.hosts.windows.script_protocol import CONSTRAINED, Line, bootstrap, first_line, read_line
@@ -39,11 +40,11 @@ class PowerShellLife:
         self._closed = False
         self._lock = threading.Lock()
         self._pending: dict[int, Future[Line]] = {}
-        self._known: set[str] = set()
+        self._known_scripts: set[str] = set()
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._read_all = threading.Event()
         self._noise: list[str] = []
-        self._thread(self._live)
+        self._start_thread(self._run)
 
     @property
     def age_s(self) -> float:
@@ -64,10 +65,10 @@ class PowerShellLife:
         future: Future[Line] = Future()
         with self._lock:
             if self.over:
-                raise self._ended()
+                raise self._ended_error()
             self._pending[number] = future
-            self._queue.put(line_of(name not in self._known))
-            self._known.add(name)
+            self._queue.put(line_of(name not in self._known_scripts))
+            self._known_scripts.add(name)
         return future
 
     def forget(self, number: int) -> None:
@@ -94,10 +95,10 @@ class PowerShellLife:
         if idle:
             self.close()
 
-    def _thread(self, work: Callable[[], None]) -> None:
+    def _start_thread(self, work: Callable[[], None]) -> None:
         threading.Thread(target=work, name=f"powershell-{self._host.name}", daemon=True).start()
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         """Starts it and reads to its end. Whatever goes wrong here, a fault of the harness included, is told to all who wait."""
         why: Exception | None = None
         try:
@@ -106,9 +107,9 @@ class PowerShellLife:
                 self._process, closed = process, self._closed
             if closed:
                 process.close()
-            self._thread(lambda: self._send(process))
+            self._start_thread(lambda: self._send(process))
             for text in process.lines():
-                self._take(text)
+                self._take_line(text)
         except Exception as error:
             why = error
         self._read_all.set()
@@ -134,31 +135,31 @@ class PowerShellLife:
     def _end(self, why: Exception | None) -> None:
         with self._lock:
             self.over = True
-            left, self._pending = list(self._pending.values()), {}
+            pending, self._pending = list(self._pending.values()), {}
             process = self._process
         self._queue.put(None)
-        ended = why if process is None and isinstance(why, HarnessError) else self._ended(why)
-        for future in left:
-            future.set_exception(ended)
+        error = why if process is None and isinstance(why, HarnessError) else self._ended_error(why)
+        for future in pending:
+            future.set_exception(error)
         with self._lock:
-            told = self.ready.done()
-            if not told:
-                self.ready.set_exception(ended)
+            is_settled = self.ready.done()
+            if not is_settled:
+                self.ready.set_exception(error)
         if process is not None:
             process.close()
 
-    def _take(self, text: str) -> None:
+    def _take_line(self, text: str) -> None:
         try:
             line = read_line(text)
         except NotReadable as error:
-            self._noise = [*self._noise, str(error)[:200]][-MAX_NOISE_LINES:]
+            self._noise = [*self._noise, cut_at_word(str(error), 200)][-MAX_NOISE_LINES:]
             return
         if line is None:
             if text.strip():
-                self._noise = [*self._noise, text.strip()[:200]][-MAX_NOISE_LINES:]
+                self._noise = [*self._noise, cut_at_word(text.strip(), 200)][-MAX_NOISE_LINES:]
             return
         if line.id is None:
-            self._greeted(line)
+            self._take_greeting(line)
             return
         with self._lock:
             future = self._pending.pop(line.id, None)
@@ -166,22 +167,22 @@ class PowerShellLife:
             future.set_result(line)
         self._close_if_idle()
 
-    def _greeted(self, line: Line) -> None:
+    def _take_greeting(self, line: Line) -> None:
         with self._lock:
             if self.ready.done():
                 return
             if line.ready:
                 self.ready.set_result(None)
             elif line.error == CONSTRAINED:
-                self.ready.set_exception(constrained(self._host.name, line.about))
+                self.ready.set_exception(constrained_error(self._host.name, line.about))
 
-    def _ended(self, why: Exception | None = None) -> PowerShellEnded:
+    def _ended_error(self, why: Exception | None = None) -> PowerShellEnded:
         fault = "" if why is None or isinstance(why, OSError | HarnessError) else f"{type(why).__name__}: {why}"
-        said = fault or getattr(self._process, "errors", "").strip() or " / ".join(self._noise) or (str(why) if why else "nothing")
-        return PowerShellEnded(f"{self._host.name}: its PowerShell ended; it said: {' '.join(said.split())[:300]}")
+        last_words = fault or getattr(self._process, "errors", "").strip() or " / ".join(self._noise) or (str(why) if why else "nothing")
+        return PowerShellEnded(f"{self._host.name}: its PowerShell ended; it said: {cut_at_word(' '.join(last_words.split()), 300)}")
 
 
-def constrained(host: str, mode: str) -> Unusable:
+def constrained_error(host: str, mode: str) -> Unusable:
     """The sentence for a host whose PowerShell does not let scripts do what they must."""
     return Unusable(
         f"{host}: PowerShell runs in {mode} mode there, so nothing can be asked; "

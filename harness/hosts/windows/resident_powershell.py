@@ -53,16 +53,16 @@ class ResidentPowerShell:
     def ask(self, name: str, parameters: Mapping[str, object], *, limit: float) -> ScriptAnswer:
         """Ask a script. Raises NotResident, PowerShellEnded, HostUnreachable, DeadlineExceeded (`limit` seconds in all) and Unusable."""
         deadline = Deadline(limit)
-        life = self._ready(deadline)
+        life = self._ready_life(deadline)
         number, remaining = next(self._numbers), max(0.1, deadline.remaining())
-        late = f"{name} took longer than {limit:.3g} s there"
-        line = self._answer(
+        late_message = f"{name} took longer than {limit:.3g} s there"
+        line = self._wait_for_answer(
             life,
             number,
             name,
             lambda fresh: question(number, name, parameters, remaining, with_text=fresh),
             remaining + ANSWER_MARGIN_S,
-            late,
+            late_message,
         )
         if line.stuck >= MAX_STUCK:
             self._give_up(life).retire()
@@ -73,14 +73,14 @@ class ResidentPowerShell:
     def clock(self, *, limit: float) -> ClockReading:
         """The host's wall clock. Raises as `ask` does."""
         deadline = Deadline(limit)
-        life = self._ready(deadline)
-        number, asked = next(self._numbers), time.time()
-        late = f"its clock was not told within {limit:.3g} s"
-        line = self._answer(life, number, "", lambda fresh: clock_question(number), max(0.1, deadline.remaining()), late)
-        answered = time.time()
+        life = self._ready_life(deadline)
+        number, asked_at = next(self._numbers), time.time()
+        late_message = f"its clock was not told within {limit:.3g} s"
+        line = self._wait_for_answer(life, number, "", lambda fresh: clock_question(number), max(0.1, deadline.remaining()), late_message)
+        answered_at = time.time()
         if line.clock is None:
             raise NotReadable(f"{self._host.name}: its clock was answered with something else")
-        return ClockReading(line.clock, line.step, asked, answered)
+        return ClockReading(line.clock, line.step, asked_at, answered_at)
 
     def close(self) -> None:
         """End it; the next question starts another."""
@@ -89,15 +89,17 @@ class ResidentPowerShell:
         if life is not None:
             life.close()
 
-    def _answer(self, life: PowerShellLife, number: int, name: str, line_of: Callable[[bool], bytes], seconds: float, late: str) -> Line:
+    def _wait_for_answer(
+        self, life: PowerShellLife, number: int, name: str, line_of: Callable[[bool], bytes], seconds: float, late_message: str
+    ) -> Line:
         future = life.ask(number, name, line_of)
         try:
             return future.result(timeout=seconds)
         except NotInTime as error:
             life.forget(number)
-            raise DeadlineExceeded(f"{self._host.name}: {late}") from error
+            raise DeadlineExceeded(f"{self._host.name}: {late_message}") from error
 
-    def _ready(self, deadline: Deadline) -> PowerShellLife:
+    def _ready_life(self, deadline: Deadline) -> PowerShellLife:
         blocked: PowerShellLife | None = None
         with self._lock:
             life = self._life

@@ -72,7 +72,7 @@ def waits_s(longest: float) -> int:
 class WindowsDeadman:
     """One disruption's hold on one Windows host; `lease`: the token that must be on it, empty where none is needed.
 
-    `armed` is told before anything is done, and may refuse by raising; `undone` when it was seen undone.
+    `on_armed` is called before anything is done, and may refuse by raising; `on_undone` when it was seen undone.
     """
 
     def __init__(
@@ -82,13 +82,13 @@ class WindowsDeadman:
         *,
         longest: float,
         lease: str = "",
-        armed: Callable[[ArmedUndo], None] = lambda one: None,
-        undone: Callable[[str], None] = lambda token: None,
+        on_armed: Callable[[ArmedUndo], None] = lambda entry: None,
+        on_undone: Callable[[str], None] = lambda token: None,
     ) -> None:
         self.host, self.longest = host, longest
         self.token = secrets.token_hex(8)
         self.of = f"{RUN}/{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}"
-        self._lease, self._tell_armed, self._tell_undone = lease, armed, undone
+        self._lease, self._tell_armed, self._tell_undone = lease, on_armed, on_undone
         self._armed: ArmedUndo | None = None
 
     def do(self, thing: Thing, deed: Deed, *, limit: float, severs: bool = False) -> tuple[float, float] | None:
@@ -97,10 +97,10 @@ class WindowsDeadman:
         With `severs` the connection to the host may die of it. Raises CommandFailed, HostUnreachable, DeadlineExceeded, NotReadable;
         after any of them `undo` must be called, because the thing may have been done.
         """
-        one = ArmedUndo(self.host.name, self.token, self.of, json.dumps(asdict(thing)), "", self.longest, "windows")
-        self._tell_armed(one)
-        self._armed = one
-        arm(self.host, one, thing, waits_s(self.longest), self._lease)
+        armed = ArmedUndo(self.host.name, self.token, self.of, json.dumps(asdict(thing)), "", self.longest, "windows")
+        self._tell_armed(armed)
+        self._armed = armed
+        arm(self.host, armed, thing, waits_s(self.longest), self._lease)
         try:
             row = rows_of(self.host, deed.script, {**deed.parameters, "Undo": self.token, "Lease": self._lease}, limit=limit)[0]
         except (HostUnreachable, DeadlineExceeded):
@@ -121,71 +121,72 @@ class WindowsDeadman:
         return by_us
 
 
-def arm(host: Host, one: ArmedUndo, thing: Thing, seconds: int, lease: str = "") -> None:
+def arm(host: Host, armed: ArmedUndo, thing: Thing, seconds: int, lease: str = "") -> None:
     """Raises Unusable where nothing could be armed, so that nothing is done; HostUnreachable, DeadlineExceeded."""
-    about = {"Token": one.token, "Of": one.of, "Seconds": seconds, "Guard": guard(), "Lease": lease, **thing.parameters}
-    answer = ask(host, "undo-arm", about, limit=ARM_TIMEOUT_S)
+    parameters = {"Token": armed.token, "Of": armed.of, "Seconds": seconds, "Guard": guard(), "Lease": lease, **thing.parameters}
+    answer = ask(host, "undo-arm", parameters, limit=ARM_TIMEOUT_S)
     if not answer.ok:
         raise Unusable(f"{host.name}: its undoing could not be armed, so nothing was done: {answer.why}")
 
 
-def send_undoing(host: Host, one: ArmedUndo, *, limit: float) -> bool:
+def send_undoing(host: Host, armed: ArmedUndo, *, limit: float) -> bool:
     """Have the host undo it now, and see that it is undone; False when the host had done it already.
 
     Where nothing is armed there any more, the thing itself is looked at: somebody may have removed the task, and not what was done.
     Raises UndoFailed with the last reason, when `limit` seconds have passed.
     """
-    thing = Thing(**json.loads(one.undo))
-    told, by_us, why = False, False, "there was no time"
+    thing = Thing(**json.loads(armed.undo))
+    is_begun, by_us, why = False, False, "there was no time"
 
-    def once() -> bool:
-        nonlocal told, by_us, why
+    def try_once() -> bool:
+        nonlocal is_begun, by_us, why
         try:
-            found = rows_of(host, "undo-list", {"Token": one.token}, limit=LOOK_TIMEOUT_S)
-            if not found:
-                if not still(host, thing):
+            rows = rows_of(host, "undo-list", {"Token": armed.token}, limit=LOOK_TIMEOUT_S)
+            if not rows:
+                if not still_stands(host, thing):
                     return True
-                arm(host, one, thing, 0)
-                told = by_us = True
+                arm(host, armed, thing, 0)
+                is_begun = by_us = True
                 why = "nothing was armed there any more; it was armed anew"
                 return False
-            why = f"it is {found[0]['State']} there"
-            if not told:
-                told = _begin_task(host, one, thing)
-                by_us = by_us or told
+            why = f"it is {rows[0]['State']} there"
+            if not is_begun:
+                is_begun = _begin_task(host, armed, thing)
+                by_us = by_us or is_begun
             return False
         except (*NOT_HEARD, CommandFailed, Unusable) as error:
             why = str(error)
             return False
 
     try:
-        Deadline(max(limit, 2.0)).wait_for(once, what="the undoing", every=POLL_INTERVAL_S)
+        Deadline(max(limit, 2.0)).wait_for(try_once, what="the undoing", every=POLL_INTERVAL_S)
     except DeadlineExceeded:
         raise UndoFailed(
-            f"{host.name}: what was done to it could not be undone: {why}; it goes on trying by itself, by the task {rule_name(one.token)}"
+            f"{host.name}: what was done to it could not be undone: {why}; "
+            f"it goes on trying by itself, by the task {rule_name(armed.token)}"
         ) from None
     return by_us
 
 
-def _begin_task(host: Host, one: ArmedUndo, thing: Thing) -> bool:
+def _begin_task(host: Host, armed: ArmedUndo, thing: Thing) -> bool:
     """Told to begin. A folder or a rule whose task is gone is armed anew. False when it had just ended."""
-    answer = ask(host, "undo-begin", {"Token": one.token}, limit=LOOK_TIMEOUT_S)
+    answer = ask(host, "undo-begin", {"Token": armed.token}, limit=LOOK_TIMEOUT_S)
     if answer.ok:
         return True
     if answer.error != MISSING:
         raise ScriptFailed(host.name, "undo-begin", answer)
-    if not rows_of(host, "undo-list", {"Token": one.token}, limit=LOOK_TIMEOUT_S):
+    if not rows_of(host, "undo-list", {"Token": armed.token}, limit=LOOK_TIMEOUT_S):
         return False
-    arm(host, one, thing, 0)
+    arm(host, armed, thing, 0)
     return True
 
 
-def still(host: Host, thing: Thing) -> bool:
+def still_stands(host: Host, thing: Thing) -> bool:
     """Is anything of it still so? Raises what `rows_of` raises."""
     return rows_of(host, "effect", thing.parameters, limit=LOOK_TIMEOUT_S)[0]["There"] is True
 
 
-def in_force(host: Host, thing: Thing, *, limit: float = LOOK_TIMEOUT_S) -> tuple[bool, str]:
+def effect_in_force(host: Host, thing: Thing, *, limit: float = LOOK_TIMEOUT_S) -> tuple[bool, str]:
     """Is it done and does it have its effect? With what the host says where not. Raises what `rows_of` raises."""
     row = rows_of(host, "effect", thing.parameters, limit=limit)[0]
     return row["InForce"] is True, str(row["Why"])
@@ -203,7 +204,7 @@ def remains(host: Host, *, limit: float = 60.0) -> list[str]:
     return [words.get(r["State"], "{0}: " + r["State"]).format(r["Token"], r["Of"]) for r in rows_of(host, "undo-list", {}, limit=limit)]
 
 
-def lacks(host: Host, *, limit: float = 20.0) -> str:
+def reason_it_cannot_undo(host: Host, *, limit: float = 20.0) -> str:
     """Why this host cannot undo anything by itself; empty where nothing speaks against it. Asked beforehand, changes nothing."""
     try:
         row = rows_of(host, "undo-readiness", {}, limit=limit)[0]

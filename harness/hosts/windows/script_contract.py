@@ -54,43 +54,46 @@ def contracts() -> dict[str, Contract]:
     return {
         name: Contract(
             name,
-            {key: Parameter(key, one["type"], one.get("required", False), tuple(one.get("choices", ()))) for key, one in given.items()},
-            about["changes"],
-            about["none"],
-            about["rows"],
+            {
+                key: Parameter(key, parameter["type"], parameter.get("required", False), tuple(parameter.get("choices", ())))
+                for key, parameter in parameters.items()
+            },
+            entry["changes"],
+            entry["none"],
+            entry["rows"],
             path.with_name(f"{name}.ps1"),
         )
         for path in sorted(SCRIPTS.glob("*/contract.json"))
-        for name, about in _read(path).items()
-        for given in (about["parameters"],)
+        for name, entry in _read(path).items()
+        for parameters in (entry["parameters"],)
     }
 
 
 def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record
 
 
 def contract_of(name: str) -> Contract:
     """One script's contract. Raises BadUse when there is no such script."""
-    found = contracts().get(name)
-    if found is None:
+    contract = contracts().get(name)
+    if contract is None:
         raise BadUse(f"there is no Windows script {name}; there are {', '.join(sorted(contracts()))}")
-    return found
+    return contract
 
 
 def refusal(name: str, parameters: Mapping[str, object]) -> str:
     """Why these parameters do not fit the script's `param()` block; empty when they do."""
-    takes = contract_of(name).parameters
+    expected = contract_of(name).parameters
     for key, value in parameters.items():
-        if key not in takes:
-            return f"{name} has no parameter {key}; it has {', '.join(takes) or 'none'}"
-        if not _is(takes[key].type, value):
-            return f"{name}: {key} is a {takes[key].type}, not {value!r}"
-        if takes[key].choices and value not in takes[key].choices:
-            return f"{name}: {key} is one of {', '.join(takes[key].choices)}, not {value!r}"
-    lacking = [one.name for one in takes.values() if one.required and parameters.get(one.name) in (None, "", [])]
-    return f"{name} needs {', '.join(lacking)}" if lacking else ""
+        if key not in expected:
+            return f"{name} has no parameter {key}; it has {', '.join(expected) or 'none'}"
+        if not _has_type(expected[key].type, value):
+            return f"{name}: {key} is a {expected[key].type}, not {value!r}"
+        if expected[key].choices and value not in expected[key].choices:
+            return f"{name}: {key} is one of {', '.join(expected[key].choices)}, not {value!r}"
+    missing = [parameter.name for parameter in expected.values() if parameter.required and parameters.get(parameter.name) in (None, "", [])]
+    return f"{name} needs {', '.join(missing)}" if missing else ""
 
 
 def misfit(contract: Contract, row: Mapping[str, object]) -> str:
@@ -105,15 +108,15 @@ def misfit(contract: Contract, row: Mapping[str, object]) -> str:
         value = row.get(key)
         if value is None and type_[-1] in "?*":
             continue
-        if not _is(type_.rstrip("?*"), value):
+        if not _has_type(type_.rstrip("?*"), value):
             return f"a row garbles {key}: {value!r} is no {type_.rstrip('?*')}"
     strange = [key for key in row if key not in fields and key != "K"]
     return f"a row has {', '.join(strange)}, of which the contract knows nothing" if strange else ""
 
 
-def _is(type_: str, value: object) -> bool:
+def _has_type(type_: str, value: object) -> bool:
     if type_ == "number":
         return isinstance(value, int | float) and not isinstance(value, bool)
     if type_ == "texts":
-        return isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+        return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
     return isinstance(value, {"text": str, "flag": bool}[type_])

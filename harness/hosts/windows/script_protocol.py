@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from harness.core.text import cut_at_word
 from harness.hosts.bounded_parse import json_of
 from harness.hosts.host import NotReadable
 from harness.hosts.windows.script_contract import ENGINE, Contract, contract_of
@@ -41,7 +42,7 @@ class ScriptAnswer:
             return "; ".join(self.missing)
         if self.missing:
             return f"{', '.join(self.missing)} is not known there ({self.error})"
-        return " ".join(f"{self.error}: {self.message}".split())[:400]
+        return cut_at_word(" ".join(f"{self.error}: {self.message}".split()), 400)
 
 
 @dataclass(frozen=True)
@@ -69,25 +70,25 @@ def first_line(*, once: bool) -> bytes:
     """The first line of input: the loop itself, and the functions that scripts answer with."""
     loop, *functions = ((ENGINE / name).read_text(encoding="utf-8") for name in ("loop.ps1", "answer.ps1", "own-folder.ps1"))
     prelude = "\n".join(functions)
-    return _line({"loop": loop, "prelude": prelude, "once": once})
+    return _encode_line({"loop": loop, "prelude": prelude, "once": once})
 
 
 def question(number: int, name: str, parameters: Mapping[str, object], limit: float, *, with_text: bool = True) -> bytes:
     """The line that asks a script; its text goes along unless the other end has it."""
     wire = {key: _wire(value) for key, value in parameters.items()}
-    said: dict[str, object] = {"id": number, "script": name, "parameters": wire, "limit": limit}
-    return _line(said | {"text": "=" + contract_of(name).text} if with_text else said)
+    message: dict[str, object] = {"id": number, "script": name, "parameters": wire, "limit": limit}
+    return _encode_line(message | {"text": "=" + contract_of(name).text} if with_text else message)
 
 
 def clock_question(number: int) -> bytes:
     """The line that asks the time."""
-    return _line({"id": number, "clock": True})
+    return _encode_line({"id": number, "clock": True})
 
 
 def asked(line: str | bytes) -> tuple[str, dict[str, Any]]:
     """The other direction, for stand-ins: the script's name and its parameters as a line asks them."""
-    said = json.loads(line)
-    return said["script"], {key: _unwired(value) for key, value in said["parameters"].items()}
+    message = json.loads(line)
+    return message["script"], {key: _unwire(value) for key, value in message["parameters"].items()}
 
 
 def read_line(line: str) -> Line | None:
@@ -96,15 +97,15 @@ def read_line(line: str) -> Line | None:
     if not text.startswith('{"lkharness":1'):
         return None
     try:
-        said = json_of(text)
-        if "ready" in said:
-            return Line(ready=said["ready"] is True, error=str(said.get("error") or ""), about=str(said.get("message") or ""))
-        number = None if said.get("id") is None else int(said["id"])
-        if "clock" in said:
-            return Line(number, clock=float(said["clock"]), step=float(said["step"]))
-        return Line(number, stuck=int(said.get("stuck", 0)), answer=_answer(said["answer"]))
+        message = json_of(text)
+        if "ready" in message:
+            return Line(ready=message["ready"] is True, error=str(message.get("error") or ""), about=str(message.get("message") or ""))
+        number = None if message.get("id") is None else int(message["id"])
+        if "clock" in message:
+            return Line(number, clock=float(message["clock"]), step=float(message["step"]))
+        return Line(number, stuck=int(message.get("stuck", 0)), answer=_parse_answer(message["answer"]))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise NotReadable(f"PowerShell's line is no answer ({error}); it said: {text[:200]}") from error
+        raise NotReadable(f"PowerShell's line is no answer ({error}); it said: {cut_at_word(text, 200)}") from error
 
 
 def read_answer(text: str) -> ScriptAnswer:
@@ -113,23 +114,23 @@ def read_answer(text: str) -> ScriptAnswer:
         if not line.lstrip().startswith("{"):
             continue
         try:
-            return _answer(json_of(line))
+            return _parse_answer(json_of(line))
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
-    raise NotReadable(f"no answer came back; it said: {(text.strip().splitlines() or ['nothing'])[-1][:200]}")
+    raise NotReadable(f"no answer came back; it said: {cut_at_word((text.strip().splitlines() or ['nothing'])[-1], 200)}")
 
 
-def demanded(contract: Contract, answer: ScriptAnswer) -> ScriptAnswer:
+def demand_row(contract: Contract, answer: ScriptAnswer) -> ScriptAnswer:
     """The answer, when it is what the contract says: an answer without any row is one only where none is possible. Raises NotReadable."""
     if answer.ok and not answer.rows and not contract.none:
         raise NotReadable(f"the script {contract.name} answered without a row, which it never does")
     return answer
 
 
-def _answer(said: Any) -> ScriptAnswer:
-    if not isinstance(said, dict) or any(key not in said for key in FIELDS) or not isinstance(said["ok"], bool):
-        raise ValueError("it lacks " + ", ".join(key for key in FIELDS if not isinstance(said, dict) or key not in said))
-    plain = {key: _plain(value) for key, value in said.items()}
+def _parse_answer(record: Any) -> ScriptAnswer:
+    if not isinstance(record, dict) or any(key not in record for key in FIELDS) or not isinstance(record["ok"], bool):
+        raise ValueError("it lacks " + ", ".join(key for key in FIELDS if not isinstance(record, dict) or key not in record))
+    plain = {key: _unwrap(value) for key, value in record.items()}
     rows = plain["rows"] if isinstance(plain["rows"], list) else [plain["rows"]]
     if not all(isinstance(row, dict) for row in rows):
         raise ValueError("its rows are no objects")
@@ -144,29 +145,29 @@ def _answer(said: Any) -> ScriptAnswer:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    return tuple(str(one) for one in (value if isinstance(value, list) else [value]) if one is not None)
+    return tuple(str(item) for item in (value if isinstance(value, list) else [value]) if item is not None)
 
 
-def _plain(value: Any) -> Any:
+def _unwrap(value: Any) -> Any:
     """Windows PowerShell writes some lists as {"value": [...], "Count": n} (WHST-36)."""
     if isinstance(value, dict):
         if set(value) == {"value", "Count"}:
-            return _plain(value["value"])
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list) else value
+            return _unwrap(value["value"])
+        return {key: _unwrap(item) for key, item in value.items()}
+    return [_unwrap(item) for item in value] if isinstance(value, list) else value
 
 
 def _wire(value: object) -> object:
     if isinstance(value, str):
         return "=" + value
-    return [_wire(one) for one in value] if isinstance(value, list | tuple) else value
+    return [_wire(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _unwired(value: object) -> object:
+def _unwire(value: object) -> object:
     if isinstance(value, str):
         return value[1:]
-    return [_unwired(one) for one in value] if isinstance(value, list) else value
+    return [_unwire(item) for item in value] if isinstance(value, list) else value
 
 
-def _line(said: Mapping[str, object]) -> bytes:
-    return json.dumps(said).encode("ascii") + b"\n"
+def _encode_line(message: Mapping[str, object]) -> bytes:
+    return json.dumps(message).encode("ascii") + b"\n"

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, Unusable
+from harness.core.text import cut_at_word
 from harness.hosts.host import CommandFailed, CommandResult, Host, HostUnreachable, NotReadable
 from harness.hosts.windows.powershell import EXE, Complete
-from harness.hosts.windows.powershell_process import PowerShellEnded, constrained
+from harness.hosts.windows.powershell_process import PowerShellEnded, constrained_error
 from harness.hosts.windows.resident_powershell import ClockReading, NotResident, ResidentPowerShell
 from harness.hosts.windows.script_contract import contract_of, refusal
 from harness.hosts.windows.script_protocol import (
@@ -18,7 +19,7 @@ from harness.hosts.windows.script_protocol import (
     Row,
     ScriptAnswer,
     bootstrap,
-    demanded,
+    demand_row,
     first_line,
     question,
     read_line,
@@ -71,26 +72,26 @@ class ScriptRunner:
         answer = None
         if self._may_try():
             try:
-                answer = self._asked_of_resident(name, parameters, deadline, changes=contract.changes)
-                self._resides()
+                answer = self._ask_resident(name, parameters, deadline, changes=contract.changes)
+                self._note_resident()
             except NotResident as error:
-                self._stays_alone(str(error))
+                self._note_alone(str(error))
         if answer is None:
-            answer = self._asked_alone(name, parameters, max(0.1, deadline.remaining()))
+            answer = self._ask_alone(name, parameters, max(0.1, deadline.remaining()))
         if answer.error == LIMIT:
             raise DeadlineExceeded(f"{self._host.name}: the question {name} took longer than {limit:g} s there and was ended")
-        return demanded(contract, answer)
+        return demand_row(contract, answer)
 
     def clock(self, *, limit: float) -> ClockReading:
         """The host's wall clock, by the PowerShell that stays. Raises as `ask` does."""
         if self._may_try():
             try:
-                found = self._resident.clock(limit=limit)
+                reading = self._resident.clock(limit=limit)
             except NotResident as error:
-                self._stays_alone(str(error))
+                self._note_alone(str(error))
             else:
-                self._resides()
-                return found
+                self._note_resident()
+                return reading
         raise Unusable(f"{self._host.name}: its clock is not told: {self.why_alone}")
 
     def close(self) -> None:
@@ -108,16 +109,16 @@ class ScriptRunner:
             self._pause = Deadline(self._pause_s)
             return True
 
-    def _resides(self) -> None:
+    def _note_resident(self) -> None:
         with self._lock:
             self._pause, self._pause_s, self.why_alone = None, FIRST_RETRY_S, ""
 
-    def _stays_alone(self, why: str) -> None:
+    def _note_alone(self, why: str) -> None:
         with self._lock:
             self._pause, self.why_alone = Deadline(self._pause_s), why
             self._pause_s = min(2 * self._pause_s, MAX_RETRY_S)
 
-    def _asked_of_resident(self, name: str, parameters: Mapping[str, object], deadline: Deadline, *, changes: bool) -> ScriptAnswer:
+    def _ask_resident(self, name: str, parameters: Mapping[str, object], deadline: Deadline, *, changes: bool) -> ScriptAnswer:
         """One that died is started again, and asked again what changes nothing."""
         try:
             return self._resident.ask(name, parameters, limit=max(0.1, deadline.remaining()))
@@ -126,34 +127,34 @@ class ScriptRunner:
                 raise HostUnreachable(f"{error}; whether {name} was done is unknown") from error
         return self._resident.ask(name, parameters, limit=max(0.1, deadline.remaining()))
 
-    def _asked_alone(self, name: str, parameters: Mapping[str, object], limit: float) -> ScriptAnswer:
-        sent = first_line(once=True) + question(1, name, parameters, limit)
+    def _ask_alone(self, name: str, parameters: Mapping[str, object], limit: float) -> ScriptAnswer:
+        stdin = first_line(once=True) + question(1, name, parameters, limit)
         try:
-            done = self._host.run(Complete(bootstrap()), limit=limit, input=sent)
+            completed = self._host.run(Complete(bootstrap()), limit=limit, input=stdin)
         except HostUnreachable:
-            self._resides()  # it is not PowerShell that was wanting
+            self._note_resident()  # it is not PowerShell that was wanting
             raise
         except DeadlineExceeded as error:
             raise DeadlineExceeded(f"{self._host.name}: the question {name} took longer than {limit:.3g} s there and was ended") from error
-        return self._read(done)
+        return self._read_result(completed)
 
-    def _read(self, done: CommandResult) -> ScriptAnswer:
-        if done.exit in (127, 9009) or f"'{EXE}'" in done.err:
-            raise no_powershell(self._host.name, done.err)
-        for text in done.out.splitlines():
+    def _read_result(self, completed: CommandResult) -> ScriptAnswer:
+        if completed.exit in (127, 9009) or f"'{EXE}'" in completed.err:
+            raise no_powershell_error(self._host.name, completed.err)
+        for text in completed.out.splitlines():
             line = read_line(text)
             if line is not None and line.answer is not None:
                 return line.answer
             if line is not None and line.error == CONSTRAINED:
-                raise constrained(self._host.name, line.about)
-        said = (done.err.strip() or done.out.strip() or "nothing").splitlines()[-1][:200]
-        raise NotReadable(f"{self._host.name}: PowerShell gave no answer (exit {done.exit}); it said: {said}")
+                raise constrained_error(self._host.name, line.about)
+        last_line = cut_at_word((completed.err.strip() or completed.out.strip() or "nothing").splitlines()[-1], 200)
+        raise NotReadable(f"{self._host.name}: PowerShell gave no answer (exit {completed.exit}); it said: {last_line}")
 
 
-def no_powershell(host: str, said: str) -> Unusable:
+def no_powershell_error(host: str, error_output: str) -> Unusable:
     """The sentence for a host that has none on its PATH."""
-    heard = " ".join(said.split())[:200]
-    return Unusable(f"{host}: `{EXE}` does not start there ({heard}); is it Windows, and is PowerShell on its PATH?")
+    quote = cut_at_word(" ".join(error_output.split()), 200)
+    return Unusable(f"{host}: `{EXE}` does not start there ({quote}); is it Windows, and is PowerShell on its PATH?")
 
 
 _LOCK = threading.Lock()
@@ -163,11 +164,11 @@ _ATTRIBUTE = "windows_script_runner"
 def runner_of(host: Host) -> ScriptRunner:
     """The one runner of this host, which the host itself keeps: everybody who asks the host shares its PowerShell."""
     with _LOCK:
-        found: ScriptRunner | None = getattr(host, _ATTRIBUTE, None)
-        if found is None:
-            found = ScriptRunner(host)
-            setattr(host, _ATTRIBUTE, found)
-        return found
+        runner: ScriptRunner | None = getattr(host, _ATTRIBUTE, None)
+        if runner is None:
+            runner = ScriptRunner(host)
+            setattr(host, _ATTRIBUTE, runner)
+        return runner
 
 
 def ask(host: Host, name: str, parameters: Mapping[str, object] | None = None, *, limit: float = 20.0) -> ScriptAnswer:

@@ -67,10 +67,10 @@ class WindowsHost:
 
     def service(self, name: str) -> Service:
         """A service's state. Raises Unusable when there is none of that name."""
-        found = windows_parse.services(self._rows("service", Name=name))
-        if not found:
+        services = windows_parse.services(self._rows("service", Name=name))
+        if not services:
             raise Unusable(f"{self.name}: there is no service {name}; is it installed there, and is that its short name?")
-        return found[0]
+        return services[0]
 
     def start_service(self, name: str) -> None:
         """Start it and wait until Windows says that it runs. Raises CommandFailed."""
@@ -89,8 +89,8 @@ class WindowsHost:
         """The event log from `begin` to `end`, seconds since the epoch on the host's clock: the newest `most` entries, oldest first."""
         if not 0 < most <= EVENTS_AT_MOST:
             raise BadUse(f"events: at most {EVENTS_AT_MOST} entries at once, and at least one; not {most}")
-        found = self._rows("events", Begin=moment(begin), End=moment(end), Logs=list(logs), Source=source or "", Most=most)
-        return windows_parse.events(found)[-most:]
+        rows = self._rows("events", Begin=moment(begin), End=moment(end), Logs=list(logs), Source=source or "", Most=most)
+        return windows_parse.events(rows)[-most:]
 
     def adapters(self) -> list[Adapter]:
         """Every network adapter, those that are gone too."""
@@ -128,9 +128,12 @@ class WindowsHost:
         The best of five askings; each is right to half its round trip and a step of that clock (WNET-92).
         """
         runner = runner_of(self.host)
-        found = [runner.clock(limit=self._limit) for _ in range(5)]
-        seen = [(one.clock - (one.asked + one.answered) / 2, (one.answered - one.asked) / 2 + one.step) for one in found]
-        return min(seen, key=lambda one: one[1])
+        readings = [runner.clock(limit=self._limit) for _ in range(5)]
+        estimates = [
+            (reading.clock - (reading.asked + reading.answered) / 2, (reading.answered - reading.asked) / 2 + reading.step)
+            for reading in readings
+        ]
+        return min(estimates, key=lambda estimate: estimate[1])
 
     @property
     def why_alone(self) -> str:

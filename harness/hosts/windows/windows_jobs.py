@@ -13,9 +13,10 @@ from functools import cache
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Unusable
+from harness.core.text import cut_at_word
 from harness.hosts.host import CommandResult, Host, HostUnreachable, NotReadable
 from harness.hosts.jobs import JobLost, StillRunning
-from harness.hosts.shell_command import shortened
+from harness.hosts.shell_command import shorten
 from harness.hosts.windows.script_contract import ENGINE
 from harness.hosts.windows.script_protocol import Row
 from harness.hosts.windows.script_runner import advice, ask, rows_of
@@ -43,7 +44,7 @@ def run_to_its_end(host: Host, program: str, words: Sequence[str], folder: str, 
     _start(host, name, {"Line": line, "Program": program, "Words": list(words), "Folder": folder, "Runner": runner()}, line)
     unseen = ""
 
-    def ended() -> Row | None:
+    def read_end() -> Row | None:
         nonlocal unseen
         try:
             rows = rows_of(host, STATE, {"Name": name}, limit=max(deadline.within(LOOK_TIMEOUT_S), 5.0))
@@ -53,34 +54,34 @@ def run_to_its_end(host: Host, program: str, words: Sequence[str], folder: str, 
         unseen = ""
         state = rows[0]["State"] if rows else "gone"
         if state == "gone":
-            raise JobLost(f"{host.name}: `{shortened(line)}` was started there, and neither ended nor runs; was the host reset?")
+            raise JobLost(f"{host.name}: `{shorten(line)}` was started there, and neither ended nor runs; was the host reset?")
         if state == "failed":
-            raise Unusable(f"{host.name}: `{shortened(line)}` could not be run: {_one_line(rows[0]['Text'])}")
+            raise Unusable(f"{host.name}: `{shorten(line)}` could not be run: {_one_line(rows[0]['Text'])}")
         if state == "ended":
             return rows[0]
         if state not in UNDER_WAY:
-            raise NotReadable(f"{host.name}: what became of `{shortened(line)}` cannot be read: {state}")
+            raise NotReadable(f"{host.name}: what became of `{shorten(line)}` cannot be read: {state}")
         return None
 
     try:
-        done = deadline.wait_for(ended, until=lambda row: row is not None, what=f"the end of `{shortened(line)}`", every=LOOK_INTERVAL_S)
+        job = deadline.wait_for(read_end, until=lambda row: row is not None, what=f"the end of `{shorten(line)}`", every=LOOK_INTERVAL_S)
     except DeadlineExceeded:
         raise StillRunning(
-            f"{host.name}: `{shortened(line)}` has not ended within {deadline.seconds:.0f} s; it was not ended, and goes on there{unseen}"
+            f"{host.name}: `{shorten(line)}` has not ended within {deadline.seconds:.0f} s; it was not ended, and goes on there{unseen}"
         ) from None
-    assert done is not None  # that is what was waited for
+    assert job is not None  # that is what was waited for
     _forget(host, name)
-    return CommandResult(host.name, line, int(done["Exit"]), str(done["Text"] or ""), "", deadline.anchor, deadline.elapsed())
+    return CommandResult(host.name, line, int(job["Exit"]), str(job["Text"] or ""), "", deadline.anchor, deadline.elapsed())
 
 
-def unfinished(host: Host, *, limit: float = LOOK_TIMEOUT_S) -> list[str]:
+def unfinished_commands(host: Host, *, limit: float = LOOK_TIMEOUT_S) -> list[str]:
     """The commands that change the cluster and still run on this host, whoever of this account started them there."""
     return [str(row["Line"] or row["Name"]) for row in rows_of(host, STATE, {}, limit=limit) if row["State"] in UNDER_WAY]
 
 
 def _start(host: Host, name: str, what: dict[str, object], line: str) -> None:
     """A job has one name, so that a look tells whether it was started, though the answer was lost."""
-    unknown = f"whether `{shortened(line)}` was started there is unknown"
+    unknown = f"whether `{shorten(line)}` was started there is unknown"
     try:
         answer = ask(host, START, {"Name": name, **what}, limit=START_TIMEOUT_S)
     except (HostUnreachable, DeadlineExceeded) as error:
@@ -91,7 +92,7 @@ def _start(host: Host, name: str, what: dict[str, object], line: str) -> None:
             raise HostUnreachable(f"{error}; {unknown}") from second
         raise HostUnreachable(f"{error}; {unknown}") from error
     if not answer.ok:
-        raise Unusable(f"{host.name}: `{shortened(line)}` was not started: {answer.why}{advice(answer)}")
+        raise Unusable(f"{host.name}: `{shorten(line)}` was not started: {answer.why}{advice(answer)}")
 
 
 def _forget(host: Host, name: str) -> None:
@@ -103,4 +104,4 @@ def _forget(host: Host, name: str) -> None:
 
 
 def _one_line(text: object) -> str:
-    return " ".join(str(text or "nothing was said").split())[:400]
+    return cut_at_word(" ".join(str(text or "nothing was said").split()), 400)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
+from harness.core.text import cut_at_word
 from harness.hosts.host import NotReadable
 from harness.hosts.linux.linux_parse import InterfaceAddress, Listener, Route
 from harness.hosts.windows.script_protocol import Row
@@ -131,97 +132,97 @@ class Event:
 
 def addresses(rows: Rows) -> list[InterfaceAddress]:
     """The adapter's status; an address that is not usable (Duplicate, Tentative) has that as its state."""
-    return _each(rows, _address)
+    return _read_rows(rows, _address)
 
 
 def listeners(rows: Rows) -> list[Listener]:
     """Listening sockets with their processes' names."""
-    return _each(rows, _listener)
+    return _read_rows(rows, _listener)
 
 
 def route(rows: Rows) -> Route:
     """The one row of a route."""
     if len(rows) != 1:
         raise NotReadable(f"a route is one row, not {len(rows)}")
-    found = rows[0]
-    if found.get("Unreachable") is True:
+    row = rows[0]
+    if row.get("Unreachable") is True:
         return Route("unreachable")
-    interface, source = _word(found.get("InterfaceAlias")), _word(found.get("IPAddress"))
+    interface, source = _word(row.get("InterfaceAlias")), _word(row.get("IPAddress"))
     if interface is None and source is None:
         raise NotReadable("Find-NetRoute named neither an interface nor a source")
-    gateway = _word(found.get("NextHop"))
-    kind = "local" if found.get("Local") is True else "unicast"
+    gateway = _word(row.get("NextHop"))
+    kind = "local" if row.get("Local") is True else "unicast"
     return Route(kind, interface, source and _bare(source), None if gateway in (None, "0.0.0.0", "::") else gateway)
 
 
 def weak_hosts(rows: Rows) -> list[WeakHost]:
     """Interfaces, their enumerations as words."""
-    return _each(rows, _weak_host)
+    return _read_rows(rows, _weak_host)
 
 
 def firewall(rows: Rows) -> FirewallRows:
     """The rows of Windows Firewall by their kind."""
     kinds = [row.get("K") for row in rows]
     if strange := [kind for kind in kinds if kind not in ("profile", "nic", "rule")]:
-        raise NotReadable(f"a row of the firewall is of no known kind: {strange[0]!r}"[:200])
+        raise NotReadable(f"a row of the firewall is of no known kind: {cut_at_word(repr(strange[0]), 160)}")
     return FirewallRows(*(tuple(row for row in rows if row.get("K") == kind) for kind in ("profile", "nic", "rule")))
 
 
 def profiles(rows: Rows) -> list[FirewallProfile]:
     """The profiles among the firewall's rows."""
-    return _each(
+    return _read_rows(
         firewall(rows).profiles,
-        lambda row: FirewallProfile(str(row["Name"]), _on(row.get("Enabled")), str(row.get("DefaultInboundAction") or "NotConfigured")),
+        lambda row: FirewallProfile(str(row["Name"]), _flag(row.get("Enabled")), str(row.get("DefaultInboundAction") or "NotConfigured")),
     )
 
 
 def services(rows: Rows) -> list[Service]:
     """Services with their states; `process` and `account` where they were asked for."""
-    return _each(rows, _service)
+    return _read_rows(rows, _service)
 
 
 def events(rows: Rows) -> list[Event]:
     """Entries of the event log, in the order of time."""
-    return sorted(_each(rows, _event), key=lambda event: event.at)
+    return sorted(_read_rows(rows, _event), key=lambda event: event.at)
 
 
 def about(rows: Rows) -> HostAbout:
     """The one row that tells who a host is."""
     if len(rows) != 1:
         raise NotReadable(f"a host tells of itself in one row, not {len(rows)}")
-    return _each(rows, _about)[0]
+    return _read_rows(rows, _about)[0]
 
 
 def adapters(rows: Rows) -> list[Adapter]:
     """Adapters, those that are gone too."""
-    return _each(rows, lambda row: Adapter(str(row["Name"]), str(row.get("Device") or ""), row.get("Status") == "Not Present"))
+    return _read_rows(rows, lambda row: Adapter(str(row["Name"]), str(row.get("Device") or ""), row.get("Status") == "Not Present"))
 
 
 def cluster_address(rows: Rows) -> ClusterAddress | None:
     """The IP resource among the rows of a cluster's state; None where the cluster does not run there, or has none of that name."""
-    found = _each([row for row in rows if row.get("K") == "address"], _cluster_address)
-    return found[0] if found else None
+    matches = _read_rows([row for row in rows if row.get("K") == "address"], _cluster_address)
+    return matches[0] if matches else None
 
 
 def process_start(rows: Rows) -> float | None:
     """Seconds since the host's epoch; None when there is no such process. Raises NotReadable where its start is not told."""
     if any(row.get("StartedAt") is None for row in rows):
         raise NotReadable("when the process started is not told to this account; is it an administrator there?")
-    found = _each(rows, lambda row: _seconds(row["StartedAt"]))
-    return found[0] if found else None
+    starts = _read_rows(rows, lambda row: _seconds(row["StartedAt"]))
+    return starts[0] if starts else None
 
 
-def _each(rows: Rows, read: Callable[[Row], T]) -> list[T]:
+def _read_rows(rows: Rows, read: Callable[[Row], T]) -> list[T]:
     """Every row, read; one that lacks what makes it a row is a fault of the answer, not something to leave out silently."""
-    return list(_read(rows, read))
+    return list(_read_each(rows, read))
 
 
-def _read(found: Iterable[Row], read: Callable[[Row], T]) -> Iterable[T]:
-    for row in found:
+def _read_each(rows: Iterable[Row], read: Callable[[Row], T]) -> Iterable[T]:
+    for row in rows:
         try:
             yield read(row)
         except (KeyError, ValueError, TypeError, OverflowError) as error:
-            raise NotReadable(f"a row lacks or garbles {error}: {json.dumps(row)[:200]}") from error
+            raise NotReadable(f"a row lacks or garbles {error}: {cut_at_word(json.dumps(row), 200)}") from error
 
 
 def _address(row: Row) -> InterfaceAddress:
@@ -251,7 +252,7 @@ def _listener(row: Row) -> Listener:
 
 
 def _weak_host(row: Row) -> WeakHost:
-    return WeakHost(str(row["InterfaceAlias"]), *(_on(row.get(key)) for key in ("WeakHostSend", "WeakHostReceive", "Forwarding")))
+    return WeakHost(str(row["InterfaceAlias"]), *(_flag(row.get(key)) for key in ("WeakHostSend", "WeakHostReceive", "Forwarding")))
 
 
 def _service(row: Row) -> Service:
@@ -295,13 +296,13 @@ def _seconds(moment: object) -> float:
     """A moment in ISO 8601 as seconds since the epoch."""
     if not isinstance(moment, str):
         raise ValueError(f"{moment!r}, which is no moment")
-    found = datetime.fromisoformat(moment)
-    if found.tzinfo is None:
+    parsed = datetime.fromisoformat(moment)
+    if parsed.tzinfo is None:
         raise ValueError(f"{moment}, which names no zone")
-    return found.timestamp()
+    return parsed.timestamp()
 
 
-def _on(value: object) -> bool | None:
+def _flag(value: object) -> bool | None:
     return {"enabled": True, "disabled": False, "true": True, "false": False}.get(str(value).lower())
 
 

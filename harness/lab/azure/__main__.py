@@ -27,11 +27,11 @@ def main() -> None:
     end = os.pidfd_open(lab.pid)
     if not lab.alive:  # asked only now, so that the number cannot have become another process's in between
         return
-    own = folder / "azure"
-    state = AzureState.of(folder, (own / "client-secret").read_text().strip())
+    azure_folder = folder / "azure"
+    state = AzureState.of(folder, (azure_folder / "client-secret").read_text().strip())
     servers = [
-        Server(listener, own, state),
-        Server(relayed_socket.listen(lab.pid, RESOURCE_MANAGER_SOCKET), own, state),
+        Server(listener, azure_folder, state),
+        Server(relayed_socket.listen(lab.pid, RESOURCE_MANAGER_SOCKET), azure_folder, state),
         MetadataServer(relayed_socket.listen(lab.pid, METADATA_SOCKET), state),
     ]
     for server in servers:

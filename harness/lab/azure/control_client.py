@@ -25,9 +25,9 @@ class ControlClient:
         self._secret = azure.client_secret_file.read_text().strip()
         self._tls = ssl.create_default_context(cafile=str(azure.ca_file))
 
-    def fault(self, kind: str, **given: Any) -> dict[str, Any]:
-        """Switch a fault on; `given` is of method, path (a regular expression), times (0: for good), skip, seconds, retry_after."""
-        return self._ask("POST", "faults", {"kind": kind, **given})
+    def fault(self, kind: str, **options: Any) -> dict[str, Any]:
+        """Switch a fault on; `options` are of method, path (a regular expression), times (0: for good), skip, seconds, retry_after."""
+        return self._ask("POST", "faults", {"kind": kind, **options})
 
     def faults(self) -> dict[str, Any]:
         """`on`: those switched on, each with how many requests have `met` it; `kinds`: those there are."""
@@ -42,9 +42,9 @@ class ControlClient:
         """`on`: those switched on; `kinds`: those there are, with their sentences."""
         return self._ask("GET", "wrongs")
 
-    def conditions(self, **given: Any) -> dict[str, Any]:
+    def conditions(self, **settings: Any) -> dict[str, Any]:
         """What the subscription is like besides (state.subscription_conditions): unlisted, locks, one_script, events_s, …"""
-        return self._ask("POST", "conditions", given)
+        return self._ask("POST", "conditions", settings)
 
     def requests(self, method: str = "", path: str = "") -> list[dict[str, Any]]:
         """The requests received so far, oldest first; only those of `method` whose path matches the regular expression `path`."""
@@ -58,27 +58,29 @@ class ControlClient:
         """Every long-running operation since the stand-in started."""
         return self._ask("GET", "operations")
 
-    def pace(self, **given: float) -> dict[str, float]:
+    def pace(self, **settings: float) -> dict[str, float]:
         """takes_s (the least that an operation takes), retry_after_s, token_s (the life of tokens handed out from now on)."""
-        return self._ask("POST", "pace", given)
+        return self._ask("POST", "pace", settings)
 
     def clear(self) -> None:
         """Every fault, misconfiguration and condition off, and the record of requests empty. Tags, and what was done to machines, stay."""
-        for what in ("faults", "wrongs", "conditions", "requests"):
-            self._ask("DELETE", what)
+        for collection in ("faults", "wrongs", "conditions", "requests"):
+            self._ask("DELETE", collection)
 
-    def _ask(self, method: str, what: str, body: Any = None) -> Any:
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:
         """Raises BadUse with the stand-in's own words, Unusable when it does not answer."""
-        line = http.client.HTTPSConnection(self._where, context=self._tls, timeout=REQUEST_TIMEOUT_S)
+        connection = http.client.HTTPSConnection(self._where, context=self._tls, timeout=REQUEST_TIMEOUT_S)
         try:
-            line.request(method, f"/lab/{what}", json.dumps(body) if body is not None else None, {"Authorization": f"Lab {self._secret}"})
-            reply = line.getresponse()
-            said = reply.read()
+            connection.request(
+                method, f"/lab/{path}", json.dumps(body) if body is not None else None, {"Authorization": f"Lab {self._secret}"}
+            )
+            response = connection.getresponse()
+            raw = response.read()
         except OSError as error:
             raise Unusable(f"the lab's Azure stand-in at {self._where} does not answer ({error}); is the lab up?") from error
         finally:
-            line.close()
-        content = json.loads(said) if said else None
-        if reply.status != 200:
-            raise BadUse(content["error"]["message"] if content else f"the lab's Azure stand-in answered {reply.status}")
+            connection.close()
+        content = json.loads(raw) if raw else None
+        if response.status != 200:
+            raise BadUse(content["error"]["message"] if content else f"the lab's Azure stand-in answered {response.status}")
         return content

@@ -18,15 +18,15 @@ def answer(fabric: AzureState, request: Request) -> Answer:
     """Raises Problem."""
     if not fabric.tokens.is_secret(request.headers.get("authorization", "").removeprefix("Lab ")):
         raise Problem(401, "AuthenticationFailed", "This endpoint wants `Authorization: Lab SECRET`, the lab's client secret.")
-    what = request.path.removeprefix("/lab/").strip("/")
+    collection = request.path.removeprefix("/lab/").strip("/")
     try:
-        return Answer(200, _perform(fabric, what, request.method, request.body))
+        return Answer(200, _perform(fabric, collection, request.method, request.body))
     except ValueError as error:
         raise Problem(400, "BadRequest", str(error)) from error
 
 
-def _perform(fabric: AzureState, what: str, method: str, body: Any) -> Any:
-    match what, method:
+def _perform(fabric: AzureState, collection: str, method: str, body: Any) -> Any:
+    match collection, method:
         case "faults", "GET":
             return {"on": fabric.faults.list(), "kinds": api_faults.KINDS}
         case "faults", "POST":
@@ -52,17 +52,17 @@ def _perform(fabric: AzureState, what: str, method: str, body: Any) -> Any:
         case "requests", "DELETE":
             return fabric.record.clear()
         case "operations", "GET":
-            shown = ("id", "what", "subject", "status", "began", "ended", "error")
-            return [{key: getattr(o, key) for key in shown} for o in fabric.operations.list()]
+            fields = ("id", "what", "subject", "status", "began", "ended", "error")
+            return [{key: getattr(o, key) for key in fields} for o in fabric.operations.list()]
         case "pace", "POST":
             return _pace(fabric, body or {})
-    raise Problem(404, "NotFound", f"There is no {method} {what!r} here; there are {PATHS}.")
+    raise Problem(404, "NotFound", f"There is no {method} {collection!r} here; there are {PATHS}.")
 
 
-def _pace(fabric: AzureState, given: dict[str, Any]) -> dict[str, float]:
+def _pace(fabric: AzureState, settings: dict[str, Any]) -> dict[str, float]:
     """`takes_s`: the least that an operation takes; `retry_after_s`: what callers are told to wait; `token_s`: a new token's life."""
     operations, tokens = fabric.operations, fabric.tokens
-    operations.takes_s = float(given.get("takes_s", operations.takes_s))
-    operations.retry_after_s = int(given.get("retry_after_s", operations.retry_after_s))
-    tokens.lasts_s = float(given.get("token_s", tokens.lasts_s))
+    operations.takes_s = float(settings.get("takes_s", operations.takes_s))
+    operations.retry_after_s = int(settings.get("retry_after_s", operations.retry_after_s))
+    tokens.lasts_s = float(settings.get("token_s", tokens.lasts_s))
     return {"takes_s": operations.takes_s, "retry_after_s": operations.retry_after_s, "token_s": tokens.lasts_s}

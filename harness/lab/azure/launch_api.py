@@ -33,24 +33,24 @@ class Prepared:
 
     def start(self, folder: Path, deadline: Deadline) -> None:
         """Start its process for the lab in `folder`, which runs; it ends with the lab. Raises Unusable."""
-        heard, said = os.pipe()
+        read_end, write_end = os.pipe()
         try:
             with (folder / "azure.log").open("ab") as log:
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "harness.lab.azure", str(folder), str(self.listener.fileno()), str(said)],
+                    [sys.executable, "-m", "harness.lab.azure", str(folder), str(self.listener.fileno()), str(write_end)],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    pass_fds=[self.listener.fileno(), said],
+                    pass_fds=[self.listener.fileno(), write_end],
                     start_new_session=True,
                     cwd="/",
                     env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
                 )
-            os.close(said)
-            said = -1
-            serves = select.select([heard], [], [], deadline.remaining())[0] and os.read(heard, 64)
+            os.close(write_end)
+            write_end = -1
+            serves = select.select([read_end], [], [], deadline.remaining())[0] and os.read(read_end, 64)
         finally:
-            for fd in (heard, said):
+            for fd in (read_end, write_end):
                 if fd >= 0:
                     os.close(fd)
         if not serves:
@@ -69,10 +69,10 @@ def prepare(folder: Path, data: dict[str, Any]) -> Prepared:
 
     if "azure" in data:
         raise BadUse("the file has an [azure] table already, and --azure would write another; leave one of them out")
-    place = folder / AZURE_FILES
-    place.mkdir(mode=0o700)
-    certificate.make(place, ("127.0.0.1", RESOURCE_MANAGER), names=(RESOURCE_MANAGER_NAME,))
-    secret = place / "client-secret"
+    azure_folder = folder / AZURE_FILES
+    azure_folder.mkdir(mode=0o700)
+    certificate.make(azure_folder, ("127.0.0.1", RESOURCE_MANAGER), names=(RESOURCE_MANAGER_NAME,))
+    secret = azure_folder / "client-secret"
     secret.touch(mode=0o600)
     secret.write_text(secrets.token_urlsafe(24) + "\n")
     listener = socket.socket()

@@ -55,8 +55,8 @@ class MetadataHandler(BaseHTTPRequestHandler):
     do_POST = do_GET
 
     def _answer(self) -> Any:
-        parts = urlsplit(self.path)
-        path, query = unquote(parts.path).rstrip("/"), {k.lower(): v for k, v in parse_qsl(parts.query, keep_blank_values=True)}
+        url = urlsplit(self.path)
+        path, query = unquote(url.path).rstrip("/"), {k.lower(): v for k, v in parse_qsl(url.query, keep_blank_values=True)}
         body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), LONGEST_BODY))
         if self.headers.get("Metadata", "").lower() != "true":
             raise Refusal(400, "Bad request. Required metadata header not specified")
@@ -68,16 +68,16 @@ class MetadataHandler(BaseHTTPRequestHandler):
             raise Refusal(400, "Bad request. api-version was not specified in the request", **{"newest-versions": list(VERSIONS[-3:])})
         state = self.server.state
         host = instance_metadata.host_at(state, self.caller)
-        kind, _, rest = path.removeprefix("/metadata/").partition("/")
+        kind, _, path_below = path.removeprefix("/metadata/").partition("/")
         match kind, self.command:
             case "instance", "GET":
-                return instance_metadata.part(instance_metadata.instance(state, host), rest, text=query.get("format") == "text")
+                return instance_metadata.part(instance_metadata.instance(state, host), path_below, text=query.get("format") == "text")
             case "scheduledevents", "GET":
                 return state.conditions.events()
             case "scheduledevents", "POST":
                 state.conditions.approve(_object(body))
                 return ""
-            case "identity", "GET" if rest == "oauth2/token":
+            case "identity", "GET" if path_below == "oauth2/token":
                 return instance_metadata.token(state, host, query)
         raise Refusal(404, "Not found")
 
@@ -111,9 +111,9 @@ class MetadataServer(ListenerServer):
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        given = json.loads(body)
+        content = json.loads(body)
     except ValueError:
-        given = None
-    if not isinstance(given, dict):
+        content = None
+    if not isinstance(content, dict):
         raise Refusal(400, "Bad request. The body is no JSON object")
-    return given
+    return content

@@ -25,7 +25,7 @@ from harness.lab.azure.relayed_socket import read_caller
 from harness.lab.azure.state import api_faults
 from harness.lab.azure.state.azure_state import AzureState
 from harness.lab.azure.state.http_types import Answer, Problem, Request
-from harness.lab.azure.state.oauth_tokens import challenge, cloud_metadata, revoked
+from harness.lab.azure.state.oauth_tokens import challenge, cloud_metadata, revocation_challenge
 from harness.lab.network.platform_endpoints import RESOURCE_MANAGER_NAME
 
 IDLE_TIMEOUT_S = 300.0  # a connection that says nothing for so long is closed
@@ -62,11 +62,11 @@ class Handler(BaseHTTPRequestHandler):
     do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_GET
 
     def _serve(self) -> None:
-        parts = urlsplit(self.path)
+        url = urlsplit(self.path)
         request = Request(
             method=self.command,
-            path=unquote(parts.path),
-            query={PARAMETERS.get(k.lower(), k): v for k, v in parse_qsl(parts.query, keep_blank_values=True)},
+            path=unquote(url.path),
+            query={PARAMETERS.get(k.lower(), k): v for k, v in parse_qsl(url.query, keep_blank_values=True)},
             headers={key.lower(): value for key, value in self.headers.items()},
             body=None,
             base=self.server.base,
@@ -78,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send(request, Problem(400, "InvalidRequestContent", f"The request's body cannot be read: {error}.").answer)
             return
         try:
-            answer = self._answered(request, raw)
+            answer = self._route(request, raw)
         except Dropped:
             self._break()
             return
@@ -91,20 +91,20 @@ class Handler(BaseHTTPRequestHandler):
             answer = Problem(500, "InternalServerError", "The lab's stand-in for Azure failed; its log (azure.log) says at what.").answer
         self._send(request, answer)
 
-    def _answered(self, request: Request, raw: bytes) -> Answer:
+    def _route(self, request: Request, raw: bytes) -> Answer:
         fabric = self.server.fabric
         if request.path.startswith("/lab/"):  # the lab's own: neither written down nor ever at fault
-            request.body = _parsed(raw)
+            request.body = _parse_json(raw)
             return control_endpoint.answer(fabric, request)
         logging_in = not request.path.lower().startswith(("/subscriptions", "/providers"))
-        request.body = None if logging_in else _parsed(raw)
-        entry = fabric.record.received(request.method, request.path, request.query, request.headers, request.body)
+        request.body = None if logging_in else _parse_json(raw)
+        entry = fabric.record.add_request(request.method, request.path, request.query, request.headers, request.body)
         fault = fabric.faults.meet(request)
         entry["fault"] = fault.kind if fault else None
         try:
-            answer = _faulty(fabric, request, fault) if fault else None
+            answer = _apply_fault(fabric, request, fault) if fault else None
             if answer is None:
-                answer = self._login(request, raw) if logging_in else self._managed(request)
+                answer = self._answer_login(request, raw) if logging_in else self._answer_managed(request)
         except Problem as problem:
             answer = problem.answer
         except HarnessError as error:  # the lab itself has ended or does not answer
@@ -119,22 +119,22 @@ class Handler(BaseHTTPRequestHandler):
         entry["status"] = answer.status
         return answer
 
-    def _login(self, request: Request, raw: bytes) -> Answer:
-        tenant, _, rest = request.path.strip("/").partition("/")
+    def _answer_login(self, request: Request, raw: bytes) -> Answer:
+        tenant, _, path_below = request.path.strip("/").partition("/")
         if request.method == "GET" and request.path.strip("/").lower() == "metadata/endpoints":
             return Answer(200, cloud_metadata(request.base, request.query.get("api-version", "")))
-        if request.method == "GET" and rest.endswith("discovery/v2.0/keys"):
+        if request.method == "GET" and path_below.endswith("discovery/v2.0/keys"):
             return Answer(200, {"keys": []})  # its tokens are signed with nothing
-        if request.method == "GET" and rest.endswith(".well-known/openid-configuration"):
+        if request.method == "GET" and path_below.endswith(".well-known/openid-configuration"):
             return self.server.fabric.tokens.discovery(request.base, tenant)
-        if request.method == "POST" and rest in ("oauth2/v2.0/token", "oauth2/token"):
+        if request.method == "POST" and path_below in ("oauth2/v2.0/token", "oauth2/token"):
             return self.server.fabric.tokens.hand_out(raw, request.base)
         raise Problem(404, "NotFound", f"The lab's stand-in for Azure does not know {request.path}.")
 
-    def _managed(self, request: Request) -> Answer:
+    def _answer_managed(self, request: Request) -> Answer:
         self.server.fabric.tokens.check(request)
-        asked = replace(request, method="GET") if request.method == "HEAD" else request  # is it there?
-        return url_routing.answer(self.server.fabric, asked)
+        as_get = replace(request, method="GET") if request.method == "HEAD" else request  # is it there?
+        return url_routing.answer(self.server.fabric, as_get)
 
     def _read_body(self) -> bytes:
         if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
@@ -144,10 +144,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _chunks(self) -> Iterator[bytes]:
         """A body whose length its sender did not know (RFC 9112, 7.1). Raises ValueError for what is none, or longer than LONGEST_BODY."""
-        left = LONGEST_BODY
+        bytes_left = LONGEST_BODY
         while length := int(self.rfile.readline(1024).split(b";")[0], 16):
-            left -= length
-            if length < 0 or left < 0:
+            bytes_left -= length
+            if length < 0 or bytes_left < 0:
                 raise ValueError(f"a body of more than {LONGEST_BODY} bytes")
             yield self.rfile.read(length)
             self.rfile.readline(16)
@@ -189,14 +189,14 @@ class Handler(BaseHTTPRequestHandler):
         """What is worth knowing is in the record."""
 
 
-def _parsed(raw: bytes) -> Any:
+def _parse_json(raw: bytes) -> Any:
     try:
         return json.loads(raw) if raw else None
     except ValueError:
         return None  # whoever needs a body says that there is none
 
 
-def _faulty(fabric: AzureState, request: Request, fault: api_faults.Fault) -> Answer | None:
+def _apply_fault(fabric: AzureState, request: Request, fault: api_faults.Fault) -> Answer | None:
     """What a fault answers in the place of the API, or None when the request goes on. Raises Problem or Dropped."""
     if fault.kind in api_faults.FATES:
         request.fate = fault.kind
@@ -211,7 +211,7 @@ def _faulty(fabric: AzureState, request: Request, fault: api_faults.Fault) -> An
         raise challenge(request, "ExpiredAuthenticationToken", "The access token expiry UTC time is in the past.")
     elif fault.kind == "token-revoked":
         fabric.tokens.revoke_all()
-        raise revoked(request)
+        raise revocation_challenge(request)
     elif fault.kind == "forbidden":
         message = f"The client does not have authorization to perform this action over scope '{request.path}' or the scope is invalid."
         raise Problem(403, "AuthorizationFailed", message)

@@ -19,7 +19,7 @@ VNETS, TABLES = f"{NETWORK}/virtualNetworks", f"{NETWORK}/routeTables"
 NIC, BALANCER, NSG, VNET = GROUP + NICS + "/{nic}", GROUP + BALANCERS + "/{balancer}", GROUP + NSGS + "/{nsg}", GROUP + VNETS + "/{network}"
 
 
-def _both(path: str, handler: Handler) -> tuple[tuple[str, str, Handler], ...]:
+def _list_routes(path: str, handler: Handler) -> tuple[tuple[str, str, Handler], ...]:
     """A list, of a resource group's and of the subscription's resources; the lab has one group, so they are the same."""
     return ("GET", GROUP + path, handler), ("GET", SUBSCRIPTION + path, handler)
 
@@ -34,7 +34,7 @@ NONE_OF = tuple(
 )
 
 
-def _none(fabric: AzureState, request: Request, **place: str) -> Answer:
+def _answer_empty_list(fabric: AzureState, request: Request, **place: str) -> Answer:
     return Answer(200, {"value": []})
 
 
@@ -53,22 +53,22 @@ ROUTES = Routes(
     ("GET", f"{SUBSCRIPTION}/providers", resource_groups.providers),
     ("GET", SUBSCRIPTION + "/providers/{namespace}", resource_groups.provider),
     ("GET", GROUP, resource_groups.group_),
-    *_both("/resources", resource_groups.list_resources),
+    *_list_routes("/resources", resource_groups.list_resources),
     ("GET", SUBSCRIPTION + "/providers/{provider}/locations/{location}/operations/{id}", _operation),
     ("GET", SUBSCRIPTION + "/providers/{provider}/locations/{location}/operationResults/{id}", _outcome),
-    *_both(MACHINES, vms.list_all),
+    *_list_routes(MACHINES, vms.list_all),
     ("GET", MACHINE, vms.get),
     ("PATCH", MACHINE, vms.patch),
     ("GET", f"{MACHINE}/instanceView", vms.get_view),
-    *(("POST", f"{MACHINE}/{what}", vms.told(what)) for what in ("powerOff", "deallocate", "start", "restart", "redeploy")),
+    *(("POST", f"{MACHINE}/{what}", vms.power_action(what)) for what in ("powerOff", "deallocate", "start", "restart", "redeploy")),
     ("POST", f"{MACHINE}/runCommand", vms.run),
-    *_both(NICS, nics.list_all),
+    *_list_routes(NICS, nics.list_all),
     ("GET", NIC, nics.get),
     ("PUT", NIC, nics.put),
     ("PATCH", GROUP + NICS + "/{name}", resource_groups.retag(lambda f, g, n: nics.resource(f, nics.find(f, g, n)))),
     ("POST", f"{NIC}/effectiveNetworkSecurityGroups", nics.effective_security),
     ("POST", f"{NIC}/effectiveRouteTable", nics.effective_routes),
-    *_both(BALANCERS, balancers.list_all),
+    *_list_routes(BALANCERS, balancers.list_all),
     ("GET", BALANCER, balancers.get),
     ("PUT", BALANCER, balancers.put),
     ("PATCH", GROUP + BALANCERS + "/{name}", resource_groups.retag(balancers.find)),
@@ -79,7 +79,7 @@ ROUTES = Routes(
     ("GET", f"{BALANCER}/networkInterfaces", nics.list_of_members),
     ("GET", BALANCER + "/{kind}", balancers.list_parts),
     ("GET", BALANCER + "/{kind}/{part}", balancers.get_part),
-    *_both(NSGS, nsgs.list_all),
+    *_list_routes(NSGS, nsgs.list_all),
     ("GET", NSG, nsgs.get),
     ("PATCH", GROUP + NSGS + "/{name}", resource_groups.retag(lambda f, g, n: nsgs.resource(f, nsgs.find(f, g, n)))),
     ("GET", f"{NSG}/securityRules", nsgs.list_rules),
@@ -87,14 +87,14 @@ ROUTES = Routes(
     ("GET", NSG + "/securityRules/{rule}", nsgs.get_rule),
     ("PUT", NSG + "/securityRules/{rule}", nsgs.put_rule),
     ("DELETE", NSG + "/securityRules/{rule}", nsgs.delete_rule),
-    *_both(VNETS, networks.list_all),
+    *_list_routes(VNETS, networks.list_all),
     ("GET", VNET, networks.get),
     ("GET", f"{VNET}/CheckIPAddressAvailability", networks.check_address),
     ("GET", f"{VNET}/subnets", networks.list_subnets),
     ("GET", VNET + "/subnets/{subnet}", networks.get_subnet),
-    *_both(TABLES, networks.list_route_tables),
-    *(route for path in NONE_OF for route in _both(path, _none)),
-    ("GET", f"{MACHINE}/extensions", _none),
+    *_list_routes(TABLES, networks.list_route_tables),
+    *(route for path in NONE_OF for route in _list_routes(path, _answer_empty_list)),
+    ("GET", f"{MACHINE}/extensions", _answer_empty_list),
     ("GET", GROUP + TABLES + "/{table}", networks.get_route_table),
 )
 API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?")
@@ -114,8 +114,8 @@ def answer(fabric: AzureState, request: Request) -> Answer:
         raise Problem(400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests.")
     if not API_VERSION.fullmatch(request.query["api-version"]):
         raise Problem(400, "InvalidApiVersionParameter", f"The api-version '{request.query['api-version']}' is invalid.")
-    _known_scope(request)
-    _nothing_passed_over(request)
+    _demand_known_scope(request)
+    _demand_supported_options(request)
     fabric.conditions.must_admit(request)
     if request.path.lower().endswith(LOCK_PATH) and request.method == "GET":
         return Answer(200, {"value": fabric.conditions.locks_at(request.path[: -len(LOCK_PATH)])})
@@ -124,20 +124,22 @@ def answer(fabric: AzureState, request: Request) -> Answer:
     return ROUTES.answer(fabric, request)
 
 
-def _nothing_passed_over(request: Request) -> None:
+def _demand_supported_options(request: Request) -> None:
     """A question with more in it than is answered is refused: a `$filter` that is ignored shows what was not asked for."""
     path = request.path.lower().rstrip("/")
-    known: tuple[str, ...] = ("$expand",) if MACHINES.lower() in path and request.query.get("$expand", "").lower() == "instanceview" else ()
+    supported: tuple[str, ...] = (
+        ("$expand",) if MACHINES.lower() in path and request.query.get("$expand", "").lower() == "instanceview" else ()
+    )
     if path.endswith(("/resources", "/resourcegroups")):
-        known = ("$filter", "$top", "$expand") if path.endswith("/resources") else ("$filter", "$top")
+        supported = ("$filter", "$top", "$expand") if path.endswith("/resources") else ("$filter", "$top")
     for name, value in request.query.items():
-        if name.startswith("$") and value and name not in known:
+        if name.startswith("$") and value and name not in supported:
             raise lab_cannot(f"{name}={value} of {request.path}")
 
 
-def _known_scope(request: Request) -> None:
-    words = request.path.strip("/").split("/")
-    if words[0].lower() == "subscriptions" and len(words) > 1 and words[1].lower() != resource_ids.SUBSCRIPTION:
-        raise Problem(404, "SubscriptionNotFound", f"The subscription '{words[1]}' could not be found.")
-    if len(words) > 3 and words[2].lower() == "resourcegroups" and words[3].lower() != resource_ids.GROUP:
-        raise Problem(404, "ResourceGroupNotFound", f"Resource group '{words[3]}' could not be found.")
+def _demand_known_scope(request: Request) -> None:
+    segments = request.path.strip("/").split("/")
+    if segments[0].lower() == "subscriptions" and len(segments) > 1 and segments[1].lower() != resource_ids.SUBSCRIPTION:
+        raise Problem(404, "SubscriptionNotFound", f"The subscription '{segments[1]}' could not be found.")
+    if len(segments) > 3 and segments[2].lower() == "resourcegroups" and segments[3].lower() != resource_ids.GROUP:
+        raise Problem(404, "ResourceGroupNotFound", f"Resource group '{segments[3]}' could not be found.")

@@ -123,15 +123,15 @@ def owned(folder: Path) -> Iterator[None]:
 
     Raises BlockingIOError when it is somebody's, and FileNotFoundError when there is none (any more).
     """
-    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        there, ours = folder.stat(), os.fstat(held)
-        if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        on_disk, opened = folder.stat(), os.fstat(descriptor)
+        if (on_disk.st_dev, on_disk.st_ino) != (opened.st_dev, opened.st_ino):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
         yield
     finally:
-        os.close(held)
+        os.close(descriptor)
 
 
 def start_ticks(pid: int) -> int | None:

@@ -31,12 +31,12 @@ def host_pid(lab: LabRecord, name: str) -> int:
 def _pids_by_namespace(pid: int) -> list[int]:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("NSpid:"):
-            return [int(word) for word in line.split()[1:]]
+            return [int(number) for number in line.split()[1:]]
     return []
 
 
-def command(lab: LabRecord, name: str, words: list[str]) -> list[str]:
-    """The command line that runs `words` inside the host."""
+def command(lab: LabRecord, name: str, command_line: list[str]) -> list[str]:
+    """The command line that runs `command_line` inside the host."""
     enter = ["nsenter", "--target", str(host_pid(lab, name)), "--mount", "--uts", "--ipc", "--net", "--pid"]
     if os.geteuid() != 0:
         enter += ["--user", "--preserve-credentials"]
@@ -49,10 +49,12 @@ def command(lab: LabRecord, name: str, words: list[str]) -> list[str]:
         "HOME=/root",
         "LC_ALL=C.UTF-8",
         f"TERM={os.environ.get('TERM', 'dumb')}",
-        *words,
+        *command_line,
     ]
 
 
-def run(lab: LabRecord, name: str, words: list[str], *, limit: float = 20.0, input: str | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    lab: LabRecord, name: str, command_line: list[str], *, limit: float = 20.0, input: str | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run to the end and return what it said; the exit code is the caller's to judge."""
-    return subprocess.run(command(lab, name, words), capture_output=True, text=True, timeout=limit, input=input)
+    return subprocess.run(command(lab, name, command_line), capture_output=True, text=True, timeout=limit, input=input)

@@ -85,8 +85,14 @@ class ContainerGuest:
     async def _start(self) -> str:
         if not self._made:
             binds = {str(self.plan.shared): "/run/lab", **self.plan.binds}
-            how = {"image": self.plan.image, "hostname": self.name, "hosts": self.plan.hosts, "binds": binds, "seed": str(self.plan.seed)}
-            await self._ask("create", **how)
+            options = {
+                "image": self.plan.image,
+                "hostname": self.name,
+                "hosts": self.plan.hosts,
+                "binds": binds,
+                "seed": str(self.plan.seed),
+            }
+            await self._ask("create", **options)
             self._made = True
         fifo = self.plan.shared / POWER_ON
         fifo.unlink(missing_ok=True)
@@ -100,22 +106,22 @@ class ContainerGuest:
         """Its NICs are there: give them their addresses, as DHCP would, and let it boot."""
         assert self._go is not None and self._netns is not None
         settings = "; ".join(f"echo {value} > /proc/sys/net/{name}" for name, value in SYSCTLS.items())
-        words = ["nsenter", f"--net=/proc/{os.getpid()}/fd/{self._netns}", "sh", "-ec", f"{settings}; exec ip -batch -"]
-        done = subprocess.run(words, input="\n".join(self.plan.network) + "\n", capture_output=True, text=True)
-        if done.returncode != 0:
-            raise OSError(f"the NICs of {self.name} could not be set up: {done.stderr.strip()}")
+        command_line = ["nsenter", f"--net=/proc/{os.getpid()}/fd/{self._netns}", "sh", "-ec", f"{settings}; exec ip -batch -"]
+        completed = subprocess.run(command_line, input="\n".join(self.plan.network) + "\n", capture_output=True, text=True)
+        if completed.returncode != 0:
+            raise OSError(f"the NICs of {self.name} could not be set up: {completed.stderr.strip()}")
         os.write(self._go, b"go\n")
 
-    async def booted(self) -> None:
+    async def wait_until_booted(self) -> None:
         """Wait until its sshd answers. Raises OSError when it ended before, or after BOOT_TIMEOUT_S."""
         assert self._go is not None
         deadline, home = Deadline(BOOT_TIMEOUT_S), own_netns()
         try:
             while not await self._answers(home):
                 if deadline.expired or self.has_ended:
-                    said, _ = await self._ask("console")
-                    what = "ended while it booted" if self.has_ended else f"had no sshd that answers after {BOOT_TIMEOUT_S:g} s"
-                    raise OSError(f"{self.name} {what}; its console: {said or 'nothing'}")
+                    console, _ = await self._ask("console")
+                    problem = "ended while it booted" if self.has_ended else f"had no sshd that answers after {BOOT_TIMEOUT_S:g} s"
+                    raise OSError(f"{self.name} {problem}; its console: {console or 'nothing'}")
                 await asyncio.sleep(ASK_AGAIN_S)
         finally:
             os.close(home)
@@ -137,7 +143,7 @@ class ContainerGuest:
         """Whether its first process is gone."""
         return self._process is None or bool(select.select([self._process], [], [], 0)[0])
 
-    def ended(self) -> int:
+    def end_fd(self) -> int:
         """A new file that becomes readable when its first process has ended."""
         assert self._process is not None
         return os.dup(self._process)

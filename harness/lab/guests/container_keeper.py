@@ -86,13 +86,13 @@ class Keeper:
             shutil.rmtree(self._shared)
 
     def _remove_all(self) -> None:
-        for last in [*[False] * REMOVE_TIMES, True]:
+        for is_last in [*[False] * REMOVE_TIMES, True]:
             try:
-                while left := self._engine.of(self._label):
-                    self._engine.remove(left)
+                while containers := self._engine.of(self._label):
+                    self._engine.remove(containers)
                 return
             except HarnessError as error:
-                if last:
+                if is_last:
                     raise
                 print(f"once more: {error}", file=sys.stderr, flush=True)
 
@@ -112,17 +112,17 @@ class Keeper:
             for fd in fds[:1]:  # the second one stays: it is the handle of the container's first process
                 os.close(fd)
 
-    def do_create(self, _fds: list[int], *, name: str, seed: str, image: str, **how: Any) -> None:
+    def do_create(self, _fds: list[int], *, name: str, seed: str, image: str, **options: Any) -> None:
         """A container, with the files of the folder `seed` laid over the image's."""
-        self._engine.create(name, image, label=self._label, **how)
+        self._engine.create(name, image, label=self._label, **options)
         self._engine.run("cp", f"{seed}/.", f"{name}:/")
 
     def do_start(self, fds: list[int], *, name: str) -> int:
         """Its first process's pid, with open files of its network namespace and of the process itself."""
         pid = self._engine.start(name)
         fds += [os.open(f"/proc/{pid}/ns/net", os.O_RDONLY), os.pidfd_open(pid)]
-        if (old := self._pidfds.get(name)) is not None:
-            os.close(old)
+        if (old_pidfd := self._pidfds.get(name)) is not None:
+            os.close(old_pidfd)
         self._pidfds[name] = fds[1]
         return pid
 
@@ -170,14 +170,18 @@ def leftovers(engine: Engine) -> list[str]:
 
 def orphaned_folders() -> list[Path]:
     """Shared folders in memory whose keeper is gone."""
-    found = [mark for mark in MEMORY.glob(f"lkharness-*/{KEEPER}") if _is_ours(mark)]
-    return [mark.parent for mark in found if not keeper_lives(mark.read_text())]
+    marks = [mark for mark in MEMORY.glob(f"lkharness-*/{KEEPER}") if _is_ours(mark)]
+    return [mark.parent for mark in marks if not keeper_lives(mark.read_text())]
 
 
 def _is_ours(mark: Path) -> bool:
     """Anybody may make folders there: a pipe would be waited for, and a stranger's folder is not to be removed."""
-    seen, folder = mark.lstat(), mark.parent.lstat()
-    return stat.S_ISREG(seen.st_mode) and stat.S_ISDIR(folder.st_mode) and seen.st_uid == folder.st_uid == os.geteuid()
+    mark_status, folder_status = mark.lstat(), mark.parent.lstat()
+    return (
+        stat.S_ISREG(mark_status.st_mode)
+        and stat.S_ISDIR(folder_status.st_mode)
+        and mark_status.st_uid == folder_status.st_uid == os.geteuid()
+    )
 
 
 def main() -> None:

@@ -70,10 +70,10 @@ class Shared:
     def give_database(self, image: image_store.Image) -> None:
         """The database on the disk belongs to the image's `postgres`, whatever its number is here."""
         user, group = image.ids("postgres")
-        for place, _, files in os.walk(self.disk / DATABASE.name):
-            os.chown(place, user, group)
+        for folder, _, files in os.walk(self.disk / DATABASE.name):
+            os.chown(folder, user, group)
             for name in files:
-                os.chown(Path(place, name), user, group, follow_symlinks=False)
+                os.chown(Path(folder, name), user, group, follow_symlinks=False)
 
 
 def container_plans(
@@ -89,13 +89,13 @@ def container_plans(
 ) -> list[ContainerPlan]:
     """A plan for every host that is a container, with its seed written; their names with the engine begin with `prefix`. With `azure`,
     the subscription and its resource group, they know its API."""
-    made = []
+    container_plans_made = []
     for machine in cluster.machines:
         if machine.name not in settings.containers:
             continue
         image = image_store.find(settings.containers[machine.name].image)
-        place = folder / FOLDER / machine.name
-        seed = Seed(place / "seed")
+        host_folder = folder / FOLDER / machine.name
+        seed = Seed(host_folder / "seed")
         if azure:
             seed.write(AZURE_CA, (folder / AZURE_FILES / "ca.pem").read_text())
         fence = (
@@ -104,17 +104,17 @@ def container_plans(
             else None
         )
         _write(seed, cluster, machine.name, folder, is_node=isinstance(machine, Node), bare=bare, fence=fence)
-        mine = place / "run"
-        mine.mkdir(mode=0o755)
+        run_folder = host_folder / "run"
+        run_folder.mkdir(mode=0o755)
         binds = {f"{REPOSITORY / 'harness'}": f"{LIBRARY}/harness:ro"}
         if isinstance(machine, Node):
             binds |= {str(shared.disk): str(DISK_SOURCE), str(shared.sockets): SOCKETS}
         name = f"{prefix}-{machine.name}"
         hosts = {m.name: str(m.address) for m in cluster.machines} | ({RESOURCE_MANAGER_NAME: RESOURCE_MANAGER} if azure else {})
-        made.append(
-            ContainerPlan(machine.name, name, image.tag, fabric.guest_lines(topology.of(machine.name)), seed.disk, mine, hosts, binds)
+        container_plans_made.append(
+            ContainerPlan(machine.name, name, image.tag, fabric.guest_lines(topology.of(machine.name)), seed.disk, run_folder, hosts, binds)
         )
-    return made
+    return container_plans_made
 
 
 def _write(seed: Seed, cluster: Cluster, name: str, folder: Path, *, is_node: bool, bare: bool, fence: Mapping[str, str] | None) -> None:

@@ -11,10 +11,36 @@ import asyncio
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 Note = Callable[..., None]
+
+
+class Witness:
+    """A disk of one claim, by which two nodes that lost each other find out who lives on. Who has it renews the claim; one that was not
+    renewed for as long as the asking node names goes to that one."""
+
+    def __init__(self) -> None:
+        self.holder: str | None = None
+        self._renewed = 0.0
+
+    def carry_out(self, request: dict, now: float) -> dict:
+        """`witness-holder`, `witness` (take or renew) or `witness-release`, at the moment `now`, in seconds of a clock that only rises."""
+        operation = request["op"]
+        if operation == "witness-holder":
+            return {"holder": self.holder}
+        if operation == "witness-release":
+            if self.holder == request["node"]:
+                self.holder = None
+            return {"ok": True}
+        if operation != "witness":
+            raise ValueError(f"unknown operation {operation!r}")
+        if self.holder not in (None, request["node"]) and now - self._renewed <= float(request["older_than"]):
+            return {"ok": False, "holder": self.holder}
+        self.holder, self._renewed = request["node"], now
+        return {"ok": True}
 
 
 class Storage:
@@ -25,6 +51,7 @@ class Storage:
         self._processes_of = processes_of
         self._note = note
         self.holder: str | None = None
+        self._witness = Witness()
 
     async def serve(self, socket_path: Path) -> asyncio.AbstractServer:
         """Listens for the nodes' commands on that socket."""
@@ -51,6 +78,8 @@ class Storage:
                 self.holder = None
                 self._note("storage", "released", f"{request['node']} released the shared disk")
             return {"ok": True}
+        if operation.startswith("witness"):
+            return self._of_witness(request)
         raise ValueError(f"unknown operation {operation!r}")
 
     def _reserve(self, node: str, preempt: bool) -> dict:
@@ -65,6 +94,14 @@ class Storage:
         )
         return {"ok": True}
 
+    def _of_witness(self, request: dict) -> dict:
+        before = self._witness.holder
+        answer = self._witness.carry_out(request, time.monotonic())
+        if (holder := self._witness.holder) != before:
+            taken = f", taken from {before}" if holder and before else ""
+            self._note("storage", "witness", f"{holder} has the witness disk{taken}" if holder else "nobody has the witness disk")
+        return answer
+
     def _fence(self, victim: str) -> None:
         for pid in list(self._processes_of(victim)):
             if self._has_files_on_disk(pid):
@@ -72,16 +109,16 @@ class Storage:
         self._note("storage", "fenced", f"{victim} lost its reservation; its I/O on the shared disk is refused", node=victim)
 
     def _has_files_on_disk(self, pid: int) -> bool:
-        places = [Path(f"/proc/{pid}/cwd")]
+        links = [Path(f"/proc/{pid}/cwd")]
         try:
-            places += list(Path(f"/proc/{pid}/fd").iterdir())
+            links += list(Path(f"/proc/{pid}/fd").iterdir())
         except OSError:
             return False  # it has ended meanwhile
-        return any(_device_of(place) == self._device for place in places)
+        return any(_device_of(link) == self._device for link in links)
 
 
-def _device_of(place: Path) -> int | None:
+def _device_of(path: Path) -> int | None:
     try:
-        return place.stat().st_dev
+        return path.stat().st_dev
     except OSError:
         return None

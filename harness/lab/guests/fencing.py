@@ -38,17 +38,17 @@ class Fencing:
             writer.close()
 
     async def _carry_out(self, request: dict[str, str]) -> dict:
-        operation, node, by = request["op"], request.get("node", ""), request["by"]
+        operation, node, requester = request["op"], request.get("node", ""), request["by"]
         if operation == "status":
             return {"ok": True}
         if operation not in ("off", "on", "reboot"):
             return {"ok": False, "why": f"the fence device knows off, on, reboot and status; not {operation!r}"}
-        if self._power_of(by) != "on":
-            return {"ok": False, "why": f"{by} has no power itself"}  # it died while it waited for its turn
+        if self._power_of(requester) != "on":
+            return {"ok": False, "why": f"{requester} has no power itself"}  # it died while it waited for its turn
         if operation != "on" and self._power_of(node) == "off":
             # Off is all that a fence must make sure of: power that an operator has cut is the operator's to give back.
-            self._note("fence", "fenced", f"{by} asked for {node} to be fenced; it had no power already", node=node, by=by)
+            self._note("fence", "fenced", f"{requester} asked for {node} to be fenced; it had no power already", node=node, by=requester)
             return {"ok": True}
-        self._note("fence", "fenced", f"{by} has {node} fenced: power {operation}", node=node, by=by)
+        self._note("fence", "fenced", f"{requester} has {node} fenced: power {operation}", node=node, by=requester)
         await self._power(node, operation)
         return {"ok": True}

@@ -27,10 +27,10 @@ class Guest(Protocol):
     def connect(self) -> None:
         """Its NICs are there: go on booting."""
 
-    async def booted(self) -> None:
+    async def wait_until_booted(self) -> None:
         """Wait until it has booted. Raises OSError when it halted instead, or did not come up."""
 
-    def ended(self) -> int:
+    def end_fd(self) -> int:
         """A new file, the caller's to close, that becomes readable when its first process has ended by itself or was ended."""
 
     def own_netns(self) -> int | None:
@@ -43,7 +43,7 @@ class Guest(Protocol):
         """End everything in it at once. Its legs must be dark already; its network namespace stays until `forget_network`."""
 
     async def shutdown(self) -> None:
-        """Ask its init to stop everything in order and power off; returns at once, `ended` tells when. Raises ValueError if it cannot."""
+        """Ask its init to stop everything in order and power off; returns at once, `end_fd` tells when. Raises ValueError if it cannot."""
 
     async def freeze(self) -> None:
         """Stop everything in it where it stands."""

@@ -30,7 +30,7 @@ MSSQL_FILES = "mssql"  # in the lab's folder: the certificate of the stand-in fo
 def plans(cluster: Cluster, settings: LabSettings, topology: Topology, root: Path, folder: Path, *, bare: bool, azure: bool) -> list[Plan]:
     """A plan for every host that is a namespace, its disk formatted. `bare`: no host starts a manager; `azure`: they know its API."""
     keep = tuple(dict.fromkeys(Path(p) for p in (sys.base_prefix, sys.prefix, REPOSITORY)))
-    made = []
+    host_plans = []
     for machine in cluster.machines:
         if settings.kind_of(machine.name) != "namespace":
             continue
@@ -50,16 +50,16 @@ def plans(cluster: Cluster, settings: LabSettings, topology: Topology, root: Pat
         starts = [[SSHD]]
         if isinstance(machine, Node):
             if (folder / MSSQL_FILES).exists():
-                own = (folder / MSSQL_FILES / "server.pem").read_text()
-                disk.write(str(lifekeeper_config.MSSQL_CERTIFICATE.relative_to("/")), own, mode=0o600)
+                certificate = (folder / MSSQL_FILES / "server.pem").read_text()
+                disk.write(str(lifekeeper_config.MSSQL_CERTIFICATE.relative_to("/")), certificate, mode=0o600)
             start = _install_cluster_manager(disk, cluster, settings, machine, folder)
             starts += [] if bare else [start]
             if machine.platform == "windows":
                 programs = {program.stem: program for program in (folder / WINDOWS_PROGRAMS).glob("*.exe")}
-                windows.install(disk, cluster.manager.root, programs)
+                windows.install(disk, cluster.manager.root, programs, cluster.manager.kind)
                 starts.insert(0, windows.START)
-        made.append(Plan(machine.name, fabric.guest_lines(topology.of(machine.name)), disk, starts))
-    return made
+        host_plans.append(Plan(machine.name, fabric.guest_lines(topology.of(machine.name)), disk, starts))
+    return host_plans
 
 
 def _hosts_file(cluster: Cluster, *, azure: bool) -> str:
@@ -70,6 +70,8 @@ def _hosts_file(cluster: Cluster, *, azure: bool) -> str:
 
 def stand_in_note(cluster: Cluster) -> str:
     """What every face of the lab says of its cluster manager and its nodes."""
+    if cluster.manager.kind == "wsfc":
+        return f"The failover cluster in this lab is a stand-in made for tests, not Windows Server's. {windows.NOTE}"
     if has_windows(cluster):
         return f"LifeKeeper in this lab is a stand-in made for tests, not the product. {windows.NOTE}"
     if cluster.manager.kind == "pacemaker":
@@ -112,12 +114,12 @@ def _plain_python() -> str:
     return getattr(sys, "_base_executable", sys.executable)
 
 
-def _inside(disk: Path, place: Path) -> Path:
-    """Where `place` of a host is on its disk, and nowhere else of this machine. Raises BadUse."""
-    found = (disk / place.relative_to("/")).resolve()
-    if not found.is_relative_to(disk.resolve()):
-        raise BadUse(f"manager.root: {place} leads out of the lab's host; write where it really is")
-    return found
+def _path_on_disk(disk: Path, path: Path) -> Path:
+    """Where `path` of a host is on its disk, and nowhere else of this machine. Raises BadUse."""
+    resolved = (disk / path.relative_to("/")).resolve()
+    if not resolved.is_relative_to(disk.resolve()):
+        raise BadUse(f"manager.root: {path} leads out of the lab's host; write where it really is")
+    return resolved
 
 
 def _install_cluster_manager(disk: FileSystem, cluster: Cluster, settings: LabSettings, node: Node, folder: Path) -> list[str]:
@@ -129,5 +131,5 @@ def _install_cluster_manager(disk: FileSystem, cluster: Cluster, settings: LabSe
     structure = lifekeeper_config.structure(cluster, settings, node)
     disk.write("etc/lifekeeper-standin.json", json.dumps(structure, indent=1))
     disk.write("etc/default/LifeKeeper", lifekeeper_config.tunables(cluster, settings))
-    install(_inside(disk.disk, cluster.manager.root), lifekeeper_config.PYTHON)
+    install(_path_on_disk(disk.disk, cluster.manager.root), lifekeeper_config.PYTHON)
     return [str(cluster.manager.root / "bin/lkstart")]

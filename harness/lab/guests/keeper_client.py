@@ -39,12 +39,12 @@ class KeeperClient:
         if not message:
             print("the keeper of the lab's containers has ended, so the lab ends too", file=sys.stderr, flush=True)
             os._exit(70)
-        said = json.loads(message)
-        answer = self._waiting.pop(said["id"])
+        reply = json.loads(message)
+        answer = self._waiting.pop(reply["id"])
         if answer.cancelled():
             for fd in fds:
                 os.close(fd)
-        elif "error" in said:
-            answer.set_exception(OSError(said["error"]))
+        elif "error" in reply:
+            answer.set_exception(OSError(reply["error"]))
         else:
-            answer.set_result((said.get("result"), fds))
+            answer.set_result((reply.get("result"), fds))

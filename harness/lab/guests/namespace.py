@@ -69,46 +69,46 @@ class NamespaceGuest:
 
     async def power_on(self) -> str:
         """Make the host's namespaces and first process, and return its pid; it now waits for its NICs (`connect`)."""
-        news, tell = os.pipe()
-        wait, self._go = os.pipe()
+        news, news_write_end = os.pipe()
+        wait_read_end, self._go = os.pipe()
         child = os.fork()
         if child == 0:
-            _become(self.plan, tell, wait)
-        os.close(tell)
-        os.close(wait)
+            _become(self.plan, news_write_end, wait_read_end)
+        os.close(news_write_end)
+        os.close(wait_read_end)
         self._news = news
-        first = _read_line(news)
+        first_line = _read_line(news)
         os.waitpid(child, 0)  # it has left its own child, the host's first process, to us
-        if not first.isdigit():
-            raise OSError(f"{self.name} could not be started: {first or 'its first process died at once'}")
-        self.pid = int(first)
+        if not first_line.isdigit():
+            raise OSError(f"{self.name} could not be started: {first_line or 'its first process died at once'}")
+        self.pid = int(first_line)
         self.netns = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        return first
+        return first_line
 
     def connect(self) -> None:
-        """Its NICs are there: go on booting. `booted` tells when it has."""
+        """Its NICs are there: go on booting. `wait_until_booted` tells when it has."""
         assert self._go is not None
         os.write(self._go, b"go\n")
         os.close(self._go)
         self._go = None
 
-    async def booted(self) -> None:
+    async def wait_until_booted(self) -> None:
         """Wait, without keeping anything else waiting, until the host has started everything. Raises OSError with what went wrong."""
         assert self._news is not None
-        loop, told, news = asyncio.get_running_loop(), asyncio.Event(), self._news
-        loop.add_reader(news, told.set)
+        loop, readable, news = asyncio.get_running_loop(), asyncio.Event(), self._news
+        loop.add_reader(news, readable.set)
         try:
-            await told.wait()
+            await readable.wait()
         finally:
             loop.remove_reader(news)
-        said = _read_line(news)
+        line = _read_line(news)
         os.close(news)
         if self._news == news:  # it may have lost its power and been given it again meanwhile
             self._news = None
-        if said != "up":
-            raise OSError(f"{self.name} did not come up: {said or 'its first process died'}")
+        if line != "up":
+            raise OSError(f"{self.name} did not come up: {line or 'its first process died'}")
 
-    def ended(self) -> int:
+    def end_fd(self) -> int:
         """A new file that becomes readable when its first process has ended."""
         assert self.pid is not None
         return os.pidfd_open(self.pid)
@@ -138,8 +138,8 @@ class NamespaceGuest:
         """The pids of everything that runs in it."""
         if self.pid is None:
             return []
-        own = _pid_namespace(self.pid)
-        return [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and _pid_namespace(int(p.name)) == own]
+        own_namespace = _pid_namespace(self.pid)
+        return [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and _pid_namespace(int(p.name)) == own_namespace]
 
     async def freeze(self) -> None:
         """Stop every process of it where it stands."""
@@ -152,10 +152,10 @@ class NamespaceGuest:
         self.frozen = False
 
     def _signal_all(self, number: signal.Signals) -> None:
-        done: set[int] = set()
-        while fresh := [p for p in self.processes() if p not in done]:  # a process may have been born meanwhile
+        signalled: set[int] = set()
+        while fresh := [p for p in self.processes() if p not in signalled]:  # a process may have been born meanwhile
             for pid in fresh:
-                done.add(pid)
+                signalled.add(pid)
                 try:
                     os.kill(pid, number)
                 except ProcessLookupError:
@@ -179,41 +179,41 @@ def _read_line(fd: int) -> str:
     return line.decode().strip()
 
 
-def _become(plan: Plan, tell: int, wait: int) -> None:
+def _become(plan: Plan, news_fd: int, wait_fd: int) -> None:
     """In the forked child: leave the lab's namespaces; the grandchild becomes the host's first process. Never returns."""
     try:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-        _close_all_but(tell, wait)
+        _close_all_but(news_fd, wait_fd)
         os.setsid()
         linux_syscalls.unshare(NAMESPACES)
         pid = os.fork()
         if pid:
-            os.write(tell, f"{pid}\n".encode())
+            os.write(news_fd, f"{pid}\n".encode())
             os._exit(0)
-        _live(plan, tell, wait)
+        _run_first_process(plan, news_fd, wait_fd)
     except BaseException as error:
         traceback.print_exc()
-        os.write(tell, f"{type(error).__name__}: {' '.join(str(error).split())}\n".encode())
+        os.write(news_fd, f"{type(error).__name__}: {' '.join(str(error).split())}\n".encode())
     os._exit(1)
 
 
 def _close_all_but(*keep: int) -> None:
-    kept = {0, 1, 2, *keep}
+    kept_fds = {0, 1, 2, *keep}
     for number in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
-        if number not in kept:
+        if number not in kept_fds:
             try:
                 os.close(number)
             except OSError:
                 continue  # the listing's own descriptor
 
 
-def _live(plan: Plan, tell: int, wait: int) -> None:
+def _run_first_process(plan: Plan, news_fd: int, wait_fd: int) -> None:
     """The host's first process."""
-    if _read_line(wait) != "go":
+    if _read_line(wait_fd) != "go":
         os._exit(0)  # the lab changed its mind
-    os.close(wait)
+    os.close(wait_fd)
     _at_halt(plan.network)
     socket.sethostname(plan.name)
     _network(plan.network)
@@ -223,15 +223,17 @@ def _live(plan: Plan, tell: int, wait: int) -> None:
     os.chdir("/")
     for command in plan.starts:
         _start(command, environment)
-    os.write(tell, b"up\n")
-    os.close(tell)
+    os.write(news_fd, b"up\n")
+    os.close(news_fd)
     _reap_for_ever()
 
 
 def _start(command: list[str], environment: dict[str, str]) -> None:
-    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode != 0:
-        raise OSError(f"`{' '.join(command)}` exited {done.returncode}: {done.stdout.strip()}")
+    completed = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if completed.returncode != 0:
+        raise OSError(f"`{' '.join(command)}` exited {completed.returncode}: {completed.stdout.strip()}")
 
 
 def _network(lines: list[str]) -> None:
@@ -245,11 +247,13 @@ def _network(lines: list[str]) -> None:
 
 def _at_halt(network: list[str]) -> None:
     """SIGUSR1 halts the host as a forced reboot does: silent on the wire first, then everything ends at once."""
-    nics = {words[2] for words in (line.split() for line in network) if words[:2] == ["link", "set"]}  # with lo, where the gate's sshd is
-    down = [f"link set {nic} down" for nic in sorted(nics)]
+    nics = {
+        fields[2] for fields in (line.split() for line in network) if fields[:2] == ["link", "set"]
+    }  # with lo, where the gate's sshd is
+    commands = [f"link set {nic} down" for nic in sorted(nics)]
 
     def halt(_number: int, _frame: object) -> None:
-        fabric.batch(down)
+        fabric.batch(commands)
         os._exit(1)
 
     signal.signal(signal.SIGUSR1, halt)

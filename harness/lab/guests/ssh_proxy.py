@@ -126,11 +126,11 @@ class _Flow:
                 self._end(None)
                 return
             try:
-                sent = self._sink.send(data)
+                sent_bytes = self._sink.send(data)
             except BlockingIOError:
-                sent = 0
-            if sent < len(data):
-                self._pause(data[sent:])
+                sent_bytes = 0
+            if sent_bytes < len(data):
+                self._pause(data[sent_bytes:])
         except BlockingIOError:
             return
         except OSError as error:

@@ -42,29 +42,29 @@ def suspend_checks(shape: Shape) -> None:
 def apply(lab: LabRecord, cluster: Cluster, shape: Shape) -> list[str]:
     """Do everything to the lab; returns a sentence for each thing that could not be done."""
     hosts = connect_all(cluster, Timeline())
-    making = _Making(lab, cluster, manager_of(cluster, hosts))
+    shape_maker = _Making(lab, cluster, manager_of(cluster, hosts))
     try:
-        making.everything(shape)
-        if not making.as_wanted(shape):  # the one check that the stand-in makes when it starts may have met a fault half made
-            making.failed.clear()
-            making.everything(shape)
-        if not making.as_wanted(shape):
-            making.failed.append(f"{shape.active} does not keep what it had in service: the cluster manager moved it")
-        making.know_dead_paths(shape)
+        shape_maker.make_everything(shape)
+        if not shape_maker.is_as_wanted(shape):  # the one check that the stand-in makes when it starts may have met a fault half made
+            shape_maker.failed.clear()
+            shape_maker.make_everything(shape)
+        if not shape_maker.is_as_wanted(shape):
+            shape_maker.failed.append(f"{shape.active} does not keep what it had in service: the cluster manager moved it")
+        shape_maker.know_dead_paths(shape)
     finally:
         for host in hosts.values():
             host.close()
-    return making.failed
+    return shape_maker.failed
 
 
 def still_alive(state: ClusterState, cuts: Sequence[tuple[str, str]]) -> list[str]:
     """The communication paths between these addresses that a node takes for alive. Pure."""
-    cut = re.compile("|".join(rf"(?<![\d.]){re.escape(address)}(?![\d.])" for pair in cuts for address in pair) or r"(?!)")
+    cut_addresses = re.compile("|".join(rf"(?<![\d.]){re.escape(address)}(?![\d.])" for pair in cuts for address in pair) or r"(?!)")
     return [
         f"{node.node}: {path.addresses}"
         for node in state.nodes.values()
         for path in node.comm_paths
-        if path.alive and cut.search(path.addresses)
+        if path.alive and cut_addresses.search(path.addresses)
     ]
 
 
@@ -74,7 +74,7 @@ class _Making:
         self._again = False
         self.failed: list[str] = []
 
-    def everything(self, shape: Shape) -> None:
+    def make_everything(self, shape: Shape) -> None:
         """Each thing by itself: one that fails is noted, and the rest is done."""
         steps: list[Callable[[], object]] = [
             lambda: self.roles(shape),
@@ -89,7 +89,7 @@ class _Making:
             except (HarnessError, OSError, ValueError, subprocess.SubprocessError) as error:
                 self.failed.append(str(error))
 
-    def as_wanted(self, shape: Shape) -> bool:
+    def is_as_wanted(self, shape: Shape) -> bool:
         return self._manager.state().leading == shape.active
 
     def know_dead_paths(self, shape: Shape) -> None:
@@ -101,53 +101,53 @@ class _Making:
         try:
             limit.wait_for(
                 lambda: still_alive(self._manager.state(), shape.cuts),
-                until=lambda left: not left,
+                until=lambda alive_paths: not alive_paths,
                 what="the communication paths that were cut being dead to the nodes",
                 every=0.1,
             )
-        except DeadlineExceeded as late:
-            self.failed.append(str(late))
+        except DeadlineExceeded as error:
+            self.failed.append(str(error))
 
     def roles(self, shape: Shape) -> None:
         """The active node, and what is out of service there."""
         assert shape.active is not None
         deadline = Deadline(JOIN_TIMEOUT_S + 2 * self._cluster.manager.takeover_s)
         # Whole, that is past its start. In a second round paths may be cut and parts out of service: then whoever leads is enough.
-        done = (lambda s: s.leading is not None) if self._again else (lambda s: s.healthy)
-        deadline.wait_for(self._manager.state, until=done, what="the lab's cluster being in service", every=0.1)
+        is_in_service = (lambda s: s.leading is not None) if self._again else (lambda s: s.healthy)
+        deadline.wait_for(self._manager.state, until=is_in_service, what="the lab's cluster being in service", every=0.1)
         self._again = True
         if self._manager.state().leading != shape.active:
             self._manager.switch_over(shape.active, deadline=deadline)
         for tag in shape.out:
             self._manager.take_out(tag, shape.active, deadline=deadline)
 
-    def binding(self, wanted: Binding) -> None:
+    def binding(self, target: Binding) -> None:
         """End whoever has the port, and have it listened on at the addresses that are wanted."""
-        node, port = wanted.node, wanted.port
-        service = next((s for s in self._cluster.services if s.name == wanted.service), None)
-        here = self._listening(node, port)
+        node, port = target.node, target.port
+        service = next((s for s in self._cluster.services if s.name == target.service), None)
+        present_listeners = self._listening(node, port)
         if service and service.kind in DATABASES:
-            if not here and wanted.addresses:
+            if not present_listeners and target.addresses:
                 self.failed.append(f"{node}: the database listened there too; the lab's disk is with one node only, so here it does not")
                 return
             # Its data directory belongs to one server: it has to end in order, and starts once with all addresses.
-            self._sh(node, lifekeeper_config.command(service, node, "stop"))
-            if wanted.addresses:
-                self._sh(node, lifekeeper_config.command(service, node, "start", bind=",".join(wanted.addresses)))
+            self._run_in_host(node, lifekeeper_config.command(service, node, "stop"))
+            if target.addresses:
+                self._run_in_host(node, lifekeeper_config.command(service, node, "start", bind=",".join(target.addresses)))
             return
-        for pid in {str(one.pid) for one in here if one.pid}:
-            self._sh(node, ["kill", "-KILL", pid])
+        for pid in {str(listener.pid) for listener in present_listeners if listener.pid}:
+            self._run_in_host(node, ["kill", "-KILL", pid])
         Deadline(LISTEN_TIMEOUT_S).wait_for(lambda: not self._listening(node, port), what=f"{node}: port {port} being free", every=0.05)
-        for address in wanted.addresses or ():
+        for address in target.addresses or ():
             if service:
-                words = lifekeeper_config.command(service, node, "start", bind=address)
-                words = words[words.index("--") + 1 :]
-                words = [lifekeeper_config.PYTHON, "-m", f"harness.lab.services.{words[0]}", *words[1:]]
-            elif wanted.sshd:
-                words = [host_provisioning.SSHD, "-D", "-p", str(port), "-o", f"ListenAddress={address}:{port}", "-o", "PidFile=none"]
+                command = lifekeeper_config.command(service, node, "start", bind=address)
+                command = command[command.index("--") + 1 :]
+                command = [lifekeeper_config.PYTHON, "-m", f"harness.lab.services.{command[0]}", *command[1:]]
+            elif target.sshd:
+                command = [host_provisioning.SSHD, "-D", "-p", str(port), "-o", f"ListenAddress={address}:{port}", "-o", "PidFile=none"]
             else:
                 module = "http_server" if self._cluster.load_balancer.probe.protocol == "http" else "echo"
-                words = [
+                command = [
                     lifekeeper_config.PYTHON,
                     "-m",
                     f"harness.lab.services.{module}",
@@ -158,42 +158,42 @@ class _Making:
                     "--node",
                     node,
                 ]
-            self._sh(node, ["sh", "-c", f"setsid {shlex.join(words)} </dev/null >>/var/log/as-found.log 2>&1 &"])
-        if wanted.addresses:
+            self._run_in_host(node, ["sh", "-c", f"setsid {shlex.join(command)} </dev/null >>/var/log/as-found.log 2>&1 &"])
+        if target.addresses:
             Deadline(LISTEN_TIMEOUT_S).wait_for(
-                lambda: {one.address for one in self._listening(node, port)},
-                until=lambda seen: set(wanted.addresses) <= {ANY if a == "*" else a for a in seen},
-                what=f"{node}: port {port} being listened on at {', '.join(wanted.addresses)}",
+                lambda: {listener.address for listener in self._listening(node, port)},
+                until=lambda present_addresses: set(target.addresses) <= {ANY if a == "*" else a for a in present_addresses},
+                what=f"{node}: port {port} being listened on at {', '.join(target.addresses)}",
                 every=0.05,
             )
 
-    def vip(self, wanted: Vip) -> None:
+    def vip(self, placement: Vip) -> None:
         vip = str(self._cluster.vip)
-        seen = addresses(self._sh(wanted.node, ["ip", "-json", "addr"]))
-        there = {(a.interface, a.prefix) for a in seen if a.address == vip}
-        for nic, prefix in set(wanted.places) - there:
-            self._sh(wanted.node, ["ip", "addr", "add", f"{vip}/{prefix}", "dev", nic])
-        for nic, prefix in there - set(wanted.places):
-            self._sh(wanted.node, ["ip", "addr", "del", f"{vip}/{prefix}", "dev", nic])
+        node_addresses = addresses(self._run_in_host(placement.node, ["ip", "-json", "addr"]))
+        present_places = {(a.interface, a.prefix) for a in node_addresses if a.address == vip}
+        for nic, prefix in set(placement.places) - present_places:
+            self._run_in_host(placement.node, ["ip", "addr", "add", f"{vip}/{prefix}", "dev", nic])
+        for nic, prefix in present_places - set(placement.places):
+            self._run_in_host(placement.node, ["ip", "addr", "del", f"{vip}/{prefix}", "dev", nic])
 
-    def sysctls(self, host: str, wanted: dict[str, str]) -> None:
+    def sysctls(self, host: str, values: dict[str, str]) -> None:
         """Those that differ; what applies to all NICs first, because it may reach into each."""
-        order = sorted(wanted, key=lambda n: (".conf." in n, ".all." not in n, ".default." not in n, n))
+        order = sorted(values, key=lambda n: (".conf." in n, ".all." not in n, ".default." not in n, n))
         lines = [
-            f'f=/proc/sys/{name.replace(".", "/")}; [ "$(tr -s "\\t" " " <$f)" = {(v := shlex.quote(" ".join(wanted[name].split())))} ] '
+            f'f=/proc/sys/{name.replace(".", "/")}; [ "$(tr -s "\\t" " " <$f)" = {(v := shlex.quote(" ".join(values[name].split())))} ] '
             f"|| echo {v} >$f || echo FAILED {name}"
             for name in order
         ]
-        said = nsenter.run(self._lab, host, ["sh", "-c", "\n".join(lines)])
-        refused = [line.split()[1] for line in said.stdout.splitlines() if line.startswith("FAILED ")]
+        completed = nsenter.run(self._lab, host, ["sh", "-c", "\n".join(lines)])
+        refused = [line.split()[1] for line in completed.stdout.splitlines() if line.startswith("FAILED ")]
         if refused:
             self.failed.append(f"{host}: the lab's kernel does not let it set {', '.join(refused)}")
 
     def _listening(self, node: str, port: int) -> list[Listener]:
-        return [one for one in listeners(self._sh(node, ["ss", "-Hltnp"])) if one.port == port]
+        return [listener for listener in listeners(self._run_in_host(node, ["ss", "-Hltnp"])) if listener.port == port]
 
-    def _sh(self, node: str, words: list[str]) -> str:
-        done = nsenter.run(self._lab, node, words)
-        if done.returncode != 0:
-            raise Unusable(f"{node}: `{shlex.join(words)[:160]}` exited {done.returncode}: {done.stderr.strip()[-300:]}")
-        return done.stdout
+    def _run_in_host(self, node: str, command: list[str]) -> str:
+        completed = nsenter.run(self._lab, node, command)
+        if completed.returncode != 0:
+            raise Unusable(f"{node}: `{shlex.join(command)[:160]}` exited {completed.returncode}: {completed.stderr.strip()[-300:]}")
+        return completed.stdout

@@ -60,43 +60,43 @@ def prepare(folder: Path, name: str) -> Prepared | None:
     settings = lab_config.make_lab_config(cluster_config.load(file, trusted=True), file)
     if not settings.containers:
         return None
-    used = container_engine.demand()
+    engine = container_engine.demand()
     for image in {guest.image: image_store.find(guest.image) for guest in settings.containers.values()}.values():
-        _same_database(image)
-        used.take_in(image)
+        _demand_same_database(image)
+        engine.take_in(image)
     prefix = f"lkharness-{name}-{secrets.token_hex(3)}"
-    shared = _place(folder, settings.shared_disk_mb) / prefix
+    shared = _choose_folder(folder, settings.shared_disk_mb) / prefix
     shared.mkdir(mode=0o700)
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs, (folder / "keeper.log").open("ab") as log:
+    own_end, keeper_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with keeper_end, (folder / "keeper.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "harness.lab.guests.container_keeper", str(theirs.fileno()), str(shared), *used.words],
+            [sys.executable, "-m", "harness.lab.guests.container_keeper", str(keeper_end.fileno()), str(shared), *engine.words],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            pass_fds=[theirs.fileno()],
+            pass_fds=[keeper_end.fileno()],
             start_new_session=True,
             cwd="/",
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         )
     record = {"pid": process.pid, "start_ticks": lab_registry.start_ticks(process.pid)}
     (folder / lab_registry.KEEPER).write_text(json.dumps(record))
-    return Prepared(ours, process, prefix, shared)
+    return Prepared(own_end, process, prefix, shared)
 
 
-def _place(folder: Path, disk_mb: int) -> Path:
+def _choose_folder(folder: Path, disk_mb: int) -> Path:
     """Memory, where there is room for the shared disk, as in a lab of namespaces; else the lab's own folder."""
     if not MEMORY.is_dir():
         return folder
-    room = os.statvfs(MEMORY)
-    return MEMORY if room.f_bavail * room.f_frsize > 2 * disk_mb << 20 else folder
+    memory_status = os.statvfs(MEMORY)
+    return MEMORY if memory_status.f_bavail * memory_status.f_frsize > 2 * disk_mb << 20 else folder
 
 
-def _same_database(image: image_store.Image) -> None:
+def _demand_same_database(image: image_store.Image) -> None:
     """The database on the shared disk is made by this machine's PostgreSQL and served by the image's."""
-    here, there = server_binaries().parent.name, image.about["postgres"]
-    if here not in there:
+    own_version, image_versions = server_binaries().parent.name, image.about["postgres"]
+    if own_version not in image_versions:
         raise Unusable(
-            f"this machine has PostgreSQL {here} and the image {image.name} has {', '.join(there) or 'none'}; "
+            f"this machine has PostgreSQL {own_version} and the image {image.name} has {', '.join(image_versions) or 'none'}; "
             f"build it again: lkharness lab image remove {image.name} && lkharness lab image build {image.name}"
         )

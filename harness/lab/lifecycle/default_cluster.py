@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from harness.core.errors import BadUse
-from harness.lab.lab_config import ON_WINDOWS, PLATFORMS
+from harness.lab.lab_config import MANAGERS, ON_WINDOWS, PLATFORMS
 
 Profile = Literal["fast", "azure"]
 
@@ -30,6 +30,13 @@ PACEMAKER: dict[str, dict[str, Any]] = {
     "fast": {"heartbeat_s": 1.0, "heartbeats_missed": 3, "check_interval_s": 1.0, "takeover_s": 15.0, "boot_s": 45.0},
     # The token that Azure's own recipes ask for, and azure-lb's interval (facts PCM-08, PCM-09).
     "azure": {"heartbeat_s": 22.0, "heartbeats_missed": 3, "check_interval_s": 10.0, "takeover_s": 60.0, "boot_s": 120.0},
+}
+
+# A failover cluster of Windows. Its fast timers are the lab's, as everywhere.
+WSFC: dict[str, dict[str, Any]] = {
+    "fast": {},
+    # The delay, and the threshold that is advised on Azure (facts WCLU-79); LooksAlive (WCLU-88).
+    "azure": {"heartbeat_s": 1.0, "heartbeats_missed": 40, "check_interval_s": 5.0},
 }
 
 DEFAULT_CLUSTER: dict[str, Any] = {
@@ -57,16 +64,17 @@ DEFAULT_CLUSTER: dict[str, Any] = {
 AZURE_IMAGE = "pacemaker-azure"  # the recipe of an image with Azure's packages
 
 
-def cluster_data(profile: Profile | None = None, given: dict[str, Any] | None = None) -> dict[str, Any]:
+def cluster_data(profile: Profile | None = None, overrides: dict[str, Any] | None = None) -> dict[str, Any]:
     """A whole cluster file as data: the figure, the profile's timers, and over both what was given."""
-    given = given or {}
-    chosen = profile or given.get("lab", {}).get("profile", "fast")
-    base = merged(DEFAULT_CLUSTER, PROFILES[chosen])
-    manager = given.get("manager", {})
-    if isinstance(manager, dict) and manager.get("kind") == "pacemaker":
-        base = merged(base, {"manager": PACEMAKER[chosen]})
-    data = merged(base, given)
-    return merged(data, {"lab": {"profile": chosen}})
+    overrides = overrides or {}
+    profile_name = profile or overrides.get("lab", {}).get("profile", "fast")
+    base = merge_tables(DEFAULT_CLUSTER, PROFILES[profile_name])
+    manager = overrides.get("manager", {})
+    kind = manager.get("kind") if isinstance(manager, dict) else None
+    if kind in ("pacemaker", "wsfc"):
+        base = merge_tables(base, {"manager": (PACEMAKER if kind == "pacemaker" else WSFC)[profile_name]})
+    data = merge_tables(base, overrides)
+    return merge_tables(data, {"lab": {"profile": profile_name}})
 
 
 def with_guests(data: dict[str, Any], kind: str, *, azure: bool = False) -> dict[str, Any]:
@@ -83,26 +91,28 @@ def with_platform(data: dict[str, Any], platform: str | None, manager: str | Non
     if platform not in (None, *PLATFORMS):
         raise BadUse(f"--platform {platform}: a lab's nodes are {' or '.join(PLATFORMS)}")
     if platform in (None, "linux"):
+        if manager not in (None, *MANAGERS):
+            raise BadUse(f"--manager {manager}: it takes nodes that are stand-ins for Windows; give --platform windows too")
         return _with_options(data, {"manager": {"kind": manager}}) if manager else data
-    asked = manager or "lifekeeper"
-    if asked not in ON_WINDOWS:
-        raise BadUse(f"--manager {asked}: a lab whose nodes are stand-ins for Windows has {' or '.join(ON_WINDOWS)}")
+    manager_kind = manager or "lifekeeper"
+    if manager_kind not in ON_WINDOWS:
+        raise BadUse(f"--manager {manager_kind}: a lab whose nodes are stand-ins for Windows has {' or '.join(ON_WINDOWS)}")
     nodes = data.get("nodes", DEFAULT_CLUSTER["nodes"])
     if isinstance(nodes, list):
         nodes = [{**node, "platform": "windows"} if isinstance(node, dict) else node for node in nodes]
-    return _with_options(data, {"nodes": nodes, "manager": {"kind": ON_WINDOWS[asked]}})
+    return _with_options(data, {"nodes": nodes, "manager": {"kind": ON_WINDOWS[manager_kind]}})
 
 
 def _with_options(data: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     """What a file has in a table's place and is none stays as it is: whoever reads it all says what is wrong with it."""
     spoiled = {key for key, value in options.items() if isinstance(value, dict) and not isinstance(data.get(key, {}), dict)}
-    return merged(data, {key: value for key, value in options.items() if key not in spoiled})
+    return merge_tables(data, {key: value for key, value in options.items() if key not in spoiled})
 
 
-def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+def merge_tables(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """`over` laid over `base`, table by table; lists are taken whole. Neither is changed."""
     result = dict(base)
     for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = merged(result[key], value) if both else value
+        both_tables = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merge_tables(result[key], value) if both_tables else value
     return result

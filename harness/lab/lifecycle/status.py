@@ -17,22 +17,22 @@ from harness.managers.parse import pacemaker_parse
 def read_status(name: str | None) -> dict[str, Any]:
     """The state of a lab, for `lab status --json`. Raises BadUse for an unknown lab, Unusable for one that is not running."""
     lab = lab_registry.find(name)
-    told = lab.ask("status")
+    lab_status = lab.ask("status")
     cluster = cluster_config.load(lab.cluster_file)
-    hosts = {h["name"]: h for h in told["hosts"]}
+    hosts = {h["name"]: h for h in lab_status["hosts"]}
     return {
         "name": lab.name,
         "pid": lab.pid,
-        "design": told["design"],
-        "profile": told["profile"],
-        "vip": told["vip"],
+        "design": lab_status["design"],
+        "profile": lab_status["profile"],
+        "vip": lab_status["vip"],
         "client": _client(cluster, hosts),
         "nodes": [_node(lab, cluster, node, hosts[node.name]) for node in cluster.nodes],
-        "balancer": told["balancer"],
-        "shared_disk": told["shared_disk"],
+        "balancer": lab_status["balancer"],
+        "shared_disk": lab_status["shared_disk"],
         "cluster_file": str(lab.cluster_file),
         "note": stand_in_note(cluster),
-        "timings": {k: v for k, v in told["timings"].items() if not isinstance(v, list)},
+        "timings": {k: v for k, v in lab_status["timings"].items() if not isinstance(v, list)},
     }
 
 
@@ -42,9 +42,9 @@ def _client(cluster: cluster_config.Cluster, hosts: dict[str, Any]) -> dict[str,
 
 
 def _node(lab: lab_registry.LabRecord, cluster: cluster_config.Cluster, node: cluster_config.Node, host: dict[str, Any]) -> dict[str, Any]:
-    seen = {"name": node.name, "address": str(node.address), "power": host["power"], "ssh_port": host["ssh_port"]}
+    node_status = {"name": node.name, "address": str(node.address), "power": host["power"], "ssh_port": host["ssh_port"]}
     if host["power"] != "on":
-        return {**seen, "role": host["power"], "holds_vip_on": [], "manager": f"the node is {host['power']}"}
+        return {**node_status, "role": host["power"], "holds_vip_on": [], "manager": f"the node is {host['power']}"}
     state = _node_state(lab, cluster, node)
     role = (
         "active"
@@ -56,7 +56,13 @@ def _node(lab: lab_registry.LabRecord, cluster: cluster_config.Cluster, node: cl
         else "not in service"
     )
     resources = {tag: str(s) for tag, s in state.resources.items()}
-    return {**seen, "role": role, "holds_vip_on": _vip_on(lab, cluster, node), "manager": state.why or "running", "resources": resources}
+    return {
+        **node_status,
+        "role": role,
+        "holds_vip_on": _nics_with_vip(lab, cluster, node),
+        "manager": state.why or "running",
+        "resources": resources,
+    }
 
 
 def _node_state(lab: lab_registry.LabRecord, cluster: cluster_config.Cluster, node: cluster_config.Node) -> NodeState:
@@ -66,23 +72,25 @@ def _node_state(lab: lab_registry.LabRecord, cluster: cluster_config.Cluster, no
     return parse(node.name, nsenter.run(lab, node.name, [str(cluster.manager.root / "bin" / "lcdstatus"), "-q"]).stdout)
 
 
-def _vip_on(lab: lab_registry.LabRecord, cluster: cluster_config.Cluster, node: cluster_config.Node) -> list[str]:
+def _nics_with_vip(lab: lab_registry.LabRecord, cluster: cluster_config.Cluster, node: cluster_config.Node) -> list[str]:
     links = json.loads(nsenter.run(lab, node.name, ["ip", "-json", "-4", "addr"]).stdout)
     return [link["ifname"] for link in links for a in link["addr_info"] if a.get("local") == str(cluster.vip)]
 
 
-def text(found: dict[str, Any]) -> str:
+def text(lab_status: dict[str, Any]) -> str:
     """The same for a person."""
-    lines = [f"lab {found['name']} · design {found['design']} · profile {found['profile']} · first process {found['pid']}"]
-    for node in found["nodes"]:
-        vip = f", holds {found['vip']} on {', '.join(node['holds_vip_on'])}" if node["holds_vip_on"] else ""
+    lines = [
+        f"lab {lab_status['name']} · design {lab_status['design']} · profile {lab_status['profile']} · first process {lab_status['pid']}"
+    ]
+    for node in lab_status["nodes"]:
+        vip = f", holds {lab_status['vip']} on {', '.join(node['holds_vip_on'])}" if node["holds_vip_on"] else ""
         lines.append(f"  {node['name']}  {node['role']}{vip} ({node['manager']})")
         if node["role"] in ("not in service", "partly in service"):
             lines += [f"      {tag}: {state}" for tag, state in node.get("resources", {}).items() if state != ResourceState.IN_SERVICE]
-    lines.append(f"  {found['client']['name']}  client, power {found['client']['power']}")
-    for member in found["balancer"]:
+    lines.append(f"  {lab_status['client']['name']}  client, power {lab_status['client']['power']}")
+    for member in lab_status["balancer"]:
         lines.append(f"  balancer: {member['node']} is {'healthy' if member['healthy'] else 'not healthy'}, {member['reason']}")
-    lines.append(f"  shared disk: {found['shared_disk'] or 'reserved by nobody'}")
-    lines.append(f"  cluster file: {found['cluster_file']}")
-    lines.append(f"  {found['note']}")
+    lines.append(f"  shared disk: {lab_status['shared_disk'] or 'reserved by nobody'}")
+    lines.append(f"  cluster file: {lab_status['cluster_file']}")
+    lines.append(f"  {lab_status['note']}")
     return "\n".join(lines)

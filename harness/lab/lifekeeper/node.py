@@ -17,6 +17,7 @@ from harness.lab.lifekeeper.hierarchy.failover_decision import Failover
 from harness.lab.lifekeeper.hierarchy.hierarchy_engine import Busy, Engine, Refused
 from harness.lab.lifekeeper.hierarchy.local_recovery import Recovery
 from harness.lab.lifekeeper.hierarchy.manual_switchover import Switching
+from harness.lab.lifekeeper.hierarchy.quorum import Quorum
 from harness.lab.lifekeeper.hierarchy.resource_tree import Tree
 from harness.lab.lifekeeper.hierarchy.state_store import Store
 from harness.lab.lifekeeper.log import Code, Journal, Log
@@ -44,7 +45,9 @@ class Node:
         self.comm = Comm(config, self.tunables, self.log, self.journal, self._on_comm)
         self.switching = Switching(self.engine, self.comm)
         self.recovery = Recovery(self.engine, self.comm, self.tunables.LKCHECKINTERVAL)
-        self.failover = Failover(self.switching, self.recovery, self.tunables)
+        witness = config.witness
+        self.quorum = Quorum(config, self.tunables, witness, self.comm.contact, self._on_witness) if witness else None
+        self.failover = Failover(self.switching, self.recovery, self.tunables, self.quorum)
         self.remote_command: Callable[[list[str]], dict[str, Any]] = lambda _argv: {"error": "not ready"}
         self.phase = "starting"
         self.stopped = threading.Event()
@@ -66,6 +69,8 @@ class Node:
         if self.phase == "starting":
             self.failover.prepare_start()
             self._events.put(self._begin)  # before anything the peer asks for
+        if self.quorum:
+            self.quorum.start()
         self.comm.start(presume_alive=self.phase == "running" and self.store.fact("peer_seen") and not self.store.fact("peer_stopped"))
         threading.Thread(target=self._decide, name="decisions", daemon=True).start()
         if self.phase == "running":
@@ -103,6 +108,8 @@ class Node:
             self.store.remember_stop()
             failure = self._leave(mode)
             self.comm.stop()
+            if self.quorum:
+                self.quorum.stop()
             self.log.write(Code.STOPPED, "stopped" if failure is None else f"stopped, but {failure}", program="lkstop")
             self.journal.note("stopped", reason=failure or "")
             return failure
@@ -144,13 +151,16 @@ class Node:
 
         self._events.put(unless_stopping)
 
+    def _on_witness(self, event: str) -> None:
+        self._events.put(lambda: self.failover.on_witness(event) if self.phase == "running" else None)
+
     def _on_state(self, tag: str, before: str, state: str, reason: str) -> None:
         kit = self.tree.resources[tag].kind
         self.log.write(Code.STATE, f"{before} -> {state}: {reason}", kit=kit, action="state", tag=tag)
         self.journal.note("state", **{"tag": tag, "from": before, "to": state, "reason": reason})
 
     def _about_me(self) -> dict[str, Any]:
-        return {"phase": self.phase, "states": self.store.states(), "claims": sorted(self.switching.claims)}
+        return {"phase": self.phase, "states": self.store.states(), "claims": sorted(self.switching.claims), "formed": self.failover.formed}
 
     def _answer_call(self, op: str, args: dict[str, Any]) -> dict[str, Any]:
         if op == "states":

@@ -69,8 +69,8 @@ class FileSystem:
 
     def format(self) -> None:
         """Make the host's disk, with what every host has on it. Done once; later boots find what the host left there."""
-        laid_over = [f"{_flat(folder)}{kind}" for folder in self.overlays for kind in ("", "-work")]
-        for folder in (*laid_over, "etc", "srv", "root", "var/log", "var/lib/postgresql", "var/tmp", "var/cache"):
+        overlay_folders = [f"{_flat_name(folder)}{kind}" for folder in self.overlays for kind in ("", "-work")]
+        for folder in (*overlay_folders, "etc", "srv", "root", "var/log", "var/lib/postgresql", "var/tmp", "var/cache"):
             (self.disk / folder).mkdir(parents=True)
         for name in BORROWED:
             _borrow(Path("/etc", name), self.disk / "etc" / name)
@@ -94,11 +94,14 @@ class FileSystem:
         shares = {target: os.open(source, os.O_PATH) for source, target in self.shared.items()}
         disk = os.open(self.disk, os.O_PATH)
         devices = {name: os.open(f"/dev/{name}", os.O_PATH) for name in DEVICES}
-        own = Path(f"/proc/self/fd/{disk}").readlink()
+        disk_path = Path(f"/proc/self/fd/{disk}").readlink()
         for folder in self.overlays:
-            flat = _flat(folder)
+            flat = _flat_name(folder)
             linux_syscalls.mount(
-                "overlay", f"/{folder}", "overlay", options=f"lowerdir=/{folder},upperdir={own}/{flat},workdir={own}/{flat}-work"
+                "overlay",
+                f"/{folder}",
+                "overlay",
+                options=f"lowerdir=/{folder},upperdir={disk_path}/{flat},workdir={disk_path}/{flat}-work",
             )
         for folder in ("etc", "srv", "root", "var"):
             linux_syscalls.bind(f"/proc/self/fd/{disk}/{folder}", f"/{folder}")
@@ -111,8 +114,8 @@ class FileSystem:
             Path(folder).mkdir()
         for path, handle in handles.items():
             _show_again(path, handle)
-        for place, handle in shares.items():
-            _show(handle, place)
+        for target_path, handle in shares.items():
+            _show(handle, target_path)
         for handle in (*handles.values(), *shares.values(), *devices.values(), disk):
             os.close(handle)
         linux_syscalls.mount("proc", "/proc", "proc")
@@ -121,7 +124,7 @@ class FileSystem:
             linux_syscalls.bind("/dev/null", "/proc/sysrq-trigger")
 
 
-def _flat(folder: str) -> str:
+def _flat_name(folder: str) -> str:
     """The name on the host's disk of what is laid over a folder of the machine."""
     return folder.replace("/", "-")
 

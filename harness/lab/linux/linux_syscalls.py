@@ -48,10 +48,10 @@ def tmpfs(target: str | Path, *, mode: str = "755", size: str = "50%") -> None:
     mount("tmpfs", target, "tmpfs", options=f"mode={mode},size={size}")
 
 
-def _demand(result: int, what: str) -> None:
+def _demand(result: int, call: str) -> None:
     if result != 0:
         code = ctypes.get_errno()
-        raise OSError(code, f"{what}: {os.strerror(code)}")
+        raise OSError(code, f"{call}: {os.strerror(code)}")
 
 
 def drop_capability(number: int) -> None:

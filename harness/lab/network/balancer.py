@@ -109,8 +109,8 @@ class Balancer:
     def _forget_unpinned_flows(self) -> None:
         """UDP flows and handshakes without an answer are not pinned: their next packet is dispatched anew (FLOW-06, TIME-10)."""
         vip = str(self._cluster.vip)
-        for what in (["-p", "udp"], ["-p", "tcp", "--state", "SYN_SENT"]):
-            self._forget("--orig-dst", vip, *what)
+        for flow_filter in (["-p", "udp"], ["-p", "tcp", "--state", "SYN_SENT"]):
+            self._forget("--orig-dst", vip, *flow_filter)
 
     def forget_established(self, member: Member) -> None:
         """Forget one member's TCP flows, so that their next packet is lost; harness.lab.network.tcp_reset resets both ends (OQ-04 at
@@ -119,8 +119,8 @@ class Balancer:
         its_own = ["--mark", str(member.nic.mark)] if floating else ["--reply-src", str(member.nic.address)]
         self._forget("--orig-dst", str(self._cluster.vip), "-p", "tcp", *its_own)
 
-    def _forget(self, *which: str) -> None:
-        task = asyncio.get_running_loop().create_task(_conntrack("-D", *which))
+    def _forget(self, *flow_filter: str) -> None:
+        task = asyncio.get_running_loop().create_task(_conntrack("-D", *flow_filter))
         self._forgetting.add(task)
         task.add_done_callback(self._forgetting.discard)
 
@@ -207,8 +207,8 @@ table ip balancer {{
         ]
 
 
-async def _conntrack(*words: str) -> None:
+async def _conntrack(*arguments: str) -> None:
     process = await asyncio.create_subprocess_exec(
-        "conntrack", *words, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+        "conntrack", *arguments, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
     )
     await process.wait()  # exits 1 when there was nothing to forget, which is fine

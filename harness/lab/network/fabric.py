@@ -18,8 +18,8 @@ STUB = "stub"  # where frontends, unassigned addresses and the gateway live; not
 FLOATING_TABLE = 100  # plus a NIC's mark: the routing table of floating-IP flows down its leg
 
 
-def up(cluster: Cluster, topology: Topology, places: dict[str, str], arp_answers: str) -> None:
-    """Make the fabric in this process's network namespace, with legs into `places`: each host's network namespace, a pid or a path."""
+def up(cluster: Cluster, topology: Topology, namespaces: dict[str, str], arp_answers: str) -> None:
+    """Make the fabric in this process's network namespace, with legs into `namespaces`: each host's network namespace, a pid or a path."""
     _forward_like_a_fabric()
     lines = [
         "link set lo up",
@@ -32,9 +32,9 @@ def up(cluster: Cluster, topology: Topology, places: dict[str, str], arp_answers
         lines += [f"route add {net} dev {STUB}" for net in (cluster.subnet1, cluster.subnet2)]
     if arp_answers != "assigned":
         lines.append(f"route add {cluster.vip}/32 dev {STUB}")
-    batch(lines + [line for host, place in places.items() for line in _legs(cluster, topology.of(host), place)])
+    batch(lines + [line for host, namespace in namespaces.items() for line in _legs(cluster, topology.of(host), namespace)])
     for nic in topology.nics:
-        if nic.host in places:
+        if nic.host in namespaces:
             _answer_for_all_neighbours(nic.leg)
 
 
@@ -43,10 +43,10 @@ def own_addresses(cluster: Cluster) -> list[IPv4Address]:
     return [cluster.subnet1.network_address + 1, cluster.subnet2.network_address + 1, cluster.load_balancer.probe.source]
 
 
-def attach(cluster: Cluster, topology: Topology, host: str, place: str) -> None:
-    """Connect a host that has just been powered on; `place` is its network namespace, as `ip` takes it."""
+def attach(cluster: Cluster, topology: Topology, host: str, namespace: str) -> None:
+    """Connect a host that has just been powered on; `namespace` is its network namespace, as `ip` takes it."""
     nics = topology.of(host)
-    batch(_legs(cluster, nics, place))
+    batch(_legs(cluster, nics, namespace))
     for nic in nics:
         _answer_for_all_neighbours(nic.leg)
 
@@ -64,11 +64,11 @@ def guest_lines(nics: list[Nic]) -> list[str]:
     return [*lines, f"route add default via {nics[0].gateway} dev {nics[0].name}"]
 
 
-def _legs(cluster: Cluster, nics: list[Nic], place: str) -> list[str]:
+def _legs(cluster: Cluster, nics: list[Nic], namespace: str) -> list[str]:
     lines = []
     for nic in nics:
         lines += [
-            f"link add {nic.leg} address {FABRIC_MAC} type veth peer name {nic.name} netns {place}",
+            f"link add {nic.leg} address {FABRIC_MAC} type veth peer name {nic.name} netns {namespace}",
             f"link set {nic.leg} up",
             f"route add {nic.address}/32 dev {nic.leg}",
             # A permanent neighbour: no ARP delays a first packet, and no gratuitous ARP moves an address (FAB-06).
@@ -87,9 +87,9 @@ def mark_rules(topology: Topology) -> list[str]:
 
 def batch(lines: list[str]) -> None:
     """Carry out many `ip` commands in one process. Raises Unusable with what `ip` said."""
-    done = subprocess.run(["ip", "-batch", "-"], input="\n".join(lines) + "\n", capture_output=True, text=True)
-    if done.returncode != 0:
-        raise Unusable(f"the lab's network could not be set up; ip said: {done.stderr.strip()}")
+    completed = subprocess.run(["ip", "-batch", "-"], input="\n".join(lines) + "\n", capture_output=True, text=True)
+    if completed.returncode != 0:
+        raise Unusable(f"the lab's network could not be set up; ip said: {completed.stderr.strip()}")
 
 
 def sysctl(name: str, value: str | int) -> None:

@@ -113,8 +113,8 @@ def _probe_answers_of_the_other_nic(cluster: Cluster, topology: Topology, settin
     """Where they count, such answers must also get past the check of source addresses (OQ-10)."""
     if settings.unknowns.probe_answer_through_other_nic == "drop":
         return ""
-    others = [f'"{nic.leg}" . {m.address}' for m in topology.members for nic in topology.of(m.host) if nic is not m]
-    return f"ip daddr {cluster.load_balancer.probe.source} iifname . ip saddr {{ {', '.join(others)} }} accept"
+    other_nics = [f'"{nic.leg}" . {m.address}' for m in topology.members for nic in topology.of(m.host) if nic is not m]
+    return f"ip daddr {cluster.load_balancer.probe.source} iifname . ip saddr {{ {', '.join(other_nics)} }} accept"
 
 
 def _probe_answers(cluster: Cluster, topology: Topology, settings: LabSettings) -> str:

@@ -43,20 +43,20 @@ class Judge:
         self._since_down = FLAP_WINDOW
         self._ever_up = False
 
-    def hear(self, result: Result) -> bool:
+    def record(self, result: Result) -> bool:
         """Take in one result; True when the verdict changed."""
         self._since_down += 1
         self._run = self._run + 1 if result.ok != self.up else 0
         if self._run == 0:
             self.reason = "Up_Probe_Success" if self.up else result.reason
             return False
-        if result.explicit or self._run >= self._needed(result.ok):
+        if result.explicit or self._run >= self._results_needed(result.ok):
             self._flip(result)
             return True
         self.reason = "Up_Probe_ApproachingUnhealthyThreshold" if self.up else "Down_Probe_ApproachingHealthyThreshold"
         return False
 
-    def _needed(self, ok: bool) -> int:
+    def _results_needed(self, ok: bool) -> int:
         if not ok:
             return self._probe.threshold
         if not self._ever_up and self._unknowns.first_success_after_boot == "one":  # OQ-19
@@ -72,7 +72,7 @@ class Judge:
         if not result.ok:
             self._since_down = 0
 
-    def booted(self) -> None:
+    def note_boot(self) -> None:
         """The VM was off and has been started: it must earn its first success again (facts PRB-17)."""
         self._ever_up = False
 
@@ -106,18 +106,18 @@ class Prober:
     async def run(self) -> None:
         """Probes the member every interval until it is cancelled."""
         loop = asyncio.get_running_loop()
-        due = loop.time()
+        due_at = loop.time()
         while True:
-            due += self._probe.interval_s
+            due_at += self._probe.interval_s
             self._hear(await self._probe_once(timeout_of(self._probe)))
-            await asyncio.sleep(max(0.0, due - loop.time()))
+            await asyncio.sleep(max(0.0, due_at - loop.time()))
 
     def _hear(self, result: Result) -> None:
-        changed = self.judge.hear(result)
+        changed = self.judge.record(result)
         self._member.probe_up, self._member.probe_reason = self.judge.up, self.judge.reason
         if changed:
-            node, word = self._member.nic.host, "up" if self.judge.up else "down"
-            self._note("balancer", "probe", f"{node} is probe-{word}: {self.judge.reason}", node=node, up=self.judge.up)
+            node, state = self._member.nic.host, "up" if self.judge.up else "down"
+            self._note("balancer", "probe", f"{node} is probe-{state}: {self.judge.reason}", node=node, up=self.judge.up)
             self._balancer.apply()
 
     async def _probe_once(self, limit: float) -> Result:
@@ -165,9 +165,9 @@ class Prober:
             writer.write(f"GET {self._probe.path} HTTP/1.1\r\n{headers}\r\n".encode())
             status_line = await reader.readline()
             status = status_line.split()[1].decode() if len(status_line.split()) > 1 else ""
-            answered = await self._headers(reader)
-            if keep and status.isdigit() and answered.get("connection", "").lower() != "close":
-                await reader.readexactly(int(answered.get("content-length", "0")))
+            response_headers = await self._headers(reader)
+            if keep and status.isdigit() and response_headers.get("connection", "").lower() != "close":
+                await reader.readexactly(int(response_headers.get("content-length", "0")))
                 self._kept = (reader, writer)
         except asyncio.IncompleteReadError as error:
             raise ConnectionResetError from error

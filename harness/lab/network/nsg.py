@@ -64,12 +64,12 @@ table ip nsg {{
         if direction == "outbound":  # NIC, then subnet; inbound the other way round; both must admit the packet (NSG-09)
             places.reverse()
         if len(places) == 1:
-            return self._written(name, self._rules(nic.key, nic, direction))
-        parts = [self._written(f"{name}_{i}", self._rules(place, nic, direction)) for i, place in enumerate(places)]
-        return "\n".join([*parts, self._written(name, [f"jump {name}_{i}" for i in range(len(places))])])
+            return self._write_chain(name, self._rules(nic.key, nic, direction))
+        chains = [self._write_chain(f"{name}_{i}", self._rules(place, nic, direction)) for i, place in enumerate(places)]
+        return "\n".join([*chains, self._write_chain(name, [f"jump {name}_{i}" for i in range(len(places))])])
 
     @staticmethod
-    def _written(chain: str, rules: list[str]) -> str:
+    def _write_chain(chain: str, rules: list[str]) -> str:
         body = "\n    ".join(rules)
         return f"  chain {chain} {{\n    {body}\n  }}"
 
@@ -86,14 +86,14 @@ table ip nsg {{
     def _compile(self, rule: NsgRule, nic: Nic) -> list[str]:
         verdict = "return" if rule.access == "allow" else "counter drop"
         source = self._match("saddr", rule.source)
-        what = self._transport(rule)
+        transport = self._transport(rule)
         destination = self._match("daddr", rule.destination)
         if not self._means_the_vms_own_address(rule, nic):
-            return [f"{source} {destination} {what} {verdict}"]
+            return [f"{source} {destination} {transport} {verdict}"]
         assert isinstance(rule.destination, IPv4Network)
-        lines = [f"{source} ip daddr != {self._cluster.vip} {destination} {what} {verdict}"]
+        lines = [f"{source} ip daddr != {self._cluster.vip} {destination} {transport} {verdict}"]
         if nic.address in rule.destination:
-            lines.append(f"{source} ip daddr {self._cluster.vip} {what} {verdict}")
+            lines.append(f"{source} ip daddr {self._cluster.vip} {transport} {verdict}")
         return lines
 
     def _means_the_vms_own_address(self, rule: NsgRule, nic: Nic) -> bool:

@@ -34,10 +34,10 @@ async def serve() -> None:
         await asyncio.start_server(partial(_relay, FOLDER / name), address, port)
 
 
-async def _relay(place: Path, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _relay(socket_path: Path, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     ends = [writer]
     try:
-        answers, questions = await asyncio.open_unix_connection(str(place))
+        answers, questions = await asyncio.open_unix_connection(str(socket_path))
         ends.append(questions)
         questions.write(f"{writer.get_extra_info('peername')[0]}\n".encode())
         await asyncio.gather(_carry(reader, questions), _carry(answers, writer))

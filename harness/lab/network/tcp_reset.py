@@ -174,13 +174,13 @@ class Resets:
             return None
         while self._established:
             flow = next(iter(self._established.values()))
-            left = flow.last + self._idle_s - now
-            if left > 0:
-                return left
+            remaining_s = flow.last + self._idle_s - now
+            if remaining_s > 0:
+                return remaining_s
             self._give_up(flow, "it was idle for too long")
         return None
 
-    def _give_up(self, flow: Flow, why: str) -> None:
+    def _give_up(self, flow: Flow, reason: str) -> None:
         self._forget(flow)
         if flow.server is None or flow.server_nic is None or "origin" not in flow.expects:
             return  # its handshake was never finished
@@ -191,7 +191,7 @@ class Resets:
         self._send(flow.origin_nic, flow.frontend, flow.origin, flow.expects["origin"])
         self._send(flow.server_nic, flow.origin, flow.server, flow.expects["server"])
         ends = f"{flow.origin[0]}:{flow.origin[1]} to {flow.frontend[0]}:{flow.frontend[1]}"
-        self._note("balancer", "reset", f"flow {ends} reset: {why}", node=flow.server_nic.host, origin_port=flow.origin[1])
+        self._note("balancer", "reset", f"flow {ends} reset: {reason}", node=flow.server_nic.host, origin_port=flow.origin[1])
 
     def _forget(self, flow: Flow | None) -> None:
         if flow is None:
@@ -238,19 +238,19 @@ def _attach_filter(wire: socket.socket, vip: IPv4Address, members: list[IPv4Addr
     """Let the kernel hand over only TCP to the frontend, and from it or a member: the first packet of each, no fragments."""
     load_byte, load_half, load_word, equal, any_bit, give = 0x30, 0x28, 0x20, 0x15, 0x45, 0x06
     sources = [int(a) for a in (vip, *members)]
-    last = 7 + len(sources)  # index of "give nothing"; the next one gives the packet
+    last_index = 7 + len(sources)  # index of "give nothing"; the next one gives the packet
     program = [
         (load_byte, 0, 0, 9),
-        (equal, 0, last - 2, socket.IPPROTO_TCP),
+        (equal, 0, last_index - 2, socket.IPPROTO_TCP),
         (load_half, 0, 0, 6),
-        (any_bit, last - 4, 0, 0x1FFF),
+        (any_bit, last_index - 4, 0, 0x1FFF),
         (load_word, 0, 0, 16),
-        (equal, last - 5, 0, int(vip)),
+        (equal, last_index - 5, 0, int(vip)),
         (load_word, 0, 0, 12),
-        *((equal, last - 7 - i, 0, a) for i, a in enumerate(sources)),
+        *((equal, last_index - 7 - i, 0, a) for i, a in enumerate(sources)),
         (give, 0, 0, 0),
         (give, 0, 0, SNAP_LENGTH),
     ]
     code = b"".join(struct.pack("HBBI", *step) for step in program)
-    kept = ctypes.create_string_buffer(code)
-    wire.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(program), ctypes.addressof(kept)))
+    code_buffer = ctypes.create_string_buffer(code)
+    wire.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(program), ctypes.addressof(code_buffer)))

@@ -70,10 +70,10 @@ def _options(cluster: Cluster, *, fence_s: int) -> Mapping[str, str]:
 
 def _fence(resources: xml.Element, cluster: Cluster, azure: Mapping[str, str] | None) -> None:
     """The device that cuts the peer's power: the lab's own, or Azure's API with the node's own identity."""
-    made = xml.SubElement(resources, "primitive", {"id": FENCE, "class": "stonith", "type": AZURE_AGENT if azure else FENCE_AGENT})
-    given = {"pcmk_host_check": "static-list", "pcmk_host_list": " ".join(n.name for n in cluster.nodes)}
-    _attributes(made, "instance_attributes", FENCE, {**given, **({"msi": "true", **azure} if azure else {})})
-    operations = xml.SubElement(made, "operations")
+    device = xml.SubElement(resources, "primitive", {"id": FENCE, "class": "stonith", "type": AZURE_AGENT if azure else FENCE_AGENT})
+    attributes = {"pcmk_host_check": "static-list", "pcmk_host_list": " ".join(n.name for n in cluster.nodes)}
+    _attributes(device, "instance_attributes", FENCE, {**attributes, **({"msi": "true", **azure} if azure else {})})
+    operations = xml.SubElement(device, "operations")
     limit = f"{AZURE_FENCE_S if azure else LAB_FENCE_S}s"
     xml.SubElement(operations, "op", id=f"{FENCE}-monitor", name="monitor", interval="60s", timeout=limit)
 
@@ -104,33 +104,33 @@ def _postgres(group: xml.Element, cluster: Cluster, service: Service) -> None:
         "socketdir": SOCKET_FOLDER,
         "logfile": f"/var/log/{service.name}.log",
     }
-    made = _primitive(group, cluster, service.tag, "pgsql", parameters)
+    primitive = _primitive(group, cluster, service.tag, "pgsql", parameters)
     for node in cluster.nodes:  # the server tells its node by cluster_name, so this parameter depends on the node
-        own = f"-c listen_addresses=0.0.0.0 -c unix_socket_directories={SOCKET_FOLDER} -c cluster_name={node.name}"
-        found = _attributes(made, "instance_attributes", f"{service.tag}-on-{node.name}", {"start_opt": own})
-        rule = xml.Element("rule", id=f"{found.get('id')}-rule", score="INFINITY")
-        xml.SubElement(rule, "expression", id=f"{found.get('id')}-is", attribute="#uname", operation="eq", value=node.name)
-        found.insert(0, rule)
-        made.remove(found)
-        made.insert(0, found)
+        start_options = f"-c listen_addresses=0.0.0.0 -c unix_socket_directories={SOCKET_FOLDER} -c cluster_name={node.name}"
+        attributes = _attributes(primitive, "instance_attributes", f"{service.tag}-on-{node.name}", {"start_opt": start_options})
+        rule = xml.Element("rule", id=f"{attributes.get('id')}-rule", score="INFINITY")
+        xml.SubElement(rule, "expression", id=f"{attributes.get('id')}-is", attribute="#uname", operation="eq", value=node.name)
+        attributes.insert(0, rule)
+        primitive.remove(attributes)
+        primitive.insert(0, attributes)
 
 
 def _primitive(parent: xml.Element, cluster: Cluster, tag: str, agent: str, parameters: Mapping[str, str]) -> xml.Element:
-    made = xml.SubElement(parent, "primitive", {"id": tag, "class": "ocf", "provider": "heartbeat", "type": agent})
-    _attributes(made, "instance_attributes", tag, parameters)
-    operations = xml.SubElement(made, "operations")
+    primitive = xml.SubElement(parent, "primitive", {"id": tag, "class": "ocf", "provider": "heartbeat", "type": agent})
+    _attributes(primitive, "instance_attributes", tag, parameters)
+    operations = xml.SubElement(primitive, "operations")
     for name, seconds in LIMITS_S.items():
         xml.SubElement(operations, "op", id=f"{tag}-{name}", name=name, interval="0s", timeout=f"{seconds}s")
-    every = f"{round(cluster.manager.check_interval_s * 1000)}ms"
-    xml.SubElement(operations, "op", id=f"{tag}-monitor", name="monitor", interval=every, timeout="20s")
-    return made
+    interval = f"{round(cluster.manager.check_interval_s * 1000)}ms"
+    xml.SubElement(operations, "op", id=f"{tag}-monitor", name="monitor", interval=interval, timeout="20s")
+    return primitive
 
 
 def _attributes(parent: xml.Element, kind: str, id: str, values: Mapping[str, str]) -> xml.Element:
-    made = xml.SubElement(parent, kind, id=f"{id}-{kind}")
+    element = xml.SubElement(parent, kind, id=f"{id}-{kind}")
     for name, value in values.items():
-        xml.SubElement(made, "nvpair", id=f"{id}-{kind}-{name}", name=name, value=value)
-    return made
+        xml.SubElement(element, "nvpair", id=f"{id}-{kind}-{name}", name=name, value=value)
+    return element
 
 
 def _constraints(parent: xml.Element, cluster: Cluster) -> None:

@@ -31,12 +31,12 @@ METADATA = """<?xml version="1.0" ?>
 
 def main() -> int:
     """Carries out one action of Pacemaker's; returns the exit code (0: done)."""
-    words = dict(line.strip().partition("=")[::2] for line in sys.stdin if "=" in line and not line.startswith("#"))
-    action = words.get("action", "reboot")
+    options = dict(line.strip().partition("=")[::2] for line in sys.stdin if "=" in line and not line.startswith("#"))
+    action = options.get("action", "reboot")
     if "metadata" in (action, *sys.argv):
         print(METADATA)
         return 0
-    node = words.get("plug") or words.get("nodename") or ""
+    node = options.get("plug") or options.get("nodename") or ""
     try:
         answer = ask(op=action if action not in SILENT else "status", node=node, by=os.uname().nodename)
     except (OSError, ValueError) as error:

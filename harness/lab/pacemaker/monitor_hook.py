@@ -35,6 +35,6 @@ def script() -> str:
     return SCRIPT.replace("@CASES", "\n".join(_case(protocol, say) for protocol, (say, _) in DIALOGUES.items()))
 
 
-def _case(protocol: str, say: bytes) -> str:
-    octal = "".join(f"\\{byte:03o}" for byte in say)
+def _case(protocol: str, request_bytes: bytes) -> str:
+    octal = "".join(f"\\{byte:03o}" for byte in request_bytes)
     return f"""    {protocol}) printf '{octal}' | nc -N -w "$3" 127.0.0.1 "$2" | {PATTERNS[protocol]} ;;"""

@@ -109,14 +109,14 @@ class Operations(HostPower):
         if host.power != "on" or not 0 < seconds <= 60:
             raise ValueError(f"a known cut needs a host that is on ({node} is {host.power}) and 0 to 60 seconds, not {seconds:g}")
         self._isolate(node)
-        begun = time.monotonic()
+        began = time.monotonic()
         try:
             await asyncio.sleep(seconds)
         finally:
             self._reconnect(node)
             ended = time.monotonic()
-        self._lab.note("lab", "known-cut", f"{node} was cut off for {ended - begun:.6f} s", node=node, begun=begun, ended=ended)
-        return [begun, ended]
+        self._lab.note("lab", "known-cut", f"{node} was cut off for {ended - began:.6f} s", node=node, begun=began, ended=ended)
+        return [began, ended]
 
     async def block_probe(self, node: str) -> None:
         """Probes of this node get lost on the way, silently."""

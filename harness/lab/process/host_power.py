@@ -92,12 +92,12 @@ class HostPower:
 
     async def _start_up(self, host: Guest) -> None:
         """Power on; a host that halts itself while it boots (it finds its disk reserved elsewhere) boots again, as a machine would."""
-        for last in (False, False, True):
+        for is_last in (False, False, True):
             try:
                 return await self._power_on(host)
             except OSError as error:
                 self._lab.note("lab", "halt", f"{host.name} halted while it booted: {error}", node=host.name)
-                if last:
+                if is_last:
                     raise
 
     async def _power_on(self, host: Guest) -> None:
@@ -107,16 +107,16 @@ class HostPower:
             if host.power == "frozen":
                 raise ValueError(f"{host.name} is frozen; thaw it, or cut its power first")
             lab = self._lab
-            place = await host.power_on()
+            network_namespace = await host.power_on()
             pid = host.pid
-            fabric.attach(lab.cluster, lab.topology, host.name, place)
+            fabric.attach(lab.cluster, lab.topology, host.name, network_namespace)
             self._reconnect(host.name)
             for prober in lab.probers:
                 if prober._member.nic.host == host.name:
-                    prober.judge.booted()
+                    prober.judge.note_boot()
         try:
             host.connect()
-            await host.booted()
+            await host.wait_until_booted()
             if host.pid != pid:
                 raise OSError("its power was cut just after it had booted")
         except OSError:
@@ -129,7 +129,7 @@ class HostPower:
     def watch(self, host: Guest) -> None:
         """Notice when a running host halts by itself, and let it come back as a machine that reboots does."""
         assert host.pid is not None
-        loop, pid, end = asyncio.get_running_loop(), host.pid, host.ended()
+        loop, pid, end = asyncio.get_running_loop(), host.pid, host.end_fd()
 
         def ended() -> None:
             loop.remove_reader(end)
@@ -151,18 +151,18 @@ class HostPower:
         It ends as soon as somebody else has decided about the host's power.
         """
         manager = self._lab.cluster.manager
-        this = self._reboots[host.name] = object()
-        while self._reboots.get(host.name) is this:
+        own_reboot = self._reboots[host.name] = object()
+        while self._reboots.get(host.name) is own_reboot:
             await self._power_off(host)
             await asyncio.sleep(2 * manager.heartbeat_s * manager.heartbeats_missed if seconds is None else seconds)
-            if self._reboots.get(host.name) is not this:
+            if self._reboots.get(host.name) is not own_reboot:
                 return
             try:
                 await self._power_on(host)
             except OSError as error:
                 self._lab.note("lab", "halt", f"{host.name} halted while it booted, and tries again: {error}", node=host.name)
                 continue
-            if self._reboots.get(host.name) is this:
+            if self._reboots.get(host.name) is own_reboot:
                 del self._reboots[host.name]
                 self._lab.note("lab", "power", f"{host.name} is up again", node=host.name, to="on")
 
@@ -182,9 +182,9 @@ class HostPower:
 
     def _isolate(self, name: str) -> None:
         legs = ", ".join(f'"{n.leg}"' for n in self._lab.topology.of(name))
-        before = time.time()
+        began = time.time()
         self._lab.nft.run(f"add element ip fabric dark {{ {legs} }}")
-        self._silenced[name] = [before, time.time()]
+        self._silenced[name] = [began, time.time()]
 
     def _reconnect(self, name: str) -> None:
         legs = ", ".join(f'"{n.leg}"' for n in self._lab.topology.of(name))

@@ -84,8 +84,8 @@ class Lab:
         """The hosts' namespaces, the fabric with a leg to every NIC, and the balancer."""
         self.hosts = self._guests()
         began = time.monotonic()
-        places = dict(zip(self.hosts, await asyncio.gather(*(h.power_on() for h in self.hosts.values())), strict=True))
-        fabric.up(self.cluster, self.topology, places, self.settings.unknowns.arp_answers)
+        namespaces = dict(zip(self.hosts, await asyncio.gather(*(h.power_on() for h in self.hosts.values())), strict=True))
+        fabric.up(self.cluster, self.topology, namespaces, self.settings.unknowns.arp_answers)
         fabric.batch([*fabric.mark_rules(self.topology), *(platform_endpoints.address_lines() if self.order["azure"] else [])])
         fabric.sysctl("netfilter/nf_conntrack_tcp_loose", 0)  # a forgotten flow must not come back by itself (IDLE-02)
         fabric.sysctl("netfilter/nf_conntrack_tcp_timeout_syn_sent", UNANSWERED_S)
@@ -105,14 +105,14 @@ class Lab:
     def _guests(self) -> dict[str, Guest]:
         """Every host, in the order of the cluster file."""
         bare = bool(self.order["network_only"])
-        where = (self.cluster, self.settings, self.topology)
-        own = host_provisioning.plans(*where, ROOT, self.folder, bare=bare, azure=bool(self.order["azure"]))
-        made = {plan.name: NamespaceGuest(plan) for plan in own}
-        guests: dict[str, Guest] = {**made}
+        lab_arguments = (self.cluster, self.settings, self.topology)
+        namespace_plans = host_provisioning.plans(*lab_arguments, ROOT, self.folder, bare=bare, azure=bool(self.order["azure"]))
+        namespace_guests = {plan.name: NamespaceGuest(plan) for plan in namespace_plans}
+        guests: dict[str, Guest] = {**namespace_guests}
         if self.settings.containers:
             keeper = KeeperClient(socket.socket(fileno=self.order["keeper_fd"]))
             plans = container_provisioning.container_plans(
-                *where, self.folder, self.shared, prefix=self.order["container_prefix"], bare=bare, azure=self.order["azure"]
+                *lab_arguments, self.folder, self.shared, prefix=self.order["container_prefix"], bare=bare, azure=self.order["azure"]
             )
             guests |= {plan.name: ContainerGuest(plan, keeper) for plan in plans}
         return {machine.name: guests[machine.name] for machine in self.cluster.machines}
@@ -141,10 +141,10 @@ class Lab:
         """Run something for as long as the lab lives; its failure ends the lab, loudly."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._end_task)
         return task
 
-    def _ended(self, task: asyncio.Task) -> None:
+    def _end_task(self, task: asyncio.Task) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception():
             self.note("lab", "fault", f"a part of the lab failed: {task.exception()!r}")
@@ -152,15 +152,15 @@ class Lab:
             os._exit(70)
 
 
-def tell(said: int, **news: Any) -> None:
+def tell(news_fd: int, **news: Any) -> None:
     """Writes one JSON line of news for whoever started the lab."""
-    os.write(said, json.dumps(news).encode() + b"\n")
+    os.write(news_fd, json.dumps(news).encode() + b"\n")
 
 
 def main() -> None:
     """The lab's first process, with its orders as JSON in the first argument."""
     order = json.loads(sys.argv[1])
-    said, lifeline = order["said_fd"], order["lifeline_fd"]
+    news_fd, lifeline = order["said_fd"], order["lifeline_fd"]
     try:
         os.umask(0o022)
         linux_syscalls.tmpfs("/run")
@@ -170,27 +170,27 @@ def main() -> None:
         _make_shared_disk(lab)
         if hasattr(asyncio, "PidfdChildWatcher") and sys.version_info < (3, 12):
             asyncio.set_child_watcher(asyncio.PidfdChildWatcher())  # the default one uses threads, and hosts are forks of this process
-        asyncio.run(end_with(_live(lab, said, lifeline), said))
+        asyncio.run(end_with(_live(lab, news_fd, lifeline), news_fd))
     except Exception as error:
-        _tell_failure(said, error)
+        _tell_failure(news_fd, error)
         raise
 
 
-async def end_with(live: Coroutine[Any, Any, None], said: int) -> NoReturn:
+async def end_with(work: Coroutine[Any, Any, None], news_fd: int) -> NoReturn:
     """This process ends when that does, however it does. The event loop's own way out waits for every task and thread, and one of them may
     never end; the kernel takes all of the lab with its first process."""
     try:
-        await live
+        await work
     except BaseException as error:
         traceback.print_exc()
-        _tell_failure(said, error)
+        _tell_failure(news_fd, error)
         os._exit(1)
     os._exit(0)
 
 
-def _tell_failure(said: int, error: BaseException) -> None:
+def _tell_failure(news_fd: int, error: BaseException) -> None:
     with contextlib.suppress(OSError):  # whoever started the lab may be gone, which is why it ends
-        tell(said, failed=str(error) or type(error).__name__, code=int(getattr(error, "exit_code", 4)))
+        tell(news_fd, failed=str(error) or type(error).__name__, code=int(getattr(error, "exit_code", 4)))
 
 
 def _make_shared_disk(lab: Lab) -> None:
@@ -202,48 +202,48 @@ def _make_shared_disk(lab: Lab) -> None:
     if nodes_image:
         disk = lab.shared.disk
     if template:
-        places = {"postgres": lifekeeper_config.DATABASE, "mssql": lifekeeper_config.MSSQL_DATABASE}
-        for kind in {service.kind for service in lab.cluster.services} & set(places):
-            copy_template(Path(template), disk / places[kind].name)
+        folders = {"postgres": lifekeeper_config.DATABASE, "mssql": lifekeeper_config.MSSQL_DATABASE}
+        for kind in {service.kind for service in lab.cluster.services} & set(folders):
+            copy_template(Path(template), disk / folders[kind].name)
         if nodes_image:
             lab.shared.give_database(nodes_image)
 
 
-async def _live(lab: Lab, said: int, lifeline: int) -> None:
+async def _live(lab: Lab, news_fd: int, lifeline: int) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     loop.add_reader(lifeline, ended.set)  # whoever holds its other end has died, or wants the lab down
     await lab.network()
-    tell(said, step="network", seconds=lab.timings["network_s"])
+    tell(news_fd, step="network", seconds=lab.timings["network_s"])
     listeners = {name: socket.socket(fileno=fd) for name, fd in lab.order["listeners"].items()}
     await lab.serve(listeners)
-    await _booted(lab)
-    tell(said, step="hosts", seconds=time.time() - lab.began)
+    await _wait_until_booted(lab)
+    tell(news_fd, step="hosts", seconds=time.time() - lab.began)
     if not lab.order["network_only"]:
-        in_service = loop.create_task(_in_service(lab))
+        in_service = loop.create_task(_wait_until_in_service(lab))
         waiter = loop.create_task(ended.wait())
         await asyncio.wait({in_service, waiter}, return_when=asyncio.FIRST_COMPLETED)
         if not in_service.done():
             return
         lab.timings["in_service_s"] = in_service.result()
-    tell(said, ready=True, timings=lab.timings)
+    tell(news_fd, ready=True, timings=lab.timings)
     if lab.order["persistent"]:
         loop.remove_reader(lifeline)
     await ended.wait()
 
 
-async def _booted(lab: Lab) -> None:
+async def _wait_until_booted(lab: Lab) -> None:
     """Boot all hosts at once without keeping the probes and the storage waiting."""
     for host in lab.hosts.values():
         host.connect()
     for host in lab.hosts.values():
-        await host.booted()
+        await host.wait_until_booted()
         lab.operations.watch(host)
 
 
-async def _in_service(lab: Lab) -> float:
+async def _wait_until_in_service(lab: Lab) -> float:
     """Until the balancer sees one healthy member and every service answers there; returns the seconds since the launch began."""
     began, limit = time.monotonic(), lab.order["limit"]
     while not await _serves(lab):

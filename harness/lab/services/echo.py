@@ -47,18 +47,18 @@ def main(arguments: list[str] | None = None) -> None:
     assert __doc__
     parser = service_base.options("echo", __doc__, port=7)
     parser.add_argument("--udp", action="store_true", help="echo datagrams on the same port as well")
-    given = parser.parse_args(arguments)
-    service_base.send_log_to(given.log)
+    options = parser.parse_args(arguments)
+    service_base.send_log_to(options.log)
     service_base.raise_priority()
-    service = service_base.Service("echo", given.node)
+    service = service_base.Service("echo", options.node)
     service.log("a lab service that greets and echoes")
     service_base.exit_on_sigterm(service)
-    listener = service_base.listen(service, given.bind, given.port)
+    listener = service_base.listen(service, options.bind, options.port)
     address, port = listener.getsockname()
-    if given.udp:
-        datagrams = service_base.listen(service, given.bind, port, kind=socket.SOCK_DGRAM)
+    if options.udp:
+        datagrams = service_base.listen(service, options.bind, port, kind=socket.SOCK_DGRAM)
         threading.Thread(target=answer_datagrams, args=(service, datagrams), daemon=True).start()
-    service.log(f"listening on {address}:{port}{', tcp and udp' if given.udp else ''}")
+    service.log(f"listening on {address}:{port}{', tcp and udp' if options.udp else ''}")
     service_base.say_ready()
     service_base.serve(service, listener, converse)
 

@@ -60,7 +60,7 @@ def converse(service: service_base.Service, plain: socket.socket, site: Site) ->
             refused = site.refuses(host)
             status, body = refused or answer(service, method, path, site.status_file)
             sender = KERNEL if refused else SERVER
-            connection.sendall(response(service, status, body, keep=keep, head=method == "HEAD", sender=sender))
+            connection.sendall(response(service, status, body, keep=keep, without_body=method == "HEAD", sender=sender))
             if not keep:
                 return
 
@@ -85,24 +85,24 @@ class Site(NamedTuple):
 def read_request(stream: BinaryIO) -> tuple[str, str, bool, str] | None:
     """Method, path, whether to keep the connection, and the host asked for; None when the peer closed it between two requests."""
     # As IIS does: refuse what cannot be HTTP at its first byte instead of waiting for an end of line that never comes.
-    first = stream.peek(1)[:1]  # type: ignore[attr-defined]  # makefile("rb") gives a BufferedReader
-    if not first:
+    first_byte = stream.peek(1)[:1]  # type: ignore[attr-defined]  # makefile("rb") gives a BufferedReader
+    if not first_byte:
         return None
-    if not first.isalpha() and first not in b"\r\n":
+    if not first_byte.isalpha() and first_byte not in b"\r\n":
         raise BadRequest("this is a web server; what came is not HTTP")
     line = _line(stream) or _line(stream)  # one empty line before a request is allowed
-    words = line.split()
-    if len(words) != 3 or words[2] not in ("HTTP/1.0", "HTTP/1.1") or not words[1].startswith(("/", "http://")):
+    fields = line.split()
+    if len(fields) != 3 or fields[2] not in ("HTTP/1.0", "HTTP/1.1") or not fields[1].startswith(("/", "http://")):
         raise BadRequest(f"not an HTTP request line: {line[:80]!r}")
     headers = dict(_header(text) for text in _headers(stream))
-    if words[2] == "HTTP/1.1" and "host" not in headers:
+    if fields[2] == "HTTP/1.1" and "host" not in headers:
         raise BadRequest("an HTTP/1.1 request needs a Host header")
-    asked = headers.get("connection", "").lower()
-    keep = asked == "keep-alive" if words[2] == "HTTP/1.0" else asked != "close"
+    connection_header = headers.get("connection", "").lower()
+    keep = connection_header == "keep-alive" if fields[2] == "HTTP/1.0" else connection_header != "close"
     has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
     return (
-        words[0],
-        words[1].split("?")[0],
+        fields[0],
+        fields[1].split("?")[0],
         keep and not has_body,
         headers.get("host", ""),
     )  # a body is not read: it must not look like the next request
@@ -135,15 +135,15 @@ def _line(stream: BinaryIO) -> str:
 
 def answer(service: service_base.Service, method: str, path: str, status_file: Path | None) -> tuple[int, dict[str, object]]:
     """The status and the JSON body for one request."""
-    about: dict[str, object] = {"node": service.node, "started": service.started}
+    identity: dict[str, object] = {"node": service.node, "started": service.started}
     if method not in ("GET", "HEAD"):
-        return 405, {"error": f"{method} is not allowed", **about}
+        return 405, {"error": f"{method} is not allowed", **identity}
     if path == "/":
-        return 200, about
+        return 200, identity
     if path == "/healthz":
-        status, why = health(status_file)
-        return status, {**({"error": why} if why else {}), **about, "status": status}
-    return 404, {"error": f"there is nothing at {path}", **about}
+        status, reason = health(status_file)
+        return status, {**({"error": reason} if reason else {}), **identity, "status": status}
+    return 404, {"error": f"there is nothing at {path}", **identity}
 
 
 def health(status_file: Path | None) -> tuple[int, str]:
@@ -151,18 +151,18 @@ def health(status_file: Path | None) -> tuple[int, str]:
     if status_file is None:
         return 200, ""
     try:
-        held = status_file.read_text(encoding="ascii").strip()
+        content = status_file.read_text(encoding="ascii").strip()
     except FileNotFoundError:
         return 200, ""
     except (OSError, UnicodeDecodeError) as error:
         return 500, f"{status_file} cannot be read: {error}"
-    if held.isdigit() and 200 <= int(held) <= 599:
-        return int(held), ""
-    return 500, f"{status_file} must hold a status code from 200 to 599, not {held[:20]!r}"
+    if content.isdigit() and 200 <= int(content) <= 599:
+        return int(content), ""
+    return 500, f"{status_file} must hold a status code from 200 to 599, not {content[:20]!r}"
 
 
 def response(
-    service: service_base.Service, status: int, body: dict[str, object], *, keep: bool, head: bool = False, sender: str = SERVER
+    service: service_base.Service, status: int, body: dict[str, object], *, keep: bool, without_body: bool = False, sender: str = SERVER
 ) -> bytes:
     """The bytes of a response, headers included."""
     content = json.dumps(body).encode() + b"\n"
@@ -176,7 +176,7 @@ def response(
         "Cache-Control: no-store",
         f"Connection: {'keep-alive' if keep else 'close'}",
     ]
-    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (b"" if head else content)
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (b"" if without_body else content)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -187,20 +187,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--certificate", type=Path, metavar="FILE", help="PEM with key and certificate: speak TLS")
     parser.add_argument("--site", default="", metavar="NAME", help="serve only this Host")
     parser.add_argument("--stopped", type=Path, metavar="FILE", help="while it is there, the application pool is stopped")
-    given = parser.parse_args(arguments)
-    service_base.send_log_to(given.log)
+    options = parser.parse_args(arguments)
+    service_base.send_log_to(options.log)
     service_base.raise_priority()
-    service = service_base.Service("http_server", given.node)
+    service = service_base.Service("http_server", options.node)
     service.log("a small web server in a lab that stands for IIS; it is not IIS")
     service_base.exit_on_sigterm(service)
-    listener = service_base.listen(service, given.bind, given.port)
+    listener = service_base.listen(service, options.bind, options.port)
     service.log("listening on {}:{}".format(*listener.getsockname()))
     service_base.say_ready()
     context = None
-    if given.certificate:
+    if options.certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(given.certificate)
-    site = Site(given.status_file, context, given.site, given.stopped)
+        context.load_cert_chain(options.certificate)
+    site = Site(options.status_file, context, options.site, options.stopped)
     service_base.serve(service, listener, lambda service, connection: converse(service, connection, site))
 
 

@@ -29,10 +29,10 @@ class Process(NamedTuple):  # not a dataclass: importing those costs 10 ms of ea
     @property
     def alive(self) -> bool:
         """Is it there, the same one, and not a zombie?"""
-        return born(self.pid) == self.born
+        return start_ticks(self.pid) == self.born
 
 
-def born(pid: int) -> int | None:
+def start_ticks(pid: int) -> int | None:
     """The start time of a living process in clock ticks after boot; None when there is none or it is a zombie."""
     try:
         stat = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
@@ -44,19 +44,19 @@ def born(pid: int) -> int | None:
 
 def find(pid: int) -> Process | None:
     """The process of that number, told apart from a later one of the same number; None when there is none."""
-    at = born(pid)
-    return None if at is None else Process(pid, at)
+    start_time = start_ticks(pid)
+    return None if start_time is None else Process(pid, start_time)
 
 
 def process_of(pid_file: Path) -> Process | None:
     """The living process that a pid file of `unit` names; None when it names none, or one that is gone."""
     try:
-        words = pid_file.read_text(encoding="ascii", errors="replace").split()
+        fields = pid_file.read_text(encoding="ascii", errors="replace").split()
     except FileNotFoundError:
         return None
-    if len(words) != 2 or not all(word.isdigit() for word in words):
+    if len(fields) != 2 or not all(field.isdigit() for field in fields):
         return None  # cut short by a crash: then its process is gone too
-    process = Process(int(words[0]), int(words[1]))
+    process = Process(int(fields[0]), int(fields[1]))
     return process if process.alive else None
 
 
@@ -77,7 +77,7 @@ def send(process: Process, number: signal.Signals) -> bool:
     return True
 
 
-def gone_within(process: Process, deadline: Deadline) -> bool:
+def wait_until_gone(process: Process, deadline: Deadline) -> bool:
     """Block until it has ended, at most until the deadline; needs no parenthood."""
     try:
         handle = os.pidfd_open(process.pid)
@@ -129,12 +129,12 @@ def _own_descriptors(log: Path | None, keep: tuple[int, ...]) -> None:
         os.set_inheritable(descriptor, True)
 
 
-def last_line(log: Path | None, about: str = "") -> str:
-    """What a service said last, for the message of a failed start: the last line with `about` in it, if there is one."""
+def last_line(log: Path | None, needle: str = "") -> str:
+    """What a service said last, for the message of a failed start: the last line with `needle` in it, if there is one."""
     if log is None:
         return "nothing (it has no log; give --log)"
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except FileNotFoundError:
         return "nothing"
-    return [*(lines[-1:] or ["nothing"]), *(line for line in lines if about and about in line)][-1]
+    return [*(lines[-1:] or ["nothing"]), *(line for line in lines if needle and needle in line)][-1]

@@ -57,14 +57,14 @@ def begin(
     if not (data / "PG_VERSION").exists():
         raise Faulty(f"{data} holds no database: is the shared disk mounted on {node}?")
     _make_socket_dir(socket_dir)
-    words = [str(binary), "-D", str(data), "-p", str(port), "-c", f"listen_addresses={bind}"]
-    words += ["-c", f"unix_socket_directories={socket_dir}", "-c", f"cluster_name={node}"]
+    command = [str(binary), "-D", str(data), "-p", str(port), "-c", f"listen_addresses={bind}"]
+    command += ["-c", f"unix_socket_directories={socket_dir}", "-c", f"cluster_name={node}"]
 
     def become() -> NoReturn:
         account.become()
         if dies_with_us:  # after the change of account, which takes it back
             linux_syscalls.end_with_parent()
-        os.execv(words[0], words)
+        os.execv(command[0], command)
 
     return node_process.start_in_background(become, log)
 
@@ -89,19 +89,19 @@ def wait_until_it_accepts(started: node_process.Process, data: Path, node: str, 
         if not started.alive:
             return "ended"
         lines = _pid_file(data)
-        mine = len(lines) > STATUS_LINE and lines[PID_LINE].strip() == str(started.pid)
-        return lines[STATUS_LINE].strip() if mine else "starting"
+        is_ours = len(lines) > STATUS_LINE and lines[PID_LINE].strip() == str(started.pid)
+        return lines[STATUS_LINE].strip() if is_ours else "starting"
 
-    seen = accepts_or_ended()
-    if seen not in ("ready", "ended"):
+    state = accepts_or_ended()
+    if state not in ("ready", "ended"):
         try:
-            seen = deadline.wait_for(
+            state = deadline.wait_for(
                 accepts_or_ended, what=f"{node}: PostgreSQL accepting connections", every=0.01, until={"ready", "ended"}.__contains__
             )
         except HarnessError:
             end(data, Deadline(5.0))
             raise
-    if seen == "ended":
+    if state == "ended":
         raise Faulty(f"{node}: PostgreSQL did not start; its log says: {node_process.last_line(log, 'FATAL: ')}")
     return started
 
@@ -111,8 +111,8 @@ def postmaster(data: Path) -> node_process.Process | None:
     lines = _pid_file(data)
     if not lines or not lines[PID_LINE].strip().isdigit():
         return None
-    found = node_process.find(int(lines[PID_LINE]))
-    return found if found and _works_in(found.pid, data) else None
+    process = node_process.find(int(lines[PID_LINE]))
+    return process if process and _works_in(process.pid, data) else None
 
 
 def _pid_file(data: Path) -> list[str]:
@@ -131,10 +131,10 @@ def _works_in(pid: int, data: Path) -> bool:
         return False
 
 
-def _of(data: Path) -> list[node_process.Process]:
+def _processes_of(data: Path) -> list[node_process.Process]:
     """Every PostgreSQL process of this data directory in this pid namespace, with or without a postmaster."""
     pids = [int(entry.name) for entry in node_process.PROC.iterdir() if entry.name.isdigit()]
-    return [found for pid in pids if _works_in(pid, data) and (found := node_process.find(pid))]
+    return [process for pid in pids if _works_in(pid, data) and (process := node_process.find(pid))]
 
 
 def clear_remains_of_a_crash(data: Path, port: int, socket_dir: Path) -> list[str]:
@@ -146,18 +146,18 @@ def clear_remains_of_a_crash(data: Path, port: int, socket_dir: Path) -> list[st
     has let go of it or is dead, and `postmaster` has just shown that no server of this node uses it. Without that reservation two
     servers could write to one database.
     """
-    for orphan in _of(data):  # children of a killed postmaster still hold its shared memory, if only for a moment
+    for orphan in _processes_of(data):  # children of a killed postmaster still hold its shared memory, if only for a moment
         node_process.send(orphan, signal.SIGKILL)
-        node_process.gone_within(orphan, Deadline(5.0))
-    removed = []
+        node_process.wait_until_gone(orphan, Deadline(5.0))
+    removed_files = []
     for stale in (data / "postmaster.pid", socket_dir / f".s.PGSQL.{port}.lock"):
         if stale.name == "postmaster.pid" or not _names_a_postgres(stale):
             try:
                 stale.unlink()
             except FileNotFoundError:
                 continue
-            removed.append(str(stale))
-    return removed
+            removed_files.append(str(stale))
+    return removed_files
 
 
 def _names_a_postgres(lock: Path) -> bool:
@@ -176,23 +176,23 @@ def stop(data: Path, *, limit: float = 20.0) -> str:
     """
     running = postmaster(data)
     if running is None:
-        left = _of(data)
-        clear = [node_process.send(orphan, signal.SIGKILL) and node_process.gone_within(orphan, Deadline(5.0)) for orphan in left]
-        return f"did not run; {len(clear)} processes of a crashed server ended" if clear else "did not run"
-    for number, how, seconds in ((signal.SIGINT, "stopped fast", limit), (signal.SIGQUIT, "stopped at once", 5.0)):
-        if not node_process.send(running, number) or node_process.gone_within(running, Deadline(seconds)):
-            return how
+        orphans = _processes_of(data)
+        ended = [node_process.send(orphan, signal.SIGKILL) and node_process.wait_until_gone(orphan, Deadline(5.0)) for orphan in orphans]
+        return f"did not run; {len(ended)} processes of a crashed server ended" if ended else "did not run"
+    for number, outcome, seconds in ((signal.SIGINT, "stopped fast", limit), (signal.SIGQUIT, "stopped at once", 5.0)):
+        if not node_process.send(running, number) or node_process.wait_until_gone(running, Deadline(seconds)):
+            return outcome
     return end(data, Deadline(5.0))
 
 
 def end(data: Path, deadline: Deadline) -> str:
     """Kill every process of the server. Raises Faulty when one survives."""
-    everyone = _of(data)
-    for one in everyone:
-        node_process.send(one, signal.SIGKILL)
-    left = [one.pid for one in everyone if not node_process.gone_within(one, deadline)]
-    if left:
-        raise Faulty(f"PostgreSQL in {data} cannot be killed: {left} are stuck in the kernel, most likely in the disk")
+    processes = _processes_of(data)
+    for process in processes:
+        node_process.send(process, signal.SIGKILL)
+    stuck_pids = [process.pid for process in processes if not node_process.wait_until_gone(process, deadline)]
+    if stuck_pids:
+        raise Faulty(f"PostgreSQL in {data} cannot be killed: {stuck_pids} are stuck in the kernel, most likely in the disk")
     return "killed"
 
 
@@ -239,35 +239,37 @@ def _options() -> argparse.ArgumentParser:
     return parser
 
 
-def _act(given: argparse.Namespace) -> str:
-    limit = {"limit": given.limit} if given.limit else {}
-    if given.action == "prepare":
-        prepare(given.cache, given.data, given.password_file.read_text().splitlines()[0])
-        return f"{given.data} holds a fresh database"
-    if given.action == "check":
-        return check(given.data, port=given.port, socket_dir=given.socket_dir, **limit)
-    how = stop(given.data, **limit) if given.action in ("stop", "restart") else ""
-    if given.action == "stop":
-        return f"PostgreSQL {how}"
-    running = start(given.data, given.node, port=given.port, bind=given.bind, log=given.log, socket_dir=given.socket_dir, **limit)
+def _act(options: argparse.Namespace) -> str:
+    limit = {"limit": options.limit} if options.limit else {}
+    if options.action == "prepare":
+        prepare(options.cache, options.data, options.password_file.read_text().splitlines()[0])
+        return f"{options.data} holds a fresh database"
+    if options.action == "check":
+        return check(options.data, port=options.port, socket_dir=options.socket_dir, **limit)
+    outcome = stop(options.data, **limit) if options.action in ("stop", "restart") else ""
+    if options.action == "stop":
+        return f"PostgreSQL {outcome}"
+    running = start(
+        options.data, options.node, port=options.port, bind=options.bind, log=options.log, socket_dir=options.socket_dir, **limit
+    )
     return f"PostgreSQL runs with pid {running.pid}"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Prepares, starts, stops, restarts or checks a server; returns the exit code."""
     parser = _options()
-    given = parser.parse_args(arguments)
-    if given.action == "prepare" and not (given.cache and given.password_file):
+    options = parser.parse_args(arguments)
+    if options.action == "prepare" and not (options.cache and options.password_file):
         parser.error("prepare needs --cache and --password-file")
-    if given.action in ("start", "restart") and not given.node:
-        parser.error(f"{given.action} needs --node")
+    if options.action in ("start", "restart") and not options.node:
+        parser.error(f"{options.action} needs --node")
     try:
-        print(_act(given))
+        print(_act(options))
     except HarnessError as error:
         print(error, file=sys.stderr)
         return int(error.exit_code)
     except OSError as error:
-        print(Unusable(f"{error.filename or given.data}: {error.strerror}"), file=sys.stderr)
+        print(Unusable(f"{error.filename or options.data}: {error.strerror}"), file=sys.stderr)
         return int(Unusable.exit_code)
     return 0
 

@@ -32,8 +32,8 @@ def ids() -> tuple[int, int] | None:
 
 
 def _mapped(number: int, kind: str) -> bool:
-    ranges = [[int(word) for word in line.split()] for line in Path(f"/proc/self/{kind}_map").read_text().splitlines()]
-    return any(first <= number < first + count for first, _, count in ranges)
+    ranges = [[int(text) for text in line.split()] for line in Path(f"/proc/self/{kind}_map").read_text().splitlines()]
+    return any(first_id <= number < first_id + count for first_id, _, count in ranges)
 
 
 def become() -> None:

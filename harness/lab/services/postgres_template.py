@@ -59,8 +59,8 @@ def server_binaries() -> Path:
     installed = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/postgres") if os.access(path, os.X_OK)]
     if installed:
         return max(installed, key=lambda folder: [int(number) for number in re.findall(r"\d+", folder.parent.name)])
-    if found := shutil.which("postgres"):
-        folder = Path(found).resolve().parent
+    if binary := shutil.which("postgres"):
+        folder = Path(binary).resolve().parent
         if (folder / "initdb").exists():
             return folder
     raise Unusable("no PostgreSQL server on this machine; install it with `apt-get install --no-install-recommends postgresql`")
@@ -81,7 +81,7 @@ def ensure_template(cache: Path, password: str, *, limit: float = 60.0) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / f".{template.name}.lock").open("w") as lock:
         # The kernel lets go of the lock when its holder dies, however it dies.
-        Deadline(limit).wait_for(lambda: _locked(lock.fileno()), what=f"another lab making {template}", every=0.05)
+        Deadline(limit).wait_for(lambda: _try_lock(lock.fileno()), what=f"another lab making {template}", every=0.05)
         if not template.is_dir():
             _make(binaries, template, password, limit)
     return template
@@ -95,13 +95,13 @@ def copy_template(template: Path, target: Path) -> None:
     if target.exists() and any(target.iterdir()):
         raise BadUse(f"{target} is not empty; give a new folder for the database")
     target.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(["cp", "-a", "--reflink=auto", f"{template}/.", str(target)], capture_output=True, text=True)
-    if done.returncode:
-        raise Unusable(f"{template} could not be copied to {target}: {done.stderr.strip()}")
+    completed = subprocess.run(["cp", "-a", "--reflink=auto", f"{template}/.", str(target)], capture_output=True, text=True)
+    if completed.returncode:
+        raise Unusable(f"{template} could not be copied to {target}: {completed.stderr.strip()}")
     account.give(target)
 
 
-def _locked(descriptor: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -146,26 +146,28 @@ def _make(binaries: Path, template: Path, password: str, limit: float) -> None:
                 "template1",
             ]
             _run(single, "creating the role and its database", limit, statement + "\n")
-        new = Path(tempfile.mkdtemp(prefix=f".{template.name}.new-", dir=template.parent))
-        copy_template(data, new)
-        new.rename(template)
+        new_template = Path(tempfile.mkdtemp(prefix=f".{template.name}.new-", dir=template.parent))
+        copy_template(data, new_template)
+        new_template.rename(template)
     finally:
         shutil.rmtree(work)
 
 
-def _run(words: Sequence[str | Path], what: str, limit: float, text: str | None = None) -> None:
-    done = subprocess.run(words, input=text, capture_output=True, text=True, timeout=limit, cwd="/", **account.identity_for_subprocess())
+def _run(command: Sequence[str | Path], step: str, limit: float, text: str | None = None) -> None:
+    completed = subprocess.run(
+        command, input=text, capture_output=True, text=True, timeout=limit, cwd="/", **account.identity_for_subprocess()
+    )
     # In single-user mode the server exits 0 after a failed statement too: then its log says ERROR.
-    if done.returncode or "ERROR:" in done.stderr or "FATAL:" in done.stderr:
-        said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
-        raise Unusable(f"PostgreSQL template: {what} failed (exit {done.returncode}) and said: {said}")
+    if completed.returncode or "ERROR:" in completed.stderr or "FATAL:" in completed.stderr:
+        last_line = (completed.stderr.strip() or completed.stdout.strip() or "nothing").splitlines()[-1]
+        raise Unusable(f"PostgreSQL template: {step} failed (exit {completed.returncode}) and said: {last_line}")
 
 
 def verifier(password: str) -> str:
     """What PostgreSQL stores of a password (RFC 5803), made here so that the password itself never goes to the server or its log."""
     rounds, salt = 4096, secrets.token_bytes(16)
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, rounds)
-    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    stored_key = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
     server = hmac.digest(salted, b"Server Key", "sha256")
-    encoded = [base64.b64encode(part).decode() for part in (salt, stored, server)]
-    return f"SCRAM-SHA-256${rounds}:{encoded[0]}${encoded[1]}:{encoded[2]}"
+    encoded_parts = [base64.b64encode(part).decode() for part in (salt, stored_key, server)]
+    return f"SCRAM-SHA-256${rounds}:{encoded_parts[0]}${encoded_parts[1]}:{encoded_parts[2]}"

@@ -45,12 +45,12 @@ class Service:
 Handler = Callable[[Service, socket.socket], None]
 
 
-def options(name: str, about: str, *, port: int) -> argparse.ArgumentParser:
+def options(name: str, description: str, *, port: int) -> argparse.ArgumentParser:
     """The options that every stand-in has."""
     from harness import __version__
 
-    parser = argparse.ArgumentParser(prog=name, description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--version", action="version", version=f"{name} {__version__}: {about.strip().splitlines()[0]}")
+    parser = argparse.ArgumentParser(prog=name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="version", version=f"{name} {__version__}: {description.strip().splitlines()[0]}")
     parser.add_argument("--port", type=int, default=port, help=f"port to listen on (default {port})")
     parser.add_argument("--bind", default="0.0.0.0", metavar="ADDRESS", help="address to listen on (default: any)")
     parser.add_argument("--node", required=True, help="the node that it says it runs on")

@@ -53,98 +53,98 @@ class Faulty(Exception):
     """The service is not in the state that was asked for; the message says how."""
 
 
-def start(given: argparse.Namespace) -> str:
+def start(options: argparse.Namespace) -> str:
     """Start it unless it already runs. One that runs but does not answer is for `restart`, and said to be so."""
-    if running := node_process.process_of(given.pid_file):
-        return f"{given.name} already runs with pid {running.pid}"
-    deadline = Deadline(given.limit)
-    ready, tell = os.pipe()
-    started = node_process.start_in_background(lambda: _become(given.service, tell), given.log, keep=(tell,))
-    os.close(tell)
+    if running := node_process.process_of(options.pid_file):
+        return f"{options.name} already runs with pid {running.pid}"
+    deadline = Deadline(options.limit)
+    ready, ready_write_end = os.pipe()
+    started = node_process.start_in_background(lambda: _become(options.service, ready_write_end), options.log, keep=(ready_write_end,))
+    os.close(ready_write_end)
     try:
-        _wait_until_ready(given, ready, deadline)
-        answers(given, deadline)
+        _wait_until_ready(options, ready, deadline)
+        answers(options, deadline)
     except Faulty:
-        end(started, given.name, given.limit)
+        end(started, options.name, options.limit)
         raise
     finally:
         os.close(ready)
-    _write(given.pid_file, str(started))
-    return f"{given.name} started with pid {started.pid}"
+    _write(options.pid_file, str(started))
+    return f"{options.name} started with pid {started.pid}"
 
 
-def _become(service: list[str], tell: int) -> NoReturn:
+def _become(service: list[str], ready_fd: int) -> NoReturn:
     """Turn this child into the service. It is found wherever it was started from, and needs nothing but the standard library."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, READY_VARIABLE: str(tell), "PYTHONPATH": os.pathsep.join(paths)}
-    words = [sys.executable, "-S", "-m", f"harness.lab.services.{service[0]}", *service[1:]]
-    os.execve(sys.executable, words, environment)
+    environment = {**os.environ, READY_VARIABLE: str(ready_fd), "PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, "-S", "-m", f"harness.lab.services.{service[0]}", *service[1:]]
+    os.execve(sys.executable, command, environment)
 
 
-def _wait_until_ready(given: argparse.Namespace, ready: int, deadline: Deadline) -> None:
+def _wait_until_ready(options: argparse.Namespace, ready: int, deadline: Deadline) -> None:
     if not select.select([ready], [], [], deadline.remaining())[0]:
-        raise Faulty(f"{given.name} did not listen within {given.limit:g} s")
+        raise Faulty(f"{options.name} did not listen within {options.limit:g} s")
     if not os.read(ready, 16):  # the service ended, and its end of the pipe with it
-        raise Faulty(f"{given.name} could not start; its log says: {node_process.last_line(given.log)}")
+        raise Faulty(f"{options.name} could not start; its log says: {node_process.last_line(options.log)}")
 
 
-def check(given: argparse.Namespace) -> str:
+def check(options: argparse.Namespace) -> str:
     """Its process is alive and answers in its own protocol; the pid alone would not see a frozen one."""
-    running = node_process.process_of(given.pid_file)
+    running = node_process.process_of(options.pid_file)
     if running is None:
-        raise Faulty(f"{given.name} does not run: {given.pid_file} names no living process")
-    answers(given, Deadline(given.limit))
-    return f"{given.name} runs with pid {running.pid} and answers on {given.address}:{given.port}"
+        raise Faulty(f"{options.name} does not run: {options.pid_file} names no living process")
+    answers(options, Deadline(options.limit))
+    return f"{options.name} runs with pid {running.pid} and answers on {options.address}:{options.port}"
 
 
-def answers(given: argparse.Namespace, deadline: Deadline) -> None:
+def answers(options: argparse.Namespace, deadline: Deadline) -> None:
     """Have the service speak, once. Raises Faulty with what was heard instead."""
-    say, expected = DIALOGUES[given.protocol]
-    where = f"{given.name} on {given.address}:{given.port}"
-    heard = b""
+    request, expected = DIALOGUES[options.protocol]
+    target = f"{options.name} on {options.address}:{options.port}"
+    received = b""
     try:
-        with socket.create_connection((given.address, given.port), max(deadline.remaining(), 0.001)) as peer:
-            peer.sendall(say)
-            while not re.search(expected, heard):
+        with socket.create_connection((options.address, options.port), max(deadline.remaining(), 0.001)) as peer:
+            peer.sendall(request)
+            while not re.search(expected, received):
                 deadline.require("the answer")
                 peer.settimeout(max(deadline.remaining(), 0.001))
-                piece = peer.recv(4096)
-                if not piece:
-                    raise Faulty(f"{where} does not answer as a {given.protocol} service; it said {heard[:100]!r}")
-                heard += piece
+                chunk = peer.recv(4096)
+                if not chunk:
+                    raise Faulty(f"{target} does not answer as a {options.protocol} service; it said {received[:100]!r}")
+                received += chunk
     except (TimeoutError, DeadlineExceeded):
-        raise Faulty(f"{where} did not answer within {given.limit:g} s; it said {heard[:100]!r}") from None
+        raise Faulty(f"{target} did not answer within {options.limit:g} s; it said {received[:100]!r}") from None
     except OSError as error:
-        raise Faulty(f"{where} cannot be reached: {error.strerror}") from error
+        raise Faulty(f"{target} cannot be reached: {error.strerror}") from error
 
 
-def stop(given: argparse.Namespace) -> str:
+def stop(options: argparse.Namespace) -> str:
     """End it: TERM, and KILL when that was not enough. Nothing to stop is good, too."""
-    running = node_process.process_of(given.pid_file)
-    how = end(running, given.name, given.limit) if running else "did not run"
-    given.pid_file.unlink(missing_ok=True)
-    return f"{given.name} {how}"
+    running = node_process.process_of(options.pid_file)
+    outcome = end(running, options.name, options.limit) if running else "did not run"
+    options.pid_file.unlink(missing_ok=True)
+    return f"{options.name} {outcome}"
 
 
 def end(running: node_process.Process, name: str, limit: float) -> str:
     """Ends a process by SIGTERM, then SIGKILL, each within `limit` seconds; returns how. Raises Faulty when it stays."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        if not node_process.send(running, number) or node_process.gone_within(running, Deadline(limit)):
+        if not node_process.send(running, number) or node_process.wait_until_gone(running, Deadline(limit)):
             return f"ended with {number.name}"
     raise Faulty(f"{name} (pid {running.pid}) is still there {limit:g} s after SIGKILL: look at /proc/{running.pid}/stack")
 
 
-def restart(given: argparse.Namespace) -> str:
+def restart(options: argparse.Namespace) -> str:
     """Stops the service, then starts it; returns a sentence for the log."""
-    stop(given)
-    return start(given)
+    stop(options)
+    return start(options)
 
 
 def _write(pid_file: Path, text: str) -> None:
     """All at once, so that a crash leaves either no pid file or a whole one."""
-    new = pid_file.with_name(f".{pid_file.name}.new")
-    new.write_text(text + "\n", encoding="ascii")
-    new.replace(pid_file)
+    temporary_file = pid_file.with_name(f".{pid_file.name}.new")
+    temporary_file.write_text(text + "\n", encoding="ascii")
+    temporary_file.replace(pid_file)
 
 
 @functools.cache
@@ -164,17 +164,17 @@ def _options() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Carries one action out; returns the exit code."""
-    words = sys.argv[1:] if arguments is None else arguments
-    cut = words.index("--") if "--" in words else len(words)
+    command_line = sys.argv[1:] if arguments is None else arguments
+    separator_index = command_line.index("--") if "--" in command_line else len(command_line)
     parser = _options()
-    given = parser.parse_args(words[:cut])
-    given.service = words[cut + 1 :]
-    if given.action != "stop" and (given.port is None or given.protocol is None):
-        parser.error(f"{given.action} needs --port and --protocol")
-    if given.action in ("start", "restart") and (not given.service or given.service[0] not in SERVICES):
-        parser.error(f"{given.action} needs the service after `--`: one of {', '.join(SERVICES)} and its options")
+    options = parser.parse_args(command_line[:separator_index])
+    options.service = command_line[separator_index + 1 :]
+    if options.action != "stop" and (options.port is None or options.protocol is None):
+        parser.error(f"{options.action} needs --port and --protocol")
+    if options.action in ("start", "restart") and (not options.service or options.service[0] not in SERVICES):
+        parser.error(f"{options.action} needs the service after `--`: one of {', '.join(SERVICES)} and its options")
     try:
-        print({"start": start, "stop": stop, "check": check, "restart": restart}[given.action](given))
+        print({"start": start, "stop": stop, "check": check, "restart": restart}[options.action](options))
     except Faulty as fault:
         print(fault, file=sys.stderr)
         return 1

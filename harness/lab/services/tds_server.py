@@ -73,24 +73,26 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--server-name", help="@@SERVERNAME (default: the node's)")
     parser.add_argument("--instance", default="", help="a named instance")
     parser.add_argument("--sick", type=Path, help="a file that holds the number of the error that all log-ins get")
-    given = parser.parse_args(arguments)
-    service_base.send_log_to(given.log)
+    options = parser.parse_args(arguments)
+    service_base.send_log_to(options.log)
     service_base.raise_priority()
-    service = service_base.Service("tds_server", given.node)
+    service = service_base.Service("tds_server", options.node)
     service.log("a stand-in for SQL Server in a lab; it is not SQL Server, and a PostgreSQL lies beneath")
-    inner, strict = contexts(given.certificate)
-    path = given.socket_dir / f".s.PGSQL.{PORT}"
-    encryption = "none" if inner is None else given.encryption
-    server = Server(given.server_name or given.node.upper(), given.instance, path, inner, strict, encryption, given.sick)
-    listener = service_base.listen(service, given.bind, given.port)
+    inner, strict = contexts(options.certificate)
+    path = options.socket_dir / f".s.PGSQL.{PORT}"
+    encryption = "none" if inner is None else options.encryption
+    server = Server(options.server_name or options.node.upper(), options.instance, path, inner, strict, encryption, options.sick)
+    listener = service_base.listen(service, options.bind, options.port)
     service.log("listening on {}:{}".format(*listener.getsockname()))
     try:
-        database = postgres.begin(given.data, given.node, port=PORT, bind="", log=given.log, socket_dir=given.socket_dir, dies_with_us=True)
+        database = postgres.begin(
+            options.data, options.node, port=PORT, bind="", log=options.log, socket_dir=options.socket_dir, dies_with_us=True
+        )
         spids = itertools.count(51)
         handle = lambda service, connection: converse(server, service, connection, next(spids))  # noqa: E731
         threading.Thread(target=service_base.serve, args=(service, listener, handle), daemon=True).start()
-        _end_in_order(service, given.data)
-        postgres.wait_until_it_accepts(database, given.data, given.node, given.log, START_TIMEOUT_S)
+        _end_in_order(service, options.data)
+        postgres.wait_until_it_accepts(database, options.data, options.node, options.log, START_TIMEOUT_S)
         prepare(path)
     except (HarnessError, OSError) as error:
         service.log(f"its database did not start: {error}")

@@ -71,9 +71,9 @@ async def converse(
         return
     if request is None:
         return
-    what, answer = answer_to(request, alias, instance, time.monotonic() - began)
+    log_line, answer = answer_to(request, alias, instance, time.monotonic() - began)
     writer.write(refuse(answer))
-    async_server.note(service, f"{peer} * {what}")
+    async_server.note(service, f"{peer} * {log_line}")
     await _let_the_answer_arrive(reader, writer)
 
 
@@ -104,16 +104,16 @@ async def read_connect_data(reader: asyncio.StreamReader) -> str | None:
 
 
 async def _read_packet(reader: asyncio.StreamReader) -> tuple[int, bytes] | None:
-    head = await _read(reader, HEADER.size)
-    if not head:
+    header = await _read(reader, HEADER.size)
+    if not header:
         return None
-    if len(head) < HEADER.size:
-        raise NotTns(f"the peer left after {head!r}")
-    length, _, kind, _, _ = HEADER.unpack(head)
+    if len(header) < HEADER.size:
+        raise NotTns(f"the peer left after {header!r}")
+    length, _, kind, _, _ = HEADER.unpack(header)
     # Until a connection is accepted the length has two bytes; some clients already write four, with the upper two zero.
-    length = length or struct.unpack_from(">I", head)[0]
+    length = length or struct.unpack_from(">I", header)[0]
     if not HEADER.size <= length <= MAX_CONNECT_DATA + HEADER.size + 2 or not 1 <= kind <= 19:
-        raise NotTns(f"not a TNS packet: {head!r}")
+        raise NotTns(f"not a TNS packet: {header!r}")
     body = await _read(reader, length - HEADER.size)
     if len(body) < length - HEADER.size:
         raise NotTns(f"{len(body) + HEADER.size} of {length} bytes of a packet")
@@ -147,8 +147,8 @@ def answer_to(request: str, alias: str, instance: Instance = NOBODY, age_s: floa
 
 def value_of(key: str, request: str) -> str | None:
     """The value of a key of connect data, which is written like (A=(B=value))."""
-    found = re.search(rf"\(\s*{key}\s*=\s*([^()]*?)\s*\)", request, re.IGNORECASE)
-    return found[1] if found and found[1] else None
+    match = re.search(rf"\(\s*{key}\s*=\s*([^()]*?)\s*\)", request, re.IGNORECASE)
+    return match[1] if match and match[1] else None
 
 
 def _error(code: int) -> str:
@@ -177,16 +177,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--service", default="", help="the service of an instance that starts with the listener (default: none)")
     parser.add_argument("--registers-after", type=float, default=0.0, metavar="SECONDS", help="when it has registered")
     parser.add_argument("--opens-after", type=float, default=0.0, metavar="SECONDS", help="when it is open")
-    given = parser.parse_args(arguments)
-    service_base.send_log_to(given.log)
+    options = parser.parse_args(arguments)
+    service_base.send_log_to(options.log)
     service_base.raise_priority()
-    service = service_base.Service("tns_listener", given.node)
-    alias = given.alias or f"LISTENER_{given.node}"
+    service = service_base.Service("tns_listener", options.node)
+    alias = options.alias or f"LISTENER_{options.node}"
     service.log("a stand-in for an Oracle TNS listener in a lab, not Oracle software")
     service_base.exit_on_sigterm(service)
-    listener = service_base.listen(service, given.bind, given.port)
+    listener = service_base.listen(service, options.bind, options.port)
     service.log("listening on {}:{} as {}".format(*listener.getsockname(), alias))
-    instance, began = Instance(given.service, given.registers_after, given.opens_after), time.monotonic()
+    instance, began = Instance(options.service, options.registers_after, options.opens_after), time.monotonic()
     service_base.say_ready()
     async_server.serve(service, listener, lambda reader, writer: converse(service, reader, writer, alias, instance, began))
 

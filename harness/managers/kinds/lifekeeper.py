@@ -35,16 +35,16 @@ ACTS = {"restore", "remove", "recover", "delete"}
 
 def notices(line: str) -> bool:
     """By form alone, because the product's texts are not known: an error, or an action on a resource that begins (LKL-62, LKL-34)."""
-    found = LOG_LINE.match(line)
-    return found is not None and (found["level"] in ALARMING or found["action"] in ACTS)
+    match = LOG_LINE.match(line)
+    return match is not None and (match["level"] in ALARMING or match["action"] in ACTS)
 
 
 def address_in(row: str) -> str | None:
     """The address in an IP resource's row of `ins_list`: field 6, info, holds node, interface, address and hexadecimal mask
     (LKL-13, LKL-19); what separates these is not known, so the address is found by its form."""
     fields = row.strip("\n").split("\x01")
-    found = re.search(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])", fields[5]) if len(fields) > 5 else None
-    return found[0] if found else None
+    match = re.search(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])", fields[5]) if len(fields) > 5 else None
+    return match[0] if match else None
 
 
 class LifeKeeper(Manager):
@@ -71,12 +71,12 @@ class LifeKeeper(Manager):
 
     def _node_state(self, node: str, limit: float) -> NodeState:
         try:
-            done = self._hosts[node].run(self._reads("lcdstatus", "-q"), limit=limit)
+            result = self._hosts[node].run(self._read_command("lcdstatus", "-q"), limit=limit)
         except (HostUnreachable, DeadlineExceeded) as error:
             return NodeState(node, False, {}, (), str(error))
-        if done.exit == 127:
+        if result.exit == 127:
             return NodeState(node, False, {}, (), f"there is no {self._bin}/lcdstatus on {node}; is LifeKeeper installed there?")
-        return parse(node, done.out + done.err)
+        return parse(node, result.out + result.err)
 
     def survey_commands(self) -> dict[str, str]:
         """Flags are read while the instances are; that they were is told too, because no flag at all may be what is wrong."""
@@ -88,21 +88,21 @@ class LifeKeeper(Manager):
         self._act(to, self._cluster.manager.resource, "restore", [], deadline)
 
     def switch_over_lines(self, to: str) -> list[str]:
-        return [shlex.join(self._action(self._cluster.manager.resource, "restore", []))]
+        return [shlex.join(self._action_command(self._cluster.manager.resource, "restore", []))]
 
     def unlisted_members(self, *, limit: float = 10.0) -> list[str]:
         names = [n.name for n in self._cluster.nodes]
         with ThreadPoolExecutor(max_workers=len(names)) as pool:
-            said = list(pool.map(lambda n: self._ask(n, self._reads("lcdstatus", "-q"), limit), names))
-        found = []
-        for name, told in zip(names, said, strict=True):
-            found += [told.why] if told.text is None else of_lifekeeper(told.text, name, self._cluster.manager.resource, names)
-        return list(dict.fromkeys(found))
+            outputs = list(pool.map(lambda n: self._ask(n, self._read_command("lcdstatus", "-q"), limit), names))
+        sentences = []
+        for name, output in zip(names, outputs, strict=True):
+            sentences += [output.why] if output.text is None else of_lifekeeper(output.text, name, self._cluster.manager.resource, names)
+        return list(dict.fromkeys(sentences))
 
     def unrelated_resources(self, *, limit: float = 10.0) -> frozenset[str]:
-        said = self._of_each(self._reads("lcdstatus", "-q"), limit)
-        own, port = own_tags(self._cluster), self._cluster.load_balancer.probe.port
-        return unrelated_in_lifekeeper([told.text for told in said.values() if told.text is not None], own, port)
+        outputs = self._ask_each(self._read_command("lcdstatus", "-q"), limit)
+        file_tags, port = own_tags(self._cluster), self._cluster.load_balancer.probe.port
+        return unrelated_in_lifekeeper([output.text for output in outputs.values() if output.text is not None], file_tags, port)
 
     def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
         """LifeKeeper counts none: a resource is marked as failed, or it is not (LKL-14)."""
@@ -115,13 +115,13 @@ class LifeKeeper(Manager):
         return self.switch_over_lines(to)[0]
 
     def take_out_lines(self, tag: str, node: str) -> list[str]:
-        return [shlex.join(self._action(tag, "remove", ["-s"]))]
+        return [shlex.join(self._action_command(tag, "remove", ["-s"]))]
 
-    def _reads(self, tool: str, *words: str) -> Command:
+    def _read_command(self, tool: str, *words: str) -> Command:
         """A command of LifeKeeper's that only reads; what it answers, root alone is told."""
         return as_root([str(self._bin / tool), *words])
 
-    def _action(self, tag: str, action: str, options: list[str]) -> list[str]:
+    def _action_command(self, tag: str, action: str, options: list[str]) -> list[str]:
         return [str(self._bin / "perform_action"), *options, "-t", tag, "-a", action]
 
     def may_switch_over(self, to: str, question: Question = Question.TOLD, *, limit: float = 10.0) -> Answer:
@@ -129,11 +129,13 @@ class LifeKeeper(Manager):
         manager = self._cluster.manager
         with ThreadPoolExecutor(max_workers=5) as pool:
             state = pool.submit(self.state, limit=limit)
-            beside = pool.submit(self.unrelated_resources, limit=limit)  # what is another application's stays where it is
-            flags = pool.submit(self._of_each, self._reads("flg_list"), limit)
-            settings = pool.submit(self._of_each, READ_SETTINGS, limit)
-            policies = None if question is Question.TOLD else pool.submit(self._of_each, self._reads("lkpolicy", "--get-policies"), limit)
-        ours = state.result().without(beside.result())
+            unrelated = pool.submit(self.unrelated_resources, limit=limit)  # what is another application's stays where it is
+            flags = pool.submit(self._ask_each, self._read_command("flg_list"), limit)
+            settings = pool.submit(self._ask_each, READ_SETTINGS, limit)
+            policies = (
+                None if question is Question.TOLD else pool.submit(self._ask_each, self._read_command("lkpolicy", "--get-policies"), limit)
+            )
+        ours = state.result().without(unrelated.result())
         case = by_state(to, ours, question).add(by_flags(to, flags.result(), question, manager.harmless_flags))
         case.add(by_policies(policies.result()) if policies else Case())
         return case.add(by_settings(settings.result(), question, manager.quorum)).answer
@@ -141,26 +143,26 @@ class LifeKeeper(Manager):
     def fencing(self, *, limit: float = 10.0) -> Answer:
         """A split ends with one side only where a shared disk's reservation decides, or a quorum mode that stops the other (LKL-40)."""
         manager = self._cluster.manager
-        instances = self._of_each(self._reads("ins_list", "-f|"), limit)
-        modes = self._of_each(READ_SETTINGS, limit)
+        instances = self._ask_each(self._read_command("ins_list", "-f|"), limit)
+        modes = self._ask_each(READ_SETTINGS, limit)
         return fenced_by(instances, modes, manager)
 
     def mirror(self, to: str, *, limit: float = 10.0) -> Answer:
         """No fact tells how a copy's state is read on Linux, so the cluster file names the command (WCLU-39)."""
-        found = mirrored_by(self._of_each(self._reads("ins_list", "-f|"), limit), self._cluster.manager)
-        return check_mirror(self._cluster, self._hosts, to, found, limit)
+        copiers = mirrored_by(self._ask_each(self._read_command("ins_list", "-f|"), limit), self._cluster.manager)
+        return check_mirror(self._cluster, self._hosts, to, copiers, limit)
 
     def starts_at_boot(self, *, limit: float = 10.0) -> Answer:
         """Its unit is lifekeeper.service (LKL-02)."""
         if self._cluster.manager.starts_at_boot is not None:
             return by_units({}, [], self._cluster.manager.starts_at_boot)
-        return by_units(self._of_each(at_boot_line(["lifekeeper"]), limit), ["lifekeeper"])
+        return by_units(self._ask_each(at_boot_line(["lifekeeper"]), limit), ["lifekeeper"])
 
     def failures_left(self, *, limit: float = 10.0) -> dict[str, tuple[int, int]]:
         """LifeKeeper counts none, and tries each step once (LKL-42)."""
         return {}
 
-    def _of_each(self, command: Command, limit: float) -> dict[str, NodeOutput]:
+    def _ask_each(self, command: Command, limit: float) -> dict[str, NodeOutput]:
         """What every node says to a command that only reads, asked at once."""
         names = [n.name for n in self._cluster.nodes]
         with ThreadPoolExecutor(max_workers=len(names)) as pool:
@@ -169,14 +171,14 @@ class LifeKeeper(Manager):
     def _ask(self, node: str, command: Command, limit: float) -> NodeOutput:
         """What a command that only reads printed, or why that cannot be used."""
         try:
-            done = self._hosts[node].run(command, limit=limit)
+            result = self._hosts[node].run(command, limit=limit)
         except (HostUnreachable, DeadlineExceeded) as error:
             return NodeOutput(None, str(error))
-        if done.exit == 127:
+        if result.exit == 127:
             return NodeOutput(None, f"there is no {command[0] if not isinstance(command, str) else command}")
-        if not done.ok:
-            return NodeOutput(None, f"`{done.command}` exited {done.exit} and said: {last_words(done.err, done.out)}")
-        return NodeOutput(done.out)
+        if not result.ok:
+            return NodeOutput(None, f"`{result.command}` exited {result.exit} and said: {last_words(result.err, result.out)}")
+        return NodeOutput(result.out)
 
     def stays_in(self, tag: str, node: str, *, limit: float = 20.0) -> str:
         return ""  # `-s` limits it to the tag (LKL-28)
@@ -190,17 +192,17 @@ class LifeKeeper(Manager):
     def _act(self, node: str, tag: str, action: str, options: list[str], deadline: Deadline) -> None:
         """perform_action, followed to its end; what its exit code means is not known, so the state afterwards is what counts (facts,
         section 9). Raises StillRunning when it takes longer than the deadline; it then goes on."""
-        command = self._action(tag, action, options)
-        done = run_to_its_end(self._hosts[node], command, deadline)
+        command = self._action_command(tag, action, options)
+        result = run_to_its_end(self._hosts[node], command, deadline)
         wanted = action == "restore"
-        seen = self._node_state(node, max(deadline.within(10.0), 5.0)).resources.get(tag)
-        if seen is None or seen.active is not wanted:
-            said = (done.err.strip() or done.out.strip() or "nothing").splitlines()[-1]
-            raise SwitchRefused(f"{node}: `{' '.join(command)}` left {tag} {seen or 'unknown'} (exit {done.exit}); it said: {said}")
+        state = self._node_state(node, max(deadline.within(10.0), 5.0)).resources.get(tag)
+        if state is None or state.active is not wanted:
+            message = (result.err.strip() or result.out.strip() or "nothing").splitlines()[-1]
+            raise SwitchRefused(f"{node}: `{' '.join(command)}` left {tag} {state or 'unknown'} (exit {result.exit}); it said: {message}")
 
     def address_of(self, tag: str, node: str) -> str | None:
-        done = self._hosts[node].run(self._reads("ins_list", "-t", tag))
-        return address_in(done.out)
+        result = self._hosts[node].run(self._read_command("ins_list", "-t", tag))
+        return address_in(result.out)
 
     def clear_failure(self, tag: str, node: str, *, deadline: Deadline) -> None:
         """By taking it out once more; what clears OSF besides a good restore is not known (facts, section 9): the audit will say."""

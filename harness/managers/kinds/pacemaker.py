@@ -35,9 +35,9 @@ from harness.managers.manager import (
 from harness.managers.pacemaker_survey import survey_commands
 from harness.managers.parse.pacemaker_parse import (
     Reading,
-    borne,
     fail_counts,
-    moved_by_hand,
+    failures_until_ban,
+    hand_move_ids,
     node_state,
     notices,
     read,
@@ -110,10 +110,10 @@ class Pacemaker(Manager):
         me, peer = self._cluster.node(node), self._cluster.peer_of(node)
         pairs = {str(me.address): str(peer.address), str(me.second_address): str(peer.second_address)}
         try:
-            done = self._hosts[node].run(SBIN + LOOK, limit=limit)
+            result = self._hosts[node].run(SBIN + LOOK, limit=limit)
         except (HostUnreachable, DeadlineExceeded) as error:
             return NodeState(node, False, {}, (), str(error))
-        monitor, _, links = done.out.partition(CUT)
+        monitor, _, links = result.out.partition(CUT)
         return node_state(node, monitor, links, peer.name, pairs)
 
     def survey_commands(self) -> dict[str, str]:
@@ -122,23 +122,25 @@ class Pacemaker(Manager):
     def switch_over(self, to: str, *, deadline: Deadline) -> None:
         """By `crm_resource --move`, whose constraint is taken away as soon as everything is there, and ends by itself otherwise."""
         resource, peer = self._cluster.manager.resource, self._cluster.peer_of(to).name
-        if left := self._moved_by_hand(to, deadline):
-            raise SwitchRefused(f"{', '.join(left)} is in force for {resource}; take it away with `crm_resource -r {resource} --clear`")
+        if constraints := self._find_hand_moves(to, deadline):
+            raise SwitchRefused(
+                f"{', '.join(constraints)} is in force for {resource}; take it away with `crm_resource -r {resource} --clear`"
+            )
         before = self._node_state(to, deadline.within(10.0))
         if any(s is ResourceState.FAILED for s in before.resources.values()) or before.has_something:
             what_failed = f"crm_resource --cleanup -r {shlex.quote(resource)} -N {shlex.quote(to)}"  # it would not be tried again
             self._do(to, what_failed, deadline)
         lifetime = f"PT{math.ceil(deadline.remaining() + CONSTRAINT_MARGIN_S)}S"
         words = f"crm_resource --move -r {shlex.quote(resource)} -N {shlex.quote(to)} --lifetime {lifetime}"
-        done = self._do(to, words, deadline)
-        if not done.ok and done.exit != 108:  # PCM-06: it is there already
-            raise SwitchRefused(f"{to}: `{words}` exited {done.exit} and said: {last_words(done.err, done.out)}")
+        result = self._do(to, words, deadline)
+        if not result.ok and result.exit != 108:  # PCM-06: it is there already
+            raise SwitchRefused(f"{to}: `{words}` exited {result.exit} and said: {last_words(result.err, result.out)}")
         try:
             self._wait(lambda: self._node_state(to, deadline.within(10.0)).has_everything, f"everything on {to}", deadline)
         finally:
             self._do(to, f"crm_resource --clear -r {shlex.quote(resource)}", deadline)
-        if left := self._moved_by_hand(to, deadline):
-            raise SwitchRefused(f"{to}: the constraint {', '.join(left)} could not be taken away")
+        if constraints := self._find_hand_moves(to, deadline):
+            raise SwitchRefused(f"{to}: the constraint {', '.join(constraints)} could not be taken away")
         self._run(to, "crm_resource --wait --timeout=10s", deadline)
         if self._node_state(to, deadline.within(10.0)).has_something:
             return
@@ -156,10 +158,10 @@ class Pacemaker(Manager):
 
     def unlisted_members(self, *, limit: float = 10.0) -> list[str]:
         names = [n.name for n in self._cluster.nodes]
-        seen, rules = self._monitor(names[0], limit), self._output_of(names[0], CIB, limit)
-        if seen.text is None or rules.text is None:
+        monitor, rules = self._ask_monitor(names[0], limit), self._output_of(names[0], CIB, limit)
+        if monitor.text is None or rules.text is None:
             return [f"{names[0]} could not be asked what else the cluster has besides what its file names"]
-        return of_pacemaker(seen.text, rules.text, self._cluster.manager.resource, names)
+        return of_pacemaker(monitor.text, rules.text, self._cluster.manager.resource, names)
 
     def unrelated_resources(self, *, limit: float = 10.0) -> frozenset[str]:
         return self._unrelated_in(self._output_of(self._cluster.nodes[0].name, CIB, limit))
@@ -167,17 +169,17 @@ class Pacemaker(Manager):
     def _unrelated_in(self, cib: NodeOutput) -> frozenset[str]:
         return unrelated_in_pacemaker(cib.text or "", own_tags(self._cluster), self._cluster.load_balancer.probe.port)
 
-    def _own(self, reading: Reading) -> set[str]:
+    def _own_tags(self, reading: Reading) -> set[str]:
         """What the file names, and what may answer its probe."""
         port = str(self._cluster.load_balancer.probe.port)
         return own_tags(self._cluster) | {t for t in reading.resources if port in t or any(w in t.lower() for w in RESPONDER_WORDS)}
 
     def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
         node = self._cluster.nodes[0].name
-        found = fail_counts(self._hosts[node].run(SBIN + MONITOR, limit=limit).out)
-        if found is None:
+        counts = fail_counts(self._hosts[node].run(SBIN + MONITOR, limit=limit).out)
+        if counts is None:
             raise Unusable(f"{node}: how many failures Pacemaker counts could not be read")
-        return found
+        return counts
 
     def end_own_move(self, node: str, *, deadline: Deadline) -> None:
         """By its lifetime, which `switch_over` gives it and a person who moves something by hand hardly ever does."""
@@ -193,23 +195,23 @@ class Pacemaker(Manager):
     def may_switch_over(self, to: str, question: Question = Question.TOLD, *, limit: float = 10.0) -> Answer:
         """From both nodes' states, the cluster's configuration, and what Pacemaker itself would do; nothing is changed."""
         resource, active = self._cluster.manager.resource, self._cluster.peer_of(to).name
-        lost, begun = question is Question.LOST, Deadline(limit)
+        node_lost, deadline = question is Question.LOST, Deadline(limit)
         with ThreadPoolExecutor(max_workers=6) as pool:
             state = pool.submit(self.state, limit=limit)
-            asked = pool.submit(self._reading, to, limit)
-            whole = pool.submit(self._output_of, to, CIB, limit)
-            quorum = pool.submit(self._output_of, to, QUORUM, limit) if lost else None
-            cib = whole.result()
-            beside = self._unrelated_in(cib)  # what is another application's may be in service anywhere, and stays there
-            reading = asked.result().without(beside)
-            spared = moves_nothing(cib, self._own(reading)) if question is Question.FAILED else ()
-            in_service = [tag for tag, found in reading.resources.items() if found.find("node") is not None and tag not in spared]
+            reading_future = pool.submit(self._read_monitor, to, limit)
+            cib_future = pool.submit(self._output_of, to, CIB, limit)
+            quorum = pool.submit(self._output_of, to, QUORUM, limit) if node_lost else None
+            cib = cib_future.result()
+            unrelated = self._unrelated_in(cib)  # what is another application's may be in service anywhere, and stays there
+            reading = reading_future.result().without(unrelated)
+            spared = moves_nothing(cib, self._own_tags(reading)) if question is Question.FAILED else ()
+            in_service = [tag for tag, element in reading.resources.items() if element.find("node") is not None and tag not in spared]
             lines = would_lines(question, resource, active, to, in_service)
-            would = [pool.submit(self._output_of, to, line, max(begun.remaining(), 0.1)) for line in lines]
-            fences = lost or (question is Question.FAILED and fences_failures(cib, reading))
-            fencing = pool.submit(self.fencing, limit=max(begun.remaining(), 0.1)) if fences else None
-        case = by_state(to, state.result().without(beside), question).add(by_cluster(to, reading, health=health_counts(cib)))
-        simulated = by_simulation(to, [one.result() for one in would], reading)
+            would = [pool.submit(self._output_of, to, line, max(deadline.remaining(), 0.1)) for line in lines]
+            fences = node_lost or (question is Question.FAILED and fences_failures(cib, reading))
+            fencing = pool.submit(self.fencing, limit=max(deadline.remaining(), 0.1)) if fences else None
+        case = by_state(to, state.result().without(unrelated), question).add(by_cluster(to, reading, health=health_counts(cib)))
+        simulated = by_simulation(to, [simulation.result() for simulation in would], reading)
         case.add(by_cib(cib, reading, resource, question)).add(simulated)
         if simulated.against:
             case.add(by_failures(to, cib, reading)).add(by_placement(to, cib, reading))
@@ -223,10 +225,10 @@ class Pacemaker(Manager):
         names = [n.name for n in self._cluster.nodes]
         line = "; ".join(f"echo '{CUT}'; {ROOT} stonith_admin -l {shlex.quote(name)} 2>&1" for name in names) + "; true"
 
-        def said(node: str) -> NodeOutput:
+        def ask_node(node: str) -> NodeOutput:
             deadline = Deadline(limit)
             try:
-                monitor, devices = self._monitor(node, limit), self._output_of(node, line, max(deadline.remaining(), 0.1))
+                monitor, devices = self._ask_monitor(node, limit), self._output_of(node, line, max(deadline.remaining(), 0.1))
             except HarnessError as error:  # such as a line that sudoers lacks: one answer less, and no look is lost to it
                 return NodeOutput(None, str(error))
             if monitor.text is None or devices.text is None:
@@ -234,25 +236,25 @@ class Pacemaker(Manager):
             return NodeOutput(f"{monitor.text}\n{devices.text}", devices.why)
 
         with ThreadPoolExecutor(max_workers=len(names)) as pool:
-            told = list(pool.map(said, names))
-        return fenced_by(dict(zip(names, told, strict=True)), names, CUT)
+            outputs = list(pool.map(ask_node, names))
+        return fenced_by(dict(zip(names, outputs, strict=True)), names, CUT)
 
     def mirror(self, to: str, *, limit: float = 10.0) -> Answer:
         """DRBD's resources copy data; what their state is, the cluster file's command tells."""
-        reading = self._reading(to, limit)
-        found = answer([], [f"{to}: {reading.why}"]) if reading.why else tuple(sorted(reading.copies))
-        return check_mirror(self._cluster, self._hosts, to, found, limit)
+        reading = self._read_monitor(to, limit)
+        copiers = answer([], [f"{to}: {reading.why}"]) if reading.why else tuple(sorted(reading.copies))
+        return check_mirror(self._cluster, self._hosts, to, copiers, limit)
 
     def starts_at_boot(self, *, limit: float = 10.0) -> Answer:
         """Pacemaker's unit starts Corosync's. A node that is fenced by power off, or that SBD keeps out, does not come back."""
         names = [n.name for n in self._cluster.nodes]
         line = f"{at_boot_line(['pacemaker'], sbd=True)}"
-        known = self._cluster.manager.starts_at_boot
-        if known is not None:
-            return by_units({}, [], known)
+        configured = self._cluster.manager.starts_at_boot
+        if configured is not None:
+            return by_units({}, [], configured)
         with ThreadPoolExecutor(max_workers=len(names)) as pool:
-            said = dict(zip(names, pool.map(lambda name: self._output_of(name, line, limit), names), strict=True))
-        units = by_units(said, ["pacemaker"])
+            outputs = dict(zip(names, pool.map(lambda name: self._output_of(name, line, limit), names), strict=True))
+        units = by_units(outputs, ["pacemaker"])
         if not fenced_off(self._output_of(names[0], f"{ROOT} cibadmin -Q", limit)):
             return units
         off = "a node that is fenced is left without power (stonith-action)"
@@ -260,17 +262,17 @@ class Pacemaker(Manager):
 
     def failures_left(self, *, limit: float = 10.0) -> dict[str, tuple[int, int]]:
         node = self._cluster.nodes[0].name
-        return borne(self._hosts[node].run(SBIN + MONITOR, limit=limit).out)
+        return failures_until_ban(self._hosts[node].run(SBIN + MONITOR, limit=limit).out)
 
-    def _output_of(self, node: str, line: str, limit: float, given: bytes | None = None) -> NodeOutput:
-        done = self._try(node, line, limit, given)
-        return NodeOutput(None, f"{node} could not be asked") if done is None else NodeOutput(done.out, last_words(done.err))
+    def _output_of(self, node: str, line: str, limit: float, stdin: bytes | None = None) -> NodeOutput:
+        result = self._try(node, line, limit, stdin)
+        return NodeOutput(None, f"{node} could not be asked") if result is None else NodeOutput(result.out, last_words(result.err))
 
-    def _reading(self, node: str, limit: float) -> Reading:
-        monitor = self._monitor(node, limit)
+    def _read_monitor(self, node: str, limit: float) -> Reading:
+        monitor = self._ask_monitor(node, limit)
         return Reading(monitor.why) if monitor.text is None else read(monitor.text)
 
-    def _monitor(self, node: str, limit: float) -> NodeOutput:
+    def _ask_monitor(self, node: str, limit: float) -> NodeOutput:
         """Its crm_mon, by the same line as the state, so that one look asks it once."""
         unasked = NodeOutput(None, f"{node} could not be asked")
         try:
@@ -282,14 +284,14 @@ class Pacemaker(Manager):
             return unasked
 
     def take_out_lines(self, tag: str, node: str) -> list[str]:
-        found = self._alone(tag, node, 20.0)
-        return [] if found.why else [take_out.line(tag, found.unmanaged, MAX_OUT_S)]
+        plan = self._plan_take_out(tag, node, 20.0)
+        return [] if plan.why else [take_out.line(tag, plan.unmanaged, MAX_OUT_S)]
 
     def stays_in(self, tag: str, node: str, *, limit: float = 20.0) -> str:
-        why = self._alone(tag, node, limit).why
+        why = self._plan_take_out(tag, node, limit).why
         return f"{node}: {tag} cannot be taken out alone: {why}" if why else ""
 
-    def _alone(self, tag: str, node: str, limit: float) -> take_out.Alone:
+    def _plan_take_out(self, tag: str, node: str, limit: float) -> take_out.Alone:
         """Asked in the same moment as it is done: what depends on what may have been changed since the plan."""
         deadline = Deadline(limit)
 
@@ -301,13 +303,13 @@ class Pacemaker(Manager):
     def take_out(self, tag: str, node: str, *, deadline: Deadline) -> None:
         """Told to stop, while what would be stopped with it is not managed. Raises SwitchRefused, with nothing done, where Pacemaker says
         that it would not do that (as where others are ordered after it, in one group); what was set is taken away again."""
-        found = self._alone(tag, node, deadline.within(20.0))
-        if found.why:
-            raise SwitchRefused(f"{node}: {tag} cannot be taken out alone: {found.why}")
+        plan = self._plan_take_out(tag, node, deadline.within(20.0))
+        if plan.why:
+            raise SwitchRefused(f"{node}: {tag} cannot be taken out alone: {plan.why}")
         try:
-            done = self._do(node, take_out.line(tag, found.unmanaged, MAX_OUT_S), deadline)
-            if not done.ok:
-                raise SwitchRefused(f"{node}: taking {tag} out exited {done.exit}; it said: {last_words(done.err, done.out)}")
+            result = self._do(node, take_out.line(tag, plan.unmanaged, MAX_OUT_S), deadline)
+            if not result.ok:
+                raise SwitchRefused(f"{node}: taking {tag} out exited {result.exit}; it said: {last_words(result.err, result.out)}")
             self._wait(lambda: self._state_of(tag, node, deadline) is ResourceState.STANDBY, f"{tag} out of service on {node}", deadline)
         except BaseException:
             self._do(node, CLEAN, Deadline(10.0))
@@ -321,9 +323,9 @@ class Pacemaker(Manager):
         return self._node_state(node, deadline.within(10.0)).resources.get(tag, ResourceState.UNKNOWN)
 
     def address_of(self, tag: str, node: str) -> str | None:
-        done = self._hosts[node].run(f"{SBIN}{ROOT} crm_resource -r {shlex.quote(tag)} --get-parameter ip")
-        found = re.search(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])", done.out)
-        return found[0] if done.ok and found else None
+        result = self._hosts[node].run(f"{SBIN}{ROOT} crm_resource -r {shlex.quote(tag)} --get-parameter ip")
+        match = re.search(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])", result.out)
+        return match[0] if result.ok and match else None
 
     def clear_failure(self, tag: str, node: str, *, deadline: Deadline) -> None:
         self._do(node, f"crm_resource --cleanup -r {shlex.quote(tag)} -N {shlex.quote(node)}", deadline)
@@ -351,9 +353,9 @@ class Pacemaker(Manager):
     def log_between(self, node: str, begin: float, end: float, *, most: int = MAX_LOG_LENGTH) -> LogWindow:
         return window(self._hosts[node].run(fetch_line(self.log), limit=30.0).out, begin, end, most)
 
-    def _moved_by_hand(self, node: str, deadline: Deadline) -> list[str]:
+    def _find_hand_moves(self, node: str, deadline: Deadline) -> list[str]:
         self._do(node, f"crm_resource --clear --expired -r {shlex.quote(self._cluster.manager.resource)}", deadline)
-        return moved_by_hand(self._run(node, "cibadmin -Q -o constraints", deadline).out, [self._cluster.manager.resource])
+        return hand_move_ids(self._run(node, "cibadmin -Q -o constraints", deadline).out, [self._cluster.manager.resource])
 
     def _wait(self, check, what: str, deadline: Deadline) -> None:
         try:
@@ -369,8 +371,8 @@ class Pacemaker(Manager):
         """What only reads or waits, while something is being done."""
         return self._hosts[node].run(as_root(SBIN + line), limit=max(deadline.remaining(), 5.0))
 
-    def _try(self, node: str, line: str, limit: float, given: bytes | None = None) -> CommandResult | None:
-        more = {} if given is None else {"input": given}
+    def _try(self, node: str, line: str, limit: float, stdin: bytes | None = None) -> CommandResult | None:
+        more = {} if stdin is None else {"input": stdin}
         try:
             return self._hosts[node].run(SBIN + line, limit=limit, **more)
         except (HostUnreachable, DeadlineExceeded):

@@ -25,6 +25,7 @@ class Wsfc(OnWindows):
 
     name = "Windows Server Failover Cluster"
     peer_port = ("udp", 3343)  # WCLU-79
+    misses_probes = False  # its IP resource listens, and asks for nobody (WCLU-98, inferred)
     source = "Microsoft-Windows-FailoverClustering"
     logs = ("System", "Microsoft-Windows-FailoverClustering/Operational")
     service = "ClusSvc"

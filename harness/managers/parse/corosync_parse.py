@@ -25,7 +25,7 @@ MAX_LINES = 2000
 
 def parse(text: str) -> dict[str, str]:
     """`totem.transport` and the like; of each node in the list its addresses as `node 1 ring0_addr`, by its id."""
-    found: dict[str, str] = {}
+    settings: dict[str, str] = {}
     within: list[str] = []
     node: dict[str, str] = {}
     for line in text.splitlines()[:MAX_LINES]:
@@ -36,40 +36,40 @@ def parse(text: str) -> dict[str, str]:
         elif line == "}":
             if within == ["nodelist", "node"]:
                 number = node.pop("nodeid", "") or node.get("name") or node.get("ring0_addr") or "?"
-                found |= {f"node {number} {key}": value for key, value in node.items() if key}
+                settings |= {f"node {number} {key}": value for key, value in node.items() if key}
             del within[-1:]
         elif not line.startswith("#") and ":" in line:
             key, _, value = line.partition(":")
             if within == ["nodelist", "node"]:
                 node[key.strip()] = value.strip()
             elif within:
-                found[f"{'.'.join(within)}.{key.strip()}"] = value.strip()
-    return found
+                settings[f"{'.'.join(within)}.{key.strip()}"] = value.strip()
+    return settings
 
 
 def _has_three(settings: Mapping[str, str]) -> bool:
     return len({key.split()[1] for key in settings if key.startswith("node ")}) > 2
 
 
-def differences(one: Mapping[str, str], other: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+def differences(first: Mapping[str, str], second: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     """Each setting that the files have differently, with what each says; nodes, and addresses of nodes, that only one of them lists."""
     for name in ALIKE:
-        here, there = (_values(settings, name) for settings in (one, other))
-        if name == COEFFICIENT and not all(_has_three(settings) for settings in (one, other)):
+        here, there = (_values(settings, name) for settings in (first, second))
+        if name == COEFFICIENT and not all(_has_three(settings) for settings in (first, second)):
             continue
-        if here and there and not set(here) & set(there) and (name in one or name in other):
-            yield name, one.get(name, ABSENT), other.get(name, ABSENT)
-    if one and other:
-        mine, theirs = ({key.split()[1] for key in settings if key.startswith("node ")} for settings in (one, other))
-        if mine and theirs and mine != theirs:
-            yield "nodelist", f"nodes {', '.join(sorted(mine))}", f"nodes {', '.join(sorted(theirs))}"
-    for name in sorted({*one, *other}):
+        if here and there and not set(here) & set(there) and (name in first or name in second):
+            yield name, first.get(name, ABSENT), second.get(name, ABSENT)
+    if first and second:
+        first_nodes, second_nodes = ({key.split()[1] for key in settings if key.startswith("node ")} for settings in (first, second))
+        if first_nodes and second_nodes and first_nodes != second_nodes:
+            yield "nodelist", f"nodes {', '.join(sorted(first_nodes))}", f"nodes {', '.join(sorted(second_nodes))}"
+    for name in sorted({*first, *second}):
         words = name.split()
         if len(words) != 3 or words[0] != "node" or not words[2].endswith("_addr"):
             continue
-        both_list_it = all(any(key.startswith(f"node {words[1]} ") for key in settings) for settings in (one, other))
-        if both_list_it and ((name in one) != (name in other) or _are_apart(one[name], other[name])):
-            yield f"nodelist, {name}", one.get(name, ABSENT), other.get(name, ABSENT)
+        both_list_it = all(any(key.startswith(f"node {words[1]} ") for key in settings) for settings in (first, second))
+        if both_list_it and ((name in first) != (name in second) or _are_apart(first[name], second[name])):
+            yield f"nodelist, {name}", first.get(name, ABSENT), second.get(name, ABSENT)
 
 
 def _values(settings: Mapping[str, str], name: str) -> tuple[str, ...]:
@@ -87,15 +87,15 @@ def _values(settings: Mapping[str, str], name: str) -> tuple[str, ...]:
 
 def is_sealed(settings: Mapping[str, str]) -> bool | None:
     """Does corosync seal what it sends, with its key? None where the default of its version decides."""
-    told = [settings[f"totem.{name}"].lower() for name in ("crypto_cipher", "crypto_hash") if f"totem.{name}" in settings]
-    if any(value != "none" for value in told) or settings.get("totem.secauth", "").lower() in ("on", "yes"):
+    algorithms = [settings[f"totem.{name}"].lower() for name in ("crypto_cipher", "crypto_hash") if f"totem.{name}" in settings]
+    if any(value != "none" for value in algorithms) or settings.get("totem.secauth", "").lower() in ("on", "yes"):
         return True
-    return False if told or settings.get("totem.secauth") else None
+    return False if algorithms or settings.get("totem.secauth") else None
 
 
-def _are_apart(one: str, other: str) -> bool:
+def _are_apart(first: str, second: str) -> bool:
     """Two addresses; a name and an address may well be the same."""
     try:
-        return ip_address(one) != ip_address(other)
+        return ip_address(first) != ip_address(second)
     except ValueError:
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from harness.core.text import cut_at_word
 from harness.managers.manager import CommPath, NodeState, ResourceState
 from harness.managers.switchover_readiness import last_words
 
@@ -40,14 +41,14 @@ def parse(node: str, text: str) -> NodeState:
     lines = text.splitlines()
     rows = [row for line in lines if (row := _row(line))]
     paths = () if any(map(_is_spoilt_path, lines)) else tuple(path for line in lines if (path := _path(line)))
-    strangers = dict.fromkeys(row.speaker for row in rows if not _is(node, row.speaker))
+    strangers = dict.fromkeys(row.speaker for row in rows if not _is_same_host(node, row.speaker))
     if strangers:
-        said = ", ".join(strangers)[:200]
-        why = f"lcdstatus there speaks of {said}, not of {node}; is it the right host, and {node} its name in LifeKeeper?"
+        names = cut_at_word(", ".join(strangers), 200)
+        why = f"lcdstatus there speaks of {names}, not of {node}; is it the right host, and {node} its name in LifeKeeper?"
         return NodeState(node, False, {}, paths, why)
     if not rows and not any(_is_header(line.split()) for line in lines):
         return NodeState(node, False, {}, paths, f"lcdstatus printed no table; it said: {last_words(text)}")
-    return NodeState(node, True, _states([*rows, *_spoilt(node, lines)]), paths)
+    return NodeState(node, True, _states([*rows, *_spoilt_rows(node, lines)]), paths)
 
 
 def rows_with_depth(text: str) -> Iterator[tuple[str, int]]:
@@ -93,7 +94,7 @@ def _is_spoilt_path(line: str) -> bool:
     return len(words) > 2 and not line[0].isspace() and words[1] in NETWORKS and _path(line) is None and _row(line) is None
 
 
-def _spoilt(node: str, lines: list[str]) -> Iterator[Row]:
+def _spoilt_rows(node: str, lines: list[str]) -> Iterator[Row]:
     """Lines of the table that begin as this node's row and are none: cut off, or in no state that is known. Such a resource's state is not
     known; left out, the rest would look like everything."""
     inside = False
@@ -103,26 +104,30 @@ def _spoilt(node: str, lines: list[str]) -> Iterator[Row]:
             inside = False
         elif _is_header(words):
             inside = True
-        elif inside and not _row(line) and (_is(node, words[0]) or node.lower().startswith(words[0].lower())):
+        elif inside and not _row(line) and (_is_same_host(node, words[0]) or node.lower().startswith(words[0].lower())):
             yield Row(node, (_tag(line) or ["?"])[0], ResourceState.UNKNOWN)
 
 
 def _states(rows: list[Row]) -> dict[str, ResourceState]:
     """A shared child stands under each of its parents, always in the same state; a table that contradicts itself is not believed."""
-    found: dict[str, ResourceState] = {}
+    states: dict[str, ResourceState] = {}
     for row in rows:
-        found[row.tag] = row.state if found.get(row.tag, row.state) is row.state else ResourceState.UNKNOWN
-    return found
+        states[row.tag] = row.state if states.get(row.tag, row.state) is row.state else ResourceState.UNKNOWN
+    return states
 
 
 def _is_header(words: list[str]) -> bool:
     return words[:2] in (["LOCAL", "TAG"], ["BACKUP", "TAG"])
 
 
-def _is(node: str, said: str) -> bool:
+def _is_same_host(node: str, name: str) -> bool:
     """Names of hosts do not know case, and may have their domain or not. Dashes are nobody's name (LKL-05)."""
-    mine, its = node.lower(), said.lower()
-    return mine == its or not its.strip("-") or (("." in mine) is not ("." in its) and mine.partition(".")[0] == its.partition(".")[0])
+    expected, actual = node.lower(), name.lower()
+    return (
+        expected == actual
+        or not actual.strip("-")
+        or (("." in expected) is not ("." in actual) and expected.partition(".")[0] == actual.partition(".")[0])
+    )
 
 
 def _is_number(word: str) -> bool:

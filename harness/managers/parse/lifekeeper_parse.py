@@ -21,12 +21,12 @@ def instances(text: str, ip_tag: str, nics: Collection[str]) -> dict[str, str]:
             disks |= {f"place {fields[3]}": place, f"state {fields[3]}": fields[6]}
     for fields in rows:
         if len(fields) > 5 and ip_tag in fields:
-            named = [nic for nic in nics if re.search(rf"(?<![\w.-]){re.escape(nic)}(?![\w.-])", fields[5])]
+            matching_nics = [nic for nic in nics if re.search(rf"(?<![\w.-]){re.escape(nic)}(?![\w.-])", fields[5])]
             addresses = set(ADDRESS.findall(fields[5]))
             prefixes = {prefix for mask in MASK.findall(fields[5]) if (prefix := _prefix(mask))}
-            told = {"ip nic": named[0]} if len(named) == 1 else {}
-            told |= {"ip address": addresses.pop()} if len(addresses) == 1 else {}
-            return disks | told | ({"ip prefix": str(prefixes.pop())} if len(prefixes) == 1 else {})
+            settings = {"ip nic": matching_nics[0]} if len(matching_nics) == 1 else {}
+            settings |= {"ip address": addresses.pop()} if len(addresses) == 1 else {}
+            return disks | settings | ({"ip prefix": str(prefixes.pop())} if len(prefixes) == 1 else {})
     return disks
 
 

@@ -42,11 +42,11 @@ ACTS = re.compile(
 
 def notices(line: str) -> bool:
     """A warning or worse, a failed operation, a peer that is lost, or the beginning of an action on a resource."""
-    found = LOG_LINE.match(line)
-    if found is None:
+    match = LOG_LINE.match(line)
+    if match is None:
         return False
-    probe = "Result of probe operation" in found["text"]
-    return not probe and (found["level"] in ALARMING or ACTS.search(found["text"]) is not None)
+    probe = "Result of probe operation" in match["text"]
+    return not probe and (match["level"] in ALARMING or ACTS.search(match["text"]) is not None)
 
 
 @dataclass(frozen=True)
@@ -69,26 +69,26 @@ class Reading:
 
     def without(self, tags: Collection[str]) -> Reading:
         """The same, as if the cluster had none of these resources and groups."""
-        kept = {tag: found for tag, found in self.resources.items() if tag not in tags}
-        return replace(self, resources=kept, groups=self.groups - set(tags))
+        resources = {tag: element for tag, element in self.resources.items() if tag not in tags}
+        return replace(self, resources=resources, groups=self.groups - set(tags))
 
     @property
     def fencing_enabled(self) -> bool | None:
         """None where it is not told; newer versions call it by the other name."""
-        said = self.options.get("fencing-enabled", self.options.get("stonith-enabled"))
-        return None if said is None else said == "true"
+        value = self.options.get("fencing-enabled", self.options.get("stonith-enabled"))
+        return None if value is None else value == "true"
 
     def unmanaged(self) -> list[str]:
         """The resources that Pacemaker leaves alone."""
-        return [tag for tag, found in self.resources.items() if not _is(found, "managed", True)]
+        return [tag for tag, element in self.resources.items() if not _is_true(element, "managed", True)]
 
     def blocked(self) -> list[str]:
         """The resources that Pacemaker gave up on."""
-        return [tag for tag, found in self.resources.items() if _is(found, "blocked")]
+        return [tag for tag, element in self.resources.items() if _is_true(element, "blocked")]
 
     def disabled(self) -> list[str]:
         """The resources that somebody wants stopped."""
-        return [tag for tag, found in self.resources.items() if found.get("target_role", "").lower() == "stopped"]
+        return [tag for tag, element in self.resources.items() if element.get("target_role", "").lower() == "stopped"]
 
 
 def read(text: str) -> Reading:
@@ -98,29 +98,29 @@ def read(text: str) -> Reading:
         return Reading(f"crm_mon printed no XML; it said: {last_words(text)}")
     status = root.find("status")
     if status is not None and status.get("code", "0") != "0":
-        said = status.get("message") or f"exit {status.get('code')}"
+        message = status.get("message") or f"exit {status.get('code')}"
         more = [e.text.strip() for e in status.iter("error") if e.text and e.text.strip()]
-        return Reading(f"Pacemaker does not answer: {'; '.join([said, *more])}")
+        return Reading(f"Pacemaker does not answer: {'; '.join([message, *more])}")
     if root.find("nodes") is None or root.find("resources") is None:
         return Reading("crm_mon printed XML without nodes or resources")
     options = root.find("summary/cluster_options")
     dc = root.find("summary/current_dc")
-    quorum = None if dc is None or dc.get("with_quorum") is None else _is(dc, "with_quorum")
+    quorum = None if dc is None or dc.get("with_quorum") is None else _is_true(dc, "with_quorum")
     nodes = {n.get("name", ""): dict(n.attrib) for n in root.findall("nodes/node")}
     if any(nodes[n.get("name", "")] != n.attrib for n in root.findall("nodes/node")):
         return Reading("crm_mon contradicts itself about a node")
-    found = list(_primitives(root.find("resources")))
-    resources = {r.get("id", ""): r for r in found}
-    twice = frozenset(tag for tag, times in Counter(r.get("id", "") for r in found).items() if times > 1)
+    primitives = list(_primitives(root.find("resources")))
+    resources = {r.get("id", ""): r for r in primitives}
+    twice = frozenset(tag for tag, times in Counter(r.get("id", "") for r in primitives).items() if times > 1)
     return Reading(
         "",
         {} if options is None else dict(options.attrib),
         quorum,
         nodes,
         resources,
-        frozenset(_failed(root)),
+        frozenset(_failed_on(root)),
         frozenset(tag for tag, code, _ in _failures(root) if code == NOT_CONFIGURED),
-        {OPERATION.sub("", f.get("op_key", "")): _failure(f) for f in root.findall("failures/failure")},
+        {OPERATION.sub("", f.get("op_key", "")): _describe_failure(f) for f in root.findall("failures/failure")},
         frozenset(g.get("id", "") for g in root.iter("group")),
         tuple(_bans(root)),
         {c.get("id", ""): frozenset(n.get("name", "") for n in c.iter("node")) for c in root.iter("clone")},
@@ -141,7 +141,7 @@ def node_state(node: str, monitor: str, links: str, peer: str, pairs: Mapping[st
     why = takes_nothing(node, me)
     if me.get("online") != "true":  # whatever it says runs there, it is not of the cluster
         return NodeState(node, False, {}, paths, why, stopped=True)
-    resources = {tag: _state(found, tag, node, reading) for tag, found in reading.resources.items()}
+    resources = {tag: _state(element, tag, node, reading) for tag, element in reading.resources.items()}
     return NodeState(node, not why, resources, paths, why, stopped=bool(why))
 
 
@@ -163,39 +163,41 @@ NODE_FLAGS = {
 }
 
 
-def _state(found: xml.Element, tag: str, node: str, reading: Reading) -> ResourceState:
-    if tag in reading.twice or _is_garbled(found):
+def _state(element: xml.Element, tag: str, node: str, reading: Reading) -> ResourceState:
+    if tag in reading.twice or _is_garbled(element):
         return ResourceState.UNKNOWN
-    here = any(n.get("name") == node for n in found.findall("node"))
-    transit = {found.get("pending", "").lower(), found.get("role", "").lower()} & IN_TRANSIT
+    here = any(n.get("name") == node for n in element.findall("node"))
+    transit = {element.get("pending", "").lower(), element.get("role", "").lower()} & IN_TRANSIT
     if not here:
         return ResourceState.FAILED if (tag, node) in reading.failed_on else ResourceState.STANDBY
-    if _is(found, "failed") and not _is(found, "failure_ignored"):
+    if _is_true(element, "failed") and not _is_true(element, "failure_ignored"):
         return ResourceState.FAILED
-    if transit or found.get("role", "").lower() not in IN_SERVICE_ROLES or not _is(found, "active", True):
+    if transit or element.get("role", "").lower() not in IN_SERVICE_ROLES or not _is_true(element, "active", True):
         return ResourceState.UNKNOWN
-    return ResourceState.IN_SERVICE if _is(found, "managed", True) and not _is(found, "blocked") else ResourceState.UNPROTECTED
+    return (
+        ResourceState.IN_SERVICE if _is_true(element, "managed", True) and not _is_true(element, "blocked") else ResourceState.UNPROTECTED
+    )
 
 
-def _is_garbled(found: xml.Element) -> bool:
+def _is_garbled(element: xml.Element) -> bool:
     """A failure that is neither true nor false, or a count of nodes that is not that of the nodes named: the row lost something."""
-    count = found.get("nodes_running_on")
-    words = (found.get("failed", "false"), found.get("failure_ignored", "false"))
-    return any(said not in ("true", "false") for said in words) or (count is not None and count != str(len(found.findall("node"))))
+    count = element.get("nodes_running_on")
+    words = (element.get("failed", "false"), element.get("failure_ignored", "false"))
+    return any(word not in ("true", "false") for word in words) or (count is not None and count != str(len(element.findall("node"))))
 
 
-def _is(element: xml.Element, name: str, otherwise: bool = False) -> bool:
+def _is_true(element: xml.Element, name: str, otherwise: bool = False) -> bool:
     """An attribute that older versions may not have."""
-    said = element.get(name)
-    return otherwise if said is None else said == "true"
+    value = element.get(name)
+    return otherwise if value is None else value == "true"
 
 
 def _document(text: str) -> xml.Element | None:
     begin = re.search(r"<(?:\?xml|pacemaker-result|crm_mon|cib|constraints|primitive)\b", text)
     if begin is None or "<!" in text:  # no entities: none of these tools has any
         return None
-    whole = _element(CLOCK.sub("", text[begin.start() :]).strip())
-    return _refusal(text) if whole is None else whole
+    root = _element(CLOCK.sub("", text[begin.start() :]).strip())
+    return _refusal(text) if root is None else root
 
 
 def document(text: str) -> xml.Element | None:
@@ -221,17 +223,17 @@ def _element(text: str) -> xml.Element | None:
 
 def _primitives(parent: xml.Element | None) -> Iterator[xml.Element]:
     """Every single resource with its own place, however deep; fence devices run anywhere and do not count."""
-    left = list(parent if parent is not None else ())[::-1]
-    while left:
-        found = left.pop()
-        if found.tag == "resource":
-            if found.get("id") and not found.get("resource_agent", "").startswith("stonith:") and not _is(found, "orphaned"):
-                yield found
-        elif found.tag not in COLLECTIONS:
-            left += list(found)[::-1]
+    pending = list(parent if parent is not None else ())[::-1]
+    while pending:
+        element = pending.pop()
+        if element.tag == "resource":
+            if element.get("id") and not element.get("resource_agent", "").startswith("stonith:") and not _is_true(element, "orphaned"):
+                yield element
+        elif element.tag not in COLLECTIONS:
+            pending += list(element)[::-1]
 
 
-def _failed(root: xml.Element) -> Iterator[tuple[str, str]]:
+def _failed_on(root: xml.Element) -> Iterator[tuple[str, str]]:
     for node in root.findall("node_history/node"):
         for history in node.findall("resource_history"):
             count, most = _number(history.get("fail-count")), _number(history.get("migration-threshold")) or INFINITY
@@ -247,13 +249,13 @@ def _failures(root: xml.Element) -> Iterator[tuple[str, str, str]]:
         yield OPERATION.sub("", failure.get("op_key", "")), failure.get("exitcode", ""), failure.get("node", "")
 
 
-def _failure(failure: xml.Element) -> str:
+def _describe_failure(failure: xml.Element) -> str:
     """`its stop failed on lknode01 (Timed Out)`: what the agent said of it, else how it ended."""
     operation = OPERATION.search(failure.get("op_key", ""))
     ended = [failure.get(name, "") for name in ("status", "exitstatus")]
-    said = failure.get("exitreason") or next((word for word in ended if word.lower() not in ("", "complete", "done")), "")
+    reason = failure.get("exitreason") or next((word for word in ended if word.lower() not in ("", "complete", "done")), "")
     what = operation[0].strip("_").rpartition("_")[0] if operation else "operation"
-    return f"its {what} failed on {failure.get('node', 'a node')}" + (f" ({said})" if said else "")
+    return f"its {what} failed on {failure.get('node', 'a node')}" + (f" ({reason})" if reason else "")
 
 
 def _bans(root: xml.Element) -> Iterator[tuple[str, str, str]]:
@@ -264,18 +266,18 @@ def _bans(root: xml.Element) -> Iterator[tuple[str, str, str]]:
             yield ban.get("id", ""), ban.get("resource", ""), ban.get("node", "")
 
 
-def borne(text: str) -> dict[str, tuple[int, int]]:
+def failures_until_ban(text: str) -> dict[str, tuple[int, int]]:
     """Resource → how many failures are counted on the node that it is on, and at how many that node is banned, where there is such a
     number, out of crm_mon's XML."""
     reading, root = read(text), _document(text)
-    found: dict[str, tuple[int, int]] = {}
+    counts: dict[str, tuple[int, int]] = {}
     for node in root.findall("node_history/node") if root is not None else ():
         for history in node.findall("resource_history"):
             tag, most = history.get("id", ""), _number(history.get("migration-threshold"))
             here = tag in reading.resources and any(n.get("name") == node.get("name") for n in reading.resources[tag].findall("node"))
             if here and 0 < most < INFINITY:
-                found[tag] = (_number(history.get("fail-count")), most)
-    return found
+                counts[tag] = (_number(history.get("fail-count")), most)
+    return counts
 
 
 def fail_counts(text: str) -> dict[str, dict[str, int]] | None:
@@ -283,12 +285,12 @@ def fail_counts(text: str) -> dict[str, dict[str, int]] | None:
     root = _document(text)
     if root is None or root.find("nodes") is None:
         return None
-    found: dict[str, dict[str, int]] = {}
+    counts: dict[str, dict[str, int]] = {}
     for node in root.findall("node_history/node"):
         for history in node.findall("resource_history"):
             if count := _number(history.get("fail-count")):
-                found.setdefault(node.get("name", ""), {})[history.get("id", "")] = count
-    return found
+                counts.setdefault(node.get("name", ""), {})[history.get("id", "")] = count
+    return counts
 
 
 def _number(text: str | None) -> int:
@@ -301,32 +303,32 @@ def _number(text: str | None) -> int:
 
 def comm_paths(text: str, peer: str, pairs: Mapping[str, str]) -> tuple[CommPath, ...]:
     """`corosync-cfgtool -s`: a path per link to another node than this one."""
-    own = OWN_ID.search(text)
+    own_id = OWN_ID.search(text)
     paths: list[CommPath] = []
     address = ""
     for line in text.splitlines():
         if LINK.match(line):
             address = ""
-        elif found := LINK_ADDRESS.match(line):
-            address = found["address"].split("->")[0]
-        elif found := LINK_PEER.match(line):
-            if found["state"].strip() != "localhost" and not (own and own["id"] == found["id"]):
-                alive = re.search(r"(?<!dis)connected(?!:0)", found["state"]) is not None
+        elif match := LINK_ADDRESS.match(line):
+            address = match["address"].split("->")[0]
+        elif match := LINK_PEER.match(line):
+            if match["state"].strip() != "localhost" and not (own_id and own_id["id"] == match["id"]):
+                alive = re.search(r"(?<!dis)connected(?!:0)", match["state"]) is not None
                 paths.append(CommPath(peer, f"{address}/{pairs.get(address, peer)}", alive))
-        elif (found := RING_STATUS.match(line)) and address:
-            paths.append(CommPath(peer, f"{address}/{pairs.get(address, peer)}", "no faults" in found["state"]))
+        elif (match := RING_STATUS.match(line)) and address:
+            paths.append(CommPath(peer, f"{address}/{pairs.get(address, peer)}", "no faults" in match["state"]))
     return tuple(paths)
 
 
-def moved_by_hand(text: str, resources: Collection[str]) -> list[str]:
+def hand_move_ids(text: str, resources: Collection[str]) -> list[str]:
     """The ids of the constraints that `--move` and `--ban` left for any of these resources (PCM-05), out of the CIB's constraints. One
     whose time is over is in force no more; `now SECONDS` behind the XML is the node's own clock."""
     root = _document(text)
     if root is None:
         return []
     clock = re.search(r"^now (\d{1,12})$", text, re.MULTILINE)
-    found = [e.get("id", "") for e in root.iter("rsc_location") if e.get("rsc") in resources and not _is_over(e, clock)]
-    return [id for id in found if re.match(r"cli-(?:prefer|ban|standby)-", id)]
+    ids = [e.get("id", "") for e in root.iter("rsc_location") if e.get("rsc") in resources and not _is_over(e, clock)]
+    return [id for id in ids if re.match(r"cli-(?:prefer|ban|standby)-", id)]
 
 
 def _is_over(constraint: xml.Element, clock: re.Match[str] | None) -> bool:
@@ -346,8 +348,8 @@ def _is_over(constraint: xml.Element, clock: re.Match[str] | None) -> bool:
 def timed_moves(text: str, resource: str) -> list[str]:
     """The ids of those of a resource that end by themselves (`--move --lifetime`, PCM-05); none where another has no end."""
     root = _document(text)
-    left = moved_by_hand(text, [resource])
+    hand_moves = hand_move_ids(text, [resource])
     if root is None:
         return []
-    timed = [e.get("id", "") for e in root.iter("rsc_location") if e.get("id") in left and e.find(".//date_expression") is not None]
-    return timed if timed == left else []
+    timed = [e.get("id", "") for e in root.iter("rsc_location") if e.get("id") in hand_moves and e.find(".//date_expression") is not None]
+    return timed if timed == hand_moves else []

@@ -21,24 +21,24 @@ def at_boot_line(units: Iterable[str], sbd: bool = False) -> str:
     return f"{line}; if systemctl is-enabled --quiet sbd 2>/dev/null; then {mode}; fi; true" if sbd else line
 
 
-def by_units(told: Mapping[str, NodeOutput], units: Sequence[str], known: bool | None = None) -> Answer:
-    """`known`: what the cluster file says, which then counts."""
-    if known is not None:
+def by_units(outputs: Mapping[str, NodeOutput], units: Sequence[str], configured: bool | None = None) -> Answer:
+    """`configured`: what the cluster file says, which then counts."""
+    if configured is not None:
         return answer(
-            [] if known else ["the cluster file says that a node does not rejoin by itself when it boots (manager.starts_at_boot)"]
+            [] if configured else ["the cluster file says that a node does not rejoin by itself when it boots (manager.starts_at_boot)"]
         )
     against, unknown = [], []
-    for node, said in told.items():
-        if said.text is None:
-            unknown.append(f"{node}: whether the cluster manager starts at boot could not be asked: {said.why}")
+    for node, output in outputs.items():
+        if output.text is None:
+            unknown.append(f"{node}: whether the cluster manager starts at boot could not be asked: {output.why}")
             continue
-        states = dict(line.split(" ", 1) for line in said.text.splitlines() if " " in line and line.split(" ", 1)[0] in units)
+        states = dict(line.split(" ", 1) for line in output.text.splitlines() if " " in line and line.split(" ", 1)[0] in units)
         for unit in units:
             state = states.get(unit, "").strip()
             if state in STAYS:
                 against.append(f"{node}: {unit} is {state}, so it is not started when the node boots (systemctl enable {unit})")
             elif state not in STARTS:
                 unknown.append(f"{node}: whether {unit} starts at boot is not known (manager.starts_at_boot); it said: {last_words(state)}")
-        if CLEAN.search(said.text):
+        if CLEAN.search(output.text):
             against.append(f"{node}: SBD_STARTMODE is clean, so a node that was fenced does not rejoin when it boots")
     return answer(against, unknown)

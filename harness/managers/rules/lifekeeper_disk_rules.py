@@ -19,30 +19,32 @@ UNFENCED = (
 def fenced_by(instances: Mapping[str, NodeOutput], settings: Mapping[str, NodeOutput], manager: Manager) -> Answer:
     """Is it proven that one side of a split is stopped? On both nodes, each by its own word."""
     against, unknown = [], []
-    for node, told in instances.items():
-        if told.text is None:
-            unknown.append(f"{node}: its resources could not be read: {told.why}")
-        elif not any(kind in manager.reservation_types for kind, _ in _kinds(told.text)) and not _by_quorum(settings.get(node), manager):
+    for node, output in instances.items():
+        if output.text is None:
+            unknown.append(f"{node}: its resources could not be read: {output.why}")
+        elif not any(kind in manager.reservation_types for kind, _ in _kinds(output.text)) and not _is_stopped_by_quorum(
+            settings.get(node), manager
+        ):
             against.append(f"{node}: {UNFENCED}")
     return answer(against, unknown)
 
 
-def _by_quorum(told: NodeOutput | None, manager: Manager) -> bool:
+def _is_stopped_by_quorum(output: NodeOutput | None, manager: Manager) -> bool:
     """A mode in force, of which a person says that it stops the loser. Majority of two stops both (WCLU-27)."""
-    if told is None or told.text is None or not manager.quorum_stops_loser:
+    if output is None or output.text is None or not manager.quorum_stops_loser:
         return False
-    modes = [m["mode"].lower() for m in QUORUM.finditer(told.text)]
+    modes = [m["mode"].lower() for m in QUORUM.finditer(output.text)]
     return (modes[-1] if modes else manager.quorum or "") not in {*NO_QUORUM, "majority"}
 
 
 def mirrored_by(instances: Mapping[str, NodeOutput], manager: Manager) -> Answer | tuple[str, ...]:
     """The tags that copy data to the other node; an Answer where that cannot be read."""
-    found: dict[str, None] = {}
-    for node, told in instances.items():
-        if told.text is None:
-            return answer([], [f"{node}: its resources could not be read, so whether they copy data is not known: {told.why}"])
-        found |= {tag: None for kind, tag in _kinds(told.text) if kind in manager.mirror_types}
-    return tuple(found)
+    tags: dict[str, None] = {}
+    for node, output in instances.items():
+        if output.text is None:
+            return answer([], [f"{node}: its resources could not be read, so whether they copy data is not known: {output.why}"])
+        tags |= {tag: None for kind, tag in _kinds(output.text) if kind in manager.mirror_types}
+    return tuple(tags)
 
 
 def _kinds(printed: str) -> Iterator[tuple[str, str]]:

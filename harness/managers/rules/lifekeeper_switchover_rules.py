@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
+from harness.core.text import cut_at_word
 from harness.managers.manager import Question
 from harness.managers.switchover_readiness import Case, NodeOutput, last_words
 
@@ -27,11 +28,11 @@ def by_flags(to: str, flags: Mapping[str, NodeOutput], question: Question = Ques
     """
     case = Case()
     nodes = {name.lower(): name for name in flags}
-    for node, told in flags.items():
-        if told.text is None:
-            case.unknown.append(f"{node}: its flags could not be read: {told.why}")
+    for node, output in flags.items():
+        if output.text is None:
+            case.unknown.append(f"{node}: its flags could not be read: {output.why}")
             continue
-        for line in told.text.splitlines():
+        for line in output.text.splitlines():
             if flag := line.strip():
                 case.add(_flag(flag, node, to, nodes, question) if flag not in harmless else Case())
     return case
@@ -39,7 +40,7 @@ def by_flags(to: str, flags: Mapping[str, NodeOutput], question: Question = Ques
 
 def _flag(flag: str, node: str, to: str, nodes: dict[str, str], question: Question) -> Case:
     if not FLAG.match(flag):
-        return Case(unknown=[f"{node}: flg_list printed something that is no flag: {flag[:200]}"])
+        return Case(unknown=[f"{node}: flg_list printed something that is no flag: {cut_at_word(flag, 200)}"])
     if action := ACTION.match(flag):
         return Case(against=[f"{node}: an action holds a lock there: {action['who']}, process {action['pid']} (flag {flag})"])
     if about := ABOUT.match(flag):
@@ -63,17 +64,19 @@ def by_policies(policies: Mapping[str, NodeOutput]) -> Case:
     Its layout is not known: policies are found by name, with on or off after it.
     """
     case = Case()
-    for node, told in policies.items():
-        if told.text is None:
-            case.unknown.append(f"{node}: its policies could not be read: {told.why}")
+    for node, output in policies.items():
+        if output.text is None:
+            case.unknown.append(f"{node}: its policies could not be read: {output.why}")
             continue
-        found = [(m["policy"].lower(), m["rest"], v["value"].lower()) for m in NAMED.finditer(told.text) if (v := ON_OFF.search(m["rest"]))]
-        failover = [value for policy, _, value in found if policy == "failover"]
-        quiet = [value for policy, _, value in found if policy == "notificationonly"]
+        settings = [
+            (m["policy"].lower(), m["rest"], v["value"].lower()) for m in NAMED.finditer(output.text) if (v := ON_OFF.search(m["rest"]))
+        ]
+        failover = [value for policy, _, value in settings if policy == "failover"]
+        quiet = [value for policy, _, value in settings if policy == "notificationonly"]
         if "off" in failover:
             case.against.append(f"{node}: the policy Failover is off (lkpolicy --get-policies)")
         elif not failover:
-            case.unknown.append(f"{node}: lkpolicy names no Failover policy as on or off; it said: {last_words(told.text)}")
+            case.unknown.append(f"{node}: lkpolicy names no Failover policy as on or off; it said: {last_words(output.text)}")
         if "on" in quiet:
             case.against.append(f"{node}: the policy NotificationOnly is on, so failures are only reported (lkpolicy --get-policies)")
     return case
@@ -88,17 +91,17 @@ def by_settings(settings: Mapping[str, NodeOutput], question: Question = Questio
     """
     case = Case()
     if question is Question.FAILED:
-        for node, told in settings.items():
-            intervals = [float(m["number"]) for m in CHECKS.finditer(told.text or "")]
+        for node, output in settings.items():
+            intervals = [float(m["number"]) for m in CHECKS.finditer(output.text or "")]
             if intervals and intervals[-1] == 0:
                 case.unknown.append(f"{node}: LKCHECKINTERVAL is 0, and whether a resource that fails is then noticed at all is not known")
     if question is not Question.LOST:
         return case
-    for node, told in settings.items():
-        if told.text is None:
-            case.unknown.append(f"{node}: its quorum setting could not be read: {told.why}")
+    for node, output in settings.items():
+        if output.text is None:
+            case.unknown.append(f"{node}: its quorum setting could not be read: {output.why}")
             continue
-        modes = [m["mode"] for m in QUORUM.finditer(told.text)]
+        modes = [m["mode"] for m in QUORUM.finditer(output.text)]
         mode = modes[-1].lower() if modes else quorum
         if mode is None:
             case.unknown.append(
@@ -108,7 +111,7 @@ def by_settings(settings: Mapping[str, NodeOutput], question: Question = Questio
             case.against.append(f"{node}: QUORUM_MODE is majority, and one of two nodes alone is none")
         elif mode not in NO_QUORUM:
             case.unknown.append(f"{node}: QUORUM_MODE is {mode}, and whether there is quorum now cannot be read")
-        confirm = {m["which"]: int(m["number"]) for m in CONFIRM.finditer(told.text)}
+        confirm = {m["which"]: int(m["number"]) for m in CONFIRM.finditer(output.text)}
         if confirm.get("DEF") == 1 and confirm.get("TO") == 0:
             case.against.append(f"{node}: CONFIRMSODEF is 1 and CONFIRMSOTO 0: no failover comes without a person's word")
     return case

@@ -10,62 +10,62 @@ from harness.managers.parse.pacemaker_parse import Reading, document, read
 from harness.managers.switchover_readiness import NodeOutput, last_words
 
 
-def fenced_by(said: Mapping[str, NodeOutput], names: Sequence[str], cut: str) -> Answer:
+def fenced_by(outputs: Mapping[str, NodeOutput], names: Sequence[str], cut: str) -> Answer:
     """Of every node: crm_mon's XML, then, each behind a line `cut`, the devices that may fence each of `names` (`stonith_admin -l`).
 
     A node never has to fence itself, and a device is often kept off the node that it fences."""
     against: list[str] = []
     unknown: list[str] = []
-    for node, told in said.items():
-        monitor, *lists = (told.text or "").split(cut)
+    for node, output in outputs.items():
+        monitor, *lists = (output.text or "").split(cut)
         reading, root = read(monitor), document(monitor)
-        if told.text is None or root is None or reading.why:
-            unknown.append(f"{node}: {told.why if told.text is None else reading.why}")
+        if output.text is None or root is None or reading.why:
+            unknown.append(f"{node}: {output.why if output.text is None else reading.why}")
             continue
         if reading.fencing_enabled is None:
             unknown.append(f"{node}: whether fencing is in use could not be read")
         elif not reading.fencing_enabled:
             against.append("fencing is not in use (stonith-enabled)")
             continue
-        started = _started(root)
+        started = _started_devices(root)
         if not started:
-            against.append(f"no fence device is started{_own_words(root)}")
+            against.append(f"no fence device is started{_failure_reasons(root)}")
         if len(lists) != len(names):
             unknown.append(f"{node}: which fence devices cover each node could not be asked")
-        kept = _kept_off(node, root, reading)
+        bans = _describe_bans(node, root, reading)
         for name, listed in zip(names, lists, strict=False):
             if started and name != node and not {line.strip() for line in listed.splitlines()} & started:
-                against.append(f"no started fence device covers {name}; stonith_admin on {node} said: {last_words(listed)}{kept}")
-        against += _failed(root)
+                against.append(f"no started fence device covers {name}; stonith_admin on {node} said: {last_words(listed)}{bans}")
+        against += _failed_fencings(root)
         history = root.find("fence_history")  # left out where there is none
         if history is not None and history.get("status", "0") != "0":
             unknown.append(f"{node}: whether fencing failed before could not be read")
     return answer(against, unknown)
 
 
-def _kept_off(node: str, root: xml.Element, reading: Reading) -> str:
+def _describe_bans(node: str, root: xml.Element, reading: Reading) -> str:
     """A node uses a device that runs elsewhere as well, unless a constraint forbids it the device."""
     devices = _devices(root)
-    kept = [f"{id} keeps {device} off {node}" for id, device, where in sorted(reading.bans) if where == node and device in devices]
-    return f"; the constraint {', '.join(kept)}" if kept else ""
+    bans = [f"{id} keeps {device} off {node}" for id, device, where in sorted(reading.bans) if where == node and device in devices]
+    return f"; the constraint {', '.join(bans)}" if bans else ""
 
 
 def _devices(root: xml.Element) -> set[str]:
     return {r.get("id", "") for r in root.iter("resource") if r.get("resource_agent", "").startswith("stonith:")}
 
 
-def _own_words(root: xml.Element) -> str:
+def _failure_reasons(root: xml.Element) -> str:
     """What the devices failed of, as crm_mon has it from their agents."""
-    devices, told = _devices(root), []
+    devices, reasons = _devices(root), []
     for failure in root.iterfind("failures/failure"):
         device = next((d for d in devices if failure.get("op_key", "").startswith(f"{d}_")), None)
         if device is not None:
             why = failure.get("exitreason") or failure.get("exitstatus") or "it does not say why"
-            told.append(f"{device} failed on {failure.get('node', 'a node')} ({failure.get('task') or 'start'}): {why}")
-    return f": {'; '.join(dict.fromkeys(told))}" if told else ""
+            reasons.append(f"{device} failed on {failure.get('node', 'a node')} ({failure.get('task') or 'start'}): {why}")
+    return f": {'; '.join(dict.fromkeys(reasons))}" if reasons else ""
 
 
-def _started(root: xml.Element) -> set[str]:
+def _started_devices(root: xml.Element) -> set[str]:
     """Fence devices that are in service somewhere, and not called failed."""
     return {
         r.get("id", "")
@@ -78,7 +78,7 @@ def _started(root: xml.Element) -> set[str]:
     }
 
 
-def _failed(root: xml.Element) -> list[str]:
+def _failed_fencings(root: xml.Element) -> list[str]:
     """Nodes of which the last that was tried, by any device, failed or has not ended."""
     last: dict[str, tuple[str, str]] = {}
     for event in root.findall("fence_history/fence_event"):

@@ -33,51 +33,53 @@ def alone(tag: str, cib: NodeOutput, simulate: Callable[[str], NodeOutput]) -> A
     """Asks `simulate` about the CIB with `tag` told to stop, until all that would be disturbed with it is found."""
     unmanaged: list[str] = []
     while True:
-        given, kept_from = _with_it_out(cib, tag, unmanaged)
-        if not given:
-            return Alone(why=kept_from)
-        told = simulate(given)
-        root = document(told.text or "")
+        configuration, obstacle = _edited_configuration(cib, tag, unmanaged)
+        if not configuration:
+            return Alone(why=obstacle)
+        output = simulate(configuration)
+        root = document(output.text or "")
         transition, after = (None, None) if root is None else (root.find("transition"), root.find("revised_cluster_status/resources"))
         if transition is None or after is None:
-            return Alone(why=f"what Pacemaker would do could not be asked (crm_simulate); it said: {last_words(told.text or '', told.why)}")
-        if done_to := [a for a in transition if a.tag not in USUAL]:
-            return Alone(why=f"Pacemaker would act on {done_to[0].get('node') or 'a node'} then (crm_simulate)")
-        disturbed = _disturbed(transition, tag)
+            return Alone(
+                why=f"what Pacemaker would do could not be asked (crm_simulate); it said: {last_words(output.text or '', output.why)}"
+            )
+        if node_actions := [a for a in transition if a.tag not in USUAL]:
+            return Alone(why=f"Pacemaker would act on {node_actions[0].get('node') or 'a node'} then (crm_simulate)")
+        disturbed = _disturbances(transition, tag)
         if again := sorted(set(disturbed) & set(unmanaged)):
             return Alone(why=f"Pacemaker would {disturbed[again[0]]} {again[0]} then, managed or not (crm_simulate)")
         if not disturbed:
             break
         unmanaged += sorted(disturbed)
     if any(r.get("id") == tag and r.find("node") is not None for r in after.iter("resource")):
-        kept = f", as {', '.join(unmanaged)} would have to stop first" if unmanaged else ""
-        return Alone(why=f"Pacemaker would not stop {tag} alone{kept} (crm_simulate)")
+        note = f", as {', '.join(unmanaged)} would have to stop first" if unmanaged else ""
+        return Alone(why=f"Pacemaker would not stop {tag} alone{note} (crm_simulate)")
     return Alone(tuple(unmanaged))
 
 
-def _disturbed(transition: xml.Element, tag: str) -> dict[str, str]:
+def _disturbances(transition: xml.Element, tag: str) -> dict[str, str]:
     """Resource → the first thing that would be done to it."""
-    found: dict[str, str] = {}
+    operations: dict[str, str] = {}
     for action in transition.iter("rsc_action"):
         name, operation = action.get("resource", ""), action.get("op", "")
         if operation not in QUIET and (name != tag or operation != "stop"):
-            found.setdefault(name, operation)
-    return found
+            operations.setdefault(name, operation)
+    return operations
 
 
-def _with_it_out(cib: NodeOutput, tag: str, unmanaged: Sequence[str]) -> tuple[str, str]:
+def _edited_configuration(cib: NodeOutput, tag: str, unmanaged: Sequence[str]) -> tuple[str, str]:
     """The configuration as `lines` would make it; or nothing, and why."""
     root = document(cib.text or "")
     if root is None:
         return "", f"Pacemaker's configuration could not be read; it said: {last_words(cib.text or '', cib.why)}"
-    copied = {e.get("id") for kind in ("clone", "master", "bundle") for one in root.iter(kind) for e in one.iter("primitive")}
+    copied = {e.get("id") for kind in ("clone", "master", "bundle") for parent in root.iter(kind) for e in parent.iter("primitive")}
     plain = {e.get("id", ""): e for e in root.iter("primitive") if e.get("class") != "stonith" and e.get("id") not in copied}
     for name in (tag, *unmanaged):
         if name not in plain:
             return "", f"{name} is no resource that can be kept as it is while {tag} is out"
         settings = ("target-role", "Stopped") if name == tag else ("is-managed", "false")
-        plain[name].insert(0, made := xml.Element("meta_attributes", {"id": f"{OURS}-{name}", "score": "1000"}))
-        xml.SubElement(made, "nvpair", {"id": f"{OURS}-{name}-set", "name": settings[0], "value": settings[1]})
+        plain[name].insert(0, attributes := xml.Element("meta_attributes", {"id": f"{OURS}-{name}", "score": "1000"}))
+        xml.SubElement(attributes, "nvpair", {"id": f"{OURS}-{name}-set", "name": settings[0], "value": settings[1]})
     return xml.tostring(root, encoding="unicode"), ""
 
 

@@ -13,9 +13,9 @@ FALSE = ("false", "no", "off", "n", "0")
 BY_CAPACITY = ("utilization", "minimal", "balanced")
 
 
-def by_placement(to: str, told: NodeOutput, reading: Reading) -> Case:
+def by_placement(to: str, cib: NodeOutput, reading: Reading) -> Case:
     """The configuration (`cibadmin -Q`): an opt-in cluster, capacities, tickets, and what must be apart."""
-    root = document(told.text or "")
+    root = document(cib.text or "")
     return (
         Case()
         if root is None
@@ -41,8 +41,8 @@ def _opt_in(to: str, root: xml.Element, reading: Reading) -> Iterator[str]:
     for group in root.iter("group"):
         if group.get("id") in allowed:
             allowed |= {e.get("id", "") for e in group.iter("primitive")}
-    if kept := [tag for tag in reading.resources if tag not in allowed]:
-        yield f"the cluster is opt-in (symmetric-cluster=false), and no constraint allows {to} for {', '.join(kept)}"
+    if not_allowed := [tag for tag in reading.resources if tag not in allowed]:
+        yield f"the cluster is opt-in (symmetric-cluster=false), and no constraint allows {to} for {', '.join(not_allowed)}"
 
 
 def _exclusive(to: str, root: xml.Element, reading: Reading) -> Iterator[str]:
@@ -116,8 +116,8 @@ def _after(root: xml.Element, reading: Reading) -> Iterator[str]:
 
 
 def _option(root: xml.Element, name: str) -> str:
-    found = [e.get("value", "") for e in root.iterfind(".//crm_config//nvpair") if e.get("name") == name]
-    return found[-1] if found else ""
+    values = [e.get("value", "") for e in root.iterfind(".//crm_config//nvpair") if e.get("name") == name]
+    return values[-1] if values else ""
 
 
 def _number(text: str | None) -> int:

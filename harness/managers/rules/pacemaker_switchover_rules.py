@@ -12,7 +12,7 @@ from xml.etree import ElementTree as xml
 
 from harness.hosts.root_rights import ROOT
 from harness.managers.manager import Answer, Question
-from harness.managers.parse.pacemaker_parse import Reading, document, moved_by_hand, takes_nothing
+from harness.managers.parse.pacemaker_parse import Reading, document, hand_move_ids, takes_nothing
 from harness.managers.switchover_readiness import Case, NodeOutput, last_words
 
 NOW = "date -u '+now %s'"
@@ -40,54 +40,54 @@ def would_lines(question: Question, resource: str, active: str, to: str, tags: I
     if question is Question.LOST:
         return [f"{ROOT} cibadmin -Q | {ask} -f {active}"]
     if question is Question.TOLD:
-        return [f"{ROOT} cibadmin -Q | {_with(resource, to, 'INFINITY')} | {ask}"]
-    each = [f"printf '%s' \"$cib\" | {_with(tag, active, '-INFINITY')} | {ask}" for tag in failing]
+        return [f"{ROOT} cibadmin -Q | {_constraint_filter(resource, to, 'INFINITY')} | {ask}"]
+    each = [f"printf '%s' \"$cib\" | {_constraint_filter(tag, active, '-INFINITY')} | {ask}" for tag in failing]
     halves = (each[::2], each[1::2])
     return [f"cib=$({ROOT} cibadmin -Q); " + f"; echo '{NEXT}'; ".join(half) for half in halves if half] or ["true"]
 
 
-def moves_nothing(told: NodeOutput, own: Collection[str]) -> frozenset[str]:
-    """Resources for whose failure nothing else moves, as they are told (critical=false), and that nothing else needs: none of `own`, which
-    the cluster's file names; in a group none behind it but others of that kind; first or the one to be with in no constraint."""
-    root = document(told.text or "")
+def moves_nothing(cib: NodeOutput, file_tags: Collection[str]) -> frozenset[str]:
+    """Resources for whose failure nothing else moves, as they are told (critical=false), and that nothing else needs: none of `file_tags`,
+    which the cluster's file names; in a group none behind it but others of that kind; first or the one to be with in no constraint."""
+    root = document(cib.text or "")
     if root is None:
         return frozenset()
     needed = {rule.get(name, "") for rule in root.iter() for name in ("with-rsc", "first")} | {
         e.get("id", "") for e in root.iter("resource_ref")
     }
-    found: set[str] = set()
+    tags: set[str] = set()
     for block in root.iterfind("configuration/resources/*"):
         if block.get("id", "") in needed:  # what needs a whole group needs its helpers (seen with 2.1.5: it is stopped with them)
             continue
         for primitive in [*block.iter("primitive")][::-1]:
             tag = primitive.get("id", "")
-            said = [v.get("value", "").lower() for v in primitive.iterfind("meta_attributes/nvpair") if v.get("name") == "critical"]
-            if tag in own or tag in needed or not said or said[-1] not in FALSE:
+            critical = [v.get("value", "").lower() for v in primitive.iterfind("meta_attributes/nvpair") if v.get("name") == "critical"]
+            if tag in file_tags or tag in needed or not critical or critical[-1] not in FALSE:
                 break
-            found.add(tag)
-    return frozenset(found)
+            tags.add(tag)
+    return frozenset(tags)
 
 
-def _with(resource: str, node: str, score: str) -> str:
+def _constraint_filter(resource: str, node: str, score: str) -> str:
     """A filter that adds a constraint to the configuration that it is given."""
     rule = f'<rsc_location id="lkharness-would" rsc="{resource}" node="{node}" score="{score}"/></constraints>'
     return f"sed 's|<constraints */>|<constraints></constraints>|; s|</constraints>|{rule}|'"
 
 
-def by_simulation(to: str, told: Sequence[NodeOutput], reading: Reading) -> Case:
+def by_simulation(to: str, simulations: Sequence[NodeOutput], reading: Reading) -> Case:
     """`would_lines`' answers: everything that is in service now must be in service on `to`, and nowhere else, in the end."""
     case = Case()
-    for text, why in ((text, one.why) for one in told for text in (one.text or "").split(NEXT)):
+    for text, why in ((text, simulation.why) for simulation in simulations for text in (simulation.text or "").split(NEXT)):
         root = document(text)
         end = None if root is None else root.find("revised_cluster_status/resources")
         if end is None:
-            said = last_words(text, why)
-            return Case(unknown=[f"{to}: Pacemaker could not be asked what it would do (crm_simulate); it said: {said}"])
+            message = last_words(text, why)
+            return Case(unknown=[f"{to}: Pacemaker could not be asked what it would do (crm_simulate); it said: {message}"])
         places = {r.get("id", ""): _places(r) for r in end.iter("resource")}
         amiss: dict[str, list[str]] = {}
-        for tag, found in reading.resources.items():
+        for tag, element in reading.resources.items():
             then = places.get(tag, [])
-            if _places(found) and then != [to]:
+            if _places(element) and then != [to]:
                 amiss.setdefault("on " + " and ".join(then) if then else "stopped", []).append(tag)
         case.against += [f"Pacemaker would have {', '.join(tags)} {where} (crm_simulate)" for where, tags in amiss.items()]
     return case
@@ -99,15 +99,15 @@ def _places(resource: xml.Element) -> list[str]:
     return [n.get("name", "") for n in resource.findall("node")]
 
 
-def by_cib(told: NodeOutput, reading: Reading, resource: str, question: Question = Question.TOLD) -> Case:
+def by_cib(cib: NodeOutput, reading: Reading, resource: str, question: Question = Question.TOLD) -> Case:
     """The configuration (`cibadmin -Q`, and the node's own clock): constraints that a move by hand left, and failures that move nothing."""
-    root = document(told.text or "")
+    root = document(cib.text or "")
     if root is None:
-        return Case(unknown=[f"Pacemaker's configuration could not be read; it said: {last_words(told.text or '', told.why)}"])
+        return Case(unknown=[f"Pacemaker's configuration could not be read; it said: {last_words(cib.text or '', cib.why)}"])
     case = Case()
     ours = {resource, *reading.resources, *reading.groups}
-    if left := moved_by_hand(told.text or "", ours):
-        case.against.append(f"the constraint {', '.join(left)} is in force, which a move by hand left behind")
+    if constraints := hand_move_ids(cib.text or "", ours):
+        case.against.append(f"the constraint {', '.join(constraints)} is in force, which a move by hand left behind")
     if question is Question.FAILED:
         for tag, word in _on_fail(root, reading):
             if word == "fence" and reading.fencing_enabled is False:
@@ -118,16 +118,16 @@ def by_cib(told: NodeOutput, reading: Reading, resource: str, question: Question
     return case
 
 
-def by_failures(to: str, told: NodeOutput, reading: Reading) -> Case:
+def by_failures(to: str, cib: NodeOutput, reading: Reading) -> Case:
     """Why the scheduler would not have something on `to`, where it would not: failures that are counted there. By themselves they forbid
     nothing, below the threshold and after their time-out; crm_mon does not list them of a node where nothing has run."""
-    root = document(told.text or "")
+    root = document(cib.text or "")
     counted: dict[str, str] = {}
     for node in root.iterfind("status/node_state") if root is not None else ():
         for pair in node.iterfind("transient_attributes//nvpair") if node.get("uname") == to else ():
-            found = FAIL_COUNT.match(pair.get("name", ""))
-            if found and found["tag"] in reading.resources and pair.get("value", "0") != "0":
-                counted[found["tag"]] = pair.get("value", "")
+            match = FAIL_COUNT.match(pair.get("name", ""))
+            if match and match["tag"] in reading.resources and pair.get("value", "0") != "0":
+                counted[match["tag"]] = pair.get("value", "")
     return Case(
         against=[
             f"{tag} has a fail count of {count} on {to}, which nobody cleaned up: from its threshold on, it may not run there"
@@ -146,46 +146,48 @@ def _on_fail(root: xml.Element, reading: Reading) -> Iterator[tuple[str, str]]:
             yield tag, word
 
 
-def fences_failures(told: NodeOutput, reading: Reading) -> bool:
+def fences_failures(cib: NodeOutput, reading: Reading) -> bool:
     """Is a node fenced because a check fails there?"""
-    root = document(told.text or "")
+    root = document(cib.text or "")
     return root is not None and any(word == "fence" for _, word in _on_fail(root, reading))
 
 
 def _option(where: xml.Element | None, name: str) -> str:
-    found = [] if where is None else [e.get("value", "") for e in where.iter("nvpair") if e.get("name") == name]
-    return found[-1] if found else ""
+    values = [] if where is None else [e.get("value", "") for e in where.iter("nvpair") if e.get("name") == name]
+    return values[-1] if values else ""
 
 
-def health_counts(told: NodeOutput) -> bool:
+def health_counts(cib: NodeOutput) -> bool:
     """Does a node's health move resources? Only with a strategy; unread, it does."""
-    root = document(told.text or "")
+    root = document(cib.text or "")
     return root is None or _option(root.find(".//crm_config"), "node-health-strategy") not in ("", "none")
 
 
-def fenced_off(told: NodeOutput) -> bool:
+def fenced_off(cib: NodeOutput) -> bool:
     """Is a node that is fenced left without power? By the cluster's option, or by a device's own."""
-    root = document(told.text or "")
+    root = document(cib.text or "")
     words = [] if root is None else [_option(root, name) for name in ("stonith-action", "fencing-action", "pcmk_reboot_action")]
     return any(word in ("off", "poweroff") for word in words)
 
 
-def by_quorum(active: str, to: str, told: NodeOutput, reading: Reading) -> Case:
+def by_quorum(active: str, to: str, quorum_output: NodeOutput, reading: Reading) -> Case:
     """`corosync-quorumtool -s`: is there quorum when the active node's votes are gone?"""
     if reading.options.get("no-quorum-policy") == "ignore":
         return Case()
-    text = told.text or ""
+    text = quorum_output.text or ""
     votes = {m["what"]: int(m["number"]) for m in VOTES.finditer(text)}
     flags = FLAGS.search(text)
     if flags is None or len(votes) < 2:
-        return Case(unknown=[f"{to}: whether there is quorum without {active} could not be read; it said: {last_words(text, told.why)}"])
+        return Case(
+            unknown=[f"{to}: whether there is quorum without {active} could not be read; it said: {last_words(text, quorum_output.why)}"]
+        )
     if "2Node" in flags["flags"].split():
         return Case()
     its = [int(m["votes"]) for m in MEMBER.finditer(text) if active in m["rest"].split()]
-    left = votes["Total votes"] - (its[0] if its else 1)
-    if left >= votes["Quorum"]:
+    remaining_votes = votes["Total votes"] - (its[0] if its else 1)
+    if remaining_votes >= votes["Quorum"]:
         return Case()
-    return Case(against=[f"without {active} there are {left} votes, and quorum needs {votes['Quorum']}"])
+    return Case(against=[f"without {active} there are {remaining_votes} votes, and quorum needs {votes['Quorum']}"])
 
 
 def by_fencing(fencing: Answer, reading: Reading) -> Case:
@@ -225,8 +227,8 @@ def by_cluster(to: str, reading: Reading, *, health: bool = True) -> Case:
         case.against.append(f"{to}'s health is red, so it takes nothing over")
     ours = {*reading.resources, *reading.groups}
     if banned := sorted((id, resource) for id, resource, node in reading.bans if node == to and resource in ours):
-        kept = ", ".join(dict.fromkeys(resource for _, resource in banned))
-        case.against.append(f"the constraint {', '.join(dict.fromkeys(id for id, _ in banned))} forbids {to} (for {kept})")
+        banned_resources = ", ".join(dict.fromkeys(resource for _, resource in banned))
+        case.against.append(f"the constraint {', '.join(dict.fromkeys(id for id, _ in banned))} forbids {to} (for {banned_resources})")
     failed = sorted(tag for tag, node in reading.failed_on if node == to and tag in reading.resources)
     if failed:
         case.against.append(f"{', '.join(failed)} failed on {to}, and will not be tried there before `crm_resource --cleanup`")
@@ -235,9 +237,9 @@ def by_cluster(to: str, reading: Reading, *, health: bool = True) -> Case:
     return case
 
 
-def by_clones(to: str, told: NodeOutput, reading: Reading) -> Case:
+def by_clones(to: str, cib: NodeOutput, reading: Reading) -> Case:
     """What must be where a clone is needs an instance of it there; that one would be started is Pacemaker's to say."""
-    root = document(told.text or "")
+    root = document(cib.text or "")
     case = Case()
     if root is None:
         return case

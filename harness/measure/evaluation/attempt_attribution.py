@@ -28,7 +28,7 @@ UNKNOWN_CLOCK_ERROR_S = 0.1  # for a host whose clock was never compared; such a
 class Traced(NamedTuple):
     """One sample and the node it was traced to: the one that answered it or, when it failed, received it. None: no witness saw it.
 
-    `outcome` is a sample's, or wrong-node (see `rightness`). Times are seconds on the harness's monotonic clock.
+    `outcome` is a sample's, or wrong-node (see `expected_responder`). Times are seconds on the harness's monotonic clock.
     """
 
     at: float
@@ -65,25 +65,28 @@ _Seen = dict[_Key, list[tuple[float, str]]]  # time and node, in order of time
 
 def trace(recording: Recording) -> Traces:
     """Every series's samples in order of their start, each with the node that it was traced to."""
-    received, answered = _index(recording)
+    received, answered = _index_packets(recording)
     inside = {host: _OnNoNic(recording, host) for host in observer_coverage.without_loopback(recording)}
-    slack = clock_errors(recording)
-    worst = max([slack.get(node, UNKNOWN_CLOCK_ERROR_S) for node in recording.header.nodes], default=UNKNOWN_CLOCK_ERROR_S)
+    errors = clock_errors(recording)
+    worst_node_error = max([errors.get(node, UNKNOWN_CLOCK_ERROR_S) for node in recording.header.nodes], default=UNKNOWN_CLOCK_ERROR_S)
     traces: Traces = {}
     for series in recording.header.series:
-        margin = MIN_TOLERANCE_S + slack.get(series.origin, UNKNOWN_CLOCK_ERROR_S) + worst
+        margin = MIN_TOLERANCE_S + errors.get(series.origin, UNKNOWN_CLOCK_ERROR_S) + worst_node_error
         find = _find_connection if series.kind == PINNED else _find_attempt
         rows = []
         for s in sorted(recording.samples.get(series.id, ()), key=lambda s: s.at):
             key = (series.origin, s.port, series.port)
+            stayed = series.origin in inside and inside[series.origin].has_stayed_inside(s, series, margin)
             node = None
-            if s.outcome == ANSWERED and s.port == NO_PORT:
-                node = _only_one(answered.get(key, []), s.at, s.seconds, margin)
+            if stayed and series.kind == PINNED:  # else it is looked for in all that came before, where an older one had its port
+                node = series.origin
+            elif s.outcome == ANSWERED and s.port == NO_PORT:
+                node = _find_only_node(answered.get(key, []), s.at, s.seconds, margin)
             elif s.outcome == ANSWERED:  # a SYN sent again may have reached another node than the first: who answered, counts
                 node = find(answered.get(key, []), s.at, s.seconds, margin)
             if node is None and s.outcome != SKIPPED and s.port != NO_PORT:
                 node = find(received.get(key, []), s.at, max(series.limit_s, s.seconds), margin)
-            if node is None and series.origin in inside and inside[series.origin].stayed(s, series, margin):
+            if node is None and stayed:
                 node = series.origin
             rows.append(Traced(s.at, s.seconds, s.outcome, node, s.detail))
         traces[series.id] = rows
@@ -110,7 +113,7 @@ def origin_of(header: Header, hosts: dict[str, str], address: str, sighting: Cap
     return None if address == header.vip else hosts.get(address)
 
 
-def _index(recording: Recording) -> tuple[_Seen, _Seen]:
+def _index_packets(recording: Recording) -> tuple[_Seen, _Seen]:
     """SYNs as they came in at a node, and SYN-ACKs as they left one, each by the attempt that they belong to."""
     header, hosts, nodes = recording.header, recording.node_of_address, set(recording.header.nodes)
     services = {series.port for series in header.series}
@@ -128,8 +131,8 @@ def _index(recording: Recording) -> tuple[_Seen, _Seen]:
             if origin:
                 answered[origin, s.dport, s.sport].append((s.at, s.host))
                 answered[origin, NO_PORT, s.sport].append((s.at, s.host))
-    for seen in (received, answered):
-        for rows in seen.values():
+    for packets_by_attempt in (received, answered):
+        for rows in packets_by_attempt.values():
             rows.sort()
     return received, answered
 
@@ -139,40 +142,40 @@ class _OnNoNic:
 
     def __init__(self, recording: Recording, host: str) -> None:
         packets = [s for s in recording.sightings if s.host == host and s.interface != LOOPBACK and s.what != SOCKET]
-        seen = sorted(packets, key=lambda s: s.at)
+        in_order = sorted(packets, key=lambda s: s.at)
         ends = [e.at for e in recording.events if e.host == host and e.kind == "witness-end"]
-        self._first = seen[0].at if seen else 0.0
-        self._last = max(ends, default=seen[-1].at - STAMPED_LATE_S if seen else 0.0)
-        self._missing = observer_coverage.unwitnessed(recording, host)
+        self._first = in_order[0].at if in_order else 0.0
+        self._last = max(ends, default=in_order[-1].at - STAMPED_LATE_S if in_order else 0.0)
+        self._missing = observer_coverage.unwitnessed_spans(recording, host)
         self._opened: dict[str, tuple[int, bool]] = {}  # of each series with a kept connection: its port, and whether it stayed inside
         self._left: dict[tuple[int, int], list[float]] = defaultdict(list)
-        for s in seen:
+        for s in in_order:
             if s.what == SYN and s.outgoing:
                 self._left[s.sport, s.dport].append(s.at)
 
-    def stayed(self, sample: Sample, series: Series, margin: float) -> bool:
+    def has_stayed_inside(self, sample: Sample, series: Series, margin: float) -> bool:
         """Did this attempt stay inside? One that was not answered may have been dropped before it could leave. Ask in order of time: a
         heartbeat stays where its connection was opened, at the first one from its port; one that is older than the recording is not known.
         """
         if series.kind != PINNED:
-            return self._stayed(sample, series.port, margin)
-        before, inside = self._opened.get(series.id, (NO_PORT, False))
-        if sample.port != before:
-            inside = (before != NO_PORT or "connected" in sample.detail) and self._stayed(sample, series.port, margin)
+            return self._has_stayed(sample, series.port, margin)
+        port_before, inside = self._opened.get(series.id, (NO_PORT, False))
+        if sample.port != port_before:
+            inside = (port_before != NO_PORT or "connected" in sample.detail) and self._has_stayed(sample, series.port, margin)
             self._opened[series.id] = (sample.port, inside)
         return inside and sample.outcome in FROM_A_NODE
 
-    def _stayed(self, sample: Sample, port: int, margin: float) -> bool:
+    def _has_stayed(self, sample: Sample, port: int, margin: float) -> bool:
         start, end = sample.at - margin, sample.at + sample.seconds + margin
         if sample.outcome not in FROM_A_NODE or sample.port == NO_PORT or not self._first <= start <= end <= self._last:
             return False
         if any(a <= end and start <= b for a, b in self._missing):
             return False
-        left = self._left.get((sample.port, port), [])
-        return bisect_left(left, start) == bisect_right(left, end + STAMPED_LATE_S)
+        leaving_times = self._left.get((sample.port, port), [])
+        return bisect_left(leaving_times, start) == bisect_right(leaving_times, end + STAMPED_LATE_S)
 
 
-def _only_one(rows: list[tuple[float, str]], at: float, seconds: float, margin: float) -> str | None:
+def _find_only_node(rows: list[tuple[float, str]], at: float, seconds: float, margin: float) -> str | None:
     """An answered attempt whose port its origin could not tell: by the only node that answered that origin meanwhile, if it was."""
     first, last = bisect_left(rows, (at - margin, "")), bisect_right(rows, (at + seconds + margin, "\uffff"))
     nodes = {node for _, node in rows[first:last]}

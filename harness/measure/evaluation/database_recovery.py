@@ -19,7 +19,9 @@ NOT_YET = {
     "ORA-12526": "all instances are restricted",
     "ORA-12528": "all instances block new connections",
 }
-SAID = re.compile(r"\(((?:SQLSTATE|ORA)[ -][0-9A-Z]{5})\)(?: between heartbeats)?\Z")  # as the agent writes it, after all that is quoted
+ERROR_PATTERN = re.compile(
+    r"\(((?:SQLSTATE|ORA)[ -][0-9A-Z]{5})\)(?: between heartbeats)?\Z"
+)  # as the agent writes it, after all that is quoted
 
 
 class Ready(NamedTuple):
@@ -32,30 +34,30 @@ class Ready(NamedTuple):
 
 def code_of(detail: str) -> str:
     """The database's own error in an attempt's detail that means *not yet*; else empty."""
-    found = SAID.search(detail)
-    return found[1] if found and found[1] in NOT_YET else ""
+    match = ERROR_PATTERN.search(detail)
+    return match[1] if match and match[1] in NOT_YET else ""
 
 
 def ready(all_series: Iterable[Series], traces: Traces, node: str, anchor: float) -> Ready:
     """The last of the databases on `node` that said *not yet* since `anchor`, by the first right answer after its last such word."""
     by_service: dict[str, list[tuple[Series, Sequence[Traced]]]] = {}
     for series in all_series:
-        rows = [one for one in traces.get(series.id, ()) if one.at >= anchor and one.node == node]
+        rows = [attempt for attempt in traces.get(series.id, ()) if attempt.at >= anchor and attempt.node == node]
         by_service.setdefault(series.service, []).append((series, rows))
-    found = [one for service, rows in by_service.items() if (one := _of_service(service, rows, node, anchor))]
-    if not found:
+    moments = [moment for service, rows in by_service.items() if (moment := _last_ready(service, rows, node, anchor))]
+    if not moments:
         return Ready(None, f"no database was seen to recover, or to wait for its instance, on {node}")
-    return max(found, key=lambda one: float("inf") if one.at is None else one.at)
+    return max(moments, key=lambda moment: float("inf") if moment.at is None else moment.at)
 
 
-def _of_service(service: str, rows: Sequence[tuple[Series, Sequence[Traced]]], node: str, anchor: float) -> Ready | None:
-    waited = sorted((one.at, code_of(one.detail)) for _, attempts in rows for one in attempts if code_of(one.detail))
-    if not waited:
+def _last_ready(service: str, rows: Sequence[tuple[Series, Sequence[Traced]]], node: str, anchor: float) -> Ready | None:
+    refusals = sorted((attempt.at, code_of(attempt.detail)) for _, attempts in rows for attempt in attempts if code_of(attempt.detail))
+    if not refusals:
         return None
-    (first, _), (last, code) = waited[0], waited[-1]
-    said = f"{service}: {code} ({NOT_YET[code]}), told {len(waited)} times, from {first - anchor:+.3f} to {last - anchor:+.3f} s"
-    answers = [(one.ended, series) for series, attempts in rows for one in attempts if one.good and one.at > last]
+    (first, _), (last, code) = refusals[0], refusals[-1]
+    sentence = f"{service}: {code} ({NOT_YET[code]}), told {len(refusals)} times, from {first - anchor:+.3f} to {last - anchor:+.3f} s"
+    answers = [(attempt.ended, series) for series, attempts in rows for attempt in attempts if attempt.good and attempt.at > last]
     if not answers:
-        return Ready(None, f"{said}; it was not seen to serve on {node} after that")
+        return Ready(None, f"{sentence}; it was not seen to serve on {node} after that")
     at, series = min(answers, key=lambda answer: answer[0])
-    return Ready(at, f"{said}; then served, by {series.id}, asked every {series.period_s:g} s", series.origin)
+    return Ready(at, f"{sentence}; then served, by {series.id}, asked every {series.period_s:g} s", series.origin)

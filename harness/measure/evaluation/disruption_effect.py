@@ -41,7 +41,7 @@ def settles_s(header: Header) -> float:
     return DEFAULT_PROBE_THRESHOLD * header.probe_interval_s if header.settles_s is None else header.settles_s
 
 
-def happened(recording: Recording) -> Verdict:
+def judge_effect(recording: Recording) -> Verdict:
     """Was it done, and seen to have taken effect? Without that nothing that was seen is an effect of it, nor proves that it has none."""
     if recording.header.observed:
         if not recording.header.active and any(row.outcome not in RIGHT for rows in recording.samples.values() for row in rows):
@@ -50,25 +50,25 @@ def happened(recording: Recording) -> Verdict:
     if recording.mark("begin") is None:
         return inconclusive("the recording does not say when the disruption began; it was cut off before, or the disruption never began")
     if recording.mark("took-effect") is None:
-        return inconclusive(f"{recording.header.disruption} was not seen to take effect{_why(recording)}")
+        return inconclusive(f"{recording.header.disruption} was not seen to take effect{_break_off_reason(recording)}")
     return passed(f"{recording.header.disruption} was seen to take effect")
 
 
-def ended(recording: Recording) -> Verdict:
+def judge_end(recording: Recording) -> Verdict:
     """Was it undone, and the cluster seen whole? A failure until then stands, but a pass would claim what nobody saw."""
-    found = [passed("the recording is complete")]
+    verdicts = [passed("the recording is complete")]
     if recording.header.observed:
-        lacking = [event for event in recording.events if event.kind == "not-asked"]
+        not_asked = [event for event in recording.events if event.kind == "not-asked"]
         return all_of(
-            [*found, *(inconclusive(f"what {one.host} kept of it is not known, because it could not be asked") for one in lacking)]
+            [*verdicts, *(inconclusive(f"what {event.host} kept of it is not known, because it could not be asked") for event in not_asked)]
         )
     if recording.mark("undone") is None:
-        found.append(inconclusive(f"{recording.header.disruption} was not seen to be undone{_why(recording)}"))
+        verdicts.append(inconclusive(f"{recording.header.disruption} was not seen to be undone{_break_off_reason(recording)}"))
     elif recording.mark("whole") is None:
-        found.append(inconclusive(f"the cluster was not seen to be healthy again{_why(recording)}"))
-    return all_of(found)
+        verdicts.append(inconclusive(f"the cluster was not seen to be healthy again{_break_off_reason(recording)}"))
+    return all_of(verdicts)
 
 
-def _why(recording: Recording) -> str:
-    said = next((m.text for m in reversed(recording.marks) if m.kind == "broken-off" and m.text), "")
-    return f": {said}" if said else ""
+def _break_off_reason(recording: Recording) -> str:
+    reason = next((m.text for m in reversed(recording.marks) if m.kind == "broken-off" and m.text), "")
+    return f": {reason}" if reason else ""

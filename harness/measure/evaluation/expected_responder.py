@@ -28,30 +28,30 @@ def with_wrong_nodes(recording: Recording, traces: Traces, anchor: float) -> Tra
     taken_over = other_began(recording, traces, anchor)
     both = both_answered(recording, traces)
 
-    def is_wrong(one: Traced, slack: float) -> bool:
-        if not one.good or one.node is None:
+    def is_wrong(attempt: Traced, slack: float) -> bool:
+        if not attempt.good or attempt.node is None:
             return False
-        if one.node != header.active:
-            return one.at < anchor - slack or header.moves is False
-        if taken_over is None or header.moves is False or one.at <= taken_over + slack:
+        if attempt.node != header.active:
+            return attempt.at < anchor - slack or header.moves is False
+        if taken_over is None or header.moves is False or attempt.at <= taken_over + slack:
             return False
-        return header.moves is True or any(start <= one.at <= end for start, end in both)
+        return header.moves is True or any(start <= attempt.at <= end for start, end in both)
 
     marked: Traces = {}
     for series in header.series:
         slack = MIN_TOLERANCE_S + 2 * errors.get(series.origin, UNKNOWN_CLOCK_ERROR_S)
         rows = traces.get(series.id, [])
-        marked[series.id] = [one._replace(outcome=WRONG_NODE) if is_wrong(one, slack) else one for one in rows]
+        marked[series.id] = [attempt._replace(outcome=WRONG_NODE) if is_wrong(attempt, slack) else attempt for attempt in rows]
     return marked
 
 
 def other_began(recording: Recording, traces: Traces, anchor: float) -> float | None:
     """When the node that was not active first answered anybody after the disruption."""
     began = (
-        one.ended
+        attempt.ended
         for rows in traces.values()
-        for one in rows
-        if one.spoke and one.node is not None and one.node != recording.header.active and one.ended >= anchor
+        for attempt in rows
+        if attempt.spoke and attempt.node is not None and attempt.node != recording.header.active and attempt.ended >= anchor
     )
     return min(began, default=None)
 
@@ -60,24 +60,24 @@ def both_answered(recording: Recording, traces: Traces) -> list[Span]:
     """When both nodes answered at once, by the moments at which their answers came; overlaps within the clocks' error do not count."""
     errors = clock_errors(recording)
     slack = MIN_TOLERANCE_S + 2 * max([errors.get(t.origin, UNKNOWN_CLOCK_ERROR_S) for t in recording.header.series], default=0.0)
-    spans = [_answering(recording.header.series, traces, node) for node in recording.header.nodes]
-    overlaps = [(max(a[0], b[0]), min(a[1], b[1]), a, b) for one, other in combinations(spans, 2) for a in one for b in other]
-    return sorted((start, end) for start, end, *of in overlaps if start <= end and _certain(start, end, slack, of))
+    spans = [_answering_spans(recording.header.series, traces, node) for node in recording.header.nodes]
+    overlaps = [(max(a[0], b[0]), min(a[1], b[1]), a, b) for first, second in combinations(spans, 2) for a in first for b in second]
+    return sorted((start, end) for start, end, *pair in overlaps if start <= end and _is_certain(start, end, slack, pair))
 
 
-def _certain(start: float, end: float, slack: float, of: list[Span]) -> bool:
+def _is_certain(start: float, end: float, slack: float, pair: list[Span]) -> bool:
     """A single answer in the midst of the other node's counts, however short; a brush at a change-over does not."""
-    return end - start > slack or any(begin < start - slack and end + slack < stop for begin, stop in of)
+    return end - start > slack or any(begin < start - slack and end + slack < stop for begin, stop in pair)
 
 
-def _answering(all_series: Iterable[Series], traces: Traces, node: str) -> list[Span]:
+def _answering_spans(all_series: Iterable[Series], traces: Traces, node: str) -> list[Span]:
     """The times in which a node answered, over all series."""
     spans: list[Span] = []
     for series in all_series:
         reach = max(TOGETHER_S, PERIODS_TOGETHER * series.period_s)
-        moments = sorted(one.ended for one in traces.get(series.id, ()) if one.spoke and one.node == node)
+        moments = sorted(attempt.ended for attempt in traces.get(series.id, ()) if attempt.spoke and attempt.node == node)
         spans += runs(moments, reach)
-    return merged(spans)
+    return merge_spans(spans)
 
 
 def runs(moments: Iterable[float], reach: float) -> list[Span]:
@@ -91,12 +91,12 @@ def runs(moments: Iterable[float], reach: float) -> list[Span]:
     return spans
 
 
-def merged(spans: Iterable[Span]) -> list[Span]:
+def merge_spans(spans: Iterable[Span]) -> list[Span]:
     """The same times, with spans that touch made one."""
-    done: list[Span] = []
+    joined: list[Span] = []
     for start, end in sorted(spans):
-        if done and start <= done[-1][1]:
-            done[-1] = (done[-1][0], max(done[-1][1], end))
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
         else:
-            done.append((start, end))
-    return done
+            joined.append((start, end))
+    return joined

@@ -28,23 +28,23 @@ def figure(value: float, least: float, most: float, period: float) -> str:
     return f"{value:.{digits}f} s ({max(0.0, least):.{digits}f} to {most:.{digits}f} s)"
 
 
-def called(series: Series, path: str) -> str:
+def describe_series(series: Series, path: str) -> str:
     """`client path to listener`, with the origin where that is a node."""
-    whom = f"{path} path" if path else f"path from {series.origin}"
+    words = f"{path} path" if path else f"path from {series.origin}"
     if path and path != "client":
-        whom += f" from {series.origin}"
-    return f"{whom} to {series.service}" + (" (kept connection)" if series.kind == PINNED else "")
+        words += f" from {series.origin}"
+    return f"{words} to {series.service}" + (" (kept connection)" if series.kind == PINNED else "")
 
 
-def failures(series: Series, run: Run, *, all_watched: bool) -> str:
+def describe_failures(series: Series, run: Run, *, all_watched: bool) -> str:
     """`124 attempts silent, none reached a node`."""
     noun = "heartbeat" if series.kind == PINNED else "attempt"
     (first, n), *others = run.outcomes.items()
-    told = [f"{n} {noun}{'s' if n != 1 else ''} {WORDS.get(first, first)}", *(f"{n} {WORDS.get(what, what)}" for what, n in others)]
-    return ", ".join([*told, *_where(run.attributed, all_watched)])
+    counts = [f"{n} {noun}{'s' if n != 1 else ''} {WORDS.get(first, first)}", *(f"{n} {WORDS.get(what, what)}" for what, n in others)]
+    return ", ".join([*counts, *_describe_nodes(run.attributed, all_watched)])
 
 
-def _where(attributed: Mapping[str, int], all_watched: bool) -> list[str]:
+def _describe_nodes(attributed: Mapping[str, int], all_watched: bool) -> list[str]:
     nowhere = "no node" if all_watched else "no node that was watching"
     names = {node: node or nowhere for node in attributed}
     if len(names) != 1:

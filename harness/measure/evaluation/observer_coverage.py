@@ -70,14 +70,14 @@ def without_loopback(recording: Recording) -> set[str]:
     return {e.host for e in recording.events if e.kind == "no-loopback"}
 
 
-def unwatched(recording: Recording) -> list[Span]:
+def unwatched_spans(recording: Recording) -> list[Span]:
     """When some node's traffic was not watched."""
     if unwatched_nodes(recording):
         return [(float("-inf"), float("inf"))]
-    return sorted(span for node in recording.header.nodes for span in [*lost_spans(recording, node), *unwitnessed(recording, node)])
+    return sorted(span for node in recording.header.nodes for span in [*lost_spans(recording, node), *unwitnessed_spans(recording, node)])
 
 
-def unwitnessed(recording: Recording, node: str) -> list[Span]:
+def unwitnessed_spans(recording: Recording, node: str) -> list[Span]:
     """When a node's packets were not, or not all, watched, as its witness's own life tells; nothing in a recording of before.
 
     An event tells from when (`from`) and until when (`until`) something is missing, else its own moment does.
@@ -85,16 +85,16 @@ def unwitnessed(recording: Recording, node: str) -> list[Span]:
     spans: list[Span] = []
     since: float | None = None
     for event in sorted((e for e in recording.events if e.host == node and e.kind in WITNESS), key=lambda e: e.at):
-        begun, ended = event.data.get("from", event.at), event.data.get("until", event.at)
+        missing_from, missing_until = event.data.get("from", event.at), event.data.get("until", event.at)
         if event.kind == "witness-lost" and since is None:
-            since = begun
+            since = missing_from
         elif event.kind == "witness-back":
-            spans.append((begun if since is None else min(since, begun), max(ended, event.at)))
+            spans.append((missing_from if since is None else min(since, missing_from), max(missing_until, event.at)))
             since = None
     return spans if since is None else [*spans, (since, float("inf"))]
 
 
-def looks(recording: Recording) -> dict[str, tuple[float, float]]:
+def look_intervals(recording: Recording) -> dict[str, tuple[float, float]]:
     """How long it took from one look at the VIP, listeners and connections of a host to the next, in seconds, by hosts that told it: as a
     rule (the median of their means), and the longest."""
     means: dict[str, list[float]] = {}
@@ -103,4 +103,4 @@ def looks(recording: Recording) -> dict[str, tuple[float, float]]:
         if event.kind == "looks":
             means.setdefault(event.host, []).append(event.data["every"])
             longest[event.host] = max(longest.get(event.host, 0.0), event.data["longest"], event.data.get("vip_longest", 0.0))
-    return {host: (median(found), longest[host]) for host, found in means.items()}
+    return {host: (median(host_means), longest[host]) for host, host_means in means.items()}

@@ -65,12 +65,12 @@ class Run:
     @property
     def outcomes(self) -> dict[str, int]:
         """How many of its attempts ended in which way, the most frequent first."""
-        return dict(Counter(one.outcome for one in self.failed).most_common())
+        return dict(Counter(attempt.outcome for attempt in self.failed).most_common())
 
     @property
     def attributed(self) -> dict[str, int]:
         """How many of its attempts reached which node; an empty name for those that reached none."""
-        return dict(Counter(one.node or "" for one in self.failed).most_common())
+        return dict(Counter(attempt.node or "" for attempt in self.failed).most_common())
 
 
 def _reach(period: float, gap: float | None) -> float:
@@ -81,92 +81,93 @@ def _reach(period: float, gap: float | None) -> float:
 def segments(series: Series, attempts: Sequence[Traced]) -> list[Segment]:
     """Runs of attempts that ended alike, at the same node; each lasts until the next begins, unless attempts are missing there."""
     rows: list[Segment] = []
-    for one in attempts:
-        end = max(one.at + series.period_s, one.ended) if series.kind == PINNED else one.at + series.period_s
+    for attempt in attempts:
+        end = max(attempt.at + series.period_s, attempt.ended) if series.kind == PINNED else attempt.at + series.period_s
         last = rows[-1] if rows else None
-        if last is not None and (last.outcome, last.node) == (one.outcome, one.node) and not _hole(series, last, one):
+        if last is not None and (last.outcome, last.node) == (attempt.outcome, attempt.node) and not _has_hole(series, last, attempt):
             rows[-1] = Segment(last.start, end, last.outcome, last.node, last.count + 1)
             continue
-        if last is not None and not _hole(series, last, one):
-            rows[-1] = Segment(last.start, one.at, last.outcome, last.node, last.count)
-        rows.append(Segment(one.at, end, one.outcome, one.node, 1))
+        if last is not None and not _has_hole(series, last, attempt):
+            rows[-1] = Segment(last.start, attempt.at, last.outcome, last.node, last.count)
+        rows.append(Segment(attempt.at, end, attempt.outcome, attempt.node, 1))
     return rows
 
 
-def _hole(series: Series, last: Segment, one: Traced) -> bool:
+def _has_hole(series: Series, last: Segment, attempt: Traced) -> bool:
     """Are attempts missing between them? A segment's provisional end is when the attempt after its last one was due."""
-    return one.at - last.end > 4 * series.period_s
+    return attempt.at - last.end > 4 * series.period_s
 
 
 def runs_of_failure(series: Series, attempts: Iterable[Traced]) -> list[Run]:
     """Every run of attempts that were not answered by the right node, in order."""
-    attempts = [one for one in attempts if one.evidence]
+    attempts = [attempt for attempt in attempts if attempt.evidence]
     usual = usual_seconds(attempts)
-    found: list[Run] = []
+    runs: list[Run] = []
     failed: list[Traced] = []
     before: float | None = None
-    for place, one in enumerate(attempts):
-        if not one.good:
-            failed.append(one)
+    for index, attempt in enumerate(attempts):
+        if not attempt.good:
+            failed.append(attempt)
         elif failed:
-            end = _end(series, attempts, place, usual)
-            found.append(Run(failed[0].at, end, _last_out(series, attempts, place, end, failed[-1].at), tuple(failed), before))
+            end = _recovered_at(series, attempts, index, usual)
+            runs.append(Run(failed[0].at, end, _last_out_at(series, attempts, index, end, failed[-1].at), tuple(failed), before))
             failed = []
-        if one.good:
-            before = one.at
+        if attempt.good:
+            before = attempt.at
     if failed:
-        found.append(Run(failed[0].at, None, failed[-1].at, tuple(failed), before))
-    return found
+        runs.append(Run(failed[0].at, None, failed[-1].at, tuple(failed), before))
+    return runs
 
 
 def longest_stall(series: Series, attempts: Sequence[Traced], start: float, end: float) -> tuple[float, float]:
     """(when it began, how long) of the longest time in [start, end] in which answers were withheld and no attempt failed of it; 0 s where
     there was none of more than STALL_PERIODS periods, below which a busy host is as likely."""
     least, longest = max(STALL_PERIODS * series.period_s, MIN_STALL_S), (start, 0.0)
-    shown = [one for one in attempts if one.evidence]
-    usual, out, outage_end = usual_seconds(shown), False, start
-    for place, one in enumerate(shown):
-        if not one.good or out:  # what waited for the end of an outage is part of that
-            outage_end = _end(series, shown, place, usual) if one.good else outage_end
-            out = not one.good
-        elif one.seconds - usual > least and outage_end <= one.at <= end:
-            withheld = _end(series, shown, place, usual) - one.at
+    evidence = [attempt for attempt in attempts if attempt.evidence]
+    usual, out, outage_end = usual_seconds(evidence), False, start
+    for index, attempt in enumerate(evidence):
+        if not attempt.good or out:  # what waited for the end of an outage is part of that
+            outage_end = _recovered_at(series, evidence, index, usual) if attempt.good else outage_end
+            out = not attempt.good
+        elif attempt.seconds - usual > least and outage_end <= attempt.at <= end:
+            withheld = _recovered_at(series, evidence, index, usual) - attempt.at
             if withheld > max(least, longest[1]):
-                longest = (one.at, withheld)
+                longest = (attempt.at, withheld)
     return longest
 
 
 def usual_seconds(attempts: Iterable[Traced]) -> float:
     """How long a right answer usually takes."""
-    return median([one.seconds for one in attempts if one.good] or [0.0])
+    return median([attempt.seconds for attempt in attempts if attempt.good] or [0.0])
 
 
-def _end(series: Series, attempts: Sequence[Traced], place: int, usual: float) -> float:
-    """When the path had recovered, by the first good attempt (at `place`) and those that came while it waited."""
-    first = attempts[place]
-    came = first.ended
-    for one in attempts[place + 1 :]:
-        if one.at >= came:
+def _recovered_at(series: Series, attempts: Sequence[Traced], index: int, usual: float) -> float:
+    """When the path had recovered, by the first good attempt (at `index`) and those that came while it waited."""
+    first = attempts[index]
+    answered_at = first.ended
+    for attempt in attempts[index + 1 :]:
+        if attempt.at >= answered_at:
             break
-        if not one.good:
-            came = min(came, one.at)  # out again by then
+        if not attempt.good:
+            answered_at = min(answered_at, attempt.at)  # out again by then
             break
-        came = min(came, one.ended)
-    waited = came - usual - first.at
-    return first.at + waited if waited > series.period_s else first.at
+        answered_at = min(answered_at, attempt.ended)
+    waited_s = answered_at - usual - first.at
+    return first.at + waited_s if waited_s > series.period_s else first.at
 
 
-def _last_out(series: Series, attempts: Sequence[Traced], place: int, end: float, failed: float) -> float:
-    """When the last attempt began that shows the path out: the last that `failed`, or one that waited for a burst of answers at the end.
+def _last_out_at(series: Series, attempts: Sequence[Traced], index: int, end: float, failed_at: float) -> float:
+    """When the last attempt began that shows the path out: the last failed one (`failed_at`), or one that waited for a burst of answers
+    at the end.
 
     Heartbeats of one connection tell no more than the first of them: TCP sends the lost one again first, later than the path was back.
     """
-    waited = [one for one in takewhile(lambda one: one.at < end, attempts[place:]) if one.good]
-    if series.kind == PINNED or len(waited) < 2:
-        return failed
-    answered = [one.ended for one in waited]
-    burst = max(answered) - min(answered) <= (waited[-1].at - waited[0].at) / 2
-    return max(failed, min(waited[-1].at, end - series.period_s)) if burst else failed
+    waiting = [attempt for attempt in takewhile(lambda attempt: attempt.at < end, attempts[index:]) if attempt.good]
+    if series.kind == PINNED or len(waiting) < 2:
+        return failed_at
+    answered = [attempt.ended for attempt in waiting]
+    burst = max(answered) - min(answered) <= (waiting[-1].at - waiting[0].at) / 2
+    return max(failed_at, min(waiting[-1].at, end - series.period_s)) if burst else failed_at
 
 
 def outage(series: Series, run: Run, *, until: float, reason: str, expected: bool, begun_unseen: bool = False) -> Outage:

@@ -52,51 +52,51 @@ class Scene:
 
     def events(self, kind: str, host: str | None = None) -> list[NodeEvent]:
         """Changes since the disruption, in order of time; what an agent found when it began is none."""
-        found = [e for e in self.recording.events if e.kind == kind and e.at >= self.anchor and host in (None, e.host)]
-        found = [e for e in found if not e.data.get("initial")]
-        return sorted(found, key=lambda e: e.at)
+        changes = [e for e in self.recording.events if e.kind == kind and e.at >= self.anchor and host in (None, e.host)]
+        changes = [e for e in changes if not e.data.get("initial")]
+        return sorted(changes, key=lambda e: e.at)
 
 
 def boundaries(scene: Scene) -> list[Boundary]:
     """One Boundary for each of PHASES, in that order."""
     finders = (
-        _noticed,
-        _stopped,
-        _vip_moved,
-        _service_up,
-        _database_ready,
-        _probe_answered,
-        _balancer_switched,
-        _first_answer,
-        _all_recovered,
+        _find_noticed,
+        _find_stopped,
+        _find_vip_moved,
+        _find_service_up,
+        _find_database_ready,
+        _find_probe_answered,
+        _find_balancer_switched,
+        _find_first_answer,
+        _find_all_recovered,
     )
     return [find(scene, name) for name, find in zip(PHASES, finders, strict=True)]
 
 
-def out_of_order(found: Iterable[Boundary], anchor: float, tolerance: float) -> list[str]:
+def out_of_order(all_boundaries: Iterable[Boundary], anchor: float, tolerance: float) -> list[str]:
     """Sentences on boundaries that came before one that usually comes first, by more than `tolerance` seconds of measuring error."""
     return [
         f"“{later}” came before “{earlier}”: {second - anchor:+.3f} s and {first - anchor:+.3f} s"
-        for (first, earlier), (second, later) in pairwise(_observed(found))
+        for (first, earlier), (second, later) in pairwise(_observed_moments(all_boundaries))
         if second < first - tolerance
     ]
 
 
-def _observed(found: Iterable[Boundary]) -> list[tuple[float, str]]:
-    return [(b.at, b.name) for b in found if b.at is not None]
+def _observed_moments(all_boundaries: Iterable[Boundary]) -> list[tuple[float, str]]:
+    return [(b.at, b.name) for b in all_boundaries if b.at is not None]
 
 
-def stack(found: Iterable[Boundary], outage: Outage) -> list[tuple[str, float]]:
+def stack(all_boundaries: Iterable[Boundary], outage: Outage) -> list[tuple[str, float]]:
     """An outage's seconds, cut at the boundaries that were seen in it, each piece by the name of the boundary that ends it.
 
     What comes after the last of them bears the name of the first boundary at or after the outage's end; where there is none, it is
     called "all recovered" (or "still out", when the outage has no end). The pieces add up to the outage.
     """
     stop = outage.start + outage.seconds
-    seen = sorted(_observed(found), key=lambda moment: moment[0])
-    ending = next((name for at, name in seen if at >= stop), PHASES[-1])
+    moments = sorted(_observed_moments(all_boundaries), key=lambda moment: moment[0])
+    ending = next((name for at, name in moments if at >= stop), PHASES[-1])
     pieces, since = [], outage.start
-    for at, name in seen:
+    for at, name in moments:
         if outage.start < at < stop:
             pieces.append((name, at - since))
             since = at
@@ -104,76 +104,82 @@ def stack(found: Iterable[Boundary], outage: Outage) -> list[tuple[str, float]]:
     return [*pieces, (STILL_OUT if outage.end is None else ending, rest)]
 
 
-def _unseen(name: str, why: str) -> Boundary:
+def _not_observed(name: str, why: str) -> Boundary:
     return Boundary(name, None, why if why.startswith("not observed") else f"not observed: {why}")
 
 
-def _noticed(scene: Scene, name: str) -> Boundary:
+def _find_noticed(scene: Scene, name: str) -> Boundary:
     for event in scene.events("log"):
         if event.data.get("means") == "noticed":
             return Boundary(name, event.at, event.text.strip() or "a line of the cluster manager's log", event.host)
-    return _unseen(name, "no log line of the cluster manager says so")
+    return _not_observed(name, "no log line of the cluster manager says so")
 
 
-def _stopped(scene: Scene, name: str) -> Boundary:
+def _find_stopped(scene: Scene, name: str) -> Boundary:
     """The old side is stopped when the last of its services and the VIP are gone there."""
     old = scene.old
     first_up = next((e.at for e in scene.events("vip-up", scene.new)), float("inf")) if scene.new != old else float("inf")
-    gone: dict[str, float] = {}
+    gone_at: dict[str, float] = {}
     for event in [*scene.events("listener-down", old), *scene.events("vip-down", old)]:
         what = "VIP" if event.kind == "vip-down" else scene.services.get(_port(event), "")
         # what was stopped again after everything had moved (a node that boots, an undoing) is another story
-        if what and (what not in gone or event.at <= first_up):
-            gone[what] = event.at
-    if scene.new == old and not gone:
-        return _unseen(name, NOTHING_MOVED)
-    wanted = {*scene.services.values(), "VIP"} if scene.new != old else set(gone)
-    if missing := sorted(wanted - set(gone)):
-        lost = next((start for start, _ in observer_coverage.lost_spans(scene.recording, old) if start >= scene.anchor - 1.0), None)
-        if lost is not None:
-            return _unseen(name, f"{old} was lost {lost - scene.anchor:+.2f} s from the disruption, so nobody saw it stop")
-        return _unseen(name, f"{', '.join(missing)} {'was' if len(missing) == 1 else 'were'} not seen to go on {old}")
-    last = max(gone, key=lambda what: gone[what])
-    return Boundary(name, gone[last], f"{last} gone, after {_listed(scene, gone, but=last)}" if len(gone) > 1 else f"{last} gone", old)
+        if what and (what not in gone_at or event.at <= first_up):
+            gone_at[what] = event.at
+    if scene.new == old and not gone_at:
+        return _not_observed(name, NOTHING_MOVED)
+    wanted = {*scene.services.values(), "VIP"} if scene.new != old else set(gone_at)
+    if missing := sorted(wanted - set(gone_at)):
+        lost_at = next((start for start, _ in observer_coverage.lost_spans(scene.recording, old) if start >= scene.anchor - 1.0), None)
+        if lost_at is not None:
+            return _not_observed(name, f"{old} was lost {lost_at - scene.anchor:+.2f} s from the disruption, so nobody saw it stop")
+        return _not_observed(name, f"{', '.join(missing)} {'was' if len(missing) == 1 else 'were'} not seen to go on {old}")
+    last = max(gone_at, key=lambda what: gone_at[what])
+    return Boundary(
+        name, gone_at[last], f"{last} gone, after {_list_moments(scene, gone_at, but=last)}" if len(gone_at) > 1 else f"{last} gone", old
+    )
 
 
-def _vip_moved(scene: Scene, name: str) -> Boundary:
+def _find_vip_moved(scene: Scene, name: str) -> Boundary:
     if scene.new == scene.old:
-        return _unseen(name, NOTHING_MOVED)
+        return _not_observed(name, NOTHING_MOVED)
     ups = scene.events("vip-up", scene.new)
     if not ups:
-        return _unseen(name, f"{scene.recording.header.vip} was not seen to appear on {scene.new}")
+        return _not_observed(name, f"{scene.recording.header.vip} was not seen to appear on {scene.new}")
     return Boundary(name, ups[0].at, f"{scene.recording.header.vip} appeared{_event_text(ups[0])}", scene.new)
 
 
-def _service_up(scene: Scene, name: str) -> Boundary:
+def _find_service_up(scene: Scene, name: str) -> Boundary:
     ups: dict[str, float] = {}
     for event in scene.events("listener-up", scene.new):
         service = scene.services.get(_port(event))
         if service:
             ups.setdefault(service, event.at)
     if scene.new == scene.old and not ups:
-        return _unseen(name, NOTHING_MOVED)
+        return _not_observed(name, NOTHING_MOVED)
     wanted = set(scene.services.values()) if scene.new != scene.old else set(ups)
     if missing := sorted(wanted - set(ups)):
-        seen = f" ({_listed(scene, ups)} did)" if ups else ""
-        return _unseen(name, f"{', '.join(missing)} was not seen to begin listening on {scene.new}{seen}; perhaps always listening there")
+        others_up = f" ({_list_moments(scene, ups)} did)" if ups else ""
+        return _not_observed(
+            name, f"{', '.join(missing)} was not seen to begin listening on {scene.new}{others_up}; perhaps always listening there"
+        )
     if not wanted:
-        return _unseen(name, "no attempt at a service was recorded")
+        return _not_observed(name, "no attempt at a service was recorded")
     last = max(ups, key=lambda what: ups[what])
-    return Boundary(name, ups[last], f"listening: {_listed(scene, ups)}", scene.new)
+    return Boundary(name, ups[last], f"listening: {_list_moments(scene, ups)}", scene.new)
 
 
-def _database_ready(scene: Scene, name: str) -> Boundary:
+def _find_database_ready(scene: Scene, name: str) -> Boundary:
     header = scene.recording.header
-    found = database_recovery.ready(header.series, scene.traces, scene.new, scene.anchor)
-    return _unseen(name, found.evidence) if found.at is None else Boundary(name, found.at, found.evidence, found.origin)
+    recovery = database_recovery.ready(header.series, scene.traces, scene.new, scene.anchor)
+    return (
+        _not_observed(name, recovery.evidence) if recovery.at is None else Boundary(name, recovery.at, recovery.evidence, recovery.origin)
+    )
 
 
-def _probe_answered(scene: Scene, name: str) -> Boundary:
+def _find_probe_answered(scene: Scene, name: str) -> Boundary:
     header = scene.recording.header
     if scene.new == scene.old:
-        return _unseen(name, NOTHING_MOVED)
+        return _not_observed(name, NOTHING_MOVED)
     answers = (
         s.at
         for s in scene.recording.sightings
@@ -181,59 +187,59 @@ def _probe_answered(scene: Scene, name: str) -> Boundary:
         if not header.probe_source or s.dst == header.probe_source
     )
     at = min(answers, default=None)
-    return _at_node(scene, name, at, f"SYN-ACK out of port {header.probe_port}", f"answer the probe on port {header.probe_port}")
+    return _node_boundary(scene, name, at, f"SYN-ACK out of port {header.probe_port}", f"answer the probe on port {header.probe_port}")
 
 
-def _balancer_switched(scene: Scene, name: str) -> Boundary:
+def _find_balancer_switched(scene: Scene, name: str) -> Boundary:
     header, hosts = scene.recording.header, scene.recording.node_of_address
     if scene.new == scene.old:
-        return _unseen(name, NOTHING_MOVED)
-    came = [
+        return _not_observed(name, NOTHING_MOVED)
+    arrivals = [
         s
         for s in scene.recording.sightings
         if s.what == "syn" and s.host == scene.new and not s.outgoing and s.interface != LOOPBACK and s.at >= scene.anchor
         if s.dport in scene.services and hosts.get(s.src) == header.client
     ]
-    first = min(came, key=lambda s: s.at, default=None)
-    told = f"SYN from {first.src}:{first.sport} to {first.dst}:{first.dport} on {first.interface}" if first else ""
-    return _at_node(scene, name, first.at if first else None, told, f"receive a connection of {header.client}")
+    first = min(arrivals, key=lambda s: s.at, default=None)
+    evidence = f"SYN from {first.src}:{first.sport} to {first.dst}:{first.dport} on {first.interface}" if first else ""
+    return _node_boundary(scene, name, first.at if first else None, evidence, f"receive a connection of {header.client}")
 
 
-def _at_node(scene: Scene, name: str, at: float | None, evidence: str, what: str) -> Boundary:
+def _node_boundary(scene: Scene, name: str, at: float | None, evidence: str, what: str) -> Boundary:
     if at is not None:
         return Boundary(name, at, evidence, scene.new)
     blind = scene.new in observer_coverage.unwatched_nodes(scene.recording)
-    return _unseen(name, f"{scene.new} could not capture packets" if blind else f"{scene.new} was not seen to {what}")
+    return _not_observed(name, f"{scene.new} could not capture packets" if blind else f"{scene.new} was not seen to {what}")
 
 
-def _first_answer(scene: Scene, name: str) -> Boundary:
+def _find_first_answer(scene: Scene, name: str) -> Boundary:
     """By the new node; where nothing moved, the first one after the first outage."""
     since = scene.anchor
     if scene.new == scene.old:
         ends = [o.end for t in scene.series for o in t.outages if o.end is not None and o.end >= scene.anchor and t.origin != scene.old]
         if not ends:
-            return _unseen(name, "no path from outside was out and came back")
+            return _not_observed(name, "no path from outside was out and came back")
         since = min(ends)
     answers = [
-        (one.ended, series.id, series.origin)
+        (attempt.ended, series.id, series.origin)
         for series in scene.recording.header.series
         if series.origin != scene.new
-        for one in scene.traces.get(series.id, ())
-        if one.good and one.node == scene.new and one.at >= since
+        for attempt in scene.traces.get(series.id, ())
+        if attempt.good and attempt.node == scene.new and attempt.at >= since
     ]
     if not answers:
-        return _unseen(name, f"no path from outside was seen to be answered by {scene.new}")
+        return _not_observed(name, f"no path from outside was seen to be answered by {scene.new}")
     at, series_id, origin = min(answers)
     return Boundary(name, at, f"{series_id}: first right answer by {scene.new}", origin)
 
 
-def _all_recovered(scene: Scene, name: str) -> Boundary:
+def _find_all_recovered(scene: Scene, name: str) -> Boundary:
     outages = [(o, t) for t in scene.series if t.path for o in t.outages if o.end is None or o.end >= scene.anchor]
     if not outages:
-        return _unseen(name, "no path was out")
+        return _not_observed(name, "no path was out")
     out = sorted({t.id for o, t in outages if o.end is None})
     if out:
-        return _unseen(name, f"{', '.join(out)} did not come back")
+        return _not_observed(name, f"{', '.join(out)} did not come back")
     last, series = max(outages, key=lambda pair: pair[0].end or 0.0)
     return Boundary(name, last.end, f"{series.id} was the last to have recovered", series.origin)
 
@@ -249,5 +255,5 @@ def _event_text(event: NodeEvent) -> str:
     return f" ({event.text.strip()})" if event.text.strip() else ""
 
 
-def _listed(scene: Scene, when: dict[str, float], but: str = "") -> str:
+def _list_moments(scene: Scene, when: dict[str, float], but: str = "") -> str:
     return ", ".join(f"{what} at {at - scene.anchor:+.3f} s" for what, at in sorted(when.items(), key=lambda item: item[1]) if what != but)

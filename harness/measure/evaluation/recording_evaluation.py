@@ -1,6 +1,6 @@
 """What a recording amounts to: every figure and every verdict of one measurement. Pure, so that a stored one can be judged again.
 
-    measured(read(path)) -> Measured
+    evaluate(read(path)) -> Measured
 
 A recording that was cut off is judged as far as it goes: a failure in it stands, anything else is inconclusive.
 """
@@ -25,7 +25,7 @@ from harness.measure.evaluation.attempt_attribution import Traces
 from harness.measure.evaluation.chart import chart_rows, packet_lines
 from harness.measure.evaluation.series_context import Case, View
 from harness.measure.evaluation.verdicts.durability_verdict import judge_tokens
-from harness.measure.evaluation.verdicts.series_verdict import judge_series, look_at, of_gaps
+from harness.measure.evaluation.verdicts.series_verdict import judge_gaps, judge_series, look_at
 from harness.measure.measurement_result import Boundary, Measured, SeriesResult, TokenResult
 from harness.remote.recording.recording import NEW, PINNED, NodeEvent, Recording, Series
 
@@ -45,7 +45,7 @@ MARKS = {
 }
 
 
-def measured(recording: Recording, *, budget_s: float | None = None, calibration: Verdict | None = None) -> Measured:
+def evaluate(recording: Recording, *, budget_s: float | None = None, calibration: Verdict | None = None) -> Measured:
     """Judge a recording, by its own budget or another one in seconds.
 
     `calibration` is the meter's check against a known cut; None: none was made, which the notes say.
@@ -55,21 +55,21 @@ def measured(recording: Recording, *, budget_s: float | None = None, calibration
     begin = recording.mark("begin")
     anchor = start if begin is None else begin
     plain = attempt_attribution.trace(recording)
-    after = _serving(recording, plain)
+    after = _serving_node(recording, plain)
     traces = expected_responder.with_wrong_nodes(recording, plain, anchor)
-    happened = disruption_effect.happened(recording)
-    doubts = [*([calibration] if calibration is not None else []), happened, _complete(recording, anchor, end)]
+    happened = disruption_effect.judge_effect(recording)
+    doubts = [*([calibration] if calibration is not None else []), happened, _judge_completeness(recording, anchor, end)]
     own_budget_s, because = recording.budget
     budget = own_budget_s if budget_s is None else budget_s
     taken_over = expected_responder.other_began(recording, plain, anchor)
     case = Case(recording, anchor, end, after, taken_over, budget, (anchor, end), all_of(doubts), happened, {})
-    case = replace(case, window=_window(case, traces))
-    case = replace(case, hosts=_hosts(recording, case.window))
+    case = replace(case, window=_measured_window(case, traces))
+    case = replace(case, hosts=_judge_hosts(recording, case.window))
     views = [look_at(case, series, traces[series.id]) for series in header.series]
     all_series = [judge_series(view, traces[view.series.id]) for view in views]
-    found = phases.boundaries(phases.Scene(recording, traces, all_series, anchor, after))
+    boundaries = phases.boundaries(phases.Scene(recording, traces, all_series, anchor, after))
     tokens = judge_tokens(case, views, expected_responder.both_answered(recording, plain))
-    ended = disruption_effect.ended(recording)
+    ended = disruption_effect.judge_end(recording)
     return Measured(
         disruption=header.disruption,
         sentence=header.sentence,
@@ -84,112 +84,112 @@ def measured(recording: Recording, *, budget_s: float | None = None, calibration
         budget_s=budget,
         budget_because=because if budget_s is None else "given when it was judged again",
         series=all_series,
-        boundaries=found,
+        boundaries=boundaries,
         chart_rows=chart_rows.chart_rows(recording, start, end),
-        log=_log(recording, [*(b.at for b in found if b.at is not None), *_edges(all_series)]),
-        timing=_timing(case, views, [*doubts, ended]),
+        log=_log_rows(recording, [*(b.at for b in boundaries if b.at is not None), *_edges(all_series)]),
+        timing=_judge_timing(case, views, [*doubts, ended]),
         tokens=tokens,
-        verdict=_verdict(case, views, all_series, tokens, ended),
+        verdict=_judge(case, views, all_series, tokens, ended),
         repeat=header.repeat,
         offset_s=header.offset_s,
-        notes=_notes(case, all_series, found, calibration),
-        noise=_noise(case, views),
+        notes=_notes(case, all_series, boundaries, calibration),
+        noise=_judge_noise(case, views),
         observations=[m.text for m in recording.marks if m.kind == "told"],
         expects=dict(header.expects),
     )
 
 
-def _serving(recording: Recording, traces: Traces) -> str | None:
+def _serving_node(recording: Recording, traces: Traces) -> str | None:
     """The node that answered last; a path from outside knows better than a node's own. None where it may be another, whom nobody saw:
     where a path from outside went on being answered after the last answer of which the node is known. Of what a flight recorder kept, whose
     hosts capture no packets, the node that has the VIP."""
     if recording.header.observed:
-        came = sorted((e.at, e.host) for e in recording.events if e.kind == "vip-up")
-        return came[-1][1] if came else recording.header.active or None
+        vip_ups = sorted((e.at, e.host) for e in recording.events if e.kind == "vip-up")
+        return vip_ups[-1][1] if vip_ups else recording.header.active or None
     answers = [
-        (series.origin != one.node, one.ended, one.node)
+        (series.origin != attempt.node, attempt.ended, attempt.node)
         for series in recording.header.series
-        for one in traces.get(series.id, ())
-        if one.spoke and one.node is not None
+        for attempt in traces.get(series.id, ())
+        if attempt.spoke and attempt.node is not None
     ]
     outside = [series for series in recording.header.series if series.kind == NEW and series.origin == recording.header.client]
-    spoken = [one for series in outside for one in traces.get(series.id, ()) if one.spoke]
+    spoken = [attempt for series in outside for attempt in traces.get(series.id, ()) if attempt.spoke]
     if spoken:
-        begun, newest = min(one.ended for one in spoken), max(one.ended for one in spoken)
-        known = max((one.ended for one in spoken if one.node is not None), default=begun)
-        if newest - known > timing_quality.arrives_s(min(series.period_s for series in outside)):
+        first_spoken_at, last_spoken_at = min(attempt.ended for attempt in spoken), max(attempt.ended for attempt in spoken)
+        last_known_at = max((attempt.ended for attempt in spoken if attempt.node is not None), default=first_spoken_at)
+        if last_spoken_at - last_known_at > timing_quality.arrives_s(min(series.period_s for series in outside)):
             return None
     if observer_coverage.unseen_nodes(recording):
-        last = {series.id: [one for one in traces.get(series.id, ()) if one.spoke][-1:] for series in recording.header.series}
-        if any(one.node is None for rows in last.values() for one in rows):
+        last = {series.id: [attempt for attempt in traces.get(series.id, ()) if attempt.spoke][-1:] for series in recording.header.series}
+        if any(attempt.node is None for rows in last.values() for attempt in rows):
             return None
     return max(answers, default=(False, 0.0, None))[2]
 
 
-def _window(case: Case, traces: Traces) -> tuple[float, float]:
+def _measured_window(case: Case, traces: Traces) -> tuple[float, float]:
     """The measured time: from the disruption until shortly after the last path has recovered; without an outage, all of it."""
-    ends = [run.end for series in _judged(case) for run in outages.runs_of_failure(series, traces[series.id])]
+    ends = [run.end for series in _judged_series(case) for run in outages.runs_of_failure(series, traces[series.id])]
     finished = [stop for stop in ends if stop is not None and stop > case.anchor]
     if not finished or None in ends:
         return case.anchor, case.end
     return case.anchor, min(case.end, max(finished) + MEASURED_AFTER_RECOVERY_S)
 
 
-def _judged(case: Case) -> list[Series]:
+def _judged_series(case: Case) -> list[Series]:
     """The series that must be measured and whose origin is not gone."""
     recording = case.recording
     return [t for t in recording.header.series if case.must_be_measured(t) and observer_coverage.gone_since(recording, t.origin) is None]
 
 
-def _complete(recording: Recording, anchor: float, end: float) -> Verdict:
+def _judge_completeness(recording: Recording, anchor: float, end: float) -> Verdict:
     if not recording.complete:
         return inconclusive(f"the recording was cut off {end - anchor:.2f} s after the disruption, so what came then is not known")
     return passed("the recording is complete")
 
 
-def _hosts(recording: Recording, window: tuple[float, float]) -> dict[str, Verdict]:
+def _judge_hosts(recording: Recording, window: tuple[float, float]) -> dict[str, Verdict]:
     """How well each origin kept its ticks. The target may have been taken away by the disruption itself; then its ticks say nothing."""
     header = recording.header
     origins = dict.fromkeys(series.origin for series in header.series)
     may_be_gone = header.target if disruption_effect.takes_away(header) else ""
-    lost = {o for o in origins if o == may_be_gone and any(a <= window[1] for a, _ in observer_coverage.lost_spans(recording, o))}
-    return {origin: timing_quality.of_host(recording, origin, *window) for origin in origins if origin not in lost}
+    lost_origins = {o for o in origins if o == may_be_gone and any(a <= window[1] for a, _ in observer_coverage.lost_spans(recording, o))}
+    return {origin: timing_quality.judge_host(recording, origin, *window) for origin in origins if origin not in lost_origins}
 
 
-def _timing(case: Case, views: Sequence[View], doubts: Sequence[Verdict]) -> Verdict:
+def _judge_timing(case: Case, views: Sequence[View], doubts: Sequence[Verdict]) -> Verdict:
     """May the figures be trusted? Paths of which nothing is demanded, and hosts that were lost, have no say."""
-    judged = [view for view in views if view.series in _judged(case)]
+    judged = [view for view in views if view.series in _judged_series(case)]
     origins = {view.series.origin for view in judged}
     hosts = [verdict for host, verdict in case.hosts.items() if host in origins]
-    whole = all_of([*doubts, *hosts, *(of_gaps(view) for view in judged)])
-    if whole.outcome is not Outcome.PASS:
-        return whole
+    overall = all_of([*doubts, *hosts, *(judge_gaps(view) for view in judged)])
+    if overall.outcome is not Outcome.PASS:
+        return overall
     return passed("; ".join(v.reason for v in [*doubts, *hosts]) + "; no gap in any series")
 
 
-def _noise(case: Case, views: Sequence[View]) -> Verdict:
+def _judge_noise(case: Case, views: Sequence[View]) -> Verdict:
     """Were the measuring hosts quiet, in the measured time and when a path was out before it? A measurement that was spoiled without noise
     was spoiled by the cluster, and is not to be done again until it is not."""
-    judged = _judged(case)
+    judged = _judged_series(case)
     verdicts = [case.hosts[t.origin] for t in judged if t.origin in case.hosts]
-    verdicts += [of_gaps(view) for view in views if view.series in judged]
+    verdicts += [judge_gaps(view) for view in views if view.series in judged]
     for view in views:
         if view.before:
-            verdicts.append(timing_quality.of_host(case.recording, view.series.origin, view.before[0].start - 1.0, case.anchor))
+            verdicts.append(timing_quality.judge_host(case.recording, view.series.origin, view.before[0].start - 1.0, case.anchor))
     return all_of(verdicts)
 
 
-def _verdict(case: Case, views: Sequence[View], series: Sequence[SeriesResult], tokens: TokenResult | None, ended: Verdict) -> Verdict:
+def _judge(case: Case, views: Sequence[View], series: Sequence[SeriesResult], tokens: TokenResult | None, ended: Verdict) -> Verdict:
     if case.happened.outcome is not Outcome.PASS:
-        return inconclusive("; ".join([case.happened.reason, *_seen_all_the_same(case, views)]))
-    verdicts = [*(t.verdict for t in series), _place(case), case.timing, ended]
+        return inconclusive("; ".join([case.happened.reason, *_describe_effects(case, views)]))
+    verdicts = [*(t.verdict for t in series), _judge_place(case), case.timing, ended]
     if tokens is not None:
         verdicts.append(tokens.verdict)
-    whole = all_of(verdicts)
-    return passed(_summary(case, series, tokens)) if whole.outcome is Outcome.PASS else whole
+    overall = all_of(verdicts)
+    return passed(_summarize(case, series, tokens)) if overall.outcome is Outcome.PASS else overall
 
 
-def _seen_all_the_same(case: Case, views: Sequence[View]) -> list[str]:
+def _describe_effects(case: Case, views: Sequence[View]) -> list[str]:
     """What happened though nothing was seen to be done: told, and blamed on nobody."""
     header, after = case.recording.header, case.after
     no_longer = f", and no longer {header.active}" if header.active else ""
@@ -197,7 +197,7 @@ def _seen_all_the_same(case: Case, views: Sequence[View]) -> list[str]:
     return moved + [f"yet {view.describe(run)}" for view in views for run in view.due]
 
 
-def _place(case: Case) -> Verdict:
+def _judge_place(case: Case) -> Verdict:
     """Does the right node serve in the end?"""
     header, after = case.recording.header, case.after
     if header.moves not in (True, False):
@@ -210,13 +210,13 @@ def _place(case: Case) -> Verdict:
     wanted = "the other node had to take over" if header.moves else "nothing had to move"
     if not case.recording.complete:
         return inconclusive(f"{after} answered last when the recording was cut off, and {wanted}")
-    waited = (case.end if case.undone is None else case.undone) - case.anchor
-    if header.moves and case.recording.mark("whole") is None and waited <= case.budget_s:
-        return inconclusive(f"{after} answered last, and {wanted}; but only {waited:.2f} s were waited for that")
+    waited_s = (case.end if case.undone is None else case.undone) - case.anchor
+    if header.moves and case.recording.mark("whole") is None and waited_s <= case.budget_s:
+        return inconclusive(f"{after} answered last, and {wanted}; but only {waited_s:.2f} s were waited for that")
     return failed(f"{after} answers in the end, and {wanted}")
 
 
-def _summary(case: Case, all_series: Sequence[SeriesResult], tokens: TokenResult | None) -> str:
+def _summarize(case: Case, all_series: Sequence[SeriesResult], tokens: TokenResult | None) -> str:
     """Passed: the worst figure, in a sentence."""
     outs = [(o, t) for t in all_series for o in t.outages if t.path and o.end is not None and o.end >= case.anchor]
     also = f"; {tokens.verdict.reason}" if tokens is not None else ""
@@ -236,10 +236,10 @@ def _edges(all_series: Sequence[SeriesResult]) -> list[float]:
     return [at for series in all_series for out in series.outages for at in (out.start, out.end) if at is not None]
 
 
-def _log(recording: Recording, moments: list[float]) -> list[tuple[float, str, str]]:
+def _log_rows(recording: Recording, moments: list[float]) -> list[tuple[float, str, str]]:
     """Log lines, events, marks, and the packets around the moments that matter, in order of time."""
-    told = [e for e in recording.events if e.kind != "looks"]
-    rows = [(e.at, e.host, e.text if e.kind == "log" else f"{e.kind} {_detail(e.text, e.data)}".strip()) for e in told]
+    events = [e for e in recording.events if e.kind != "looks"]
+    rows = [(e.at, e.host, e.text if e.kind == "log" else f"{e.kind} {_describe_event(e.text, e.data)}".strip()) for e in events]
     words = {**MARKS, "begin": "the incident begins"} if recording.header.observed else MARKS
     rows += [(m.at, "harness", f"{words.get(m.kind, m.kind)}{f': {m.text}' if m.text else ''}") for m in recording.marks]
     known_before = (recording.header.budget_s, recording.header.budget_because)
@@ -248,35 +248,37 @@ def _log(recording: Recording, moments: list[float]) -> list[tuple[float, str, s
     return sorted([*rows, *packet_lines.lines(recording, moments)], key=lambda row: row[0])
 
 
-def _blind(recording: Recording) -> list[NodeEvent]:
+def _nodes_without_capture(recording: Recording) -> list[NodeEvent]:
     return list({e.host: e for e in recording.events if e.kind == "no-capture"}.values())
 
 
-def _detail(text: str, data: dict) -> str:
+def _describe_event(text: str, data: dict) -> str:
     return " ".join([*([text] if text else []), *(f"{key} {value}" for key, value in data.items())])
 
 
-def _unwatched(recording: Recording) -> list[str]:
+def _unwatched_notes(recording: Recording) -> list[str]:
     """When which node's packets were not watched, as the witness told."""
     end, anchor = observer_coverage.extent(recording)[1], recording.mark("begin") or 0.0
     return [
         f"{node}: its packets were not all watched from {start - anchor:+.2f} s to {min(stop, end) - anchor:+.2f} s"
         for node in recording.header.nodes
-        for start, stop in observer_coverage.unwitnessed(recording, node)
+        for start, stop in observer_coverage.unwitnessed_spans(recording, node)
     ]
 
 
-def _notes(case: Case, all_series: Sequence[SeriesResult], found: Sequence[Boundary], calibration: Verdict | None) -> list[str]:
+def _notes(case: Case, all_series: Sequence[SeriesResult], boundaries: Sequence[Boundary], calibration: Verdict | None) -> list[str]:
     recording = case.recording
-    notes = [f"{e.host} could not capture packets, so who answered is known of few attempts: {e.text}" for e in _blind(recording)]
+    notes = [
+        f"{e.host} could not capture packets, so who answered is known of few attempts: {e.text}" for e in _nodes_without_capture(recording)
+    ]
     notes += observer_coverage.limited_hosts(recording).values()
     notes += [
         f"{host}: its VIP and listeners were looked at every {every * 1000:.0f} ms, at worst after {longest * 1000:.0f} ms: when they came "
         "and went is known to that"
-        for host, (every, longest) in observer_coverage.looks(recording).items()
+        for host, (every, longest) in observer_coverage.look_intervals(recording).items()
     ]
     notes += [f"{recording.header.disruption} is counted from {m.text}" for m in recording.marks if m.kind == "counted-from"]
-    notes += _unwatched(recording)
+    notes += _unwatched_notes(recording)
     if calibration is None:
         notes.append("the meter was not checked against a known cut")
     for host, verdict in case.hosts.items():
@@ -291,4 +293,4 @@ def _notes(case: Case, all_series: Sequence[SeriesResult], found: Sequence[Bound
         if unknown and result.kind != PINNED:  # its SYN may be older than the recording
             notes.append(f"{result.id}: no packet capture shows who answered {unknown} of {result.attempts} attempts")
     period = min((series.period_s for series in recording.header.series), default=0.0)
-    return [*notes, *phases.out_of_order(found, case.anchor, period)]
+    return [*notes, *phases.out_of_order(boundaries, case.anchor, period)]

@@ -63,7 +63,7 @@ class Case:
     @cached_property
     def unwatched(self) -> list[tuple[float, float]]:
         """When some node's traffic was not watched."""
-        return observer_coverage.unwatched(self.recording)
+        return observer_coverage.unwatched_spans(self.recording)
 
     @cached_property
     def coarse(self) -> dict[str, str]:
@@ -111,7 +111,7 @@ class View:
     @property
     def name(self) -> str:
         """The series in words."""
-        return figure_wording.called(self.series, self.path)
+        return figure_wording.describe_series(self.series, self.path)
 
     @property
     def effect(self) -> str:
@@ -123,7 +123,7 @@ class View:
         """Where its evidence ends."""
         if self.gone is not None and self.absences:
             return self.case.end
-        return max((max(one.at + self.series.period_s, one.ended) for one in self.attempts), default=self.case.end)
+        return max((max(attempt.at + self.series.period_s, attempt.ended) for attempt in self.attempts), default=self.case.end)
 
     @cached_property
     def absences(self) -> list[Run]:
@@ -134,16 +134,16 @@ class View:
         recording, origin = self.case.recording, self.series.origin
         if self.excused or origin not in recording.header.nodes:
             return []
-        lost = [span for span in observer_coverage.lost_spans(recording, origin, itself=True) if span[1] > self.case.anchor]
+        lost_spans = [span for span in observer_coverage.lost_spans(recording, origin, itself=True) if span[1] > self.case.anchor]
         holes = timing_quality.gaps(self.series, self.attempts, self.case.anchor, self.case.end)
-        seen = [s.at for s in recording.sightings if s.host == origin]
-        found = []
+        sighting_times = [s.at for s in recording.sightings if s.host == origin]
+        runs = []
         for start, end in holes:
             inner = (start + timing_quality.MAX_SAMPLE_DELAY_S, end - timing_quality.MAX_SAMPLE_DELAY_S)
-            if any(a <= end and start <= b for a, b in lost) and not any(inner[0] < at < inner[1] for at in seen):
-                back = any(one.at >= end for one in self.attempts)
-                found.append(Run(start, end if back else None, start if not back else end - self.series.period_s, (), start))
-        return [run for run in found if not any(r.start <= run.start and (r.end is None or r.end > run.start) for r in self.failures_of_it)]
+            if any(a <= end and start <= b for a, b in lost_spans) and not any(inner[0] < at < inner[1] for at in sighting_times):
+                comes_back = any(attempt.at >= end for attempt in self.attempts)
+                runs.append(Run(start, end if comes_back else None, start if not comes_back else end - self.series.period_s, (), start))
+        return [run for run in runs if not any(r.start <= run.start and (r.end is None or r.end > run.start) for r in self.failures_of_it)]
 
     @cached_property
     def runs(self) -> list[Run]:
@@ -189,23 +189,23 @@ class View:
     def figure(self, run: Run, end: float) -> Figure | None:
         """How long after that it had recovered, in seconds; None where the recording does not say."""
         counted = self.counted_from(run)
-        found = None if counted is None else self._figure(run, end, *counted)
-        return found._replace(most=math.inf) if found is not None and self.begun_unseen(run) else found
+        bounds = None if counted is None else self._figure(run, end, *counted)
+        return bounds._replace(most=math.inf) if bounds is not None and self.begun_unseen(run) else bounds
 
     def _figure(self, run: Run, end: float, since: float, what: str) -> Figure:
-        took, late = max(0.0, end - since), run.uncertainty(self.series.period_s)
+        took_s, late = max(0.0, end - since), run.uncertainty(self.series.period_s)
         if what == ITSELF:
-            return Figure(took, what, max(0.0, took - late), took + run.earlier(self.series.period_s))
+            return Figure(took_s, what, max(0.0, took_s - late), took_s + run.earlier(self.series.period_s))
         error = self.case.clock_error(self.series.origin)
-        return Figure(took, what, max(0.0, took - late - error), took + error if took else 0.0)
+        return Figure(took_s, what, max(0.0, took_s - late - error), took_s + error if took_s else 0.0)
 
     @cached_property
     def out(self) -> Figure | None:
         """The figure that the budget is held against: the longest one. None where there is none, and `unknown` says why."""
         if self.unknown:
             return None
-        found = [f for run in self.due if run.end is not None and (f := self.figure(run, run.end)) is not None]
-        longest = max(found, key=lambda f: f.seconds, default=None)
+        figures = [f for run in self.due if run.end is not None and (f := self.figure(run, run.end)) is not None]
+        longest = max(figures, key=lambda f: f.seconds, default=None)
         if longest is not None and longest.seconds > 0:
             return longest
         if self.due:  # over before the undoing, or nobody knows when that was
@@ -253,9 +253,9 @@ class View:
     # words
     def describe(self, run: Run) -> str:
         """One failure as a sentence."""
-        return f"{self.name}: {self.lasted(run)}; {self.failures(run)}"
+        return f"{self.name}: {self.describe_length(run)}; {self.failures(run)}"
 
-    def lasted(self, run: Run) -> str:
+    def describe_length(self, run: Run) -> str:
         """How long a failure lasted, in words."""
         length = run.seconds(self.until)
         if self.begun_unseen(run):
@@ -274,7 +274,7 @@ class View:
             )
         end = self.until if run.end is None else run.end
         blind = any(a < end and run.start < b for a, b in self.case.unwatched) or self.series.origin in self.case.coarse
-        return figure_wording.failures(self.series, run, all_watched=not blind)
+        return figure_wording.describe_failures(self.series, run, all_watched=not blind)
 
     def _at(self, moment: float) -> str:
         return f"{moment - self.case.anchor:+.2f} s"
@@ -291,16 +291,16 @@ class View:
             return f"{self.name}: never out{wide}, {len(self.attempts)} {self.noun} answered{late}{gap}"
         longest = max(self.due, key=lambda run: run.seconds(self.until))
         times = f"{len(self.due)} times, the longest: " if len(self.due) > 1 else ""
-        return f"{self.name}: {times}{self.lasted(longest)}{self._in_time()}; {self.failures(longest)}"
+        return f"{self.name}: {times}{self.describe_length(longest)}{self._describe_recovery()}; {self.failures(longest)}"
 
-    def _in_time(self) -> str:
+    def _describe_recovery(self) -> str:
         """`, recovered 1.30 s after the disruption of 8.10 s allowed`, by the outage that used most of its budget."""
         if self.effect in (ANY, UNTOUCHED):
             return ""
-        known = [f for run in self.due if run.end is not None and (f := self.figure(run, run.end)) is not None and f.most < math.inf]
-        if not known or len(known) != len(self.due):
+        figures = [f for run in self.due if run.end is not None and (f := self.figure(run, run.end)) is not None and f.most < math.inf]
+        if not figures or len(figures) != len(self.due):
             return f", {self.s(self.case.budget_s)} allowed"
-        worst = max(known, key=lambda f: f.seconds)
+        worst = max(figures, key=lambda f: f.seconds)
         return f", recovered {self.s(worst.seconds)} after {worst.since} of {self.s(self.case.budget_s)} allowed"
 
     @property

@@ -50,45 +50,45 @@ def gaps(
     A kept connection sends no heartbeat while it waits for the last one's answer; new connections begin whatever became of others.
     """
     longest = bearable_s(series.period_s) + series.period_s if longest is None else longest
-    found = [span for span in _between(series, attempts, start, end) if span[1] - span[0] > longest]
-    return [(a, b) for a, b in found if not any(a <= stop and begin <= b for begin, stop in excused)]
+    wide_spans = [span for span in _spans_between(series, attempts, start, end) if span[1] - span[0] > longest]
+    return [(a, b) for a, b in wide_spans if not any(a <= stop and begin <= b for begin, stop in excused)]
 
 
 def widest_s(series: Series, attempts: Sequence[Traced], start: float, end: float) -> float:
     """The longest time without an attempt, in seconds."""
-    return max((b - a for a, b in _between(series, attempts, start, end)), default=0.0)
+    return max((b - a for a, b in _spans_between(series, attempts, start, end)), default=0.0)
 
 
-def _between(series: Series, attempts: Sequence[Traced], start: float, end: float) -> list[Span]:
+def _spans_between(series: Series, attempts: Sequence[Traced], start: float, end: float) -> list[Span]:
     """The times between one piece of evidence and the next. What came in the last second may still have been on its way."""
-    shown = [one for one in attempts if start < one.at < end and one.outcome != SKIPPED]
-    begun = [one.at for one in shown]
-    done = [one.at + one.seconds for one in shown] if series.kind == PINNED else begun
-    return list(zip([start, *done], [*begun, max(end - MAX_SAMPLE_DELAY_S, start)], strict=True))
+    evidence = [attempt for attempt in attempts if start < attempt.at < end and attempt.outcome != SKIPPED]
+    starts = [attempt.at for attempt in evidence]
+    ends = [attempt.at + attempt.seconds for attempt in evidence] if series.kind == PINNED else starts
+    return list(zip([start, *ends], [*starts, max(end - MAX_SAMPLE_DELAY_S, start)], strict=True))
 
 
-def of_host(recording: Recording, host: str, start: float, end: float) -> Verdict:
+def judge_host(recording: Recording, host: str, start: float, end: float) -> Verdict:
     """How well one measuring host worked between `start` and `end`."""
     all_series = [series for series in recording.header.series if series.origin == host]
     lines = [n for n in recording.noise if n.host == host and n.at > start and n.at - 1.0 < end]  # a line tells of the second before it
     if not lines:
         return inconclusive(f"{host}: how well it kept its ticks in the measured time was not recorded")
     period = min((series.period_s for series in all_series), default=0.0)
-    return all_of([kept_its_ticks(host, lines, period), _clock(recording, host)])
+    return all_of([judge_ticks(host, lines, period), _judge_clock(recording, host)])
 
 
-def kept_its_ticks(host: str, lines: Sequence[Noise], period_s: float) -> Verdict:
+def judge_ticks(host: str, lines: Sequence[Noise], period_s: float) -> Verdict:
     """Was the host quiet enough to measure with this period, in the seconds that these lines tell of?"""
-    return all_of([_late(host, lines, bearable_s(period_s)), _steal(host, lines)])
+    return all_of([_judge_late_ticks(host, lines, bearable_s(period_s)), _judge_steal(host, lines)])
 
 
 def is_calm(host: str, newest: Sequence[Noise], period_s: float) -> bool:
     """May a measurement be begun again that noise spoiled?"""
     last = newest[-MIN_CALM_LINES:]
-    return len(last) == MIN_CALM_LINES and all(kept_its_ticks(host, [line], period_s).outcome is Outcome.PASS for line in last)
+    return len(last) == MIN_CALM_LINES and all(judge_ticks(host, [line], period_s).outcome is Outcome.PASS for line in last)
 
 
-def of_series(
+def judge_series_gaps(
     series: Series,
     attempts: Sequence[Traced],
     start: float,
@@ -99,11 +99,11 @@ def of_series(
     longest: float | None = None,
 ) -> Verdict:
     """Has the series evidence throughout?"""
-    found = gaps(series, attempts, start, end, excused, longest=longest)
-    if not found:
+    wide_gaps = gaps(series, attempts, start, end, excused, longest=longest)
+    if not wide_gaps:
         return passed(f"{series.id}: measured without a gap")
-    widest = max(found, key=lambda gap: gap[1] - gap[0])
-    many = f" ({len(found)} such gaps)" if len(found) > 1 else ""
+    widest = max(wide_gaps, key=lambda gap: gap[1] - gap[0])
+    many = f" ({len(wide_gaps)} such gaps)" if len(wide_gaps) > 1 else ""
     reason = _why_skipped(attempts, widest)
     return inconclusive(
         f"{series.id}: nothing was measured from {widest[0] - anchor:+.2f} s to {widest[1] - anchor:+.2f} s{many}{reason}, "
@@ -112,27 +112,31 @@ def of_series(
 
 
 def _why_skipped(attempts: Iterable[Traced], gap: Span) -> str:
-    said = next((one.detail for one in attempts if not one.evidence and gap[0] <= one.at <= gap[1] and one.detail), "")
-    return f" ({said})" if said else ""
+    reason = next(
+        (attempt.detail for attempt in attempts if not attempt.evidence and gap[0] <= attempt.at <= gap[1] and attempt.detail), ""
+    )
+    return f" ({reason})" if reason else ""
 
 
-def _late(host: str, lines: Sequence[Noise], bearable: float) -> Verdict:
+def _judge_late_ticks(host: str, lines: Sequence[Noise], bearable: float) -> Verdict:
     ticks, late = sum(n.ticks for n in lines), sum(n.late_ticks for n in lines)
     worst = max(n.worst_late_s for n in lines)
     share = late / ticks if ticks else 0.0
-    told = f"{host}: {share:.1%} of {ticks} ticks late, the worst by {worst * 1000:.0f} ms"
+    sentence = f"{host}: {share:.1%} of {ticks} ticks late, the worst by {worst * 1000:.0f} ms"
     if share > MAX_LATE_TICK_SHARE:
-        return inconclusive(f"{told}; more than {MAX_LATE_TICK_SHARE:.0%} is too many: give the host more processor, or a longer period")
+        return inconclusive(
+            f"{sentence}; more than {MAX_LATE_TICK_SHARE:.0%} is too many: give the host more processor, or a longer period"
+        )
     if worst > bearable:
-        return inconclusive(f"{told}; more than {bearable * 1000:.0f} ms is a gap: give the host more processor, or a longer period")
-    return passed(told)
+        return inconclusive(f"{sentence}; more than {bearable * 1000:.0f} ms is a gap: give the host more processor, or a longer period")
+    return passed(sentence)
 
 
-def _steal(host: str, lines: Sequence[Noise]) -> Verdict:
-    known = [n.steal for n in lines if n.steal >= 0]
-    if not known:
+def _judge_steal(host: str, lines: Sequence[Noise]) -> Verdict:
+    steals = [n.steal for n in lines if n.steal >= 0]
+    if not steals:
         return passed(f"{host}: steal not known")
-    steal = sum(known) / len(known)
+    steal = sum(steals) / len(steals)
     if steal > MAX_STEAL_SHARE:
         return inconclusive(
             f"{host}: {steal:.0%} of its processors were taken away by the machine it runs on (steal; {MAX_STEAL_SHARE:.0%} allowed)"
@@ -140,7 +144,7 @@ def _steal(host: str, lines: Sequence[Noise]) -> Verdict:
     return passed(f"{host}: {steal:.0%} steal")
 
 
-def _clock(recording: Recording, host: str) -> Verdict:
+def _judge_clock(recording: Recording, host: str) -> Verdict:
     error = clock_errors(recording).get(host)
     if error is None:
         return inconclusive(f"{host}: its clock was never compared with the harness's")

@@ -60,22 +60,22 @@ class Agent:
     def __init__(self, host: Host, python: str, plan: AgentPlan, sink: Sink) -> None:
         self.name = host.name
         self._host, self._python, self._plan, self._sink = host, python, plan, sink
-        self._whole = Deadline(plan.lifetime_s)
+        self._lifetime = Deadline(plan.lifetime_s)
         self._life: AgentRun | None = None
-        self._left: list[list[str]] = []  # folders of agents that were started and not yet removed, by agent
+        self._folders_left: list[list[str]] = []  # folders of agents that were started and not yet removed, by agent
         self._process: Process | None = None
-        self._heard = 0.0
+        self._heard_at = 0.0
         self._lost: set[str] = set()
         self._trying: Deadline | None = None
         self._telling = threading.RLock()
         self._clocked, self._over, self._stopping = threading.Event(), threading.Event(), threading.Event()
-        self._why = ""
+        self._end_reason = ""
         self._threads: list[threading.Thread] = []
 
     def start(self, limit: float = START_TIMEOUT_S) -> None:
         """Begin; on return it measures and its clock is known. Raises HostUnreachable, Unusable, Inconclusive, DeadlineExceeded."""
         deadline = Deadline(limit)
-        self._whole = Deadline(self._plan.lifetime_s)
+        self._lifetime = Deadline(self._plan.lifetime_s)
         try:
             self._life = self._begin(limit)
             for work in (self._run, self._watch):
@@ -84,7 +84,7 @@ class Agent:
                 thread.start()
             while not self._clocked.wait(deadline.within(0.1)):
                 if self._over.is_set():
-                    raise Inconclusive(f"{self.name}: the measuring agent ended before it was first heard: {self._why}")
+                    raise Inconclusive(f"{self.name}: the measuring agent ended before it was first heard: {self._end_reason}")
                 deadline.require(f"{self.name}: measuring its clock")
         except BaseException:
             self.stop()
@@ -122,7 +122,7 @@ class Agent:
     @property
     def remaining_s(self) -> float:
         """How long it may still measure, in seconds."""
-        return self._whole.remaining() if self.running else 0.0
+        return self._lifetime.remaining() if self.running else 0.0
 
     def renew(self) -> None:
         """Let every kept connection be made anew, so that who answers it is seen from its beginning. Raises OSError when the agent is not
@@ -146,10 +146,10 @@ class Agent:
 
     def _begin(self, limit: float) -> AgentRun:
         folders = agent_launch.new_folders(self._plan)
-        self._left.append(folders)
-        lifetime = max(1.0, self._whole.remaining())
+        self._folders_left.append(folders)
+        lifetime = max(1.0, self._lifetime.remaining())
         folder = agent_launch.launch(self._host, self._python, self._plan, folders, lifetime_s=lifetime, limit=limit)
-        self._left[-1] = [folder]  # the others are places that it did not take, and anybody may have made there what he likes
+        self._folders_left[-1] = [folder]  # the others are places that it did not take, and anybody may have made there what he likes
         return AgentRun(folder, HostClock(self.name))
 
     def _open(self, life: AgentRun) -> Process:
@@ -161,14 +161,14 @@ class Agent:
         agent_launch.order(self._host, self._python, "stop", [self._life.folder], limit=limit)
 
     def _clean(self, limit: float) -> list[str]:
-        trouble, left = [], []
-        for folders in self._left:
+        trouble, remaining = [], []
+        for folders in self._folders_left:
             try:
                 agent_launch.order(self._host, self._python, "clean", folders, limit=limit)
             except HarnessError as error:
-                left.append(folders)
+                remaining.append(folders)
                 trouble.append(f"{self.name}: {error}; its spool goes by itself {self._plan.keep_s:g} s after the agent's end")
-        self._left = left
+        self._folders_left = remaining
         return trouble
 
     def _run(self) -> None:
@@ -183,16 +183,16 @@ class Agent:
                     break
                 self._over.wait(RETRY_INTERVAL_S)
         except Exception as error:
-            self._why = self._why or f"{type(error).__name__}: {error}"
+            self._end_reason = self._end_reason or f"{type(error).__name__}: {error}"
         finally:
             if not self._stopping.is_set():
-                self._tell("agent-lost", self._why)
+                self._tell("agent-lost", self._end_reason)
             self._over.set()
 
     def _replace(self) -> bool:
         """A new agent in the place of the one that is gone; False when none is to be had."""
-        self._tell("agent-lost", self._why)
-        while not self._stopping.is_set() and not self._whole.expired:
+        self._tell("agent-lost", self._end_reason)
+        while not self._stopping.is_set() and not self._lifetime.expired:
             self._clean(START_TIMEOUT_S)
             try:
                 self._life = self._begin(START_TIMEOUT_S)
@@ -218,7 +218,7 @@ class Agent:
         except HarnessError as error:
             self._tolerate(error)
             return _How.LOST
-        self._process, self._heard = process, time.monotonic()
+        self._process, self._heard_at = process, time.monotonic()
         reader = Reader(life, self.name, self._sink)
         try:
             while data := process.recv(65536):
@@ -229,57 +229,57 @@ class Agent:
                 if reader.over:
                     break
         except OSError as error:
-            self._why = f"the connection broke: {error}"
+            self._end_reason = f"the connection broke: {error}"
         finally:
             self._process = None
             process.close()
         if not reader.over:
-            self._why = reader.complaint or script_transport.complaint(process) or "the connection to it was lost"
+            self._end_reason = reader.complaint or script_transport.complaint(process) or "the connection to it was lost"
             if not self._over.is_set():
-                self._tell("agent-lost", self._why)
+                self._tell("agent-lost", self._end_reason)
             return _How.LOST
-        self._why = life.reason or "it was killed, or its host was switched off"
+        self._end_reason = life.reason or "it was killed, or its host was switched off"
         return _How.FINAL if life.final else _How.GONE
 
     def _take(self, reader: Reader, data: bytes, now: float, process: Process) -> None:
         fresh = reader.life.offset == 0
         with self._telling:
-            self._heard = now
-            for word, clock in reader.take(data, now):
-                if word:
-                    process.send(word)
+            self._heard_at = now
+            for message, clock in reader.take(data, now):
+                if message:
+                    process.send(message)
                 if clock is not None:
                     self._sink.clock(clock)
                     if step := reader.life.clock.step():
-                        told = {"from": step.since, "until": step.until, "mono_s": -step.mono_s, "wall_s": -step.wall_s}
-                        self._sink.event(NodeEvent(step.until, self.name, "clock-step", str(step), told))
+                        jump = {"from": step.since, "until": step.until, "mono_s": -step.mono_s, "wall_s": -step.wall_s}
+                        self._sink.event(NodeEvent(step.until, self.name, "clock-step", str(step), jump))
             if reader.began:
                 reader.began = False
                 process.send(reader.life.clock.begin(PINGS_AT_FIRST))
-            self._back("host-lost", "host-back", "it answers again")
+            self._tell_return("host-lost", "host-back", "it answers again")
             self._trying = None
             if reader.running and reader.life.clock.best is not None:
                 self._clocked.set()
-                self._back("agent-lost", "agent-back", "a new one took its place" if fresh else "it is heard again")
+                self._tell_return("agent-lost", "agent-back", "a new one took its place" if fresh else "it is heard again")
 
     def _watch(self) -> None:
         """Ask for the time now and then, and notice silence."""
-        asked = time.monotonic()
+        asked_at = time.monotonic()
         while not self._over.wait(0.25):
             process, now = self._process, time.monotonic()
             if process is None or self._life is None:
                 continue
-            silent = now - self._heard
-            if silent > LOST_TIMEOUT_S:
+            silent_s = now - self._heard_at
+            if silent_s > LOST_TIMEOUT_S:
                 self._tell("host-lost", f"nothing was heard of it for {LOST_TIMEOUT_S:g} s")
-            if silent > CONNECTION_TIMEOUT_S:
+            if silent_s > CONNECTION_TIMEOUT_S:
                 self._disconnect()
-            elif now - asked > PING_EVERY_S and self._clocked.is_set():
-                asked = now
+            elif now - asked_at > PING_EVERY_S and self._clocked.is_set():
+                asked_at = now
                 try:
                     with self._telling:
-                        word = self._life.clock.begin(PINGS_LATER)
-                    process.send(word)
+                        ping = self._life.clock.begin(PINGS_LATER)
+                    process.send(ping)
                 except (OSError, ValueError):
                     continue  # it has just closed: the thread that reads it tells
 
@@ -290,14 +290,14 @@ class Agent:
 
     # --- what is told about it
 
-    def _tell(self, kind: str, why: str) -> None:
+    def _tell(self, kind: str, reason: str) -> None:
         """Once for each loss; it began when the host was last heard."""
         with self._telling:
             if kind not in self._lost and not self._stopping.is_set():
                 self._lost.add(kind)
-                self._sink.event(NodeEvent(self._heard, self.name, kind, why))
+                self._sink.event(NodeEvent(self._heard_at, self.name, kind, reason))
 
-    def _back(self, lost: str, kind: str, text: str) -> None:
-        if lost in self._lost:
-            self._lost.discard(lost)
+    def _tell_return(self, lost_kind: str, kind: str, text: str) -> None:
+        if lost_kind in self._lost:
+            self._lost.discard(lost_kind)
             self._sink.event(NodeEvent(time.monotonic(), self.name, kind, text))

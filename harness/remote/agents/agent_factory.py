@@ -41,10 +41,10 @@ def agent_of(host: Host, capabilities: Capabilities, python: str, plan: AgentPla
     if capabilities.kind is Kind.COMPILED:
         wire = [series.wire() for series in plan.series]
 
-        def compiled(lifetime_s: float) -> Process:
+        def start_compiled(lifetime_s: float) -> Process:
             return csharp_agent.start(host, wire, lifetime_s=lifetime_s, watch=plan.watch)
 
-        return csharp_agent.CsharpAgent(host, plan, sink, compiled)
+        return csharp_agent.CsharpAgent(host, plan, sink, start_compiled)
 
     def start(lifetime_s: float) -> Process:
         if capabilities.kind is Kind.POWERSHELL:

@@ -120,10 +120,10 @@ def launch(host: Host, python: str, plan: AgentPlan, folders: list[str], *, life
         "max_open": plan.max_open,
         "folders": folders,
     }
-    said = _run(host, python, script_transport.source(SCRIPT), task, limit)
-    if "error" in said:
-        raise Inconclusive(f"{host.name}: the measuring agent cannot work there: {said['error']}")
-    return str(said["folder"])
+    reply = _run(host, python, script_transport.source(SCRIPT), task, limit)
+    if "error" in reply:
+        raise Inconclusive(f"{host.name}: the measuring agent cannot work there: {reply['error']}")
+    return str(reply["folder"])
 
 
 def follow(host: Host, python: str, folder: str, offset: int) -> Process:
@@ -133,9 +133,9 @@ def follow(host: Host, python: str, folder: str, offset: int) -> Process:
 
 def order(host: Host, python: str, do: str, folders: list[str], *, limit: float) -> None:
     """`stop` asks the agent of these folders to end; `clean` ends it and removes all it left. Raises as `launch` does."""
-    said = _run(host, python, script_transport.source(FOLLOW), {"do": do, "folders": folders}, limit)
-    if "error" in said:
-        raise Inconclusive(f"{host.name}: the agent could not be told to {do}: {said['error']}")
+    reply = _run(host, python, script_transport.source(FOLLOW), {"do": do, "folders": folders}, limit)
+    if "error" in reply:
+        raise Inconclusive(f"{host.name}: the agent could not be told to {do}: {reply['error']}")
 
 
 def _run(host: Host, python: str, text: bytes, plan: dict[str, Any], limit: float) -> dict[str, Any]:
@@ -144,5 +144,5 @@ def _run(host: Host, python: str, text: bytes, plan: dict[str, Any], limit: floa
     try:
         return dict(json_of(result.out))
     except (ValueError, TypeError) as error:
-        words = (result.err.strip() or result.out.strip() or "nothing").splitlines()[-1]
-        raise script_transport.no_python(host, python, "agent", f"exit {result.exit}: {words}") from error
+        complaint = (result.err.strip() or result.out.strip() or "nothing").splitlines()[-1]
+        raise script_transport.no_python(host, python, "agent", f"exit {result.exit}: {complaint}") from error

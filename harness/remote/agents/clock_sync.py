@@ -43,9 +43,9 @@ class HostClock:
         self.best: Clock | None = None
         self._sent: dict[int, float] = {}
         self._number = 0
-        self._left = 0
+        self._pings_left = 0
         self._echoes: list[_Echo] = []
-        self._agreed = 0.0  # when a burst last agreed with the best one
+        self._agreed_at = 0.0  # when a burst last agreed with the best one
         self._step: Step | None = None
 
     def step(self) -> Step | None:
@@ -55,18 +55,18 @@ class HostClock:
 
     def begin(self, pings: int) -> bytes:
         """Begin a burst (an unfinished one is forgotten); what to send first."""
-        self._left, self._echoes = pings, []
+        self._pings_left, self._echoes = pings, []
         self._sent.clear()
-        return self._next()
+        return self._next_ping()
 
-    def answered(self, number: int, host_mono: float, host_wall: float, *, now: float) -> tuple[bytes, Clock | None]:
+    def take_echo(self, number: int, host_mono: float, host_wall: float, *, now: float) -> tuple[bytes, Clock | None]:
         """An echo came at `now`. What to send next, if anything, and the clock when a burst is over and made a better one."""
-        sent = self._sent.pop(number, None)
-        if sent is None:
+        sent_at = self._sent.pop(number, None)
+        if sent_at is None:
             return b"", None
-        self._echoes.append(_Echo(now - sent, (now + sent) / 2, host_mono, host_wall))
-        if self._left > 0:
-            return self._next(), None
+        self._echoes.append(_Echo(now - sent_at, (now + sent_at) / 2, host_mono, host_wall))
+        if self._pings_left > 0:
+            return self._next_ping(), None
         return b"", self._judge()
 
     def time(self, host_mono: float) -> float:
@@ -74,8 +74,8 @@ class HostClock:
         assert self.best is not None
         return host_mono + self.best.offset_s
 
-    def _next(self) -> bytes:
-        self._left -= 1
+    def _next_ping(self) -> bytes:
+        self._pings_left -= 1
         self._number += 1
         self._sent[self._number] = time.monotonic()
         return b"ping %d\n" % self._number
@@ -83,20 +83,20 @@ class HostClock:
     def _judge(self) -> Clock | None:
         echo = min(self._echoes, key=lambda e: e.rtt)
         clock = Clock(self.host, echo.at, echo.at - echo.host_mono, echo.rtt / 2, echo.at - echo.host_wall)
-        if self.best is not None and (step := self._jump(self.best, clock)):
+        if self.best is not None and (step := self._find_jump(self.best, clock)):
             # two bursts that disagree by more than both errors cannot both be right of one clock: the newer one tells how it is now
             self.best, self._step = clock, step
-            self._agreed = clock.at
+            self._agreed_at = clock.at
             return clock
-        self._agreed = clock.at
+        self._agreed_at = clock.at
         if self.best is None or clock.error_s <= self.best.error_s + MAX_CLOCK_DRIFT * (clock.at - self.best.at):
             self.best = clock
             return clock
         return None
 
-    def _jump(self, best: Clock, clock: Clock) -> Step | None:
-        passed, errors = clock.at - best.at, clock.error_s + best.error_s
+    def _find_jump(self, best: Clock, clock: Clock) -> Step | None:
+        passed_s, errors = clock.at - best.at, clock.error_s + best.error_s
         mono, wall = clock.offset_s - best.offset_s, clock.wall_s - best.wall_s
-        if abs(mono) <= errors + MAX_CLOCK_DRIFT * passed and abs(wall) <= errors + MAX_WALL_CLOCK_DRIFT * passed:
+        if abs(mono) <= errors + MAX_CLOCK_DRIFT * passed_s and abs(wall) <= errors + MAX_WALL_CLOCK_DRIFT * passed_s:
             return None
-        return Step(self._agreed, clock.at, mono, wall)
+        return Step(self._agreed_at, clock.at, mono, wall)

@@ -36,11 +36,11 @@ def plan_lines(
         where += " 1" if series.get("http") else " 0"
         words = " ".join(series.get(key) or "-" for key in ("say", "expect", "again"))
         lines.append(f"track {name} {where} {words}")
-    lines += [f"lifetime {lifetime_s:g}", f"max_open {max_open}", *_watch(watch), "begin"]
+    lines += [f"lifetime {lifetime_s:g}", f"max_open {max_open}", *_watch_lines(watch), "begin"]
     return ("\n".join(lines) + "\n").encode("ascii")
 
 
-def _watch(watch: AgentWatch | None) -> list[str]:
+def _watch_lines(watch: AgentWatch | None) -> list[str]:
     if watch is None or not (watch.vip or watch.ports or watch.connections):
         return []
     ports, connections = (",".join(map(str, numbers)) or "-" for numbers in (watch.ports, watch.connections))
@@ -50,11 +50,11 @@ def _watch(watch: AgentWatch | None) -> list[str]:
 def compiles(host: Host) -> bool:
     """Whether PowerShell there compiles and runs the agent: tried once, without a series and for no time. Raises HostUnreachable."""
     try:
-        plan = csharp_program.sent(csharp_program.AGENT, plan_lines([], lifetime_s=0.0))
-        done = host.run(csharp_program.loader(), limit=COMPILE_TIMEOUT_S, input=plan)
+        plan = csharp_program.loader_input(csharp_program.AGENT, plan_lines([], lifetime_s=0.0))
+        completed = host.run(csharp_program.loader(), limit=COMPILE_TIMEOUT_S, input=plan)
     except DeadlineExceeded:
         return False
-    return "h running" in done.out.splitlines() and done.out.rstrip().endswith("\nx")
+    return "h running" in completed.out.splitlines() and completed.out.rstrip().endswith("\nx")
 
 
 class CsharpAgent(StreamedAgent):

@@ -36,8 +36,8 @@ def speak(
     if not opening.ended.wait(deadline.remaining()):
         forwarding.give_up(opening)
         return AttemptResult("silent", time.monotonic())
-    if opening.said:
-        return of_refusal(opening)
+    if opening.refusal:
+        return result_of_refusal(opening)
     try:
         return _talk(opening, say, expect, again, deadline)
     finally:
@@ -45,34 +45,34 @@ def speak(
             opening.channel.close()
 
 
-def of_refusal(opening: Opening) -> AttemptResult:
+def result_of_refusal(opening: Opening) -> AttemptResult:
     """The outcome for sshd's reason not to open the connection."""
-    now, said = time.monotonic(), opening.said.casefold()
+    now, reason = time.monotonic(), opening.refusal.casefold()
     if opening.forbidden:
-        return AttemptResult("skipped", now, f"sshd may not connect there ({opening.said})")
+        return AttemptResult("skipped", now, f"sshd may not connect there ({opening.refusal})")
     for words, outcome in OUTCOMES:
-        if words in said:
-            return AttemptResult(outcome, now, "" if outcome in ("refused", "reset") else opening.said)
-    return AttemptResult("skipped", now, f"sshd could not try: {opening.said}")
+        if words in reason:
+            return AttemptResult(outcome, now, "" if outcome in ("refused", "reset") else opening.refusal)
+    return AttemptResult("skipped", now, f"sshd could not try: {opening.refusal}")
 
 
 def _talk(opening: Opening, say: bytes, expect: bytes, again: bytes, deadline: Deadline) -> AttemptResult:
-    channel, heard = opening.channel, b""
+    channel, received = opening.channel, b""
     try:
         if say:
             channel.sendall(say)
-        while expect and not re.search(expect, heard):
+        while expect and not re.search(expect, received):
             channel.settimeout(max(0.001, deadline.remaining()))
             data = channel.recv(MAX_ANSWER_BYTES)
             if not data:
-                return AttemptResult("reset", time.monotonic(), "closed after another answer" if heard else "closed without a word")
-            heard = (heard + data)[-MAX_ANSWER_BYTES:]
-            if again and re.search(again, heard):
-                heard = b""
+                return AttemptResult("reset", time.monotonic(), "closed after another answer" if received else "closed without a word")
+            received = (received + data)[-MAX_ANSWER_BYTES:]
+            if again and re.search(again, received):
+                received = b""
                 channel.sendall(say)
     except TimeoutError:
-        said = f"said {heard[:40]!a}" if heard else "accepted, but not answered"
-        return AttemptResult("silent", time.monotonic(), said)
+        detail = f"said {received[:40]!a}" if received else "accepted, but not answered"
+        return AttemptResult("silent", time.monotonic(), detail)
     except OSError:
         return AttemptResult("reset", time.monotonic(), "closed without a word")
     return AttemptResult("answered", time.monotonic())

@@ -32,10 +32,10 @@ class ForwardingAgent:
         self._host, self._plan, self._sink = host, plan, sink
         self._over = threading.Event()
         self._forwarding: Forwarding | None = None
-        self._half = 0.0  # of a round trip
+        self._half_trip_s = 0.0  # of a round trip
         self._threads: list[threading.Thread] = []
         self._lost = False
-        self._heard = time.monotonic()
+        self._heard_at = time.monotonic()
         self._look_now = False
 
     def start(self, limit: float = START_TIMEOUT_S) -> None:
@@ -81,18 +81,18 @@ class ForwardingAgent:
         """Every period, until the end: an attempt of each series. Ticks that were missed are not made up for."""
         all_series = self._plan.series
         period = max(series.period_s for series in all_series)
-        due = told = time.monotonic()
-        ticks, late, worst = 0, 0, 0.0
+        due = reported_at = time.monotonic()
+        ticks, late, worst_s = 0, 0, 0.0
         while not self._over.wait(max(0.0, due - time.monotonic())):
             now = time.monotonic()
-            behind = now - due
-            missed = int(behind / period)
-            ticks, late, worst = ticks + 1 + missed, late + missed + (behind % period > period / 2), max(worst, behind)
+            late_s = now - due
+            missed = int(late_s / period)
+            ticks, late, worst_s = ticks + 1 + missed, late + missed + (late_s % period > period / 2), max(worst_s, late_s)
             self._try_all(all_series)
             due += period * (1 + missed)
-            if now - told >= REPORT_INTERVAL_S:
-                self._sink.noise(Noise(now, self.name, ticks, late, worst, -1.0, -1.0))
-                told, ticks, late, worst = now, 0, 0, 0.0
+            if now - reported_at >= REPORT_INTERVAL_S:
+                self._sink.noise(Noise(now, self.name, ticks, late, worst_s, -1.0, -1.0))
+                reported_at, ticks, late, worst_s = now, 0, 0, 0.0
 
     def _try_all(self, all_series: Sequence[AgentSeries]) -> None:
         forwarding = self._forwarding
@@ -106,17 +106,17 @@ class ForwardingAgent:
             threading.Thread(target=self._follow, args=(series, forwarding, opening), daemon=True).start()
 
     def _follow(self, series: AgentSeries, forwarding: Forwarding, opening: Opening) -> None:
-        began, half = opening.asked + self._half, self._half
+        began, half_trip_s = opening.asked_at + self._half_trip_s, self._half_trip_s
         trips = 2 if series.say else 1  # to have the connection, and to have what is said on it answered
-        deadline = Deadline(series.limit_s + 2 * trips * half, anchor=opening.asked)
-        tried = speak(forwarding, opening, series.say, series.expect, deadline, again=series.again)
-        if tried.outcome == "silent" and not self._speaks(forwarding, series.limit_s):
+        deadline = Deadline(series.limit_s + 2 * trips * half_trip_s, anchor=opening.asked_at)
+        result = speak(forwarding, opening, series.say, series.expect, deadline, again=series.again)
+        if result.outcome == "silent" and not self._sshd_answers(forwarding, series.limit_s):
             return
         if forwarding.usable and not self._lost:  # else it ended with the way to the host, and says nothing of the path
-            seconds = max(0.0, tried.ended - opening.asked - 2 * trips * half)
-            self._sink.samples(series.id, [Sample(began, seconds, tried.outcome, 0, tried.detail)])
+            seconds = max(0.0, result.ended - opening.asked_at - 2 * trips * half_trip_s)
+            self._sink.samples(series.id, [Sample(began, seconds, result.outcome, 0, result.detail)])
 
-    def _speaks(self, forwarding: Forwarding, limit: float) -> bool:
+    def _sshd_answers(self, forwarding: Forwarding, limit: float) -> bool:
         """Was it the path that was silent, and not sshd or the way to it?"""
         return forwarding.round_trip(limit) is not None
 
@@ -130,7 +130,7 @@ class ForwardingAgent:
                 self._renew("its SSH connection was lost")
             elif forwarding.worn:
                 self._renew("")
-            elif self._look_now or time.monotonic() - self._heard > PING_EVERY_S:
+            elif self._look_now or time.monotonic() - self._heard_at > PING_EVERY_S:
                 try:
                     self._look_at_the_clock(forwarding, Deadline(LOST_TIMEOUT_S))
                 except DeadlineExceeded:
@@ -138,35 +138,37 @@ class ForwardingAgent:
 
     def _look_at_the_clock(self, forwarding: Forwarding, deadline: Deadline) -> None:
         trips = [forwarding.round_trip(max(0.01, deadline.remaining())) for _ in range(PINGS)]
-        known = [trip for trip in trips if trip is not None]
-        if not known:
+        answered_trips = [trip for trip in trips if trip is not None]
+        if not answered_trips:
             raise DeadlineExceeded(f"{self.name}: its sshd did not answer within {deadline.seconds:g} s")
         now = time.monotonic()
-        self._heard, self._half, self._look_now = now, min(known) / 2, False
-        self._tell(lost=False, text="it answers again")
-        self._sink.clock(Clock(self.name, now, 0.0, max(known) / 2, now - time.time()))
+        self._heard_at, self._half_trip_s, self._look_now = now, min(answered_trips) / 2, False
+        self._tell(is_lost=False, reason="it answers again")
+        self._sink.clock(Clock(self.name, now, 0.0, max(answered_trips) / 2, now - time.time()))
 
     def _renew(self, why: str) -> None:
         if why:
-            self._tell(lost=True, text=why)
+            self._tell(is_lost=True, reason=why)
         try:
             fresh = forwarding_of(self._host)
         except HarnessError as error:
-            self._tell(lost=True, text=str(error))
+            self._tell(is_lost=True, reason=str(error))
             self._over.wait(RETRY_INTERVAL_S)
             return
         old, self._forwarding = self._forwarding, fresh
         self._look_now = True
         if old is not None:
             threading.Thread(target=self._end, args=(old,), daemon=True).start()
-        self._tell(lost=False, text="it answers again")
+        self._tell(is_lost=False, reason="it answers again")
 
     def _end(self, old: Forwarding) -> None:
         """When the attempts that were made through it have ended."""
         self._over.wait(max(series.limit_s for series in self._plan.series) + 1.0)
         old.close()
 
-    def _tell(self, *, lost: bool, text: str) -> None:
-        if lost != self._lost:
-            self._lost = lost
-            self._sink.event(NodeEvent(self._heard if lost else time.monotonic(), self.name, "host-lost" if lost else "host-back", text))
+    def _tell(self, *, is_lost: bool, reason: str) -> None:
+        if is_lost != self._lost:
+            self._lost = is_lost
+            self._sink.event(
+                NodeEvent(self._heard_at if is_lost else time.monotonic(), self.name, "host-lost" if is_lost else "host-back", reason)
+            )

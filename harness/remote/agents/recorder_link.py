@@ -81,8 +81,8 @@ class RecorderPlan:
 
 def name_of(cluster: Cluster) -> str:
     """The name of a cluster's recorder on every host: by its frontend and its nodes, whoever wrote the cluster file."""
-    said = " ".join(sorted([str(cluster.vip), *(str(node.address) for node in cluster.nodes)]))
-    return f"{PREFIX}recorder-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
+    addresses = " ".join(sorted([str(cluster.vip), *(str(node.address) for node in cluster.nodes)]))
+    return f"{PREFIX}recorder-{hashlib.sha256(addresses.encode()).hexdigest()[:12]}"
 
 
 class RecorderLink:
@@ -103,8 +103,8 @@ class RecorderLink:
 
     def status(self, *, limit: float = 20.0) -> dict[str, Any] | None:
         """How it fares and what it kept; None where there is none."""
-        said = self._ask({"do": "status"}, limit)
-        return None if said.get("missing") else said
+        reply = self._ask({"do": "status"}, limit)
+        return None if reply.get("missing") else reply
 
     def mark(self, text: str, *, limit: float = 20.0) -> bool:
         """Have it keep what it holds; False where there is none."""
@@ -112,9 +112,9 @@ class RecorderLink:
 
     def fetch(self, name: str, *, limit: float = 60.0) -> str:
         """The lines of an incident, or of the journal."""
-        said = self._ask({"do": "fetch", "name": name}, limit)
+        reply = self._ask({"do": "fetch", "name": name}, limit)
         try:
-            unpacked = zlib.decompressobj().decompress(base64.b64decode(str(said.get("data", ""))), MAX_FETCHED_BYTES)
+            unpacked = zlib.decompressobj().decompress(base64.b64decode(str(reply.get("data", ""))), MAX_FETCHED_BYTES)
         except (ValueError, zlib.error) as error:
             raise NotReadable(f"{self.name}: {name} of its flight recorder did not come whole ({error})") from error
         return unpacked.decode("utf-8", "replace")
@@ -139,8 +139,8 @@ class RecorderLink:
                 for line in lines:
                     if line[:2] == b"p ":
                         number, mono, wall = line[2:].split()
-                        if word := clock.answered(int(number), float(mono), float(wall), now=now)[0]:
-                            process.send(word)
+                        if ping := clock.take_echo(int(number), float(mono), float(wall), now=now)[0]:
+                            process.send(ping)
         except (OSError, ValueError):
             return clock.best
         finally:
@@ -150,13 +150,13 @@ class RecorderLink:
 
     def _ask(self, plan: dict[str, Any], limit: float, *, program: bool = False) -> dict[str, Any]:
         text = b"PROGRAM = %r\n" % (script_transport.source(PROGRAM) if program else b"") + script_transport.source(CONTROL)
-        words = [self._python, *script_transport.QUICKLY, "-", json.dumps({**plan, "folders": self.folders})]
-        result = self._host.run(words, limit=limit, input=text)
+        command = [self._python, *script_transport.QUICKLY, "-", json.dumps({**plan, "folders": self.folders})]
+        result = self._host.run(command, limit=limit, input=text)
         try:
-            said = dict(json_of(result.out))
+            reply = dict(json_of(result.out))
         except (ValueError, TypeError) as error:
-            words_said = (result.err.strip() or result.out.strip() or "nothing").splitlines()[-1]
-            raise script_transport.no_python(self._host, self._python, CONTROL, f"exit {result.exit}: {words_said}") from error
-        if "error" in said:
-            raise Inconclusive(f"{self.name}: its flight recorder: {said['error']}")
-        return said
+            complaint = (result.err.strip() or result.out.strip() or "nothing").splitlines()[-1]
+            raise script_transport.no_python(self._host, self._python, CONTROL, f"exit {result.exit}: {complaint}") from error
+        if "error" in reply:
+            raise Inconclusive(f"{self.name}: its flight recorder: {reply['error']}")
+        return reply

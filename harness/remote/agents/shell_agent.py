@@ -43,7 +43,7 @@ def start(host: Host, all_series: Sequence[AgentSeries], *, lifetime_s: float, a
     pinned = [series.id for series in all_series if series.kind != NEW]
     if pinned:
         raise BadUse(f"{host.name}: without Python only new connections are measured; leave out {', '.join(pinned)}")
-    task = "\n".join([*_settings(all_series, lifetime_s, attempts), script(), *map(_call, all_series), "measure"]).encode()
+    task = "\n".join([*_settings(all_series, lifetime_s, attempts), script(), *map(_series_command, all_series), "measure"]).encode()
     process = host.start(["bash", "-c", LOADER, str(len(task))])
     try:
         process.send(task)
@@ -61,7 +61,7 @@ def _settings(all_series: Sequence[AgentSeries], lifetime_s: float, attempts: in
     yield f"names={shlex.quote(json.dumps([series.id for series in all_series]))}"
 
 
-def _call(series: AgentSeries) -> str:
+def _series_command(series: AgentSeries) -> str:
     escaped = "".join(f"\\{byte:03o}" for byte in series.say)
     reads = "1" if series.expect else "0"
     return shlex.join(["series", str(series.destination), str(series.port), escaped, reads])
@@ -75,18 +75,18 @@ class Addresses:
     """The local addresses of answered attempts, by series and beginning; the newest only."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, str], str] = {}
+        self._addresses: dict[tuple[str, str], str] = {}
 
     def take(self, line: bytes) -> None:
         """Takes the script's line about one attempt's local address in."""
-        _, series, at, told = line.decode().split(" ")
-        if len(self._found) >= MAX_REMEMBERED_ATTEMPTS:
-            self._found.clear()
-        self._found[series, at] = socket.inet_ntoa(struct.pack("=I", int(told, 16)))
+        _, series, at, address = line.decode().split(" ")
+        if len(self._addresses) >= MAX_REMEMBERED_ATTEMPTS:
+            self._addresses.clear()
+        self._addresses[series, at] = socket.inet_ntoa(struct.pack("=I", int(address, 16)))
 
     def get(self, series: str, at: str) -> str | None:
         """The local address of an attempt; None where the script did not tell it."""
-        return self._found.get((series, at))
+        return self._addresses.get((series, at))
 
 
 class JudgedStream:
@@ -96,7 +96,7 @@ class JudgedStream:
         self._process = process
         self._series = series
         self._lines = Lines()
-        self._told: deque[tuple[bytes, bytes]] = deque(maxlen=MAX_REMEMBERED_ATTEMPTS)
+        self._judged_attempts: deque[tuple[bytes, bytes]] = deque(maxlen=MAX_REMEMBERED_ATTEMPTS)
         self.addresses = Addresses()
 
     @property
@@ -107,11 +107,11 @@ class JudgedStream:
     def recv(self, size: int) -> bytes:
         """Whole lines only: one that the connection's end cut off would be read as another."""
         while data := self._process.recv(size):
-            if whole := b"".join(line + b"\n" for line in map(self._line, self._lines.feed(data)) if line):
-                return whole
+            if judged_lines := b"".join(line + b"\n" for line in map(self._judge_line, self._lines.feed(data)) if line):
+                return judged_lines
         return b""
 
-    def _line(self, line: bytes) -> bytes:
+    def _judge_line(self, line: bytes) -> bytes:
         if line[:2] == b"l ":
             self.addresses.take(line)
             return b""
@@ -121,11 +121,11 @@ class JudgedStream:
         if len(words) != 7:
             return line
         _, series, at, took, outcome, port, detail = words
-        if (series, at) in self._told:
+        if (series, at) in self._judged_attempts:
             return b""
-        self._told.append((series, at))
+        self._judged_attempts.append((series, at))
         if outcome in b"ah":
-            outcome, detail = judged(self._series[int(series)], int(took), detail if outcome == b"h" else None)
+            outcome, detail = judge_answer(self._series[int(series)], int(took), detail if outcome == b"h" else None)
         return b" ".join([b"s", series, at, took, outcome, port, detail])
 
     def lines(self) -> Iterator[str]:
@@ -141,17 +141,17 @@ class JudgedStream:
         self._process.close()
 
 
-def judged(series: AgentSeries, took: int, heard: bytes | None) -> tuple[bytes, bytes]:
+def judge_answer(series: AgentSeries, took_us: int, heard: bytes | None) -> tuple[bytes, bytes]:
     """The outcome's letter and a detail, for what was heard (in hexadecimal; None: the connect alone is the answer). Pure."""
-    if took > _micros(series.limit_s):
-        return b"s", b"answered after %d ms" % (took // 1000)
+    if took_us > _micros(series.limit_s):
+        return b"s", b"answered after %d ms" % (took_us // 1000)
     if heard is None:
         return b"a", b""
-    said = binascii.unhexlify(heard)
-    if not said:
+    answer = binascii.unhexlify(heard)
+    if not answer:
         return b"x", b"closed without a word"
-    if re.search(series.expect, said):
+    if re.search(series.expect, answer):
         return b"a", b""
-    if series.again and re.search(series.again, said):
+    if series.again and re.search(series.again, answer):
         return b"k", b"it asked for the same words once more, which a shell's agent cannot say"
-    return b"s", b"said " + ascii(said[:40]).encode()
+    return b"s", b"said " + ascii(answer[:40]).encode()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.core.text import cut_at_word
 from harness.hosts.host import NotReadable
 from harness.hosts.output_limits import Lines
 from harness.remote.agents.clock_sync import HostClock
@@ -45,7 +46,7 @@ class Reader:
         self.over = False  # it is gone, and all it wrote was read
         self.complaint = ""  # what somebody else (a shell, an interpreter) printed into the stream
         self._lines = Lines()
-        self._held = 0  # bytes that wait for the clock
+        self._waiting_bytes = 0  # bytes that wait for the clock
         self._waiting: list[bytes] = []
         self._rows: dict[str, list[Sample]] = {}
 
@@ -54,34 +55,34 @@ class Reader:
         for line in self._lines.feed(data):
             if line[:2] == b"p ":
                 number, mono, wall = line[2:].split()
-                yield self.life.clock.answered(int(number), float(mono), float(wall), now=now)
+                yield self.life.clock.take_echo(int(number), float(mono), float(wall), now=now)
             elif line == b"x":
                 self.over = True
             elif line[:2] == b"h ":
                 self.running = self.began = line == b"h running"
             elif line[:2] in (b"a ", b"s ", b"v ", b"n ", b"e "):
                 self._waiting.append(line)
-                self._held += len(line) + 64
-                if self._held > MAX_WAITING_BYTES:
+                self._waiting_bytes += len(line) + 64
+                if self._waiting_bytes > MAX_WAITING_BYTES:
                     raise NotReadable(
                         f"{self._host}: it has sent {MAX_WAITING_BYTES >> 20} MiB and not told its clock; is that host in order?"
                     )
             elif line.strip():
-                self.complaint = line[:MAX_COMPLAINT_LENGTH].decode("utf-8", "replace").strip()
+                self.complaint = cut_at_word(line.decode("utf-8", "replace").strip(), MAX_COMPLAINT_LENGTH)
         if self.life.clock.best is not None:
             self._deal()
 
     def _deal(self) -> None:
         for line in self._waiting:
-            self._line(line[:1], line[2:].decode("utf-8", "replace"))
+            self._take_line(line[:1], line[2:].decode("utf-8", "replace"))
             self.life.offset += len(line) + 1
         self._waiting.clear()
-        self._held = 0
+        self._waiting_bytes = 0
         rows, self._rows = self._rows, {}
         for series, samples in rows.items():
             self._sink.samples(series, samples)
 
-    def _line(self, kind: bytes, text: str) -> None:
+    def _take_line(self, kind: bytes, text: str) -> None:
         life = self.life
         if kind == b"s":
             series, at, took, outcome, port, detail = text.split(" ", 5)
@@ -94,14 +95,14 @@ class Reader:
             at, ticks, late, worst, steal, load = text.split(" ")
             self._sink.noise(Noise(self._time(at), self._host, int(ticks), int(late), int(worst) / 1e6, float(steal), float(load)))
         elif kind == b"v":
-            told = json.loads(text)
-            self._sink.event(NodeEvent(self._time(told["at"]), self._host, told["kind"], told["text"], told["data"]))
+            record = json.loads(text)
+            self._sink.event(NodeEvent(self._time(record["at"]), self._host, record["kind"], record["text"], record["data"]))
         elif kind == b"a":
-            told = json.loads(text)
-            life.t0, life.series = told["t0"], tuple(told["series"])
+            record = json.loads(text)
+            life.t0, life.series = record["t0"], tuple(record["series"])
         else:
-            told = json.loads(text)
-            life.reason, life.final, life.wrote = told["reason"], told["final"], told["samples"]
+            record = json.loads(text)
+            life.reason, life.final, life.wrote = record["reason"], record["final"], record["samples"]
 
     def _time(self, micros: str | int) -> float:
         return self.life.clock.time(self.life.t0 + int(micros) / 1e6)

@@ -33,7 +33,7 @@ class StreamedAgent(Agent):
         fresh = AgentRun("", HostClock(self.name))
         vars(life).update(vars(fresh))
         try:
-            return self._start_script(max(1.0, self._whole.remaining()))
+            return self._start_script(max(1.0, self._lifetime.remaining()))
         except OSError as error:
             raise HostUnreachable(f"{self.name}: the measuring script could not be sent there: {error}") from error
 

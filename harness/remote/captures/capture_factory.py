@@ -26,11 +26,11 @@ def capture_of(
     """One that is not started yet; its options are those of PacketCapture."""
     program = None
     if capabilities.kind is Kind.COMPILED:
-        program = CaptureProgram("PowerShell", lambda plan: _compiled(host, plan), loopback=False)
+        program = CaptureProgram("PowerShell", lambda plan: _start_compiled(host, plan), loopback=False)
     return PacketCapture(host, python, ports=ports, flags=flags, tell=tell, newest=newest, program=program)
 
 
-def _compiled(host: Host, plan: dict[str, Any]) -> Process:
+def _start_compiled(host: Host, plan: dict[str, Any]) -> Process:
     """Have PowerShell compile and start it. Raises HostUnreachable, Unusable."""
     ports = ",".join(map(str, plan["ports"])) or "-"
     words = f"plan {plan['flags']} {plan['buffer']} {ports}\n"

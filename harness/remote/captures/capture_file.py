@@ -54,10 +54,10 @@ class _Bounded:
             raise ValueError(f"a block of {size} bytes at byte {self.at}")
         if self.at > MAX_FILE_BYTES:
             return b""
-        found = self._file.read(size)
-        self.at += len(found)
-        self.cut = self.cut or 0 < len(found) < size
-        return found
+        data = self._file.read(size)
+        self.at += len(data)
+        self.cut = self.cut or 0 < len(data) < size
+        return data
 
     def close(self) -> None:
         self._file.close()
@@ -66,11 +66,11 @@ class _Bounded:
 def read(path: Path, ports: Collection[int]) -> Captured:
     """The packets that begin, answer or refuse connections to or from these ports. Raises BadUse for what is no capture."""
     try:
-        about = path.stat()
-        if not stat.S_ISREG(about.st_mode):
+        file_stat = path.stat()
+        if not stat.S_ISREG(file_stat.st_mode):
             raise BadUse(f"{path}: is no plain file; give a capture (.pcapng or .pcap)")
         with path.open("rb") as file:
-            return _read(_Bounded(file, path), path, about.st_size, set(ports))
+            return _read(_Bounded(file, path), path, file_stat.st_size, set(ports))
     except OSError as error:
         raise BadUse(f"{path}: cannot be read ({error.strerror or error}); give a capture (.pcapng or .pcap)") from error
 
@@ -92,36 +92,36 @@ def _read(file: _Bounded, path: Path, size: int, ports: set[int]) -> Captured:
         begin(reader, str(path), file, magic)
     except (Scapy_Exception, EOFError, ValueError, struct.error) as error:
         raise BadUse(f"{path}: is no capture that can be read; give a .pcapng or .pcap file") from error
-    return _gathered(reader, file, path, size, ports)
+    return _gather_packets(reader, file, path, size, ports)
 
 
-def _gathered(reader: Any, file: _Bounded, path: Path, size: int, ports: set[int]) -> Captured:
-    kept: list[Packet] = []
-    looked, unread, first, last = 0, 0, 0.0, 0.0
+def _gather_packets(reader: Any, file: _Bounded, path: Path, size: int, ports: set[int]) -> Captured:
+    packets: list[Packet] = []
+    packet_count, unread, first, last = 0, 0, 0.0, 0.0
     notes = []
     try:
-        for raw, about in _blocks(reader):
-            looked += 1
-            link = getattr(about, "linktype", None)
-            packet = _packet(raw, _moment(reader, about), about, reader.linktype if link is None else link)
+        for raw, metadata in _blocks(reader):
+            packet_count += 1
+            link = getattr(metadata, "linktype", None)
+            packet = _packet(raw, _moment(reader, metadata), metadata, reader.linktype if link is None else link)
             if packet is None:
                 unread += 1
                 continue
             first, last = first or packet.time, max(last, packet.time)
             if not {packet.sport, packet.dport} & ports or not (packet.is_syn or packet.is_syn_ack or packet.is_rst):
                 continue
-            if len(kept) == MAX_PACKETS_KEPT or looked == MAX_PACKETS_READ:
-                notes.append(f"{path.name}: it holds more than is looked at: what comes after packet {looked} was left out")
+            if len(packets) == MAX_PACKETS_KEPT or packet_count == MAX_PACKETS_READ:
+                notes.append(f"{path.name}: it holds more than is looked at: what comes after packet {packet_count} was left out")
                 break
-            kept.append(replace(packet, raw=b""))
+            packets.append(replace(packet, raw=b""))
     except (ValueError, struct.error, TypeError, KeyError, IndexError, AttributeError, MemoryError) as error:
         notes.append(f"{path.name}: it is damaged at byte {file.at} ({type(error).__name__}): what comes behind was left out")
     else:
         if not notes and (file.cut or file.at < size):
             notes.append(f"{path.name}: it is cut off or damaged at byte {file.at}: what comes behind is not there")
-    if unread == looked and looked:
-        notes.append(f"{path.name}: none of its {looked} packets is TCP or UDP over IPv4")
-    return Captured(tuple(kept), looked, tuple(notes), first, last)
+    if unread == packet_count and packet_count:
+        notes.append(f"{path.name}: none of its {packet_count} packets is TCP or UDP over IPv4")
+    return Captured(tuple(packets), packet_count, tuple(notes), first, last)
 
 
 def _blocks(reader: Any) -> Iterator[tuple[bytes, Any]]:
@@ -132,28 +132,28 @@ def _blocks(reader: Any) -> Iterator[tuple[bytes, Any]]:
             return
 
 
-def _moment(reader: Any, about: Any) -> float:
+def _moment(reader: Any, metadata: Any) -> float:
     """Seconds since the epoch, as the file's own clock had them; 0 where it does not say."""
-    high = getattr(about, "tshigh", None)
+    high = getattr(metadata, "tshigh", None)
     if high is not None:
-        return float(((high << 32) + about.tslow) / about.tsresol) if about.tsresol else 0.0
-    if (sec := getattr(about, "sec", None)) is not None:
-        return float(sec) + about.usec / (1e9 if reader.nano else 1e6)
+        return float(((high << 32) + metadata.tslow) / metadata.tsresol) if metadata.tsresol else 0.0
+    if (sec := getattr(metadata, "sec", None)) is not None:
+        return float(sec) + metadata.usec / (1e9 if reader.nano else 1e6)
     return 0.0
 
 
-def _packet(raw: bytes, time: float, about: Any, link: int) -> Packet | None:
+def _packet(raw: bytes, time: float, metadata: Any, link: int) -> Packet | None:
     """None for what is no TCP or UDP over IPv4."""
-    kind, ip = _unwrapped(raw, link)
-    kind = DIRECTIONS.get(getattr(about, "direction", None) or 0, kind)
-    name = getattr(about, "ifname", None)
+    kind, ip = _unwrap(raw, link)
+    kind = DIRECTIONS.get(getattr(metadata, "direction", None) or 0, kind)
+    name = getattr(metadata, "ifname", None)
     try:
         return decode(time, name.decode("utf-8", "replace") if isinstance(name, bytes) else "", kind, ip) if ip else None
     except (ValueError, IndexError, struct.error):
         return None
 
 
-def _unwrapped(raw: bytes, link: int) -> tuple[str, bytes]:
+def _unwrap(raw: bytes, link: int) -> tuple[str, bytes]:
     """Whether it came or went, as far as the link's header says so, and what begins with the IPv4 header; nothing of other packets."""
     kind, ether, at = UNKNOWN, IP, 0
     if link == ETHERNET:

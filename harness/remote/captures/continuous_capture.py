@@ -32,11 +32,11 @@ class Watched:
         self._node, self._make, self._tell = node, make, tell
         self._witnesses: list[PacketCapture] = []  # all there were; the last may be at work
         self._working = False
-        self._lost: float | None = None
-        self._whole = time.monotonic()  # up to here everything has come in
+        self._lost_since: float | None = None
+        self._complete_until = time.monotonic()  # up to here everything has come in
         self._dropped = 0
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name=f"watched-{node}", daemon=True)
+        self._thread = threading.Thread(target=self._keep_watching, name=f"watched-{node}", daemon=True)
 
     def start(self) -> None:
         """On return every further packet will be seen, or it is told that none is."""
@@ -48,21 +48,21 @@ class Watched:
         self._over.set()
         self._thread.join(MARK_TIMEOUT_S + END_TIMEOUT_S)
         if self._working:
-            self._look(END_TIMEOUT_S)
+            self._check_complete(END_TIMEOUT_S)
         if self._working:
-            self._event("witness-end", self._whole, "everything up to here has come in", since=self._whole)
+            self._tell_event("witness-end", self._complete_until, "everything up to here has come in", since=self._complete_until)
         for witness in self._witnesses:
             witness.stop()
 
     def write_pcap(self, path: Path) -> None:
         """The newest of what was seen; nothing where there never was a witness."""
         if self._witnesses:
-            pcapng.write(path, [packet.headers for one in self._witnesses for packet in one.packets()], host=self._node)
+            pcapng.write(path, [packet.headers for witness in self._witnesses for packet in witness.packets()], host=self._node)
 
-    def _keep(self) -> None:
+    def _keep_watching(self) -> None:
         while not self._over.wait(MARK_INTERVAL_S if self._working else RETRY_INTERVAL_S):
             if self._working:
-                self._look(MARK_TIMEOUT_S)
+                self._check_complete(MARK_TIMEOUT_S)
             elif not self._begin():
                 return
 
@@ -72,37 +72,41 @@ class Watched:
         try:
             witness.start()
         except (Inconclusive, Unusable, DeadlineExceeded) as error:
-            self._is_lost(str(error))
+            self._note_loss(str(error))
             return not isinstance(error, WrongHostKey)
         self._witnesses = [*self._witnesses[-2:], witness]
-        self._working, self._dropped, self._whole = True, 0, time.monotonic()
-        if self._lost is not None:
-            since, self._lost = self._lost, None
-            self._event("witness-back", self._whole, "its packets are watched again", since=since, until=self._whole)
+        self._working, self._dropped, self._complete_until = True, 0, time.monotonic()
+        if self._lost_since is not None:
+            since, self._lost_since = self._lost_since, None
+            self._tell_event("witness-back", self._complete_until, "its packets are watched again", since=since, until=self._complete_until)
         return True
 
-    def _look(self, limit: float) -> None:
+    def _check_complete(self, limit: float) -> None:
         """Has everything up to now come in? A witness that cannot say so is given up."""
-        witness, before = self._witnesses[-1], time.monotonic()
+        witness, asked_at = self._witnesses[-1], time.monotonic()
         try:
             witness.mark(limit)
         except HarnessError as error:
             self._working = False
-            self._is_lost(str(error))
+            self._note_loss(str(error))
             witness.stop()
             return
         dropped, self._dropped = witness.dropped - self._dropped, witness.dropped
         if dropped or witness.unproven:
             text = witness.drop_reason or f"the kernel dropped {dropped} packets there before they could be read"
-            self._event("witness-lost", self._whole, text if dropped else witness.unproven, since=self._whole, dropped=dropped)
-            self._event("witness-back", before, "nothing more is known to be missing", since=self._whole, until=before, dropped=dropped)
-        self._whole = before
+            self._tell_event(
+                "witness-lost", self._complete_until, text if dropped else witness.unproven, since=self._complete_until, dropped=dropped
+            )
+            self._tell_event(
+                "witness-back", asked_at, "nothing more is known to be missing", since=self._complete_until, until=asked_at, dropped=dropped
+            )
+        self._complete_until = asked_at
 
-    def _is_lost(self, why: str) -> None:
-        if self._lost is None:
-            self._lost = self._whole
-            self._event("witness-lost", self._whole, why, since=self._whole)
+    def _note_loss(self, why: str) -> None:
+        if self._lost_since is None:
+            self._lost_since = self._complete_until
+            self._tell_event("witness-lost", self._complete_until, why, since=self._complete_until)
 
-    def _event(self, kind: str, at: float, text: str, *, since: float, until: float | None = None, dropped: int = 0) -> None:
+    def _tell_event(self, kind: str, at: float, text: str, *, since: float, until: float | None = None, dropped: int = 0) -> None:
         data = {"from": since, "dropped": dropped, **({} if until is None else {"until": until})}
         self._tell(NodeEvent(at, self._node, kind, text, data))

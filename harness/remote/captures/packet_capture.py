@@ -17,8 +17,9 @@ from typing import Any
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Inconclusive, Unusable
+from harness.core.text import cut_at_word
 from harness.hosts.host import Host, Process
-from harness.hosts.root_rights import refused_by
+from harness.hosts.root_rights import sudo_refusal
 from harness.remote import script_transport
 from harness.remote.recording import pcapng
 from harness.remote.recording.packets import Packet, decode
@@ -80,7 +81,7 @@ class PacketCapture:
         self._holders = 0
         self._packets: list[Packet] = []
         self._marks: dict[int, int] = {}
-        self._asked = 0
+        self._marks_asked = 0
         self._counts: tuple[int, int] | None = None  # packets of any kind that it saw leave and come in, where it tells
         self._ready = False
         self._ended: str | None = None
@@ -120,8 +121,10 @@ class PacketCapture:
         if self._counts is None or all(self._counts):
             return ""
         sent, received = self._counts
-        said = f"the capture has seen {sent} packets leave and {received} come in, of any kind, so that what it did not see proves nothing"
-        return f"{said}; does the firewall there keep them from it?" if sent else said
+        sentence = (
+            f"the capture has seen {sent} packets leave and {received} come in, of any kind, so that what it did not see proves nothing"
+        )
+        return f"{sentence}; does the firewall there keep them from it?" if sent else sentence
 
     def mark(self, limit: float = MARK_TIMEOUT_S) -> int:
         """Wait until everything captured before this call has arrived; returns the position after it, for `packets`.
@@ -164,8 +167,8 @@ class PacketCapture:
     def ask(self) -> int:
         """Ask for a mark, and do not wait; returns its number, for `answer`. Raises Inconclusive when it has died."""
         with self._changed:
-            self._asked += 1
-            mark = self._asked
+            self._marks_asked += 1
+            mark = self._marks_asked
         if self._process is None:
             raise Inconclusive(f"{self.name}: the packet capture was never started")
         try:
@@ -175,14 +178,14 @@ class PacketCapture:
             with self._changed:
                 while self._ended is None and not deadline.expired:
                     self._changed.wait(deadline.remaining())
-            raise self._broken(str(error)) from error
+            raise self._ended_error(str(error)) from error
         return mark
 
-    def answer(self, asked: int, deadline: Deadline) -> int:
+    def answer(self, mark: int, deadline: Deadline) -> int:
         """The position of a mark that was asked for. Raises as `mark` does."""
-        self._wait(lambda: asked in self._marks, deadline, "answer a mark")
+        self._wait(lambda: mark in self._marks, deadline, "answer a mark")
         with self._changed:
-            return self._marks.pop(asked)
+            return self._marks.pop(mark)
 
     def _see_both_ways(self) -> None:
         """Give one that tells how much it sees the time to see something; what it then has not seen, `unproven` says. Raises as `mark`."""
@@ -190,29 +193,29 @@ class PacketCapture:
             with contextlib.suppress(DeadlineExceeded):
                 Deadline(CONTROL_TIMEOUT_S).wait_for(self.mark, until=lambda _: not self.unproven, what="packets", every=0.1)
 
-    def _wait(self, done: Callable[[], bool], deadline: Deadline, what: str) -> None:
+    def _wait(self, is_done: Callable[[], bool], deadline: Deadline, what: str) -> None:
         with self._changed:
-            while not done():
+            while not is_done():
                 if self._ended is not None:
-                    raise self._broken()
+                    raise self._ended_error()
                 if deadline.expired:
                     raise Inconclusive(
                         f"{self.name}: the packet capture did not {what} within {deadline.seconds:g} s; what was sent there is unknown"
                     )
                 self._changed.wait(deadline.remaining())
 
-    def _broken(self, otherwise: str = "its stream ended") -> Inconclusive:
+    def _ended_error(self, otherwise: str = "its stream ended") -> Inconclusive:
         return Inconclusive(f"{self.name}: the packet capture has ended: {self._ended or otherwise}; what was sent there is unknown")
 
     def _read(self, process: Process) -> None:
         reason = "its stream ended: the host or the connection to it was lost"
-        other = ""
+        foreign_line = ""
         try:
             for line in process.lines():
                 try:
                     record = json.loads(line)
                 except (ValueError, RecursionError):
-                    other = line.strip()[:MAX_COMPLAINT_LENGTH]  # not ours: a shell's or an interpreter's complaint
+                    foreign_line = cut_at_word(line.strip(), MAX_COMPLAINT_LENGTH)  # not ours: a shell's or an interpreter's complaint
                     continue
                 self._take(record)
                 if "error" in record:
@@ -220,11 +223,11 @@ class PacketCapture:
         except Exception as error:
             reason = f"its stream broke: {error}"
         finally:
-            if said := script_transport.complaint(process):
-                reason = f"the host said: {said}"
-            elif other:
-                reason = f"{self._program.runs_in} on the host said: {other}"
-            if refused := refused_by(said or other):
+            if complaint := script_transport.complaint(process):
+                reason = f"the host said: {complaint}"
+            elif foreign_line:
+                reason = f"{self._program.runs_in} on the host said: {foreign_line}"
+            if refused := sudo_refusal(complaint or foreign_line):
                 line = f"{script_transport.INSTALLABLE['packet_capture']}"
                 reason = f"sudo does not allow it ({refused}); its sudoers lacks the line for `{line}` (`lkharness sudoers` prints it)"
             with self._changed:
@@ -260,18 +263,18 @@ class PacketCapture:
 
 def mark_all(witnesses: Mapping[str, PacketCapture]) -> tuple[dict[str, int], dict[str, Inconclusive]]:
     """A mark of each, asked for at once: the positions, and why there is none of those that have died or do not answer."""
-    asked: dict[str, int] = {}
-    found: dict[str, int] = {}
-    lost: dict[str, Inconclusive] = {}
+    marks: dict[str, int] = {}
+    positions: dict[str, int] = {}
+    errors: dict[str, Inconclusive] = {}
     for name, witness in witnesses.items():
         try:
-            asked[name] = witness.ask()
+            marks[name] = witness.ask()
         except Inconclusive as error:
-            lost[name] = error
+            errors[name] = error
     deadline = Deadline(MARK_TIMEOUT_S)
-    for name, number in asked.items():
+    for name, number in marks.items():
         try:
-            found[name] = witnesses[name].answer(number, deadline)
+            positions[name] = witnesses[name].answer(number, deadline)
         except Inconclusive as error:
-            lost[name] = error
-    return found, lost
+            errors[name] = error
+    return positions, errors

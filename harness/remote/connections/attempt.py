@@ -122,10 +122,13 @@ def attempt(
             f"{resident.name}: {count} attempts to {destination}:{port} were asked for and {len(lines)} were reported: "
             f"{line.get('why') or 'they were cut off'}"
         )
-    return [of_report(resident.name, destination, port, one, started=line["arrived"] - (line["end"] - one["mono"])) for one in lines]
+    return [
+        attempt_of_report(resident.name, destination, port, report, started=line["arrived"] - (line["end"] - report["mono"]))
+        for report in lines
+    ]
 
 
-def of_report(origin: str, destination: str, port: int, line: Mapping[str, Any], *, started: float) -> Attempt:
+def attempt_of_report(origin: str, destination: str, port: int, line: Mapping[str, Any], *, started: float) -> Attempt:
     """An Attempt of one line of a script. Raises Inconclusive for outcomes that say nothing about the path (no port left …)."""
     code = line["errno"]
     outcome = AttemptOutcome.SILENT if line["gave_up"] else OUTCOME_OF.get(code)

@@ -15,8 +15,9 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from harness.core.errors import HarnessError, Inconclusive
+from harness.core.text import cut_at_word
 from harness.hosts.host import Host, HostUnreachable, NotReadable, Process
-from harness.hosts.interrupt_shield import apart
+from harness.hosts.interrupt_shield import run_uninterrupted
 from harness.remote import script_transport
 
 SCRIPT = "connection_worker"
@@ -51,7 +52,7 @@ class ConnectionWorker:
         """
         request = Request(self.name, {"do": do, **plan}, heed)
         try:
-            apart(lambda: self._begin(request))
+            run_uninterrupted(lambda: self._begin(request))
         except BaseException:
             request.close()  # interrupted: it may have begun, or may still be about to
             raise
@@ -59,7 +60,7 @@ class ConnectionWorker:
 
     def close(self) -> None:
         """End the script; requests under way are told. Asking again starts a new one."""
-        apart(self._close)
+        run_uninterrupted(self._close)
 
     def _close(self) -> None:
         with self._starting:
@@ -68,13 +69,13 @@ class ConnectionWorker:
                 self._life = None
 
     def _begin(self, request: Request) -> None:
-        while not request.begin(self._living()):
+        while not request.begin(self._living_process()):
             continue  # it ended in between, and nothing has run
 
-    def _living(self) -> _WorkerProcess:
-        came = time.monotonic()
+    def _living_process(self) -> _WorkerProcess:
+        came_at = time.monotonic()
         with self._starting:
-            if self._failed is not None and self._failed[0] > came:
+            if self._failed is not None and self._failed[0] > came_at:
                 raise self._failed[1]  # tried while we waited: the host need not be waited for once by every thread
             if self._life is None or not self._life.answers():
                 try:
@@ -93,8 +94,8 @@ class ConnectionWorker:
                 return life
             silent = life.running
             life.end("it did not start")
-            if said := life.said:
-                raise script_transport.no_python(self._host, self._python, SCRIPT, said)
+            if complaint := life.foreign_line:
+                raise script_transport.no_python(self._host, self._python, SCRIPT, complaint)
             if silent:
                 raise Inconclusive(
                     f"{self.name}: the script `{SCRIPT}` did not start within {START_TIMEOUT_S:g} s; is the host overloaded?"
@@ -113,7 +114,7 @@ class Request:
         self._plan = plan
         self._heed = heed
         self._lines: SimpleQueue[tuple[Line | None, int]] = SimpleQueue()
-        self._held = 0  # bytes that nobody has asked for yet
+        self._held_bytes = 0  # bytes that nobody has asked for yet
         self._life: _WorkerProcess | None = None
         self._number = 0
         self._closed = False
@@ -141,18 +142,18 @@ class Request:
             return None
         if line is None:
             self._lines.put((None, 0))  # for whoever asks again
-            raise self._life.death(str(self)) if self._life and not self._closed else Inconclusive(f"{self._host}: {self} was ended")
+            raise self._life.loss_error(str(self)) if self._life and not self._closed else Inconclusive(f"{self._host}: {self} was ended")
         with self._counting:
-            self._held -= size
+            self._held_bytes -= size
         return line
 
     def tell(self, do: str, **more: Any) -> None:
         """Say something more about it. When the script is lost, that is told by `next`."""
-        apart(lambda: self._tell(do, more))
+        run_uninterrupted(lambda: self._tell(do, more))
 
     def close(self) -> None:
         """End it, on the host too. Closing twice is fine."""
-        apart(self._close)
+        run_uninterrupted(self._close)
 
     def begin(self, life: _WorkerProcess) -> bool:
         """Send it; False when that life of the script is over, so that nothing was sent."""
@@ -172,8 +173,8 @@ class Request:
         if line is not None and self._heed(line):
             return
         with self._counting:
-            self._held += size
-            if line is not None and self._held > MAX_HELD_BYTES:
+            self._held_bytes += size
+            if line is not None and self._held_bytes > MAX_HELD_BYTES:
                 raise NotReadable(f"{self._host}: {MAX_HELD_BYTES >> 20} MiB came about {self} that nobody asked for")
         self._lines.put((line, size))
 
@@ -199,7 +200,7 @@ class _WorkerProcess:
         self.ready = threading.Event()
         """Set when the script is, and when it has ended."""
         self.running = True
-        self.said = ""
+        self.foreign_line = ""
         """What came that was not ours: a shell's, an interpreter's or a transport's last complaint."""
         self._host = host
         self._process = process
@@ -207,14 +208,14 @@ class _WorkerProcess:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._sending = threading.Lock()
-        self._why = ""
-        self._heard = time.monotonic()
+        self._end_reason = ""
+        self._heard_at = time.monotonic()
         self._reader = threading.Thread(target=self._read, name=f"resident-{host}", daemon=True)
         self._reader.start()
 
     def answers(self) -> bool:
         """Is it there? Asked of the script itself only when it has been quiet: a connection can be lost without anybody noticing."""
-        if not self.running or time.monotonic() - self._heard < QUIET_TIMEOUT_S:
+        if not self.running or time.monotonic() - self._heard_at < QUIET_TIMEOUT_S:
             return self.running
         with Request(self._host, {"do": "ping"}, lambda line: False) as ping:
             try:
@@ -248,16 +249,16 @@ class _WorkerProcess:
             self.end(f"it takes no more input ({error})", wait=False)
 
     def end(self, why: str, *, wait: bool = True) -> None:
-        self._why = self._why or why
+        self._end_reason = self._end_reason or why
         self._process.close()
         if wait:
             self._reader.join(5)
 
-    def death(self, what: str) -> HarnessError:
+    def loss_error(self, what: str) -> HarnessError:
         """Why a request can hear no more."""
-        if self.said:
-            return Inconclusive(f"{self._host}: the script `{SCRIPT}` broke during {what}: {self.said}")
-        why = f" ({self._why})" if self._why else ""
+        if self.foreign_line:
+            return Inconclusive(f"{self._host}: the script `{SCRIPT}` broke during {what}: {self.foreign_line}")
+        why = f" ({self._end_reason})" if self._end_reason else ""
         return HostUnreachable(
             f"{self._host}: the connection was lost, or the script `{SCRIPT}` killed, during {what}{why}; whether it finished is unknown"
         )
@@ -265,22 +266,22 @@ class _WorkerProcess:
     def _read(self) -> None:
         try:
             for text in self._process.lines():
-                self._heard = time.monotonic()
+                self._heard_at = time.monotonic()
                 try:
                     line = json.loads(text)
                     number = line["id"]
                 except (ValueError, TypeError, KeyError, RecursionError):
-                    self.said = text.strip()[:MAX_COMPLAINT_LENGTH] or self.said
+                    self.foreign_line = cut_at_word(text.strip(), MAX_COMPLAINT_LENGTH) or self.foreign_line
                     continue
                 if number == 0:
-                    self.said = ""  # a log-in's greeting, and no complaint
+                    self.foreign_line = ""  # a log-in's greeting, and no complaint
                     self.ready.set()
                     continue
-                self._hand_over(number, {**line, "arrived": self._heard}, len(text))
+                self._hand_over(number, {**line, "arrived": self._heard_at}, len(text))
         except Exception as error:
-            self._why = self._why or f"its stream broke: {error}"
+            self._end_reason = self._end_reason or f"its stream broke: {error}"
         finally:
-            self.said = script_transport.complaint(self._process) or self.said
+            self.foreign_line = script_transport.complaint(self._process) or self.foreign_line
             with self._lock:
                 self.running = False
                 requests, self._requests = list(self._requests.values()), {}

@@ -19,7 +19,7 @@ from harness.remote.agents.direct_tcpip_attempt import speak
 from harness.remote.agents.spool_reader import OUTCOMES
 from harness.remote.connections.attempt import Attempt, AttemptOutcome
 from harness.remote.connections.connector_base import ConnectorBase
-from harness.remote.connections.single_use_port import admit, door
+from harness.remote.connections.single_use_port import admit, open_listener
 from harness.remote.connections.tcp_tunnel import CHUNK, Link
 from harness.remote.host_capabilities import FORWARDED, Capabilities, Kind, forwarding_of
 
@@ -41,38 +41,38 @@ class FallbackConnector(ConnectorBase):
         if source is not None:
             raise Unusable(f"{self.name}: without Python no connection can be made from a chosen address ({source})")
         if self._capabilities.kind is Kind.FORWARDING:
-            return self._by_sshd(destination, port, count, limit, spacing)
-        return self._by_script(destination, port, count, limit, spacing)
+            return self._attempts_by_sshd(destination, port, count, limit, spacing)
+        return self._attempts_by_script(destination, port, count, limit, spacing)
 
     # --- by a script
 
-    def _by_script(self, destination: str, port: int, count: int, limit: float, spacing: float) -> list[Attempt]:
+    def _attempts_by_script(self, destination: str, port: int, count: int, limit: float, spacing: float) -> list[Attempt]:
         """The measuring agent, for so many ticks; anew for those that a busy host could not begin, because here no moment is measured."""
         period = next(p for p in (0.1, 0.25) if p >= min(spacing, 0.25))
         series = AgentSeries("attempt", destination, port, period_s=period, limit_s=limit)
         deadline = Deadline(START_TIMEOUT_S + (count + 1) * period + 2 * limit)  # until nothing that began before the last can be under way
-        made: list[Attempt] = []
-        while len(made) < count:
-            made += self._run_script(series, count - len(made), deadline)
-        return made
+        attempts: list[Attempt] = []
+        while len(attempts) < count:
+            attempts += self._run_script(series, count - len(attempts), deadline)
+        return attempts
 
     def _run_script(self, series: AgentSeries, count: int, deadline: Deadline) -> list[Attempt]:
         """Of `count` attempts those that began. Raises DeadlineExceeded, HostUnreachable, Inconclusive."""
         what = f"attempts to {series.destination}:{series.port}"
         process = self._start(series, deadline.seconds, count)
-        ended = threading.Timer(max(0.0, deadline.remaining()), process.close)
-        ended.daemon = True
-        ended.start()
+        timer = threading.Timer(max(0.0, deadline.remaining()), process.close)
+        timer.daemon = True
+        timer.start()
         try:
-            found = self._read(process, series, count)
+            lines = self._read(process, series, count)
         finally:
-            ended.cancel()
+            timer.cancel()
             process.close()
-        if len(found) == count:
-            begun = found if deadline.expired else [line for line in found if not line.endswith(TOO_BUSY)]
-            return [self._attempt(line, series, process) for line in begun]
+        if len(lines) == count:
+            usable_lines = lines if deadline.expired else [line for line in lines if not line.endswith(TOO_BUSY)]
+            return [self._parse_attempt(line, series, process) for line in usable_lines]
         if deadline.expired:
-            raise DeadlineExceeded(f"{self.name}: of {count} {what} {len(found)} ended in {deadline.seconds:g} s")
+            raise DeadlineExceeded(f"{self.name}: of {count} {what} {len(lines)} ended in {deadline.seconds:g} s")
         raise HostUnreachable(f"{self.name}: the connection was lost during {count} {what}")
 
     def _start(self, series: AgentSeries, lifetime_s: float, count: int) -> Process:
@@ -83,37 +83,41 @@ class FallbackConnector(ConnectorBase):
     def _read(self, process: Process, series: AgentSeries, count: int) -> list[bytes]:
         """The lines of the first `count` that began. The shell's script makes no more; PowerShell's goes on, and a silent attempt ends
         after later ones that were answered."""
-        found: dict[int, bytes] = {}
-        cut = Lines()
-        first_of = _all if self._capabilities.kind is Kind.SHELL else _first
-        while not (first := first_of(found, count, series)) and (data := process.recv(CHUNK)):
-            found |= {int(line.split(b" ", 3)[2]): line for line in cut.feed(data) if line.startswith(b"s ")}
+        lines_by_start: dict[int, bytes] = {}
+        splitter = Lines()
+        first_of = _all_lines if self._capabilities.kind is Kind.SHELL else _first_lines
+        while not (first := first_of(lines_by_start, count, series)) and (data := process.recv(CHUNK)):
+            lines_by_start |= {int(line.split(b" ", 3)[2]): line for line in splitter.feed(data) if line.startswith(b"s ")}
         return first
 
-    def _attempt(self, line: bytes, series: AgentSeries, process: Process) -> Attempt:
+    def _parse_attempt(self, line: bytes, series: AgentSeries, process: Process) -> Attempt:
         _, number, at, took, letter, port, detail = line.decode("utf-8", "replace").rstrip("\r").split(" ", 6)
         address = process.addresses.get(number, at) if isinstance(process, shell_agent.JudgedStream) else None
         seconds = int(took) / 1e6
-        return self._result(series.destination, series.port, OUTCOMES[letter], seconds, detail, address=address, local=int(port) or None)
+        return self._make_attempt(
+            series.destination, series.port, OUTCOMES[letter], seconds, detail, address=address, local=int(port) or None
+        )
 
     # --- by sshd
 
-    def _by_sshd(self, destination: str, port: int, count: int, limit: float, spacing: float) -> list[Attempt]:
-        forwarding, openings = self._connected(), []
+    def _attempts_by_sshd(self, destination: str, port: int, count: int, limit: float, spacing: float) -> list[Attempt]:
+        forwarding, openings = self._usable_forwarding(), []
         for number in range(count):
             if number and spacing:
                 gap = Deadline(spacing)
                 gap.wait_for(lambda gap=gap: gap.expired, what="the time between two attempts", every=spacing)  # type: ignore[misc]
             openings.append(forwarding.begin(destination, port))
-        return [self._speak(forwarding, one, destination, port, limit) for one in openings]
+        return [self._try_connection(forwarding, opening, destination, port, limit) for opening in openings]
 
-    def _speak(self, forwarding: Forwarding, opening: Opening, destination: str, port: int, limit: float, *, keep: bool = False) -> Attempt:
-        tried = speak(forwarding, opening, b"", b"", Deadline(limit, anchor=opening.asked), keep=keep)
+    def _try_connection(
+        self, forwarding: Forwarding, opening: Opening, destination: str, port: int, limit: float, *, keep: bool = False
+    ) -> Attempt:
+        result = speak(forwarding, opening, b"", b"", Deadline(limit, anchor=opening.asked_at), keep=keep)
         if not forwarding.usable:
-            raise forwarding.lost()
-        return self._result(destination, port, tried.outcome, tried.ended - opening.asked, tried.detail)
+            raise forwarding.lost_error()
+        return self._make_attempt(destination, port, result.outcome, result.ended - opening.asked_at, result.detail)
 
-    def _result(
+    def _make_attempt(
         self,
         destination: str,
         port: int,
@@ -129,7 +133,7 @@ class FallbackConnector(ConnectorBase):
         started, wall = time.monotonic() - seconds, time.time() - seconds
         return Attempt(self.name, destination, port, AttemptOutcome(outcome), address, local, started, wall, seconds, detail)
 
-    def _connected(self) -> Forwarding:
+    def _usable_forwarding(self) -> Forwarding:
         """The SSH connection for forwarding; another one where it was lost or is worn."""
         with self._connecting:
             if self._forwarding is None or not self._forwarding.usable or self._forwarding.worn:
@@ -143,26 +147,26 @@ class FallbackConnector(ConnectorBase):
     @contextlib.contextmanager
     def relay(self, destination: str, port: int, *, limit: float, lifetime: float) -> Iterator[Link]:
         try:
-            forwarding = self._connected()
+            forwarding = self._usable_forwarding()
         except Unusable as error:
             if isinstance(error, HostUnreachable) or self._capabilities is FORWARDED:
                 raise
             raise Unusable(f"{error}; without Python and without forwarding nobody can speak over a connection from there") from error
         opening = forwarding.begin(destination, port)
-        attempt = self._speak(forwarding, opening, destination, port, limit, keep=True)
+        attempt = self._try_connection(forwarding, opening, destination, port, limit, keep=True)
         if not attempt.answered:
             yield Link(attempt)
             return
-        with contextlib.closing(opening.channel), door() as listener:
-            ended = threading.Timer(lifetime, opening.channel.close)
-            ended.daemon = True
-            ended.start()
-            thread = threading.Thread(target=_serve, args=(listener, opening, lifetime), name="relay-forwarded", daemon=True)
+        with contextlib.closing(opening.channel), open_listener() as listener:
+            timer = threading.Timer(lifetime, opening.channel.close)
+            timer.daemon = True
+            timer.start()
+            thread = threading.Thread(target=_carry, args=(listener, opening, lifetime), name="relay-forwarded", daemon=True)
             thread.start()
             try:
                 yield Link(attempt, port=listener.getsockname()[1])
             finally:
-                ended.cancel()
+                timer.cancel()
                 opening.channel.close()
                 with contextlib.suppress(OSError):  # nobody waits there any more
                     listener.shutdown(socket.SHUT_RDWR)
@@ -176,19 +180,19 @@ class FallbackConnector(ConnectorBase):
                 self._forwarding = None
 
 
-def _all(found: dict[int, bytes], count: int, series: AgentSeries) -> list[bytes]:
+def _all_lines(lines_by_start: dict[int, bytes], count: int, series: AgentSeries) -> list[bytes]:
     """All `count` attempts of a script that makes no more, of rows by their beginnings (µs); none while one is under way."""
-    return [found[at] for at in sorted(found)] if len(found) == count else []
+    return [lines_by_start[at] for at in sorted(lines_by_start)] if len(lines_by_start) == count else []
 
 
-def _first(found: dict[int, bytes], count: int, series: AgentSeries) -> list[bytes]:
+def _first_lines(lines_by_start: dict[int, bytes], count: int, series: AgentSeries) -> list[bytes]:
     """The `count` that began first, of rows by their beginnings (µs); none while one that began before them may still be under way."""
-    begun = sorted(found)
-    settled = (series.limit_s + series.period_s) * 1e6
-    return [found[at] for at in begun[:count]] if len(begun) > count and begun[-1] >= begun[count - 1] + settled else []
+    starts = sorted(lines_by_start)
+    settled_us = (series.limit_s + series.period_s) * 1e6
+    return [lines_by_start[at] for at in starts[:count]] if len(starts) > count and starts[-1] >= starts[count - 1] + settled_us else []
 
 
-def _serve(listener: socket.socket, opening: Opening, lifetime: float) -> None:
+def _carry(listener: socket.socket, opening: Opening, lifetime: float) -> None:
     """Carry one client's bytes to the channel and back; the end of either side's stream reaches the other."""
     client = admit(listener, Deadline(lifetime))
     if client is None:

@@ -14,10 +14,10 @@ from typing import Any
 
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Inconclusive
-from harness.remote.connections.attempt import Attempt, of_report
+from harness.remote.connections.attempt import Attempt, attempt_of_report
 from harness.remote.connections.connection_worker import WINDOW_BYTES, ConnectionWorker, Line, Request
 from harness.remote.connections.connector_base import ConnectorBase
-from harness.remote.connections.single_use_port import LOOPBACK, admit, door
+from harness.remote.connections.single_use_port import LOOPBACK, admit, open_listener
 
 CHUNK = 65536
 START_TIMEOUT_S = 15.0  # for the log-in and the interpreter's start, beyond the connection's own limit
@@ -60,11 +60,11 @@ def relay(
             raise Inconclusive(f"{resident.name}: the relay did not report within {limit + START_TIMEOUT_S:g} s; is the host overloaded?")
         if "end" in line:
             raise Inconclusive(f"{resident.name}: the relay to {destination}:{port} ended before it began: {line['why']}")
-        attempt = of_report(resident.name, destination, port, line, started=time.monotonic() - (line["now"] - line["mono"]))
+        attempt = attempt_of_report(resident.name, destination, port, line, started=time.monotonic() - (line["now"] - line["mono"]))
         if not attempt.answered:
             yield Link(attempt)
             return
-        listener = stack.enter_context(door())
+        listener = stack.enter_context(open_listener())
         stack.callback(carrier.start(far, listener, Deadline(lifetime)))
         yield Link(attempt, port=listener.getsockname()[1])
 
@@ -145,16 +145,16 @@ class _Carrier:
             return 0 if self._over else self._room
 
     def _bring_back(self, client: socket.socket, deadline: Deadline) -> None:
-        taken = 0
+        taken_bytes = 0
         try:
             while (line := self._far.next(deadline.remaining() + 1)) is not None and "end" not in line:
                 if "data" in line:
                     data = binascii.a2b_base64(line["data"])
                     client.sendall(data)
-                    taken += len(data)
-                    if taken >= WINDOW_BYTES // 4:
-                        self._far.tell("took", bytes=taken)
-                        taken = 0
+                    taken_bytes += len(data)
+                    if taken_bytes >= WINDOW_BYTES // 4:
+                        self._far.tell("took", bytes=taken_bytes)
+                        taken_bytes = 0
                 else:
                     client.shutdown(socket.SHUT_WR)
         except (OSError, HarnessError):

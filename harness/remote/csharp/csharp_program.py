@@ -25,7 +25,7 @@ def loader() -> str:
     return (FOLDER / "compile.ps1").read_text(encoding="utf-8").rstrip("\n")
 
 
-def sent(name: str, words: bytes) -> bytes:
+def loader_input(name: str, words: bytes) -> bytes:
     """What the loader takes from its input: the source with its length before it, and the program's own input."""
     text = source(name).encode("utf-8")
     return b"%d\n" % len(text) + text + words
@@ -35,7 +35,7 @@ def start(host: Host, name: str, words: bytes) -> Process:
     """Have PowerShell compile and start it; its input stays open. Raises what `Host.start` raises, OSError."""
     process = host.start(loader())
     try:
-        process.send(sent(name, words))
+        process.send(loader_input(name, words))
     except OSError:
         process.close()
         raise

@@ -28,23 +28,23 @@ def encode(packets: Iterable[Packet], *, host: str) -> bytes:
     for name in interfaces:
         blocks.append(_block(INTERFACE, struct.pack("<HHI", LINKTYPE_RAW, 0, SNAP), [(IF_NAME, name.encode()), (IF_TSRESOL, NANOSECONDS)]))
     for packet in packets:
-        blocks.append(_packet(interfaces.index(packet.interface), packet))
+        blocks.append(_packet_block(interfaces.index(packet.interface), packet))
     return b"".join(blocks)
 
 
-def _packet(interface: int, packet: Packet) -> bytes:
+def _packet_block(interface: int, packet: Packet) -> bytes:
     moment = round(packet.time * 1_000_000_000)
-    (whole,) = struct.unpack_from("!H", packet.raw, 2)
-    head = struct.pack("<IIIII", interface, moment >> 32, moment & 0xFFFFFFFF, len(packet.raw), max(whole, len(packet.raw)))
+    (full_length,) = struct.unpack_from("!H", packet.raw, 2)
+    head = struct.pack("<IIIII", interface, moment >> 32, moment & 0xFFFFFFFF, len(packet.raw), max(full_length, len(packet.raw)))
     direction = struct.pack("<I", OUTBOUND if packet.outgoing else INBOUND)
-    return _block(ENHANCED, head + _padded(packet.raw), [(EPB_FLAGS, direction)])
+    return _block(ENHANCED, head + _pad(packet.raw), [(EPB_FLAGS, direction)])
 
 
 def _block(kind: int, body: bytes, options: list[tuple[int, bytes]]) -> bytes:
-    body += b"".join(struct.pack("<HH", code, len(value)) + _padded(value) for code, value in options) + struct.pack("<HH", 0, 0)
+    body += b"".join(struct.pack("<HH", code, len(value)) + _pad(value) for code, value in options) + struct.pack("<HH", 0, 0)
     length = struct.pack("<I", len(body) + 12)
     return struct.pack("<I", kind) + length + body + length
 
 
-def _padded(data: bytes) -> bytes:
+def _pad(data: bytes) -> bytes:
     return data + bytes(-len(data) % 4)

@@ -156,7 +156,7 @@ class Header:
     probe_interval_s: float
     series: tuple[Series, ...]
     both_may_answer: bool = False  # an isolated node may go on answering itself until it is fenced; its tokens must not be lost
-    # What a recording of before does not say is None; `judgement.deed` knows what was meant then.
+    # What a recording of before does not say is None; `disruption_effect` knows what was meant then.
     takes_away: bool | None = None  # does it take its target away, so that its absence says nothing against the cluster?
     lasts: bool | None = None  # is something undone at the end, which may be an outage of its own?
     shares: bool | None = None  # does the balancer's hash decide, while it lasts, so that only some attempts must fail?
@@ -238,13 +238,13 @@ class Recorder:
         """Appends packets that a witness saw."""
         self._put({"is": "w", "rows": [_short(row) for row in rows]})
 
-    def add(self, one: NodeEvent | Mark | Budget | Clock | Noise | Token) -> None:
+    def add(self, record: NodeEvent | Mark | Budget | Clock | Noise | Token) -> None:
         """Appends one event, mark, budget, clock, noise or token."""
-        self._put({"is": LETTER[type(one)], **asdict(one)})
+        self._put({"is": LETTER[type(record)], **asdict(record)})
 
-    def read_back(self, found: dict[str, int]) -> None:
+    def read_back(self, counts: dict[str, int]) -> None:
         """Appends how often each token was found in the database afterwards."""
-        self._put({"is": "r", "found": found})
+        self._put({"is": "r", "found": counts})
 
     def close(self) -> None:
         """Ends the file with its last line; one without it was cut off."""
@@ -283,27 +283,27 @@ def read(path: Path) -> Recording:
     """
     with open_text(path, errors="replace") as lines:
         try:
-            recording = _header(json.loads(next(lines, "")))
+            recording = _read_header(json.loads(next(lines, "")))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"{path}: is no recording of a measurement, or was cut off before its first line was whole") from error
         for line in lines:
             try:
                 record = json.loads(line)
-                _take(recording, record.pop("is"), record)
+                _take_record(recording, record.pop("is"), record)
             except (ValueError, TypeError, KeyError, AttributeError):
                 break  # what came before it counts; without its end the recording is not complete, and judged as such
     return recording
 
 
-def _header(record: dict[str, Any]) -> Recording:
+def _read_header(record: dict[str, Any]) -> Recording:
     if record.pop("is") != "h":
         raise ValueError("the first line is no header")
-    listed = record.pop("series" if "series" in record else "tracks")  # as version 1 calls them
-    series, nodes = tuple(Series(**one) for one in listed), tuple(record.pop("nodes"))
+    series_records = record.pop("series" if "series" in record else "tracks")  # as version 1 calls them
+    series, nodes = tuple(Series(**fields) for fields in series_records), tuple(record.pop("nodes"))
     return Recording(Header(**record, series=series, nodes=nodes))
 
 
-def _take(recording: Recording, kind: str, record: dict[str, Any]) -> None:
+def _take_record(recording: Recording, kind: str, record: dict[str, Any]) -> None:
     if kind == "s":
         rows = [Sample(*row) for row in record["rows"]]
         recording.samples.setdefault(record["series" if "series" in record else "track"], []).extend(rows)
@@ -314,8 +314,8 @@ def _take(recording: Recording, kind: str, record: dict[str, Any]) -> None:
     elif kind == "end":
         recording.complete = True
     elif kind in ONE_BY_ONE:
-        made, place = ONE_BY_ONE[kind]
-        getattr(recording, place).append(made(**record))
+        record_type, attribute = ONE_BY_ONE[kind]
+        getattr(recording, attribute).append(record_type(**record))
 
 
 def _short(row: tuple) -> list:

@@ -16,15 +16,15 @@ KIND = "ilb-health"  # of the timeline's events (harness.azure.backend_health)
 
 def chart_rows(events: Iterable[Mapping[str, Any]], start: float, end: float) -> list[ChartRow]:
     """One chart row for each node that Azure said something of before `end`; times on the harness's monotonic clock."""
-    words: dict[str, list[tuple[float, str]]] = {}
+    states_by_node: dict[str, list[tuple[float, str]]] = {}
     for event in events:
         data = event.get("data")
         if event.get("kind") == KIND and isinstance(data, Mapping) and "state" in data and event.get("at", end) < end:
-            words.setdefault(str(event.get("source")), []).append((float(event["at"]), str(data.get("reason") or data["state"])))
-    return [ChartRow(f"Azure on {node}", _spans(sorted(said), start, end)) for node, said in sorted(words.items())]
+            states_by_node.setdefault(str(event.get("source")), []).append((float(event["at"]), str(data.get("reason") or data["state"])))
+    return [ChartRow(f"Azure on {node}", _spans(sorted(states), start, end)) for node, states in sorted(states_by_node.items())]
 
 
-def _spans(said: list[tuple[float, str]], start: float, end: float) -> list[tuple[float, float, str]]:
-    bounds = [(start, "unknown"), *said, (end, "")]
-    rows = ((max(start, at), min(end, until), state) for (at, state), (until, _) in pairwise(bounds))
+def _spans(states: list[tuple[float, str]], start: float, end: float) -> list[tuple[float, float, str]]:
+    bounds = [(start, "unknown"), *states, (end, "")]
+    rows = ((max(start, begin), min(end, end_of_state), state) for (begin, state), (end_of_state, _) in pairwise(bounds))
     return [row for row in rows if row[1] > row[0]]

@@ -44,8 +44,8 @@ class States:
             return self._number("wrong", f"answered by {node or 'somebody'}, the wrong node")
         if outcome == "skipped":
             return self._number("gap", "not tried")
-        words = f"{outcome} (reached {node})" if node else outcome
-        return self._number(outcome if outcome in FAILED else "other", words)
+        label = f"{outcome} (reached {node})" if node else outcome
+        return self._number(outcome if outcome in FAILED else "other", label)
 
     def of_chart_row(self, state: str) -> int:
         """The number of the state that a chart row is drawn in."""
@@ -59,20 +59,20 @@ class States:
     def _node_class(self, node: str | None) -> str:
         return f"node{self._nodes.index(node) + 1}" if node in self._nodes[:2] else "other"
 
-    def _number(self, css: str, words: str) -> int:
-        state = (css, visible(words))
+    def _number(self, css: str, label: str) -> int:
+        state = (css, visible(label))
         if state not in self._numbers:
             self._numbers[state] = len(self.table)
             self.table.append(state)
         return self._numbers[state]
 
 
-def picture(record: MeasurementRecord, nodes: Sequence[str], more: Sequence[ChartRow] = ()) -> dict[str, Any]:
-    """The data of one picture. `nodes` in the order that gives each its colour, the same in the whole report; `more` chart rows go last."""
+def picture(record: MeasurementRecord, nodes: Sequence[str], more_rows: Sequence[ChartRow] = ()) -> dict[str, Any]:
+    """The data of one picture. `nodes` in the order that gives each its colour, the same in the whole report; `more_rows` go last."""
     measured = record.measured
     states = States(nodes)
     chart_rows, coarse = _series_chart_rows(measured, states)
-    chart_rows += [_state_chart_row(measured, chart_row.name, chart_row.spans, states) for chart_row in (*measured.chart_rows, *more)]
+    chart_rows += [_state_chart_row(measured, chart_row.name, chart_row.spans, states) for chart_row in (*measured.chart_rows, *more_rows)]
     lines, left_out = _log(measured)
     return {
         "id": visible(record.id),
@@ -88,7 +88,7 @@ def picture(record: MeasurementRecord, nodes: Sequence[str], more: Sequence[Char
     }
 
 
-def embedded(data: dict[str, Any]) -> Markup:
+def embed_json(data: dict[str, Any]) -> Markup:
     """`data` as JSON that can stand in a <script> element: nothing in it can end the element or begin another."""
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
     for character in "<>&\u2028\u2029":
@@ -96,10 +96,10 @@ def embedded(data: dict[str, Any]) -> Markup:
     return Markup(text)
 
 
-def in_order(series: Iterable[SeriesResult]) -> list[SeriesResult]:
+def sort_series(series: Iterable[SeriesResult]) -> list[SeriesResult]:
     """By path as the figure names them, then as recorded, new connections before pinned ones."""
-    places = [path.value for path in PathName]
-    return sorted(series, key=lambda t: (places.index(t.path) if t.path in places else len(places), t.kind != NEW))
+    path_order = [path.value for path in PathName]
+    return sorted(series, key=lambda t: (path_order.index(t.path) if t.path in path_order else len(path_order), t.kind != NEW))
 
 
 def series_label(series: SeriesResult) -> str:
@@ -113,13 +113,13 @@ def group_label(series: SeriesResult) -> str:
 
 
 def _series_chart_rows(measured: Measured, states: States) -> tuple[list[dict[str, Any]], bool]:
-    all_series = in_order(measured.series)
-    most = max(50, MAX_SEGMENTS // max(1, len(all_series)))
+    all_series = sort_series(measured.series)
+    max_rows = max(50, MAX_SEGMENTS // max(1, len(all_series)))
     chart_rows, coarse = [], False
     for series in all_series:
         rows = [(_ms(s.start, measured), _ms(s.end, measured), states.of_segment(s.outcome, s.node)) for s in series.segments]
-        if len(rows) > most:
-            rows, coarse = coarser(rows, 2 * (rows[-1][1] - rows[0][0]) / most, states.table), True
+        if len(rows) > max_rows:
+            rows, coarse = coarsen(rows, 2 * (rows[-1][1] - rows[0][0]) / max_rows, states.table), True
         chart_rows.append(
             {
                 "group": visible(group_label(series)),
@@ -131,26 +131,26 @@ def _series_chart_rows(measured: Measured, states: States) -> tuple[list[dict[st
     return chart_rows, coarse
 
 
-def coarser(rows: list[tuple[float, float, int]], grain: float, table: Sequence[tuple[str, str]]) -> list[tuple[float, float, int]]:
+def coarsen(rows: list[tuple[float, float, int]], grain: float, table: Sequence[tuple[str, str]]) -> list[tuple[float, float, int]]:
     """`rows` with everything shorter than `grain` gathered into stretches that show the worst state in them: a fault is never lost."""
 
     def badness(state: int) -> int:
         css = table[state][0]
         return _WORST_FIRST.index(css) if css in _WORST_FIRST else len(_WORST_FIRST)
 
-    made: list[tuple[float, float, int]] = []
+    stretches: list[tuple[float, float, int]] = []
     gathering = False
     for start, end, state in rows:
         if end - start >= grain:
-            made.append((start, end, state))
+            stretches.append((start, end, state))
             gathering = False
-        elif gathering and end - made[-1][0] <= grain:
-            before = made[-1]
-            made[-1] = (before[0], end, min(before[2], state, key=badness))
+        elif gathering and end - stretches[-1][0] <= grain:
+            previous = stretches[-1]
+            stretches[-1] = (previous[0], end, min(previous[2], state, key=badness))
         else:
-            made.append((start, end, state))
+            stretches.append((start, end, state))
             gathering = True
-    return made
+    return stretches
 
 
 def _state_chart_row(measured: Measured, name: str, spans: Iterable[tuple[float, float, str]], states: States) -> dict[str, Any]:
@@ -160,16 +160,16 @@ def _state_chart_row(measured: Measured, name: str, spans: Iterable[tuple[float,
 
 def _log(measured: Measured) -> tuple[list[tuple[float, str, str]], int]:
     """The lines nearest to what happened, in order, and how many were left out for the size of the file."""
-    seen = [b.at for b in measured.boundaries if b.at is not None]
-    first, last = measured.anchor - 1, max([measured.anchor, *seen]) + 1
-    nearest = sorted(measured.log, key=lambda line: max(first - line[0], line[0] - last, 0.0))
-    kept = sorted(nearest[:MAX_LINES], key=lambda line: line[0])
-    return [(_ms(at, measured), visible(host), _short(visible(text))) for at, host, text in kept], len(measured.log) - len(kept)
+    boundary_times = [b.at for b in measured.boundaries if b.at is not None]
+    begin, end = measured.anchor - 1, max([measured.anchor, *boundary_times]) + 1
+    nearest = sorted(measured.log, key=lambda line: max(begin - line[0], line[0] - end, 0.0))
+    lines = sorted(nearest[:MAX_LINES], key=lambda line: line[0])
+    return [(_ms(moment, measured), visible(host), _shorten(visible(text))) for moment, host, text in lines], len(measured.log) - len(lines)
 
 
-def _short(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= MAX_LINE_LENGTH else text[: MAX_LINE_LENGTH - 1] + "…"
 
 
-def _ms(at: float, measured: Measured) -> float:
-    return round((at - measured.anchor) * 1000, 1)
+def _ms(moment: float, measured: Measured) -> float:
+    return round((moment - measured.anchor) * 1000, 1)

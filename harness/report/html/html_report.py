@@ -26,7 +26,7 @@ from harness.report.record.run_record import DisruptionRecord, EvidenceFile, Rec
 from harness.report.record.run_verdict import severity
 from harness.report.statistics.outage_statistics import SeriesFigure, tokens_in_words
 from harness.report.statistics.path_summary import PathSummary, summarise_paths, worst_recovery
-from harness.report.terminal_summary import counted
+from harness.report.terminal_summary import counts_in_words
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _ROLES = ("active node", "standby node")
@@ -39,7 +39,7 @@ def html(run: RunRecord, events: Sequence[dict[str, Any]], *, timeline_faults: S
     script = _script(bool(run.measurements))
     m = measured_view(run, events)
     executed = [t for t in run.tests if t.verdict.outcome is not Result.SKIPPED]
-    shown = list(events[:_MAX_EVENTS])
+    events_shown = list(events[:_MAX_EVENTS])
     return (
         _environment()
         .get_template("report.html.j2")
@@ -53,13 +53,13 @@ def html(run: RunRecord, events: Sequence[dict[str, Any]], *, timeline_faults: S
             tests=sorted(executed, key=lambda t: severity(t.verdict.outcome)),
             audits=sorted(run.audits, key=lambda a: severity(a.verdict.outcome)),
             skipped=labels.skipped_by_reason(run),
-            events=shown,
-            left_out=len(events) - len(shown),
-            sources=sorted(Counter(event["source"] for event in shown).items()),
+            events=events_shown,
+            left_out=len(events) - len(events_shown),
+            sources=sorted(Counter(event["source"] for event in events_shown).items()),
             timeline_faults=timeline_faults,
             lab=lab_disclaimer.is_lab(run),
             where=labels.where(run.cluster),
-            counted=counted(run.counts),
+            counted=counts_in_words(run.counts),
             roles=_roles(run),
             lab_stands_in=lab_disclaimer.lab_stands_in(run),
             lab_does_not_show=lab_disclaimer.LAB_DOES_NOT_SHOW,
@@ -74,8 +74,8 @@ def _script(measured: bool) -> str:
     script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
     if not measured:
         return script
-    parts = [path.read_text(encoding="utf-8") for path in sorted((_TEMPLATES / "chart").glob("*.js"))]
-    return script + '(() => {\n"use strict";\n' + "\n".join(parts) + "})();\n"
+    chart_scripts = [path.read_text(encoding="utf-8") for path in sorted((_TEMPLATES / "chart").glob("*.js"))]
+    return script + '(() => {\n"use strict";\n' + "\n".join(chart_scripts) + "})();\n"
 
 
 @dataclass(frozen=True)
@@ -119,15 +119,15 @@ class Bar:
 def bars(disruption: DisruptionRecord) -> list[Bar]:
     """The recoveries of a disruption on one scale. What never recovered fills the whole width."""
     widest = max((max(r.budget_s, r.seconds or 0.0) for r in disruption.recoveries), default=1.0) * 1.04 or 1.0
-    found = []
+    bars_drawn = []
     for recovery in disruption.recoveries:
         if recovery.seconds is not None:
             length = 100 * recovery.seconds / widest
         else:
             length = 100.0 if recovery.verdict.outcome is Result.FAIL else 0.0
         certain = max(0.0, length - 100 * (recovery.period_s or 0.0) / widest)
-        found.append(Bar(recovery, round(certain, 2), round(length, 2), round(100 * recovery.budget_s / widest, 2)))
-    return found
+        bars_drawn.append(Bar(recovery, round(certain, 2), round(length, 2), round(100 * recovery.budget_s / widest, 2)))
+    return bars_drawn
 
 
 def evidence_link(file: EvidenceFile) -> str | None:

@@ -111,11 +111,11 @@ def measured_view(run: RunRecord, events: Sequence[Mapping[str, Any]] = ()) -> M
     """The measurements of a run for the page's templates."""
     titles = {test.id: test.title for test in run.tests}
     nodes = node_order(run)
-    bad = [r.id for r in run.measurements if r.measured.verdict.outcome.value != Result.PASS]
-    opened = set(bad if bad else [r.id for r in run.measurements[:1]])
-    opened = opened if len(opened) <= _MAX_OPEN_CARDS else set(bad[:_MAX_OPEN_CARDS])
-    cards = [_card(n, record, nodes, titles, record.id in opened, events) for n, record in enumerate(run.measurements, 1)]
-    used = {part.colour for card in cards for row in card.rows for part in row.parts}
+    failed_ids = [r.id for r in run.measurements if r.measured.verdict.outcome.value != Result.PASS]
+    open_ids = set(failed_ids if failed_ids else [r.id for r in run.measurements[:1]])
+    open_ids = open_ids if len(open_ids) <= _MAX_OPEN_CARDS else set(failed_ids[:_MAX_OPEN_CARDS])
+    cards = [_card(n, record, nodes, titles, record.id in open_ids, events) for n, record in enumerate(run.measurements, 1)]
+    colours = {part.colour for card in cards for row in card.rows for part in row.parts}
     return MeasuredView(
         sentence=outage_statistics.sentence(run),
         worst=outage_statistics.worst_outages(run),
@@ -124,7 +124,7 @@ def measured_view(run: RunRecord, events: Sequence[Mapping[str, Any]] = ()) -> M
         calibration=outage_statistics.calibration_in_words(run.calibration) if run.calibration else "",
         cards=cards,
         repeats=[GroupView(_title_of(g), g, strips(g.distributions)) for g in outage_statistics.groups(run) if g.distributions],
-        phases=[(n, name) for n, name in enumerate(PHASES, 1) if n in used],
+        phases=[(n, name) for n, name in enumerate(PHASES, 1) if n in colours],
     )
 
 
@@ -132,17 +132,17 @@ def node_order(run: RunRecord) -> list[str]:
     """The nodes in the order that gives each its colour; from the measurements where the cluster is not known."""
     if run.cluster:
         return [node.name for node in run.cluster.nodes]
-    seen = [s.node for r in run.measurements for t in r.measured.series for s in t.segments if s.node]
-    return sorted(dict.fromkeys(seen))
+    nodes = [s.node for r in run.measurements for t in r.measured.series for s in t.segments if s.node]
+    return sorted(dict.fromkeys(nodes))
 
 
 def title(record: MeasurementRecord) -> str:
     """`switchover`, `switchover, repeat 2`, `switchover, begun 0.120 s late`."""
     measured = record.measured
-    words = measured.disruption
-    words += f" of {measured.target}" if measured.target else ""
-    words += f", repeat {measured.repeat + 1}" if measured.repeat else ""
-    return words + (f", begun {seconds(measured.offset_s)} into the cycle" if measured.offset_s else "")
+    text = measured.disruption
+    text += f" of {measured.target}" if measured.target else ""
+    text += f", repeat {measured.repeat + 1}" if measured.repeat else ""
+    return text + (f", begun {seconds(measured.offset_s)} into the cycle" if measured.offset_s else "")
 
 
 def strips(distributions: Sequence[Distribution]) -> list[Strip]:
@@ -160,19 +160,19 @@ def strips(distributions: Sequence[Distribution]) -> list[Strip]:
 
 def stack(record: MeasurementRecord, figure: SeriesFigure, widest: float) -> list[StackPart]:
     """The longest outage of a series as a bar, on a scale on which `widest` seconds fill it."""
-    found = figure.longest
-    if found is None:
+    longest = figure.longest
+    if longest is None:
         return []
-    number, outage = found
+    number, outage = longest
     phases = [(p.name, p.seconds) for p in record.phases_of(figure.series.id, number)] or [("out", outage.seconds)]
     return [StackPart(name, _colour(name), round(100 * length / widest, 2), length) for name, length in phases if length > 0]
 
 
 def _card(
-    number: int, record: MeasurementRecord, nodes: Sequence[str], titles: dict[str, str], opened: bool, events: Sequence[Mapping[str, Any]]
+    number: int, record: MeasurementRecord, nodes: Sequence[str], titles: dict[str, str], is_open: bool, events: Sequence[Mapping[str, Any]]
 ) -> Card:
     measured = record.measured
-    all_series = [SeriesFigure(record, series) for series in chart_data.in_order(measured.series)]
+    all_series = [SeriesFigure(record, series) for series in chart_data.sort_series(measured.series)]
     widest = max((o.seconds for f in all_series for o in f.series.outages), default=0.0) or 1.0
     return Card(
         number=number,
@@ -180,7 +180,7 @@ def _card(
         title=title(record),
         result=Result(measured.verdict.outcome.value),
         anchor=f"measurement-{number}",
-        data=chart_data.embedded(chart_data.picture(record, nodes, azure_health_rows.chart_rows(events, measured.start, measured.end))),
+        data=chart_data.embed_json(chart_data.picture(record, nodes, azure_health_rows.chart_rows(events, measured.start, measured.end))),
         rows=[_row(record, figure, widest) for figure in all_series],
         boundaries=[
             BoundaryRow(n, _colour(b.name), b.name, None if b.at is None else b.at - measured.anchor, b.evidence, b.source)
@@ -189,29 +189,29 @@ def _card(
         paths={path.value: worst for path in PathName if (worst := outage_statistics.worst_of(record, path))},
         test_title=titles.get(record.test, record.test),
         tokens=outage_statistics.token_totals([record]),
-        open=opened,
+        open=is_open,
     )
 
 
 def _row(record: MeasurementRecord, figure: SeriesFigure, widest: float) -> Row:
     longest = figure.longest
     outage = longest[1] if longest else None
-    more = len(figure.series.outages) - 1
-    words = outage_statistics.outage_words(outage) if outage else ""
+    more_outages = len(figure.series.outages) - 1
+    text = outage_statistics.outage_words(outage) if outage else ""
     if outage and outage.end is None:
-        words += ", still out at the end"
+        text += ", still out at the end"
     return Row(
         figure=figure,
         group=chart_data.group_label(figure.series),
         label=chart_data.series_label(figure.series),
         parts=stack(record, figure, widest),
-        outage=f"{words}; {more} more" if more > 0 else words,
+        outage=f"{text}; {more_outages} more" if more_outages > 0 else text,
         reason=outage.reason if outage else "",
-        received=_received(outage.attributed) if outage else "",
+        received=_receivers_in_words(outage.attributed) if outage else "",
     )
 
 
-def _received(attributed: dict[str, int]) -> str:
+def _receivers_in_words(attributed: dict[str, int]) -> str:
     return ", ".join(f"{n} received by {node or 'no node that was watched'}" for node, n in attributed.items())
 
 

@@ -51,23 +51,23 @@ class _BesideTheTemplates(BytecodeCache):
         file = self._file(bucket)
         with contextlib.suppress(OSError):  # somebody else's folder: it is compiled every time
             file.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, beside = tempfile.mkstemp(dir=file.parent)  # under its name when it is whole: others may write theirs
+            descriptor, temporary_path = tempfile.mkstemp(dir=file.parent)  # under its name when it is whole: others may write theirs
             try:
-                with os.fdopen(descriptor, "wb") as growing:
-                    bucket.write_bytecode(growing)
-                Path(beside).chmod(self._templates.stat().st_mode & 0o644)
-                Path(beside).replace(file)
+                with os.fdopen(descriptor, "wb") as temporary_file:
+                    bucket.write_bytecode(temporary_file)
+                Path(temporary_path).chmod(self._templates.stat().st_mode & 0o644)
+                Path(temporary_path).replace(file)
             finally:
-                Path(beside).unlink(missing_ok=True)
+                Path(temporary_path).unlink(missing_ok=True)
 
     def _file(self, bucket: Bucket) -> Path:
         made_by = importlib.metadata.version("jinja2")
         return Path(importlib.util.cache_from_source(self._templates / f"{bucket.key}-{made_by}.j2"))
 
 
-def style(*more: Path) -> Markup:
+def style(*more_sheets: Path) -> Markup:
     """The report's style sheet, with a page's own behind it."""
-    return Markup("".join(file.read_text(encoding="utf-8") for file in (_STYLE, *more)))
+    return Markup("".join(file.read_text(encoding="utf-8") for file in (_STYLE, *more_sheets)))
 
 
 def _escaped(value: Any) -> Any:

@@ -12,17 +12,17 @@ from typing import Any
 
 def describe(schema: dict[str, Any], model: type) -> None:
     """For `json_schema_extra`: adds to each property the string that stands under its field."""
-    told: dict[str, str] = {}
-    for kind in reversed(model.__mro__):
-        if "__annotations__" in vars(kind) and kind.__module__.split(".")[0] == model.__module__.split(".")[0]:
-            told.update(_under_fields(kind))
+    descriptions: dict[str, str] = {}
+    for ancestor in reversed(model.__mro__):
+        if "__annotations__" in vars(ancestor) and ancestor.__module__.split(".")[0] == model.__module__.split(".")[0]:
+            descriptions.update(_under_fields(ancestor))
     for name, field in schema.get("properties", {}).items():
-        if name in told:
-            field.setdefault("description", told[name])
+        if name in descriptions:
+            field.setdefault("description", descriptions[name])
 
 
-def _under_fields(kind: type) -> dict[str, str]:
-    tree = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+def _under_fields(model: type) -> dict[str, str]:
+    tree = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
     assert isinstance(tree, ast.ClassDef)
     return {
         field.target.id: inspect.cleandoc(under.value.value)

@@ -74,12 +74,12 @@ class MeasurementRecord(Record):
     @classmethod
     def of(cls, measured: Measured, *, id: str, test: str, recording: str | None = None) -> MeasurementRecord:
         """The record of measurement `id`, made in test `test`; its recording lies in evidence/<id>/ unless said otherwise."""
-        where = recording or f"evidence/{id}/recording.jsonl"
-        return cls(id=id, recording=where, test=test, measured=measured, phases=list(_phases(measured)))
+        recording_path = recording or f"evidence/{id}/recording.jsonl"
+        return cls(id=id, recording=recording_path, test=test, measured=measured, phases=list(_phases(measured)))
 
     def phases_of(self, series: str, outage: int) -> list[PhaseRecord]:
         """The phases of one outage of a series, by its number; none where it was not cut."""
-        return next((cut.phases for cut in self.phases if (cut.series, cut.outage) == (series, outage)), [])
+        return next((record.phases for record in self.phases if (record.series, record.outage) == (series, outage)), [])
 
     def series(self, id: str) -> SeriesResult | None:
         """The result of that series; None where there is none."""
@@ -89,10 +89,12 @@ class MeasurementRecord(Record):
 def _phases(measured: Measured) -> Iterable[OutagePhases]:
     for series in measured.series:
         for number, outage in enumerate(series.outages):
-            yield OutagePhases(series=series.id, outage=number, phases=list(_placed(outage.start, stack(measured.boundaries, outage))))
+            yield OutagePhases(
+                series=series.id, outage=number, phases=list(_place_phases(outage.start, stack(measured.boundaries, outage)))
+            )
 
 
-def _placed(start: float, pieces: Iterable[tuple[str, float]]) -> Iterable[PhaseRecord]:
-    for name, length in pieces:
+def _place_phases(start: float, lengths: Iterable[tuple[str, float]]) -> Iterable[PhaseRecord]:
+    for name, length in lengths:
         yield PhaseRecord(name=name, start=start, seconds=max(0.0, length))
         start += length

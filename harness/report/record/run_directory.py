@@ -68,9 +68,9 @@ class Run:
             run = cls(directory, _first_record(directory.name, command, cluster), timeline, cleaner)
             run.save()
         except OSError as error:
-            why = error.strerror or error
+            reason = error.strerror or error
             advice = "make it a folder that you may write to, or name another one"
-            raise Unusable(f"{reports}: no report can be written there ({why}); {advice}") from error
+            raise Unusable(f"{reports}: no report can be written there ({reason}); {advice}") from error
         run.note("harness", "run", f"run {run.id} began")
         run._point_latest_here()
         return run
@@ -148,20 +148,20 @@ class Run:
     def _point_latest_here(self) -> None:
         """A run whose `latest` cannot be moved is still a run: that is noted, not fatal."""
         latest = self.directory.parent / LATEST
-        beside = latest.with_name(f".{LATEST}-{self.id}")
+        new_link = latest.with_name(f".{LATEST}-{self.id}")
         try:
-            beside.symlink_to(self.directory.name)
-            beside.replace(latest)
+            new_link.symlink_to(self.directory.name)
+            new_link.replace(latest)
         except OSError as error:
-            beside.unlink(missing_ok=True)
-            why = error.strerror or error
-            self.evidence_fault(f"reports/{LATEST}", f"{latest} does not point at this run ({why}); remove what is in its way")
+            new_link.unlink(missing_ok=True)
+            reason = error.strerror or error
+            self.evidence_fault(f"reports/{LATEST}", f"{latest} does not point at this run ({reason}); remove what is in its way")
 
 
 def _clean_file(path: Path, cleaner: Cleaner) -> None:
     """Nothing stays of a text that its collector wrote with secrets in it. Raises OSError."""
-    said = path.read_text(encoding="utf-8", errors="backslashreplace")
-    if (clean := cleaner.text(said)) != said:
+    text = path.read_text(encoding="utf-8", errors="backslashreplace")
+    if (clean := cleaner.text(text)) != text:
         write_atomically(path, clean)
 
 

@@ -16,10 +16,10 @@ RUN_FOLDER = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{4}")
 def run_folders(reports: Path) -> Iterator[Path]:
     """The folders of runs, the oldest first; nothing through a link, and nothing that does not bear a run's name. Raises BadUse."""
     try:
-        found = sorted(reports.iterdir())
+        paths = sorted(reports.iterdir())
     except OSError as error:
         raise BadUse(f"{reports}: cannot be read ({error.strerror or error}); name the folder that holds the runs") from error
-    yield from (path for path in found if is_run_folder(path))
+    yield from (path for path in paths if is_run_folder(path))
 
 
 def is_run_folder(path: Path) -> bool:

@@ -78,10 +78,10 @@ class Moment(Record):
         return cls.at_wall_time(datetime.fromtimestamp(wall - (monotonic - at), UTC), at=at)
 
     @classmethod
-    def at_wall_time(cls, when: datetime, *, at: float) -> Moment:
+    def at_wall_time(cls, wall_time: datetime, *, at: float) -> Moment:
         """A moment in UTC, with its place on the monotonic clock."""
-        iso = when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return cls(iso=iso, epoch=round(when.timestamp(), 6), at=round(at, 6))
+        iso = wall_time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return cls(iso=iso, epoch=round(wall_time.timestamp(), 6), at=round(at, 6))
 
 
 class Judgement(Record):
@@ -369,6 +369,6 @@ class RunRecord(Record):
         unproved = next((a.verdict for a in self.audits if a.name == AS_FOUND and a.verdict.outcome is not Result.PASS), None)
         if unproved is None:
             return ""
-        known = unproved.outcome is Result.FAIL
-        what = "THE CLUSTER IS NOT AS IT WAS FOUND" if known else "NOBODY HAS SEEN WHETHER THE CLUSTER IS AS IT WAS FOUND"
-        return f"{what}: {unproved.reason}"
+        is_known = unproved.outcome is Result.FAIL
+        headline = "THE CLUSTER IS NOT AS IT WAS FOUND" if is_known else "NOBODY HAS SEEN WHETHER THE CLUSTER IS AS IT WAS FOUND"
+        return f"{headline}: {unproved.reason}"

@@ -10,5 +10,5 @@ from harness.report.record.run_record import SCHEMA_VERSION, RunRecord
 def schema() -> dict[str, Any]:
     """What every run.json of this harness satisfies. Fields it does not name are allowed: a newer harness may add some."""
     body = RunRecord.model_json_schema(mode="serialization")
-    more = {key: value for key, value in body.items() if key != "title"}
-    return {"title": f"lkharness run.json, schema_version {SCHEMA_VERSION}", **more}
+    content = {key: value for key, value in body.items() if key != "title"}
+    return {"title": f"lkharness run.json, schema_version {SCHEMA_VERSION}", **content}

@@ -11,31 +11,31 @@ _OUTAGE = {"track": "series", "least_s": "min_s", "most_s": "max_s"}
 _OUTAGE_PHASES = {"track": "series"}
 
 
-def upgraded(data: dict[str, Any]) -> dict[str, Any]:
+def upgrade(data: dict[str, Any]) -> dict[str, Any]:
     """`data` with the names of version 2; unchanged where it is of version 2, or no run at all (the record's own check tells that)."""
     if data.get("schema_version") != 1:
         return data
-    measurements = [_measurement(one) for one in _objects(data.get("measurements"))]
-    set_aside = [_measurement(one) for one in _objects(data.get("set_aside"))]
+    measurements = [_measurement(record) for record in _objects(data.get("measurements"))]
+    set_aside = [_measurement(record) for record in _objects(data.get("set_aside"))]
     return {**data, "schema_version": 2, "measurements": measurements, "set_aside": set_aside}
 
 
 def _measurement(record: Any) -> Any:
     if not isinstance(record, dict) or not isinstance(record.get("measured"), dict):
         return record
-    measured = _renamed(record["measured"], _MEASURED)
-    measured["series"] = [_one_series(one) for one in _objects(measured.get("series"))]
-    return {**record, "measured": measured, "phases": [_renamed(one, _OUTAGE_PHASES) for one in _objects(record.get("phases"))]}
+    measured = _rename_keys(record["measured"], _MEASURED)
+    measured["series"] = [_one_series(item) for item in _objects(measured.get("series"))]
+    return {**record, "measured": measured, "phases": [_rename_keys(item, _OUTAGE_PHASES) for item in _objects(record.get("phases"))]}
 
 
 def _one_series(record: Any) -> Any:
-    found = _renamed(record, _SERIES)
-    if isinstance(found, dict):
-        found["outages"] = [_renamed(one, _OUTAGE) for one in _objects(found.get("outages"))]
-    return found
+    upgraded_series = _rename_keys(record, _SERIES)
+    if isinstance(upgraded_series, dict):
+        upgraded_series["outages"] = [_rename_keys(outage, _OUTAGE) for outage in _objects(upgraded_series.get("outages"))]
+    return upgraded_series
 
 
-def _renamed(record: Any, names: Mapping[str, str]) -> Any:
+def _rename_keys(record: Any, names: Mapping[str, str]) -> Any:
     return {names.get(key, key): value for key, value in record.items()} if isinstance(record, dict) else record
 
 

@@ -50,17 +50,17 @@ def judge_recovery(
 
 
 def judge_test(
-    given: Verdict,
+    verdict: Verdict,
     checks: Iterable[CheckRecord],
     disruptions: Iterable[DisruptionRecord],
     measurements: Iterable[MeasurementRecord] = (),
 ) -> Judgement:
-    """The verdict a test was `given`, unless something recorded in it is worse: a test never passes over its own failed check."""
+    """A test's `verdict`, unless something recorded in it is worse: a test never passes over its own failed check."""
     recorded = [check.verdict for check in checks] + [r.verdict for d in disruptions for r in d.recoveries]
     recorded += [Judgement.of(m.measured.verdict) for m in measurements]
-    own = Judgement.of(given)
-    worse = [v for v in recorded if severity(v.outcome) < severity(own.outcome)]
-    return min(worse, key=lambda v: severity(v.outcome), default=own)
+    own_judgement = Judgement.of(verdict)
+    worse = [v for v in recorded if severity(v.outcome) < severity(own_judgement.outcome)]
+    return min(worse, key=lambda v: severity(v.outcome), default=own_judgement)
 
 
 def tally(tests: Iterable[TestRecord]) -> Counts:
@@ -80,8 +80,8 @@ def judge(run: RunRecord) -> Verdict:
     A failure that was seen stands, whatever happened to the run afterwards. After that a run that could not be set up, was
     interrupted, or executed nothing may not claim a pass.
     """
-    verdict, said = _judge(run), run.not_as_found
-    return Verdict(verdict.outcome, f"{said}; {verdict.reason}") if said else verdict
+    verdict, warning = _judge(run), run.not_as_found
+    return Verdict(verdict.outcome, f"{warning}; {verdict.reason}") if warning else verdict
 
 
 def _judge(run: RunRecord) -> Verdict:
@@ -89,8 +89,8 @@ def _judge(run: RunRecord) -> Verdict:
     if failure:
         return failed(failure)
     if run.state in _ENDED_EARLY:
-        what = _ENDED_EARLY[run.state]
-        return inconclusive(f"{what}: {run.state_reason}" if run.state_reason else what)
+        headline = _ENDED_EARLY[run.state]
+        return inconclusive(f"{headline}: {run.state_reason}" if run.state_reason else headline)
     counts = tally(run.tests)
     unclear = _unclear(run, counts)
     if unclear:
@@ -111,8 +111,8 @@ def _failure(run: RunRecord) -> str:
     tests = [t for t in run.tests if t.verdict.outcome is Result.FAIL]
     audits = [a for a in run.audits if a.verdict.outcome is Result.FAIL]
     if tests:
-        head = f"{len(tests)} of {count(tally(run.tests).executed, 'test')} failed"
-        return f"{head}{_first(len(tests), tests[0].title, tests[0].verdict.reason)}"
+        headline = f"{len(tests)} of {count(tally(run.tests).executed, 'test')} failed"
+        return f"{headline}{_first(len(tests), tests[0].title, tests[0].verdict.reason)}"
     if audits:
         return f"{count(len(audits), 'audit')} failed{_first(len(audits), audits[0].name, audits[0].verdict.reason)}"
     if run.gate is not None and run.gate.outcome == "fail":
@@ -127,8 +127,8 @@ def _unclear(run: RunRecord, counts: Counts) -> str:
     tests = [t for t in run.tests if t.verdict.outcome is Result.INCONCLUSIVE]
     audits = [a for a in run.audits if a.verdict.outcome is Result.INCONCLUSIVE]
     if tests:
-        head = f"{len(tests)} of {count(counts.executed, 'test')} could not be judged"
-        return f"{head}{_first(len(tests), tests[0].title, tests[0].verdict.reason)}"
+        headline = f"{len(tests)} of {count(counts.executed, 'test')} could not be judged"
+        return f"{headline}{_first(len(tests), tests[0].title, tests[0].verdict.reason)}"
     if audits:
         return f"{count(len(audits), 'audit')} could not be judged{_first(len(audits), audits[0].name, audits[0].verdict.reason)}"
     if run.gate is not None and run.gate.outcome != "pass":

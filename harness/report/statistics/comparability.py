@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.report.record.run_record import ClusterSummary, RunRecord
-from harness.report.statistics.series_identity import changes, cluster_key, known_once, set_up_of
+from harness.report.statistics.series_identity import changes, cluster_key, known_to_one, set_up_of
 
 
 def why_not_comparable(before: RunRecord, after: RunRecord) -> list[str]:
@@ -20,34 +20,35 @@ def why_not_comparable(before: RunRecord, after: RunRecord) -> list[str]:
         "the design": (old.design, new.design),
         "what was measured": (old.kind.value, new.kind.value),
     }
-    found = [f"{what} differs: {a} and {b}" for what, (a, b) in pairs.items() if a != b]
+    reasons = [f"{aspect} differs: {a} and {b}" for aspect, (a, b) in pairs.items() if a != b]
     if old.kind is new.kind and cluster_key(old) != cluster_key(new):
-        found.append(f"the cluster differs: {_cluster(old)} and {_cluster(new)}")
-    set_ups = [{name: value for name, value in set_up_of(one).items() if name != "manager"} for one in (old, new)]
-    found += [f"the set-up differs: {change}" for change in changes(*set_ups)]
-    kinds = [{f"kind of {service.name}": service.kind for service in one.services} for one in (old, new)]
-    found += [f"the set-up differs: {change}" for change in changes(*kinds)]
-    was, now = _periods(before), _periods(after)
-    for series in sorted(set(was) & set(now)):
-        if was[series] != now[series]:
-            found.append(f"the meter's period differs for {' '.join(series)}: {_listed(was[series])} and {_listed(now[series])}")
-    return found
+        reasons.append(f"the cluster differs: {_cluster(old)} and {_cluster(new)}")
+    set_ups = [{name: value for name, value in set_up_of(cluster).items() if name != "manager"} for cluster in (old, new)]
+    reasons += [f"the set-up differs: {change}" for change in changes(*set_ups)]
+    kinds = [{f"kind of {service.name}": service.kind for service in cluster.services} for cluster in (old, new)]
+    reasons += [f"the set-up differs: {change}" for change in changes(*kinds)]
+    old_periods, new_periods = _periods(before), _periods(after)
+    for series in sorted(set(old_periods) & set(new_periods)):
+        if old_periods[series] != new_periods[series]:
+            old_values, new_values = _join_periods(old_periods[series]), _join_periods(new_periods[series])
+            reasons.append(f"the meter's period differs for {' '.join(series)}: {old_values} and {new_values}")
+    return reasons
 
 
 def not_known_whether_comparable(before: RunRecord, after: RunRecord) -> list[str]:
     """What only one of two runs knows of its set-up, such as a version that one night could not be asked."""
     if before.cluster is None or after.cluster is None:
         return []
-    return [f"{name} ({before.run_id})" for name in known_once(set_up_of(before.cluster), set_up_of(after.cluster))]
+    return [f"{name} ({before.run_id})" for name in known_to_one(set_up_of(before.cluster), set_up_of(after.cluster))]
 
 
 def _periods(run: RunRecord) -> Mapping[tuple[str, str], set[float]]:
     """Service and kind of connection → the meter's periods in seconds."""
-    found: dict[tuple[str, str], set[float]] = {}
+    periods: dict[tuple[str, str], set[float]] = {}
     for measurement in run.measurements:
         for series in measurement.measured.series:
-            found.setdefault((series.service, series.kind), set()).add(series.period_s)
-    return found
+            periods.setdefault((series.service, series.kind), set()).add(series.period_s)
+    return periods
 
 
 def _cluster(cluster: ClusterSummary) -> str:
@@ -55,5 +56,5 @@ def _cluster(cluster: ClusterSummary) -> str:
     return f"{cluster.vip} of {', '.join(f'{node.name} ({node.address})' for node in cluster.nodes)}"
 
 
-def _listed(periods: set[float]) -> str:
+def _join_periods(periods: set[float]) -> str:
     return ", ".join(f"{period:g} s" for period in sorted(periods))

@@ -74,8 +74,8 @@ class Row:
         if self.test is None:
             return f"{middles}, {sizes}: no outcome could reach p < {SIGNIFICANCE_LEVEL} (at best {self.least:.3f})"
         figures = f"{middles}, shift {_signed(self.test.shift)}, p = {self.p:.3f}, {sizes}, period {seconds(self.period_s)}"
-        within = abs(self.test.shift) <= self.period_s and self.p < SIGNIFICANCE_LEVEL
-        return f"{figures}; less than a measuring period" if within else figures
+        within_period = abs(self.test.shift) <= self.period_s and self.p < SIGNIFICANCE_LEVEL
+        return f"{figures}; less than a measuring period" if within_period else figures
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,10 @@ class Comparison:
     @property
     def exit_code(self) -> ExitCode:
         """0 not slower, 1 slower, 3 cannot tell; what is slower is told before what cannot be told."""
-        found = {row.change for row in self.rows}
-        if Change.SLOWER in found:
+        found_changes = {row.change for row in self.rows}
+        if Change.SLOWER in found_changes:
             return ExitCode.FAILED
-        unclear = not self.rows or self.missing or found & {Change.TOO_FEW, Change.MISSING}
+        unclear = not self.rows or self.missing or found_changes & {Change.TOO_FEW, Change.MISSING}
         return ExitCode.INCONCLUSIVE if unclear else ExitCode.PASSED
 
     @property
@@ -113,22 +113,24 @@ class Comparison:
 
 def compare(before: RunRecord, after: RunRecord) -> Comparison:
     """Compare what both runs measured, disruption by disruption."""
-    old, new = ({(g.disruption, g.design, g.before, g.target): g for g in groups(run)} for run in (before, after))
-    rows = _rows([(old[key], new[key]) for key in old if key in new])
-    notes = [*_differences(before, after), *_left_out(before, "the first run"), *_left_out(after, "the second run")]
-    notes += _only(old, new, "the first run") + _only(new, old, "the second run")
-    return Comparison(rows, notes, len({key[:2] for key in old} - {key[:2] for key in new}))
+    groups_before, groups_after = ({(g.disruption, g.design, g.before, g.target): g for g in groups(run)} for run in (before, after))
+    rows = _rows([(groups_before[key], groups_after[key]) for key in groups_before if key in groups_after])
+    notes = [*_differences(before, after), *_exclusion_notes(before, "the first run"), *_exclusion_notes(after, "the second run")]
+    notes += _measured_in_one_run(groups_before, groups_after, "the first run") + _measured_in_one_run(
+        groups_after, groups_before, "the second run"
+    )
+    return Comparison(rows, notes, len({key[:2] for key in groups_before} - {key[:2] for key in groups_after}))
 
 
 _Key = tuple[str, str, str, str]  # disruption, design, the node active before, the target
 
 
-def _only(here: Mapping[_Key, Group], there: Mapping[_Key, Group], which: str) -> list[str]:
+def _measured_in_one_run(groups: Mapping[_Key, Group], other_groups: Mapping[_Key, Group], run_name: str) -> list[str]:
     """What one run measured alone: a disruption, or one direction of it."""
-    elsewhere = {key[:2] for key in there}
-    missing = [key for key in here if key not in there]
-    told = [f"{name} ({design})" + (f" from {node}" if (name, design) in elsewhere else "") for name, design, node, _ in missing]
-    return [f"{what} was measured in {which} only" for what in dict.fromkeys(told)]
+    elsewhere = {key[:2] for key in other_groups}
+    missing = [key for key in groups if key not in other_groups]
+    descriptions = [f"{name} ({design})" + (f" from {node}" if (name, design) in elsewhere else "") for name, design, node, _ in missing]
+    return [f"{description} was measured in {run_name} only" for description in dict.fromkeys(descriptions)]
 
 
 def compare_series(
@@ -167,57 +169,60 @@ _Table = dict[_Series, list[SeriesFigure | None]]  # a figure for each repeat, N
 
 def _rows(pairs: Sequence[tuple[Group, Group]]) -> list[Row]:
     tables = [(_table(old), _table(new)) for old, new in pairs]
-    found: list[tuple[int, _Series, float | None]] = []
+    results: list[tuple[int, _Series, float | None]] = []
     for number, (before, after) in enumerate(tables):
-        found += [(number, key, p) for key, p in _corrected(before, after).items()]
-    tested = [(number, p) for number, _, p in found if p is not None]
+        results += [(number, key, p) for key, p in _correct_p(before, after).items()]
+    tested = [(number, p) for number, _, p in results if p is not None]
     families = [number for number, _ in tested]
     corrected = iter(holm([p for _, p in tested], families))
     rows = []
-    for number, key, p in found:
+    for number, key, p in results:
         old, new = pairs[number]
-        first, second = ([one for one in table.get(key, []) if one is not None] for table in tables[number])
-        period = max((one.series.period_s for one in [*first, *second]), default=0.0)
-        values = [one.value for one in first], [one.value for one in second]
+        first, second = ([figure for figure in table.get(key, []) if figure is not None] for table in tables[number])
+        period = max((figure.series.period_s for figure in [*first, *second]), default=0.0)
+        values = [figure.value for figure in first], [figure.value for figure in second]
         node = "" if old.alone and new.alone else old.before
-        mine = None if p is None else next(corrected)
-        rows.append(compare_series(old.disruption, *key, *values, period, before_node=node, p=mine, among=len(set(families))))
+        corrected_p = None if p is None else next(corrected)
+        rows.append(compare_series(old.disruption, *key, *values, period, before_node=node, p=corrected_p, among=len(set(families))))
     return rows
 
 
-def _corrected(before: _Table, after: _Table) -> dict[_Series, float | None]:
+def _correct_p(before: _Table, after: _Table) -> dict[_Series, float | None]:
     """p of each series, corrected for all series of the disruption; None where one side knows no figure of it."""
     sizes = tuple(len(next(iter(table.values()), [])) for table in (before, after))
     keys = list(dict.fromkeys([*before, *after]))
-    sides = {key: [table.get(key, [None] * size) for table, size in zip((before, after), sizes, strict=True)] for key in keys}
-    both = [key for key in keys if all(any(side) for side in sides[key])]
-    found: dict[_Series, float | None] = dict.fromkeys(keys)
-    if both:
-        rows = [[None if one is None else one.value for side in sides[key] for one in side] for key in both]
-        found |= dict(zip(both, joint_test(Block([(sizes[0], sizes[1])], rows), two_sided=True).p, strict=True))
-    return found
+    rows_by_series = {key: [table.get(key, [None] * size) for table, size in zip((before, after), sizes, strict=True)] for key in keys}
+    comparable = [key for key in keys if all(any(figures_of_side) for figures_of_side in rows_by_series[key])]
+    p_by_series: dict[_Series, float | None] = dict.fromkeys(keys)
+    if comparable:
+        rows = [
+            [None if figure is None else figure.value for figures_of_side in rows_by_series[key] for figure in figures_of_side]
+            for key in comparable
+        ]
+        p_by_series |= dict(zip(comparable, joint_test(Block([(sizes[0], sizes[1])], rows), two_sided=True).p, strict=True))
+    return p_by_series
 
 
 def _table(group: Group) -> _Table:
     """Of the measurements whose timing can be relied on; in the order of the paths."""
     records = [record for record in group.records if record.measured.timing.outcome is Outcome.PASS]
-    found: _Table = {}
+    table: _Table = {}
     for path in PathName:
         for number, record in enumerate(records):
             for figure in figures(record, path):
-                row = found.setdefault((path.value, figure.series.service, figure.series.kind), [None] * len(records))
+                row = table.setdefault((path.value, figure.series.service, figure.series.kind), [None] * len(records))
                 row[number] = figure if figure.known else None
-    return found
+    return table
 
 
-def _left_out(run: RunRecord, which: str) -> list[str]:
+def _exclusion_notes(run: RunRecord, run_name: str) -> list[str]:
     doubtful = [r.id for r in run.measurements if r.measured.timing.outcome is not Outcome.PASS]
-    told = [f"{which}: {', '.join(doubtful)} left out, because the timing could not be relied on"] if doubtful else []
+    notes = [f"{run_name}: {', '.join(doubtful)} left out, because the timing could not be relied on"] if doubtful else []
     unknown = [f"{f.series.id} of {r.id}" for r in run.measurements if r.id not in doubtful for f in figures(r) if not f.known]
     if unknown:
-        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
-        told.append(f"{which}: not known, and left out: {', '.join(unknown[:3])}{more}")
-    return told
+        remainder = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        notes.append(f"{run_name}: not known, and left out: {', '.join(unknown[:3])}{remainder}")
+    return notes
 
 
 def _differences(before: RunRecord, after: RunRecord) -> list[str]:
@@ -226,8 +231,8 @@ def _differences(before: RunRecord, after: RunRecord) -> list[str]:
         return []
     old, new = (context_of(run.harness_version, run.cluster) for run in (before, after) if run.cluster)
     unknown = not_known_whether_comparable(before, after)
-    told = [f"nobody knows whether these are the same: {', '.join(unknown)}"] if unknown else []
-    return [*(f"the runs differ in {change}" for change in changes(old, new)), *told]
+    notes = [f"nobody knows whether these are the same: {', '.join(unknown)}"] if unknown else []
+    return [*(f"the runs differ in {change}" for change in changes(old, new)), *notes]
 
 
 def _words(value: float) -> str:

@@ -57,22 +57,22 @@ def joint_test(block: Block, *, two_sided: bool = False) -> Joint:
     """Are the figures after larger (or, two-sided, other) than those before? Raises ValueError when one of the sides has no repeat."""
     if not any(before and after for before, after in block.sizes):
         raise ValueError("there is no stratum with repeats of both sides")
-    scores = [_standardised(block.sizes, row) for row in block.rows]
+    scores = [_standardise(block.sizes, row) for row in block.rows]
     units = [tuple(row[unit] for row in scores) for unit in range(sum(map(sum, block.sizes)))]
 
     def statistics(chosen: Sequence[int]) -> list[float]:
-        found = [sum(column) for column in zip(*[units[unit] for unit in chosen], strict=True)]
-        return [abs(one) for one in found] if two_sided else found
+        sums = [sum(column) for column in zip(*[units[unit] for unit in chosen], strict=True)]
+        return [abs(value) for value in sums] if two_sided else sums
 
-    seen = statistics(_as_it_was(block.sizes))
-    drawn = block.arrangements > MAX_COUNTED
-    arranged = _drawn(tuple(block.sizes)) if drawn else _all(block.sizes)
-    largest = sorted(max(statistics(chosen), default=0.0) for chosen in arranged)
-    as_large = [len(largest) - bisect_left(largest, one - SAME) for one in seen]
-    return Joint([(number + drawn) / (len(largest) + drawn) for number in as_large], largest)
+    observed = statistics(_observed_units(block.sizes))
+    sampled = block.arrangements > MAX_COUNTED
+    arrangements = _sample_arrangements(tuple(block.sizes)) if sampled else _all_arrangements(block.sizes)
+    largest = sorted(max(statistics(chosen), default=0.0) for chosen in arrangements)
+    as_large = [len(largest) - bisect_left(largest, value - SAME) for value in observed]
+    return Joint([(number + sampled) / (len(largest) + sampled) for number in as_large], largest)
 
 
-def _standardised(sizes: Sequence[tuple[int, int]], row: Sequence[float | None]) -> list[float]:
+def _standardise(sizes: Sequence[tuple[int, int]], row: Sequence[float | None]) -> list[float]:
     """Scores whose sum on one side has a deviation of 1 over all arrangements."""
     scores = _scores(sizes, row)
     deviation = _deviation(sizes, scores)
@@ -81,14 +81,14 @@ def _standardised(sizes: Sequence[tuple[int, int]], row: Sequence[float | None])
 
 def _scores(sizes: Sequence[tuple[int, int]], row: Sequence[float | None]) -> list[int]:
     """Ranks within each stratum around their middle: whole numbers that add up to none. What is not known stands in the middle."""
-    found, begin = [], 0
+    scores, begin = [], 0
     for before, after in sizes:
         stratum = row[begin : begin + before + after]
         begin += before + after
-        known = [value for value in stratum if value is not None]
-        ranks = iter(doubled_midranks(known))
-        found += [0 if value is None else next(ranks) - len(known) - 1 for value in stratum]
-    return found
+        known_values = [value for value in stratum if value is not None]
+        ranks = iter(doubled_midranks(known_values))
+        scores += [0 if value is None else next(ranks) - len(known_values) - 1 for value in stratum]
+    return scores
 
 
 def _deviation(sizes: Sequence[tuple[int, int]], scores: Sequence[int]) -> float:
@@ -102,31 +102,31 @@ def _deviation(sizes: Sequence[tuple[int, int]], scores: Sequence[int]) -> float
     return math.sqrt(variance) or 1.0
 
 
-def _as_it_was(sizes: Sequence[tuple[int, int]]) -> list[int]:
-    found, begin = list[int](), 0
+def _observed_units(sizes: Sequence[tuple[int, int]]) -> list[int]:
+    units, begin = list[int](), 0
     for before, after in sizes:
-        found += range(begin + before, begin + before + after)
+        units += range(begin + before, begin + before + after)
         begin += before + after
-    return found
+    return units
 
 
-def _all(sizes: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
+def _all_arrangements(sizes: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
     strata, begin = [], 0
     for before, after in sizes:
         strata.append(list(itertools.combinations(range(begin, begin + before + after), after)))
         begin += before + after
-    for parts in itertools.product(*strata):
-        yield list(itertools.chain.from_iterable(parts))
+    for choices in itertools.product(*strata):
+        yield list(itertools.chain.from_iterable(choices))
 
 
 @functools.lru_cache(maxsize=4)
-def _drawn(sizes: tuple[tuple[int, int], ...]) -> list[list[int]]:
+def _sample_arrangements(sizes: tuple[tuple[int, int], ...]) -> list[list[int]]:
     """The disruptions of a run are mostly repeated alike, so that the dice need not be thrown for each."""
-    dice, found = random.Random(1), []
+    dice, arrangements = random.Random(1), []
     for _ in range(MAX_COUNTED):
-        chosen, begin = list[int](), 0
+        units, begin = list[int](), 0
         for before, after in sizes:
-            chosen += dice.sample(range(begin, begin + before + after), after)
+            units += dice.sample(range(begin, begin + before + after), after)
             begin += before + after
-        found.append(chosen)
-    return found
+        arrangements.append(units)
+    return arrangements

@@ -61,24 +61,24 @@ def difference(b: float, a: float) -> float:
 
 def doubled_midranks(values: Sequence[float]) -> list[int]:
     """Twice the mid-rank of each value, which is whole whatever the ties."""
-    ordered = sorted(values)
-    first: dict[float, int] = {}
-    last: dict[float, int] = {}
-    for place, value in enumerate(ordered, 1):
-        first.setdefault(value, place)
-        last[value] = place
-    return [first[value] + last[value] for value in values]
+    ascending = sorted(values)
+    first_rank: dict[float, int] = {}
+    last_rank: dict[float, int] = {}
+    for rank, value in enumerate(ascending, 1):
+        first_rank.setdefault(value, rank)
+        last_rank[value] = rank
+    return [first_rank[value] + last_rank[value] for value in values]
 
 
-def _exact_p(ranks: Sequence[int], size: int, seen: int) -> float:
-    """Of all ways to choose `size` of these ranks, how many have a sum as far out as `seen`, on either side."""
-    ways: list[dict[int, int]] = [{0: 1}, *({} for _ in range(size))]
+def _exact_p(ranks: Sequence[int], size: int, observed: int) -> float:
+    """Of all ways to choose `size` of these ranks, how many have a sum as far out as `observed`, on either side."""
+    sums_by_size: list[dict[int, int]] = [{0: 1}, *({} for _ in range(size))]
     for rank in ranks:
-        for chosen in range(size, 0, -1):
-            for total, number in ways[chosen - 1].items():
-                ways[chosen][total + rank] = ways[chosen].get(total + rank, 0) + number
-    low = sum(number for total, number in ways[size].items() if total <= seen)
-    high = sum(number for total, number in ways[size].items() if total >= seen)
+        for number_chosen in range(size, 0, -1):
+            for total, number in sums_by_size[number_chosen - 1].items():
+                sums_by_size[number_chosen][total + rank] = sums_by_size[number_chosen].get(total + rank, 0) + number
+    low = sum(number for total, number in sums_by_size[size].items() if total <= observed)
+    high = sum(number for total, number in sums_by_size[size].items() if total >= observed)
     return 2 * min(low, high) / math.comb(len(ranks), size)
 
 
@@ -89,5 +89,5 @@ def _approximate_p(ranks: Sequence[int], first: int, second: int, u: float) -> f
     variance = first * second / 12 * (total + 1 - ties / (total * (total - 1)))
     if variance <= 0:
         return 1.0
-    away = max(0.0, abs(u - first * second / 2) - 0.5)
-    return math.erfc(away / math.sqrt(2 * variance))
+    distance = max(0.0, abs(u - first * second / 2) - 0.5)
+    return math.erfc(distance / math.sqrt(2 * variance))

@@ -63,9 +63,9 @@ class SeriesFigure:
     @property
     def bounds(self) -> tuple[float, float]:
         """Between which the true figure lies, by the period and the clocks, in seconds; of one that is known."""
-        out, series = self.series.recovered_after_s or 0.0, self.series
-        least = max(0.0, out - series.period_s) if series.min_s is None else series.min_s
-        return least, out if series.max_s is None else series.max_s
+        out_s, series = self.series.recovered_after_s or 0.0, self.series
+        least = max(0.0, out_s - series.period_s) if series.min_s is None else series.min_s
+        return least, out_s if series.max_s is None else series.max_s
 
     @property
     def words(self) -> str:
@@ -75,20 +75,20 @@ class SeriesFigure:
         if not self.known:
             return self.series.unknown if self.series.unknown.startswith("not measured") else "not known"
         if self.series.recovered_after_s:
-            return between(*self.bounds)
+            return range_in_words(*self.bounds)
         if self.series.unmeasured_s and not self.series.longest_gap_s:  # a record of before
             return f"not measured for {seconds(self.series.unmeasured_s)}"
-        most = self.bounds[1]
-        return f"no outage longer than {seconds(most)}" if most else "no outage"
+        at_most_s = self.bounds[1]
+        return f"no outage longer than {seconds(at_most_s)}" if at_most_s else "no outage"
 
     @property
     def sentence(self) -> str:
         """`recovered after 1.69 s to 1.70 s`; where there is no such figure, why."""
         if not self.series.recovered_after_s:
             return self.words
-        since = f" from {self.series.counted_from}" if self.series.counted_from not in ("", "the disruption") else ""
-        told = f"recovered after {self.words}{since}"
-        return told if self.demanded else f"{told}, of which nothing is demanded"
+        counted_from = f" from {self.series.counted_from}" if self.series.counted_from not in ("", "the disruption") else ""
+        text = f"recovered after {self.words}{counted_from}"
+        return text if self.demanded else f"{text}, of which nothing is demanded"
 
     @property
     def out_words(self) -> str:
@@ -100,7 +100,7 @@ class SeriesFigure:
     @property
     def longest(self) -> tuple[int, Outage] | None:
         """The longest outage of the series and its place among them; one that never ended is the longest."""
-        return max(enumerate(self.series.outages), key=lambda found: (found[1].end is None, found[1].seconds), default=None)
+        return max(enumerate(self.series.outages), key=lambda numbered: (numbered[1].end is None, numbered[1].seconds), default=None)
 
 
 @dataclass(frozen=True)
@@ -127,24 +127,24 @@ class Group:
         """The outages of each series over the repeats; none for a single measurement."""
         if len(self.records) < 2:
             return []
-        kinds = [(path, path.value, worst_of) for path in PathName] + [
+        columns = [(path, path.value, worst_of) for path in PathName] + [
             (path, f"{path}, established connection", longest_established) for path in PathName
         ]
-        found = (self._of(name, [f for r in self.records if (f := of(r, path))]) for path, name, of in kinds)
-        return [one for one in found if one]
+        candidates = (self._of(name, [f for r in self.records if (f := figure_of(r, path))]) for path, name, figure_of in columns)
+        return [distribution for distribution in candidates if distribution]
 
     def _of(self, name: str, figures: list[SeriesFigure]) -> Distribution | None:
-        counted = relied_on(figures)
-        if len(counted) < 2:
+        reliable = reliable_figures(figures)
+        if len(reliable) < 2:
             return None
-        known = sorted(f.value for f in counted if not f.never)
+        finite = sorted(f.value for f in reliable if not f.never)
         return Distribution(
             path=name,
-            values=tuple(known),
-            never=len(counted) - len(known),
+            values=tuple(finite),
+            never=len(reliable) - len(finite),
             period_s=longest_period(figures),
             budget_s=least_budget(figures),
-            left_out=len(figures) - len(counted),
+            left_out=len(figures) - len(reliable),
         )
 
 
@@ -167,12 +167,12 @@ def interval(recovered_after_s: float | None, period_s: float) -> str:
         return NEVER
     if recovered_after_s == 0:
         return "no outage"
-    return between(max(0.0, recovered_after_s - period_s), recovered_after_s)
+    return range_in_words(max(0.0, recovered_after_s - period_s), recovered_after_s)
 
 
-def between(least: float, most: float) -> str:
+def range_in_words(at_least_s: float, at_most_s: float) -> str:
     """A range of seconds in words."""
-    low, high = seconds(least), seconds(most)
+    low, high = seconds(at_least_s), seconds(at_most_s)
     return high if low == high else f"{low} to {high}"
 
 
@@ -181,16 +181,16 @@ def outage_words(outage: Outage) -> str:
     if outage.end is None:
         return f"at least {seconds(outage.seconds if outage.min_s is None else outage.min_s)}"
     least = max(0.0, outage.seconds - outage.period_s) if outage.min_s is None else outage.min_s
-    return between(least, outage.seconds if outage.max_s is None else outage.max_s)
+    return range_in_words(least, outage.seconds if outage.max_s is None else outage.max_s)
 
 
 def figures(record: MeasurementRecord, path: str | None = None) -> list[SeriesFigure]:
     """The series of a measurement (on one path): new connections before pinned ones, in the order of the recording."""
-    found = [SeriesFigure(record, t) for t in record.measured.series if path is None or t.path == path]
-    return sorted(found, key=lambda f: f.series.kind != NEW) if path is not None else found
+    all_figures = [SeriesFigure(record, t) for t in record.measured.series if path is None or t.path == path]
+    return sorted(all_figures, key=lambda f: f.series.kind != NEW) if path is not None else all_figures
 
 
-def relied_on(figures: Iterable[SeriesFigure]) -> list[SeriesFigure]:
+def reliable_figures(figures: Iterable[SeriesFigure]) -> list[SeriesFigure]:
     """Those that figures over repeats are made of, wherever they are shown: known ones whose timing could be relied on."""
     return [f for f in figures if f.known and f.record.measured.timing.outcome is Outcome.PASS]
 
@@ -210,17 +210,17 @@ def worst_of(record: MeasurementRecord, path: str) -> SeriesFigure | None:
 
     How long a kept connection is out is mostly the time after which its user gives it up, here the harness (`longest_established`).
     """
-    found = figures(record, path)
-    longest = max([f for f in found if f.series.kind == NEW] or found, key=_length, default=None)
+    path_figures = figures(record, path)
+    longest = max([f for f in path_figures if f.series.kind == NEW] or path_figures, key=_length, default=None)
     if longest is None:
         return None
-    return SeriesFigure(record, longest.series, min(found, key=lambda f: (severity(f.result), -_length(f)[1])).series)
+    return SeriesFigure(record, longest.series, min(path_figures, key=lambda f: (severity(f.result), -_length(f)[1])).series)
 
 
 def unknown_figures(record: MeasurementRecord, path: str) -> list[SeriesFigure]:
     """The new connections of a path of which no figure is known: each of them may have been out the longest."""
-    found = figures(record, path)
-    return [f for f in ([f for f in found if f.series.kind == NEW] or found) if not f.known]
+    path_figures = figures(record, path)
+    return [f for f in ([f for f in path_figures if f.series.kind == NEW] or path_figures) if not f.known]
 
 
 def longest_established(record: MeasurementRecord, path: str) -> SeriesFigure | None:
@@ -230,23 +230,23 @@ def longest_established(record: MeasurementRecord, path: str) -> SeriesFigure | 
 
 def worst_outages(run: RunRecord) -> dict[str, SeriesFigure]:
     """Per path the longest figure of the run, with the worst verdict. What nothing is demanded of counts where there is nothing else."""
-    return _over(run, worst_of)
+    return _worst_by_path(run, worst_of)
 
 
 def worst_established(run: RunRecord) -> dict[str, SeriesFigure]:
     """The same of the established connections."""
-    return _over(run, longest_established)
+    return _worst_by_path(run, longest_established)
 
 
-def _over(run: RunRecord, of: Callable[[MeasurementRecord, str], SeriesFigure | None]) -> dict[str, SeriesFigure]:
-    found = {}
+def _worst_by_path(run: RunRecord, figure_of: Callable[[MeasurementRecord, str], SeriesFigure | None]) -> dict[str, SeriesFigure]:
+    worst_by_path = {}
     for path in PathName:
-        candidates = [f for record in run.measurements if (f := of(record, path))]
+        candidates = [f for record in run.measurements if (f := figure_of(record, path))]
         longest = max(candidates, key=lambda f: (f.demanded, *_length(f)), default=None)
         if longest is not None:
             speaks = min(candidates, key=lambda f: severity(f.result))
-            found[path.value] = SeriesFigure(longest.record, longest.series, speaks.speaks or speaks.series)
-    return found
+            worst_by_path[path.value] = SeriesFigure(longest.record, longest.series, speaks.speaks or speaks.series)
+    return worst_by_path
 
 
 def groups(run: RunRecord) -> list[Group]:
@@ -276,46 +276,52 @@ def token_totals(records: Iterable[MeasurementRecord]) -> TokenTotals | None:
 
 def tokens_in_words(totals: TokenTotals) -> str:
     """`512 acknowledged: none lost, none doubled`."""
-    words = f"{totals.acknowledged} acknowledged: {len(totals.lost) or 'none'} lost, {len(totals.doubled) or 'none'} doubled"
-    return f"{words}; both nodes answered for {seconds(totals.both_s)}" if totals.both_s else words
+    text = f"{totals.acknowledged} acknowledged: {len(totals.lost) or 'none'} lost, {len(totals.doubled) or 'none'} doubled"
+    return f"{text}; both nodes answered for {seconds(totals.both_s)}" if totals.both_s else text
 
 
 def calibration_in_words(calibration: CalibrationRecord) -> str:
     """What the meter made of the known cut, in words."""
-    cut = f"a cut of {seconds(calibration.cut_s)}"
+    cut_text = f"a cut of {seconds(calibration.cut_s)}"
     if calibration.measured_s is None:
-        return f"{cut} was not seen"
+        return f"{cut_text} was not seen"
     measured, period = calibration.measured_s, calibration.period_s
-    return f"{cut} was measured as {between(max(0.0, measured - period), measured + period)}"
+    return f"{cut_text} was measured as {range_in_words(max(0.0, measured - period), measured + period)}"
 
 
 def sentence(run: RunRecord) -> str:
     """The measurements of a run in one sentence: `all 20 measured disruptions passed`; empty when nothing was measured."""
-    return " ".join(part for part in (_judged(run), _aside(run)) if part)
+    return " ".join(part for part in (_verdict_sentence(run), _set_aside_sentence(run)) if part)
 
 
-def _judged(run: RunRecord) -> str:
+def _verdict_sentence(run: RunRecord) -> str:
     total = len(run.measurements)
     outcomes = [r.measured.verdict.outcome for r in run.measurements]
-    bad, unclear = outcomes.count(Outcome.FAIL), outcomes.count(Outcome.INCONCLUSIVE)
+    failed_count, unclear_count = outcomes.count(Outcome.FAIL), outcomes.count(Outcome.INCONCLUSIVE)
     if not total:
         return ""
-    if not bad and not unclear:
+    if not failed_count and not unclear_count:
         return "The one measured disruption passed." if total == 1 else f"All {total} measured disruptions passed."
-    parts = [f"{bad} of {count(total, 'measured disruption')} failed"] if bad else []
-    parts += [f"{unclear} {'more ' if bad else f'of {total} measured disruptions '}could not be judged"] if unclear else []
+    parts = [f"{failed_count} of {count(total, 'measured disruption')} failed"] if failed_count else []
+    parts += (
+        [f"{unclear_count} {'more ' if failed_count else f'of {total} measured disruptions '}could not be judged"] if unclear_count else []
+    )
     return ", ".join(parts) + "."
 
 
-def _aside(run: RunRecord) -> str:
+def _set_aside_sentence(run: RunRecord) -> str:
     """What was measured again because of noise, and for how long paths were out in that without anybody's doing."""
     if not run.set_aside:
         return ""
-    out = [
+    outages_s = [
         o.seconds for r in run.set_aside for t in r.measured.series for o in t.outages if o.end is not None and o.end <= r.measured.anchor
     ]
-    told = f"; before that a path was out {count(len(out), 'time')}, for up to {seconds(max(out))}, with nothing done" if out else ""
-    return f"{len(run.set_aside)} more set aside because of noise{told}."
+    outage_note = (
+        f"; before that a path was out {count(len(outages_s), 'time')}, for up to {seconds(max(outages_s))}, with nothing done"
+        if outages_s
+        else ""
+    )
+    return f"{len(run.set_aside)} more set aside because of noise{outage_note}."
 
 
 def _length(figure: SeriesFigure) -> tuple[bool, float]:

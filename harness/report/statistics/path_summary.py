@@ -32,20 +32,20 @@ def _summary(run: RunRecord, path: PathName) -> PathSummary:
     checks = [c for t in run.tests for c in t.checks if c.path is path]
     recoveries = [(d.name, r) for t in run.tests for d in t.disruptions for r in d.recoveries if r.path is path]
     measurements = [Result(t.verdict.outcome.value) for m in run.measurements for t in m.measured.series if t.path == path]
-    known = [(name, r) for name, r in recoveries if r.seconds is not None]
+    with_figure = [(name, r) for name, r in recoveries if r.seconds is not None]
     return PathSummary(
         path=path,
         result=worst([c.verdict.outcome for c in checks] + [r.verdict.outcome for _, r in recoveries] + measurements),
         checks=len(checks) + len(measurements),
-        worst=min(recoveries, key=lambda found: _closeness(found[1]), default=None),
-        longest=max(known, key=lambda found: found[1].seconds or 0.0, default=None),
+        worst=min(recoveries, key=lambda pair: _closeness(pair[1]), default=None),
+        longest=max(with_figure, key=lambda pair: pair[1].seconds or 0.0, default=None),
     )
 
 
 def _closeness(recovery: RecoveryRecord) -> tuple[int, float]:
     """Sorts failures first, then what used most of its budget."""
-    used = float("inf") if recovery.seconds is None else recovery.seconds / max(recovery.budget_s, 1e-9)
-    return severity(recovery.verdict.outcome), -used
+    share_used = float("inf") if recovery.seconds is None else recovery.seconds / max(recovery.budget_s, 1e-9)
+    return severity(recovery.verdict.outcome), -share_used
 
 
 def worst_recovery(summary: PathSummary) -> str:
@@ -53,8 +53,8 @@ def worst_recovery(summary: PathSummary) -> str:
     if summary.worst is None:
         return "no recovery was measured"
     name, recovery = summary.worst
-    words = f"{measured(recovery)}, {seconds(recovery.budget_s)} allowed ({name})"
+    text = f"{measured(recovery)}, {seconds(recovery.budget_s)} allowed ({name})"
     if summary.longest and summary.longest[1] is not recovery:
         name, longest = summary.longest
-        words += f"; longest {measured(longest)}, {seconds(longest.budget_s)} allowed ({name})"
-    return words
+        text += f"; longest {measured(longest)}, {seconds(longest.budget_s)} allowed ({name})"
+    return text

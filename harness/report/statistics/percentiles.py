@@ -34,8 +34,8 @@ class Distribution:
     @property
     def p95(self) -> float | None:
         """By nearest rank: a value that was measured. Of fewer than 20 runs it is the longest one."""
-        ordered = [*self.values, *[math.inf] * self.never]
-        return _finite(percentile(ordered, 0.95))
+        ascending = [*self.values, *[math.inf] * self.never]
+        return _finite(percentile(ascending, 0.95))
 
     @property
     def longest(self) -> float | None:
@@ -43,9 +43,9 @@ class Distribution:
         return None if self.never else self.values[-1]
 
 
-def percentile(ordered: Sequence[float], share: float) -> float:
-    """By nearest rank: a value of the sample. `ordered` has one value at least, in ascending order."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+def percentile(ascending: Sequence[float], share: float) -> float:
+    """By nearest rank: a value of the sample. `ascending` has one value at least."""
+    return ascending[max(0, math.ceil(share * len(ascending)) - 1)]
 
 
 def _finite(value: float) -> float | None:

@@ -16,7 +16,7 @@ from harness.report.statistics.outage_statistics import (
     groups,
     least_budget,
     longest_period,
-    relied_on,
+    reliable_figures,
 )
 from harness.report.statistics.percentiles import percentile
 
@@ -33,29 +33,29 @@ def median_ranks(n: int, confidence: float = CONFIDENCE) -> tuple[int, int] | No
 
     They are as far inside as the binomial distribution lets them be. None where even the smallest and the largest do not suffice.
     """
-    outside, found = 0.0, None
+    p_outside, last_rank = 0.0, None
     for rank in range((n + 1) // 2):
-        outside += 2 * math.comb(n, rank) / 2**n
-        if outside > 1 - confidence:
+        p_outside += 2 * math.comb(n, rank) / 2**n
+        if p_outside > 1 - confidence:
             break
-        found = rank
-    return None if found is None else (found, n - 1 - found)
+        last_rank = rank
+    return None if last_rank is None else (last_rank, n - 1 - last_rank)
 
 
 def _of_group(group: Group) -> Iterable[SeriesRecord]:
-    found: dict[tuple[str, str, str], list[SeriesFigure]] = {}
+    figures_by_series: dict[tuple[str, str, str], list[SeriesFigure]] = {}
     for path in PathName:
         for record in group.records:
             for figure in figures(record, path):
-                found.setdefault((path.value, figure.series.service, figure.series.kind), []).append(figure)
-    for (name, service, kind), measured in found.items():
-        yield _series(group, name, service, kind, measured)
+                figures_by_series.setdefault((path.value, figure.series.service, figure.series.kind), []).append(figure)
+    for (name, service, kind), series_figures in figures_by_series.items():
+        yield _series(group, name, service, kind, series_figures)
 
 
 def _series(group: Group, path: str, service: str, kind: str, measured: Sequence[SeriesFigure]) -> SeriesRecord:
-    counted = relied_on(measured)
-    values = [f.value for f in counted]
-    ordered = sorted(values)
+    reliable = reliable_figures(measured)
+    values = [f.value for f in reliable]
+    ascending = sorted(values)
     return SeriesRecord(
         disruption=group.disruption,
         design=group.design,
@@ -72,10 +72,10 @@ def _series(group: Group, path: str, service: str, kind: str, measured: Sequence
         left_out=len(measured) - len(values),
         values_s=[round(value, 6) for value in values if math.isfinite(value)],
         outcomes=dict(Counter(f.result.value for f in measured)),
-        median_s=_finite(median(ordered)) if ordered else None,
-        p95_s=_finite(percentile(ordered, 0.95)) if ordered else None,
-        max_s=_finite(ordered[-1]) if ordered else None,
-        interval_s=_interval(counted),
+        median_s=_finite(median(ascending)) if ascending else None,
+        p95_s=_finite(percentile(ascending, 0.95)) if ascending else None,
+        max_s=_finite(ascending[-1]) if ascending else None,
+        interval_s=_interval(reliable),
     )
 
 
@@ -84,9 +84,9 @@ def _interval(figures: Sequence[SeriesFigure]) -> tuple[float, float | None] | N
     ranks = median_ranks(len(figures))
     if ranks is None:
         return None
-    least = sorted(math.inf if f.never else f.bounds[0] for f in figures)[ranks[0]]
-    most = sorted(math.inf if f.never else f.bounds[1] for f in figures)[ranks[1]]
-    return (round(least, 6), _finite(most)) if math.isfinite(least) else None
+    at_least = sorted(math.inf if f.never else f.bounds[0] for f in figures)[ranks[0]]
+    at_most = sorted(math.inf if f.never else f.bounds[1] for f in figures)[ranks[1]]
+    return (round(at_least, 6), _finite(at_most)) if math.isfinite(at_least) else None
 
 
 def _finite(value: float) -> float | None:

@@ -29,8 +29,8 @@ def cluster_key(cluster: ClusterSummary) -> str:
 
 def line_of(cluster: str, series: SeriesRecord) -> dict[str, str]:
     """The line that a series belongs to, by the parts in LINE. `cluster` is a `cluster_key`."""
-    found = {"cluster": cluster, **{name: str(getattr(series, name)) for name in LINE[1:]}}
-    return found
+    line = {"cluster": cluster, **{name: str(getattr(series, name)) for name in LINE[1:]}}
+    return line
 
 
 def identity_of(cluster: ClusterSummary, series: SeriesRecord) -> Facts:
@@ -49,7 +49,12 @@ def set_up_of(cluster: ClusterSummary) -> Facts:
     from. A version that could not be asked is not among them."""
     return {
         "manager": cluster.manager,
-        **{f"{what} of {node}": v for node, found in cluster.versions.items() for what, v in found.items() if what != "kernel"},
+        **{
+            f"{program} of {node}": v
+            for node, versions in cluster.versions.items()
+            for program, v in versions.items()
+            if program != "kernel"
+        },
         "probe": f"{cluster.probe.protocol} every {cluster.probe.interval_s:g} s, {cluster.probe.threshold} in a row",
         **{f"timer {name}": f"{value:g}" for name, value in cluster.timers.items()},
     }
@@ -59,7 +64,7 @@ def context_of(harness_version: str, cluster: ClusterSummary) -> Facts:
     """What may explain a change of figures and does not forbid to compare them: harness, kernels, the cluster file."""
     return {
         "harness": harness_version,
-        **{f"kernel of {node}": found["kernel"] for node, found in cluster.versions.items() if "kernel" in found},
+        **{f"kernel of {node}": versions["kernel"] for node, versions in cluster.versions.items() if "kernel" in versions},
         **({"cluster file": cluster.file_sha256[:12]} if cluster.file_sha256 else {}),
     }
 
@@ -69,7 +74,7 @@ def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     return [f"{name} {before[name]} → {after[name]}" for name in before if name in after and before[name] != after[name]]
 
 
-def known_once(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+def known_to_one(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     """The names that only one of them knows, of which nobody can say whether they changed."""
     return sorted(set(before) ^ set(after))
 

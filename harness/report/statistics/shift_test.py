@@ -38,13 +38,13 @@ def shift_test(strata: Sequence[Stratum], allowed: float = 0.0, *, alone: bool =
 
     Not `alone`, p is not a number: it is another test's (`joint_test`), of all figures together.
     """
-    both = [(list(before), list(after)) for before, after in strata if before and after]
-    if not both:
+    complete_strata = [(list(before), list(after)) for before, after in strata if before and after]
+    if not complete_strata:
         raise ValueError("there is no stratum with figures of both sides")
-    differences = sorted(difference(b, a) for before, after in both for a in before for b in after)
-    low, high = _interval(both, differences)
-    p = _larger([(before, [b - allowed for b in after]) for before, after in both]) if alone else math.nan
-    return Shift(median(differences), low, high, p, sum(len(a) for a, _ in both), sum(len(b) for _, b in both))
+    differences = sorted(difference(b, a) for before, after in complete_strata for a in before for b in after)
+    low, high = _interval(complete_strata, differences)
+    p = _one_sided_p([(before, [b - allowed for b in after]) for before, after in complete_strata]) if alone else math.nan
+    return Shift(median(differences), low, high, p, sum(len(a) for a, _ in complete_strata), sum(len(b) for _, b in complete_strata))
 
 
 def least_p(strata: Sequence[Stratum]) -> float:
@@ -61,49 +61,49 @@ def holm(p: Sequence[float], families: Sequence[Hashable] | None = None) -> list
     `families` says of each p which family it belongs to, within which it is corrected already (`joint_test`): then the families are counted
     that are not settled yet, and not the single comparisons.
     """
-    kinds = list(range(len(p))) if families is None else list(families)
+    family_of = list(range(len(p))) if families is None else list(families)
     order = sorted(range(len(p)), key=p.__getitem__)
     adjusted, worst = [1.0] * len(p), 0.0
-    for rank, place in enumerate(order):
-        open_families = len({kinds[other] for other in order[rank:]})
-        worst = max(worst, min(1.0, open_families * p[place]))
-        adjusted[place] = worst
+    for rank, index in enumerate(order):
+        open_families = len({family_of[other_index] for other_index in order[rank:]})
+        worst = max(worst, min(1.0, open_families * p[index]))
+        adjusted[index] = worst
     return adjusted
 
 
-def _larger(strata: Sequence[Stratum]) -> float:
+def _one_sided_p(strata: Sequence[Stratum]) -> float:
     """One-sided p that the second samples are larger: the sum of their ranks over all strata, each ranked by itself."""
     ranked = [(doubled_midranks([*before, *after]), len(before), len(after)) for before, after in strata]
-    seen = sum(sum(ranks[n:]) for ranks, n, _ in ranked)
+    observed = sum(sum(ranks[n:]) for ranks, n, _ in ranked)
     if all(n * m <= MAX_COUNTED for _, n, m in ranked):
-        ways = {0: 1}
+        distribution = {0: 1}
         for ranks, n, m in ranked:
-            ways = _both(ways, _counted(ranks, n, m))
-        return min(1.0, sum(number for total, number in ways.items() if total >= seen) / sum(ways.values()))
+            distribution = _convolve(distribution, _count_rank_sums(ranks, n, m))
+        return min(1.0, sum(number for total, number in distribution.items() if total >= observed) / sum(distribution.values()))
     mean = sum(m * (n + m + 1) for _, n, m in ranked)  # of doubled ranks
     variance = 4 * sum(_variance(ranks, n, m) for ranks, n, m in ranked)
-    return 1.0 if variance <= 0 else 0.5 * math.erfc((seen - mean - 1) / math.sqrt(2 * variance))
+    return 1.0 if variance <= 0 else 0.5 * math.erfc((observed - mean - 1) / math.sqrt(2 * variance))
 
 
-def _counted(ranks: Sequence[int], n: int, m: int) -> dict[int, int]:
+def _count_rank_sums(ranks: Sequence[int], n: int, m: int) -> dict[int, int]:
     """In how many ways `m` of these doubled ranks have each sum. It is counted by the smaller side, whose sum gives the other's."""
     size = min(n, m)
-    ways: list[dict[int, int]] = [{0: 1}, *({} for _ in range(size))]
+    sums_by_size: list[dict[int, int]] = [{0: 1}, *({} for _ in range(size))]
     for rank in ranks:
-        for chosen in range(size, 0, -1):
-            above = ways[chosen]
-            for total, number in ways[chosen - 1].items():
-                above[total + rank] = above.get(total + rank, 0) + number
-    return ways[size] if size == m else {sum(ranks) - total: number for total, number in ways[size].items()}
+        for number_chosen in range(size, 0, -1):
+            sums = sums_by_size[number_chosen]
+            for total, number in sums_by_size[number_chosen - 1].items():
+                sums[total + rank] = sums.get(total + rank, 0) + number
+    return sums_by_size[size] if size == m else {sum(ranks) - total: number for total, number in sums_by_size[size].items()}
 
 
-def _both(one: dict[int, int], other: dict[int, int]) -> dict[int, int]:
+def _convolve(left: dict[int, int], right: dict[int, int]) -> dict[int, int]:
     """The distribution of the sum of two independent ones."""
-    found: dict[int, int] = {}
-    for a, many in one.items():
-        for b, times in other.items():
-            found[a + b] = found.get(a + b, 0) + many * times
-    return found
+    total: dict[int, int] = {}
+    for a, left_count in left.items():
+        for b, right_count in right.items():
+            total[a + b] = total.get(a + b, 0) + left_count * right_count
+    return total
 
 
 def _interval(strata: Sequence[Stratum], differences: Sequence[float]) -> tuple[float, float]:

@@ -30,18 +30,18 @@ def visible_shift(strata: Sequence[Stratum], critical: float) -> float:
     shift would be seen.
     """
     tables = [[[difference(b, a) for a in before] for b in after] for before, after in strata if before and after]
-    found = shift_test(strata, alone=False)
-    if not math.isfinite(found.high - found.low) or not math.isfinite(centre := found.by):
+    shift = shift_test(strata, alone=False)
+    if not math.isfinite(shift.high - shift.low) or not math.isfinite(centre := shift.by):
         return math.inf
-    by_width = (critical + _QUANTILE) * (found.high - found.low) / 2 / NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
-    around = [[[one - centre for one in row] for row in table] for table in tables]
-    high = 2 * max((abs(one) for table in around for row in table for one in row if math.isfinite(one)), default=0.0) or SAME_S
-    if not _is_visible(around, high, critical):
+    by_width = (critical + _QUANTILE) * (shift.high - shift.low) / 2 / NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
+    centred = [[[value - centre for value in row] for row in table] for table in tables]
+    high = 2 * max((abs(value) for table in centred for row in table for value in row if math.isfinite(value)), default=0.0) or SAME_S
+    if not _is_visible(centred, high, critical):
         return math.inf
     low = 0.0
     for _ in range(STEPS):
         middle = (low + high) / 2
-        low, high = (low, middle) if _is_visible(around, middle, critical) else (middle, high)
+        low, high = (low, middle) if _is_visible(centred, middle, critical) else (middle, high)
     return max(high, by_width)
 
 
@@ -60,7 +60,7 @@ def _is_visible(tables: Sequence[Differences], shift: float, critical: float) ->
 def _count(table: Differences, shift: float) -> tuple[float, float]:
     """In how many pairs the later figure is above the earlier one after a shift of all later ones: mean and variance."""
     m, n = len(table), len(table[0])
-    above = [[1.0 if one > -shift else 0.5 if one == -shift else 0.0 for one in row] for row in table]
+    above = [[1.0 if value > -shift else 0.5 if value == -shift else 0.0 for value in row] for row in table]
     p = sum(map(sum, above)) / (n * m)
     by_after = _scatter([sum(row) / n for row in above])
     by_before = _scatter([sum(column) / m for column in zip(*above, strict=True)])

@@ -10,6 +10,7 @@ import re
 
 from harness.config import service_settings
 from harness.core.deadline import Deadline
+from harness.core.text import cut_at_word
 from harness.services import oracle_session, tns
 from harness.services.service_kind import Hello, Identity, NotServing, NotTheService, ServiceKind, WrongAnswer
 
@@ -91,7 +92,7 @@ def connect_to_service(host: str, port: int, service: str, deadline: Deadline) -
         refusal = (
             f"ORA-{code:05d}" + (f", {oracle_session.NOT_SERVING[code]}" if code in oracle_session.NOT_SERVING else "")
             if number
-            else f"it said {reply_text[:120]!r}"
+            else f"it said {cut_at_word(reply_text, 120)!r}"
         )
         raise NotServing(f"{host}:{port}: the listener answers, but refuses the service {service}: {refusal}")
     if kind == tns.REDIRECT:
@@ -102,7 +103,7 @@ def connect_to_service(host: str, port: int, service: str, deadline: Deadline) -
 def _redirect_error(host: str, port: int, service: str, reply_text: str) -> NotTheService:
     """Nothing here goes there: a client would dial that address itself, past the balancer and this path (facts ORA-04)."""
     address, port_match = re.search(r"\(HOST=([^()]*)\)", reply_text), re.search(r"\(PORT=([^()]*)\)", reply_text)
-    target = f"to {address[1]}{f', port {port_match[1]}' if port_match else ''}" if address else f"({reply_text[:120]!r})"
+    target = f"to {address[1]}{f', port {port_match[1]}' if port_match else ''}" if address else f"({cut_at_word(reply_text, 120)!r})"
     return WrongAnswer(
         f"{host}:{port} redirects a connect to {service} {target}, past the load balancer, as shared servers and RAC do; "
         "it was not followed, so what serves there is not known"
@@ -127,5 +128,5 @@ def connect_to_unknown_service(host: str, port: int, service: str, deadline: Dea
     codes = [int(code) for code in re.findall(r"\((?:ERR|CODE)=(\d+)\)", reply_text)]
     code = next((c for c in codes if c), 0)
     if not code:
-        raise NotTheService(f"{host}:{port} refused a connect to {service} without a reason: {reply_text[:120]!r}")
+        raise NotTheService(f"{host}:{port} refused a connect to {service} without a reason: {cut_at_word(reply_text, 120)!r}")
     return f"ORA-{code:05d}"

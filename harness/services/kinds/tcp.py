@@ -11,7 +11,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded
 from harness.services import mysql_handshake
 from harness.services.deadline_socket import BoundedSocket, dial, quoted
-from harness.services.service_kind import Hello, Identity, NotTheService, ServiceKind, Unbearable
+from harness.services.service_kind import Hello, Identity, NotServing, NotTheService, ServiceKind, Unbearable, UnbearableAndRefusing
 
 SETTINGS = {"greeting", "connect_every_s", "broken_handshakes"}
 MAX_GREETING_BYTES = 4096
@@ -45,11 +45,16 @@ class Tcp(ServiceKind):
             first_bytes = sock.recv(MAX_GREETING_BYTES) if select.select([sock], [], [], deadline.within(GREETING_TIMEOUT_S))[0] else b""
             mysql_handshake.end_handshake(sock, first_bytes)
         if mysql_handshake.is_greeting(first_bytes):
-            raise Unbearable(
+            why = (
                 f"{host}:{port} greets as MySQL or MariaDB, which refuses a host, its real clients included, that has broken off 100 "
                 "handshakes (max_connect_errors), as measuring does; leave this service out, or, where its skip_name_resolve is on, say "
                 f'broken_handshakes = "{UNCOUNTED}" in its settings'
             )
+            try:
+                mysql_handshake.demand_no_refusal(first_bytes, host, port)
+            except NotServing as refusal:
+                raise UnbearableAndRefusing(f"{refusal}. {why}") from refusal
+            raise Unbearable(why)
 
     def hello(self, settings: dict[str, str]) -> Hello:
         """The greeting when there is one; else the accepted connection alone counts, which a frozen process still gives."""

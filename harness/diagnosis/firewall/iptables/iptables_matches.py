@@ -45,18 +45,18 @@ def matches(words: list[str]) -> tuple[list[Step], list[str]]:
         end = at + 1
         while option not in NONE_FOLLOWS and end < len(words) and words[end] not in (*TARGETS, "!") and not _option(words[end]):
             end += 1
-        given = words[at + 1 : end]
-        if given[:1] == ["!"]:
-            given, inverted = given[1:], True
+        arguments = words[at + 1 : end]
+        if arguments[:1] == ["!"]:
+            arguments, inverted = arguments[1:], True
         at = end
         if option in ("-m", "--match"):
-            modules.append(given[0] if given else "")
+            modules.append(arguments[0] if arguments else "")
             if modules[-1] in BEFORE:
-                tests.append(_says(f"{BEFORE[modules[-1]]} (-m {modules[-1]})"))
+                tests.append(_unknown_test(f"{BEFORE[modules[-1]]} (-m {modules[-1]})"))
         elif modules and modules[-1] in BEFORE and option not in ("-p", "-s", "-d", "-i", "-o"):
             continue  # already said
         else:
-            test = _test(option, given, modules[-1] if modules else "")
+            test = _test(option, arguments, modules[-1] if modules else "")
             tests.append(_not(test) if inverted else test)
     return [lambda flow: both(test(flow) for test in tests)] if tests else [], words[at:]
 
@@ -69,22 +69,22 @@ def _not(test: Test) -> Test:
     return lambda flow: no(test(flow))
 
 
-def _says(why: str) -> Test:
+def _unknown_test(why: str) -> Test:
     return lambda flow: why
 
 
-def _test(option: str, given: list[str], module: str) -> Test:
+def _test(option: str, arguments: list[str], module: str) -> Test:
     """One option with its words. Options that no known module has are a doubt, with their own text."""
-    word = given[0] if given else ""
-    shown = " ".join([f"-m {module}" if module else "", option, *given]).strip()
+    word = arguments[0] if arguments else ""
+    text = " ".join([f"-m {module}" if module else "", option, *arguments]).strip()
     try:
-        made = _match_test(option, word, given, module)
+        test = _match_test(option, word, arguments, module)
     except (ValueError, KeyError, IndexError):
-        made = None
-    return made or _says(f"what `{shown}` makes of it")
+        test = None
+    return test or _unknown_test(f"what `{text}` makes of it")
 
 
-def _match_test(option: str, word: str, given: list[str], module: str) -> Test | None:
+def _match_test(option: str, word: str, arguments: list[str], module: str) -> Test | None:
     if option in ("-p", "--protocol"):
         wanted = PROTOCOLS[word] if word in PROTOCOLS else int(word)
         return (lambda flow: True) if wanted == 0 else lambda flow: within(flow.get("l4proto"), wanted, wanted)
@@ -97,13 +97,13 @@ def _match_test(option: str, word: str, given: list[str], module: str) -> Test |
     if option in ("--comment",):
         return lambda flow: True
     if module in ("tcp", "udp", "multiport", "sctp", "dccp", "udplite"):
-        return _ports(option, word, given, module)
+        return _ports(option, word, arguments, module)
     if module == "icmp" and option == "--icmp-type":
-        return lambda flow: False if flow.known("l4proto") != 1 else f"what ICMP it is (--icmp-type {word})"
+        return lambda flow: False if flow.known_number("l4proto") != 1 else f"what ICMP it is (--icmp-type {word})"
     if module in ("state", "conntrack"):
-        return _tracked(option, word)
+        return _match_state(option, word)
     if module in ("mark", "connmark") and option == "--mark":
-        return _marked("mark" if module == "mark" else "ct mark", word)
+        return _match_mark("mark" if module == "mark" else "ct mark", word)
     if module == "addrtype" and option in ("--src-type", "--dst-type"):
         name = "saddr type" if option == "--src-type" else "daddr type"
         kinds = [ADDRTYPES[kind] for kind in word.split(",")]
@@ -113,13 +113,13 @@ def _match_test(option: str, word: str, given: list[str], module: str) -> Test |
         return lambda flow: within(flow.get("saddr" if option == "--src-range" else "daddr"), low, high)
     if module == "owner" and option == "--uid-owner":
         first, _, last = word.partition("-")
-        return lambda flow: _owned(flow, int(first), int(last or first))
+        return lambda flow: _match_owner(flow, int(first), int(last or first))
     if module == "pkttype":
         return lambda flow: within(exactly(0), PKTTYPES[word], PKTTYPES[word])
     return None
 
 
-def _owned(flow: Flow, low: int, high: int) -> Truth:
+def _match_owner(flow: Flow, low: int, high: int) -> Truth:
     owner = flow.get("uid")
     return False if isinstance(owner, Missing) else within(owner, low, high)
 
@@ -131,45 +131,55 @@ def _address(field: str, word: str) -> Test:
         if f"{bits:b}".rstrip("0").count("0"):  # a mask with holes
 
             def with_holes(flow: Flow) -> Truth:
-                got = flow.get(field)
-                if not isinstance(got, Span):
+                actual = flow.get(field)
+                if not isinstance(actual, Span):
                     return False
-                return got.low & bits == wanted & bits if got.exact else got.why
+                return actual.low & bits == wanted & bits if actual.exact else actual.why
 
             return with_holes
     network = ip_network(word, strict=False)
     family = 2 if network.version == 4 else 10
     low, high = int(network.network_address), int(network.broadcast_address)
-    return lambda flow: flow.known("family") == family and within(flow.get(field), low, high)
+    return lambda flow: flow.known_number("family") == family and within(flow.get(field), low, high)
 
 
 def _nic(field: str, pattern: str) -> Test:
     def test(flow: Flow) -> Truth:
-        got: Value = flow.values.get(field, "")
-        if isinstance(got, Span):
-            return got.why
-        return isinstance(got, str) and (got.startswith(pattern[:-1]) if pattern.endswith("+") else got == pattern)
+        actual: Value = flow.values.get(field, "")
+        if isinstance(actual, Span):
+            return actual.why
+        return isinstance(actual, str) and (actual.startswith(pattern[:-1]) if pattern.endswith("+") else actual == pattern)
 
     return test
 
 
-def _ports(option: str, word: str, given: list[str], module: str) -> Test | None:
+def _ports(option: str, word: str, arguments: list[str], module: str) -> Test | None:
     protocol = {"tcp": 6, "udp": 17, "sctp": 132, "dccp": 33, "udplite": 136}.get(module)
 
     def right(test: Test) -> Test:
-        return test if protocol is None else lambda flow: flow.known("l4proto") == protocol and test(flow)
+        return test if protocol is None else lambda flow: flow.known_number("l4proto") == protocol and test(flow)
 
-    named: dict[str, tuple[str, ...]] = {"--dport": ("dport",), "--dports": ("dport",), "--sport": ("sport",), "--sports": ("sport",)}
-    named |= {"--destination-port": ("dport",), "--source-port": ("sport",), "--ports": ("sport", "dport"), "--port": ("sport", "dport")}
-    if option in named:
+    fields_by_option: dict[str, tuple[str, ...]] = {
+        "--dport": ("dport",),
+        "--dports": ("dport",),
+        "--sport": ("sport",),
+        "--sports": ("sport",),
+    }
+    fields_by_option |= {
+        "--destination-port": ("dport",),
+        "--source-port": ("sport",),
+        "--ports": ("sport", "dport"),
+        "--port": ("sport", "dport"),
+    }
+    if option in fields_by_option:
         ends = [part.partition(":") for part in word.split(",")]
         bounds = [(int(low or 0), int(high or 65535) if colon else int(low)) for low, colon, high in ends]
-        return right(lambda flow: either(within(flow.get(field), low, high) for field in named[option] for low, high in bounds))
+        return right(lambda flow: either(within(flow.get(field), low, high) for field in fields_by_option[option] for low, high in bounds))
     if option == "--syn":
-        return right(lambda flow: _flagged(flow, 2 | 4 | 16 | 1, 2))
+        return right(lambda flow: _match_flags(flow, 2 | 4 | 16 | 1, 2))
     if option == "--tcp-flags":
-        mask, wanted = (_flags(part) for part in given)
-        return right(lambda flow: _flagged(flow, mask, wanted))
+        mask, wanted = (_flags(part) for part in arguments)
+        return right(lambda flow: _match_flags(flow, mask, wanted))
     return None
 
 
@@ -179,12 +189,12 @@ def _flags(words: str) -> int:
     return 63 if words == "ALL" else sum(FLAGS[word.lower()] for word in words.split(","))
 
 
-def _flagged(flow: Flow, mask: int, wanted: int) -> Truth:
-    flags = flow.known("flags")
+def _match_flags(flow: Flow, mask: int, wanted: int) -> Truth:
+    flags = flow.known_number("flags")
     return "its TCP flags" if flags is None else flags & mask == wanted
 
 
-def _tracked(option: str, word: str) -> Test | None:
+def _match_state(option: str, word: str) -> Test | None:
     names = {"--state": ("ct state", STATES), "--ctstate": ("ct state", STATES | {"snat": 0, "dnat": 0})}
     names |= {"--ctstatus": ("ct status", STATUSES | {"seen_reply": 2, "none": 0})}
     if option in names:
@@ -196,14 +206,14 @@ def _tracked(option: str, word: str) -> Test | None:
         nat = any(part in ("snat", "dnat") for part in wanted) and field == "ct state"
 
         def test(flow: Flow) -> Truth:
-            got = flow.get(field)
-            if isinstance(got, Missing):
+            actual = flow.get(field)
+            if isinstance(actual, Missing):
                 return False
-            if not isinstance(got, Span) or not got.exact:
-                return got.why if isinstance(got, Span) else False
-            if got.low & mask or (field == "ct status" and mask == 0 and got.low == 0):
+            if not isinstance(actual, Span) or not actual.exact:
+                return actual.why if isinstance(actual, Span) else False
+            if actual.low & mask or (field == "ct status" and mask == 0 and actual.low == 0):
                 return True
-            return "whether its connection was translated" if nat and (flow.changed or flow.known("ct state") == 2) else False
+            return "whether its connection was translated" if nat and (flow.changed or flow.known_number("ct state") == 2) else False
 
         return test
     if option == "--ctdir":
@@ -212,16 +222,16 @@ def _tracked(option: str, word: str) -> Test | None:
     return None
 
 
-def _marked(field: str, word: str) -> Test:
+def _match_mark(field: str, word: str) -> Test:
     value, _, mask = word.partition("/")
     wanted, bits = int(value, 0), int(mask, 0) if mask else 0xFFFFFFFF
 
     def test(flow: Flow) -> Truth:
-        got = flow.get(field)
-        if isinstance(got, Missing):
+        actual = flow.get(field)
+        if isinstance(actual, Missing):
             return False
-        if not isinstance(got, Span) or not got.exact:
-            return got.why if isinstance(got, Span) else False
-        return got.low & bits == wanted
+        if not isinstance(actual, Span) or not actual.exact:
+            return actual.why if isinstance(actual, Span) else False
+        return actual.low & bits == wanted
 
     return test

@@ -27,7 +27,7 @@ HOOKS: dict[str, dict[str, tuple[str, int]]] = {
 def chains(text: str, family: str = "ip", old_tool: bool = False) -> list[Chain]:
     """The chains of every table in the text. `old_tool`: they are `iptables-legacy`'s, and `iptables` shows others. Raises
     ValueError where a line is none that iptables-save writes."""
-    found: dict[tuple[str, str], Chain] = {}
+    chains_by_name: dict[tuple[str, str], Chain] = {}
     table = ""
     for line in text.splitlines():
         line = line.strip()
@@ -37,18 +37,18 @@ def chains(text: str, family: str = "ip", old_tool: bool = False) -> list[Chain]
             table = line[1:]
         elif line.startswith(":") and table:
             name, policy = line[1:].split()[:2]
-            found[table, name] = _chain(family, table, name, policy)
+            chains_by_name[table, name] = _chain(family, table, name, policy)
         elif (rule := re.fullmatch(r"(?:\[\d+:\d+\] )?(-A (\S+).*)", line)) and table:
-            chain = found.get((table, rule[2]))
+            chain = chains_by_name.get((table, rule[2]))
             if chain is None:
                 raise ValueError(f"`{line}` belongs to no chain that was listed")
             chain.rules.append(_rule(chain, rule[1], family, old_tool))
         else:
             raise ValueError(f"`{line[:80]}` is no line of iptables-save")
-    return list(found.values())
+    return list(chains_by_name.values())
 
 
-def named(family: str, table: str) -> str:
+def table_title(family: str, table: str) -> str:
     """The table as a person finds it."""
     return f"table {family} {table}"
 
@@ -57,7 +57,7 @@ def _chain(family: str, table: str, name: str, policy: str) -> Chain:
     hook, priority = HOOKS.get(table, {}).get(name, (None, 0))
     base = hook is not None and policy != "-"
     return Chain(
-        named(family, table),
+        table_title(family, table),
         name,
         hook=hook if base else None,
         priority=priority,

@@ -6,7 +6,7 @@ import re
 from ipaddress import ip_address
 
 from harness.diagnosis.firewall.chain_evaluation import Step, Verdict
-from harness.diagnosis.firewall.packet_state import Flow, handed_to_proxy, redirected
+from harness.diagnosis.firewall.packet_state import Flow, handed_to_proxy, redirect
 from harness.diagnosis.firewall.partial_values import Missing, Span, Value, exactly, unknown
 
 VERDICTS = {"ACCEPT": "accept", "DROP": "drop", "RETURN": "return", "MASQUERADE": "accept"}
@@ -37,8 +37,8 @@ def target(words: list[str], table: str, text: str) -> list[Step]:
         return [lambda flow: Verdict(VERDICTS[name])]
     if name == "REJECT":
         how = options[options.index("--reject-with") + 1] if "--reject-with" in options[:-1] else "icmp-port-unreachable"
-        told = "tcp reset" if how in ("tcp-reset", "tcp-rst") else f"icmp {REPLIES.get(how, how)}"
-        return [lambda flow: Verdict("reject", told)]
+        reply = "tcp reset" if how in ("tcp-reset", "tcp-rst") else f"icmp {REPLIES.get(how, how)}"
+        return [lambda flow: Verdict("reject", reply)]
     if name == "NOTRACK" or (name == "CT" and "--notrack" in options):
         return [lambda flow: flow.having(notrack=exactly(1))]
     if name in NOTHING or name == "CT":
@@ -51,9 +51,9 @@ def target(words: list[str], table: str, text: str) -> list[Step]:
         return _from_elsewhere(options, text)
     if name == "SET":
         changed = [options[at + 1] for at, option in enumerate(options[:-1]) if option in ("--add-set", "--del-set", "--map-set")]
-        return [lambda flow, one=one: flow.touching(one) for one in changed]  # type: ignore[misc]
+        return [lambda flow, set_name=set_name: flow.touching(set_name) for set_name in changed]  # type: ignore[misc]
     if name == "TPROXY":
-        return [_proxied(options)]
+        return [_tproxy_step(options)]
     if name in ELSEWHERE:
         return [lambda flow: Verdict("unsure", f"where the target {name} sends it")]
     return [lambda flow: Verdict("jump", f"{table} {name}")]
@@ -77,24 +77,24 @@ def _mark(name: str, options: list[str]) -> list[Step]:
         value, mask = _number(word)
     except ValueError:
         return doubt
-    made = {
+    operation = {
         "--set-xmark": lambda old: (old & ~mask & 0xFFFFFFFF) ^ value,
         "--set-mark": lambda old: (old & ~mask & 0xFFFFFFFF) | value,
         "--and-mark": lambda old: old & value,
         "--or-mark": lambda old: old | value,
         "--xor-mark": lambda old: old ^ value,
     }.get(option)
-    if made is None:
+    if operation is None:
         return doubt
-    whole = option in ("--set-xmark", "--set-mark") and mask == 0xFFFFFFFF
+    sets_whole_mark = option in ("--set-xmark", "--set-mark") and mask == 0xFFFFFFFF
 
     def change(flow: Flow) -> Flow:
         old: Value = flow.get(field)
         if isinstance(old, Missing):
             return flow
-        known = isinstance(old, Span) and old.exact
-        start = old.low if isinstance(old, Span) and known else 0
-        return flow.having(**{field: exactly(made(start)) if known or whole else unknown("what mark it had before")})
+        is_known = isinstance(old, Span) and old.exact
+        start = old.low if isinstance(old, Span) and is_known else 0
+        return flow.having(**{field: exactly(operation(start)) if is_known or sets_whole_mark else unknown("what mark it had before")})
 
     return [change]
 
@@ -106,12 +106,12 @@ def _redirect(options: list[str], text: str) -> list[Step]:
         changes: dict[str, Value] = {"daddr": unknown("which address of the NIC it is redirected to")}
         if port:
             changes["dport"] = exactly(int(port)) if port.isdigit() else unknown(f"which port of {port} it is redirected to")
-        return redirected(flow, changes, text)
+        return redirect(flow, changes, text)
 
     return [change, lambda flow: Verdict("accept")]
 
 
-def _proxied(options: list[str]) -> Step:
+def _tproxy_step(options: list[str]) -> Step:
     """Where nobody listens on the proxy's port it drops the packet (xt_TPROXY)."""
     word = options[options.index("--on-port") + 1] if "--on-port" in options[:-1] else "0"
     port = int(word) if word.isdigit() else None
@@ -128,6 +128,6 @@ def _from_elsewhere(options: list[str], text: str) -> list[Step]:
         return [lambda flow: Verdict("accept")]
 
     def change(flow: Flow) -> Flow:
-        return flow if source == flow.known("saddr") else redirected(flow, {"saddr": exactly(source)}, text)
+        return flow if source == flow.known_number("saddr") else redirect(flow, {"saddr": exactly(source)}, text)
 
     return [change, lambda flow: Verdict("accept")]

@@ -42,9 +42,9 @@ def value(what: Any, sets: Sets) -> Read:
             parts = [value(part, sets) for part in about]
             return lambda flow: _together([part(flow) for part in parts])
         if name in CALCULATED and isinstance(about, list):
-            return _calculated(name, about, sets)
+            return _read_calculation(name, about, sets)
         if name == "map" and isinstance(about, dict):
-            return _mapped(about, sets)
+            return _read_map(about, sets)
         if name in ("payload", "meta", "ct", "fib") and isinstance(about, dict):
             return _field(name, about)
     why = nft_json_to_text.expression(what)
@@ -56,9 +56,9 @@ def _together(parts: list[Value]) -> Value:
 
 
 def _field(name: str, about: dict[str, Any]) -> Read:
-    shown = nft_json_to_text.expression({name: about})
+    text = nft_json_to_text.expression({name: about})
     if name == "payload":
-        return _payload(about, shown)
+        return _payload(about, text)
     key = str(about.get("key", ""))
     if name == "meta":
         plain = {"l4proto": "l4proto", "mark": "mark", "skuid": "uid", "nfproto": "family"}
@@ -67,12 +67,14 @@ def _field(name: str, about: dict[str, Any]) -> Read:
         if key in nft_json_to_text.QUOTED:  # a NIC that there is none of at this hook has the empty name
             return lambda flow: flow.values.get(f"{key[0]}ifname", "")
         if key == "pkttype":
-            asked = unknown("whether it was asked of all")  # of ARP; else it is for this host, as it was sent to its address
-            return lambda flow: asked if "arp operation" in flow.values else exactly(0)
+            broadcast = unknown("whether it was asked of all")  # of ARP; else it is for this host, as it was sent to its address
+            return lambda flow: broadcast if "arp operation" in flow.values else exactly(0)
         if key == "protocol":
-            return lambda flow: exactly(0x0806 if "arp operation" in flow.values else 0x0800 if flow.known("family") == 2 else 0x86DD)
+            return lambda flow: exactly(
+                0x0806 if "arp operation" in flow.values else 0x0800 if flow.known_number("family") == 2 else 0x86DD
+            )
     if name == "ct":
-        return _tracked(key.removeprefix("original ").removeprefix("reply "), str(about.get("dir", "")), shown)
+        return _read_conntrack(key.removeprefix("original ").removeprefix("reply "), str(about.get("dir", "")), text)
     if name == "fib":
         flags = about.get("flags")
         flags = flags if isinstance(flags, list) else [flags]
@@ -80,7 +82,7 @@ def _field(name: str, about: dict[str, Any]) -> Read:
             return _type_of_address([str(flag) for flag in flags])
         if set(flags) in ({"saddr", "iif"}, {"saddr", "iif", "mark"}) and about.get("result") in ("oif", "oifname"):
             return lambda flow: _way_back(flow, "mark" in flags)
-    return lambda flow: unknown(f"what `{shown}` is")
+    return lambda flow: unknown(f"what `{text}` is")
 
 
 def _type_of_address(flags: list[str]) -> Read:
@@ -92,11 +94,11 @@ def _type_of_address(flags: list[str]) -> Read:
         kind, at = flow.get(f"{field} type"), flow.values.get(nic)
         if at is None or kind != exactly(RTN_LOCAL):
             return kind
-        own = flow.get("own nic")
+        own_nic = flow.get("own nic")
         both_own = flow.get("saddr type") == flow.get("daddr type") and flow.get("saddr") != flow.get("daddr")
-        if both_own or not isinstance(own, str) or not isinstance(at, str):
-            return unknown(next((value.why for value in (own, at) if isinstance(value, Span)), "which NIC has that address"))
-        return exactly(RTN_LOCAL if own == at else RTN_UNICAST)
+        if both_own or not isinstance(own_nic, str) or not isinstance(at, str):
+            return unknown(next((value.why for value in (own_nic, at) if isinstance(value, Span)), "which NIC has that address"))
+        return exactly(RTN_LOCAL if own_nic == at else RTN_UNICAST)
 
     return read
 
@@ -104,13 +106,13 @@ def _type_of_address(flags: list[str]) -> Read:
 def _way_back(flow: Flow, by_mark: bool) -> Value:
     """`fib saddr . iif oif`: the NIC that it came in by, where the host routes to its source by that one; else there is none, or the
     route has several ways, of which one is told."""
-    far, came = flow.get("far nic"), flow.values.get("iifname")
-    if isinstance(far, str) and far == came and (not by_mark or flow.known("mark") == 0):
-        return far
+    far_nic, in_nic = flow.get("far nic"), flow.values.get("iifname")
+    if isinstance(far_nic, str) and far_nic == in_nic and (not by_mark or flow.known_number("mark") == 0):
+        return far_nic
     return unknown("whether the host routes to its source by the NIC that it came in by")
 
 
-def _payload(about: dict[str, Any], shown: str) -> Read:
+def _payload(about: dict[str, Any], text: str) -> Read:
     protocol, key = str(about.get("protocol", "")), str(about.get("field", ""))
     if protocol in ("ip", "ip6"):
         family = 2 if protocol == "ip" else 10
@@ -118,11 +120,11 @@ def _payload(about: dict[str, Any], shown: str) -> Read:
         fixed = {"version": 4 if family == 2 else 6, "hdrlength": 5}
 
         def read(flow: Flow) -> Value:
-            if flow.known("family") != family:
+            if flow.known_number("family") != family:
                 return MISSING
             if key in plain:
                 return flow.get(plain[key])
-            return exactly(fixed[key]) if key in fixed else unknown(f"what `{shown}` is")
+            return exactly(fixed[key]) if key in fixed else unknown(f"what `{text}` is")
 
         return read
     if protocol in L4 or protocol == "th":
@@ -130,9 +132,9 @@ def _payload(about: dict[str, Any], shown: str) -> Read:
         plain |= {"tcp": {"flags": "flags"}, "icmp": {"type": "icmp type", "code": "icmp code"}}.get(protocol, {})
 
         def read_l4(flow: Flow) -> Value:
-            if protocol != "th" and flow.known("l4proto") != L4[protocol]:
+            if protocol != "th" and flow.known_number("l4proto") != L4[protocol]:
                 return MISSING
-            return flow.get(plain[key]) if key in plain else unknown(f"what `{shown}` is")
+            return flow.get(plain[key]) if key in plain else unknown(f"what `{text}` is")
 
         return read_l4
     if protocol == "arp":  # no other packet has such a field
@@ -143,13 +145,13 @@ def _payload(about: dict[str, Any], shown: str) -> Read:
     name = raw.get((str(about.get("base")), about.get("offset"), about.get("len")), "")  # type: ignore[arg-type]
 
     def read_raw(flow: Flow) -> Value:
-        fits = name in ("sport", "dport") or (bool(name) and flow.known("family") == 2)
-        return flow.get(name) if fits and not isinstance(flow.get(name), Missing) else unknown(f"what `{shown}` is")
+        fits = name in ("sport", "dport") or (bool(name) and flow.known_number("family") == 2)
+        return flow.get(name) if fits and not isinstance(flow.get(name), Missing) else unknown(f"what `{text}` is")
 
     return read_raw
 
 
-def _tracked(key: str, way: str, shown: str) -> Read:
+def _read_conntrack(key: str, way: str, text: str) -> Read:
     ends = {"saddr": "saddr", "daddr": "daddr", "proto-src": "sport", "proto-dst": "dport"}
 
     def read(flow: Flow) -> Value:
@@ -157,40 +159,40 @@ def _tracked(key: str, way: str, shown: str) -> Read:
             return flow.get(f"ct {key}")
         if isinstance(flow.get("ct direction"), Missing):
             return MISSING
-        if key in ("protocol", "l3proto") and flow.known("ct state") in (2, 8):
+        if key in ("protocol", "l3proto") and flow.known_number("ct state") in (2, 8):
             return flow.get("l4proto" if key == "protocol" else "family")
-        if key.split(" ")[-1] in ends and way == "original" and flow.known("ct state") == 8 and not flow.changed:
+        if key.split(" ")[-1] in ends and way == "original" and flow.known_number("ct state") == 8 and not flow.changed:
             return flow.get(ends[key.split(" ")[-1]])
-        return unknown(f"what `{shown}` is")
+        return unknown(f"what `{text}` is")
 
     return read
 
 
-def _calculated(op: str, about: list[Any], sets: Sets) -> Read:
+def _read_calculation(op: str, about: list[Any], sets: Sets) -> Read:
     kind = nft_json_to_text.kind(about[0])
     first = value(about[0], sets)
     rest: list[Read] = []
     for part in about[1:]:
-        known = nft_json_to_text.number(part, kind)
-        rest.append(value(part, sets) if known is None else (lambda flow, known=known: exactly(known)))  # type: ignore[misc]
-    shown = nft_json_to_text.expression({op: about})
-    whole = op == "&" and "frag-off" in nft_json_to_text.expression(about[0])
+        constant = nft_json_to_text.number(part, kind)
+        rest.append(value(part, sets) if constant is None else (lambda flow, constant=constant: exactly(constant)))  # type: ignore[misc]
+    text = nft_json_to_text.expression({op: about})
+    fragment_bits = op == "&" and "frag-off" in nft_json_to_text.expression(about[0])
 
     def read(flow: Flow) -> Value:
-        got: Value = first(flow)
+        result: Value = first(flow)
         for part in rest:
-            got = _both_known(op, got, part(flow), shown, whole)
-        return got
+            result = _combine(op, result, part(flow), text, fragment_bits)
+        return result
 
     return read
 
 
-def _both_known(op: str, left: Value, right: Value, shown: str, whole: bool) -> Value:
+def _combine(op: str, left: Value, right: Value, text: str, fragment_bits: bool) -> Value:
     if isinstance(left, Missing) or isinstance(right, Missing):
         return MISSING
     if not isinstance(left, Span) or not isinstance(right, Span) or not right.exact:
-        return unknown(f"what `{shown}` is")
-    if whole and right.low <= 0x3FFF:  # a TCP segment that opens or answers is not a fragment
+        return unknown(f"what `{text}` is")
+    if fragment_bits and right.low <= 0x3FFF:  # a TCP segment that opens or answers is not a fragment
         return exactly(0)
     if not left.exact:
         return Span(0, right.low, left.why) if op == "&" else unknown(left.why)
@@ -212,40 +214,40 @@ def lookup(about: dict[str, Any], sets: Sets) -> Callable[[Flow], list[tuple[Any
     read, kinds = value(about.get("key"), sets), kinds_of(about.get("key"))
     data = about.get("data")
     pairs = elements(data, sets)
-    shown = nft_json_to_text.expression(data)
+    text = nft_json_to_text.expression(data)
     fits = [(fit(pair[0], kinds, sets), pair[1], pair[0] == "*") for pair in pairs or () if isinstance(pair, list) and len(pair) == 2]
 
     def find(flow: Flow) -> list[tuple[Any, str]]:
         key = read(flow)
         if isinstance(key, Missing):
             return []
-        if pairs is None or shown in flow.touched:
-            return [(None, f"what the map {shown} holds")]
-        found: list[tuple[Any, str]] = []
+        if pairs is None or text in flow.touched:
+            return [(None, f"what the map {text} holds")]
+        results: list[tuple[Any, str]] = []
         for fits_key, result, catches_all in fits:
             truth = fits_key(key, flow) if not catches_all else False
             if truth is True:
-                return [*found, (result, "")]
+                return [*results, (result, "")]
             if isinstance(truth, str):
-                found.append((result, truth))
-        found += [(result, "") for _, result, catches_all in fits if catches_all]
-        return found
+                results.append((result, truth))
+        results += [(result, "") for _, result, catches_all in fits if catches_all]
+        return results
 
     return find
 
 
-def _mapped(about: dict[str, Any], sets: Sets) -> Read:
+def _read_map(about: dict[str, Any], sets: Sets) -> Read:
     find = lookup(about, sets)
 
     def read(flow: Flow) -> Value:
-        found = find(flow)
-        if not found:
+        results = find(flow)
+        if not results:
             return MISSING
-        if len(found) == 1 and not found[0][1]:
-            known = nft_json_to_text.number(found[0][0], "number")
-            known = nft_json_to_text.number(found[0][0], "address") if known is None else known
-            return exactly(known) if known is not None else str(found[0][0])
-        return unknown(found[0][1])
+        if len(results) == 1 and not results[0][1]:
+            constant = nft_json_to_text.number(results[0][0], "number")
+            constant = nft_json_to_text.number(results[0][0], "address") if constant is None else constant
+            return exactly(constant) if constant is not None else str(results[0][0])
+        return unknown(results[0][1])
 
     return read
 
@@ -266,45 +268,45 @@ def fit(right: Any, kinds: list[str], sets: Sets, bits: bool = False) -> Fits:
         name, about = next(iter(right.items()))
         if name == "set" and isinstance(about, list):
             parts = [fit(part, kinds, sets) for part in about]
-            return lambda got, flow: either(part(got, flow) for part in parts)
+            return lambda actual, flow: either(part(actual, flow) for part in parts)
         if name == "elem" and isinstance(about, dict):
             inner = fit(about.get("val"), kinds, sets, bits)
             if depends(about):
-                return lambda got, flow: "how often packets came" if inner(got, flow) is not False else False
+                return lambda actual, flow: "how often packets came" if inner(actual, flow) is not False else False
             return inner
         if name == "concat" and isinstance(about, list):
             singles = [fit(part, [of], sets) for part, of in zip(about, kinds, strict=False)]
-            return lambda got, flow: _each(singles, got, flow)
+            return lambda actual, flow: _each(singles, actual, flow)
     return _single(right, kind, bits)
 
 
-def _each(singles: list[Fits], got: Value, flow: Flow) -> Truth:
-    if not isinstance(got, tuple) or len(got) != len(singles):
+def _each(singles: list[Fits], actual: Value, flow: Flow) -> Truth:
+    if not isinstance(actual, tuple) or len(actual) != len(singles):
         return False
-    truths: Iterator[Truth] = (single(part, flow) for single, part in zip(singles, got, strict=True))
+    truths: Iterator[Truth] = (single(part, flow) for single, part in zip(singles, actual, strict=True))
     return no(either(no(truth) for truth in truths))
 
 
 def _in_set(name: str, kinds: list[str], sets: Sets) -> Fits:
-    held = sets.elements.get(name[1:])
-    parts = [fit(part, kinds, sets) for part in held or ()]
+    elements_of_set = sets.elements.get(name[1:])
+    parts = [fit(part, kinds, sets) for part in elements_of_set or ()]
 
-    def test(got: Value, flow: Flow) -> Truth:
-        if held is None or name in flow.touched:
+    def test(actual: Value, flow: Flow) -> Truth:
+        if elements_of_set is None or name in flow.touched:
             return f"what the set {name} holds"
-        return either(part(got, flow) for part in parts)
+        return either(part(actual, flow) for part in parts)
 
     return test
 
 
 def _single(right: Any, kind: str, bits: bool) -> Fits:
-    shown = nft_json_to_text.expression(right)
+    text = nft_json_to_text.expression(right)
     if kind == "name" and (isinstance(right, bool) or right in (0, "0")):  # whether there is one
-        return lambda got, flow: got.why if isinstance(got, Span) else bool(got) is (right is True)
+        return lambda actual, flow: actual.why if isinstance(actual, Span) else bool(actual) is (right is True)
     if kind == "name" and isinstance(right, str):
-        return lambda got, flow: _named(got, right)
+        return lambda actual, flow: _matches_name(actual, right)
     if right == "*":
-        return lambda got, flow: True
+        return lambda actual, flow: True
     low: int | None
     high: int | None
     if isinstance(right, dict) and isinstance(right.get("prefix"), dict):
@@ -318,18 +320,18 @@ def _single(right: Any, kind: str, bits: bool) -> Fits:
     else:
         low = high = nft_json_to_text.number(right, kind)
     if low is None or high is None:
-        return lambda got, flow: False if isinstance(got, Missing) else f"what {shown} means"
+        return lambda actual, flow: False if isinstance(actual, Missing) else f"what {text} means"
     if bits:
         mask = low
-        return lambda got, flow: bool(got.low & mask) if isinstance(got, Span) and got.exact else _why(got)
-    return lambda got, flow: within(got, low, high)
+        return lambda actual, flow: bool(actual.low & mask) if isinstance(actual, Span) and actual.exact else _why(actual)
+    return lambda actual, flow: within(actual, low, high)
 
 
-def _named(got: Value, pattern: str) -> Truth:
-    if isinstance(got, Span):
-        return got.why
-    return isinstance(got, str) and (got.startswith(pattern[:-1]) if pattern.endswith("*") else got == pattern)
+def _matches_name(actual: Value, pattern: str) -> Truth:
+    if isinstance(actual, Span):
+        return actual.why
+    return isinstance(actual, str) and (actual.startswith(pattern[:-1]) if pattern.endswith("*") else actual == pattern)
 
 
-def _why(got: Value) -> Truth:
-    return got.why if isinstance(got, Span) else False
+def _why(actual: Value) -> Truth:
+    return actual.why if isinstance(actual, Span) else False

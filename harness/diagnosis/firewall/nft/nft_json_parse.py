@@ -8,7 +8,7 @@ from typing import Any
 from harness.diagnosis.firewall.chain_evaluation import Chain, Choice, Rule, Step, Verdict
 from harness.diagnosis.firewall.nft import nft_json_to_text
 from harness.diagnosis.firewall.nft.nft_expressions import Read, Sets, depends, fit, kinds_of, lookup, value
-from harness.diagnosis.firewall.packet_state import Flow, handed_to_proxy, redirected
+from harness.diagnosis.firewall.packet_state import Flow, handed_to_proxy, redirect
 from harness.diagnosis.firewall.partial_values import Missing, Span, Truth, Value, exactly, no, unknown, within
 
 PLAIN = ("accept", "drop", "return", "continue")
@@ -28,7 +28,7 @@ FAMILIES = ("ip", "ip6", "inet", "netdev", "arp")
 
 def chains(items: list[Any]) -> list[Chain]:
     """The chains of every table that packets of this host pass, in the listing's order. Raises ValueError where it is no such listing."""
-    found: dict[tuple[str, str], Chain] = {}
+    chains_by_name: dict[tuple[str, str], Chain] = {}
     sets: dict[str, dict[str, list[Any] | None]] = {}
     asleep: set[str] = set()
     for item in items:
@@ -39,22 +39,22 @@ def chains(items: list[Any]) -> list[Chain]:
             if kind == "table" and "dormant" in str(about.get("flags", "")):
                 asleep.add(table)
             elif kind == "chain":
-                found[table, str(about.get("name"))] = _chain(table, about)
+                chains_by_name[table, str(about.get("name"))] = _chain(table, about)
             elif kind in ("set", "map"):
-                held = about.get("elem", [])
-                sets.setdefault(table, {})[str(about.get("name"))] = list(held) if isinstance(held, list) else None
+                elements = about.get("elem", [])
+                sets.setdefault(table, {})[str(about.get("name"))] = list(elements) if isinstance(elements, list) else None
     for item in items:
         about = item.get("rule") if isinstance(item, dict) else None
         if not isinstance(about, dict) or about.get("family") not in FAMILIES:
             continue
         table = f"table {about['family']} {about.get('table')}"
-        chain = found.get((table, str(about.get("chain"))))
+        chain = chains_by_name.get((table, str(about.get("chain"))))
         if chain is None:
             raise ValueError(f"a rule of {table} belongs to no chain that was listed")
         chain.rules.append(_rule(chain, about, Sets(sets.get(table, {}))))
-    for chain in found.values():
+    for chain in chains_by_name.values():
         chain.hook = None if chain.table in asleep else chain.hook
-    return list(found.values())
+    return list(chains_by_name.values())
 
 
 def _chain(table: str, about: dict[str, Any]) -> Chain:
@@ -109,7 +109,7 @@ def _steps(part: Any, sets: Sets, table: str, last: bool) -> list[Step]:
     if name in ("set", "map") and isinstance(about, dict):
         return _remember(about, sets)
     if name == "tproxy":
-        return [_proxied(about if isinstance(about, dict) else {})]
+        return [_tproxy_step(about if isinstance(about, dict) else {})]
     if name in ELSEWHERE:
         return [lambda flow: Verdict("unsure", ELSEWHERE[name])]
     if name == "xt":
@@ -135,51 +135,51 @@ def _for_its_protocol(about: Any) -> Step:
     """A reject by TCP's reset holds for TCP only, one by ICMP for IPv4: the listing leaves out the match that says so."""
     kind = str(about.get("type")) if isinstance(about, dict) else ""
     field, wanted = {"tcp reset": ("l4proto", 6), "icmp": ("family", 2), "icmpv6": ("family", 10)}.get(kind, ("", 0))
-    return lambda flow: flow.known(field) == wanted if field else True
+    return lambda flow: flow.known_number(field) == wanted if field else True
 
 
 def _match(about: dict[str, Any], sets: Sets) -> Step:
     left, right, op = about.get("left"), about.get("right"), str(about.get("op", "=="))
     read, kinds = value(left, sets), kinds_of(left)
     if op in ORDERS:
-        return _ordered(read, op, nft_json_to_text.number(right, kinds[0]), nft_json_to_text.expression(right))
+        return _compare_order(read, op, nft_json_to_text.number(right, kinds[0]), nft_json_to_text.expression(right))
     is_set = (isinstance(right, dict) and "set" in right) or (isinstance(right, str) and right.startswith("@"))
     bits = kinds[0] in nft_json_to_text.BITS and op in ("in", "!") and not is_set
     if isinstance(right, dict) and not is_set and next(iter(right), "") in ("payload", "meta", "ct", "fib", "map", "&"):
-        return _compared(read, value(right, sets), op)
+        return _compare(read, value(right, sets), op)
     fits = fit(right, kinds, sets, bits)
 
     def test(flow: Flow) -> Truth:
-        got = read(flow)
-        if isinstance(got, Missing):
+        actual = read(flow)
+        if isinstance(actual, Missing):
             return False
-        truth = fits(got, flow)
+        truth = fits(actual, flow)
         return no(truth) if op in ("!=", "!") else truth
 
     return test
 
 
-def _ordered(read: Read, op: str, bound: int | None, shown: str) -> Step:
+def _compare_order(read: Read, op: str, bound: int | None, text: str) -> Step:
     below, above = ORDERS[op]
 
     def test(flow: Flow) -> Truth:
-        got = read(flow)
-        if isinstance(got, Missing):
+        actual = read(flow)
+        if isinstance(actual, Missing):
             return False
         if bound is None:
-            return f"what {shown} means"
-        return within(got, bound + below if below is not None else 0, bound + above if above is not None else 1 << 130)
+            return f"what {text} means"
+        return within(actual, bound + below if below is not None else 0, bound + above if above is not None else 1 << 130)
 
     return test
 
 
-def _compared(read: Read, other: Read, op: str) -> Step:
+def _compare(read: Read, other: Read, op: str) -> Step:
     def test(flow: Flow) -> Truth:
-        got, against = read(flow), other(flow)
-        if isinstance(got, Missing) or isinstance(against, Missing):
+        actual, against = read(flow), other(flow)
+        if isinstance(actual, Missing) or isinstance(against, Missing):
             return False
         if isinstance(against, Span) and against.exact:
-            truth = within(got, against.low, against.high)
+            truth = within(actual, against.low, against.high)
             return no(truth) if op == "!=" else truth
         return "what the two sides of a comparison are"
 
@@ -190,12 +190,12 @@ def _vmap(about: dict[str, Any], sets: Sets, table: str) -> Step:
     find = lookup(about, sets)
 
     def choose(flow: Flow) -> Truth | Verdict | Choice:
-        found = find(flow)
-        if not found:
+        results = find(flow)
+        if not results:
             return False
-        verdicts: list[Verdict | None] = [_verdict(result, table) for result, _ in found]
-        doubts = [why for _, why in found if why]
-        if len(doubts) == len(found):
+        verdicts: list[Verdict | None] = [_verdict(result, table) for result, _ in results]
+        doubts = [why for _, why in results if why]
+        if len(doubts) == len(results):
             verdicts.append(None)  # it may be none of them
         return Choice(tuple(verdicts), doubts[0] if doubts else "")
 
@@ -210,10 +210,10 @@ def _verdict(what: Any, table: str) -> Verdict:
 
 
 def _mangle(about: dict[str, Any], sets: Sets) -> Step:
-    key, given = about.get("key"), value(about.get("value"), sets)
+    key, read_value = about.get("key"), value(about.get("value"), sets)
     target: Any = next(iter(key.values()), {}) if isinstance(key, dict) else {}
     name = nft_json_to_text.expression(key)
-    known = nft_json_to_text.number(about.get("value"), nft_json_to_text.kind(key))
+    constant = nft_json_to_text.number(about.get("value"), nft_json_to_text.kind(key))
     changes: dict[str, str] = {"meta mark": "mark", "ct mark": "ct mark", "tcp dport": "dport", "tcp sport": "sport"}
     changes |= {"ip saddr": "saddr", "ip daddr": "daddr", "ip6 saddr": "saddr", "ip6 daddr": "daddr", "th dport": "dport"}
     field = changes.get(name)
@@ -222,7 +222,7 @@ def _mangle(about: dict[str, Any], sets: Sets) -> Step:
         return lambda flow: Choice((None, Verdict("unsure", why)), why)
 
     def change(flow: Flow) -> Truth | Flow:
-        new: Value = exactly(known) if known is not None else given(flow)
+        new: Value = exactly(constant) if constant is not None else read_value(flow)
         if isinstance(new, Missing):
             return False
         if field is None or (field == "ct mark" and isinstance(flow.get("ct direction"), Missing)):
@@ -234,25 +234,25 @@ def _mangle(about: dict[str, Any], sets: Sets) -> Step:
 
 def _elsewhere(name: str, about: dict[str, Any], sets: Sets) -> list[Step]:
     port, where = about.get("port"), about.get("addr")
-    shown = nft_json_to_text.verdict({name: about})
+    text = nft_json_to_text.verdict({name: about})
 
     def change(flow: Flow) -> Flow:
         changes: dict[str, Value] = {}
         if name == "redirect":
             changes["daddr"] = unknown("which address of the NIC it is redirected to")
         if port is not None:
-            changes["dport"] = exactly(port) if isinstance(port, int) else unknown(f"which port `{shown}` gives")
-        return redirected(flow, changes, shown)
+            changes["dport"] = exactly(port) if isinstance(port, int) else unknown(f"which port `{text}` gives")
+        return redirect(flow, changes, text)
 
     def end(flow: Flow) -> Verdict:
-        if name == "dnat" and nft_json_to_text.number(where, "address") != flow.known("daddr") and where is not None:
-            return Verdict("unsure", f"another address that it is sent to ({shown})")
+        if name == "dnat" and nft_json_to_text.number(where, "address") != flow.known_number("daddr") and where is not None:
+            return Verdict("unsure", f"another address that it is sent to ({text})")
         return Verdict("accept")
 
     return [change, end]
 
 
-def _proxied(about: dict[str, Any]) -> Step:
+def _tproxy_step(about: dict[str, Any]) -> Step:
     """Where nobody listens on the proxy's port the rule does not match (nft_tproxy)."""
     port, unsure = about.get("port", 0), Verdict("unsure", "the proxy that takes it (tproxy)")
     return lambda flow: False if isinstance(port, int) and handed_to_proxy(flow, port) is False else unsure
@@ -260,11 +260,11 @@ def _proxied(about: dict[str, Any]) -> Step:
 
 def _from_elsewhere(about: dict[str, Any]) -> list[Step]:
     """Another source address than it has; with masquerading it is the NIC's own, which it mostly has already."""
-    where, shown = about.get("addr"), nft_json_to_text.verdict({"snat": about})
+    where, text = about.get("addr"), nft_json_to_text.verdict({"snat": about})
     source = nft_json_to_text.number(where, "address") if isinstance(where, str) else None
 
     def change(flow: Flow) -> Flow:
-        return flow if source is None or source == flow.known("saddr") else redirected(flow, {"saddr": exactly(source)}, shown)
+        return flow if source is None or source == flow.known_number("saddr") else redirect(flow, {"saddr": exactly(source)}, text)
 
     return [change, lambda flow: Verdict("accept")]
 

@@ -166,10 +166,10 @@ def statement(what: Any) -> str:
     name, about = next(iter(what.items()))
     if name == "match" and isinstance(about, dict):
         left, right, op = about.get("left"), about.get("right"), about.get("op")
-        shown = expression(right, kind(left) == "name")
+        right_text = expression(right, kind(left) == "name")
         several = isinstance(right, dict) and "set" in right
         plain = op == "in" or (op == "==" and (several or kind(left) not in BITS) and not (isinstance(left, dict) and "&" in left))
-        return f"{expression(left)} {shown}" if plain else f"{expression(left)} {op} {shown}"
+        return f"{expression(left)} {right_text}" if plain else f"{expression(left)} {op} {right_text}"
     if name == "vmap" and isinstance(about, dict):
         return f"{expression(about.get('key'))} vmap {expression(about.get('data'), kind(about.get('key')) == 'name')}"
     if name == "mangle" and isinstance(about, dict):

@@ -85,11 +85,11 @@ class Words:
 
     def line(self, statements: bool = False) -> list[str]:
         """Takes the rest of the line; up to a semicolon unless it has several `statements`."""
-        taken = self.rest_of_line()
-        if not statements and ";" in taken:
-            taken = taken[: taken.index(";")]
-        self._at += len(taken)
-        return taken
+        words = self.rest_of_line()
+        if not statements and ";" in words:
+            words = words[: words.index(";")]
+        self._at += len(words)
+        return words
 
     def pass_over(self) -> None:
         """Takes the rest of the line, and the block that begins on it."""
@@ -101,17 +101,19 @@ def rule(words: Words) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, 
     line = [word for word in words.line() if word != "\n"]
     handle: dict[str, Any] = {}
     if line and line[-1].startswith("#"):
-        told = line.pop().split()
-        handle = {"handle": int(told[2])} if told[1:2] == ["handle"] and told[2:3] and told[2].isdigit() else {}
+        handle_words = line.pop().split()
+        handle = (
+            {"handle": int(handle_words[2])} if handle_words[1:2] == ["handle"] and handle_words[2:3] and handle_words[2].isdigit() else {}
+        )
     comment: dict[str, Any] = {}
     if len(line) > 2 and line[-2] == "comment":
         comment = {"comment": line[-1].strip('"')}
         line = line[:-2]
-    found: list[dict[str, Any]] = []
+    statements: list[dict[str, Any]] = []
     inner = Words([*line, "\n"])
     while inner.peek() != "\n":
-        found.append(_statement(inner))
-    return handle, found, comment
+        statements.append(_statement(inner))
+    return handle, statements, comment
 
 
 def _statement(words: Words) -> dict[str, Any]:
@@ -119,9 +121,9 @@ def _statement(words: Words) -> dict[str, Any]:
     if word in VERDICTS or word in ("jump", "goto", "reject"):
         return verdict(words)
     if word in ("masquerade", "snat", "dnat", "redirect"):
-        return _translated(words)
+        return _parse_nat(words)
     if word == "tproxy":
-        return _proxied(words)
+        return _parse_tproxy(words)
     if word == "counter":
         words.next()
         for _ in range({"packets": 4, "name": 2}.get(words.peek(), 0)):
@@ -135,9 +137,9 @@ def _statement(words: Words) -> dict[str, Any]:
             about[name] = value(words.next())
         return {"log": about or None}
     if word in ("limit", "quota") or (word == "ct" and words.peek(1) == "count"):
-        return _counted(words)
+        return _parse_limit(words)
     if word in ("add", "update", "delete") and words.peek(1).startswith("@"):
-        return _remembered(words)
+        return _parse_set_change(words)
     left = _left_operand(words)
     if left is None:
         return {f"`{' '.join(words.line(statements=True))}`": None}
@@ -169,7 +171,7 @@ def verdict(words: Words) -> dict[str, Any]:
     return {"reject": {"type": kind, "expr": words.next()}}
 
 
-def _translated(words: Words) -> dict[str, Any]:
+def _parse_nat(words: Words) -> dict[str, Any]:
     name, line = words.next(), words.line(statements=True)
     about: dict[str, Any] = {}
     if "to" in line[:2] and len(line) > line.index("to") + 1:
@@ -181,7 +183,7 @@ def _translated(words: Words) -> dict[str, Any]:
     return {name: about}
 
 
-def _proxied(words: Words) -> dict[str, Any]:
+def _parse_tproxy(words: Words) -> dict[str, Any]:
     """`tproxy ip to 127.0.0.1:15001`; other statements may follow."""
     words.next()
     about: dict[str, Any] = {"family": words.next()} if words.peek() in ("ip", "ip6") else {}
@@ -192,7 +194,7 @@ def _proxied(words: Words) -> dict[str, Any]:
     return {"tproxy": about | ({"port": value(port)} if port else {})}
 
 
-def _counted(words: Words) -> dict[str, Any]:
+def _parse_limit(words: Words) -> dict[str, Any]:
     """`limit rate over 5/second burst 3 packets`, `quota over 10 mbytes`, `ct count over 3`."""
     name = words.next()
     if name == "ct":
@@ -207,24 +209,24 @@ def _counted(words: Words) -> dict[str, Any]:
     return {name: about}
 
 
-def _remembered(words: Words) -> dict[str, Any]:
+def _parse_set_change(words: Words) -> dict[str, Any]:
     op, name = words.next(), words.next()
-    inner = _braced(words)
+    inner = _parse_braces(words)
     elem = _left_operand(inner)
     doubtful = any(word in ("limit", "quota", "count") for word in inner.rest_of_line())
     about: dict[str, Any] = {"op": op, "elem": elem, "set": name}
     return {"set": about | ({"stmt": [{"limit": None}]} if doubtful else {})}
 
 
-def _braced(words: Words) -> Words:
+def _parse_braces(words: Words) -> Words:
     words.expect("{")
-    taken: list[str] = []
+    inner: list[str] = []
     depth = 1
     while depth:
         word = words.next()
         depth += (word == "{") - (word == "}")
-        taken += [word] if depth and word != "\n" else []
-    return Words([*taken, "\n"])
+        inner += [word] if depth and word != "\n" else []
+    return Words([*inner, "\n"])
 
 
 def _left_operand(words: Words) -> Any:
@@ -239,13 +241,13 @@ def _left_operand(words: Words) -> Any:
         if part is None:
             raise ValueError(f"`{words.peek()}` where a field should stand")
         parts.append(part)
-    found: Any = parts[0] if len(parts) == 1 else {"concat": parts}
+    operand: Any = parts[0] if len(parts) == 1 else {"concat": parts}
     while words.peek() in CALCULATED:
-        found = {words.next(): [found, _operand(words)]}
+        operand = {words.next(): [operand, _operand(words)]}
     if words.peek() == "map":
         words.next()
-        return {"map": {"key": found, "data": data(words)}}
-    return found
+        return {"map": {"key": operand, "data": data(words)}}
+    return operand
 
 
 def _operand(words: Words) -> Any:
@@ -292,12 +294,12 @@ def _match(words: Words, left: Any) -> dict[str, Any]:
     bits = (
         nft_json_to_text.kind(left) in nft_json_to_text.BITS
         and not (isinstance(against, dict) and "set" in against)
-        and not _named(against)
+        and not _is_set_name(against)
     )
     return {"match": {"op": op or ("in" if bits else "=="), "left": left, "right": against}}
 
 
-def _named(what: Any) -> bool:
+def _is_set_name(what: Any) -> bool:
     return isinstance(what, str) and what.startswith("@")
 
 
@@ -317,8 +319,8 @@ def data(words: Words) -> Any:
     """The elements of a set or map, or its name."""
     if words.peek() != "{":
         return value(words.next())
-    inner = _braced(words)
-    held: list[Any] = []
+    inner = _parse_braces(words)
+    elements: list[Any] = []
     while inner.peek() != "\n":
         key = right(inner)
         unsure = False
@@ -327,12 +329,12 @@ def data(words: Words) -> Any:
         key = {"elem": {"val": key, "limit": None}} if unsure else key
         if inner.peek() == ":":
             inner.next()
-            held.append([key, verdict(inner) if inner.peek() in (*VERDICTS, "jump", "goto") else right(inner)])
+            elements.append([key, verdict(inner) if inner.peek() in (*VERDICTS, "jump", "goto") else right(inner)])
         else:
-            held.append(key)
+            elements.append(key)
         if inner.peek() == ",":
             inner.next()
-    return {"set": held}
+    return {"set": elements}
 
 
 def value(word: str) -> Any:

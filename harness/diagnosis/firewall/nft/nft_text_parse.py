@@ -17,7 +17,7 @@ PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "securit
 def items(text: str) -> list[dict[str, Any]]:
     """Tables, chains, sets, maps and rules. Raises ValueError where the text is no such listing."""
     words = Words(TOKEN.findall(text + "\n"))
-    found: list[dict[str, Any]] = []
+    listing: list[dict[str, Any]] = []
     while not words.at_end:
         word = words.next()
         if word == "\n" or word.startswith("#"):
@@ -27,19 +27,19 @@ def items(text: str) -> list[dict[str, Any]]:
         family, name = words.next(), words.next()
         words.skip("#")
         words.expect("{")
-        found.append({"table": {"family": family, "name": name}})
-        _table(words, family, name, found)
-    return found
+        listing.append({"table": {"family": family, "name": name}})
+        _table(words, family, name, listing)
+    return listing
 
 
-def _table(words: Words, family: str, table: str, found: list[dict[str, Any]]) -> None:
+def _table(words: Words, family: str, table: str, listing: list[dict[str, Any]]) -> None:
     while (word := words.next()) != "}":
         if word == "flags" and "dormant" in words.line():
-            found.append({"table": {"family": family, "name": table, "flags": "dormant"}})
+            listing.append({"table": {"family": family, "name": table, "flags": "dormant"}})
         elif word == "chain":
-            _chain(words, {"family": family, "table": table}, words.next(), found)
+            _chain(words, {"family": family, "table": table}, words.next(), listing)
         elif word in ("set", "map"):
-            found.append({word: {"family": family, "table": table, "name": words.next(), "elem": _elements(words)}})
+            listing.append({word: {"family": family, "table": table, "name": words.next(), "elem": _elements(words)}})
         elif word not in ("\n", ";") and not word.startswith("#"):
             words.pass_over()  # an object, a flowtable, a comment
 
@@ -47,21 +47,21 @@ def _table(words: Words, family: str, table: str, found: list[dict[str, Any]]) -
 def _elements(words: Words) -> list[Any]:
     words.skip("#")
     words.expect("{")
-    held: list[Any] = []
+    elements: list[Any] = []
     while (word := words.next()) != "}":
         if word == "elements":
             words.expect("=")
-            held = data(words)["set"]
+            elements = data(words)["set"]
         elif word not in ("\n", ";"):
             words.line()
-    return held
+    return elements
 
 
-def _chain(words: Words, about: dict[str, Any], name: str, found: list[dict[str, Any]]) -> None:
+def _chain(words: Words, about: dict[str, Any], name: str, listing: list[dict[str, Any]]) -> None:
     words.skip("#")
     words.expect("{")
     chain = {**about, "name": name}
-    found.append({"chain": chain})
+    listing.append({"chain": chain})
     while (word := words.peek()) != "}":
         if word in ("\n", ";") or word.startswith("#"):
             words.next()
@@ -73,7 +73,7 @@ def _chain(words: Words, about: dict[str, Any], name: str, found: list[dict[str,
             words.line()
         else:
             handle, expressions, comment = rule(words)
-            found.append({"rule": {**about, "chain": name, "expr": expressions, **handle, **comment}})
+            listing.append({"rule": {**about, "chain": name, "expr": expressions, **handle, **comment}})
     words.next()
 
 

@@ -33,15 +33,15 @@ def evaluate(firewall: WindowsFirewall, packet: Packet, owner: Owner = NOBODY) -
     """
     if _inside(firewall, packet):
         return Decision(Outcome.ACCEPT, LOOPBACK, f"{packet}: let through", True)
-    seen = LocalPacket(packet, firewall, firewall.nic(packet.in_nic if packet.hook == "input" else packet.out_nic), owner)
-    profiles = _profiles(seen)
+    local_packet = LocalPacket(packet, firewall, firewall.nic(packet.in_nic if packet.hook == "input" else packet.out_nic), owner)
+    profiles = _profiles(local_packet)
     ways: list[_Way] = []
     for profile in profiles:
-        found = list(_ways(seen, profile))
-        ways += found
-        if firewall.not_told and not any(way.final for way in found):
+        profile_ways = list(_ways(local_packet, profile))
+        ways += profile_ways
+        if firewall.not_told and not any(way.final for way in profile_ways):
             ways += [_Way(passes, "", firewall.not_told) for passes in (True, False)]
-    return _decided(seen, ways, len(profiles))
+    return _decide(local_packet, ways, len(profiles))
 
 
 def opening(firewall: WindowsFirewall, syn: Packet, *, listens: bool | None = True, owner: Owner = NOBODY) -> Opening:
@@ -61,8 +61,8 @@ def opening(firewall: WindowsFirewall, syn: Packet, *, listens: bool | None = Tr
 
 def _inside(firewall: WindowsFirewall, packet: Packet) -> bool:
     """From one of the host's own addresses to another, or to itself."""
-    own = {address.partition("/")[0] for nic in firewall.nics for address in nic.addresses or ()}
-    return packet.source == packet.destination or {packet.source, packet.destination} <= own
+    own_addresses = {address.partition("/")[0] for nic in firewall.nics for address in nic.addresses or ()}
+    return packet.source == packet.destination or {packet.source, packet.destination} <= own_addresses
 
 
 def _unheard(firewall: WindowsFirewall, syn: Packet) -> str:
@@ -70,20 +70,20 @@ def _unheard(firewall: WindowsFirewall, syn: Packet) -> str:
     if _inside(firewall, syn):
         return "tcp reset"
     profiles = _profiles(LocalPacket(syn, firewall, firewall.nic(syn.in_nic), NOBODY))
-    said = {None if p.enabled is None else not (p.enabled and p.stealth is not False) for p in profiles}
-    if len(said) != 1 or None in said:
+    refuses = {None if p.enabled is None else not (p.enabled and p.stealth is not False) for p in profiles}
+    if len(refuses) != 1 or None in refuses:
         return ""
-    return "tcp reset" if said.pop() else "silence"
+    return "tcp reset" if refuses.pop() else "silence"
 
 
-def _profiles(seen: LocalPacket) -> list[Profile]:
+def _profiles(local_packet: LocalPacket) -> list[Profile]:
     """The one of the NIC's network (WNET-04); all, where that is not told."""
-    name = seen.nic.profile if seen.nic else None
-    return [p for p in seen.firewall.profiles if name is None or p.name.lower() == name.lower()]
+    name = local_packet.nic.profile if local_packet.nic else None
+    return [p for p in local_packet.firewall.profiles if name is None or p.name.lower() == name.lower()]
 
 
-def _ways(seen: LocalPacket, profile: Profile) -> Iterator[_Way]:
-    nic = seen.packet.in_nic if seen.inbound else seen.packet.out_nic
+def _ways(local_packet: LocalPacket, profile: Profile) -> Iterator[_Way]:
+    nic = local_packet.packet.in_nic if local_packet.inbound else local_packet.packet.out_nic
     if profile.enabled is False:
         yield _Way(True, f"the {profile.name} profile is off", final=True)
         return
@@ -97,43 +97,43 @@ def _ways(seen: LocalPacket, profile: Profile) -> Iterator[_Way]:
             return
         if nic is None:
             yield _Way(True, "", f"which NIC it passes; the {profile.name} profile leaves {', '.join(profile.left_alone)} alone")
-    yield from _by_rules(seen, profile)
+    yield from _by_rules(local_packet, profile)
 
 
-def _by_rules(seen: LocalPacket, profile: Profile) -> Iterator[_Way]:
-    counts = not (seen.inbound and profile.inbound_rules is False)
-    found = [(rule, matches(rule, seen, profile)) for rule in seen.firewall.rules] if counts else []
-    bypass = [(rule, match.why) for rule, match in found if rule.bypasses and match.yes is not False]
+def _by_rules(local_packet: LocalPacket, profile: Profile) -> Iterator[_Way]:
+    counts = not (local_packet.inbound and profile.inbound_rules is False)
+    rule_matches = [(rule, matches(rule, local_packet, profile)) for rule in local_packet.firewall.rules] if counts else []
+    bypass = [(rule, match.why) for rule, match in rule_matches if rule.bypasses and match.yes is not False]
     yield from (_Way(True, str(rule), why) for rule, why in bypass)
-    if seen.inbound and profile.inbound_rules is None:
-        yield from _default(seen, profile, f"whether the {profile.name} profile ignores its inbound rules")
-    blocks = [(rule, match) for rule, match in found if rule.blocks and match.yes is not False]
+    if local_packet.inbound and profile.inbound_rules is None:
+        yield from _default(local_packet, profile, f"whether the {profile.name} profile ignores its inbound rules")
+    blocks = [(rule, match) for rule, match in rule_matches if rule.blocks and match.yes is not False]
     for rule, match in blocks:
         yield _Way(False, str(rule), match.why, final=match.yes is True)
     if any(match.yes for _, match in blocks):
         return
-    allows = [(rule, match) for rule, match in found if rule.action == "Allow" and match.yes is not False]
+    allows = [(rule, match) for rule, match in rule_matches if rule.action == "Allow" and match.yes is not False]
     for rule in [rule for rule, match in allows if match.yes]:
         yield _Way(True, str(rule))
         return
     for rule, match in allows:
         yield _Way(True, str(rule), match.why)
-    yield from _default(seen, profile)
+    yield from _default(local_packet, profile)
 
 
-def _default(seen: LocalPacket, profile: Profile, why: str = "") -> Iterator[_Way]:
-    way = "inbound" if seen.inbound else "outbound"
-    named = f"the {profile.name} profile's default for {way} connections, which no rule is about"
-    ignores = seen.inbound and profile.inbound_rules is False
+def _default(local_packet: LocalPacket, profile: Profile, why: str = "") -> Iterator[_Way]:
+    way = "inbound" if local_packet.inbound else "outbound"
+    default_name = f"the {profile.name} profile's default for {way} connections, which no rule is about"
+    ignores = local_packet.inbound and profile.inbound_rules is False
     if ignores:
-        named = f"the {profile.name} profile's default for inbound connections; it ignores every inbound rule (AllowInboundRules)"
-    lets = profile.lets(seen.inbound)
+        default_name = f"the {profile.name} profile's default for inbound connections; it ignores every inbound rule (AllowInboundRules)"
+    lets = profile.lets(local_packet.inbound)
     for passes in (True, False) if lets is None else (lets,):
-        yield _Way(passes, named, why if lets is not None else f"what {named} is", final=ignores and lets is not None)
+        yield _Way(passes, default_name, why if lets is not None else f"what {default_name} is", final=ignores and lets is not None)
 
 
-def _decided(seen: LocalPacket, ways: list[_Way], profiles: int) -> Decision:
-    packet = seen.packet
+def _decide(local_packet: LocalPacket, ways: list[_Way], profiles: int) -> Decision:
+    packet = local_packet.packet
     if not ways:
         return Decision(Outcome.CANNOT_TELL, "", "which profile is that of its NIC's network", None)
     passing, stopping = [w for w in ways if w.passes], [w for w in ways if not w.passes]
@@ -146,6 +146,6 @@ def _decided(seen: LocalPacket, ways: list[_Way], profiles: int) -> Decision:
     decides = " or ".join(dict.fromkeys(w.rule for w in ways if not w.why)) or rules
     if passing:
         return Decision(Outcome.ACCEPT, decides, f"{packet}: let through", True)
-    if seen.inbound:
+    if local_packet.inbound:
         return Decision(Outcome.DROP, decides, f"{packet}: dropped, in silence (WNET-15)", False)
     return Decision(Outcome.REJECT, decides, f"{packet}: refused, {TOLD_OUT}", False, TOLD_OUT)

@@ -50,12 +50,12 @@ class LocalPacket:
         return self.packet.source if self.inbound else self.packet.destination
 
 
-def matches(rule: Rule, seen: LocalPacket, profile: Profile) -> Match:
+def matches(rule: Rule, local_packet: LocalPacket, profile: Profile) -> Match:
     """All parts must match (WNET-09): one that surely does not settles it."""
     if not rule.enforced:
         return NO
     whys: list[str] = []
-    for part in _parts(rule, seen, profile):
+    for part in _parts(rule, local_packet, profile):
         if part.yes is False:
             return NO
         if part.yes is None:
@@ -63,12 +63,12 @@ def matches(rule: Rule, seen: LocalPacket, profile: Profile) -> Match:
     return Match(None, "; ".join(dict.fromkeys(whys))) if whys else YES
 
 
-def _parts(rule: Rule, seen: LocalPacket, profile: Profile) -> Iterator[Match]:
-    packet = seen.packet
-    local, remote = (packet.destination_port, packet.source_port) if seen.inbound else (packet.source_port, packet.destination_port)
+def _parts(rule: Rule, local_packet: LocalPacket, profile: Profile) -> Iterator[Match]:
+    packet = local_packet.packet
+    local, remote = (packet.destination_port, packet.source_port) if local_packet.inbound else (packet.source_port, packet.destination_port)
     if rule.inbound is None:
         yield Match(None, f"for which direction {rule} is")
-    yield Match(rule.inbound is None or rule.inbound is seen.inbound)
+    yield Match(rule.inbound is None or rule.inbound is local_packet.inbound)
     yield _of(rule, "profiles", rule.profiles, lambda word: Match(word.lower() == profile.name.lower()))
     if rule.local is not False and profile.local_rules is not True:  # then only group policy's count (WNET-03)
         sure = rule.local and profile.local_rules is False
@@ -76,15 +76,18 @@ def _parts(rule: Rule, seen: LocalPacket, profile: Profile) -> Iterator[Match]:
     yield _of(rule, "protocol", None if rule.protocol is None else (rule.protocol,), lambda word: _protocol(word, packet.protocol))
     yield _of(rule, "local ports", rule.local_ports, lambda word: _port(word, local))
     yield _of(rule, "remote ports", rule.remote_ports, lambda word: _port(word, remote))
-    yield _of(rule, "local addresses", rule.local_addresses, lambda word: _address(word, seen.local, seen))
-    yield _of(rule, "remote addresses", rule.remote_addresses, lambda word: _address(word, seen.remote, seen))
-    nic = packet.in_nic if seen.inbound else packet.out_nic
+    yield _of(rule, "local addresses", rule.local_addresses, lambda word: _address(word, local_packet.local, local_packet))
+    yield _of(rule, "remote addresses", rule.remote_addresses, lambda word: _address(word, local_packet.remote, local_packet))
+    nic = packet.in_nic if local_packet.inbound else packet.out_nic
     yield _of(rule, "NICs", rule.nics, lambda word: _word(word, nic, "which NIC it passes"))
     yield _of(
-        rule, "kinds of NIC", rule.nic_kinds, lambda word: _word(word, seen.nic.kind if seen.nic else None, "what kind of NIC that is")
+        rule,
+        "kinds of NIC",
+        rule.nic_kinds,
+        lambda word: _word(word, local_packet.nic.kind if local_packet.nic else None, "what kind of NIC that is"),
     )
-    yield _of(rule, "program", None if rule.program is None else (rule.program,), lambda word: _program(word, seen.owner.program))
-    yield _of(rule, "service", None if rule.service is None else (rule.service,), lambda word: _service(word, seen.owner.service))
+    yield _of(rule, "program", None if rule.program is None else (rule.program,), lambda word: _program(word, local_packet.owner.program))
+    yield _of(rule, "service", None if rule.service is None else (rule.service,), lambda word: _service(word, local_packet.owner.service))
     if rule.authenticated or rule.bypasses:
         yield Match(None, f"whether it is authenticated by IPsec, which {rule} demands")
 
@@ -95,10 +98,10 @@ def _of(rule: Rule, what: str, words: Words | None, about: Callable[[str], Match
         return Match(None, f"which {what} {rule} is for")
     if any(word.lower() == "any" for word in words):
         return YES
-    return _one(about(word) for word in words)
+    return _any_match(about(word) for word in words)
 
 
-def _one(parts: Iterable[Match]) -> Match:
+def _any_match(parts: Iterable[Match]) -> Match:
     best = NO
     for part in parts:
         if part.yes:
@@ -108,8 +111,8 @@ def _one(parts: Iterable[Match]) -> Match:
     return best
 
 
-def _word(word: str, told: str | None, what: str) -> Match:
-    return Match(None, what) if told is None else Match(word.lower() == told.lower())
+def _word(word: str, actual: str | None, what: str) -> Match:
+    return Match(None, what) if actual is None else Match(word.lower() == actual.lower())
 
 
 def _protocol(word: str, protocol: str) -> Match:
@@ -130,41 +133,41 @@ def _port(word: str, port: int | tuple[int, int]) -> Match:
     return NO if last < begin or end < first else Match(None, "which port the one who connects chose")
 
 
-def _address(word: str, address: str, seen: LocalPacket) -> Match:
-    one = ip_address(address)
+def _address(word: str, address: str, local_packet: LocalPacket) -> Match:
+    ip = ip_address(address)
     low = word.lower()
     if low in ("localsubnet", "localsubnet4", "localsubnet6"):
-        return NO if low[-1:] in "46" and low[-1:] != str(one.version) else _local_subnet(one, seen)
+        return NO if low[-1:] in "46" and low[-1:] != str(ip.version) else _local_subnet(ip, local_packet)
     try:
         if "-" in word:
             begin, end = (ip_address(part.strip()) for part in word.split("-", 1))
-            return Match(begin.version == one.version and int(begin) <= int(one) <= int(end))
+            return Match(begin.version == ip.version and int(begin) <= int(ip) <= int(end))
         network = ip_network(word, strict=False)  # a mask may be written as 255.255.255.0
     except ValueError:
         return Match(None, f"whether {address} is one of “{word}”")
-    return Match(one.version == network.version and one in network)
+    return Match(ip.version == network.version and ip in network)
 
 
-def _local_subnet(one: Address, seen: LocalPacket) -> Match:
-    if one == PLATFORM:
+def _local_subnet(ip: Address, local_packet: LocalPacket) -> Match:
+    if ip == PLATFORM:
         return NO
-    if seen.nic is None or seen.nic.addresses is None:
-        return Match(None, f"whether {one} is in the local subnet")
-    if _in_one_of(one, seen.nic):
+    if local_packet.nic is None or local_packet.nic.addresses is None:
+        return Match(None, f"whether {ip} is in the local subnet")
+    if _is_in_subnet_of(ip, local_packet.nic):
         return YES
-    elsewhere = any(_in_one_of(one, nic) for nic in seen.firewall.nics)
-    return Match(None, f"whether the subnet of another NIC, which {one} is in, counts as local") if elsewhere else NO
+    elsewhere = any(_is_in_subnet_of(ip, nic) for nic in local_packet.firewall.nics)
+    return Match(None, f"whether the subnet of another NIC, which {ip} is in, counts as local") if elsewhere else NO
 
 
-def _in_one_of(one: Address, nic: Nic) -> bool:
-    return any(one in ip_interface(address).network for address in nic.addresses or ())
+def _is_in_subnet_of(ip: Address, nic: Nic) -> bool:
+    return any(ip in ip_interface(address).network for address in nic.addresses or ())
 
 
-def _program(word: str, told: str | None) -> Match:
+def _program(word: str, actual: str | None) -> Match:
     """Paths are alike in any case; one that begins with a variable is compared by what follows it."""
-    if told is None:
+    if actual is None:
         return Match(None, "which program has the socket")
-    here, there = word.lower().replace("/", "\\"), told.lower().replace("/", "\\")
+    here, there = word.lower().replace("/", "\\"), actual.lower().replace("/", "\\")
     if here == there:
         return YES
     if not here.startswith("%"):
@@ -173,7 +176,7 @@ def _program(word: str, told: str | None) -> Match:
     return Match(None, f"where {word} is") if tail and there.endswith(tail) else NO
 
 
-def _service(word: str, told: str | None) -> Match:
-    if told is None:
+def _service(word: str, actual: str | None) -> Match:
+    if actual is None:
         return Match(None, "which service has the socket")
-    return Match(bool(told)) if word == "*" else Match(word.lower() == told.lower())
+    return Match(bool(actual)) if word == "*" else Match(word.lower() == actual.lower())

@@ -33,9 +33,12 @@ def read(profiles: Iterable[Row], rules: Iterable[Row], nics: Iterable[Row] = ()
     """Raises ValueError for a row that lacks what makes it one, with its name."""
     rows = list(rules)
     short = any("Direction" not in row or "Protocol" not in row for row in rows)
-    found = [_rule(row) for row in rows if _yes(row.get("Enabled", "True")) is not False]
+    enabled_rules = [_rule(row) for row in rows if _yes(row.get("Enabled", "True")) is not False]
     return WindowsFirewall(
-        tuple(_profile(row) for row in profiles), tuple(found), tuple(_nic(row) for row in nics), not_told or (SHORT if short else "")
+        tuple(_profile(row) for row in profiles),
+        tuple(enabled_rules),
+        tuple(_nic(row) for row in nics),
+        not_told or (SHORT if short else ""),
     )
 
 
@@ -105,7 +108,7 @@ def _words_of(row: Row, *keys: str) -> Words | None:
 
 def _words(value: object) -> Words:
     listed = value if isinstance(value, list | tuple) else [value]
-    return tuple(str(one).strip() for one in listed if one not in (None, ""))
+    return tuple(str(item).strip() for item in listed if item not in (None, ""))
 
 
 def _word(value: object) -> str | None:

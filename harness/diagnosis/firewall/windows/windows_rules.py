@@ -28,10 +28,10 @@ class Profile:
 
     def lets(self, inbound: bool) -> bool | None:
         """What it does with what no rule names."""
-        told = self.inbound if inbound else self.outbound
-        if told is None:
+        action = self.inbound if inbound else self.outbound
+        if action is None:
             return None
-        return {"allow": True, "block": False}.get(told.lower(), not inbound)
+        return {"allow": True, "block": False}.get(action.lower(), not inbound)
 
 
 @dataclass(frozen=True)

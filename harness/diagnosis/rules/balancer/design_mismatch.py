@@ -11,9 +11,9 @@ from harness.core.finding import Weight
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Direct, Evidence, PathSeen
 from harness.diagnosis.firewall import Packet, evaluate, opening
-from harness.diagnosis.required_flows import listed
+from harness.diagnosis.required_flows import join_names
 from harness.diagnosis.rules.network import links
-from harness.diagnosis.rules.network.host_firewall import is_doubted
+from harness.diagnosis.rules.network.host_firewall import is_doubted, is_probe_doubted, is_stopped
 from harness.expectations.probe_status import without_time
 from harness.hosts.linux.linux_parse import Route
 
@@ -29,15 +29,15 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     at_fault = links.at_fault(evidence)  # what their own NICs lose, nothing in Azure denies
     outside = [p for p in evidence.paths if p.path in OUTSIDE and not at_fault & {p.origin, evidence.active}]
     for service in evidence.cluster.services:
-        mine = [p for p in outside if p.service.name == service.name]
-        others = [p for p in outside if p.service.name != service.name]
-        if mine and all(p.silent and not p.nodes for p in mine) and any(p.nodes for p in others):
-            yield _no_rule(evidence, mine)
+        matching = [p for p in outside if p.service.name == service.name]
+        other_paths = [p for p in outside if p.service.name != service.name]
+        if matching and all(p.silent and not p.nodes for p in matching) and any(p.nodes for p in other_paths):
+            yield _no_rule(evidence, matching)
     for path in OUTSIDE:
-        mine = [p for p in outside if p.path == path]
-        others = [p for p in outside if p.path != path]
-        if mine and others and all(p.silent and not p.nodes for p in mine) and any(p.nodes for p in others):
-            yield _one_origin(evidence, mine)
+        matching = [p for p in outside if p.path == path]
+        other_paths = [p for p in outside if p.path != path]
+        if matching and other_paths and all(p.silent and not p.nodes for p in matching) and any(p.nodes for p in other_paths):
+            yield _one_origin(evidence, matching)
     yield from _one_port_of_one_origin(evidence, outside)
     yield from _sends_nothing(evidence, outside)
     if evidence.standby not in at_fault:
@@ -47,29 +47,33 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
 
 def _frontend(evidence: Evidence) -> Iterator[Cause]:
     cluster = evidence.cluster
-    frontend, own = cluster.load_balancer.frontend, cluster.ip_resource.address
-    if frontend == own:
+    frontend, resource_address = cluster.load_balancer.frontend, cluster.ip_resource.address
+    if frontend == resource_address:
         return
-    holder = next((f"{node.name} holds {own} on {nic}" for node, seen in evidence.nodes if (nic := seen.nic_of(own))), "")
+    holder = next(
+        (f"{node.name} holds {resource_address} on {nic}" for node, host in evidence.nodes if (nic := host.nic_of(resource_address))), ""
+    )
     yield Cause(
-        f"the cluster's address {own} (the IP resource {cluster.ip_resource.tag}) is not the load balancer's frontend {frontend}: "
+        f"the cluster's address {resource_address} (the IP resource {cluster.ip_resource.tag}) is not the load balancer's frontend "
+        f"{frontend}: "
         f"whoever connects to the one is "
         "not served by the other",
         evidence.active or cluster.name,
         Certainty.CERTAIN,
-        f"give the IP resource the frontend's address {frontend}, or the frontend the address {own}, and let the clients' name "
+        f"give the IP resource the frontend's address {frontend}, or the frontend the address {resource_address}, and let the clients' "
+        "name "
         f"resolve to it (DES-09)",
-        tuple(filter(None, (f"the cluster file: load_balancer.frontend {frontend}, ip_resource.address {own}", holder))),
+        tuple(filter(None, (f"the cluster file: load_balancer.frontend {frontend}, ip_resource.address {resource_address}", holder))),
         explains=("*/*", "*:VIP", "*:route to the VIP"),
     )
 
 
 def _floating(evidence: Evidence) -> Iterator[Cause]:
     cluster = evidence.cluster
-    came = [p for p in evidence.paths if p.path in OUTSIDE and p.arrived_as]
-    as_vip = [p for p in came if p.arrived_as == {str(cluster.vip)}]
+    arrived = [p for p in evidence.paths if p.path in OUTSIDE and p.arrived_as]
+    as_vip = [p for p in arrived if p.arrived_as == {str(cluster.vip)}]
     private = {str(n.address) for n in cluster.nodes}
-    translated = [p for p in came if p.arrived_as <= private]
+    translated = [p for p in arrived if p.arrived_as <= private]
     explains = ("*/*", "*:listener of *", "*:VIP", "*:route to the VIP")
     if cluster.design is Design.NAT and as_vip and not translated:
         yield Cause(
@@ -86,9 +90,9 @@ def _floating(evidence: Evidence) -> Iterator[Cause]:
             explains=explains,
         )
     if cluster.design is Design.FLOATING and translated and not as_vip:
-        seen = sorted({a for p in translated for a in p.arrived_as})
+        addresses = sorted({a for p in translated for a in p.arrived_as})
         yield Cause(
-            f"floating IP is off in the load-balancing rules: connections to {cluster.vip} are translated to {', '.join(seen)}, but "
+            f"floating IP is off in the load-balancing rules: connections to {cluster.vip} are translated to {', '.join(addresses)}, but "
             f"the cluster file says "
             "that the design is floating (floating IP on)",
             evidence.active or cluster.name,
@@ -102,15 +106,16 @@ def _floating(evidence: Evidence) -> Iterator[Cause]:
         )
 
 
-def _no_rule(evidence: Evidence, mine: list[PathSeen]) -> Cause:
-    service, active = mine[0].service, evidence.active or evidence.cluster.name
-    tried = evidence.tried(active, service.port)
-    evident = [
-        f"the packet captures: what {p.origin} sends to {evidence.cluster.vip}:{service.port} reaches no node, other ports do" for p in mine
+def _no_rule(evidence: Evidence, paths: list[PathSeen]) -> Cause:
+    service, active = paths[0].service, evidence.active or evidence.cluster.name
+    attempts = evidence.tried(active, service.port)
+    lines = [
+        f"the packet captures: what {p.origin} sends to {evidence.cluster.vip}:{service.port} reaches no node, other ports do"
+        for p in paths
     ]
-    evident += [f"from {d.origin} to {active}'s own address, port {service.port}: {d.outcome}" for d in tried]
-    explains = tuple(p.name for p in mine)
-    if tried and all(d.outcome == "silent" and not evidence.stealthy(active, d.port) for d in tried):
+    lines += [f"from {d.origin} to {active}'s own address, port {service.port}: {d.outcome}" for d in attempts]
+    explains = tuple(p.name for p in paths)
+    if attempts and all(d.outcome == "silent" and not evidence.stealthy(active, d.port) for d in attempts):
         return Cause(
             f"a network security group (NSG) rule denies port {service.port} ({service.name}) at {active}: neither through the load "
             f"balancer nor past it does "
@@ -118,7 +123,7 @@ def _no_rule(evidence: Evidence, mine: list[PathSeen]) -> Cause:
             active,
             Certainty.LIKELY,
             f"look at the security rules of {active}'s NIC and subnet that name port {service.port}",
-            tuple(evident),
+            tuple(lines),
             f"if those let it pass, see whether the load balancer has a rule for port {service.port}",
             explains=explains,
         )
@@ -128,7 +133,7 @@ def _no_rule(evidence: Evidence, mine: list[PathSeen]) -> Cause:
         active,
         Certainty.LIKELY,
         f"add a load-balancing rule for port {service.port} with the same probe and backend pool, or an HA-ports rule for all ports",
-        tuple(evident),
+        tuple(lines),
         f"a network security group that denies port {service.port} alone looks the same from here: look at the rules of the balancer first",
         explains=explains,
     )
@@ -140,27 +145,29 @@ def _sends_nothing(evidence: Evidence, outside: list[PathSeen]) -> Iterator[Caus
     probes = evidence.probes.get(active or "")
     if active is None or probes is None or not probes.answered or not outside or not all(p.silent and not p.nodes for p in outside):
         return
+    if evidence.probes_lost_in_part(active) or is_probe_doubted(evidence, active):
+        return  # the node itself answers too few of them
     address = evidence.cluster.node(active).address
-    tried = [d for d in evidence.direct if d.node == active and d.port != evidence.cluster.load_balancer.probe.port]
-    evident = (
+    attempts = [d for d in evidence.direct if d.node == active and d.port != evidence.cluster.load_balancer.probe.port]
+    lines = (
         f"the packet capture on {active}: {probes.answered} probes answered by {', '.join(sorted(probes.answers_by))}, no SYN of a client",
-        *(f"from {d.origin} to {address}:{d.port}: {d.outcome}" for d in tried[:4]),
+        *(f"from {d.origin} to {address}:{d.port}: {d.outcome}" for d in attempts[:4]),
     )
     explains = tuple(p.name for p in outside)
-    if tried and all(d.outcome == "silent" and not evidence.stealthy(active, d.port) for d in tried):
+    if attempts and all(d.outcome == "silent" and not evidence.stealthy(active, d.port) for d in attempts):
         yield Cause(
             f"a network security group (NSG) rule at {active} denies everybody but the probe: it is healthy, and no client's "
             f"connection arrives, nor past the balancer",
             active,
             Certainty.LIKELY,
             f"look at the security rules of {active}'s NIC and subnet",
-            evident,
+            lines,
             explains=explains,
             general=True,
         )
         return
     if evidence.asked_by_probe.get(active, "").startswith("200"):
-        yield _other_answer(evidence, active, evident, explains)
+        yield _other_answer(evidence, active, lines, explains)
         return
     yield Cause(
         f"{active} answers the probe, and the load balancer sends it nobody: its administrative state (adminState) in the pool is "
@@ -169,14 +176,14 @@ def _sends_nothing(evidence: Evidence, outside: list[PathSeen]) -> Iterator[Caus
         active,
         Certainty.LIKELY,
         "look at the pool member's admin state, at the load-balancing rules, and at the balancer's own view of its members",
-        evident,
+        lines,
         "the answers of the probe leave by the right NIC if a packet capture says so; a route table on the subnet can still lead them away",
         explains=explains,
         general=True,
     )
 
 
-def _other_answer(evidence: Evidence, active: str, evident: tuple[str, ...], explains: tuple[str, ...]) -> Cause:
+def _other_answer(evidence: Evidence, active: str, lines: tuple[str, ...], explains: tuple[str, ...]) -> Cause:
     """An HTTP page that is right for whoever asks from the cluster's own hosts; what it answers the balancer, connections do not show."""
     probe = evidence.cluster.load_balancer.probe
     return Cause(
@@ -187,7 +194,7 @@ def _other_answer(evidence: Evidence, active: str, evident: tuple[str, ...], exp
         Certainty.LIKELY,
         f"see in the page's access log what it answers {probe.source}: an access list has to let that in, and the page may demand no other "
         "Host than the node's address; if that is 200, look at the pool member's administrative state and at the load-balancing rules",
-        (*evident, f"GET {probe.path} of {active}, asked from another host of the cluster: {evidence.asked_by_probe[active]}"),
+        (*lines, f"GET {probe.path} of {active}, asked from another host of the cluster: {evidence.asked_by_probe[active]}"),
         explains=explains,
         general=True,
     )
@@ -202,36 +209,50 @@ def _standby_shut(evidence: Evidence) -> Iterator[Cause]:
     address = cluster.node(standby).address
     services = {s.port: s.name for s in cluster.services}
     shut, undecided = defaultdict[str, list[Direct]](list), defaultdict[str, list[Direct]](list)
-    for one in evidence.direct:
-        if one.node != standby or one.port not in services or one.outcome != "silent" or evidence.stealthy(standby, one.port):
+    for attempt in evidence.direct:
+        if (
+            attempt.node != standby
+            or attempt.port not in services
+            or attempt.outcome != "silent"
+            or evidence.stealthy(standby, attempt.port)
+        ):
             continue
-        if not _is_asked_and_answered(evidence, one):
+        if not _is_asked_and_answered(evidence, attempt):
             continue
-        seen, source = evidence.hosts.get(standby), _address_of(evidence, one.origin)
-        packet = Packet(source, str(address), one.port, in_nic=seen.nic_of(address) if seen else None)
-        own = evaluate(seen.firewall, seen.placed(cluster.vip, packet)) if seen is not None and seen.firewall is not None else None
-        if own is None or own.passes is True or (own.passes is None and NOT_IN_SILENCE.search(f"{own.rule} {own.why}")):
-            shut[one.origin].append(one)
-        elif own.passes is None:
-            undecided[own.why].append(one)
-    for why, those in undecided.items():
-        ports = ", ".join(dict.fromkeys(f"{d.port} ({services[d.port]})" for d in those))
+        host, source = evidence.hosts.get(standby), _address_of(evidence, attempt.origin)
+        packet = Packet(source, str(address), attempt.port, in_nic=host.nic_of(address) if host else None)
+        decision = (
+            evaluate(host.firewall, host.place_packet(cluster.vip, packet)) if host is not None and host.firewall is not None else None
+        )
+        if (
+            decision is None
+            or decision.passes is True
+            or (decision.passes is None and NOT_IN_SILENCE.search(f"{decision.rule} {decision.why}"))
+        ):
+            shut[attempt.origin].append(attempt)
+        elif decision.passes is None:
+            undecided[decision.why].append(attempt)
+    for why, attempts in undecided.items():
+        ports = ", ".join(dict.fromkeys(f"{d.port} ({services[d.port]})" for d in attempts))
         yield Cause(
-            f"its own firewall, or a network security group (NSG) at {standby}, stops {listed(d.origin for d in those)} at port {ports}: "
+            f"its own firewall, or a network security group (NSG) at {standby}, stops {join_names(d.origin for d in attempts)} at port "
+            f"{ports}: "
             f"after a failover clients would get no answer; what the firewall does depends on {why}",
             standby,
             Certainty.LIKELY,
             "see what that rule does to them (its counter: `nft list ruleset`, `iptables -vnL`); let these pass by a rule before it",
-            tuple(f"from {d.origin} to {address}:{d.port}: {d.outcome}; its kernel would refuse what arrives" for d in those),
+            tuple(f"from {d.origin} to {address}:{d.port}: {d.outcome}; its kernel would refuse what arrives" for d in attempts),
             "with the rule taken away for a moment it is decided which of the two it is",
         )
     by_ports = defaultdict[str, list[str]](list)
-    for origin, those in shut.items():
-        by_ports[", ".join(f"{d.port} ({services[d.port]})" for d in those)].append(origin)
+    for origin, attempts in shut.items():
+        by_ports[", ".join(f"{d.port} ({services[d.port]})" for d in attempts)].append(origin)
     for ports, origins in by_ports.items():
-        lost = "clients would get no answer" if cluster.client.name in origins else f"{listed(origins)} could not use them as a client"
+        consequence = (
+            "clients would get no answer" if cluster.client.name in origins else f"{join_names(origins)} could not use them as a client"
+        )
         yield Cause(
-            f"a network security group (NSG) at {standby} denies {listed(origins)} port {ports}: after a failover {lost}",
+            f"a network security group (NSG) at {standby} denies {join_names(origins)} port {ports}: after a failover {consequence}",
             standby,
             Certainty.LIKELY,
             f"look at the security rules of {standby}'s NIC: they should be the other node's",
@@ -248,21 +269,21 @@ def _address_of(evidence: Evidence, name: str) -> str:
     return str(next(m.address for m in evidence.cluster.machines if m.name == name))
 
 
-def _is_asked_and_answered(evidence: Evidence, one: Direct) -> bool:
+def _is_asked_and_answered(evidence: Evidence, attempt: Direct) -> bool:
     """Do the routes of both ends and the firewall of a node that asks let the attempt leave, and its refusal come back? A client's own
     are judged by its paths."""
-    cluster, there, here = evidence.cluster, evidence.hosts.get(one.node), evidence.hosts.get(one.origin)
-    address, source = str(cluster.node(one.node).address), _address_of(evidence, one.origin)
+    cluster, there, here = evidence.cluster, evidence.hosts.get(attempt.node), evidence.hosts.get(attempt.origin)
+    address, source = str(cluster.node(attempt.node).address), _address_of(evidence, attempt.origin)
     back = there.routes.get((source, address)) if there else None
     if there is not None and (not there.is_up(address) or (back is not None and not _leads_by(back, there.nic_of(address)))):
         return False  # its answers, refusals too, come back to nobody
-    if one.origin == cluster.client.name:
+    if attempt.origin == cluster.client.name:
         return True
-    if here is None or here.firewall is None or one.origin in links.at_fault(evidence) or not here.is_up(source):
+    if here is None or here.firewall is None or attempt.origin in links.at_fault(evidence) or not here.is_up(source):
         return False
     out = here.routes.get((address, source))
-    leave = Packet(source, address, one.port, hook="output", out_nic=here.nic_of(source))
-    passes = opening(here.firewall, here.placed(cluster.vip, leave)).passes
+    leave = Packet(source, address, attempt.port, hook="output", out_nic=here.nic_of(source))
+    passes = opening(here.firewall, here.place_packet(cluster.vip, leave)).passes
     return passes is True and out is not None and _leads_by(out, here.nic_of(source))
 
 
@@ -270,8 +291,8 @@ def _leads_by(route: Route, nic: str | None) -> bool:
     return route.kind == "unicast" and route.interface == nic
 
 
-def _one_origin(evidence: Evidence, mine: list[PathSeen]) -> Cause:
-    origin = mine[0].origin
+def _one_origin(evidence: Evidence, paths: list[PathSeen]) -> Cause:
+    origin = paths[0].origin
     return Cause(
         f"nothing that {origin} sends to {evidence.cluster.vip} reaches a node, while other hosts' connections do: a network security "
         f"group (NSG) rule denies it "
@@ -282,15 +303,15 @@ def _one_origin(evidence: Evidence, mine: list[PathSeen]) -> Cause:
         f"{evidence.cluster.vip}` on {origin}",
         (f"the packet captures: the SYNs left {origin} and arrived at no node; those of the other origin arrived",),
         f"`ip neigh show {evidence.cluster.vip}` on {origin} decides whether the fabric or another machine takes them",
-        explains=tuple(p.name for p in mine),
+        explains=tuple(p.name for p in paths),
         general=True,
     )
 
 
 def _one_port_of_one_origin(evidence: Evidence, outside: list[PathSeen]) -> Iterator[Cause]:
     for path in outside:
-        if not path.silent or path.nodes or is_doubted(evidence, path.origin, path):
-            continue
+        if not path.silent or path.nodes or any(mine(evidence, path.origin, path) for mine in (is_doubted, is_stopped)):
+            continue  # its own firewall is told
         same_port = any(p.nodes for p in outside if p.service.name == path.service.name and p.path != path.path)
         same_origin = any(p.nodes for p in outside if p.path == path.path and p.service.name != path.service.name)
         if not same_port or not same_origin:

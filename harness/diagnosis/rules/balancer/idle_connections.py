@@ -16,44 +16,46 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
     limit = evidence.cluster.load_balancer.idle_timeout_s
     late: dict[str, int] = {}
-    for name, seen in evidence.hosts.items():
-        told = seen.sysctls.get("tcp_keepalive_time", "").strip()
-        if not told.isdigit() or int(told) < limit:
+    for name, host in evidence.hosts.items():
+        keepalive_time = host.sysctls.get("tcp_keepalive_time", "").strip()
+        if not keepalive_time.isdigit() or int(keepalive_time) < limit:
             continue
-        late[name] = int(told)
-        held = [
-            s for s in seen.sockets if s.state == "ESTAB" and s.peer == str(evidence.cluster.vip) and name == evidence.cluster.client.name
+        late[name] = int(keepalive_time)
+        established = [
+            s for s in host.sockets if s.state == "ESTAB" and s.peer == str(evidence.cluster.vip) and name == evidence.cluster.client.name
         ]
-        idle = [s for s in held if (s.idle_s or 0) >= limit and not _kept_alive(s, limit) and not _kept_alive_there(evidence, s)]
+        idle = [
+            s for s in established if (s.idle_s or 0) >= limit and not _is_kept_alive(s, limit) and not _is_kept_alive_there(evidence, s)
+        ]
         if idle:
-            yield _dead_connections(name, idle, int(told), limit)
+            yield _dead_connections(name, idle, int(keepalive_time), limit)
     if late:
         yield _late_keepalive(late, limit)
 
 
-def _kept_alive(one: Socket, limit: float) -> bool:
+def _is_kept_alive(socket: Socket, limit: float) -> bool:
     """Does this end send keepalive before the balancer forgets the connection? Each answer to one begins the time anew."""
-    found = KEEPALIVE.match(one.timer)
-    if found is None:
+    match = KEEPALIVE.match(socket.timer)
+    if match is None:
         return False
-    minutes, seconds, whole, thousandths = (int(part or 0) for part in found.groups())
-    return (one.unheard_s or 0.0) + 60 * minutes + seconds + whole + thousandths / 1000 < limit
+    minutes, seconds, whole_seconds, thousandths = (int(part or 0) for part in match.groups())
+    return (socket.unheard_s or 0.0) + 60 * minutes + seconds + whole_seconds + thousandths / 1000 < limit
 
 
-def _kept_alive_there(evidence: Evidence, one: Socket) -> bool:
+def _is_kept_alive_there(evidence: Evidence, socket: Socket) -> bool:
     """The server's keepalive feeds the balancer's timer as well (facts SQL-83)."""
     active = evidence.hosts.get(evidence.active or "")
-    ends = (one.peer_port, one.address, one.port)
+    ends = (socket.peer_port, socket.address, socket.port)
     there = [s for s in (active.sockets if active else ()) if (s.port, s.peer, s.peer_port) == ends and s.state == "ESTAB"]
-    return any(_kept_alive(s, evidence.cluster.load_balancer.idle_timeout_s) for s in there)
+    return any(_is_kept_alive(s, evidence.cluster.load_balancer.idle_timeout_s) for s in there)
 
 
-def _dead_connections(name: str, idle: list[Socket], told: int, limit: float) -> Cause:
-    one = idle[0]
+def _dead_connections(name: str, idle: list[Socket], keepalive_time_s: int, limit: float) -> Cause:
+    socket = idle[0]
     return Cause(
-        f"{len(idle)} connections of {name} to {one.peer}:{one.peer_port} are idle for longer than the balancer's idle timeout of "
+        f"{len(idle)} connections of {name} to {socket.peer}:{socket.peer_port} are idle for longer than the balancer's idle timeout of "
         f"{limit:g} s, and neither end sends keepalive before that: they are "
-        f"dead, and {name} does not know it (tcp_keepalive_time is {told} s, and only counts where a program asks for it)",
+        f"dead, and {name} does not know it (tcp_keepalive_time is {keepalive_time_s} s, and only counts where a program asks for it)",
         name,
         Certainty.LIKELY,
         f"let the programs on {name} set SO_KEEPALIVE and begin before {limit:g} s (net.ipv4.tcp_keepalive_time), or turn TCP reset "
@@ -62,9 +64,9 @@ def _dead_connections(name: str, idle: list[Socket], told: int, limit: float) ->
     )
 
 
-def _timer(one: Socket) -> str:
-    found = KEEPALIVE.match(one.timer)
-    return f"keepalive only in {found[0].partition(',')[2]}" if found else "no keepalive timer"
+def _timer(socket: Socket) -> str:
+    match = KEEPALIVE.match(socket.timer)
+    return f"keepalive only in {match[0].partition(',')[2]}" if match else "no keepalive timer"
 
 
 def _late_keepalive(late: dict[str, int], limit: float) -> Cause:
@@ -75,5 +77,8 @@ def _late_keepalive(late: dict[str, int], limit: float) -> Cause:
         next(iter(late)),
         Certainty.POSSIBLE,
         f"set net.ipv4.tcp_keepalive_time below {limit:g} where connections are held open, and let programs ask for keepalive",
-        (*(f"net.ipv4.tcp_keepalive_time on {name}: {told}" for name, told in late.items()), f"the cluster file: idle_timeout_s {limit:g}"),
+        (
+            *(f"net.ipv4.tcp_keepalive_time on {name}: {seconds}" for name, seconds in late.items()),
+            f"the cluster file: idle_timeout_s {limit:g}",
+        ),
     )

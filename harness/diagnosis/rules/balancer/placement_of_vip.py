@@ -19,23 +19,23 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     yield from _not_local(evidence)
     yield from _extended_otherwise(evidence)
     tag = cluster.ip_resource.tag
-    usual = {name: seen.nic_of(cluster.node(name).second_address) for name, seen in ((n.name, s) for n, s in evidence.nodes)}
-    for node, seen in evidence.nodes:
+    usual = {name: host.nic_of(cluster.node(name).second_address) for name, host in ((n.name, s) for n, s in evidence.nodes)}
+    for node, host in evidence.nodes:
         right = usual[node.name]
-        told = seen.units.get("ip nic")
+        configured_nic = host.units.get("ip nic")
         peers = usual.get(cluster.peer_of(node.name).name)
         holder = evidence.hosts.get(evidence.active or "")
-        wanted = told or (holder.nic_of(cluster.vip) if holder and node.name != evidence.active else None) or peers
-        if right is None or wanted is None or wanted == right or (node.name == evidence.active and not told):
+        wanted = configured_nic or (holder.nic_of(cluster.vip) if holder and node.name != evidence.active else None) or peers
+        if right is None or wanted is None or wanted == right or (node.name == evidence.active and not configured_nic):
             continue
-        there = ", ".join(a.address for a in seen.addresses or () if a.interface == wanted and ":" not in a.address) or "nothing"
-        by = f"the IP resource {tag} names {wanted}" if told else f"the active node has the IP resource {tag} on {wanted}"
+        there = ", ".join(a.address for a in host.addresses or () if a.interface == wanted and ":" not in a.address) or "nothing"
+        by = f"the IP resource {tag} names {wanted}" if configured_nic else f"the active node has the IP resource {tag} on {wanted}"
         yield Cause(
             f"{node.name}'s NIC in Subnet#2 ({node.second_address}) is {right}, but {by}, which on {node.name} has {there}: after a "
             f"failover {cluster.vip} would go to the "
             f"wrong NIC{'' if there != 'nothing' else ', or nowhere'}",
             node.name,
-            Certainty.CERTAIN if told else Certainty.LIKELY,
+            Certainty.CERTAIN if configured_nic else Certainty.LIKELY,
             f"tie the NICs' names to their hardware addresses on {node.name} (udev, netplan), so that {wanted} is the one in Subnet#2 "
             f"again",
             (f"`ip addr` on {node.name}: {node.second_address} on {right}, {wanted} has {there}",),
@@ -49,20 +49,25 @@ def _extended_otherwise(evidence: Evidence) -> Iterator[Cause]:
     tag, address, prefix = cluster.ip_resource.tag, str(cluster.ip_resource.address), cluster.ip_resource.prefix
     if cluster.manager.kind != "lifekeeper" or evidence.moved:
         return
-    for node, seen in evidence.nodes:
-        given, mask = seen.units.get("ip address", address), seen.units.get("ip prefix", str(prefix))
-        if node.name == evidence.standby and given != address and not (active and active.units.get("ip address") == given):
+    for node, host in evidence.nodes:
+        configured_address, mask = host.units.get("ip address", address), host.units.get("ip prefix", str(prefix))
+        if (
+            node.name == evidence.standby
+            and configured_address != address
+            and not (active and active.units.get("ip address") == configured_address)
+        ):
             yield Cause(
-                f"the IP resource {tag} is configured for {given} on {node.name}, and the load balancer's frontend is {cluster.vip}: after "
+                f"the IP resource {tag} is configured for {configured_address} on {node.name}, and the load balancer's frontend is "
+                f"{cluster.vip}: after "
                 f"a failover {node.name} would not hold {cluster.vip}, and could not reach itself through the frontend",
                 node.name,
                 Certainty.CERTAIN,
                 f"extend {tag} to {node.name} again with the address {cluster.vip} and the prefix /{prefix}",
-                (f"`ins_list` on {node.name}: {tag} has the address {given}",),
+                (f"`ins_list` on {node.name}: {tag} has the address {configured_address}",),
             )
-        held = next((str(a.prefix) for a in seen.addresses or () if a.address == address), None)
+        held_prefix = next((str(a.prefix) for a in host.addresses or () if a.address == address), None)
         as_active = active is not None and active.units.get("ip prefix") == mask
-        if given != address or mask == str(prefix) or mask == held or (as_active and node.name != evidence.active):
+        if configured_address != address or mask == str(prefix) or mask == held_prefix or (as_active and node.name != evidence.active):
             continue
         when = "after a failover" if node.name == evidence.standby else "when it is brought into service the next time,"
         yield Cause(
@@ -77,33 +82,33 @@ def _extended_otherwise(evidence: Evidence) -> Iterator[Cause]:
 
 def _twice(evidence: Evidence) -> Iterator[Cause]:
     """In its place, and somewhere else on the same node besides: a manager that takes it out of service takes only one away."""
-    cluster, seen = evidence.cluster, evidence.hosts.get(evidence.active or "")
-    if seen is None or evidence.moved:
+    cluster, host = evidence.cluster, evidence.hosts.get(evidence.active or "")
+    if host is None or evidence.moved:
         return
-    right = seen.nic_of(cluster.node(seen.name).second_address)
-    places = [a.interface for a in seen.addresses or () if a.address == str(cluster.vip)]
+    right = host.nic_of(cluster.node(host.name).second_address)
+    places = [a.interface for a in host.addresses or () if a.address == str(cluster.vip)]
     besides = [nic for nic in places if nic != right]
     if right in places and besides:
         yield Cause(
-            f"{cluster.vip} is on {', '.join(besides)} of {seen.name} besides {right}: after a failover it would stay there, and "
-            f"{seen.name} would go on answering itself",
-            seen.name,
+            f"{cluster.vip} is on {', '.join(besides)} of {host.name} besides {right}: after a failover it would stay there, and "
+            f"{host.name} would go on answering itself",
+            host.name,
             Certainty.LIKELY,
             f"see who put it on {', '.join(besides)}; only the IP resource {cluster.ip_resource.tag} should hold it",
-            (f"`ip addr` on {seen.name}: {cluster.vip} on {', '.join(places)}",),
-            explains=(f"{seen.name}:VIP",),
+            (f"`ip addr` on {host.name}: {cluster.vip} on {', '.join(places)}",),
+            explains=(f"{host.name}:VIP",),
         )
 
 
 def _anothers(evidence: Evidence) -> Iterator[Cause]:
     """An address of another machine: what is sent there from here never leaves, and answers of the two get mixed up."""
     cluster = evidence.cluster
-    own = {m.name: {str(m.address)} for m in cluster.machines}
+    addresses_by_machine = {m.name: {str(m.address)} for m in cluster.machines}
     for node in cluster.nodes:
-        own[node.name].add(str(node.second_address))
-    for name, seen in evidence.hosts.items():
-        for at in seen.addresses or ():
-            whose = next((other for other, those in own.items() if other != name and at.address in those), None)
+        addresses_by_machine[node.name].add(str(node.second_address))
+    for name, host in evidence.hosts.items():
+        for at in host.addresses or ():
+            whose = next((other for other, addresses in addresses_by_machine.items() if other != name and at.address in addresses), None)
             if whose is None:
                 continue
             yield Cause(
@@ -119,30 +124,30 @@ def _anothers(evidence: Evidence) -> Iterator[Cause]:
 
 def _not_local(evidence: Evidence) -> Iterator[Cause]:
     """The active node has the VIP on a NIC, and yet its kernel does not take for its own what is sent there."""
-    cluster, seen = evidence.cluster, evidence.hosts.get(evidence.active or "")
+    cluster, host = evidence.cluster, evidence.hosts.get(evidence.active or "")
     vip = str(cluster.vip)
-    route = seen.routes.get((vip, "")) if seen else None
-    at = next((a for a in seen.addresses or () if a.address == vip), None) if seen else None
-    if seen is None or route is None or at is None or route.kind == "local" or seen.vip_is_local is None:
+    route = host.routes.get((vip, "")) if host else None
+    at = next((a for a in host.addresses or () if a.address == vip), None) if host else None
+    if host is None or route is None or at is None or route.kind == "local" or host.vip_is_local is None:
         return
-    if (link := seen.links.get(at.interface)) is not None and link.kind == "vrf":  # whose own table has the entry
+    if (link := host.links.get(at.interface)) is not None and link.kind == "vrf":  # whose own table has the entry
         return
-    known = f"`ip route get {vip}` on {seen.name}: {route.kind} dev {route.interface}"
+    route_line = f"`ip route get {vip}` on {host.name}: {route.kind} dev {route.interface}"
     nic, put_back = f"{at.interface}", f"ip route add table local local {vip} dev {at.interface} proto kernel scope host src {vip}"
-    if seen.vip_is_local:
-        before = takewhile(lambda rule: not rule.endswith("from all lookup local"), seen.rules)
+    if host.vip_is_local:
+        before = takewhile(lambda rule: not rule.endswith("from all lookup local"), host.rules)
         rules = [f"`{rule}`" for rule in before]
         by = f"a policy rule that comes before the table local ({', '.join(rules[:3])})" if rules else "a policy rule"
-        says = f"{vip} is on {nic}, and {by} routes what {seen.name} sends there {way_of(route)}: its own connections to it do not arrive"
+        says = f"{vip} is on {nic}, and {by} routes what {host.name} sends there {way_of(route)}: its own connections to it do not arrive"
         do = f"give that rule a later place than the one with `lookup local`, or let it leave {vip} out (`ip rule`)"
-        certainty, shown = Certainty.LIKELY, f"`ip route show table local {vip}` on {seen.name} has the entry"
+        certainty, table_line = Certainty.LIKELY, f"`ip route show table local {vip}` on {host.name} has the entry"
     else:
-        says = f"{vip} is on {nic}, and the routing table `local` has no entry for it: {seen.name} does not take it for its own address"
+        says = f"{vip} is on {nic}, and the routing table `local` has no entry for it: {host.name} does not take it for its own address"
         do = f"delete the address and add it again (`ip addr del {vip}/{at.prefix} dev {nic}`, then `ip addr add` with the same), or put "
         do += f"the route back (`{put_back}`), and see who takes routes away (`ip route flush table local`)"
         certainty = Certainty.CERTAIN
-        shown = f"`ip route show table local {vip}` on {seen.name} has no entry; `ip addr`: {vip}/{at.prefix} {nic}"
+        table_line = f"`ip route show table local {vip}` on {host.name} has no entry; `ip addr`: {vip}/{at.prefix} {nic}"
     # In the other design what clients send arrives as the node's own address.
-    outside = ("client/*", "standby/*") if cluster.design is Design.FLOATING and not seen.vip_is_local else ()
-    inside = [p.name for p in evidence.failed if p.origin == seen.name]
-    yield Cause(says, seen.name, certainty, do, (known, shown), explains=(f"{seen.name}:route to the VIP", *inside, *outside))
+    outside = ("client/*", "standby/*") if cluster.design is Design.FLOATING and not host.vip_is_local else ()
+    inside = [p.name for p in evidence.failed if p.origin == host.name]
+    yield Cause(says, host.name, certainty, do, (route_line, table_line), explains=(f"{host.name}:route to the VIP", *inside, *outside))

@@ -10,13 +10,13 @@ from harness.diagnosis.evidence import Evidence
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
-    for one in evidence.findings:
-        if one.what == "clock":
+    for finding in evidence.findings:
+        if finding.what == "clock":
             yield Cause(
-                f"{one.host}'s clock is wrong, or the other's: {one.says}",
-                one.host,
+                f"{finding.host}'s clock is wrong, or the other's: {finding.says}",
+                finding.host,
                 Certainty.CERTAIN,
-                one.do,
+                finding.do,
                 ("each host's `date`, against this machine's clock",),
-                explains=(f"{one.host}:clock",),
+                explains=(f"{finding.host}:clock",),
             )

@@ -21,9 +21,9 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         return
     at = evidence.standby or theirs.name
     apart = [*corosync_parse.differences(ours.corosync, theirs.corosync)]
-    yield from _gone(ours, theirs)
-    sealed = {corosync_parse.is_sealed(one.corosync) for one in (ours, theirs)}
-    file = next((one.corosync["totem.keyfile"] for one in (ours, theirs) if "totem.keyfile" in one.corosync), COROSYNC_KEY)
+    yield from _absent_files(ours, theirs)
+    sealed = {corosync_parse.is_sealed(host.corosync) for host in (ours, theirs)}
+    file = next((host.corosync["totem.keyfile"] for host in (ours, theirs) if "totem.keyfile" in host.corosync), COROSYNC_KEY)
     if sealed != {False} and _differ(ours.keys.get(file), theirs.keys.get(file)):
         yield Cause(
             f"the nodes have different keys of corosync ({file}): the one on {ours.name} is not the same as the one on {theirs.name}; a "
@@ -32,7 +32,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             Certainty.LIKELY if True in sealed else Certainty.POSSIBLE,
             f"see which key the cluster runs with (which file is newer than corosync's start), copy that one to the other node, with mode "
             f"0400, before anything is restarted: `scp -p {file}`",
-            tuple(f"the SHA-256 of {file} on {one.name} begins with {one.keys[file]}" for one in (ours, theirs)),
+            tuple(f"the SHA-256 of {file} on {host.name} begins with {host.keys[file]}" for host in (ours, theirs)),
             explains=("*:communication path",),
         )
     if _differ(ours.keys.get(REMOTE_KEY), theirs.keys.get(REMOTE_KEY)):
@@ -41,7 +41,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             at,
             Certainty.POSSIBLE,
             "copy the right one to the other node, if there are remote nodes or bundles",
-            tuple(f"the SHA-256 of {REMOTE_KEY} on {one.name} begins with {one.keys[REMOTE_KEY]}" for one in (ours, theirs)),
+            tuple(f"the SHA-256 of {REMOTE_KEY} on {host.name} begins with {host.keys[REMOTE_KEY]}" for host in (ours, theirs)),
         )
     if apart:
         words = "; ".join(f"{name} is {here} on {ours.name} and {there} on {theirs.name}" for name, here, there in apart)
@@ -63,11 +63,11 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         )
 
 
-def _differ(one: str | None, other: str | None) -> bool:
-    return None not in (one, other) and ABSENT not in (one, other) and one != other
+def _differ(first: str | None, second: str | None) -> bool:
+    return None not in (first, second) and ABSENT not in (first, second) and first != second
 
 
-def _gone(ours: HostSeen, theirs: HostSeen) -> Iterator[Cause]:
+def _absent_files(ours: HostSeen, theirs: HostSeen) -> Iterator[Cause]:
     """A file that one node has and the other has not: what runs there has read it before."""
     for here, there in ((ours, theirs), (theirs, ours)):
         needs_key = corosync_parse.is_sealed(there.corosync) and "totem.keyfile" not in there.corosync

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
 from harness.diagnosis.host_config.manager_settings import hc_timeout, lifekeeper_heartbeats, lifekeeper_ip_checks
-from harness.diagnosis.required_flows import listed
+from harness.diagnosis.required_flows import join_names
 from harness.managers.manager import Question
 from harness.managers.parse.lifekeeper_parse import STRATEGY
 
@@ -63,17 +63,17 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         )
     cluster = evidence.cluster
     tags = [cluster.ip_resource.tag, *evidence.responders, *(s.tag for s in cluster.services)]
-    disks = [disk for _, seen in evidence.nodes for tag in tags for disk in seen.units.get(f"disk of {tag}", "").split()]
+    disks = [disk for _, host in evidence.nodes for tag in tags for disk in host.units.get(f"disk of {tag}", "").split()]
     loose = _loose_disks(evidence)
     yield from _disk_elsewhere(evidence, to, loose)
     ours = dict.fromkeys((*tags, *disks, *(tag for tag, (_, used) in loose.items() if used)))
     # A wish to be together may be as good as a must: Pacemaker's own word that everything goes says more than the ties.
     answers = [evidence.may_move.get(question) for question in (Question.FAILED, Question.LOST)]
-    by_itself = evidence.cluster.manager.kind == "pacemaker" and all(one is not None and one.yes for one in answers)
+    by_itself = evidence.cluster.manager.kind == "pacemaker" and all(reply is not None and reply.yes for reply in answers)
     for sentence in evidence.left_behind if not by_itself else ():
-        if named := [tag for tag in ours if re.search(rf"(?<![\w.-]){re.escape(tag)}(?![\w-])", sentence)]:
+        if untied_tags := [tag for tag in ours if re.search(rf"(?<![\w.-]){re.escape(tag)}(?![\w-])", sentence)]:
             yield Cause(
-                f"{', '.join(named)} would not follow a move to {to}: {sentence}",
+                f"{', '.join(untied_tags)} would not follow a move to {to}: {sentence}",
                 to,
                 Certainty.LIKELY,
                 "tie them together in the cluster manager: a group, a colocation with an order, or a dependency",
@@ -117,16 +117,18 @@ def _remedy(why: str, to: str) -> str:
 
 def _settings(evidence: Evidence, to: str) -> Iterator[Cause]:
     """What an administrator may have set on purpose, and what a failover makes of it."""
-    of_nodes = {name: seen for name, seen in evidence.hosts.items() if name in evidence.state.nodes}
-    doubtful = dict.fromkeys(one for seen in of_nodes.values() for one in seen.doubtful if one.tag not in evidence.unrelated_resources)
+    of_nodes = {name: host for name, host in evidence.hosts.items() if name in evidence.state.nodes}
+    doubtful = dict.fromkeys(
+        setting for host in of_nodes.values() for setting in host.doubtful if setting.tag not in evidence.unrelated_resources
+    )
     cluster = evidence.cluster
     served = {cluster.ip_resource.tag, *evidence.responders, *(s.tag for s in cluster.services)}
-    for one in doubtful:
-        if one.cloned and one.tag not in served:  # another application's, as far as is known
+    for setting in doubtful:
+        if setting.cloned and setting.tag not in served:  # another application's, as far as is known
             continue
-        sure = not one.usual or one.tag in served
-        yield Cause(one.says, to, Certainty.LIKELY if sure else Certainty.POSSIBLE, one.do, (one.seen,))
-    files = {name: seen.settings for name, seen in of_nodes.items() if seen.settings}
+        sure = not setting.usual or setting.tag in served
+        yield Cause(setting.says, to, Certainty.LIKELY if sure else Certainty.POSSIBLE, setting.do, (setting.seen,))
+    files = {name: host.settings for name, host in of_nodes.items() if host.settings}
     where = "/etc/default/LifeKeeper"
     if len(files) == len(of_nodes):
         for node, says in lifekeeper_heartbeats(files):
@@ -136,8 +138,8 @@ def _settings(evidence: Evidence, to: str) -> Iterator[Cause]:
             do = f"set it in {where} on {node} to what the other node has; it takes effect at the next check, without a restart"
             yield Cause(says, node, Certainty.LIKELY, do, (where,))
     interval_s = evidence.cluster.load_balancer.probe.interval_s
-    for node, own in files.items():
-        patience = hc_timeout(own)
+    for node, settings in files.items():
+        patience = hc_timeout(settings)
         if patience is not None and patience <= interval_s:
             yield Cause(
                 f"HC_TIMEOUT is {patience:g} s, and the balancer probes every {interval_s:g} s: in service on {node}, the health-check "
@@ -145,7 +147,7 @@ def _settings(evidence: Evidence, to: str) -> Iterator[Cause]:
                 node,
                 Certainty.LIKELY,
                 f"raise HC_TIMEOUT in {where} on {node} well above twice the probe's interval",
-                (f"{where} on {node}: HC_TIMEOUT={own['HC_TIMEOUT']}", f"the cluster file: interval_s {interval_s:g}"),
+                (f"{where} on {node}: HC_TIMEOUT={settings['HC_TIMEOUT']}", f"the cluster file: interval_s {interval_s:g}"),
             )
     yield from _shutdown_strategy(evidence)
     yield from _single_path(evidence, to)
@@ -153,10 +155,12 @@ def _settings(evidence: Evidence, to: str) -> Iterator[Cause]:
 
 
 def _wait_for_all(nodes: Mapping[str, HostSeen], to: str) -> Iterator[Cause]:
-    alone = [n for n, one in nodes.items() if (one.corosync.get("quorum.two_node"), one.corosync.get("quorum.wait_for_all")) == ("1", "0")]
+    alone = [
+        n for n, host in nodes.items() if (host.corosync.get("quorum.two_node"), host.corosync.get("quorum.wait_for_all")) == ("1", "0")
+    ]
     if alone:
         yield Cause(
-            f"wait_for_all is off in a cluster of two nodes, on {listed(alone)}: a node that starts alone has quorum at "
+            f"wait_for_all is off in a cluster of two nodes, on {join_names(alone)}: a node that starts alone has quorum at "
             "once and fences the other, and where they go on not hearing each other, each fences the other in turn",
             to,
             Certainty.LIKELY,
@@ -167,26 +171,26 @@ def _wait_for_all(nodes: Mapping[str, HostSeen], to: str) -> Iterator[Cause]:
 
 def _shutdown_strategy(evidence: Evidence) -> Iterator[Cause]:
     """LifeKeeper's own default, which many do not know (LKL-46)."""
-    seen = evidence.hosts.get(evidence.active or "")
+    host = evidence.hosts.get(evidence.active or "")
     flag = f"flag {STRATEGY}"
-    if seen is not None and seen.units.get(flag) == "not set":
+    if host is not None and host.units.get(flag) == "not set":
         yield Cause(
-            f"the shutdown strategy of {seen.name} is not to switch over (the flag {STRATEGY} is not set): when it is rebooted or shut "
+            f"the shutdown strategy of {host.name} is not to switch over (the flag {STRATEGY} is not set): when it is rebooted or shut "
             f"down in order, nothing moves to {evidence.standby}, and there is an outage until it is back",
-            seen.name,
+            host.name,
             Certainty.POSSIBLE,
             f"set the strategy on both nodes (`flg_create -f {STRATEGY}`, or Edit Server Properties), if a reboot is to be no outage; else "
             "switch over by hand before one",
-            (f"`flg_list` on {seen.name}: {STRATEGY} is not there",),
+            (f"`flg_list` on {host.name}: {STRATEGY} is not there",),
         )
 
 
 def _single_path(evidence: Evidence, to: str) -> Iterator[Cause]:
     """LifeKeeper wants two; Corosync's one ring is usual on Azure, where fencing decides."""
     paths = {name: node.comm_paths for name, node in evidence.state.nodes.items()}
-    if evidence.cluster.manager.kind != "lifekeeper" or any(len(those) != 1 for those in paths.values()):
+    if evidence.cluster.manager.kind != "lifekeeper" or any(len(node_paths) != 1 for node_paths in paths.values()):
         return
-    modes = {seen.settings.get("QUORUM_MODE", "").lower() for _, seen in evidence.nodes}
+    modes = {host.settings.get("QUORUM_MODE", "").lower() for _, host in evidence.nodes}
     if modes - {"", "none", "off"} or evidence.cluster.manager.quorum not in (None, "off"):
         return  # then it is not the paths alone that decide
     if to not in paths or not all(n.second_address for n in evidence.cluster.nodes):
@@ -200,7 +204,7 @@ def _single_path(evidence: Evidence, to: str) -> Iterator[Cause]:
         to,
         Certainty.LIKELY,
         "make a second communication path over the other subnet",
-        tuple(f"the cluster manager on {name}: {those[0].addresses} is its only path" for name, those in paths.items()),
+        tuple(f"the cluster manager on {name}: {node_paths[0].addresses} is its only path" for name, node_paths in paths.items()),
     )
 
 
@@ -208,31 +212,33 @@ def _loose_disks(evidence: Evidence) -> dict[str, tuple[str, tuple[str, ...]]]:
     """File systems that nothing ties to what the file names, and that are its own all the same: a service works in them, or there is
     nothing else besides that could be what they are for. By tag, with the place and the services that work there."""
     places = {
-        name.removeprefix("place "): place for _, seen in evidence.nodes for name, place in seen.units.items() if name.startswith("place ")
+        name.removeprefix("place "): place for _, host in evidence.nodes for name, place in host.units.items() if name.startswith("place ")
     }
-    found: dict[str, tuple[str, tuple[str, ...]]] = {}
+    disks: dict[str, tuple[str, tuple[str, ...]]] = {}
     for tag in sorted(evidence.unrelated_resources & set(places)):
         place = places[tag]
         used = tuple(
             service.name
             for service in evidence.cluster.services
             if any(
-                f"{seen.folders.get(s.pid or 0, '')}/".startswith(f"{place}/")
-                for _, seen in evidence.nodes
-                for s in seen.listening(service.port)
+                f"{host.folders.get(s.pid or 0, '')}/".startswith(f"{place}/")
+                for _, host in evidence.nodes
+                for s in host.listening(service.port)
             )
         )
         if used or evidence.unrelated_resources <= set(places):
-            found[tag] = (place, used)
-    return found
+            disks[tag] = (place, used)
+    return disks
 
 
 def _disk_elsewhere(evidence: Evidence, to: str, loose: Mapping[str, tuple[str, tuple[str, ...]]]) -> Iterator[Cause]:
     for tag, (place, used) in loose.items():
-        there = [node.name for node, seen in evidence.nodes if seen.units.get(f"state {tag}") in ("ISP", "ISU")]
+        there = [node.name for node, host in evidence.nodes if host.units.get(f"state {tag}") in ("ISP", "ISU")]
         if there != [to]:
             continue
-        works = f"{listed(used)} works in {place} on {evidence.active}, which is not that file system" if used else f"{place} is not there"
+        works = (
+            f"{join_names(used)} works in {place} on {evidence.active}, which is not that file system" if used else f"{place} is not there"
+        )
         yield Cause(
             f"the file system {tag} ({place}) is in service on {to}, while the services are on {evidence.active}, and nothing ties them "
             f"together in the cluster manager: {works}",
@@ -249,9 +255,9 @@ def _disk_elsewhere(evidence: Evidence, to: str, loose: Mapping[str, tuple[str, 
 
 def _fencing_levels(evidence: Evidence, to: str) -> Iterator[Cause]:
     """Pacemaker asks no other device than those of the topology, once a node is in it."""
-    levels = {name: told for _, seen in evidence.nodes for name, told in seen.units.items() if name.startswith("fencing level ")}
-    for name, told in levels.items():
-        target, _, devices = told.partition(" ")
+    levels = {name: level for _, host in evidence.nodes for name, level in host.units.items() if name.startswith("fencing level ")}
+    for name, level in levels.items():
+        target, _, devices = level.partition(" ")
         yield Cause(
             f"the {name} of the fencing topology, for {target}, names a fence device that is not there: {devices}; {target} could not be "
             "fenced by that level, and without another one nothing would be recovered from it",
@@ -302,14 +308,15 @@ def _limits(evidence: Evidence, active: HostSeen, standby: HostSeen) -> Iterator
         low = [name for name in low if name != "vm.nr_hugepages"]
     services = [s.name for s in evidence.cluster.services if s.kind in DATABASES] or [s.name for s in evidence.cluster.services]
     if low:
-        those = "; ".join(f"{n} is {standby.limits[n]} ({USED_FOR[n]}), and {active.limits[n]} on {active.name}" for n in low)
+        comparison = "; ".join(f"{n} is {standby.limits[n]} ({USED_FOR[n]}), and {active.limits[n]} on {active.name}" for n in low)
         yield Cause(
-            f"the kernel's limits on {standby.name} are far lower than on {active.name}: {those}; after a failover {listed(services)} may "
+            f"the kernel's limits on {standby.name} are far lower than on {active.name}: {comparison}; after a failover "
+            f"{join_names(services)} may "
             f"not start there, or fail under load",
             standby.name,
             Certainty.LIKELY,
             f"set {', '.join(low)} on {standby.name} as on {active.name}, below /etc/sysctl.d, so that it is there after a restart too",
-            tuple(f"`sysctl {name}`: {one.limits[name]} on {one.name}" for name in low for one in (standby, active)),
+            tuple(f"`sysctl {name}`: {host.limits[name]} on {host.name}" for name in low for host in (standby, active)),
         )
 
 
@@ -320,8 +327,8 @@ def _is_far_lower(name: str, here: str, there: str) -> bool:
     return any(10 * b < min(a, most) for a, b, most in zip(ours, theirs, enough, strict=False))
 
 
-def _numbers(name: str, told: str) -> Sequence[int]:
-    words = told.split()
+def _numbers(name: str, value: str) -> Sequence[int]:
+    words = value.split()
     if not words or not all(word.isdigit() for word in words):
         return ()
     numbers = [int(word) for word in words]
@@ -332,8 +339,8 @@ def _reasons_and_consequences(evidence: Evidence, to: str, against: list[str]) -
     """The reasons, and what only follows from them: what the scheduler would do, and what could not be asked of a manager that is away."""
     there = evidence.state.nodes.get(to)
     if there is not None and not there.running and there.stopped:
-        own = [why for why in against if there.why and there.why in why][:1]
-        return own, [why for why in against if why not in own]
+        manager_reasons = [why for why in against if there.why and there.why in why][:1]
+        return manager_reasons, [why for why in against if why not in manager_reasons]
     foretold = [why for why in against if why.endswith("(crm_simulate)")]
     reasons = [why for why in against if why not in foretold] or foretold[:1]
     return reasons, [why for why in foretold if why not in reasons]

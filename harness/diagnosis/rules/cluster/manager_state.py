@@ -49,48 +49,49 @@ def _explains(evidence: Evidence, node: str, tag: str) -> tuple[str, ...]:
 def _frozen(evidence: Evidence) -> Iterator[Cause]:
     """A daemon of the manager's that is there and does nothing: the rest of the manager may well go on saying that all is well."""
     manager = manager_class(evidence.cluster).name
-    for node, seen in evidence.nodes:
+    for node, host in evidence.nodes:
         for letter, word in (("T", "stopped, as by SIGSTOP or a debugger"), ("D", "in uninterruptible sleep, as on a disk that hangs")):
-            if not (those := _asleep(evidence, node.name, letter)):
+            if not (daemons := _daemons_in_state(evidence, node.name, letter)):
                 continue
-            names = ", ".join(f"{name} (pid {pid})" for pid, name in those.items())
-            pids = " ".join(map(str, those))
+            names = ", ".join(f"{name} (pid {pid})" for pid, name in daemons.items())
+            pids = " ".join(map(str, daemons))
             yield Cause(
-                f"{names} of {manager} {'is' if len(those) == 1 else 'are'} {word} (state {letter}) on {node.name}: {manager} cannot act "
+                f"{names} of {manager} {'is' if len(daemons) == 1 else 'are'} {word} (state {letter}) on {node.name}: {manager} cannot act "
                 "there, so nothing would be started, stopped or watched by it",
                 node.name,
-                Certainty.CERTAIN if letter == "T" and set(those) <= set(seen.frozen) else Certainty.LIKELY,
-                f"see who stopped it (`grep TracerPid /proc/{next(iter(those))}/status`); `kill -CONT {pids}` lets it go on, and so does a "
+                Certainty.CERTAIN if letter == "T" and set(daemons) <= set(host.frozen) else Certainty.LIKELY,
+                f"see who stopped it (`grep TracerPid /proc/{next(iter(daemons))}/status`); `kill -CONT {pids}` lets it go on, and so "
+                "does a "
                 f"restart of {manager} there"
                 if letter == "T"
-                else f"see what it waits for (`cat /proc/{next(iter(those))}/stack`, `dmesg`): a disk or a file system that hangs",
+                else f"see what it waits for (`cat /proc/{next(iter(daemons))}/stack`, `dmesg`): a disk or a file system that hangs",
                 tuple(
-                    f"`ps` on {node.name}, twice within a second: {pid} {seen.frozen[pid][0]} {name}"
-                    if pid in seen.frozen
+                    f"`ps` on {node.name}, twice within a second: {pid} {host.frozen[pid][0]} {name}"
+                    if pid in host.frozen
                     else f"`ps` on {node.name}, twice within a second: {pid} T {name}"
-                    for pid, name in those.items()
+                    for pid, name in daemons.items()
                 ),
                 explains=("*:communication path", "*:roles"),
             )
 
 
-def _asleep(evidence: Evidence, node: str, letter: str) -> dict[int, str]:
+def _daemons_in_state(evidence: Evidence, node: str, letter: str) -> dict[int, str]:
     """The manager's daemons in that state, by their process ids; stopped ones also by the program that they run."""
-    seen = evidence.hosts.get(node)
-    if seen is None:
+    host = evidence.hosts.get(node)
+    if host is None:
         return {}
-    run = {pid: program for pid, (_, _, program) in seen.stopped.items() if letter == "T" and program}
-    return run | {pid: name for pid, (state, name) in seen.frozen.items() if state.upper() == letter}
+    run = {pid: program for pid, (_, _, program) in host.stopped.items() if letter == "T" and program}
+    return run | {pid: name for pid, (state, name) in host.frozen.items() if state.upper() == letter}
 
 
 def _stopped(evidence: Evidence) -> Iterator[Cause]:
     """It was asked and does not run, or is no member: what runs there is watched by nobody, and nothing moves there."""
     name = manager_class(evidence.cluster).name
     for node in evidence.state.nodes.values():
-        if node.running or not node.stopped or _asleep(evidence, node.node, "T"):
+        if node.running or not node.stopped or _daemons_in_state(evidence, node.node, "T"):
             continue
-        seen = evidence.hosts.get(node.node)
-        services = [s.name for s in evidence.cluster.services if seen is not None and seen.listening(s.port)]
+        host = evidence.hosts.get(node.node)
+        services = [s.name for s in evidence.cluster.services if host is not None and host.listening(s.port)]
         runs = f"{', '.join(services)} run there, and nobody watches them" if services else "it takes nothing over"
         yield Cause(
             f"the cluster manager ({name}) is stopped or stands aside on {node.node}: {node.why}; {runs}",
@@ -106,8 +107,8 @@ def _both_or_none(evidence: Evidence) -> Iterator[Cause]:
     cluster, nodes = evidence.cluster, evidence.state.nodes
     if len(nodes) < 2 or not all(n.running for n in nodes.values()):
         return
-    own = {cluster.ip_resource.tag, *evidence.responders, *(s.tag for s in cluster.services)}
-    both = sorted(t for t in own if all((s := evidence.resource(n, t)) is not None and s.active for n in nodes))
+    tags = {cluster.ip_resource.tag, *evidence.responders, *(s.tag for s in cluster.services)}
+    both = sorted(t for t in tags if all((s := evidence.resource(n, t)) is not None and s.active for n in nodes))
     paths = [p for n in nodes.values() for p in n.comm_paths]
     names = " and ".join(nodes)
     if both:
@@ -124,9 +125,10 @@ def _both_or_none(evidence: Evidence) -> Iterator[Cause]:
     if all(n.resources for n in nodes.values()) and not any(n.has_something for n in nodes.values()):
         failed = [f"{t} failed on {n.node}" for n in nodes.values() for t, s in n.resources.items() if s is ResourceState.FAILED]
         by_rule = [why for a in evidence.may_move.values() if a.no for why in a.because if "in service on either" not in why]
-        known = "; ".join([*failed, *dict.fromkeys(by_rule)])
+        explanation = "; ".join([*failed, *dict.fromkeys(by_rule)])
         yield Cause(
-            f"nothing is in service on {names}" + (f": {known}" if known else ", and nothing says why: it was taken out, or not started"),
+            f"nothing is in service on {names}"
+            + (f": {explanation}" if explanation else ", and nothing says why: it was taken out, or not started"),
             cluster.nodes[0].name,
             Certainty.CERTAIN,
             "fix what failed, then let the cluster manager bring everything into service on one node",
@@ -140,8 +142,8 @@ def _failed(evidence: Evidence) -> Iterator[Cause]:
         for tag, state in node.resources.items():
             if state is not ResourceState.FAILED or tag == evidence.cluster.manager.resource:
                 continue
-            seen = evidence.hosts.get(node.node)
-            words = about(seen.log if seen else (), tag)
+            host = evidence.hosts.get(node.node)
+            words = about(host.log if host else (), tag)
             last = f"; its last words: {words[-1]}" if words else ""
             yield Cause(
                 f"{tag} failed on {node.node}, so what it serves is not there{last}",
@@ -155,34 +157,34 @@ def _failed(evidence: Evidence) -> Iterator[Cause]:
 
 def _disagrees(evidence: Evidence) -> Iterator[Cause]:
     cluster, active = evidence.cluster, evidence.active
-    seen = evidence.hosts.get(active or "")
-    if active is None or seen is None or seen.listeners is None:
+    host = evidence.hosts.get(active or "")
+    if active is None or host is None or host.listeners is None:
         return
     port = cluster.load_balancer.probe.port
     probes = evidence.probes.get(active)
-    asked_elsewhere = probes is not None and any(p != port and seen.listening(p) for p in probes.syns)  # then that is what is wrong
+    asked_elsewhere = probes is not None and any(p != port and host.listening(p) for p in probes.syns)  # then that is what is wrong
     wanted = [(tag, port, "the probe port") for tag in evidence.responders if not asked_elsewhere] + [
         (s.tag, s.port, s.name) for s in cluster.services
     ]
     for tag, number, what in wanted:
         state = evidence.resource(active, tag)
-        if state is ResourceState.STANDBY and seen.listening(number) and not any(_in(evidence, n, tag) for n in evidence.state.nodes):
+        if state is ResourceState.STANDBY and host.listening(number) and not any(_in(evidence, n, tag) for n in evidence.state.nodes):
             yield _runs_out_of_service(evidence, active, tag, number, what)
-        if state is None or seen.listening(number):
+        if state is None or host.listening(number):
             continue
         if state.active:
-            monitor = seen.units.get(f"monitor {tag}")
+            monitor = host.units.get(f"monitor {tag}")
             why = ", because the resource has no monitor operation" if monitor == "none" else ""
-            given = seen.units.get(f"port {tag}", "")
-            if given.isdigit() and int(given) != number:
-                why = f", because the resource is configured for port {given}"
+            configured_port = host.units.get(f"port {tag}", "")
+            if configured_port.isdigit() and int(configured_port) != number:
+                why = f", because the resource is configured for port {configured_port}"
             yield Cause(
                 f"the cluster manager says that {tag} is in service (started) on {active}, but nobody listens on port {number} "
                 f"({what}): the two disagree{why}",
                 active,
                 Certainty.CERTAIN,
                 f"give {tag} the port {number}"
-                if given.isdigit() and int(given) != number
+                if configured_port.isdigit() and int(configured_port) != number
                 else f"give {tag} a monitor, and let the manager look at it again or restart it"
                 if why
                 else f"let the manager check {tag}, or restart it there",
@@ -253,10 +255,10 @@ def _ip_resource(evidence: Evidence) -> Iterator[Cause]:
     cluster, active = evidence.cluster, evidence.active
     tag = cluster.ip_resource.tag
     state = evidence.resource(active or "", tag)
-    seen = evidence.hosts.get(active or "")
-    carried = seen.units.get("ip address") if seen is not None else None
+    host = evidence.hosts.get(active or "")
+    carried = host.units.get("ip address") if host is not None else None
     if active is not None and state is not None and carried not in (None, str(cluster.ip_resource.address)):
-        holds = seen is not None and seen.nic_of(cluster.vip) is not None
+        holds = host is not None and host.nic_of(cluster.vip) is not None
         meaning = (
             f"{active} holds it all the same, put there by something else, which no failover moves along"
             if holds
@@ -271,9 +273,9 @@ def _ip_resource(evidence: Evidence) -> Iterator[Cause]:
             explains=_explains(evidence, active, tag),
         )
         return
-    if active is None or state is None or (seen is not None and seen.nic_of(cluster.vip) is not None):
+    if active is None or state is None or (host is not None and host.nic_of(cluster.vip) is not None):
         return
-    if state.active and seen is not None and seen.addresses is not None:
+    if state.active and host is not None and host.addresses is not None:
         yield Cause(
             f"the cluster manager says that {tag} is in service on {active}, but {cluster.vip} is on no NIC there: the two disagree",
             active,
@@ -314,10 +316,14 @@ def _ip_resource(evidence: Evidence) -> Iterator[Cause]:
 def _incomplete(evidence: Evidence) -> Iterator[Cause]:
     """What is out of service on the active node besides the services, the responder and the VIP, which are told with what they do."""
     cluster, active = evidence.cluster, evidence.active
-    told = {cluster.ip_resource.tag, *evidence.responders, *(s.tag for s in cluster.services)}
+    covered_tags = {cluster.ip_resource.tag, *evidence.responders, *(s.tag for s in cluster.services)}
     there = evidence.state.nodes[active].resources if active in evidence.state.nodes else {}
     elsewhere = [n for n in evidence.state.nodes if n != active]
-    out = [t for t, s in there.items() if t not in told and s is ResourceState.STANDBY and not any(_in(evidence, n, t) for n in elsewhere)]
+    out = [
+        t
+        for t, s in there.items()
+        if t not in covered_tags and s is ResourceState.STANDBY and not any(_in(evidence, n, t) for n in elsewhere)
+    ]
     if out and active is not None:
         yield Cause(
             f"{', '.join(out)} {'is' if len(out) == 1 else 'are'} out of service on {active}, while other resources are in service "
@@ -332,14 +338,14 @@ def _incomplete(evidence: Evidence) -> Iterator[Cause]:
 def _unwatched(evidence: Evidence) -> Iterator[Cause]:
     """A resource that nobody looks at: a responder, a service or an address that is gone goes unnoticed (facts DES-07)."""
     cluster, name = evidence.cluster, evidence.active
-    seen = evidence.hosts.get(name or "")
-    if name is None or seen is None or seen.units.get("option maintenance-mode", "").lower() == "true":
+    host = evidence.hosts.get(name or "")
+    if name is None or host is None or host.units.get("option maintenance-mode", "").lower() == "true":
         return
     probed = {tag: cluster.load_balancer.probe.port for tag in evidence.responders}
     for tag, port in {**{s.tag: s.port for s in cluster.services}, cluster.ip_resource.tag: None, **probed}.items():
         state = evidence.resource(name, tag)
-        away = port is not None and not seen.listening(port)
-        if seen.units.get(f"monitor {tag}") != "none" or away or (tag not in probed and state is not ResourceState.IN_SERVICE):
+        away = port is not None and not host.listening(port)
+        if host.units.get(f"monitor {tag}") != "none" or away or (tag not in probed and state is not ResourceState.IN_SERVICE):
             continue
         what = f"what listens on port {port} dies" if port is not None else f"{cluster.vip} is taken away"
         yield Cause(
@@ -354,12 +360,12 @@ def _unwatched(evidence: Evidence) -> Iterator[Cause]:
 def _again_and_again(evidence: Evidence) -> Iterator[Cause]:
     cluster = evidence.cluster
     tags = {cluster.ip_resource.tag, *evidence.responders, *(s.tag for s in cluster.services)}
-    for name, seen in evidence.hosts.items():
+    for name, host in evidence.hosts.items():
         for tag in sorted(tags):
-            times = recoveries(seen.log, tag, seen.clock, seen.zone, REPEATED_RECOVERY_WINDOW_S)
+            times = recoveries(host.log, tag, host.clock, host.zone, REPEATED_RECOVERY_WINDOW_S)
             if len(times) < MIN_REPEATED_RECOVERIES:
                 continue
-            words = about(seen.log, tag)
+            words = about(host.log, tag)
             # A check of the IP resource that fails for another reason says so: then nobody takes the address away.
             vip = tag == cluster.ip_resource.tag and not any(CHECK_FAILS.search(line) and not GONE.search(line) for line in words)
             last = f"; its last words: {words[-1]}" if words and not vip else ""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
-from harness.diagnosis.required_flows import listed
+from harness.diagnosis.required_flows import join_names
 
 # Where packages bring them; what is mounted elsewhere may well be a disk that moves with the services.
 OF_THE_SYSTEM = ("/", "/usr", "/usr/lib", "/usr/lib/ocf", "/usr/sbin")
@@ -33,10 +33,10 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         follows = (
             f"{standby.name} could not fence {active.name} with it, and without another device nothing would be recovered"
             if devices
-            else f"after a failover {listed(tags)} could not start there"
+            else f"after a failover {join_names(tags)} could not start there"
         )
         yield Cause(
-            f"{file}, the {'fence' if devices else 'resource'} agent of {listed(devices or tags)}, {there[0]} on {standby.name}, while "
+            f"{file}, the {'fence' if devices else 'resource'} agent of {join_names(devices or tags)}, {there[0]} on {standby.name}, while "
             f"{active.name} has it: {follows}",
             standby.name,
             Certainty.LIKELY,
@@ -46,12 +46,12 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         )
 
 
-def _tags(seen: HostSeen, kind: str, file: str) -> list[str]:
-    return [name.removeprefix(f"{kind} ") for name, told in seen.units.items() if name.startswith(f"{kind} ") and told == file]
+def _tags(host: HostSeen, kind: str, file: str) -> list[str]:
+    return [name.removeprefix(f"{kind} ") for name, value in host.units.items() if name.startswith(f"{kind} ") and value == file]
 
 
-def _may_run_on(seen: HostSeen, tag: str, there: HostSeen) -> bool:
-    return there.name not in seen.units.get(f"kept off {tag}", "").split()
+def _may_run_on(host: HostSeen, tag: str, there: HostSeen) -> bool:
+    return there.name not in host.units.get(f"kept off {tag}", "").split()
 
 
 def _may_fence(active: HostSeen, device: str, standby: HostSeen) -> bool:

@@ -22,9 +22,9 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     if active is None or evidence.moved:
         return
     places = _places(evidence)
-    for node, seen in evidence.nodes:
+    for node, host in evidence.nodes:
         for tag, place in places.items():
-            kind, leads = seen.mounts.get(place), evidence.resource(active, tag)
+            kind, leads = host.mounts.get(place), evidence.resource(active, tag)
             out = evidence.resource(node.name, tag) is ResourceState.STANDBY
             alone = not _has_another_there(evidence, node.name, tag, place)
             alike = kind == evidence.hosts[active].mounts.get(place) if active in evidence.hosts else False  # one disk is of one kind
@@ -41,7 +41,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
                         f"the cluster manager: {tag} ({place}) is in service on {active}, and out of service on {node.name}",
                     ),
                 )
-            kind = seen.at_boot.get(place)
+            kind = host.at_boot.get(place)
             if kind and kind not in NO_DISK and not FOR_SEVERAL.fullmatch(kind):
                 yield Cause(
                     f"/etc/fstab of {node.name} mounts {place} at boot, which is the file system of {tag}: the cluster manager mounts it "
@@ -55,8 +55,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
 
 def _has_another_there(evidence: Evidence, node: str, tag: str, place: str) -> bool:
     """May another resource have something of its own mounted at that place on that node? Two of them take turns, or have a node each."""
-    others = [other for other, its in _all_places(evidence).items() if its == place and other != tag]
-    return any(evidence.resource(node, other) is not ResourceState.STANDBY for other in others)
+    other_tags = [other for other, its in _all_places(evidence).items() if its == place and other != tag]
+    return any(evidence.resource(node, other) is not ResourceState.STANDBY for other in other_tags)
 
 
 def _places(evidence: Evidence) -> dict[str, str]:
@@ -68,7 +68,7 @@ def _all_places(evidence: Evidence) -> dict[str, str]:
     """By tag, of every file system that the cluster manager has."""
     return {
         name.partition(" ")[2]: place
-        for _, seen in evidence.nodes
-        for name, place in seen.units.items()
+        for _, host in evidence.nodes
+        for name, place in host.units.items()
         if name.startswith(("directory ", "place "))
     }

@@ -12,7 +12,7 @@ from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen, PathSeen
 from harness.diagnosis.firewall import evaluate
 from harness.diagnosis.host_config.ipsec_policy import Policy, deciding
-from harness.diagnosis.required_flows import FlowVerdict, listed
+from harness.diagnosis.required_flows import FlowVerdict, join_names
 
 SOURCE = re.compile(r"\bsnat\b", re.IGNORECASE)  # a rule that changes the source, in nft's words or in iptables'
 # As the evaluation says that a packet leaves for somebody else.
@@ -44,25 +44,28 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
 
 def _unsure(evidence: Evidence, host: str, why: str, fates: Sequence[FlowVerdict]) -> Iterator[Cause]:
     """What a rule does to these cannot be told by reading it; but they do not pass."""
-    lost = [f for f in fates if _is_lost(evidence, host, f)]
-    opened = [f for f in fates if OF_CONTENT.search(why) and _is_unanswered(evidence, host, f)] if not lost else []
-    if not lost and not opened:
+    lost_flows = [f for f in fates if _is_lost(evidence, host, f)]
+    opened = [f for f in fates if OF_CONTENT.search(why) and _is_unanswered(evidence, host, f)] if not lost_flows else []
+    if not lost_flows and not opened:
         return
     stops = (
-        f"what follows the handshake of {listed(f.lost for f in opened)}: they open, and nobody answers what is sent"
+        f"what follows the handshake of {join_names(f.lost for f in opened)}: they open, and nobody answers what is sent"
         if opened
-        else f"{listed(f.lost for f in lost)}, which {'do' if len(lost) > 1 else 'does'} not pass"
+        else f"{join_names(f.lost for f in lost_flows)}, which {'do' if len(lost_flows) > 1 else 'does'} not pass"
     )
-    lost = lost or opened
+    lost_flows = lost_flows or opened
     yield Cause(
         f"its own firewall may well stop {stops}; it depends on {why}",
         host,
         Certainty.LIKELY,
         "see what that rule does to them (its counter: `nft list ruleset`, `iptables -vnL`); let these pass by a rule before it",
-        (*dict.fromkeys(f"{host}'s ruleset, evaluated for {f.found.packet}: cannot tell" for f in lost), *_felt(evidence, host, lost)),
+        (
+            *dict.fromkeys(f"{host}'s ruleset, evaluated for {f.found.packet}: cannot tell" for f in lost_flows),
+            *_felt_lines(evidence, host, lost_flows),
+        ),
         ("or the service itself hangs; " if opened else "nothing else that was looked at explains it; ")
         + "with the rule taken away for a moment it is decided",
-        explains=_explained(evidence, host, lost),
+        explains=_explained_patterns(evidence, host, lost_flows),
         general=not SENT_ELSEWHERE.search(why),
     )
 
@@ -72,58 +75,66 @@ def _is_lost(evidence: Evidence, host: str, fate: FlowVerdict) -> bool:
     if f"*:{COMMUNICATION}" in fate.needed.explains:
         ends = {fate.needed.first.source, fate.needed.first.destination}
         dead = [f.says for f in evidence.findings if f.what == COMMUNICATION and f.weight is Weight.FAULT]
-        return any(not (told := set(ADDRESS.findall(says))) or bool(told & ends) for says in dead)
+        return any(not (addresses := set(ADDRESS.findall(says))) or bool(addresses & ends) for says in dead)
     if fate.needed.first.destination_port == evidence.cluster.load_balancer.probe.port:
         probes = evidence.probes.get(host)
-        return host == evidence.active and probes is not None and bool(probes.syns) and not probes.answered
-    mine = _explained(evidence, host, [fate])
-    return any(not p.connects and fnmatchcase(p.name, pattern) for p in evidence.failed for pattern in mine)
+        unheeded = probes is not None and bool(probes.syns) and (not probes.answered or evidence.probes_lost_in_part(host))
+        return host == evidence.active and (unheeded or evidence.sent_nobody)
+    patterns = _explained_patterns(evidence, host, [fate])
+    return any(not p.connects and fnmatchcase(p.name, pattern) for p in evidence.failed for pattern in patterns)
 
 
 def _is_unanswered(evidence: Evidence, host: str, fate: FlowVerdict) -> bool:
     """Was a connection that this is part of taken, and what was sent over it never answered?"""
-    mine = _explained(evidence, host, [fate])
-    return any(p.hung and p.connects and fnmatchcase(p.name, pattern) for p in evidence.failed for pattern in mine)
+    patterns = _explained_patterns(evidence, host, [fate])
+    return any(p.hung and p.connects and fnmatchcase(p.name, pattern) for p in evidence.failed for pattern in patterns)
 
 
-def _felt(evidence: Evidence, host: str, fates: Sequence[FlowVerdict]) -> list[str]:
+def _felt_lines(evidence: Evidence, host: str, fates: Sequence[FlowVerdict]) -> list[str]:
     """What was seen failing of that, one line for each kind."""
-    patterns = _explained(evidence, host, fates)
+    patterns = _explained_patterns(evidence, host, fates)
     paths = [p.name for p in evidence.failed if any(fnmatchcase(p.name, pattern) for pattern in patterns)]
     probes = evidence.probes.get(host)
-    unanswered = probes is not None and any(probes.syns.values()) and not probes.answered
-    felt = [f"attempts on the paths {listed(paths)}: they fail"] if paths else []
-    return felt + [f"the packet capture on {host}: probes arrive, and none is answered"] * unanswered
+    felt = [f"attempts on the paths {join_names(paths)}: they fail"] if paths else []
+    if probes is None or not any(probes.syns.values()) or (probes.answered and not evidence.probes_lost_in_part(host)):
+        return felt
+    return [*felt, f"the packet capture on {host}: probes arrive, and {'some are not' if probes.answered else 'none is'} answered"]
 
 
 def is_doubted(evidence: Evidence, host: str, path: PathSeen) -> bool:
     """Is there a rule of which it cannot be told what it does to this path?"""
+    fates = [f for verdicts in evidence.firewalls[host].unsure.values() for f in verdicts] if host in evidence.firewalls else []
+    return any(fnmatchcase(path.name, pattern) for pattern in _explained_patterns(evidence, host, fates))
+
+
+def is_probe_doubted(evidence: Evidence, host: str) -> bool:
+    """Is there a rule of which it cannot be told what it does to the balancer's probe there?"""
     fates = [f for those in evidence.firewalls[host].unsure.values() for f in those] if host in evidence.firewalls else []
-    return any(fnmatchcase(path.name, pattern) for pattern in _explained(evidence, host, fates))
+    return any(f.needed.first.destination_port == evidence.cluster.load_balancer.probe.port for f in fates)
 
 
 def is_stopped(evidence: Evidence, host: str, path: PathSeen) -> bool:
     """Is there a rule that surely stops this path, or a part of it?"""
-    fates = [f for those in evidence.firewalls[host].stopped.values() for f in those] if host in evidence.firewalls else []
-    return any(fnmatchcase(path.name, pattern) for pattern in _explained(evidence, host, fates))
+    fates = [f for verdicts in evidence.firewalls[host].stopped.values() for f in verdicts] if host in evidence.firewalls else []
+    return any(fnmatchcase(path.name, pattern) for pattern in _explained_patterns(evidence, host, fates))
 
 
 def _ipsec(evidence: Evidence) -> Iterator[Cause]:
     """A policy that blocks, or that wants encrypted what comes as it is."""
     for host, firewall in evidence.firewalls.items():
-        seen = evidence.hosts.get(host)
+        host_seen = evidence.hosts.get(host)
         stopped: dict[Policy, list[FlowVerdict]] = {}
-        for fate in firewall.fates if seen is not None else ():
-            if seen is not None and (policy := deciding(tuple(seen.ipsec), fate.needed.first)) is not None:
+        for fate in firewall.fates if host_seen is not None else ():
+            if host_seen is not None and (policy := deciding(tuple(host_seen.ipsec), fate.needed.first)) is not None:
                 stopped.setdefault(policy, []).append(fate)
         for policy, fates in stopped.items():
             does = "blocks" if policy.action == "block" else "wants encrypted"
-            explains = _explained(evidence, host, fates)
+            explains = _explained_patterns(evidence, host, fates)
             felt = any(fnmatchcase(p.name, pattern) for p in evidence.failed for pattern in explains)
             if policy.action != "block" and not felt:  # both ends may speak IPsec
                 continue
             yield Cause(
-                f"an IPsec policy (xfrm) of its own {does} {listed(f.needed.question for f in fates)}: `{policy}`",
+                f"an IPsec policy (xfrm) of its own {does} {join_names(f.needed.question for f in fates)}: `{policy}`",
                 host,
                 Certainty.CERTAIN if policy.action == "block" and felt else Certainty.LIKELY,
                 "take the policy away, or let it pass these; see which program made it (strongSwan, Libreswan, a script)",
@@ -136,12 +147,12 @@ def _swallowed(evidence: Evidence) -> Iterator[Cause]:
     """What arrives at the node's NIC and is neither answered nor refused, where nothing else explains it."""
     swallowed: dict[str, list[PathSeen]] = {}
     for path in evidence.paths:
-        listens = [node for node in path.nodes if (seen := evidence.hosts.get(node)) and seen.listening(path.service.port)]
+        listens = [node for node in path.nodes if (host := evidence.hosts.get(node)) and host.listening(path.service.port)]
         if path.silent and not path.answers_left and len(path.nodes) == 1 and listens and not is_doubted(evidence, listens[0], path):
             swallowed.setdefault(listens[0], []).append(path)
     for node, paths in swallowed.items():
-        ports = listed(f"port {p.service.port} ({p.service.name})" for p in paths)
-        origins = listed(p.origin for p in paths)
+        ports = join_names(f"port {p.service.port} ({p.service.name})" for p in paths)
+        origins = join_names(p.origin for p in paths)
         yield Cause(
             f"what {origins} send{'s' if len({p.origin for p in paths}) == 1 else ''} to {ports} arrives at the NIC of {node}, where "
             "somebody listens, and its kernel neither answers nor refuses it; its firewall lets it pass, as far as that can be told",
@@ -160,19 +171,19 @@ def _swallowed(evidence: Evidence) -> Iterator[Cause]:
 def _moved(evidence: Evidence, host: str, rule: str, fates: Sequence[FlowVerdict]) -> Iterator[Cause]:
     """Translated on the way: to another destination, or, of what leaves by a NIC, to have another source (facts FAB-08)."""
     of_source = SOURCE.search(rule) is not None
-    mine = [f for f in fates if not of_source or (f.needed.first.hook == "output" and f.needed.first.out_nic != "lo")]
-    if not mine:
+    translated = [f for f in fates if not of_source or (f.needed.first.hook == "output" and f.needed.first.out_nic != "lo")]
+    if not translated:
         return
     what = "another source address" if of_source else "another destination"
     drops = ": Azure drops what leaves a NIC with an address that is not the NIC's own" if of_source else ""
     yield Cause(
-        f"its own firewall gives {listed(f.needed.question for f in mine)} {what}: `{rule}`{drops}",
+        f"its own firewall gives {join_names(f.needed.question for f in translated)} {what}: `{rule}`{drops}",
         host,
         Certainty.LIKELY,
         "see who put that translation there and whether what it leads to serves; else take it away",
-        (f"{host}'s ruleset, evaluated for {mine[0].needed.first}", *_felt(evidence, host, mine)),
-        explains=_explained(evidence, host, mine),
-        general=not (of_source and any(_is_lost(evidence, host, f) for f in mine)),
+        (f"{host}'s ruleset, evaluated for {translated[0].needed.first}", *_felt_lines(evidence, host, translated)),
+        explains=_explained_patterns(evidence, host, translated),
+        general=not (of_source and any(_is_lost(evidence, host, f) for f in translated)),
     )
 
 
@@ -180,13 +191,15 @@ def _stopped(evidence: Evidence, host: str, rule: str, does: str, fates: Sequenc
     """One cause for each rule that decides, with everything that it stops."""
     serves = any(not f.needed.as_standby for f in fates)
     later = f", so {host} could not take over" if serves and host == evidence.standby else ""
+    if later and all(f"*:{COMMUNICATION}" in f.needed.explains for f in fates if not f.needed.as_standby) and _another_path(evidence):
+        later = "; the manager has another path, and when that is lost too each node thinks that the other one is gone"
     return Cause(
-        f"its own firewall {does} {listed(f.lost for f in fates)}: no rule lets it pass before {rule}{_to_nobody(rule)}{later}",
+        f"its own firewall {does} {join_names(f.lost for f in fates)}: no rule lets it pass before {rule}{_to_nobody(rule)}{later}",
         host,
         Certainty.CERTAIN,
         "let these pass by a rule before it, or take the rule away, and make that permanent where the firewall is configured",
         tuple(dict.fromkeys(f"{host}'s ruleset, evaluated: {f.found.decision.why}" for f in fates)),
-        explains=(*_explained(evidence, host, fates), f"{host}:firewall"),
+        explains=(*_explained_patterns(evidence, host, fates), f"{host}:firewall"),
     )
 
 
@@ -196,17 +209,22 @@ def _to_nobody(rule: str) -> str:
     return f", which hands them to a transparent proxy on port {port[1]} of the host itself, and nobody listens on it" if port else ""
 
 
-def _explained(evidence: Evidence, host: str, fates: Sequence[FlowVerdict]) -> tuple[str, ...]:
+def _explained_patterns(evidence: Evidence, host: str, fates: Sequence[FlowVerdict]) -> tuple[str, ...]:
     """Paths do not go to the standby, and begin there only as it is a client."""
     standby = host == evidence.standby
     patterns = [p for f in fates for p in f.needed.explains if ":" in p or f.needed.as_standby is standby]
-    return tuple(dict.fromkeys(patterns))
+    return tuple(p for p in dict.fromkeys(patterns) if p != "*/*" or not _another_path(evidence))
+
+
+def _another_path(evidence: Evidence) -> bool:
+    """Do the managers still hear each other? Then a communication path that is stopped takes nothing out of service."""
+    return any(p.alive for s in evidence.state.nodes.values() for p in s.comm_paths)
 
 
 def _full_table(evidence: Evidence) -> Iterator[Cause]:
     """The kernel's table of tracked connections: when it is full, what is new is dropped without a word to either end."""
-    for name, seen in evidence.hosts.items():
-        number, most = (seen.sysctls.get(f"nf_conntrack_{what}", "").strip() for what in ("count", "max"))
+    for name, host in evidence.hosts.items():
+        number, most = (host.sysctls.get(f"nf_conntrack_{what}", "").strip() for what in ("count", "max"))
         if not number.isdigit() or not most.isdigit() or not int(most) or int(number) < MAX_CONNTRACK_SHARE * int(most):
             continue
         full = int(number) >= int(most)
@@ -226,45 +244,45 @@ def _forgotten(evidence: Evidence) -> Iterator[Cause]:
     """A stateful ruleset whose connection tracking forgets an idle connection before the balancer does: what comes over it next is no
     packet that opens a connection, and is dropped without a word."""
     limit = evidence.cluster.load_balancer.idle_timeout_s
-    for node, seen in evidence.nodes:
-        told = seen.sysctls.get("nf_conntrack_tcp_timeout_established", "").strip()
-        lost = _lost_when_forgotten(evidence, node.name, seen) if told.isdigit() and int(told) < limit else []
-        if not lost:
+    for node, host in evidence.nodes:
+        timeout = host.sysctls.get("nf_conntrack_tcp_timeout_established", "").strip()
+        dropped_flows = _lost_when_forgotten(evidence, node.name, host) if timeout.isdigit() and int(timeout) < limit else []
+        if not dropped_flows:
             continue
         client = evidence.hosts.get(evidence.cluster.client.name) if node.name == evidence.active else None
-        ports = {f.needed.first.destination_port for f in lost}
-        held = [s for s in (client.sockets if client else ()) if s.state == "ESTAB" and s.peer == str(evidence.cluster.vip)]
+        ports = {f.needed.first.destination_port for f in dropped_flows}
+        established = [s for s in (client.sockets if client else ()) if s.state == "ESTAB" and s.peer == str(evidence.cluster.vip)]
         quiet = [
             (s, for_s)
-            for s in held
-            if s.peer_port in ports and (for_s := (s.unheard_s if "keepalive" in s.timer else s.idle_s) or 0.0) >= int(told)
+            for s in established
+            if s.peer_port in ports and (for_s := (s.unheard_s if "keepalive" in s.timer else s.idle_s) or 0.0) >= int(timeout)
         ]
         seen_idle = f"; {len(quiet)} of the client's are idle for longer now" if quiet else ""
         yield Cause(
-            f"its own firewall forgets a connection that is idle for {told} s, before the balancer's idle timeout of {limit:g} s, and "
-            f"drops what comes after that, as it opens no connection: {listed(f.needed.question for f in lost)}{seen_idle}",
+            f"its own firewall forgets a connection that is idle for {timeout} s, before the balancer's idle timeout of {limit:g} s, and "
+            f"drops what comes after that, as it opens no connection: {join_names(f.needed.question for f in dropped_flows)}{seen_idle}",
             node.name,
             Certainty.LIKELY if quiet else Certainty.POSSIBLE,
             f"raise net.netfilter.nf_conntrack_tcp_timeout_established on {node.name} above {limit:g} (Linux's own value is 432000), or "
-            f"let programs send keepalive more often than every {told} s",
+            f"let programs send keepalive more often than every {timeout} s",
             (
-                f"net.netfilter on {node.name}: nf_conntrack_tcp_timeout_established {told}",
+                f"net.netfilter on {node.name}: nf_conntrack_tcp_timeout_established {timeout}",
                 f"{node.name}'s ruleset, evaluated for a packet in the middle of a connection that is not tracked: dropped",
                 *(f"`ss -tanopi` on the client: {s.owner}, to port {s.peer_port}, silent for {t:.0f} s" for s, t in quiet[:3]),
             ),
         )
 
 
-def _lost_when_forgotten(evidence: Evidence, host: str, seen: HostSeen) -> list[FlowVerdict]:
+def _lost_when_forgotten(evidence: Evidence, host: str, host_seen: HostSeen) -> list[FlowVerdict]:
     """What the client sends in the middle of a connection that is tracked no more, and is dropped. The kernel takes such a packet for a
     new connection, unless it was told not to be loose."""
-    loose = seen.sysctls.get("nf_conntrack_tcp_loose", "1").strip() != "0"
+    loose = host_seen.sysctls.get("nf_conntrack_tcp_loose", "1").strip() != "0"
     ports = {s.port for s in evidence.cluster.services}
-    found = []
-    for fate in evidence.firewalls[host].fates if host in evidence.firewalls and seen.firewall is not None else ():
+    dropped_flows = []
+    for fate in evidence.firewalls[host].fates if host in evidence.firewalls and host_seen.firewall is not None else ():
         first = fate.needed.first
         if fate.found.passes and first.source == str(evidence.cluster.client.address) and first.destination_port in ports:
             later = replace(first, state="new" if loose else "invalid", flags=("ack", "psh"))
-            if seen.firewall is not None and evaluate(seen.firewall, later).passes is False:
-                found.append(fate)
-    return found
+            if host_seen.firewall is not None and evaluate(host_seen.firewall, later).passes is False:
+                dropped_flows.append(fate)
+    return dropped_flows

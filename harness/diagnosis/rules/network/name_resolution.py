@@ -8,102 +8,104 @@ from ipaddress import ip_address
 from harness.config.cluster_config import Node
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import ANY, Evidence, HostSeen, PathSeen
-from harness.diagnosis.required_flows import listed
+from harness.diagnosis.required_flows import join_names
 
 BY = "by:"  # before an address whose name was looked up
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
-    for node, seen in evidence.nodes:
-        own = seen.names.get(node.name, ())
-        loops = [a for a in own if _is_loopback(a)]
+    for node, host in evidence.nodes:
+        own_addresses = host.names.get(node.name, ())
+        loops = [a for a in own_addresses if _is_loopback(a)]
         caught = [
-            s for service in evidence.cluster.services for s in seen.listening(service.port) if s.address not in ANY and s.address in loops
+            s for service in evidence.cluster.services for s in host.listening(service.port) if s.address not in ANY and s.address in loops
         ]
-        for one in caught:
-            service = next(s for s in evidence.cluster.services if s.port == one.port)
+        for listener in caught:
+            service = next(s for s in evidence.cluster.services if s.port == listener.port)
             yield Cause(
-                f"{node.name}'s own name resolves to {one.address} there, and the listener of {service.name} (port {one.port}) binds "
+                f"{node.name}'s own name resolves to {listener.address} there, and the listener of {service.name} (port {listener.port}) "
+                "binds "
                 f"to that: nobody else reaches it",
                 node.name,
                 Certainty.CERTAIN,
-                f"take {one.address} off the line with the host's name in /etc/hosts, and let it listen on any address",
+                f"take {listener.address} off the line with the host's name in /etc/hosts, and let it listen on any address",
                 (
-                    f"`getent hosts {node.name}` on {node.name}: {', '.join(own)}",
-                    f"`ss -tlnp`: {one.owner} listens on {one.address}:{one.port}",
+                    f"`getent hosts {node.name}` on {node.name}: {', '.join(own_addresses)}",
+                    f"`ss -tlnp`: {listener.owner} listens on {listener.address}:{listener.port}",
                 ),
                 explains=(f"*/{service.name}", f"{node.name}:listener of {service.name}"),
             )
-        yield from _own_name(evidence, node, seen)
-        yield from _unknown(evidence, node, seen)
-    for name, seen in evidence.hosts.items():
-        yield from _slow(evidence, name, seen)
+        yield from _own_name(evidence, node, host)
+        yield from _unknown(evidence, node, host)
+    for name, host in evidence.hosts.items():
+        yield from _slow(evidence, name, host)
     yield from _looked_up(evidence)
-    for name, seen in evidence.hosts.items():
+    for name, host in evidence.hosts.items():
         for other in evidence.cluster.nodes:
             if other.name != name:
-                yield from _wrong(evidence, name, seen, other)
+                yield from _wrong(evidence, name, host, other)
 
 
-def _slow(evidence: Evidence, name: str, seen: HostSeen) -> Iterator[Cause]:
+def _slow(evidence: Evidence, name: str, host: HostSeen) -> Iterator[Cause]:
     """A name that the peer knows at once, or that is answered late here, is a real one; others may be labels of the cluster file alone."""
     is_node = any(n.name == name for n in evidence.cluster.nodes)
-    slow = {n: told for n, told in seen.slow_names.items() if n in {m.name for m in evidence.cluster.nodes}}
+    slow = {n: lookup for n, lookup in host.slow_names.items() if n in {m.name for m in evidence.cluster.nodes}}
     if not slow:
         return
-    known = [n for n, (_, answered) in slow.items() if (answered and seen.names.get(n)) or _known_elsewhere(evidence, name, n)]
-    servers = [line.split()[1] for line in seen.resolver if line.startswith("nameserver") and len(line.split()) > 1]
-    order = next((" ".join(line.split()[1:]) for line in seen.resolver if line.startswith("hosts:")), "")
+    known_names = [n for n, (_, answered) in slow.items() if (answered and host.names.get(n)) or _is_known_elsewhere(evidence, name, n)]
+    servers = [line.split()[1] for line in host.resolver if line.startswith("nameserver") and len(line.split()) > 1]
+    order = next((" ".join(line.split()[1:]) for line in host.resolver if line.startswith("hosts:")), "")
     kinds = order.split()
     first = "files" in kinds and "dns" in kinds and kinds.index("dns") < kinds.index("files")
-    asked = f"the first name server there, {servers[0]} (/etc/resolv.conf)" if servers else "what resolves names there"
+    server = f"the first name server there, {servers[0]} (/etc/resolv.conf)" if servers else "what resolves names there"
     before = f", which is asked before /etc/hosts (`hosts: {order}` in /etc/nsswitch.conf)," if first else ""
     times = [f"{n}: {seconds:.1f} s" + ("" if answered else ", then given up") for n, (seconds, answered) in slow.items()]
     yield Cause(
-        f"names are resolved slowly on {name} ({'; '.join(times)}): {asked}{before} does not answer, or late; whatever goes by names waits "
+        f"names are resolved slowly on {name} ({'; '.join(times)}): {server}{before} does not answer, or late; whatever goes by names "
+        "waits "
         f"so long each time, agents and log-ins too",
         name,
-        Certainty.LIKELY if known and is_node else Certainty.POSSIBLE,
+        Certainty.LIKELY if known_names and is_node else Certainty.POSSIBLE,
         f"see why {servers[0] if servers else 'the resolver'} does not answer {name}, or take it out of /etc/resolv.conf; let /etc/hosts "
         "with the cluster's names, be asked first (`hosts: files dns` in /etc/nsswitch.conf)",
         (
-            *(f"`getent ahosts` on {name}: {told}" for told in times),
-            *(f"resolv.conf and nsswitch.conf on {name}: {line}" for line in seen.resolver),
+            *(f"`getent ahosts` on {name}: {lookup}" for lookup in times),
+            *(f"resolv.conf and nsswitch.conf on {name}: {line}" for line in host.resolver),
         ),
     )
 
 
 def looked_up_slowly(evidence: Evidence, path: PathSeen) -> list[str]:
     """The addresses as which the active node sees the path's connections, whose names are looked up slowly there."""
-    cluster, seen = evidence.cluster, evidence.hosts.get(evidence.active or "")
-    own = next((m.address for m in cluster.machines if m.name == path.origin), None)
-    shown = (own, cluster.vip) if path.origin == evidence.active else (own,)
-    return [str(a) for a in shown if seen is not None and f"{BY}{a}" in seen.slow_names]
+    cluster, host = evidence.cluster, evidence.hosts.get(evidence.active or "")
+    origin_address = next((m.address for m in cluster.machines if m.name == path.origin), None)
+    addresses = (origin_address, cluster.vip) if path.origin == evidence.active else (origin_address,)
+    return [str(a) for a in addresses if host is not None and f"{BY}{a}" in host.slow_names]
 
 
 def _looked_up(evidence: Evidence) -> Iterator[Cause]:
     """A service that looks up each client's name (log_hostname, UseDNS) waits before it says a word."""
-    seen = evidence.hosts.get(evidence.active or "")
-    slow = {n.removeprefix(BY): told for n, told in seen.slow_names.items() if n.startswith(BY)} if seen is not None else {}
-    if seen is None or not slow or evidence.moved:
+    host = evidence.hosts.get(evidence.active or "")
+    slow = {n.removeprefix(BY): lookup for n, lookup in host.slow_names.items() if n.startswith(BY)} if host is not None else {}
+    if host is None or not slow or evidence.moved:
         return
     hung = [p for p in evidence.failed if p.hung and looked_up_slowly(evidence, p)]
-    servers = [line.split()[1] for line in seen.resolver if line.startswith("nameserver") and len(line.split()) > 1]
-    asked = f"the name server {servers[0]} (/etc/resolv.conf)" if servers else "what resolves names there"
+    servers = [line.split()[1] for line in host.resolver if line.startswith("nameserver") and len(line.split()) > 1]
+    server = f"the name server {servers[0]} (/etc/resolv.conf)" if servers else "what resolves names there"
     times = [f"{a}: {seconds:.1f} s" + ("" if answered else ", then given up") for a, (seconds, answered) in slow.items()]
-    services = listed(f"{p.service.name} (port {p.service.port})" for p in hung) if hung else "a service that does so"
+    services = join_names(f"{p.service.name} (port {p.service.port})" for p in hung) if hung else "a service that does so"
     waits = f"{services} {'takes connections and says nothing in time' if hung else 'keeps each client waiting so long'}"
     yield Cause(
-        f"the names of clients are looked up slowly on {seen.name} ({', '.join(slow)}): {asked} does not answer, or late, and {waits}"
+        f"the names of clients are looked up slowly on {host.name} ({', '.join(slow)}): {server} does not answer, or late, and {waits}"
         + (", as what looks up each client's name does" if hung else ""),
-        seen.name,
+        host.name,
         Certainty.LIKELY if hung else Certainty.POSSIBLE,
-        f"see why {servers[0] if servers else 'the resolver'} does not answer {seen.name}, or take it out of /etc/resolv.conf; give the "
+        f"see why {servers[0] if servers else 'the resolver'} does not answer {host.name}, or take it out of /etc/resolv.conf; give the "
         "clients lines in /etc/hosts there, or switch the look-up off where it is not needed (log_hostname of PostgreSQL, UseDNS of sshd)",
         (
-            *(f"`getent hosts` on {seen.name}: {told}" for told in times),
-            *(f"resolv.conf and nsswitch.conf on {seen.name}: {line}" for line in seen.resolver),
+            *(f"`getent hosts` on {host.name}: {lookup}" for lookup in times),
+            *(f"resolv.conf and nsswitch.conf on {host.name}: {line}" for line in host.resolver),
             *(f"asked on the path {p.path}, from {p.origin}: {p.identity}" for p in hung),
         ),
         "the service itself hangs: its own log says it" if hung else "",
@@ -112,16 +114,16 @@ def _looked_up(evidence: Evidence) -> Iterator[Cause]:
     )
 
 
-def _known_elsewhere(evidence: Evidence, here: str, name: str) -> bool:
-    return any(seen.names.get(name) and name not in seen.slow_names for host, seen in evidence.hosts.items() if host not in (here, name))
+def _is_known_elsewhere(evidence: Evidence, here: str, name: str) -> bool:
+    return any(host.names.get(name) and name not in host.slow_names for other, host in evidence.hosts.items() if other not in (here, name))
 
 
-def _wrong(evidence: Evidence, name: str, seen: HostSeen, other: Node) -> Iterator[Cause]:
+def _wrong(evidence: Evidence, name: str, host: HostSeen, other: Node) -> Iterator[Cause]:
     """What a node's name resolves to elsewhere; to a client the cluster's own name matters, and nodes' names only by a listener's word."""
-    known = seen.names.get(other.name, ())
+    addresses = host.names.get(other.name, ())
     right = {str(other.address), str(other.second_address)}
-    wrong = [a for a in known if a not in right and not _is_loopback(a) and ":" not in a]
-    if not wrong or set(known) & right:
+    wrong = [a for a in addresses if a not in right and not _is_loopback(a) and ":" not in a]
+    if not wrong or set(addresses) & right:
         return
     of_a_node = name != evidence.cluster.client.name
     yield Cause(
@@ -134,25 +136,25 @@ def _wrong(evidence: Evidence, name: str, seen: HostSeen, other: Node) -> Iterat
             if of_a_node
             else "; whoever connects to the node by its name goes elsewhere"
         ),
-        (f"`getent hosts {other.name}` on {name}: {', '.join(known)}",),
+        (f"`getent hosts {other.name}` on {name}: {', '.join(addresses)}",),
     )
 
 
-def _own_name(evidence: Evidence, node: Node, seen: HostSeen) -> Iterator[Cause]:
+def _own_name(evidence: Evidence, node: Node, host: HostSeen) -> Iterator[Cause]:
     """A program that binds to, or registers, what its host's own name resolves to."""
-    known = seen.names.get(node.name, ())
-    if known and all(map(_is_loopback, known)):
+    addresses = host.names.get(node.name, ())
+    if addresses and all(map(_is_loopback, addresses)):
         yield Cause(
-            f"{node.name}'s own name resolves to {', '.join(known)} there, a loopback address, as installers write it: a program that "
+            f"{node.name}'s own name resolves to {', '.join(addresses)} there, a loopback address, as installers write it: a program that "
             "binds to its own name is reached by nobody else",
             node.name,
             Certainty.POSSIBLE,
             f"give {node.name} its own address {node.address} in /etc/hosts there, if a service or the cluster manager goes by the name",
-            (f"`getent hosts {node.name}` on {node.name}: {', '.join(known)}",),
+            (f"`getent hosts {node.name}` on {node.name}: {', '.join(addresses)}",),
         )
-    held = {a.address for a in seen.addresses or ()}
-    wrong = [a for a in known if a not in held and not _is_loopback(a) and ":" not in a]
-    if seen.addresses is None or not wrong or len(wrong) < len([a for a in known if ":" not in a]):
+    nic_addresses = {a.address for a in host.addresses or ()}
+    wrong = [a for a in addresses if a not in nic_addresses and not _is_loopback(a) and ":" not in a]
+    if host.addresses is None or not wrong or len(wrong) < len([a for a in addresses if ":" not in a]):
         return
     owner = next((m.name for m in evidence.cluster.machines if str(m.address) in wrong and m.name != node.name), None)
     yield Cause(
@@ -162,17 +164,17 @@ def _own_name(evidence: Evidence, node: Node, seen: HostSeen) -> Iterator[Cause]
         node.name,
         Certainty.LIKELY,
         f"correct {node.name}'s line in /etc/hosts there, or in the name service",
-        (f"`getent hosts {node.name}` on {node.name}: {', '.join(known)}",),
+        (f"`getent hosts {node.name}` on {node.name}: {', '.join(addresses)}",),
     )
 
 
-def _unknown(evidence: Evidence, node: Node, seen: HostSeen) -> Iterator[Cause]:
+def _unknown(evidence: Evidence, node: Node, host: HostSeen) -> Iterator[Cause]:
     """Where the nodes know each other by name at all, that is: one does, and the other does not."""
     peer = evidence.cluster.peer_of(node.name)
-    theirs = evidence.hosts.get(peer.name)
-    if theirs is None or node.name not in seen.names or peer.name not in seen.names or seen.names[peer.name]:
+    peer_host = evidence.hosts.get(peer.name)
+    if peer_host is None or node.name not in host.names or peer.name not in host.names or host.names[peer.name]:
         return
-    if not seen.names[node.name] and theirs.names.get(node.name) and theirs.names.get(peer.name):
+    if not host.names[node.name] and peer_host.names.get(node.name) and peer_host.names.get(peer.name):
         yield Cause(
             f"{node.name} cannot resolve any name of the cluster, neither its own nor {peer.name}, while {peer.name} resolves both: its "
             "file of hosts is not read, or has neither",
@@ -182,7 +184,7 @@ def _unknown(evidence: Evidence, node: Node, seen: HostSeen) -> Iterator[Cause]:
             f"{peer.name} has",
             (f"`getent hosts` on {node.name}: nothing for {node.name} and {peer.name}",),
         )
-    elif seen.names[node.name] and theirs.names.get(node.name):
+    elif host.names[node.name] and peer_host.names.get(node.name):
         yield Cause(
             f"{node.name} cannot resolve the name {peer.name}, its peer's, while {peer.name} resolves {node.name}",
             node.name,

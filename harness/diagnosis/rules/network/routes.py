@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from harness.config.cluster_config import Design, Node
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
-from harness.diagnosis.required_flows import listed
+from harness.diagnosis.required_flows import join_names
 from harness.diagnosis.rules.network.host_firewall import is_stopped
 from harness.hosts.linux.linux_parse import Route
 
@@ -18,23 +18,23 @@ MIN_HOPS = 16  # of packets that a host sends; Linux's default is 64, and ways t
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
-    for node, seen in evidence.nodes:
-        first = seen.nic_of(node.address)
-        if first is None or not seen.is_up(node.address):
+    for node, host in evidence.nodes:
+        first = host.nic_of(node.address)
+        if first is None or not host.is_up(node.address):
             continue
         probe = str(evidence.cluster.load_balancer.probe.source)
         wrong = {
             d: r
-            for d in _asked_from(evidence, node)
-            if (r := _wrong(seen, d, str(node.address), first)) is not None and not _apart(seen, d, str(node.address), first)
+            for d in _asking_addresses(evidence, node)
+            if (r := _wrong_route(host, d, str(node.address), first)) is not None and not _is_spread(host, d, str(node.address), first)
         }
-        yield from _by_several(evidence, node, seen, first)
+        yield from _by_several(evidence, node, host, first)
         if wrong:
-            yield _answers(evidence, node, seen, first, wrong, probe)
-        yield from _from_another_address(evidence, node, seen, first)
-        yield from _chosen(evidence, node, seen, first)
-        if not wrong.get(probe) and not _apart(seen, probe, str(node.address), first):
-            yield from _probe_by_another_nic(evidence, node, seen, first)
+            yield _answers(evidence, node, host, first, wrong, probe)
+        yield from _from_another_address(evidence, node, host, first)
+        yield from _chosen(evidence, node, host, first)
+        if not wrong.get(probe) and not _is_spread(host, probe, str(node.address), first):
+            yield from _probe_by_another_nic(evidence, node, host, first)
     yield from _as_the_vip(evidence)
     yield from _to_the_vip(evidence)
     yield from _strict(evidence)
@@ -42,16 +42,18 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     yield from _few_hops_of_a_route(evidence)
 
 
-def _from_another_address(evidence: Evidence, node: Node, seen: HostSeen, first: str) -> Iterator[Cause]:
+def _from_another_address(evidence: Evidence, node: Node, host: HostSeen, first: str) -> Iterator[Cause]:
     """What a node begins by itself: Azure drops what leaves a NIC with an address that is not that NIC's (facts FAB-08, ILB-12)."""
     cluster = evidence.cluster
-    others = [str(cluster.client.address), str(cluster.peer_of(node.name).address)]
-    taken = {d: r for d in others if (r := seen.routes.get((d, ""))) and r.source not in (None, str(node.address)) and r.interface == first}
-    if taken:
-        to, route = next(iter(taken.items()))
+    peers = [str(cluster.client.address), str(cluster.peer_of(node.name).address)]
+    wrong_routes = {
+        d: r for d in peers if (r := host.routes.get((d, ""))) and r.source not in (None, str(node.address)) and r.interface == first
+    }
+    if wrong_routes:
+        to, route = next(iter(wrong_routes.items()))
         whose = "the VIP, " if route.source == str(cluster.vip) else ""
         yield Cause(
-            f"connections that {node.name} opens to {' and '.join(taken)} take {whose}{route.source}, as their source address, not "
+            f"connections that {node.name} opens to {' and '.join(wrong_routes)} take {whose}{route.source}, as their source address, not "
             f"{first}'s own {node.address}: Azure drops what leaves a NIC with an address that is not the NIC's own",
             node.name,
             Certainty.CERTAIN,
@@ -61,18 +63,18 @@ def _from_another_address(evidence: Evidence, node: Node, seen: HostSeen, first:
         )
 
 
-def _chosen(evidence: Evidence, node: Node, seen: HostSeen, first: str) -> Iterator[Cause]:
+def _chosen(evidence: Evidence, node: Node, host: HostSeen, first: str) -> Iterator[Cause]:
     """Policy rules for a port or a mark, which a plain look-up does not meet. Of marks it is not known which packets have them."""
     cluster = evidence.cluster
     names = {s.port: s.name for s in cluster.services} | {cluster.load_balancer.probe.port: "the health-check resource"}
-    for (to, source, words), route in seen.chosen_routes.items():
-        if (route.kind == "unicast" and route.interface == first) or (source and seen.nic_of(source) is None):
+    for (to, source, words), route in host.chosen_routes.items():
+        if (route.kind == "unicast" and route.interface == first) or (source and host.nic_of(source) is None):
             continue  # a standby, which has not the VIP, routes nothing that is from it
         kind, _, value = words.partition(" ")
         if kind == "uid":
             continue
         way = f"out of {route.interface}" if route.kind == "unicast" else f"nowhere ({route.kind})"
-        rules = [r for r in seen.rules if (f"fwmark {value}" in r if kind == "mark" else _is_for_port(r, kind, value))]
+        rules = [r for r in host.rules if (f"fwmark {value}" in r if kind == "mark" else _is_for_port(r, kind, value))]
         if kind != "mark" and not rules:
             continue  # no rule sends it there: the route itself does, and that is told as one
         by = f"the policy rule `{rules[0]}`" if rules else "a policy rule"
@@ -102,13 +104,13 @@ def _chosen(evidence: Evidence, node: Node, seen: HostSeen, first: str) -> Itera
         )
 
 
-def _probe_by_another_nic(evidence: Evidence, node: Node, seen: HostSeen, first: str) -> Iterator[Cause]:
+def _probe_by_another_nic(evidence: Evidence, node: Node, host: HostSeen, first: str) -> Iterator[Cause]:
     """The packets say so, and the plain routes do not: something chooses a way for these answers alone."""
-    saw, source = evidence.probes.get(node.name), evidence.cluster.load_balancer.probe.source
-    if saw is None or not saw.answered or not saw.answers_by or first in saw.answers_by or first not in saw.came_by:
+    probes, source = evidence.probes.get(node.name), evidence.cluster.load_balancer.probe.source
+    if probes is None or not probes.answered or not probes.answers_by or first in probes.answers_by or first not in probes.came_by:
         return
-    out = ", ".join(sorted(saw.answers_by))
-    marks = [rule for rule in seen.rules if "fwmark" in rule]
+    out = ", ".join(sorted(probes.answers_by))
+    marks = [rule for rule in host.rules if "fwmark" in rule]
     by = f"by the policy rule `{marks[0]}`, for what a firewall rule marks" if marks else "though its routes to the probe's source do not"
     yield Cause(
         f"what answers the probe from {source} leaves {node.name} by {out}, not by {first} where the probe came in, {by}: Azure drops it",
@@ -116,7 +118,8 @@ def _probe_by_another_nic(evidence: Evidence, node: Node, seen: HostSeen, first:
         Certainty.CERTAIN,
         f"let what answers the probe leave by {first}: see what marks it (`nft list ruleset`, `iptables-save -t mangle`), and `ip rule`",
         (
-            f"the packet capture on {node.name}: probes come in by {', '.join(sorted(saw.came_by))}, {saw.answered} answers left by {out}",
+            f"the packet capture on {node.name}: probes come in by {', '.join(sorted(probes.came_by))}, {probes.answered} answers left "
+            f"by {out}",
             *(f"`ip rule` on {node.name}: {rule}" for rule in marks),
         ),
         explains=("client/*", "standby/*", f"{node.name}:probe port") if node.name == evidence.active else (),
@@ -125,26 +128,26 @@ def _probe_by_another_nic(evidence: Evidence, node: Node, seen: HostSeen, first:
 
 def _as_the_vip(evidence: Evidence) -> Iterator[Cause]:
     """With floating IP on, the VIP is what answers; in the other design the kernel puts the node's own address there."""
-    cluster, seen = evidence.cluster, evidence.hosts.get(evidence.active or "")
-    if cluster.design is not Design.FLOATING or seen is None or evidence.moved:
+    cluster, host = evidence.cluster, evidence.hosts.get(evidence.active or "")
+    if cluster.design is not Design.FLOATING or host is None or evidence.moved:
         return
-    node = cluster.node(seen.name)
-    first = seen.nic_of(node.address)
+    node = cluster.node(host.name)
+    first = host.nic_of(node.address)
     client, vip = str(cluster.client.address), str(cluster.vip)
-    route = seen.routes.get((client, vip))
-    if first is None or route is None or seen.nic_of(vip) is None or (route.kind == "unicast" and route.interface == first):
+    route = host.routes.get((client, vip))
+    if first is None or route is None or host.nic_of(vip) is None or (route.kind == "unicast" and route.interface == first):
         return
-    if _apart(seen, client, vip, first):
+    if _is_spread(host, client, vip, first):
         return
     way = f"out of {route.interface}" if route.kind == "unicast" else f"nowhere ({route.kind})"
-    rules = [r for r in seen.rules if vip in r]
+    rules = [r for r in host.rules if vip in r]
     by = f"the policy rule `{rules[0]}`" if rules else "a route or a policy rule"
     yield Cause(
         f"what {vip} answers to clients is routed {way} by {by}, not by {first} where the question came in",
-        seen.name,
+        host.name,
         Certainty.CERTAIN,
         f"let what comes from {vip} leave by {first}: look at `ip rule` and `ip route show table all` there",
-        (f"`ip route get {client} from {vip}` on {seen.name}: {route.kind} dev {route.interface}",),
+        (f"`ip route get {client} from {vip}` on {host.name}: {route.kind} dev {route.interface}",),
         explains=("client/*", "standby/*"),
     )
 
@@ -154,26 +157,26 @@ def _to_the_vip(evidence: Evidence) -> Iterator[Cause]:
     cluster = evidence.cluster
     vip = str(cluster.vip)
     for machine in (cluster.client, *(n for n in cluster.nodes if n.name == evidence.standby and not evidence.moved)):
-        seen = evidence.hosts.get(machine.name)
-        route = seen.routes.get((vip, "")) if seen else None
-        nic = seen.nic_of(machine.address) if seen else None
-        if seen is None or route is None or nic is None or not seen.is_up(machine.address):
+        host = evidence.hosts.get(machine.name)
+        route = host.routes.get((vip, "")) if host else None
+        nic = host.nic_of(machine.address) if host else None
+        if host is None or route is None or nic is None or not host.is_up(machine.address):
             continue
         explains = tuple(p.name for p in evidence.failed if p.origin == machine.name)
-        known = f"`ip route get {vip}` on {machine.name}: {route.kind} dev {route.interface} via {route.gateway or 'nobody'}"
+        route_line = f"`ip route get {vip}` on {machine.name}: {route.kind} dev {route.interface} via {route.gateway or 'nobody'}"
         if route.kind == "local":
             if machine.name == cluster.client.name:
                 says = f"{machine.name} holds {vip} itself: what it sends there never leaves it"
-                yield Cause(says, machine.name, Certainty.CERTAIN, f"take {vip} off its NICs", (known,), explains=explains)
+                yield Cause(says, machine.name, Certainty.CERTAIN, f"take {vip} off its NICs", (route_line,), explains=explains)
         elif route.kind != "unicast":
             says = f"{machine.name} has no way to {vip} ({route.kind}): what it sends there is not sent at all"
             do = f"take away the {route.kind} route, or give it the one to its subnet again: `ip route show table all` and `ip rule` there"
-            yield Cause(says, machine.name, Certainty.CERTAIN, do, (known,), explains=explains)
+            yield Cause(says, machine.name, Certainty.CERTAIN, do, (route_line,), explains=explains)
         elif explains and (route.gateway is not None or route.interface != nic):
             by = f"via {route.gateway} ({route.interface})" if route.gateway else f"by {route.interface}"
             says = f"{machine.name} routes {vip} {by}, though it is an address of its own subnet, by {nic}"
             do = f"take that route away: look at `ip route show table all` and `ip rule` on {machine.name}"
-            yield Cause(says, machine.name, Certainty.LIKELY, do, (known,), explains=(*explains, f"{machine.name}:route to the VIP"))
+            yield Cause(says, machine.name, Certainty.LIKELY, do, (route_line,), explains=(*explains, f"{machine.name}:route to the VIP"))
 
 
 def way_of(route: Route) -> str:
@@ -181,48 +184,48 @@ def way_of(route: Route) -> str:
     return f"out of {route.interface}" if route.kind == "unicast" else f"nowhere ({route.kind})"
 
 
-def _apart(seen: HostSeen, destination: str, source: str, first: str) -> bool:
+def _is_spread(host: HostSeen, destination: str, source: str, first: str) -> bool:
     """Whether a route has several next hops (ECMP), by this NIC and by another: which one a single look-up meets is chance."""
-    nics = {hop.interface for hop in seen.next_hops.get((destination, source), ())}
+    nics = {hop.interface for hop in host.next_hops.get((destination, source), ())}
     return first in nics and len(nics) > 1
 
 
-def _by_several(evidence: Evidence, node: Node, seen: HostSeen, first: str) -> Iterator[Cause]:
+def _by_several(evidence: Evidence, node: Node, host: HostSeen, first: str) -> Iterator[Cause]:
     """A route with next hops by several NICs: the kernel spreads connections, by a hash of their addresses or of their ports as well."""
     cluster = evidence.cluster
     probe = str(cluster.load_balancer.probe.source)
-    asked = {d: (d, answers_from(evidence, node, seen, d)) for d in _asked_from(evidence, node)}
-    to = {d: key for d, key in asked.items() if _apart(seen, *key, first)}
+    lookups = {d: (d, answers_from(evidence, node, host, d)) for d in _asking_addresses(evidence, node)}
+    to = {d: key for d, key in lookups.items() if _is_spread(host, *key, first)}
     if not to:
         return
-    hops = seen.next_hops[next(iter(to.values()))]
+    hops = host.next_hops[next(iter(to.values()))]
     nics = sorted({str(hop.interface) for hop in hops})
-    others = [nic for nic in nics if nic != first]
-    saw = evidence.probes.get(node.name)
-    seen_there = sorted(set(saw.answers_by) & set(others)) if saw and probe in to else []
-    evident = [
-        f"`ip route get fibmatch {d} from {s}` on {node.name}: {', '.join(map(_hop, seen.next_hops[(d, s)]))}" for d, s in to.values()
-    ]
-    if saw and seen_there:
-        evident.append(f"the packet capture on {node.name}: probes come in by {', '.join(sorted(saw.came_by))}, answers leave by "
-                       f"{', '.join(sorted(saw.answers_by))}")  # fmt: skip
-    named = listed(f"the probe's source {d}" if d == probe else f"the client {d}" if d == str(cluster.client.address) else d for d in to)
+    other_nics = [nic for nic in nics if nic != first]
+    probes = evidence.probes.get(node.name)
+    seen_there = sorted(set(probes.answers_by) & set(other_nics)) if probes and probe in to else []
+    lines = [f"`ip route get fibmatch {d} from {s}` on {node.name}: {', '.join(map(_hop, host.next_hops[(d, s)]))}" for d, s in to.values()]
+    if probes and seen_there:
+        lines.append(f"the packet capture on {node.name}: probes come in by {', '.join(sorted(probes.came_by))}, answers leave by "
+                       f"{', '.join(sorted(probes.answers_by))}")  # fmt: skip
+    destinations = join_names(
+        f"the probe's source {d}" if d == probe else f"the client {d}" if d == str(cluster.client.address) else d for d in to
+    )
     yield Cause(
-        f"the route to {named} has several next hops, by {' and '.join(nics)} (ECMP): some of the answers leave {node.name} by "
-        f"{' and '.join(others)}, not by {first} where the question came in, and Azure drops them",
+        f"the route to {destinations} has several next hops, by {' and '.join(nics)} (ECMP): some of the answers leave {node.name} by "
+        f"{' and '.join(other_nics)}, not by {first} where the question came in, and Azure drops them",
         node.name,
         Certainty.CERTAIN if seen_there else Certainty.LIKELY,
         f"leave the next hop by {first} alone in that route (`ip route show`, and where it is configured), and give what comes from "
-        f"{' and '.join(others)} a table of its own by a policy rule if it needs a gateway",
-        tuple(evident),
+        f"{' and '.join(other_nics)} a table of its own by a policy rule if it needs a gateway",
+        tuple(lines),
         explains=tuple(_explains_lost(evidence, node, set(to))),
     )
 
 
-def answers_from(evidence: Evidence, node: Node, seen: HostSeen, to: str) -> str:
+def answers_from(evidence: Evidence, node: Node, host: HostSeen, to: str) -> str:
     """The address that answers to there have: with floating IP on that is the VIP, but for the probe."""
     cluster, vip = evidence.cluster, str(evidence.cluster.vip)
-    as_vip = cluster.design is Design.FLOATING and seen.nic_of(vip) is not None and to != str(cluster.load_balancer.probe.source)
+    as_vip = cluster.design is Design.FLOATING and host.nic_of(vip) is not None and to != str(cluster.load_balancer.probe.source)
     return vip if as_vip else str(node.address)
 
 
@@ -246,31 +249,41 @@ def _explains_lost(evidence: Evidence, node: Node, to: set[str]) -> Iterator[str
         yield "standby/*"
 
 
-def _asked_from(evidence: Evidence, node: Node) -> list[str]:
+def _asking_addresses(evidence: Evidence, node: Node) -> list[str]:
     peer = evidence.cluster.peer_of(node.name)
     return [str(evidence.cluster.load_balancer.probe.source), str(evidence.cluster.client.address), str(peer.address)]
 
 
-def _wrong(seen: HostSeen, destination: str, source: str, first: str) -> Route | None:
-    route = seen.routes.get((destination, source))
+def _wrong_route(host: HostSeen, destination: str, source: str, first: str) -> Route | None:
+    route = host.routes.get((destination, source))
     return route if route is not None and (route.interface != first or route.kind != "unicast") else None
 
 
-def _answers(evidence: Evidence, node: Node, seen: HostSeen, first: str, wrong: dict[str, Route], probe: str) -> Cause:
+def _answers(evidence: Evidence, node: Node, host: HostSeen, first: str, wrong: dict[str, Route], probe: str) -> Cause:
     route = next(iter(wrong.values()))
     way = f"out of {route.interface}" if route.kind == "unicast" else f"nowhere ({route.kind})"
-    plain = seen.routes.get((next(iter(wrong)), ""))
+    plain = host.routes.get((next(iter(wrong)), ""))
     by_source = plain is not None and plain.interface == first
-    rules = [r for r in seen.rules if str(node.address) in r or (by_source and "from all lookup" not in r)]
+    rules = [r for r in host.rules if str(node.address) in r or (by_source and "from all lookup" not in r)]
     by = (
         f"the policy rule `{rules[0]}`" if rules and by_source else "a route or a policy rule" if not rules else f"a route, or `{rules[0]}`"
     )
     to = " and ".join(f"the probe's source {d}" if d == probe else d for d in wrong)
-    saw = evidence.probes.get(node.name)
-    evident = [f"`ip route get {d} from {node.address}` on {node.name}: {r.kind} dev {r.interface}" for d, r in wrong.items()]
-    if saw and saw.answers_by and first not in saw.answers_by:
-        evident.append(
-            f"the packet capture on {node.name}: probes come in by {', '.join(saw.came_by)}, answers leave by {', '.join(saw.answers_by)}"
+    do = (
+        f"let what comes from {node.address} leave by {first}: look at `ip rule` and `ip route show table all` there, and fix it "
+        "where it is configured"
+    )
+    if not rules and all(r.kind == "unreachable" for r in wrong.values()):
+        by = "for want of a route (the default route is gone), or by one that forbids it"
+        do = f"see `ip route` there: give {first} its default route again (DHCP brings it in Azure), or take the unreachable route away"
+    else:
+        by = f"by {by}"
+    probes = evidence.probes.get(node.name)
+    lines = [f"`ip route get {d} from {node.address}` on {node.name}: {r.kind} dev {r.interface}" for d, r in wrong.items()]
+    if probes and probes.answers_by and first not in probes.answers_by:
+        lines.append(
+            f"the packet capture on {node.name}: probes come in by {', '.join(probes.came_by)}, answers leave by "
+            f"{', '.join(probes.answers_by)}"
         )
     active = node.name == evidence.active
     explains = [f"{node.name}:route to the probe", f"{node.name}:route to the VIP"]
@@ -278,12 +291,11 @@ def _answers(evidence: Evidence, node: Node, seen: HostSeen, first: str, wrong: 
     if str(evidence.cluster.peer_of(node.name).address) in wrong:
         explains.append("*:communication path")
     return Cause(
-        f"what its address {node.address} answers to {to} is routed {way} by {by}, not by {first} where the question came in",
+        f"what its address {node.address} answers to {to} is routed {way} {by}, not by {first} where the question came in",
         node.name,
         Certainty.CERTAIN,
-        f"let what comes from {node.address} leave by {first}: look at `ip rule` and `ip route show table all` there, and fix it "
-        f"where it is configured",
-        tuple(evident),
+        do,
+        tuple(lines),
         explains=tuple(explains),
     )
 
@@ -300,17 +312,17 @@ def _is_for_port(rule: str, side: str, port: str) -> bool:
 
 def _strict(evidence: Evidence) -> Iterator[Cause]:
     """A SYN that a strict reverse-path filter drops: it came by a NIC that the route back does not use."""
-    for node, seen in evidence.nodes:
-        first = seen.nic_of(node.address)
-        values = [seen.sysctls.get(f"{first}.rp_filter", ""), seen.sysctls.get("all.rp_filter", "")]
+    for node, host in evidence.nodes:
+        first = host.nic_of(node.address)
+        values = [host.sysctls.get(f"{first}.rp_filter", ""), host.sysctls.get("all.rp_filter", "")]
         if first is None or "1" not in values or "2" in values:
             continue
         for address, name in (
             (str(evidence.cluster.client.address), "the client"),
             (str(evidence.cluster.load_balancer.probe.source), "the probe"),
         ):
-            back = seen.routes.get((address, ""))
-            if _apart(seen, address, str(node.address), first):
+            back = host.routes.get((address, ""))
+            if _is_spread(host, address, str(node.address), first):
                 continue  # the filter is content with any of a route's next hops
             if back is not None and back.interface != first:
                 yield Cause(
@@ -326,8 +338,8 @@ def _strict(evidence: Evidence) -> Iterator[Cause]:
 
 def _few_hops(evidence: Evidence) -> Iterator[Cause]:
     """What a host sends with too short a time to live is dropped by the first router, and in Azure everything is routed."""
-    for name, seen in evidence.hosts.items():
-        value = seen.sysctls.get("ip_default_ttl", "")
+    for name, host in evidence.hosts.items():
+        value = host.sysctls.get("ip_default_ttl", "")
         if not value.isdigit() or int(value) >= MIN_HOPS:
             continue
         here = (
@@ -353,11 +365,11 @@ def _few_hops_of_a_route(evidence: Evidence) -> Iterator[Cause]:
         str(cluster.load_balancer.probe.source): "the probe's source",
         str(cluster.vip): "the VIP",
     }
-    for name, seen in evidence.hosts.items():
+    for name, host in evidence.hosts.items():
         is_client = name == cluster.client.name
         short = {
             to: (source, route.hops)
-            for (to, source), route in seen.routes.items()
+            for (to, source), route in host.routes.items()
             if route.kind == "unicast" and route.hops and route.hops < MIN_HOPS and (not is_client or to == str(cluster.vip))
         }
         if not short:
@@ -367,10 +379,11 @@ def _few_hops_of_a_route(evidence: Evidence) -> Iterator[Cause]:
         felt = any(fnmatchcase(s, e) for s in symptoms for e in explains)
         unseen = name == evidence.standby  # whose answers nobody waits for
         least = min(hops for _, hops in short.values())
-        lost = "its connections there" if is_client else "what it answers and sends there"
+        lost_traffic = "its connections there" if is_client else "what it answers and sends there"
         yield Cause(
-            f"{name}'s route to {listed(f'{names[to]} ({to})' for to in short)} gives its packets a time to live of {least} (the route's "
-            f"`hoplimit`): after so many routers {lost} is dropped",
+            f"{name}'s route to {join_names(f'{names[to]} ({to})' for to in short)} gives its packets a time to live of {least} (the "
+            "route's "
+            f"`hoplimit`): after so many routers {lost_traffic} is dropped",
             name,
             Certainty.CERTAIN if least == 1 and felt else Certainty.LIKELY if felt or unseen else Certainty.POSSIBLE,
             f"take `hoplimit {least}` off that route on {name} (`ip route show table all`), and where it is configured",

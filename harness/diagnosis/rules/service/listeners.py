@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.config.cluster_config import Cluster, Design, Node, Service
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import ANY, Evidence, HostSeen, Socket
-from harness.diagnosis.required_flows import listed
+from harness.diagnosis.required_flows import join_names
 
 SHORT_BACKLOG = 16  # connections; fewer than a look makes at once, and by far fewer than any server of today asks for
 WRITE = {"postgres", "oracle", "mssql"}  # kinds of services that write where they work
@@ -17,19 +17,19 @@ INIT = 1  # every orphan's parent; it listens itself where sockets start service
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
     ports = ports_of(evidence.cluster)
-    for node, seen in evidence.nodes:
+    for node, host in evidence.nodes:
         for port, what in ports.items():
             explains = what_follows(evidence, node.name, port)
-            yield from _full(seen, port, what, explains)
-            yield from _overrun(evidence, seen, port, what)
-            yield from _stopped(seen, port, what, explains)
-            yield from _no_descriptors(seen, port, what, explains)
-            yield from _read_only(evidence, seen, port, what)
-            yield from _shared(evidence, seen, port, what, explains)
-            yield from _version_6_only(node, seen, port, what, explains)
-            yield from _bound_to_a_nic(node, seen, port, what, explains)
+            yield from _full(host, port, what, explains)
+            yield from _overrun(evidence, host, port, what)
+            yield from _stopped(host, port, what, explains)
+            yield from _no_descriptors(host, port, what, explains)
+            yield from _read_only(evidence, host, port, what)
+            yield from _shared(evidence, host, port, what, explains)
+            yield from _version_6_only(node, host, port, what, explains)
+            yield from _bound_to_a_nic(node, host, port, what, explains)
         if node.name == evidence.active:
-            yield from _two_programs(evidence, node, seen)
+            yield from _two_programs(evidence, node, host)
 
 
 def ports_of(cluster: Cluster) -> dict[int, str]:
@@ -47,47 +47,49 @@ def what_follows(evidence: Evidence, name: str, port: int) -> tuple[str, ...]:
     return (f"*/{service}", f"{name}:listener of {service}")
 
 
-def _full(seen: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
-    for one in seen.listening(port):
-        if one.waiting <= one.room:  # the kernel takes one more than it was asked for, so with no room at all one waits
+def _full(host: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
+    for listener in host.listening(port):
+        if listener.waiting <= listener.room:  # the kernel takes one more than it was asked for, so with no room at all one waits
             continue
-        held = [s for s in seen.sockets if s.port == port and s.state == "ESTAB"]
-        peers = sorted({s.peer for s in held})
+        established = [s for s in host.sockets if s.port == port and s.state == "ESTAB"]
+        peers = sorted({s.peer for s in established})
         by = f"; connections from {', '.join(peers)} are held or wait there" if peers else ""
         yield Cause(
-            f"the accept queue of port {port} ({what}) is full: {one.waiting} connections wait of at most {one.room}{by}, so {one.owner} "
+            f"the accept queue of port {port} ({what}) is full: {listener.waiting} connections wait of at most {listener.room}{by}, so "
+            f"{listener.owner} "
             "takes no further connection and the kernel lets what comes time out; it serves one at a time, or hangs",
-            seen.name,
+            host.name,
             Certainty.CERTAIN,
-            f"see what {one.owner} does and who holds its connections; let it serve several at once, with a longer backlog",
+            f"see what {listener.owner} does and who holds its connections; let it serve several at once, with a longer backlog",
             (
-                f"`ss -tlnp` on {seen.name}: port {port}, Recv-Q {one.waiting}, Send-Q {one.room}",
-                *(f"`ss -tanp`: {s.peer}:{s.peer_port} is connected to port {port}" for s in held[:3]),
+                f"`ss -tlnp` on {host.name}: port {port}, Recv-Q {listener.waiting}, Send-Q {listener.room}",
+                *(f"`ss -tanp`: {s.peer}:{s.peer_port} is connected to port {port}" for s in established[:3]),
             ),
             explains=explains,
         )
 
 
-def _overrun(evidence: Evidence, seen: HostSeen, port: int, what: str) -> Iterator[Cause]:
+def _overrun(evidence: Evidence, host: HostSeen, port: int, what: str) -> Iterator[Cause]:
     """Some of the connections that a look makes at once arrive, and the kernel answers them not: no room in a short accept queue."""
     some = [
         p
         for p in evidence.failed
-        if p.service.port == port and p.outcomes == {"answered", "silent"} and (p.nodes == {seen.name} or p.origin == seen.name)
+        if p.service.port == port and p.outcomes == {"answered", "silent"} and (p.nodes == {host.name} or p.origin == host.name)
     ]
-    rooms = [s for s in seen.listening(port) if s.room <= SHORT_BACKLOG]
-    if seen.name != evidence.active or not some or not rooms or any(s.waiting > s.room for s in rooms):
+    rooms = [s for s in host.listening(port) if s.room <= SHORT_BACKLOG]
+    if host.name != evidence.active or not some or not rooms or any(s.waiting > s.room for s in rooms):
         return
-    one = min(rooms, key=lambda s: s.room)
+    listener = min(rooms, key=lambda s: s.room)
     yield Cause(
-        f"port {port} ({what}) has an accept queue of {one.room} only: of the connections that came at once {one.owner} took some, and the "
+        f"port {port} ({what}) has an accept queue of {listener.room} only: of the connections that came at once {listener.owner} took "
+        "some, and the "
         "others got no answer, because it does not accept them fast enough",
-        seen.name,
+        host.name,
         Certainty.LIKELY,
-        f"let {one.owner} listen with a longer backlog (128 and more), and see why it is slow to accept",
+        f"let {listener.owner} listen with a longer backlog (128 and more), and see why it is slow to accept",
         (
-            f"`ss -tlnp` on {seen.name}: port {port}, Send-Q {one.room}",
-            *(f"the packet captures: {p.path} to port {port} arrived at {seen.name}, some answered and some not" for p in some),
+            f"`ss -tlnp` on {host.name}: port {port}, Send-Q {listener.room}",
+            *(f"the packet captures: {p.path} to port {port} arrived at {host.name}, some answered and some not" for p in some),
         ),
         "a filter that lets only some through would do the same: `nstat -azs` tells (TcpExtListenOverflows)",
         explains=tuple(p.name for p in some),
@@ -95,13 +97,13 @@ def _overrun(evidence: Evidence, seen: HostSeen, port: int, what: str) -> Iterat
     )
 
 
-def _shared(evidence: Evidence, seen: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
+def _shared(evidence: Evidence, host: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
     """Several processes with a socket of their own on one address and port (SO_REUSEPORT): the kernel deals connections out among them, so
     that one which hangs has its share of them. As good servers do, too: told where the port is not served."""
     at: dict[str, list[Socket]] = {}
-    for one in seen.listening(port):
-        at.setdefault(one.address, []).append(one)
-    for address, those in at.items():
+    for listener in host.listening(port):
+        at.setdefault(listener.address, []).append(listener)
+    for address, sockets in at.items():
         service = next((s for s in evidence.cluster.services if s.port == port), None)
         # Some are silent where the one that hangs has a full queue.
         unserved = [
@@ -112,142 +114,146 @@ def _shared(evidence: Evidence, seen: HostSeen, port: int, what: str, explains: 
             and p.outcome != "pass"
             and (p.hung or p.connects or p.outcomes == {"answered", "silent"})
         ]
-        if len({s.pid for s in those}) < 2 or seen.name != evidence.active or not unserved:
+        if len({s.pid for s in sockets}) < 2 or host.name != evidence.active or not unserved:
             continue
-        waiting = max(those, key=lambda s: s.waiting)
+        waiting = max(sockets, key=lambda s: s.waiting)
         yield Cause(
-            f"{len(those)} processes share port {port} ({what}) on {address} (SO_REUSEPORT): {listed(s.owner for s in those)}; the "
+            f"{len(sockets)} processes share port {port} ({what}) on {address} (SO_REUSEPORT): {join_names(s.owner for s in sockets)}; the "
             "kernel deals connections out among them, and what one of them does not serve hangs",
-            seen.name,
+            host.name,
             Certainty.LIKELY,
             f"see whether each of them serves (`ss -tlnp`, their logs), {waiting.owner} first: one may be of a start that was forgotten",
             (
-                *(f"`ss -tlnp` on {seen.name}: {s.owner} on {s.address}:{port}, {s.waiting} wait to be accepted" for s in those),
+                *(f"`ss -tlnp` on {host.name}: {s.owner} on {s.address}:{port}, {s.waiting} wait to be accepted" for s in sockets),
                 f"attempts on the paths {', '.join(p.path for p in unserved)}: not all of them were served",
             ),
             explains=explains,
         )
 
 
-def _two_programs(evidence: Evidence, node: Node, seen: HostSeen) -> Iterator[Cause]:
+def _two_programs(evidence: Evidence, node: Node, host: HostSeen) -> Iterator[Cause]:
     """One program on the address where the balancer delivers, and another on any, or on the VIP or the node's own: clients reach the one,
     and whoever comes by the other address, or looks at the service on the node, the other."""
     cluster = evidence.cluster
     delivered = str(node.address if cluster.design is Design.NAT else cluster.vip)
     for service in cluster.services:
-        there = seen.listening(service.port)
-        one = next((s for s in there if s.address == delivered), None)
-        other = next((s for s in there if s.address in {str(cluster.vip), str(node.address), *ANY} - {delivered}), None)
-        if one is None or other is None or not _differ(evidence, seen, service, one, other):
+        there = host.listening(service.port)
+        first = next((s for s in there if s.address == delivered), None)
+        second = next((s for s in there if s.address in {str(cluster.vip), str(node.address), *ANY} - {delivered}), None)
+        if first is None or second is None or not _are_two_programs(evidence, host, service, first, second):
             continue
         # With floating IP a proxy may well have the VIP, and hand on to the node's own address.
-        proxied = other.address == str(node.address)
+        proxied = second.address == str(node.address)
         yield Cause(
-            f"two programs have port {service.port} ({service.name}) on {node.name}: {one.owner} on {one.address}, where the load balancer "
-            f"delivers, and {other.owner} on {other.address}; clients reach the first, and only one of them can be the service",
+            f"two programs have port {service.port} ({service.name}) on {node.name}: {first.owner} on {first.address}, where the load "
+            "balancer "
+            f"delivers, and {second.owner} on {second.address}; clients reach the first, and only one of them can be the service",
             node.name,
             Certainty.POSSIBLE if proxied else Certainty.LIKELY,
             f"see which of them {service.tag} is (`ss -tlnp`), let that one listen on any address or on {delivered}, and give the other "
             "another port",
-            tuple(f"`ss -tlnp` on {node.name}: {s.owner} listens on {s.address}:{service.port}" for s in (one, other)),
+            tuple(f"`ss -tlnp` on {node.name}: {s.owner} listens on {s.address}:{service.port}" for s in (first, second)),
             explains=() if proxied else what_follows(evidence, node.name, service.port),
         )
 
 
-def _differ(evidence: Evidence, seen: HostSeen, service: Service, one: Socket, other: Socket) -> bool:
+def _are_two_programs(evidence: Evidence, host: HostSeen, service: Service, first: Socket, second: Socket) -> bool:
     """Are they two programs, and not one with a process for each address? By name and folder; else by what a path shows."""
-    if one.pid is None or other.pid is None or one.pid == other.pid:
+    if first.pid is None or second.pid is None or first.pid == second.pid:
         return False
-    folders = [seen.folders.get(s.pid) for s in (one, other) if s.pid]
+    folders = [host.folders.get(s.pid) for s in (first, second) if s.pid]
     return (
-        one.process != other.process
+        first.process != second.process
         or (None not in folders and folders[0] != folders[1])
         or any(p.service.name == service.name for p in evidence.failed)
     )
 
 
-def _stopped(seen: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
-    for one in seen.listening(port):
-        letter = seen.processes.get(one.pid or 0, "")
+def _stopped(host: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
+    for listener in host.listening(port):
+        letter = host.processes.get(listener.pid or 0, "")
         if letter in ("T", "t"):
             yield Cause(
-                f"{one.owner}, which listens on port {port} ({what}), is stopped (state {letter}): the kernel completes connections "
+                f"{listener.owner}, which listens on port {port} ({what}), is stopped (state {letter}): the kernel completes connections "
                 f"for it, and nobody answers",
-                seen.name,
+                host.name,
                 Certainty.CERTAIN,
-                f"see who stopped it; `kill -CONT {one.pid}` lets it go on",
-                (f"/proc/{one.pid}/stat on {seen.name}: state {letter}",),
+                f"see who stopped it; `kill -CONT {listener.pid}` lets it go on",
+                (f"/proc/{listener.pid}/stat on {host.name}: state {letter}",),
                 explains=explains,
             )
-    listens = {one.pid: one for one in seen.listening(port) if one.pid}
-    for pid, (parent, title, _) in seen.stopped.items():
+    listens = {listener.pid: listener for listener in host.listening(port) if listener.pid}
+    for pid, (parent, title, _) in host.stopped.items():
         if parent in listens and pid not in listens and parent != INIT:
             yield Cause(
                 f"a process of {listens[parent].owner}, which listens on port {port} ({what}), is stopped (state T): {title} (pid {pid}): "
                 "what it does for the others never comes, and an orderly stop waits for it",
-                seen.name,
+                host.name,
                 Certainty.CERTAIN,
                 f"see who stopped it; `kill -CONT {pid}` lets it go on",
-                (f"`ps` on {seen.name}, twice within a second: pid {pid}, parent {parent}, state T, {title}",),
+                (f"`ps` on {host.name}, twice within a second: pid {pid}, parent {parent}, state T, {title}",),
                 explains=explains,
             )
 
 
-def _no_descriptors(seen: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
+def _no_descriptors(host: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
     """A process at its limit of open files can accept nobody: the kernel goes on completing handshakes for it."""
-    for one in seen.listening(port):
-        number, most = seen.descriptors.get(one.pid or 0, (0, 0))
+    for listener in host.listening(port):
+        number, most = host.descriptors.get(listener.pid or 0, (0, 0))
         if most and number >= most:
             yield Cause(
-                f"{one.owner}, which listens on port {port} ({what}), has all the file descriptors open that it may ({number} of {most}): "
+                f"{listener.owner}, which listens on port {port} ({what}), has all the file descriptors open that it may ({number} of "
+                f"{most}): "
                 f"it can accept nobody",
-                seen.name,
+                host.name,
                 Certainty.CERTAIN,
-                f"see what holds them (`ls -l /proc/{one.pid}/fd`), raise its limit of open files (LimitNOFILE, ulimit -n), and restart it",
-                (f"/proc/{one.pid} on {seen.name}: {number} descriptors, Max open files {most}",),
+                f"see what holds them (`ls -l /proc/{listener.pid}/fd`), raise its limit of open files (LimitNOFILE, ulimit -n), and "
+                "restart it",
+                (f"/proc/{listener.pid} on {host.name}: {number} descriptors, Max open files {most}",),
                 explains=explains,
             )
 
 
-def _read_only(evidence: Evidence, seen: HostSeen, port: int, what: str) -> Iterator[Cause]:
+def _read_only(evidence: Evidence, host: HostSeen, port: int, what: str) -> Iterator[Cause]:
     """A file system goes read-only after an error: what works there serves what it has, and fails at its next write. What only reads may be
     mounted so on purpose, as the pages of a web server."""
     writes = any(s.port == port and s.kind in WRITE for s in evidence.cluster.services)
-    for one in seen.listening(port):
-        if mounted := seen.read_only.get(one.pid or 0):
+    for listener in host.listening(port):
+        if mounted := host.read_only.get(listener.pid or 0):
             yield Cause(
-                f"{one.owner}, which listens on port {port} ({what}), works in {mounted}, which is mounted read-only: "
+                f"{listener.owner}, which listens on port {port} ({what}), works in {mounted}, which is mounted read-only: "
                 f"{'its next write fails' if writes else 'if it writes there, that fails'}",
-                seen.name,
+                host.name,
                 Certainty.LIKELY if writes else Certainty.POSSIBLE,
                 f"see why {mounted} went read-only (`dmesg`, `journalctl -k`); check the file system, and mount it for writing again",
-                (f"/proc/mounts on {seen.name}: {mounted} has the option ro", f"/proc/{one.pid}/cwd on {seen.name}: below {mounted}"),
+                (f"/proc/mounts on {host.name}: {mounted} has the option ro", f"/proc/{listener.pid}/cwd on {host.name}: below {mounted}"),
             )
 
 
-def _version_6_only(node: Node, seen: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
-    there = seen.listening(port)
+def _version_6_only(node: Node, host: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
+    there = host.listening(port)
     if there and all(":" in s.address for s in there) and not any(s.address in ("*",) for s in there):
-        shown = ", ".join(sorted({f"[{s.address}]" for s in there}))
+        addresses = ", ".join(sorted({f"[{s.address}]" for s in there}))
         yield Cause(
-            f"port {port} ({what}) is listened to by IPv6 only, on {shown}: nothing that comes by IPv4 is taken up",
-            seen.name,
+            f"port {port} ({what}) is listened to by IPv6 only, on {addresses}: nothing that comes by IPv4 is taken up",
+            host.name,
             Certainty.CERTAIN,
             f"let it listen on 0.0.0.0 as well, or without IPV6_V6ONLY; IPv4 connections to {node.address} are refused",
-            tuple(f"`ss -tlnp` on {seen.name}: {s.owner} on [{s.address}]:{port}" for s in there),
+            tuple(f"`ss -tlnp` on {host.name}: {s.owner} on [{s.address}]:{port}" for s in there),
             explains=explains,
         )
 
 
-def _bound_to_a_nic(node: Node, seen: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
-    there, first = seen.listening(port), seen.nic_of(node.address)
+def _bound_to_a_nic(node: Node, host: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
+    there, first = host.listening(port), host.nic_of(node.address)
     if there and all(s.device and s.device not in (first,) for s in there):
-        one = there[0]
+        listener = there[0]
         yield Cause(
-            f"{one.owner} listens on port {port} ({what}) by {one.device} only, not by {first}, where the balancer's packets come in",
-            seen.name,
+            f"{listener.owner} listens on port {port} ({what}) by {listener.device} only, not by {first}, where the balancer's packets "
+            "come in",
+            host.name,
             Certainty.CERTAIN,
-            f"let it listen without binding it to {one.device}",
-            (f"`ss -tlnp` on {seen.name}: {one.address}%{one.device}:{port}",),
+            f"let it listen without binding it to {listener.device}",
+            (f"`ss -tlnp` on {host.name}: {listener.address}%{listener.device}:{port}",),
             explains=explains,
         )

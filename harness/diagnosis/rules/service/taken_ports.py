@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from harness.config.cluster_config import Node
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import ANY, Evidence, HostSeen, Socket
-from harness.diagnosis.required_flows import listed
+from harness.diagnosis.required_flows import join_names
 from harness.diagnosis.rules.service.listeners import ports_of, what_follows
 
 HELD = ("ESTAB", "SYN-SENT", "CLOSE-WAIT")  # states of a connection that some process has
@@ -16,73 +16,75 @@ HELD = ("ESTAB", "SYN-SENT", "CLOSE-WAIT")  # states of a connection that some p
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
     ports = ports_of(evidence.cluster)
-    for node, seen in evidence.nodes:
+    for node, host in evidence.nodes:
         for port, what in ports.items():
-            yield from _port_taken(evidence, seen, port, what)
+            yield from _port_taken(evidence, host, port, what)
         if node.name != evidence.active:
-            yield from _other_program(evidence, node, seen)
-        yield from _may_be_taken(seen, ports)
-    for name, seen in evidence.hosts.items():
-        yield from _no_ports_left(evidence, name, seen)
+            yield from _other_program(evidence, node, host)
+        yield from _may_be_taken(host, ports)
+    for name, host in evidence.hosts.items():
+        yield from _no_ports_left(evidence, name, host)
 
 
-def _port_taken(evidence: Evidence, seen: HostSeen, port: int, what: str) -> Iterator[Cause]:
+def _port_taken(evidence: Evidence, host: HostSeen, port: int, what: str) -> Iterator[Cause]:
     """A port that a connection has, so that its listener cannot start there. What a server that ended leaves half closed with its clients
     (FIN-WAIT, LAST-ACK) is in nobody's way: servers set SO_REUSEADDR. A connection that came in has an ephemeral port at its other end."""
-    held = [s for s in seen.sockets if s.port == port and s.state in HELD]
-    if not held or seen.listening(port):
+    sockets = [s for s in host.sockets if s.port == port and s.state in HELD]
+    if not sockets or host.listening(port):
         return
-    low, high = _range(seen)
-    one = min(held, key=lambda s: low <= s.peer_port <= high)  # an outgoing one, where there is one
-    if low <= one.peer_port <= high:
-        yield _left_by_a_server(evidence, seen, one, what)
+    low, high = _range(host)
+    socket = min(sockets, key=lambda s: low <= s.peer_port <= high)  # an outgoing one, where there is one
+    if low <= socket.peer_port <= high:
+        yield _left_by_a_server(evidence, host, socket, what)
         return
-    reserved = _reserved(seen)
+    reserved = _reserved(host)
     inside = (
         f", which lies in the range of ephemeral ports {low}–{high} and is not reserved"
         if low <= port <= high and port not in reserved
         else ""
     )
     yield Cause(
-        f"port {port} ({what}) is in use{inside}: an outgoing connection to {one.peer}:{one.peer_port}, held by {one.owner}, has it, "
+        f"port {port} ({what}) is in use{inside}: an outgoing connection to {socket.peer}:{socket.peer_port}, held by {socket.owner}, "
+        "has it, "
         f"so {what} cannot start "
-        f"on {seen.name}",
-        seen.name,
+        f"on {host.name}",
+        host.name,
         Certainty.CERTAIN,
         f"end that connection when it may end; then set net.ipv4.ip_local_reserved_ports={port} on both nodes, beside what is "
         f"reserved there already, or give it a port outside the range",
-        (f"`ss -tanp` on {seen.name}: {one.state} {one.address}:{port} → {one.peer}:{one.peer_port}, {one.owner}",),
-        explains=(*what_follows(evidence, seen.name, port), f"{seen.name}:resource"),
+        (f"`ss -tanp` on {host.name}: {socket.state} {socket.address}:{port} → {socket.peer}:{socket.peer_port}, {socket.owner}",),
+        explains=(*what_follows(evidence, host.name, port), f"{host.name}:resource"),
     )
 
 
-def _left_by_a_server(evidence: Evidence, seen: HostSeen, one: Socket, what: str) -> Cause:
+def _left_by_a_server(evidence: Evidence, host: HostSeen, socket: Socket, what: str) -> Cause:
     return Cause(
-        f"nobody listens on port {one.port} ({what}) of {seen.name}, and a connection with {one.peer}:{one.peer_port} lives on there, held "
-        f"by {one.owner}: what is left of a server that ended may keep {what} from starting on {seen.name}",
-        seen.name,
+        f"nobody listens on port {socket.port} ({what}) of {host.name}, and a connection with {socket.peer}:{socket.peer_port} lives on "
+        "there, held "
+        f"by {socket.owner}: what is left of a server that ended may keep {what} from starting on {host.name}",
+        host.name,
         Certainty.LIKELY,
-        f"see what {one.owner} is (`ss -tanp`, `ps`), and end it when it may end",
-        (f"`ss -tanp` on {seen.name}: {one.state} {one.address}:{one.port} → {one.peer}:{one.peer_port}, {one.owner}",),
-        explains=(*what_follows(evidence, seen.name, one.port), f"{seen.name}:resource"),
+        f"see what {socket.owner} is (`ss -tanp`, `ps`), and end it when it may end",
+        (f"`ss -tanp` on {host.name}: {socket.state} {socket.address}:{socket.port} → {socket.peer}:{socket.peer_port}, {socket.owner}",),
+        explains=(*what_follows(evidence, host.name, socket.port), f"{host.name}:resource"),
     )
 
 
-def _range(seen: HostSeen) -> tuple[int, int]:
-    words = seen.sysctls.get("ip_local_port_range", "").split()
+def _range(host: HostSeen) -> tuple[int, int]:
+    words = host.sysctls.get("ip_local_port_range", "").split()
     return (int(words[0]), int(words[1])) if len(words) == 2 and all(w.isdigit() for w in words) else (32768, 60999)
 
 
-def _reserved(seen: HostSeen) -> set[int]:
-    found: set[int] = set()
-    for part in seen.sysctls.get("ip_local_reserved_ports", "").strip().split(","):
+def _reserved(host: HostSeen) -> set[int]:
+    ports: set[int] = set()
+    for part in host.sysctls.get("ip_local_reserved_ports", "").strip().split(","):
         low, _, high = part.partition("-")
         if low.isdigit():
-            found |= set(range(int(low), min(int(high if high.isdigit() else low), 65535) + 1))
-    return found
+            ports |= set(range(int(low), min(int(high if high.isdigit() else low), 65535) + 1))
+    return ports
 
 
-def _other_program(evidence: Evidence, node: Node, seen: HostSeen) -> Iterator[Cause]:
+def _other_program(evidence: Evidence, node: Node, host: HostSeen) -> Iterator[Cause]:
     """The standby's ports, held by something else than on the active node. Of the probe's, what the balancer reaches is the matter of the
     rules about the probe."""
     active = evidence.hosts.get(evidence.active or "")
@@ -90,74 +92,79 @@ def _other_program(evidence: Evidence, node: Node, seen: HostSeen) -> Iterator[C
         return
     probe = evidence.cluster.load_balancer.probe.port
     for port, what in ports_of(evidence.cluster).items():
-        there = seen.listening(port)
+        there = host.listening(port)
         if port == probe:
             there = [s for s in there if s.address not in {*ANY, str(node.address)}]
         apart = [s for s in there if port == probe or _is_loopback(s)]
-        mine = [s for s in there if s not in apart] or [s for s in apart if _in_the_way(s, active.listening(port))]
-        if not mine:
+        in_the_way = [s for s in there if s not in apart] or [s for s in apart if _is_in_the_way(s, active.listening(port))]
+        if not in_the_way:
             continue
-        one = mine[0]
-        where = f"on {one.address} of {seen.name}" if one in apart else f"on {seen.name}"
-        who = "what listens on any address" if one in apart else "the service"
+        socket = in_the_way[0]
+        where = f"on {socket.address} of {host.name}" if socket in apart else f"on {host.name}"
+        who = "what listens on any address" if socket in apart else "the service"
         yield Cause(
-            f"{one.owner} has port {port} ({what}) {where}, which is not active: {who} could not start there after a failover",
-            seen.name,
+            f"{socket.owner} has port {port} ({what}) {where}, which is not active: {who} could not start there after a failover",
+            host.name,
             Certainty.CERTAIN,
-            f"give {one.process or 'it'} another port"
-            if one in apart
+            f"give {socket.process or 'it'} another port"
+            if socket in apart
             else "see that only the cluster manager starts it; a second one that answers hides a failover that did not happen",
             (
-                f"`ss -tlnp` on {seen.name}: {one.owner} listens on {one.address}:{port}",
-                *(f"`ss -tlnp` on {active.name}: {s.owner} listens on {s.address}:{port}" for s in active.listening(port) if one in apart),
+                f"`ss -tlnp` on {host.name}: {socket.owner} listens on {socket.address}:{port}",
+                *(
+                    f"`ss -tlnp` on {active.name}: {s.owner} listens on {s.address}:{port}"
+                    for s in active.listening(port)
+                    if socket in apart
+                ),
             ),
-            explains=() if port == probe else (f"{seen.name}:listener of {what}",),
+            explains=() if port == probe else (f"{host.name}:listener of {what}",),
         )
 
 
-def _is_loopback(one: Socket) -> bool:
-    return one.address.startswith("127.") or one.address == "::1"
+def _is_loopback(socket: Socket) -> bool:
+    return socket.address.startswith("127.") or socket.address == "::1"
 
 
-def _in_the_way(one: Socket, wanted: list[Socket]) -> bool:
+def _is_in_the_way(socket: Socket, wanted: list[Socket]) -> bool:
     """Does it keep from starting what listens as these do? Only what listens on any address is sure to want its address as well."""
-    return any(s.address in ("*", "::" if ":" in one.address else "0.0.0.0") for s in wanted)
+    return any(s.address in ("*", "::" if ":" in socket.address else "0.0.0.0") for s in wanted)
 
 
-def _may_be_taken(seen: HostSeen, ports: Mapping[int, str]) -> Iterator[Cause]:
+def _may_be_taken(host: HostSeen, ports: Mapping[int, str]) -> Iterator[Cause]:
     """Ports that the kernel may give to any outgoing connection."""
-    low, high = _range(seen)
-    reserved = _reserved(seen)
+    low, high = _range(host)
+    reserved = _reserved(host)
     inside = {port: what for port, what in ports.items() if low <= port <= high and port not in reserved}
-    if not inside or "ip_local_port_range" not in seen.sysctls:
+    if not inside or "ip_local_port_range" not in host.sysctls:
         return
     numbers = ",".join(map(str, sorted(inside)))
-    those = listed(f"port {port} ({what})" for port, what in inside.items())
+    port_names = join_names(f"port {port} ({what})" for port, what in inside.items())
     yield Cause(
-        f"{those} {'lie' if len(inside) > 1 else 'lies'} in the range of ephemeral ports {low}–{high} of {seen.name} and "
+        f"{port_names} {'lie' if len(inside) > 1 else 'lies'} in the range of ephemeral ports {low}–{high} of {host.name} and "
         f"{'are' if len(inside) > 1 else 'is'} not reserved: an outgoing connection may get it, and its listener could not start then",
-        seen.name,
+        host.name,
         Certainty.POSSIBLE,
         f"set net.ipv4.ip_local_reserved_ports={numbers} on both nodes, beside what is reserved there already",
-        (f"net.ipv4 on {seen.name}: ip_local_port_range {low} {high}, ip_local_reserved_ports without {numbers}",),
+        (f"net.ipv4 on {host.name}: ip_local_port_range {low} {high}, ip_local_reserved_ports without {numbers}",),
     )
 
 
-def _no_ports_left(evidence: Evidence, name: str, seen: HostSeen) -> Iterator[Cause]:
+def _no_ports_left(evidence: Evidence, name: str, host: HostSeen) -> Iterator[Cause]:
     """Each connection to one address and port takes an ephemeral port of its own."""
-    low, high = _range(seen)
-    room = high - low + 1 - len({p for p in _reserved(seen) if low <= p <= high})
+    low, high = _range(host)
+    room = high - low + 1 - len({p for p in _reserved(host) if low <= p <= high})
     for service in evidence.cluster.services:
-        mine = {
-            s.port for s in seen.sockets if s.peer == str(evidence.cluster.vip) and s.peer_port == service.port and low <= s.port <= high
+        taken_ports = {
+            s.port for s in host.sockets if s.peer == str(evidence.cluster.vip) and s.peer_port == service.port and low <= s.port <= high
         }
-        if len(mine) >= room and "ip_local_port_range" in seen.sysctls:
+        if len(taken_ports) >= room and "ip_local_port_range" in host.sysctls:
             yield Cause(
-                f"{name} has no ephemeral port left for port {service.port} ({service.name}): {len(mine)} connections to it take all "
+                f"{name} has no ephemeral port left for port {service.port} ({service.name}): {len(taken_ports)} connections to it take "
+                "all "
                 f"{room} ports of ip_local_port_range, {low}–{high}",
                 name,
                 Certainty.CERTAIN,
                 f"widen net.ipv4.ip_local_port_range on {name}, or see what opens so many connections and does not close them",
-                (f"`ss -tan` on {name}: {len(mine)} sockets to {evidence.cluster.vip}:{service.port}",),
+                (f"`ss -tan` on {name}: {len(taken_ports)} sockets to {evidence.cluster.vip}:{service.port}",),
                 explains=tuple(p.name for p in evidence.failed if p.origin == name),
             )

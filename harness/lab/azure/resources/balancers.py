@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.config.cluster_config import Design
 from harness.lab.azure.state import resource_ids
-from harness.lab.azure.state.azure_state import AzureState, settled
+from harness.lab.azure.state.azure_state import AzureState, provisioning_state
 from harness.lab.azure.state.http_types import Answer, Problem, Request, check_etag, lab_cannot, not_found, with_etags
 from harness.lab.azure.state.long_running_operations import NETWORK
 
@@ -27,7 +27,7 @@ FOLLOWS = {"backendAddressPools", "numberOfProbes"}  # from another key
 PARTS = ("frontendIPConfigurations", "backendAddressPools", "loadBalancingRules", "probes", "inboundNatRules", "outboundRules")
 
 
-def whole(value: float) -> int:
+def round_up(value: float) -> int:
     """A timer as Azure says one, which knows whole numbers only (int32 in its specification): a fast lab's are shorter, and rounded up.
 
     What they truly are is in the lab's cluster file.
@@ -60,7 +60,7 @@ def _rules(fabric: AzureState, status: dict[str, Any]) -> list[dict[str, Any]]:
             frontendPort=frontend,
             backendPort=backend,
             enableFloatingIP=fabric.cluster.design is Design.FLOATING,
-            idleTimeoutInMinutes=whole(balancer.idle_timeout_s / 60),
+            idleTimeoutInMinutes=round_up(balancer.idle_timeout_s / 60),
             protocol=protocol,
             enableTcpReset=balancer.tcp_reset,
             loadDistribution=balancer.distribution,
@@ -75,14 +75,14 @@ def _rules(fabric: AzureState, status: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _probe(fabric: AzureState, status: dict[str, Any], rules: list[dict[str, str]]) -> dict[str, Any]:
     probe = fabric.cluster.load_balancer.probe
-    asked = {"requestPath": probe.path} if probe.protocol == "http" else {}
+    http_path = {"requestPath": probe.path} if probe.protocol == "http" else {}
     return _part(
         "probes",
         resource_ids.PROBE,
         protocol=probe.protocol.capitalize(),
         port=probe.port,
-        **asked,
-        intervalInSeconds=whole(probe.interval_s),
+        **http_path,
+        intervalInSeconds=round_up(probe.interval_s),
         numberOfProbes=1,
         probeThreshold=probe.threshold,
         noHealthyBackendsBehavior=status["no_healthy_backends"],
@@ -126,11 +126,11 @@ def resource(fabric: AzureState) -> dict[str, Any]:
         subnet={"id": resource_ids.subnet_id("subnet1")},
         loadBalancingRules=ids,
     )
-    said: dict[str, Any] = {
+    balancer: dict[str, Any] = {
         **fabric.common(resource_ids.balancer_id(), resource_ids.BALANCER, KIND),
         "sku": {"name": "Standard", "tier": "Regional"},
         "properties": {
-            "provisioningState": settled(fabric, resource_ids.balancer_id()),
+            "provisioningState": provisioning_state(fabric, resource_ids.balancer_id()),
             "resourceGuid": "00000000-0000-4000-8000-0000000000b1",
             "scope": "Private",
             "frontendIPConfigurations": [{**frontend, "zones": ["1", "2", "3"]}],
@@ -142,10 +142,10 @@ def resource(fabric: AzureState) -> dict[str, Any]:
             "inboundNatPools": [],
         },
     }
-    fabric.wrongs.on_balancer(fabric, said)
+    fabric.wrongs.on_balancer(fabric, balancer)
     for kind in PARTS:
-        said["properties"][kind] = [with_etags(part) for part in said["properties"][kind]]
-    return with_etags(said)
+        balancer["properties"][kind] = [with_etags(part) for part in balancer["properties"][kind]]
+    return with_etags(balancer)
 
 
 def find(fabric: AzureState, group: str, balancer: str) -> dict[str, Any]:
@@ -167,10 +167,10 @@ def list_all(fabric: AzureState, request: Request, group: str = resource_ids.GRO
 
 def parts_of(fabric: AzureState, group: str, balancer: str, kind: str) -> list[dict[str, Any]]:
     """The balancer's children of one kind, such as `probes`; raises Problem 404 for a kind that it does not have."""
-    found = find(fabric, group, balancer)["properties"]
-    for known in PARTS:
-        if known.lower() == kind.lower():
-            return found[known]
+    properties = find(fabric, group, balancer)["properties"]
+    for part_kind in PARTS:
+        if part_kind.lower() == kind.lower():
+            return properties[part_kind]
     raise Problem(404, "InvalidResourceType", f"A load balancer has no {kind}.")
 
 
@@ -181,9 +181,9 @@ def list_parts(fabric: AzureState, request: Request, group: str, balancer: str, 
 
 def get_part(fabric: AzureState, request: Request, group: str, balancer: str, kind: str, part: str) -> Answer:
     """GET of one child by its name, in any case of letters; raises Problem 404."""
-    for found in parts_of(fabric, group, balancer, kind):
-        if found["name"].lower() == part.lower():
-            return Answer(200, found)
+    for child in parts_of(fabric, group, balancer, kind):
+        if child["name"].lower() == part.lower():
+            return Answer(200, child)
     raise Problem(404, "NotFound", f"Resource {resource_ids.balancer_id(kind, part)} not found.")
 
 
@@ -198,121 +198,126 @@ def put_pool(fabric: AzureState, request: Request, group: str, balancer: str, pa
         raise Problem(400, "BackendAddressPoolCannotBeUpdated", message)
     if part.lower() != resource_ids.POOL:
         raise lab_cannot(f"a second backend pool, {part!r}")
-    given = (request.body or {}).get("properties") or {}
+    properties = (request.body or {}).get("properties") or {}
     with fabric.changing:
-        before = get_part(fabric, request, group, balancer, "backendAddressPools", part).body
-        check_etag(request, before)
-        wanted = _states(before, given)
+        old_pool = get_part(fabric, request, group, balancer, "backendAddressPools", part).body
+        check_etag(request, old_pool)
+        states = _states(old_pool, properties)
         operation = fabric.operations.begin(
-            request, NETWORK, resource_ids.balancer_id(), "put backend pool", lambda: _set_states(fabric, wanted), at_once=True
+            request, NETWORK, resource_ids.balancer_id(), "put backend pool", lambda: _set_states(fabric, states), at_once=True
         )
-    now = get_part(fabric, request, group, balancer, "backendAddressPools", part).body
-    return fabric.operations.put(operation, request, now, new=False)
+    new_pool = get_part(fabric, request, group, balancer, "backendAddressPools", part).body
+    return fabric.operations.put(operation, request, new_pool, new=False)
 
 
-def _states(before: dict[str, Any], given: dict[str, Any]) -> dict[str, str]:
+def _states(pool: dict[str, Any], properties: dict[str, Any]) -> dict[str, str]:
     """The adminState asked for, by the member's private address. A member that is not named keeps its own. Raises Problem."""
-    addresses = given.get("loadBalancerBackendAddresses")
+    addresses = properties.get("loadBalancerBackendAddresses")
     if addresses is None:
         return {}
-    there = {a["name"].lower(): a["properties"] for a in before["properties"]["loadBalancerBackendAddresses"]}
-    wanted = {}
+    members = {a["name"].lower(): a["properties"] for a in pool["properties"]["loadBalancerBackendAddresses"]}
+    states = {}
     for address in addresses:
-        name, said = str(address.get("name", "")), address.get("properties") or {}
-        known = there.get(name.lower()) or next((p for p in there.values() if _same(p, said)), None)
-        if known is None:
+        name, properties_of_member = str(address.get("name", "")), address.get("properties") or {}
+        member = members.get(name.lower()) or next((p for p in members.values() if _is_member(p, properties_of_member)), None)
+        if member is None:
             raise lab_cannot(f"the backend address {name!r}, which is no member; NICs join and leave the pool by their own PUT")
-        state = str(said.get("adminState") or "None")
+        state = str(properties_of_member.get("adminState") or "None")
         if state not in ADMIN.values():
             raise Problem(400, "InvalidAdminState", f"adminState can be {', '.join(ADMIN.values())}; not {state!r}.")
-        wanted[known["ipAddress"]] = state
-    return wanted
+        states[member["ipAddress"]] = state
+    return states
 
 
-def _same(member: dict[str, Any], said: dict[str, Any]) -> bool:
-    configuration = (said.get("networkInterfaceIPConfiguration") or {}).get("id", "")
-    return said.get("ipAddress") == member["ipAddress"] or configuration.lower() == member["networkInterfaceIPConfiguration"]["id"].lower()
+def _is_member(member: dict[str, Any], properties: dict[str, Any]) -> bool:
+    configuration = (properties.get("networkInterfaceIPConfiguration") or {}).get("id", "")
+    return (
+        properties.get("ipAddress") == member["ipAddress"]
+        or configuration.lower() == member["networkInterfaceIPConfiguration"]["id"].lower()
+    )
 
 
-def _set_states(fabric: AzureState, wanted: dict[str, str]) -> None:
+def _set_states(fabric: AzureState, states: dict[str, str]) -> None:
     for member in fabric.status()["balancer"]:
-        state = wanted.get(member["address"])
+        state = states.get(member["address"])
         if state is not None and ADMIN[member["admin_state"]] != state:
             fabric.ask("admin", node=member["node"], state=state.lower())
 
 
 def put(fabric: AzureState, request: Request, group: str, balancer: str) -> Answer:
     """The members' adminState, noHealthyBackendsBehavior and tags; anything else must be as it is."""
-    given = request.body if isinstance(request.body, dict) else {}
+    body = request.body if isinstance(request.body, dict) else {}
     with fabric.changing:
-        before = find(fabric, group, balancer)
-        check_etag(request, before)
-        wanted, behaviour = _changes(before, given)
+        old_balancer = find(fabric, group, balancer)
+        check_etag(request, old_balancer)
+        states, behaviour = _changes(old_balancer, body)
 
         def work() -> None:
-            _set_states(fabric, wanted)
+            _set_states(fabric, states)
             if behaviour:
                 fabric.ask("no_healthy_backends", behaviour=behaviour)
-            if isinstance(given.get("tags"), dict):
-                fabric.tags[resource_ids.balancer_id().lower()] = given["tags"]
+            if isinstance(body.get("tags"), dict):
+                fabric.tags[resource_ids.balancer_id().lower()] = body["tags"]
 
         operation = fabric.operations.begin(request, NETWORK, resource_ids.balancer_id(), "put load balancer", work, at_once=True)
     return fabric.operations.put(operation, request, resource(fabric), new=False)
 
 
-def _changes(before: dict[str, Any], given: dict[str, Any]) -> tuple[dict[str, str], str | None]:
+def _changes(old_balancer: dict[str, Any], body: dict[str, Any]) -> tuple[dict[str, str], str | None]:
     """Raises Problem when something is to change that the lab cannot change."""
     states: dict[str, str] = {}
     behaviour = None
-    there, asked = before["properties"], given.get("properties") or {}
-    if not _equal(before["sku"]["name"], (given.get("sku") or {}).get("name") or "Basic"):
+    old_properties, new_properties = old_balancer["properties"], body.get("properties") or {}
+    if not _is_equal(old_balancer["sku"]["name"], (body.get("sku") or {}).get("name") or "Basic"):
         raise lab_cannot("changing the SKU of a load balancer (one that is left out is Basic)")
     for kind in ("frontendIPConfigurations", "backendAddressPools", "loadBalancingRules", "probes"):
-        parts = {part["name"]: part for part in there[kind]}
-        wanted = {str(part.get("name")): part for part in asked.get(kind) or []}
-        if set(parts) != set(wanted):
-            raise lab_cannot(f"another set of {kind}: it has {', '.join(parts)}")
-        for name, part in wanted.items():
-            said, own = part.get("properties") or {}, parts[name]["properties"]
+        old_parts = {part["name"]: part for part in old_properties[kind]}
+        new_parts = {str(part.get("name")): part for part in new_properties.get(kind) or []}
+        if set(old_parts) != set(new_parts):
+            raise lab_cannot(f"another set of {kind}: it has {', '.join(old_parts)}")
+        for name, part in new_parts.items():
+            new_values, old_values = part.get("properties") or {}, old_parts[name]["properties"]
             if kind != "backendAddressPools":
-                said = {**{key: DEFAULTS.get(key) for key in set(own) - FOLLOWS}, **said}
-            for key in sorted(set(said) - MAY_DIFFER):
-                if (own.get(key) is not None and not _equal(own[key], said[key])) or (own.get(key) is None and said[key] is not None):
+                new_values = {**{key: DEFAULTS.get(key) for key in set(old_values) - FOLLOWS}, **new_values}
+            for key in sorted(set(new_values) - MAY_DIFFER):
+                if (old_values.get(key) is not None and not _is_equal(old_values[key], new_values[key])) or (
+                    old_values.get(key) is None and new_values[key] is not None
+                ):
                     raise lab_cannot(f"changing {key} of {name} while it runs; make the lab with it (`lkharness lab up --file`)")
-            if sorted(part.get("zones") or []) != sorted(parts[name].get("zones") or []):
+            if sorted(part.get("zones") or []) != sorted(old_parts[name].get("zones") or []):
                 raise lab_cannot(f"changing the zones of {name}")
             if kind == "backendAddressPools":
-                states = _states(parts[name], said)
-            if kind == "probes" and said.get("noHealthyBackendsBehavior"):
-                behaviour = said["noHealthyBackendsBehavior"]
+                states = _states(old_parts[name], new_values)
+            if kind == "probes" and new_values.get("noHealthyBackendsBehavior"):
+                behaviour = new_values["noHealthyBackendsBehavior"]
     return states, behaviour
 
 
-def _equal(ours: Any, theirs: Any) -> bool:
-    if isinstance(ours, dict) and isinstance(theirs, dict) and "id" in ours:
-        return str(ours["id"]).lower() == str(theirs.get("id")).lower()
-    if isinstance(ours, list) and isinstance(theirs, list):
-        return len(ours) == len(theirs) and all(_equal(a, b) for a, b in zip(ours, theirs, strict=True))
-    return bool(theirs == ours)
+def _is_equal(old: Any, new: Any) -> bool:
+    if isinstance(old, dict) and isinstance(new, dict) and "id" in old:
+        return str(old["id"]).lower() == str(new.get("id")).lower()
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(_is_equal(a, b) for a, b in zip(old, new, strict=True))
+    return bool(new == old)
 
 
 def health(fabric: AzureState, request: Request, group: str, balancer: str, rule: str) -> Answer:
     """The balancer's own view of each member, from the prober's true verdict (facts API-02 to API-05)."""
-    known = [r["name"].lower() for r in find(fabric, group, balancer)["properties"]["loadBalancingRules"]]
-    if rule.lower() not in known:
+    rule_names = [r["name"].lower() for r in find(fabric, group, balancer)["properties"]["loadBalancingRules"]]
+    if rule.lower() not in rule_names:
         raise Problem(404, "NotFound", f"Resource {resource_ids.balancer_id('loadBalancingRules', rule)} not found.")
     operation = fabric.operations.begin(
         request, NETWORK, f"{resource_ids.balancer_id()}/health", "load balancer health", lambda: _health(fabric)
     )
-    return fabric.operations.accepted(operation, request, by_location_only=True)
+    return fabric.operations.accepted_answer(operation, request, by_location_only=True)
 
 
 def _health(fabric: AzureState) -> dict[str, Any]:
     status = fabric.status()
-    stopped = {h["name"] for h in status["hosts"] if h["power"] == "off"}
+    powered_off = {h["name"] for h in status["hosts"] if h["power"] == "off"}
     nics = {nic.host: nic for nic in fabric.topology.members}
-    members = [m for m in status["balancer"] if m["in_pool"] and m["node"] not in stopped]  # stopped ones are missing (API-05)
-    said = [
+    members = [m for m in status["balancer"] if m["in_pool"] and m["node"] not in powered_off]  # stopped ones are missing (API-05)
+    addresses = [
         {
             "ipAddress": m["address"],
             "networkInterfaceIPConfigurationId": resource_ids.configuration_id(nics[m["node"]]),
@@ -321,5 +326,5 @@ def _health(fabric: AzureState) -> dict[str, Any]:
         }
         for m in members
     ]
-    up = sum(m["healthy"] for m in members)
-    return {"up": up, "down": len(members) - up, "loadBalancerBackendAddresses": said}
+    up_count = sum(m["healthy"] for m in members)
+    return {"up": up_count, "down": len(members) - up_count, "loadBalancerBackendAddresses": addresses}

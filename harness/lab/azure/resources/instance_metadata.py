@@ -13,9 +13,9 @@ from harness.lab.azure.state.http_types import Problem
 class Refusal(Exception):
     """An answer that is none: the status, and the error as this service says it, which is not as the resource manager does."""
 
-    def __init__(self, status: int, error: str, **more: Any) -> None:
+    def __init__(self, status: int, error: str, **details: Any) -> None:
         super().__init__(error)
-        self.status, self.body = status, {"error": error, **more}
+        self.status, self.body = status, {"error": error, **details}
 
 
 def host_at(state: AzureState, address: str) -> str:
@@ -80,24 +80,24 @@ def _interface(nic: Any) -> dict[str, Any]:
     }
 
 
-def part(whole: dict[str, Any], path: str, *, text: bool) -> Any:
+def part(document: dict[str, Any], path: str, *, text: bool) -> Any:
     """What is at `path` below it; as text a value itself, and of a branch the names of what is below, one a line. Raises Refusal."""
-    value: Any = whole
-    for word in filter(None, path.split("/")):
-        value = _below(value, word)
+    value: Any = document
+    for key in filter(None, path.split("/")):
+        value = _below(value, key)
     if isinstance(value, str) and not text:
         raise Refusal(400, "Bad request. A single value is given as text only: format=text")
     if not text or isinstance(value, str):
         return value
     below = value.items() if isinstance(value, dict) else enumerate(value)
-    return "\n".join(f"{name}{'' if isinstance(one, str) else '/'}" for name, one in below)
+    return "\n".join(f"{name}{'' if isinstance(child, str) else '/'}" for name, child in below)
 
 
-def _below(value: Any, word: str) -> Any:
-    if isinstance(value, dict) and word in value:
-        return value[word]
-    if isinstance(value, list) and word.isdecimal() and int(word) < len(value):
-        return value[int(word)]
+def _below(value: Any, key: str) -> Any:
+    if isinstance(value, dict) and key in value:
+        return value[key]
+    if isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+        return value[int(key)]
     raise Refusal(404, "Not found")
 
 
@@ -106,8 +106,8 @@ def token(state: AzureState, host: str, query: dict[str, str]) -> dict[str, str]
     resource = query.get("resource", "")
     if not resource:
         raise Refusal(400, "invalid_request", error_description="Required query variable 'resource' is missing")
-    others = [query[name] for name in ("client_id", "object_id", "msi_res_id", "mi_res_id") if query.get(name)]
-    if others or host not in {node.name for node in state.cluster.nodes}:
+    other_identities = [query[name] for name in ("client_id", "object_id", "msi_res_id", "mi_res_id") if query.get(name)]
+    if other_identities or host not in {node.name for node in state.cluster.nodes}:
         raise Refusal(400, "invalid_request", error_description="Identity not found")
     try:
         return state.tokens.of_machine(host, resource)

@@ -17,7 +17,7 @@ ROUTES_KIND = "Microsoft.Network/routeTables"
 
 def subnets(fabric: AzureState) -> list[dict[str, Any]]:
     """Both subnets with their address prefixes, NSGs and, where it is switched on, a wrong route table."""
-    said = []
+    resources = []
     for name, network in (("subnet1", fabric.cluster.subnet1), ("subnet2", fabric.cluster.subnet2)):
         group = next(g for g in resource_ids.guarded(fabric.topology) if g.subnet == name)
         subnet: dict[str, Any] = {
@@ -36,8 +36,8 @@ def subnets(fabric: AzureState) -> list[dict[str, Any]]:
             },
         }
         fabric.wrongs.on_subnet(fabric, name, subnet)
-        said.append(with_etags(subnet))
-    return said
+        resources.append(with_etags(subnet))
+    return resources
 
 
 def resource(fabric: AzureState) -> dict[str, Any]:
@@ -77,29 +77,31 @@ def list_subnets(fabric: AzureState, request: Request, group: str, network: str)
 def get_subnet(fabric: AzureState, request: Request, group: str, network: str, subnet: str) -> Answer:
     """GET of one subnet by its name; raises Problem 404."""
     _check_network(network, group)
-    for found in subnets(fabric):
-        if found["name"] == subnet.lower():
-            return Answer(200, found)
+    for resource_of_subnet in subnets(fabric):
+        if resource_of_subnet["name"] == subnet.lower():
+            return Answer(200, resource_of_subnet)
     raise Problem(404, "NotFound", f"Resource {resource_ids.subnet_id(subnet)} not found.")
 
 
 def check_address(fabric: AzureState, request: Request, group: str, network: str) -> Answer:
     """GET CheckIPAddressAvailability: is this address of the network free? Else five of its subnet that are. Raises Problem 400."""
     _check_network(network, group)
-    asked = next((value for name, value in request.query.items() if name.lower() == "ipaddress"), "")
+    text = next((value for name, value in request.query.items() if name.lower() == "ipaddress"), "")
     try:
-        address = IPv4Address(asked)
+        address = IPv4Address(text)
     except AddressValueError:
-        raise Problem(400, "InvalidIPAddressFormat", f"The IP address '{asked}' is not valid.") from None
-    subnet = next((each for each in (fabric.cluster.subnet1, fabric.cluster.subnet2) if address in each), None)
+        raise Problem(400, "InvalidIPAddressFormat", f"The IP address '{text}' is not valid.") from None
+    subnet = next(
+        (network_of_subnet for network_of_subnet in (fabric.cluster.subnet1, fabric.cluster.subnet2) if address in network_of_subnet), None
+    )
     if subnet is None:
         return Answer(200, {"available": False})
     # The first four of a subnet, and its last, are Azure's own.
     reserved = {subnet[i] for i in (0, 1, 2, 3, -1)}
-    taken = {nic.address for nic in fabric.topology.nics} | {fabric.cluster.vip}
-    if address not in reserved | taken:
+    in_use = {nic.address for nic in fabric.topology.nics} | {fabric.cluster.vip}
+    if address not in reserved | in_use:
         return Answer(200, {"available": True, "availableIPAddresses": [], "isPlatformReserved": False})
-    free = itertools.islice((str(one) for one in subnet if one not in reserved | taken), OFFERED_ADDRESSES)
+    free = itertools.islice((str(candidate) for candidate in subnet if candidate not in reserved | in_use), OFFERED_ADDRESSES)
     return Answer(200, {"available": False, "availableIPAddresses": list(free), "isPlatformReserved": address in reserved})
 
 
@@ -115,7 +117,7 @@ def list_route_tables(fabric: AzureState, request: Request, group: str = resourc
 
 def get_route_table(fabric: AzureState, request: Request, group: str, table: str) -> Answer:
     """GET of one route table by its name; raises Problem 404."""
-    for found in fabric.wrongs.route_tables(fabric):
-        if found["name"].lower() == table.lower():
-            return Answer(200, with_etags(found))
+    for route_table in fabric.wrongs.route_tables(fabric):
+        if route_table["name"].lower() == table.lower():
+            return Answer(200, with_etags(route_table))
     raise not_found(ROUTES_KIND, table, group)

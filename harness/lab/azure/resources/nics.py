@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.lab.azure.resources import nsgs
 from harness.lab.azure.state import resource_ids
-from harness.lab.azure.state.azure_state import AzureState, settled
+from harness.lab.azure.state.azure_state import AzureState, provisioning_state
 from harness.lab.azure.state.http_types import Answer, Problem, Request, check_etag, lab_cannot, not_found, with_etags
 from harness.lab.azure.state.long_running_operations import NETWORK
 from harness.lab.topology import Nic
@@ -23,7 +23,7 @@ def find(fabric: AzureState, group: str, name: str) -> Nic:
     raise not_found(KIND, name, group)
 
 
-def in_pool(fabric: AzureState, nic: Nic) -> bool:
+def is_in_pool(fabric: AzureState, nic: Nic) -> bool:
     """Whether the NIC is a member of the backend pool at this moment."""
     return nic.pooled and next(m["in_pool"] for m in fabric.status()["balancer"] if m["node"] == nic.host)
 
@@ -39,13 +39,13 @@ def resource(fabric: AzureState, nic: Nic) -> dict[str, Any]:
         "primary": True,
         "privateIPAddressVersion": "IPv4",
     }
-    if in_pool(fabric, nic):
+    if is_in_pool(fabric, nic):
         configuration["loadBalancerBackendAddressPools"] = [{"id": resource_ids.balancer_id("backendAddressPools", resource_ids.POOL)}]
     guarded = next(g for g in resource_ids.guarded(fabric.topology) if g.nic == nic)
-    said = {
+    interface = {
         **fabric.common(id, resource_ids.nic_name(nic), KIND),
         "properties": {
-            "provisioningState": settled(fabric, id),
+            "provisioningState": provisioning_state(fabric, id),
             "resourceGuid": str(uuid.uuid5(uuid.NAMESPACE_URL, id)),
             "ipConfigurations": [
                 with_etags(
@@ -68,8 +68,8 @@ def resource(fabric: AzureState, nic: Nic) -> dict[str, Any]:
             "nicType": "Standard",
         },
     }
-    fabric.wrongs.on_interface(fabric, nic, said)
-    return with_etags(said)
+    fabric.wrongs.on_interface(fabric, nic, interface)
+    return with_etags(interface)
 
 
 def get(fabric: AzureState, request: Request, group: str, nic: str) -> Answer:
@@ -89,9 +89,9 @@ def list_configurations(fabric: AzureState, request: Request, group: str, nic: s
 
 def get_configuration(fabric: AzureState, request: Request, group: str, nic: str, name: str) -> Answer:
     """GET of one IP configuration by its name; raises Problem 404."""
-    for found in resource(fabric, find(fabric, group, nic))["properties"]["ipConfigurations"]:
-        if found["name"].lower() == name.lower():
-            return Answer(200, found)
+    for configuration in resource(fabric, find(fabric, group, nic))["properties"]["ipConfigurations"]:
+        if configuration["name"].lower() == name.lower():
+            return Answer(200, configuration)
     raise Problem(404, "NotFound", f"Resource {resource_ids.nic_id(find(fabric, group, nic))}/ipConfigurations/{name} not found.")
 
 
@@ -99,32 +99,32 @@ def list_of_members(fabric: AzureState, request: Request, group: str, balancer: 
     """GET of the interfaces that are in the load balancer's pool. Raises Problem 404 for another balancer."""
     if balancer.lower() != resource_ids.BALANCER:
         raise not_found("Microsoft.Network/loadBalancers", balancer, group)
-    return Answer(200, {"value": [resource(fabric, nic) for nic in fabric.topology.nics if in_pool(fabric, nic)]})
+    return Answer(200, {"value": [resource(fabric, nic) for nic in fabric.topology.nics if is_in_pool(fabric, nic)]})
 
 
 def put(fabric: AzureState, request: Request, group: str, nic: str) -> Answer:
     """Joining and leaving the pool is what can be changed; anything else must be as it is."""
-    found = find(fabric, group, nic)
-    given = request.body if isinstance(request.body, dict) else {}
+    interface = find(fabric, group, nic)
+    body = request.body if isinstance(request.body, dict) else {}
     with fabric.changing:
-        before = resource(fabric, found)
-        check_etag(request, before)
-        wanted = _pool_wanted(before, given)
-        if wanted and not found.pooled:
+        old_resource = resource(fabric, interface)
+        check_etag(request, old_resource)
+        joins_pool = _joins_pool(old_resource, body)
+        if joins_pool and not interface.pooled:
             raise lab_cannot(f"{nic} in the backend pool; only the nodes' first NICs can be in it")
 
         def work() -> None:
-            if found.pooled and wanted is not in_pool(fabric, found):
-                fabric.ask("pool", node=found.host, member=wanted)
-            _keep_tags(fabric, resource_ids.nic_id(found), given)
+            if interface.pooled and joins_pool is not is_in_pool(fabric, interface):
+                fabric.ask("pool", node=interface.host, member=joins_pool)
+            _keep_tags(fabric, resource_ids.nic_id(interface), body)
 
-        operation = fabric.operations.begin(request, NETWORK, resource_ids.nic_id(found), "put network interface", work, at_once=True)
-    return fabric.operations.put(operation, request, resource(fabric, found), new=False)
+        operation = fabric.operations.begin(request, NETWORK, resource_ids.nic_id(interface), "put network interface", work, at_once=True)
+    return fabric.operations.put(operation, request, resource(fabric, interface), new=False)
 
 
-def _keep_tags(fabric: AzureState, id: str, given: dict[str, Any]) -> None:
-    if isinstance(given.get("tags"), dict):
-        fabric.tags[id.lower()] = given["tags"]
+def _keep_tags(fabric: AzureState, id: str, body: dict[str, Any]) -> None:
+    if isinstance(body.get("tags"), dict):
+        fabric.tags[id.lower()] = body["tags"]
 
 
 # What a PUT replaces, and what Azure takes where it is left out: the lab changes none of it.
@@ -138,39 +138,43 @@ OF_CONFIGURATIONS = {
 }
 
 
-def _as_put(said: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+def _normalised_values(properties: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     """What it comes to: references by their ids, of the DNS settings the servers."""
-    given = {key: default if said.get(key) is None else said[key] for key, default in defaults.items()}
+    values = {key: default if properties.get(key) is None else properties[key] for key, default in defaults.items()}
     for key in ("networkSecurityGroup", "subnet"):
-        if isinstance(given.get(key), dict):
-            given[key] = str(given[key].get("id")).lower()
-    if "dnsSettings" in given:
-        given["dnsSettings"] = (given["dnsSettings"] or {}).get("dnsServers") or []
-    return given
+        if isinstance(values.get(key), dict):
+            values[key] = str(values[key].get("id")).lower()
+    if "dnsSettings" in values:
+        values["dnsSettings"] = (values["dnsSettings"] or {}).get("dnsServers") or []
+    return values
 
 
-def _must_stay(now: dict[str, Any], wanted: dict[str, Any], name: str) -> None:
+def _demand_unchanged(old_values: dict[str, Any], new_values: dict[str, Any], name: str) -> None:
     """Raises Problem for what would change, also by being left out."""
-    for key, value in now.items():
-        if wanted[key] != value:
-            raise lab_cannot(f"changing {key} of {name} to {wanted[key]!r} (PUT replaces: what is left out is taken away)")
+    for key, value in old_values.items():
+        if new_values[key] != value:
+            raise lab_cannot(f"changing {key} of {name} to {new_values[key]!r} (PUT replaces: what is left out is taken away)")
 
 
-def _pool_wanted(before: dict[str, Any], given: dict[str, Any]) -> bool:
+def _joins_pool(old_resource: dict[str, Any], body: dict[str, Any]) -> bool:
     """Whether the NIC is to be in the pool. Raises Problem when something else is to change."""
-    properties = given.get("properties") or {}
+    properties = body.get("properties") or {}
     configurations = properties.get("ipConfigurations") or []
     if not configurations:
         raise Problem(400, "InvalidRequestFormat", "Cannot parse the request: a network interface has ipConfigurations.")
     pools: list[str] = []
-    now = {c["name"]: c["properties"] for c in before["properties"]["ipConfigurations"]}
+    old_configurations = {c["name"]: c["properties"] for c in old_resource["properties"]["ipConfigurations"]}
     for configuration in configurations:
-        said, name = configuration.get("properties") or {}, configuration.get("name")
-        if name not in now:
+        new_values, name = configuration.get("properties") or {}, configuration.get("name")
+        if name not in old_configurations:
             raise lab_cannot(f"adding the ip configuration {name!r} to a network interface")
-        _must_stay(_as_put(now[name], OF_CONFIGURATIONS), _as_put(said, OF_CONFIGURATIONS), name)
-        pools += [pool["id"].lower() for pool in said.get("loadBalancerBackendAddressPools") or []]
-    _must_stay(_as_put(before["properties"], OF_INTERFACES), _as_put(properties, OF_INTERFACES), before["name"])
+        _demand_unchanged(
+            _normalised_values(old_configurations[name], OF_CONFIGURATIONS), _normalised_values(new_values, OF_CONFIGURATIONS), name
+        )
+        pools += [pool["id"].lower() for pool in new_values.get("loadBalancerBackendAddressPools") or []]
+    _demand_unchanged(
+        _normalised_values(old_resource["properties"], OF_INTERFACES), _normalised_values(properties, OF_INTERFACES), old_resource["name"]
+    )
     unknown = [pool for pool in pools if pool != resource_ids.balancer_id("backendAddressPools", resource_ids.POOL).lower()]
     if unknown:
         raise Problem(404, "NotFound", f"Resource {unknown[0]} not found.")
@@ -179,18 +183,18 @@ def _pool_wanted(before: dict[str, Any], given: dict[str, Any]) -> bool:
 
 def effective_security(fabric: AzureState, request: Request, group: str, nic: str) -> Answer:
     """What applies to a NIC: its subnet's group and its own, tags written out (facts NSG-07, NSG-09)."""
-    found = find(fabric, group, nic)
-    _must_run(fabric, found)
+    interface = find(fabric, group, nic)
+    _demand_running(fabric, interface)
 
     def work() -> dict[str, Any]:
-        places = [g for g in resource_ids.guarded(fabric.topology) if g.nic == found or g.subnet == found.subnet_name]
-        return {"value": [_effective(fabric, place, found) for place in reversed(places)]}
+        places = [g for g in resource_ids.guarded(fabric.topology) if g.nic == interface or g.subnet == interface.subnet_name]
+        return {"value": [_effective_group(fabric, place, interface) for place in reversed(places)]}
 
-    operation = fabric.operations.begin(request, NETWORK, f"{resource_ids.nic_id(found)}/effective", "effective security rules", work)
-    return fabric.operations.accepted(operation, request, by_location_only=True)
+    operation = fabric.operations.begin(request, NETWORK, f"{resource_ids.nic_id(interface)}/effective", "effective security rules", work)
+    return fabric.operations.accepted_answer(operation, request, by_location_only=True)
 
 
-def _must_run(fabric: AzureState, nic: Nic) -> None:
+def _demand_running(fabric: AzureState, nic: Nic) -> None:
     if fabric.power(nic.host) == "off":
         message = (
             f"The network interface {resource_ids.nic_name(nic)} is not attached to a running virtual machine: start {nic.host} first."
@@ -198,37 +202,37 @@ def _must_run(fabric: AzureState, nic: Nic) -> None:
         raise Problem(400, "NetworkInterfaceNotAttachedToRunningVM", message)
 
 
-def _effective(fabric: AzureState, place: resource_ids.Guarded, nic: Nic) -> dict[str, Any]:
-    to = (
+def _effective_group(fabric: AzureState, place: resource_ids.Guarded, nic: Nic) -> dict[str, Any]:
+    association = (
         {"networkInterface": {"id": resource_ids.nic_id(nic)}} if place.nic else {"subnet": {"id": resource_ids.subnet_id(nic.subnet_name)}}
     )
     custom = [(f"securityRules/{r['name']}", r["properties"]) for r in nsgs.rules_of(fabric, place)]
     default = [(f"defaultSecurityRules/{r['name']}", r["properties"]) for r in nsgs.default_rules(place.group_id)]
     return {
         "networkSecurityGroup": {"id": place.group_id},
-        "association": to,
-        "effectiveSecurityRules": [_effective_rule(fabric, name, said) for name, said in [*custom, *default]],
+        "association": association,
+        "effectiveSecurityRules": [_effective_rule(fabric, name, rule) for name, rule in [*custom, *default]],
     }
 
 
-def _effective_rule(fabric: AzureState, name: str, said: dict[str, Any]) -> dict[str, Any]:
-    ports = [_range(p) for p in said.get("destinationPortRanges") or [said.get("destinationPortRange", "*")]]
+def _effective_rule(fabric: AzureState, name: str, properties: dict[str, Any]) -> dict[str, Any]:
+    ports = [_range(p) for p in properties.get("destinationPortRanges") or [properties.get("destinationPortRange", "*")]]
     rule: dict[str, Any] = {
         "name": name,
-        "protocol": "All" if said["protocol"] == "*" else said["protocol"],
+        "protocol": "All" if properties["protocol"] == "*" else properties["protocol"],
         "sourcePortRange": "0-65535",
         "sourcePortRanges": ["0-65535"],
         "destinationPortRange": ports[0],
         "destinationPortRanges": ports,
-        "access": said["access"],
-        "priority": said["priority"],
-        "direction": said["direction"],
+        "access": properties["access"],
+        "priority": properties["priority"],
+        "direction": properties["direction"],
     }
     for end in ("source", "destination"):
-        prefixes = said.get(f"{end}AddressPrefixes") or [said.get(f"{end}AddressPrefix", "*")]
-        shown = ["0.0.0.0/0" if prefix == "*" else prefix for prefix in prefixes]
-        rule |= {f"{end}AddressPrefix": shown[0], f"{end}AddressPrefixes": shown}
-        if expanded := [network for prefix in prefixes for network in _expanded(fabric, prefix)]:
+        prefixes = properties.get(f"{end}AddressPrefixes") or [properties.get(f"{end}AddressPrefix", "*")]
+        networks = ["0.0.0.0/0" if prefix == "*" else prefix for prefix in prefixes]
+        rule |= {f"{end}AddressPrefix": networks[0], f"{end}AddressPrefixes": networks}
+        if expanded := [network for prefix in prefixes for network in _expand_tag(fabric, prefix)]:
             rule[f"expanded{end.capitalize()}AddressPrefix"] = expanded
     return rule
 
@@ -237,7 +241,7 @@ def _range(text: str) -> str:
     return "0-65535" if text == "*" else text if "-" in text else f"{text}-{text}"
 
 
-def _expanded(fabric: AzureState, tag: str) -> list[str]:
+def _expand_tag(fabric: AzureState, tag: str) -> list[str]:
     """The networks behind a service tag."""
     host = f"{fabric.cluster.load_balancer.probe.source}/32"
     if tag == "VirtualNetwork":
@@ -247,18 +251,18 @@ def _expanded(fabric: AzureState, tag: str) -> list[str]:
 
 def effective_routes(fabric: AzureState, request: Request, group: str, nic: str) -> Answer:
     """POST effectiveRouteTable: a long-running operation; raises Problem 409 while the machine is off."""
-    found = find(fabric, group, nic)
-    _must_run(fabric, found)
+    interface = find(fabric, group, nic)
+    _demand_running(fabric, interface)
 
     def work() -> dict[str, Any]:
-        own = [str(fabric.cluster.subnet1), str(fabric.cluster.subnet2)]
-        others = [("None", net) for net in ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16")]
-        routes = [_route("VnetLocal", *own), _route("Internet", "0.0.0.0/0"), *(_route(hop, net) for hop, net in others)]
-        fabric.wrongs.on_effective_routes(fabric, found, routes)
+        subnets = [str(fabric.cluster.subnet1), str(fabric.cluster.subnet2)]
+        special_networks = [("None", net) for net in ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16")]
+        routes = [_route("VnetLocal", *subnets), _route("Internet", "0.0.0.0/0"), *(_route(hop, net) for hop, net in special_networks)]
+        fabric.wrongs.on_effective_routes(fabric, interface, routes)
         return {"value": routes}
 
-    operation = fabric.operations.begin(request, NETWORK, f"{resource_ids.nic_id(found)}/effective", "effective routes", work)
-    return fabric.operations.accepted(operation, request, by_location_only=True)
+    operation = fabric.operations.begin(request, NETWORK, f"{resource_ids.nic_id(interface)}/effective", "effective routes", work)
+    return fabric.operations.accepted_answer(operation, request, by_location_only=True)
 
 
 def _route(hop: str, *prefixes: str) -> dict[str, Any]:

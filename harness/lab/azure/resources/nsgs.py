@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from harness.lab.azure.state import resource_ids
-from harness.lab.azure.state.azure_state import AzureState, settled
+from harness.lab.azure.state.azure_state import AzureState, provisioning_state
 from harness.lab.azure.state.http_types import Answer, Problem, Request, lab_cannot, not_found, with_etags
 from harness.lab.azure.state.long_running_operations import NETWORK
 
@@ -53,7 +53,7 @@ def default_rules(group_id: str) -> list[dict[str, Any]]:
             "type": f"{KIND}/defaultSecurityRules",
             "properties": {
                 "provisioningState": "Succeeded",
-                "description": about,
+                "description": description,
                 "protocol": "*",
                 "sourcePortRange": "*",
                 "destinationPortRange": "*",
@@ -64,7 +64,7 @@ def default_rules(group_id: str) -> list[dict[str, Any]]:
                 "direction": direction,
             },
         }
-        for name, about, source, destination, access, priority, direction in DEFAULTS
+        for name, description, source, destination, access, priority, direction in DEFAULTS
     ]
 
 
@@ -77,42 +77,42 @@ def rules_of(fabric: AzureState, place: resource_ids.Guarded) -> list[dict[str, 
 
 
 def _rule(fabric: AzureState, place: resource_ids.Guarded, name: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
-    written = fabric.written_rules.get((place.group, name))
-    said = written[0] if written and written[1] == parts else _as_azure(parts)
+    stored = fabric.written_rules.get((place.group, name))
+    properties = stored[0] if stored and stored[1] == parts else _azure_properties(parts)
     id = f"{place.group_id}/securityRules/{name}"
     return with_etags(
         {
             "name": name,
             "id": id,
             "type": f"{KIND}/securityRules",
-            "properties": {"provisioningState": settled(fabric, id), **said},
+            "properties": {"provisioningState": provisioning_state(fabric, id), **properties},
         }
     )
 
 
-def _as_azure(parts: list[dict[str, Any]]) -> dict[str, Any]:
+def _azure_properties(parts: list[dict[str, Any]]) -> dict[str, Any]:
     """What the lab has, in Azure's words: for rules that did not come in by this API."""
-    first = parts[0]
+    first_rule = parts[0]
 
     def each(key: str) -> list[str]:
         return list(dict.fromkeys(str(part[key]) for part in parts))
 
-    said: dict[str, Any] = {
-        "protocol": PROTOCOLS[first["protocol"]],
+    properties: dict[str, Any] = {
+        "protocol": PROTOCOLS[first_rule["protocol"]],
         "sourcePortRange": "*",
-        "access": first["access"].capitalize(),
-        "priority": first["priority"],
-        "direction": first["direction"].capitalize(),
+        "access": first_rule["access"].capitalize(),
+        "priority": first_rule["priority"],
+        "direction": first_rule["direction"].capitalize(),
     }
-    ports = [str(port) for port in first["ports"]] or ["*"]
+    ports = [str(port) for port in first_rule["ports"]] or ["*"]
     for key, values in (("source", each("source")), ("destination", each("destination"))):
-        said |= {f"{key}AddressPrefix": values[0]} if len(values) == 1 else {f"{key}AddressPrefixes": values}
-    return said | ({"destinationPortRange": ports[0]} if len(ports) == 1 else {"destinationPortRanges": ports})
+        properties |= {f"{key}AddressPrefix": values[0]} if len(values) == 1 else {f"{key}AddressPrefixes": values}
+    return properties | ({"destinationPortRange": ports[0]} if len(ports) == 1 else {"destinationPortRanges": ports})
 
 
 def resource(fabric: AzureState, place: resource_ids.Guarded) -> dict[str, Any]:
     """One network security group with its own rules, the default rules, and what it is attached to."""
-    to = (
+    association = (
         {"networkInterfaces": [{"id": resource_ids.nic_id(place.nic)}]}
         if place.nic
         else {"subnets": [{"id": resource_ids.subnet_id(place.subnet or "")}]}
@@ -121,10 +121,10 @@ def resource(fabric: AzureState, place: resource_ids.Guarded) -> dict[str, Any]:
         {
             **fabric.common(place.group_id, place.group, KIND),
             "properties": {
-                "provisioningState": settled(fabric, place.group_id),
+                "provisioningState": provisioning_state(fabric, place.group_id),
                 "securityRules": rules_of(fabric, place),
                 "defaultSecurityRules": default_rules(place.group_id),
-                **to,
+                **association,
             },
         }
     )
@@ -140,9 +140,9 @@ def find(fabric: AzureState, group: str, nsg: str) -> resource_ids.Guarded:
 
 def find_rule(fabric: AzureState, place: resource_ids.Guarded, rule: str, group: str) -> dict[str, Any]:
     """One of the group's own rules by its name, in any case of letters; raises Problem 404."""
-    for found in rules_of(fabric, place):
-        if found["name"].lower() == rule.lower():
-            return found
+    for candidate in rules_of(fabric, place):
+        if candidate["name"].lower() == rule.lower():
+            return candidate
     raise Problem(404, "NotFound", f"Resource {place.group_id}/securityRules/{rule} not found.")
 
 
@@ -179,30 +179,37 @@ def put_rule(fabric: AzureState, request: Request, group: str, nsg: str, rule: s
     place = find(fabric, group, nsg)
     if not NAME.fullmatch(rule):
         raise Problem(400, "InvalidResourceName", f"Resource name {rule} is invalid: letters, digits, _, . and -, 80 at most.")
-    given = request.body.get("properties") if isinstance(request.body, dict) else None
-    if not isinstance(given, dict):
+    body_properties = request.body.get("properties") if isinstance(request.body, dict) else None
+    if not isinstance(body_properties, dict):
         raise Problem(400, "InvalidRequestFormat", "Cannot parse the request: a security rule has properties.")
-    said = {key: value for key, value in given.items() if key != "provisioningState" and value not in (None, [])}
-    parts = compiled(rule, said)
+    properties = {key: value for key, value in body_properties.items() if key != "provisioningState" and value not in (None, [])}
+    parts = compile_rule(rule, properties)
     with fabric.changing:
-        before = [r["name"].lower() for r in rules_of(fabric, place)]
-        for other in rules_of(fabric, place):
-            theirs = other["properties"]
-            same = (theirs["priority"], theirs["direction"]) == (said["priority"], said["direction"])
-            if same and other["name"].lower() != rule.lower():
-                message = f"Security rule {rule} conflicts with rule {other['name']}: rules cannot have the same Priority and Direction."
+        old_names = [r["name"].lower() for r in rules_of(fabric, place)]
+        for other_rule in rules_of(fabric, place):
+            other_properties = other_rule["properties"]
+            collides = (other_properties["priority"], other_properties["direction"]) == (properties["priority"], properties["direction"])
+            if collides and other_rule["name"].lower() != rule.lower():
+                message = (
+                    f"Security rule {rule} conflicts with rule {other_rule['name']}: rules cannot have the same Priority and Direction."
+                )
                 raise Problem(400, "SecurityRuleConflict", message)
 
         def work() -> None:
             _replace(fabric, place, rule, parts)
             # As the lab gives it back, so that a later change made in the lab itself is seen.
-            there = [r for r in fabric.ask("nsg").get(place.place, []) if _belongs(r, rule)]
-            fabric.written_rules[place.group, rule] = (said, there)
+            lab_rules = [r for r in fabric.ask("nsg").get(place.place, []) if _belongs(r, rule)]
+            fabric.written_rules[place.group, rule] = (properties, lab_rules)
 
         subject = f"{place.group_id}/securityRules/{rule}"
         operation = fabric.operations.begin(request, NETWORK, subject, "put security rule", work, at_once=True)
-    now = {"name": rule, "id": subject, "type": f"{KIND}/securityRules", "properties": {**said, "provisioningState": "Updating"}}
-    return fabric.operations.put(operation, request, with_etags(now), new=rule.lower() not in before)
+    answer_body = {
+        "name": rule,
+        "id": subject,
+        "type": f"{KIND}/securityRules",
+        "properties": {**properties, "provisioningState": "Updating"},
+    }
+    return fabric.operations.put(operation, request, with_etags(answer_body), new=rule.lower() not in old_names)
 
 
 def delete_rule(fabric: AzureState, request: Request, group: str, nsg: str, rule: str) -> Answer:
@@ -215,7 +222,7 @@ def delete_rule(fabric: AzureState, request: Request, group: str, nsg: str, rule
         operation = fabric.operations.begin(
             request, NETWORK, subject, "delete security rule", lambda: _replace(fabric, place, rule, []), at_once=True
         )
-    return fabric.operations.accepted(operation, request)
+    return fabric.operations.accepted_answer(operation, request)
 
 
 def _belongs(lab_rule: dict[str, Any], name: str) -> bool:
@@ -224,45 +231,45 @@ def _belongs(lab_rule: dict[str, Any], name: str) -> bool:
 
 def _replace(fabric: AzureState, place: resource_ids.Guarded, name: str, parts: list[dict[str, Any]]) -> None:
     """Put these in the place of every part of that rule."""
-    others = [r for r in fabric.ask("nsg").get(place.place, []) if not _belongs(r, name)]
-    fabric.ask("nsg", place=place.place, rules=[*others, *parts])
+    other_rules = [r for r in fabric.ask("nsg").get(place.place, []) if not _belongs(r, name)]
+    fabric.ask("nsg", place=place.place, rules=[*other_rules, *parts])
     fabric.written_rules.pop((place.group, name), None)
 
 
-def compiled(name: str, said: dict[str, Any]) -> list[dict[str, Any]]:
+def compile_rule(name: str, properties: dict[str, Any]) -> list[dict[str, Any]]:
     """A security rule's properties as rules of the lab. Raises Problem for one that Azure would not have, or the lab cannot do."""
     for key in ("protocol", "access", "priority", "direction"):
-        if key not in said:
+        if key not in properties:
             raise Problem(400, "InvalidRequestFormat", f"Security rule {name} lacks its {key}.")
-    priority = said["priority"]
+    priority = properties["priority"]
     if not isinstance(priority, int) or not 100 <= priority <= 4096:
         message = f"Security rule {name} has an invalid priority {priority}; it must be between 100 and 4096."
         raise Problem(400, "SecurityRuleInvalidPriority", message)
-    protocol = str(said["protocol"]).lower()
-    access, direction = str(said["access"]).lower(), str(said["direction"]).lower()
+    protocol = str(properties["protocol"]).lower()
+    access, direction = str(properties["access"]).lower(), str(properties["direction"]).lower()
     if protocol not in PROTOCOLS:
-        raise lab_cannot(f"rules for the protocol {said['protocol']}")
+        raise lab_cannot(f"rules for the protocol {properties['protocol']}")
     if access not in ("allow", "deny") or direction not in ("inbound", "outbound") or PART in name:
         raise Problem(400, "InvalidRequestFormat", f"Security rule {name}: access, direction or name cannot be used.")
-    if [p for p in _listed(said, "sourcePortRange") if p != "*"]:
+    if [p for p in _values_of(properties, "sourcePortRange") if p != "*"]:
         raise lab_cannot("rules that name source ports")
-    if any("ApplicationSecurityGroups" in key for key in said):
+    if any("ApplicationSecurityGroups" in key for key in properties):
         raise lab_cannot("rules with application security groups")
-    ends = [(s, d) for s in _prefixes(name, said, "source") for d in _prefixes(name, said, "destination")]
-    common = {"direction": direction, "priority": priority, "protocol": protocol, "ports": _ports(name, said), "access": access}
+    ends = [(s, d) for s in _prefixes(name, properties, "source") for d in _prefixes(name, properties, "destination")]
+    common = {"direction": direction, "priority": priority, "protocol": protocol, "ports": _ports(name, properties), "access": access}
     return [
         {"name": name if i == 0 else f"{name}{PART}{i}", "source": source, "destination": destination, **common}
         for i, (source, destination) in enumerate(ends)
     ]
 
 
-def _listed(said: dict[str, Any], key: str) -> list[str]:
-    many = said.get(f"{key}es" if key.endswith("Prefix") else f"{key}s") or []
-    return [*many] or [said.get(key) or "*"]
+def _values_of(properties: dict[str, Any], key: str) -> list[str]:
+    values = properties.get(f"{key}es" if key.endswith("Prefix") else f"{key}s") or []
+    return [*values] or [properties.get(key) or "*"]
 
 
-def _prefixes(name: str, said: dict[str, Any], end: str) -> list[str]:
-    return [_prefix(name, text) for text in _listed(said, f"{end}AddressPrefix")]
+def _prefixes(name: str, properties: dict[str, Any], end: str) -> list[str]:
+    return [_prefix(name, text) for text in _values_of(properties, f"{end}AddressPrefix")]
 
 
 def _prefix(name: str, text: str) -> str:
@@ -277,15 +284,17 @@ def _prefix(name: str, text: str) -> str:
         raise lab_cannot(f"security rule {name} with the address prefix {text!r}; it knows networks and {', '.join(TAGS)}") from None
 
 
-def _ports(name: str, said: dict[str, Any]) -> list[int]:
+def _ports(name: str, properties: dict[str, Any]) -> list[int]:
     ports: list[int] = []
-    for text in _listed(said, "destinationPortRange"):
+    for text in _values_of(properties, "destinationPortRange"):
         if text in ("*", "0-65535"):
             return []
-        first, _, last = text.partition("-")
-        if not (first.isdigit() and (last or first).isdigit() and 0 < int(first) <= int(last or first) <= 65535):
+        first_port, _, last_port = text.partition("-")
+        if not (
+            first_port.isdigit() and (last_port or first_port).isdigit() and 0 < int(first_port) <= int(last_port or first_port) <= 65535
+        ):
             raise Problem(400, "SecurityRuleInvalidPortRange", f"Security rule {name} has an invalid port range {text!r}.")
-        ports += range(int(first), int(last or first) + 1)
+        ports += range(int(first_port), int(last_port or first_port) + 1)
     if len(ports) > MAX_PORTS:
         raise lab_cannot(f"security rule {name} with more than {MAX_PORTS} ports; name fewer, or all with *")
     return ports

@@ -15,48 +15,48 @@ FIELDS = ("name", "resourceType", "location", "resourceGroup", "tagName", "tagVa
 DEPTH = 20  # of parentheses
 
 
-def holds(asked: str, resource: dict[str, Any]) -> bool:
+def matches_filter(filter_text: str, resource: dict[str, Any]) -> bool:
     """Whether the filter lets this resource through. Raises Problem for a filter that is none, or that the lab does not know."""
-    reading = _Reading(asked, resource)
+    reading = _Reading(filter_text, resource)
     answer = reading.any_of(DEPTH)
     if reading.rest:
-        raise lab_cannot(f"the filter {asked!r} from {reading.rest[0][1]!r} on")
+        raise lab_cannot(f"the filter {filter_text!r} from {reading.rest[0][1]!r} on")
     return answer
 
 
 class _Reading:
     """A filter that is read from left to right and answered at once; and binds closer than or."""
 
-    def __init__(self, asked: str, resource: dict[str, Any]) -> None:
-        self._asked, self._resource = asked, resource
+    def __init__(self, filter_text: str, resource: dict[str, Any]) -> None:
+        self._asked, self._resource = filter_text, resource
         self._tags = {key.lower(): value for key, value in resource.get("tags", {}).items()}  # their names are without case
         self._tag: str | None = None  # the one that tagName named, which tagValue is of
         self.rest: list[tuple[str, str]] = []
-        at = 0
-        while at < len(asked.rstrip()):
-            found = _TOKEN.match(asked, at)
-            if found is None:
-                raise Problem(400, "InvalidFilterInQueryString", f"Invalid $filter '{asked}' specified in the query string.")
-            self.rest.append((str(found.lastgroup), str(found[str(found.lastgroup)])))
-            at = found.end()
+        position = 0
+        while position < len(filter_text.rstrip()):
+            match = _TOKEN.match(filter_text, position)
+            if match is None:
+                raise Problem(400, "InvalidFilterInQueryString", f"Invalid $filter '{filter_text}' specified in the query string.")
+            self.rest.append((str(match.lastgroup), str(match[str(match.lastgroup)])))
+            position = match.end()
 
     def any_of(self, depth: int) -> bool:
         answer = self._all_of(depth)
         while self._is_next("or"):
             self.rest.pop(0)
-            other = self._all_of(depth)
-            answer = answer or other
+            right = self._all_of(depth)
+            answer = answer or right
         return answer
 
     def _all_of(self, depth: int) -> bool:
-        answer = self._one(depth)
+        answer = self._comparison(depth)
         while self._is_next("and"):
             self.rest.pop(0)
-            other = self._one(depth)
-            answer = answer and other
+            right = self._comparison(depth)
+            answer = answer and right
         return answer
 
-    def _one(self, depth: int) -> bool:
+    def _comparison(self, depth: int) -> bool:
         if self._is_next("(") and depth:
             self.rest.pop(0)
             answer = self.any_of(depth - 1)
@@ -71,28 +71,28 @@ class _Reading:
             self._take("mark", ")")
             return part.lower() in self._value(field).lower()
         field = self._field()
-        how = self._take("word").lower()
+        operator = self._take("word").lower()
         text = self._take("text")
-        if how not in ("eq", "ne"):
-            raise lab_cannot(f"the filter {self._asked!r}: {how} is not known, eq, ne and substringof are")
+        if operator not in ("eq", "ne"):
+            raise lab_cannot(f"the filter {self._asked!r}: {operator} is not known, eq, ne and substringof are")
         if field == "tagName":
             self._tag = text.lower()
-            return (self._tag in self._tags) is (how == "eq")
+            return (self._tag in self._tags) is (operator == "eq")
         if field == "tagValue":
-            return (self._tags.get(self._tag or "") == text) is (how == "eq")
-        return (self._value(field).lower() == text.lower()) is (how == "eq")
+            return (self._tags.get(self._tag or "") == text) is (operator == "eq")
+        return (self._value(field).lower() == text.lower()) is (operator == "eq")
 
     def _field(self) -> str:
-        word = self._take("word")
-        for known in FIELDS:
-            if known.lower() == word.lower():
-                return known
-        raise lab_cannot(f"the filter {self._asked!r}: {word!r} is not known, {', '.join(FIELDS)} are")
+        name = self._take("word")
+        for field_name in FIELDS:
+            if field_name.lower() == name.lower():
+                return field_name
+        raise lab_cannot(f"the filter {self._asked!r}: {name!r} is not known, {', '.join(FIELDS)} are")
 
     def _value(self, field: str) -> str:
         if field == "resourceGroup":
-            found = re.search(r"/resourceGroups/([^/]+)", str(self._resource.get("id", "")), re.IGNORECASE)
-            return found[1] if found else ""
+            match = re.search(r"/resourceGroups/([^/]+)", str(self._resource.get("id", "")), re.IGNORECASE)
+            return match[1] if match else ""
         return str(self._resource.get({"resourceType": "type"}.get(field, field), ""))
 
     def _is_next(self, text: str) -> bool:

@@ -53,9 +53,9 @@ def providers(fabric: AzureState, request: Request) -> Answer:
 
 def provider(fabric: AzureState, request: Request, namespace: str) -> Answer:
     """GET of one namespace; raises Problem 404 for one that the lab has nothing of."""
-    for known in PROVIDERS:
-        if known.lower() == namespace.lower():
-            return Answer(200, _provider(fabric, known))
+    for provider_name in PROVIDERS:
+        if provider_name.lower() == namespace.lower():
+            return Answer(200, _provider(fabric, provider_name))
     raise Problem(404, "InvalidResourceNamespace", f"The resource namespace '{namespace}' is invalid.")
 
 
@@ -71,12 +71,12 @@ def group_(fabric: AzureState, request: Request, group: str) -> Answer:
 
 def list_groups(fabric: AzureState, request: Request) -> Answer:
     """GET of the subscription's resource groups, filtered by tag where the request asks for that."""
-    return Answer(200, {"value": _filtered(request, [_group(fabric)])})
+    return Answer(200, {"value": _apply_filter(request, [_group(fabric)])})
 
 
-def every(fabric: AzureState) -> list[dict[str, Any]]:
+def all_resources(fabric: AzureState) -> list[dict[str, Any]]:
     """Every resource that a resource group lists, without its properties."""
-    whole = [
+    resources = [
         *(vms.resource(fabric, machine.name) for machine in fabric.cluster.machines),
         *(nics.resource(fabric, nic) for nic in fabric.topology.nics),
         *(nsgs.resource(fabric, place) for place in resource_ids.guarded(fabric.topology)),
@@ -84,50 +84,50 @@ def every(fabric: AzureState) -> list[dict[str, Any]]:
         networks.resource(fabric),
         *fabric.wrongs.route_tables(fabric),
     ]
-    return [{key: value for key, value in resource.items() if key not in ("properties", "etag")} for resource in whole]
+    return [{key: value for key, value in resource.items() if key not in ("properties", "etag")} for resource in resources]
 
 
 def list_resources(fabric: AzureState, request: Request, group: str = resource_ids.GROUP) -> Answer:
     """GET of all resources of the group, filtered by tag, without those that the list is made to lag behind with."""
-    listed = [r for r in every(fabric) if r["name"] not in fabric.conditions.unlisted]
-    more = _expanded(fabric, request)
-    return Answer(200, {"value": [r | more for r in _filtered(request, listed)]})
+    resources = [r for r in all_resources(fabric) if r["name"] not in fabric.conditions.unlisted]
+    expanded = _read_expand(fabric, request)
+    return Answer(200, {"value": [r | expanded for r in _apply_filter(request, resources)]})
 
 
-def _expanded(fabric: AzureState, request: Request) -> dict[str, Any]:
+def _read_expand(fabric: AzureState, request: Request) -> dict[str, Any]:
     """What `$expand` adds to each resource of a list; a change is none of its own time here. Raises Problem for what is not known."""
-    known = {"createdTime": fabric.began, "changedTime": fabric.began, "provisioningState": "Succeeded"}
-    asked = [word.strip() for word in request.query.get("$expand", "").split(",") if word.strip()]
-    if unknown := [word for word in asked if word not in known]:
-        raise Problem(400, "InvalidExpandParameter", f"The value '{unknown[0]}' of $expand is invalid; {', '.join(known)} are not.")
-    return {word: known[word] for word in asked}
+    values = {"createdTime": fabric.began, "changedTime": fabric.began, "provisioningState": "Succeeded"}
+    names = [name.strip() for name in request.query.get("$expand", "").split(",") if name.strip()]
+    if unknown := [name for name in names if name not in values]:
+        raise Problem(400, "InvalidExpandParameter", f"The value '{unknown[0]}' of $expand is invalid; {', '.join(values)} are not.")
+    return {name: values[name] for name in names}
 
 
-def _filtered(request: Request, resources: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _apply_filter(request: Request, resources: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The list as `$filter` (resource_filter) and `$top` ask for it. Raises Problem for what neither Azure nor the lab takes."""
-    asked, top = request.query.get("$filter", "").strip(), request.query.get("$top", "")
-    found = [r for r in resources if resource_filter.holds(asked, r)] if asked else resources
+    filter_text, top = request.query.get("$filter", "").strip(), request.query.get("$top", "")
+    matching = [r for r in resources if resource_filter.matches_filter(filter_text, r)] if filter_text else resources
     if top and not (top.isdigit() and int(top) > 0):
         raise Problem(400, "InvalidTopParameter", f"The value '{top}' of $top is invalid; it is a whole number of at least 1.")
-    return found[: int(top)] if top else found
+    return matching[: int(top)] if top else matching
 
 
-def _at(fabric: AzureState, scope: str) -> str:
+def _find_scope(fabric: AzureState, scope: str) -> str:
     """The id of the resource at a scope. Raises Problem when there is none."""
-    for known in (resource_ids.group_id(), *(resource["id"] for resource in every(fabric))):
-        if known.lower().lstrip("/") == scope.lower().strip("/"):
-            return known
+    for resource_id in (resource_ids.group_id(), *(resource["id"] for resource in all_resources(fabric))):
+        if resource_id.lower().lstrip("/") == scope.lower().strip("/"):
+            return resource_id
     raise Problem(404, "ResourceNotFound", f"The Resource '{scope}' was not found.")
 
 
 def _tags(fabric: AzureState, id: str) -> Answer:
-    said = {"name": "default", "id": f"{id}/providers/Microsoft.Resources/tags/default", "type": "Microsoft.Resources/tags"}
-    return Answer(200, {**said, "properties": {"tags": fabric.tags_of(id)}})
+    tags_resource = {"name": "default", "id": f"{id}/providers/Microsoft.Resources/tags/default", "type": "Microsoft.Resources/tags"}
+    return Answer(200, {**tags_resource, "properties": {"tags": fabric.tags_of(id)}})
 
 
 def get_tags(fabric: AzureState, request: Request, scope: str) -> Answer:
     """GET of the tags at any scope."""
-    return _tags(fabric, _at(fabric, scope))
+    return _tags(fabric, _find_scope(fabric, scope))
 
 
 def _tags_of(request: Request) -> dict[str, str]:
@@ -141,19 +141,19 @@ def _tags_of(request: Request) -> dict[str, str]:
 
 def put_tags(fabric: AzureState, request: Request, scope: str) -> Answer:
     """PUT of the tags at any scope: they replace what was there."""
-    id = _at(fabric, scope)
+    id = _find_scope(fabric, scope)
     fabric.tags[id.lower()] = _tags_of(request)
     return _tags(fabric, id)
 
 
 def patch_tags(fabric: AzureState, request: Request, scope: str) -> Answer:
     """operation Merge, Replace or Delete."""
-    id, given = _at(fabric, scope), _tags_of(request)
-    named = {key.lower() for key in given}  # tags' names are without case
+    id, new_tags = _find_scope(fabric, scope), _tags_of(request)
+    lower_names = {key.lower() for key in new_tags}  # tags' names are without case
     changes: dict[str, Callable[[dict[str, str]], dict[str, str]]] = {
-        "merge": lambda now: {**{k: v for k, v in now.items() if k.lower() not in named}, **given},
-        "replace": lambda now: given,
-        "delete": lambda now: {k: v for k, v in now.items() if k.lower() not in named},
+        "merge": lambda old_tags: {**{k: v for k, v in old_tags.items() if k.lower() not in lower_names}, **new_tags},
+        "replace": lambda old_tags: new_tags,
+        "delete": lambda old_tags: {k: v for k, v in old_tags.items() if k.lower() not in lower_names},
     }
     change = changes.get(str((request.body or {}).get("operation", "")).lower())
     if change is None:
@@ -165,7 +165,7 @@ def patch_tags(fabric: AzureState, request: Request, scope: str) -> Answer:
 
 def delete_tags(fabric: AzureState, request: Request, scope: str) -> Answer:
     """DELETE of all tags at any scope."""
-    fabric.tags.pop(_at(fabric, scope).lower(), None)
+    fabric.tags.pop(_find_scope(fabric, scope).lower(), None)
     return Answer(200)
 
 

@@ -133,14 +133,14 @@ def resource(fabric: AzureState, host: str, *, view: bool = False) -> dict[str, 
 
 def get(fabric: AzureState, request: Request, group: str, machine: str) -> Answer:
     """GET of one machine, with `$expand=instanceView` its view as well."""
-    wanted = request.query.get("$expand", "").lower() == "instanceview"
-    return Answer(200, resource(fabric, fabric.host(machine, group), view=wanted))
+    with_view = request.query.get("$expand", "").lower() == "instanceview"
+    return Answer(200, resource(fabric, fabric.host(machine, group), view=with_view))
 
 
 def list_all(fabric: AzureState, request: Request, group: str = resource_ids.GROUP) -> Answer:
     """GET of the resource group's machines."""
-    wanted = request.query.get("$expand", "").lower() == "instanceview"
-    return Answer(200, {"value": [resource(fabric, m.name, view=wanted) for m in fabric.cluster.machines]})
+    with_view = request.query.get("$expand", "").lower() == "instanceview"
+    return Answer(200, {"value": [resource(fabric, m.name, view=with_view) for m in fabric.cluster.machines]})
 
 
 def get_view(fabric: AzureState, request: Request, group: str, machine: str) -> Answer:
@@ -151,9 +151,9 @@ def get_view(fabric: AzureState, request: Request, group: str, machine: str) -> 
 def patch(fabric: AzureState, request: Request, group: str, machine: str) -> Answer:
     """Tags, and nothing else of a machine."""
     host = fabric.host(machine, group)
-    given = request.body if isinstance(request.body, dict) else {}
-    tags = given.get("tags")
-    if not isinstance(tags, dict) or set(given) - {"tags", "properties"} or given.get("properties"):
+    content = request.body if isinstance(request.body, dict) else {}
+    tags = content.get("tags")
+    if not isinstance(tags, dict) or set(content) - {"tags", "properties"} or content.get("properties"):
         raise lab_cannot("changing anything of a virtual machine but its tags")
     id = resource_ids.machine_id(host)
     check_tags(tags)
@@ -175,19 +175,19 @@ def check_tags(tags: dict[str, Any]) -> None:
             raise Problem(400, "InvalidTagNameOrValue", message)
 
 
-def told(what: str) -> Handler:
+def power_action(action: str) -> Handler:
     """What answers `POST …/{what}`: powerOff, deallocate, start, restart, redeploy."""
 
     def answer(fabric: AzureState, request: Request, group: str, machine: str) -> Answer:
-        return _tell(fabric, request, group, machine, what)
+        return _begin_power_action(fabric, request, group, machine, action)
 
     return answer
 
 
-def _tell(fabric: AzureState, request: Request, group: str, machine: str, what: str) -> Answer:
+def _begin_power_action(fabric: AzureState, request: Request, group: str, machine: str, action: str) -> Answer:
     host = fabric.host(machine, group)
-    if what in ("powerOff", "restart") and host in fabric.deallocated:
-        message = f"Operation '{what}' is not allowed on VM '{host}' since the VM is deallocated."
+    if action in ("powerOff", "restart") and host in fabric.deallocated:
+        message = f"Operation '{action}' is not allowed on VM '{host}' since the VM is deallocated."
         raise Problem(409, "OperationNotAllowed", message)
     works = {
         "powerOff": lambda: _power_off(fabric, host, orderly=request.query.get("skipShutdown", "false").lower() != "true"),
@@ -196,11 +196,14 @@ def _tell(fabric: AzureState, request: Request, group: str, machine: str, what: 
         "restart": lambda: _restart(fabric, host),
         "redeploy": lambda: _redeploy(fabric, host),
     }
-    work = works[what]
-    if fabric.conditions.events_s and what in ("restart", "redeploy"):  # accepted, and said to be done soon; obeyed when its notice is over
-        work = partial(fabric.conditions.schedule, host, what, works[what])
-    operation = fabric.operations.begin(request, COMPUTE, resource_ids.machine_id(host), what, work, preempts=True)
-    return fabric.operations.accepted(operation, request)
+    work = works[action]
+    if fabric.conditions.events_s and action in (
+        "restart",
+        "redeploy",
+    ):  # accepted, and said to be done soon; obeyed when its notice is over
+        work = partial(fabric.conditions.schedule, host, action, works[action])
+    operation = fabric.operations.begin(request, COMPUTE, resource_ids.machine_id(host), action, work, preempts=True)
+    return fabric.operations.accepted_answer(operation, request)
 
 
 def _power_off(fabric: AzureState, host: str, *, orderly: bool) -> None:
@@ -253,4 +256,4 @@ def run(fabric: AzureState, request: Request, group: str, machine: str) -> Answe
     operation = fabric.operations.begin(
         request, COMPUTE, f"{resource_ids.machine_id(host)}/runCommand", "runCommand", lambda: vm_run_command.run(fabric, host, script)
     )
-    return fabric.operations.accepted(operation, request)
+    return fabric.operations.accepted_answer(operation, request)

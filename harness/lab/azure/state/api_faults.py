@@ -65,16 +65,16 @@ class Faults:
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
 
-    def add(self, given: dict[str, Any]) -> Fault:
+    def add(self, options: dict[str, Any]) -> Fault:
         """Switch one on. Raises ValueError for one that there is not."""
         try:
-            fault = Fault(**given)
+            fault = Fault(**options)
             re.compile(fault.path)
             if fault.times < 0 or fault.skip < 0 or fault.seconds < 0 or fault.retry_after < 0:
                 raise ValueError("times, skip, seconds and retry_after cannot be negative")
         except (TypeError, re.error) as error:
-            known = "kind, method, path, times, skip, seconds and retry_after"
-            raise ValueError(f"this is no fault: {error}; a fault has {known}") from error
+            field_names = "kind, method, path, times, skip, seconds and retry_after"
+            raise ValueError(f"this is no fault: {error}; a fault has {field_names}") from error
         if fault.kind not in KINDS:
             raise ValueError(f"there is no fault {fault.kind!r}; there are {', '.join(KINDS)}")
         with self._lock:

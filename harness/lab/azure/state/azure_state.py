@@ -47,9 +47,9 @@ class AzureState:
         """The state for the lab in that folder; raises BadUse where its cluster file cannot be read."""
         lab = lab_registry.read(folder)
         cluster = cluster_config.load(lab.cluster_file)
-        own = lab_config.make_lab_config(cluster, lab.cluster_file)
-        takes_s, retry_after_s = PACE[own.profile]
-        return cls(lab, cluster, own, Operations(takes_s, retry_after_s), Tokens(secret))
+        settings = lab_config.make_lab_config(cluster, lab.cluster_file)
+        takes_s, retry_after_s = PACE[settings.profile]
+        return cls(lab, cluster, settings, Operations(takes_s, retry_after_s), Tokens(secret))
 
     @property
     def topology(self) -> topology.Topology:
@@ -93,6 +93,6 @@ class AzureState:
         return {"name": name, "id": id, "type": kind, "location": resource_ids.LOCATION, **({"tags": tags} if tags else {})}
 
 
-def settled(fabric: AzureState, subject: str) -> str:
+def provisioning_state(fabric: AzureState, subject: str) -> str:
     """A resource's provisioningState."""
     return "Updating" if fabric.operations.running(subject) else "Succeeded"

@@ -61,9 +61,9 @@ def not_found(kind: str, name: str, group: str) -> Problem:
     return Problem(404, "ResourceNotFound", f"The Resource '{kind}/{name}' under resource group '{group}' was not found.")
 
 
-def lab_cannot(what: str) -> Problem:
+def lab_cannot(action: str) -> Problem:
     """Azure could, and the lab cannot: said in so many words, rather than pretended."""
-    return Problem(400, "LabCannot", f"The lab's stand-in for Azure cannot do this: {what}")
+    return Problem(400, "LabCannot", f"The lab's stand-in for Azure cannot do this: {action}")
 
 
 Handler = Callable[..., Answer]
@@ -82,8 +82,8 @@ class Routes:
     def answer(self, fabric: AzureState, request: Request) -> Answer:
         """Raises Problem."""
         for method, pattern, handler in self._routes:
-            if (found := pattern.match(request.path)) and method == request.method:
-                return handler(fabric, request, **found.groupdict())
+            if (match := pattern.match(request.path)) and method == request.method:
+                return handler(fabric, request, **match.groupdict())
         if request.method not in ("GET", "HEAD"):
             raise lab_cannot(f"{request.method} of {request.path}")
         raise Problem(404, "InvalidResourceType", f"The lab's stand-in for Azure does not know {request.path}.")
@@ -97,6 +97,6 @@ def with_etags(resource: dict[str, Any]) -> dict[str, Any]:
 
 def check_etag(request: Request, resource: dict[str, Any]) -> None:
     """Raises Problem when the request was made for another version of the resource."""
-    wanted = request.headers.get("if-match", "*")
-    if wanted != "*" and wanted != resource.get("etag"):
+    expected_etag = request.headers.get("if-match", "*")
+    if expected_etag != "*" and expected_etag != resource.get("etag"):
         raise Problem(412, "PreconditionFailed", "The resource has been changed since the version that the request is for (If-Match).")

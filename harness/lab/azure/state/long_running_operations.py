@@ -81,13 +81,13 @@ class Operations:
                 work()
             work = _nothing
         request.operation = operation.id
-        before = self.running(subject) if preempts else None
+        preempted = self.running(subject) if preempts else None
         with self._lock:
             self._all[operation.id] = operation
             turn = self._turns.setdefault(subject, threading.Lock())
-        if before:
-            message = f"The operation '{before.what}' has been preempted by a more recent operation, '{what}'."
-            before.end("Failed", error={"code": "OperationPreempted", "message": message})
+        if preempted:
+            message = f"The operation '{preempted.what}' has been preempted by a more recent operation, '{what}'."
+            preempted.end("Failed", error={"code": "OperationPreempted", "message": message})
         threading.Thread(target=self._run, args=(operation, request.fate, turn, work), daemon=True).start()
         return operation
 
@@ -111,7 +111,7 @@ class Operations:
         elif fate != ENDLESS:
             operation.end("Succeeded", result=result)
 
-    def accepted(self, operation: Operation, request: Request, *, by_location_only: bool = False, status: int = 202) -> Answer:
+    def accepted_answer(self, operation: Operation, request: Request, *, by_location_only: bool = False, status: int = 202) -> Answer:
         """202: where to ask about it."""
         headers = {"Location": self._address(operation, request, "operationResults"), "Retry-After": str(self.retry_after_s)}
         if not by_location_only:
@@ -125,20 +125,20 @@ class Operations:
 
     def _address(self, operation: Operation, request: Request, kind: str) -> str:
         subscription = resource_ids.SUBSCRIPTION
-        where = f"/subscriptions/{subscription}/providers/{operation.provider}/locations/{resource_ids.LOCATION}/{kind}/{operation.id}"
-        return f"{request.base}{where}?api-version={request.query.get('api-version', API_VERSION)}"
+        path = f"/subscriptions/{subscription}/providers/{operation.provider}/locations/{resource_ids.LOCATION}/{kind}/{operation.id}"
+        return f"{request.base}{path}?api-version={request.query.get('api-version', API_VERSION)}"
 
     def status(self, id: str) -> Answer:
         """What `Azure-AsyncOperation` points at. Raises Problem."""
         operation = self._find(id)
-        said: dict[str, Any] = {"startTime": operation.began, "status": operation.status, "name": operation.id}
+        content: dict[str, Any] = {"startTime": operation.began, "status": operation.status, "name": operation.id}
         if operation.ended:
-            said["endTime"] = operation.ended
+            content["endTime"] = operation.ended
         if operation.error:
-            said["error"] = operation.error
+            content["error"] = operation.error
         if operation.result is not None:
-            said["properties"] = {"output": operation.result}
-        return Answer(200, said, {} if operation.ended else {"Retry-After": str(self.retry_after_s)})
+            content["properties"] = {"output": operation.result}
+        return Answer(200, content, {} if operation.ended else {"Retry-After": str(self.retry_after_s)})
 
     def outcome(self, id: str, request: Request) -> Answer:
         """What `Location` points at: 202 until it is over, then the result. Raises Problem."""

@@ -23,7 +23,7 @@ APPLIANCE_OFFSET = 99  # of subnet1: the address of a next hop that there is not
 OTHER_FRONTEND_OFFSET = 201
 
 
-def _first(balancer: Json, kind: str) -> Json:
+def _first_properties(balancer: Json, kind: str) -> Json:
     return balancer["properties"][kind][0]["properties"]
 
 
@@ -33,12 +33,12 @@ def _rules(balancer: Json, **properties: Any) -> None:
 
 
 def _other_frontend(fabric: AzureState, balancer: Json) -> None:
-    frontend = _first(balancer, "frontendIPConfigurations")
+    frontend = _first_properties(balancer, "frontendIPConfigurations")
     frontend["privateIPAddress"] = str(fabric.cluster.subnet1.network_address + OTHER_FRONTEND_OFFSET)
 
 
 def _public(fabric: AzureState, balancer: Json) -> None:
-    frontend = _first(balancer, "frontendIPConfigurations")
+    frontend = _first_properties(balancer, "frontendIPConfigurations")
     for key in ("privateIPAddress", "subnet"):
         frontend.pop(key)
     frontend |= {
@@ -55,14 +55,14 @@ def _missing_rule(fabric: AzureState, balancer: Json) -> None:
         port = fabric.cluster.services[-1].port
         rules[0]["properties"] |= {"protocol": "Tcp", "frontendPort": port, "backendPort": port}
     else:
-        gone = rules.pop(0)
+        removed_rule = rules.pop(0)
         for kind in ("frontendIPConfigurations", "backendAddressPools", "probes"):
-            part = _first(balancer, kind)
-            part["loadBalancingRules"] = [r for r in part["loadBalancingRules"] if r["id"] != gone["id"]]
+            part = _first_properties(balancer, kind)
+            part["loadBalancingRules"] = [r for r in part["loadBalancingRules"] if r["id"] != removed_rule["id"]]
 
 
 def _no_probe(fabric: AzureState, balancer: Json) -> None:
-    rule = _first(balancer, "loadBalancingRules")
+    rule = _first_properties(balancer, "loadBalancingRules")
     rule.pop("probe")
 
 
@@ -73,21 +73,21 @@ def _floating(fabric: AzureState, balancer: Json) -> None:
 
 def _probe(**changes: Callable[[Json], Any]) -> Callable[[AzureState, Json], None]:
     def change(fabric: AzureState, balancer: Json) -> None:
-        probe = _first(balancer, "probes")
-        probe |= {key: new(probe) for key, new in changes.items()}
+        probe = _first_properties(balancer, "probes")
+        probe |= {key: change_of(probe) for key, change_of in changes.items()}
 
     return change
 
 
 def _other_protocol(fabric: AzureState, balancer: Json) -> None:
-    probe = _first(balancer, "probes")
+    probe = _first_properties(balancer, "probes")
     probe |= {"protocol": "Tcp"} if probe["protocol"] != "Tcp" else {"protocol": "Http", "requestPath": "/"}
     if probe["protocol"] == "Tcp":
         probe.pop("requestPath", None)
 
 
 def _backend_port(fabric: AzureState, balancer: Json) -> None:
-    rule = _first(balancer, "loadBalancingRules")
+    rule = _first_properties(balancer, "loadBalancingRules")
     rule["backendPort"] += 1
 
 
@@ -97,7 +97,7 @@ OF_BALANCER: dict[str, tuple[str, Callable[[AzureState, Json], None]]] = {
     "public-frontend": ("the frontend is public, not internal", _public),
     "dynamic-frontend": (
         "the frontend's address is dynamic",
-        lambda f, b: _first(b, "frontendIPConfigurations").update(privateIPAllocationMethod="Dynamic"),
+        lambda f, b: _first_properties(b, "frontendIPConfigurations").update(privateIPAllocationMethod="Dynamic"),
     ),
     "other-frontend": ("the frontend's address is not the IP resource's", _other_frontend),
     "probe-protocol": ("the probe's protocol is not the file's", _other_protocol),
@@ -111,7 +111,7 @@ OF_BALANCER: dict[str, tuple[str, Callable[[AzureState, Json], None]]] = {
     "session-persistence": ("session persistence (SourceIP) is on", lambda f, b: _rules(b, loadDistribution="SourceIP")),
     "idle-timeout": (
         "the idle timeout is not the file's",
-        lambda f, b: _rules(b, idleTimeoutInMinutes=_first(b, "loadBalancingRules")["idleTimeoutInMinutes"] + 11),
+        lambda f, b: _rules(b, idleTimeoutInMinutes=_first_properties(b, "loadBalancingRules")["idleTimeoutInMinutes"] + 11),
     ),
     "tcp-reset": ("TCP reset is not as the file says", lambda f, b: _rules(b, enableTcpReset=not f.cluster.load_balancer.tcp_reset)),
     "missing-rule": ("a service has no load-balancing rule", _missing_rule),
@@ -154,20 +154,20 @@ class Wrongs:
 
     def switch_on(self, fabric: AzureState, kind: str) -> dict[str, str]:
         """Raises ValueError for one that there is not."""
-        if kind not in (known := sentences()):
-            raise ValueError(f"there is no misconfiguration {kind!r}; there are {', '.join(known)}")
+        if kind not in (all_sentences := sentences()):
+            raise ValueError(f"there is no misconfiguration {kind!r}; there are {', '.join(all_sentences)}")
         with self._lock:
             if kind in REAL:
-                _tell(fabric, kind, wrong=True)
+                _apply_to_lab(fabric, kind, wrong=True)
             if kind not in self._on:
                 self._on.append(kind)
-        return {kind: known[kind]}
+        return {kind: all_sentences[kind]}
 
     def clear(self, fabric: AzureState) -> None:
         """Everything as it was."""
         with self._lock:
             for kind in [k for k in self._on if k in REAL]:
-                _tell(fabric, kind, wrong=False)
+                _apply_to_lab(fabric, kind, wrong=False)
             self._on = []
 
     def on_balancer(self, fabric: AzureState, balancer: Json) -> None:
@@ -176,17 +176,17 @@ class Wrongs:
             if kind in OF_BALANCER:
                 OF_BALANCER[kind][1](fabric, balancer)
         if SECONDARY in self._on:
-            pool, nic = _first(balancer, "backendAddressPools"), fabric.topology.members[0]
+            pool, nic = _first_properties(balancer, "backendAddressPools"), fabric.topology.members[0]
             pool["backendIPConfigurations"].append({"id": _secondary(fabric, nic)["id"]})
 
-    def on_interface(self, fabric: AzureState, nic: Nic, said: Json) -> None:
+    def on_interface(self, fabric: AzureState, nic: Nic, interface: Json) -> None:
         """Changes a network interface's description likewise; only the first node's NIC in Subnet#1 is concerned."""
         if nic.host != fabric.cluster.nodes[0].name or not nic.pooled:
             return
         if FORWARDING in self._on:
-            said["properties"]["enableIPForwarding"] = True
+            interface["properties"]["enableIPForwarding"] = True
         if SECONDARY in self._on:
-            said["properties"]["ipConfigurations"].append(_secondary(fabric, nic))
+            interface["properties"]["ipConfigurations"].append(_secondary(fabric, nic))
 
     def on_subnet(self, fabric: AzureState, name: str, subnet: Json) -> None:
         """Changes a subnet's description likewise."""
@@ -197,16 +197,16 @@ class Wrongs:
         """A user's route for a prefix takes the place of the default one, which is then said to be invalid."""
         if DIVERTED not in self._on or nic.subnet_name != "subnet1":
             return
-        whole = str(fabric.cluster.subnet1)
+        prefix = str(fabric.cluster.subnet1)
         for route in routes:
-            if whole in route["addressPrefix"]:
-                route["addressPrefix"].remove(whole)
-        invalid = {"source": "Default", "state": "Invalid", "addressPrefix": [whole], "nextHopType": "VnetLocal", "nextHopIpAddress": []}
+            if prefix in route["addressPrefix"]:
+                route["addressPrefix"].remove(prefix)
+        invalid = {"source": "Default", "state": "Invalid", "addressPrefix": [prefix], "nextHopType": "VnetLocal", "nextHopIpAddress": []}
         user = {
             "name": "to-appliance",
             "source": "User",
             "state": "Active",
-            "addressPrefix": [whole],
+            "addressPrefix": [prefix],
             "nextHopType": "VirtualAppliance",
             "nextHopIpAddress": [_appliance(fabric)],
         }
@@ -251,19 +251,19 @@ def _secondary(fabric: AzureState, nic: Nic) -> Json:
     return {"name": "ipconfig2", "id": id, "type": "Microsoft.Network/networkInterfaces/ipConfigurations", "properties": properties}
 
 
-def _tell(fabric: AzureState, kind: str, *, wrong: bool) -> None:
+def _apply_to_lab(fabric: AzureState, kind: str, *, wrong: bool) -> None:
     """Have it in the lab, or put it back."""
-    first, second = (node.name for node in fabric.cluster.nodes)
+    first_node, second_node = (node.name for node in fabric.cluster.nodes)
     if kind == OUTSIDE:
-        fabric.ask("pool", node=second, member=not wrong)
+        fabric.ask("pool", node=second_node, member=not wrong)
     elif kind in (ADMIN, ADMIN_DOWN):
-        fabric.ask("admin", node=second, state=("up" if kind == ADMIN else "down") if wrong else "none")
+        fabric.ask("admin", node=second_node, state=("up" if kind == ADMIN else "down") if wrong else "none")
     elif kind == ALL_UP:
         fabric.ask("no_healthy_backends", behaviour="AllProbedUp" if wrong else fabric.settings.no_healthy_backends)
     elif kind == DENIES_PROBES:
-        _deny(fabric, f"{first}.eth0", kind, f"{fabric.cluster.load_balancer.probe.source}/32" if wrong else None)
+        _deny(fabric, f"{first_node}.eth0", kind, f"{fabric.cluster.load_balancer.probe.source}/32" if wrong else None)
     else:
-        _deny(fabric, f"{second}.eth0", kind, f"{fabric.cluster.client.address}/32" if wrong else None)
+        _deny(fabric, f"{second_node}.eth0", kind, f"{fabric.cluster.client.address}/32" if wrong else None)
 
 
 def _deny(fabric: AzureState, place: str, kind: str, source: str | None) -> None:

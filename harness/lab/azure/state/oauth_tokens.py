@@ -31,28 +31,33 @@ class Tokens:
         self._lock = threading.Lock()
         self.lasts_s: float = TOKEN_LIFETIME_S
 
-    def is_secret(self, given: str) -> bool:
+    def is_secret(self, candidate: str) -> bool:
         """Whether this is the application's secret, compared in constant time."""
-        return secrets.compare_digest(given.encode(), self._secret.encode())
+        return secrets.compare_digest(candidate.encode(), self._secret.encode())
 
     def discovery(self, base: str, tenant: str) -> Answer:
         """The tenant's OpenID configuration. Raises Problem for another tenant."""
         if tenant.lower() not in (resource_ids.TENANT, ADFS, "common", "organizations"):
             raise Problem(400, "invalid_tenant", f"AADSTS90002: Tenant '{tenant}' not found; the lab's is {resource_ids.TENANT}.")
         if tenant.lower() == ADFS:  # of an authority of this kind clients ask nobody else whether it is one
-            own = f"{base}/{ADFS}"
+            endpoint = f"{base}/{ADFS}"
             return Answer(
-                200, {"issuer": own, "authorization_endpoint": f"{own}/oauth2/authorize", "token_endpoint": f"{own}/oauth2/token"}
+                200,
+                {
+                    "issuer": endpoint,
+                    "authorization_endpoint": f"{endpoint}/oauth2/authorize",
+                    "token_endpoint": f"{endpoint}/oauth2/token",
+                },
             )
-        own = f"{base}/{resource_ids.TENANT}"
+        endpoint = f"{base}/{resource_ids.TENANT}"
         return Answer(
             200,
             {
-                "issuer": f"{own}/v2.0",
-                "authorization_endpoint": f"{own}/oauth2/v2.0/authorize",
-                "token_endpoint": f"{own}/oauth2/v2.0/token",
-                "jwks_uri": f"{own}/discovery/v2.0/keys",
-                "device_authorization_endpoint": f"{own}/oauth2/v2.0/devicecode",
+                "issuer": f"{endpoint}/v2.0",
+                "authorization_endpoint": f"{endpoint}/oauth2/v2.0/authorize",
+                "token_endpoint": f"{endpoint}/oauth2/v2.0/token",
+                "jwks_uri": f"{endpoint}/discovery/v2.0/keys",
+                "device_authorization_endpoint": f"{endpoint}/oauth2/v2.0/devicecode",
                 "token_endpoint_auth_methods_supported": ["client_secret_post"],
                 "response_types_supported": ["code"],
                 "scopes_supported": ["openid"],
@@ -63,16 +68,16 @@ class Tokens:
 
     def hand_out(self, form: bytes, base: str = resource_ids.AUDIENCE) -> Answer:
         """A token for the right application, secret and audience; otherwise the endpoint's own error."""
-        given = {key: values[0] for key, values in parse_qs(form.decode("utf-8", "replace")).items()}
-        if given.get("grant_type") != "client_credentials":
-            return _refused(400, "unsupported_grant_type", "AADSTS70003: the lab's token endpoint only knows client_credentials.")
-        if given.get("client_id") != resource_ids.CLIENT_ID:
-            return _refused(400, "unauthorized_client", "AADSTS700016: Application was not found in the lab's directory.")
-        if not self.is_secret(given.get("client_secret", "")):
-            return _refused(401, "invalid_client", "AADSTS7000215: Invalid client secret provided.")
-        wanted = given.get("scope") or given.get("resource", "")  # the second in version 1 of the protocol
-        if not _is_audience(wanted, base):
-            return _refused(400, "invalid_scope", f"AADSTS70011: the lab's tokens are for {resource_ids.AUDIENCE}/.default only.")
+        fields = {key: values[0] for key, values in parse_qs(form.decode("utf-8", "replace")).items()}
+        if fields.get("grant_type") != "client_credentials":
+            return _refusal(400, "unsupported_grant_type", "AADSTS70003: the lab's token endpoint only knows client_credentials.")
+        if fields.get("client_id") != resource_ids.CLIENT_ID:
+            return _refusal(400, "unauthorized_client", "AADSTS700016: Application was not found in the lab's directory.")
+        if not self.is_secret(fields.get("client_secret", "")):
+            return _refusal(401, "invalid_client", "AADSTS7000215: Invalid client secret provided.")
+        audience = fields.get("scope") or fields.get("resource", "")  # the second in version 1 of the protocol
+        if not _is_audience(audience, base):
+            return _refusal(400, "invalid_scope", f"AADSTS70011: the lab's tokens are for {resource_ids.AUDIENCE}/.default only.")
         return Answer(200, {"token_type": "Bearer", "expires_in": int(self.lasts_s), "ext_expires_in": int(self.lasts_s), **self._new()})
 
     def of_machine(self, machine: str, resource: str) -> dict[str, str]:
@@ -88,17 +93,17 @@ class Tokens:
         return {**self._new(client), "client_id": client, **times, "resource": resource, "token_type": "Bearer"}
 
     def _new(self, client: str = resource_ids.CLIENT_ID) -> dict[str, str]:
-        until = time.time() + self.lasts_s
+        expires_at = time.time() + self.lasts_s
         claims = {
             "aud": resource_ids.AUDIENCE,
             "tid": resource_ids.TENANT,
             "appid": client,
-            "exp": int(until),
+            "exp": int(expires_at),
             "jti": secrets.token_hex(8),
         }
         token = ".".join([_part({"typ": "JWT", "alg": "none"}), _part(claims), secrets.token_urlsafe(24)])
         with self._lock:
-            self._good[token] = until
+            self._good[token] = expires_at
         return {"access_token": token}
 
     def revoke_all(self) -> None:
@@ -108,16 +113,16 @@ class Tokens:
 
     def check(self, request: Request) -> None:
         """Raises Problem, with the challenge that tells a client to come back with another token."""
-        kind, _, token = request.headers.get("authorization", "").partition(" ")
-        if kind.lower() != "bearer" or not token:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
             raise challenge(request, "AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
         with self._lock:
-            until, is_revoked = self._good.get(token), token in self._revoked
+            expires_at, is_revoked = self._good.get(token), token in self._revoked
         if is_revoked:
-            raise revoked(request)
-        if until is None:
+            raise revocation_challenge(request)
+        if expires_at is None:
             raise challenge(request, "InvalidAuthenticationToken", "The access token is invalid.")
-        if time.time() >= until:
+        if time.time() >= expires_at:
             raise challenge(request, "ExpiredAuthenticationToken", "The access token expiry UTC time is in the past.")
 
 
@@ -133,9 +138,9 @@ def cloud_metadata(base: str, version: str) -> dict[str, object] | list[dict[str
     return cloud if version >= ONE_CLOUD else [cloud]
 
 
-def _is_audience(asked: str, *others: str) -> bool:
+def _is_audience(audience: str, *more_audiences: str) -> bool:
     """Whether a token that is asked for this resource or scope is one for the resource manager."""
-    return asked.removesuffix("/.default").rstrip("/") in (resource_ids.AUDIENCE, *OTHER_AUDIENCES, *others)
+    return audience.removesuffix("/.default").rstrip("/") in (resource_ids.AUDIENCE, *OTHER_AUDIENCES, *more_audiences)
 
 
 def identity_of(machine: str) -> str:
@@ -145,16 +150,16 @@ def identity_of(machine: str) -> str:
 
 def challenge(request: Request, code: str, message: str) -> Problem:
     """401 as the resource manager says it."""
-    where = f"{request.base}/{resource_ids.TENANT}"
-    header = f'Bearer authorization_uri="{where}", error="invalid_token", error_description="{message}"'
+    authority = f"{request.base}/{resource_ids.TENANT}"
+    header = f'Bearer authorization_uri="{authority}", error="invalid_token", error_description="{message}"'
     return Problem(401, code, message, {"WWW-Authenticate": header})
 
 
-def revoked(request: Request) -> Problem:
+def revocation_challenge(request: Request) -> Problem:
     """401 of continuous access evaluation: the token was good and is revoked; a claims challenge comes with it."""
     claims = {"access_token": {"nbf": {"essential": True, "value": str(int(time.time()))}}}
-    asked = base64.b64encode(json.dumps(claims).encode()).decode()
-    header = f'Bearer realm="", authorization_uri="{request.base}/common/oauth2/authorize", error="insufficient_claims", claims="{asked}"'
+    encoded = base64.b64encode(json.dumps(claims).encode()).decode()
+    header = f'Bearer realm="", authorization_uri="{request.base}/common/oauth2/authorize", error="insufficient_claims", claims="{encoded}"'
     message = "The access token has been revoked; a new one is needed (continuous access evaluation)."
     return Problem(401, "InvalidAuthenticationToken", message, {"WWW-Authenticate": header})
 
@@ -163,9 +168,9 @@ def _part(content: dict[str, object]) -> str:
     return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
 
 
-def _refused(status: int, error: str, description: str) -> Answer:
+def _refusal(status: int, error: str, description: str) -> Answer:
     """As the token endpoint says it, with what clients read for the cause."""
     code = re.match(r"AADSTS(\d+)", description)
-    said = {"error": error, "error_description": description, "error_codes": [int(code[1])] if code else []}
-    said |= {"timestamp": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}", "trace_id": str(uuid.uuid4()), "correlation_id": str(uuid.uuid4())}
-    return Answer(status, said)
+    content = {"error": error, "error_description": description, "error_codes": [int(code[1])] if code else []}
+    content |= {"timestamp": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}", "trace_id": str(uuid.uuid4()), "correlation_id": str(uuid.uuid4())}
+    return Answer(status, content)

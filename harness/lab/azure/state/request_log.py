@@ -17,7 +17,7 @@ class Record:
         self._lock = threading.Lock()
         self._received = 0
 
-    def received(self, method: str, path: str, query: dict[str, str], headers: dict[str, str], body: Any) -> dict[str, Any]:
+    def add_request(self, method: str, path: str, query: dict[str, str], headers: dict[str, str], body: Any) -> dict[str, Any]:
         """Write a request down and return its entry, to which what became of it is added. No token is ever in it."""
         entry = {
             "at": time.time(),  # seconds since 1970

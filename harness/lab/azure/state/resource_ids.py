@@ -28,9 +28,9 @@ def machine_id(host: str) -> str:
     return f"{group_id()}/providers/Microsoft.Compute/virtualMachines/{host}"
 
 
-def network_id(kind: str, name: str, *rest: str) -> str:
-    """Of a resource of Microsoft.Network, or, with `rest` (kind, name), of a part of it."""
-    return "/".join([f"{group_id()}/providers/Microsoft.Network/{kind}/{name}", *rest])
+def network_id(kind: str, name: str, *child: str) -> str:
+    """Of a resource of Microsoft.Network, or, with `child` (kind, name), of a part of it."""
+    return "/".join([f"{group_id()}/providers/Microsoft.Network/{kind}/{name}", *child])
 
 
 def nic_name(nic: Nic) -> str:
@@ -53,9 +53,9 @@ def subnet_id(name: str) -> str:
     return network_id("virtualNetworks", VNET, "subnets", name)
 
 
-def balancer_id(*rest: str) -> str:
+def balancer_id(*child: str) -> str:
     """The id of the load balancer, or of a child of it when its kind and name are given."""
-    return network_id("loadBalancers", BALANCER, *rest)
+    return network_id("loadBalancers", BALANCER, *child)
 
 
 @dataclass(frozen=True)

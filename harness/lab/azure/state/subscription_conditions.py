@@ -43,14 +43,14 @@ class Conditions:
         self._read: dict[str, list[float]] = {}
         self._events: dict[str, tuple[dict[str, Any], threading.Event]] = {}
 
-    def set(self, given: dict[str, Any]) -> dict[str, Any]:
+    def set(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Raises ValueError for what there is not."""
-        known = {f.name for f in fields(self)}
-        if unknown := set(given) - known:
-            raise ValueError(f"there is no condition {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
-        if any(lock.get("level") not in LEVELS or not lock.get("scope") for lock in given.get("locks", [])):
+        names = {f.name for f in fields(self)}
+        if unknown := set(settings) - names:
+            raise ValueError(f"there is no condition {', '.join(sorted(unknown))}; there are {', '.join(sorted(names))}")
+        if any(lock.get("level") not in LEVELS or not lock.get("scope") for lock in settings.get("locks", [])):
             raise ValueError(f"a lock has a scope and a level, {' or '.join(LEVELS)}")
-        for name, value in given.items():
+        for name, value in settings.items():
             setattr(self, name, value)
         return asdict(self)
 
@@ -74,9 +74,9 @@ class Conditions:
     def schedule(self, machine: str, what: str, work: Callable[[], None]) -> None:
         """Do it when the machine has approved it, or its notice is over."""
         id, approved = str(uuid.uuid4()).upper(), threading.Event()
-        about: dict[str, Any] = {"EventId": id, "EventType": {"restart": "Reboot"}.get(what, "Redeploy"), "ResourceType": "VirtualMachine"}
-        about |= {"Resources": [machine], "EventStatus": "Scheduled", "EventSource": "User", "NotBefore": "Mon, 19 Sep 2016 18:29:47 GMT"}
-        self._events[id] = about, approved
+        event: dict[str, Any] = {"EventId": id, "EventType": {"restart": "Reboot"}.get(what, "Redeploy"), "ResourceType": "VirtualMachine"}
+        event |= {"Resources": [machine], "EventStatus": "Scheduled", "EventSource": "User", "NotBefore": "Mon, 19 Sep 2016 18:29:47 GMT"}
+        self._events[id] = event, approved
 
         def later(seconds: float) -> None:
             approved.wait(seconds)
@@ -87,34 +87,34 @@ class Conditions:
 
     def events(self) -> dict[str, Any]:
         """What the metadata service says to a machine."""
-        return {"DocumentIncarnation": 1, "Events": [about for about, _ in list(self._events.values())]}
+        return {"DocumentIncarnation": 1, "Events": [event for event, _ in list(self._events.values())]}
 
-    def approve(self, given: dict[str, Any]) -> None:
+    def approve(self, body: dict[str, Any]) -> None:
         """Approves the scheduled events that a POST names in `StartRequests`, as a machine does that need not wait."""
-        for one in given.get("StartRequests", []):
-            if event := self._events.get(str(one.get("EventId"))):
+        for start_request in body.get("StartRequests", []):
+            if event := self._events.get(str(start_request.get("EventId"))):
                 event[1].set()
 
     def must_admit(self, request: Request) -> None:
         """Raises Problem for what a lock or a budget refuses."""
-        self._locked(request)
+        self._demand_unlocked(request)
         if request.method == "GET" and self.gets_a_minute and MACHINE.fullmatch(request.path):
-            self._counted(re.sub(r"/instanceview/?$", "", request.path.lower()))
+            self._count_read(re.sub(r"/instanceview/?$", "", request.path.lower()))
 
-    def _locked(self, request: Request) -> None:
+    def _demand_unlocked(self, request: Request) -> None:
         forbidden = {"DELETE": LEVELS, "PUT": ("ReadOnly",), "PATCH": ("ReadOnly",), "POST": ("ReadOnly",)}.get(request.method, ())
         path = request.path.lower().strip("/")
         for lock in self.locks:
             scope = lock["scope"].strip("/")
             if lock["level"] in forbidden and (path + "/").startswith(scope.lower() + "/"):
-                what = {"DELETE": "delete"}.get(request.method, "write")
+                verb = {"DELETE": "delete"}.get(request.method, "write")
                 message = (
-                    f"The scope '{request.path}' cannot perform {what} operation because following scope(s) are locked: '/{scope}'. "
+                    f"The scope '{request.path}' cannot perform {verb} operation because following scope(s) are locked: '/{scope}'. "
                     "Please remove the lock and try again."
                 )
                 raise Problem(409, "ScopeLocked", message)
 
-    def _counted(self, machine: str) -> None:
+    def _count_read(self, machine: str) -> None:
         now = time.monotonic()
         with self._lock:
             recent = [t for t in self._read.get(machine, []) if now - t < MINUTE_S]

@@ -35,15 +35,15 @@ class Engine:
         """Whether it is podman, which runs no daemon."""
         return Path(self.words[0]).name == "podman"
 
-    def run(self, *words: str, limit: float = COMMAND_TIMEOUT_S) -> str:
+    def run(self, *arguments: str, limit: float = COMMAND_TIMEOUT_S) -> str:
         """One command; returns what it printed. Raises Unusable with its own last words."""
         try:
-            done = subprocess.run([*self.words, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=limit)
+            completed = subprocess.run([*self.words, *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=limit)
         except subprocess.TimeoutExpired as error:
-            raise Unusable(f"{self.words[0]} {words[0]} did not end within {limit:g} s") from error
-        if done.returncode != 0:
-            raise Unusable(f"{self.words[0]} {words[0]} failed: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
-        return done.stdout.strip()
+            raise Unusable(f"{self.words[0]} {arguments[0]} did not end within {limit:g} s") from error
+        if completed.returncode != 0:
+            raise Unusable(f"{self.words[0]} {arguments[0]} failed: {(completed.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
+        return completed.stdout.strip()
 
     def has_image(self, image: Image) -> bool:
         """Whether the engine has it in its own store."""
@@ -61,21 +61,21 @@ class Engine:
 
     def create(self, name: str, image: str, *, label: str, hostname: str, hosts: Mapping[str, str], binds: Mapping[str, str]) -> None:
         """A container that is not started yet. `binds`: path here to path there, with `:ro` after it where it is only read."""
-        words = ["create", "--name", name, "--label", f"{LABEL}={label}", "--hostname", hostname]
-        words += ["--network", "none", "--cgroupns", "private", "--env", "container=docker", "--restart", "no"]
-        words += ["--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"]
+        command = ["create", "--name", name, "--label", f"{LABEL}={label}", "--hostname", hostname]
+        command += ["--network", "none", "--cgroupns", "private", "--env", "container=docker", "--restart", "no"]
+        command += ["--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"]
         for mount in ("/run:exec,mode=755", "/run/lock", "/tmp:exec"):
-            words += ["--tmpfs", mount]
+            command += ["--tmpfs", mount]
         for capability in own_capabilities():
-            words += ["--cap-add", capability]
-        for other, address in hosts.items():
-            words += ["--add-host", f"{other}:{address}"]
-        for here, there in binds.items():
-            words += ["--volume", f"{here}:{there}"]
+            command += ["--cap-add", capability]
+        for host_name, address in hosts.items():
+            command += ["--add-host", f"{host_name}:{address}"]
+        for source, target in binds.items():
+            command += ["--volume", f"{source}:{target}"]
         if self.is_podman:  # it would raise these, which needs a right that this machine may lack
             files = min(65536, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-            words += ["--systemd", "always", "--ulimit", f"nofile={files}:{files}", "--ulimit", "nproc=4096:4096"]
-        self.run(*words, "--entrypoint", _entry(self.is_podman), image, *([] if self.is_podman else ["-c", FIRST_PROCESS]))
+            command += ["--systemd", "always", "--ulimit", f"nofile={files}:{files}", "--ulimit", "nproc=4096:4096"]
+        self.run(*command, "--entrypoint", _entry(self.is_podman), image, *([] if self.is_podman else ["-c", FIRST_PROCESS]))
 
     def start(self, name: str) -> int:
         """Start it, after an earlier end of it has been noticed; returns the pid of its first process."""
@@ -91,7 +91,11 @@ class Engine:
     def labels(self) -> set[str]:
         """The values of the label on this machine."""
         ids = self.run("ps", "--all", "--quiet", "--filter", f"label={LABEL}").split()
-        return {value for one in ids if (value := self.run("inspect", "--format", f'{{{{index .Config.Labels "{LABEL}"}}}}', one))}
+        return {
+            value
+            for container_id in ids
+            if (value := self.run("inspect", "--format", f'{{{{index .Config.Labels "{LABEL}"}}}}', container_id))
+        }
 
     def remove(self, containers: Iterable[str]) -> None:
         """End and remove them, with their anonymous volumes."""
@@ -112,18 +116,18 @@ def own_capabilities() -> list[str]:
 
 def find() -> Engine:
     """The engine to be used: docker where its daemon answers, else podman. Raises Unusable with what is lacking."""
-    why = []
+    reasons = []
     if docker := shutil.which("docker"):
         try:
             engine = Engine((docker,))
             engine.run("version", "--format", "{{.Server.Version}}", limit=20.0)
             return engine
         except (Unusable, OSError) as error:
-            why.append(str(error))
+            reasons.append(str(error))
     if podman := shutil.which("podman"):
         return Engine((podman, *(("--runtime", runc) if (runc := shutil.which("runc")) else ())))
-    said = f" ({'; '.join(why)})" if why else ""
-    raise Unusable(f"guests of kind container need docker or podman, and there is neither{said}; fix it with: {MEND}")
+    detail = f" ({'; '.join(reasons)})" if reasons else ""
+    raise Unusable(f"guests of kind container need docker or podman, and there is neither{detail}; fix it with: {MEND}")
 
 
 def demand() -> Engine:

@@ -30,19 +30,19 @@ def build(recipe: Recipe, say: Callable[[str], None] = lambda text: None) -> ima
         _demand()
         folder.parent.mkdir(parents=True, exist_ok=True)
         _forget_halves(folder.parent)
-        new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.{os.getpid()}.", dir=folder.parent))
+        temporary_folder = Path(tempfile.mkdtemp(prefix=f".{folder.name}.{os.getpid()}.", dir=folder.parent))
         try:
             began = time.time()
             say(f"building the image {recipe.name} out of packages of {recipe.suite}")
-            _mmdebstrap(recipe, new / image_store.ROOT_FILE_SYSTEM)
-            about = {**asdict(recipe), "key": recipe.key, "built_at": time.time(), "build_s": time.time() - began}
-            about |= _contents(new / image_store.ROOT_FILE_SYSTEM)
-            (new / image_store.ABOUT).write_text(json.dumps(about, indent=1))
+            _mmdebstrap(recipe, temporary_folder / image_store.ROOT_FILE_SYSTEM)
+            description = {**asdict(recipe), "key": recipe.key, "built_at": time.time(), "build_s": time.time() - began}
+            description |= _contents(temporary_folder / image_store.ROOT_FILE_SYSTEM)
+            (temporary_folder / image_store.ABOUT).write_text(json.dumps(description, indent=1))
             shutil.rmtree(folder, ignore_errors=True)  # without its description it was no image
-            new.rename(folder)
+            temporary_folder.rename(folder)
         finally:
-            if new.exists():
-                shutil.rmtree(new)
+            if temporary_folder.exists():
+                shutil.rmtree(temporary_folder)
     return next(image for image in image_store.images() if image.folder == folder)
 
 
@@ -69,18 +69,24 @@ def _forget_halves(folder: Path) -> None:
 
 
 def _mmdebstrap(recipe: Recipe, archive: Path) -> None:
-    words = ["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", "--format=tar"]
-    words += ["--aptopt=APT::Install-Recommends false", "--dpkgopt=force-unsafe-io"]
-    words += [f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.excluded]
-    words += [f"--dpkgopt=path-include={pattern}" for pattern in recipe.included]  # of two patterns that match, the later decides
-    words += [f"--hook-dir={EATMYDATA}"] if EATMYDATA.is_dir() else []
-    words += [f"--essential-hook={recipe.before_packages}", f"--customize-hook={recipe.after_packages}"]
-    words += [f"--include={','.join(recipe.packages)}", recipe.suite, str(archive)]
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", "--format=tar"]
+    command += ["--aptopt=APT::Install-Recommends false", "--dpkgopt=force-unsafe-io"]
+    command += [f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.excluded]
+    command += [f"--dpkgopt=path-include={pattern}" for pattern in recipe.included]  # of two patterns that match, the later decides
+    command += [f"--hook-dir={EATMYDATA}"] if EATMYDATA.is_dir() else []
+    command += [f"--essential-hook={recipe.before_packages}", f"--customize-hook={recipe.after_packages}"]
+    command += [f"--include={','.join(recipe.packages)}", recipe.suite, str(archive)]
     with tempfile.TemporaryDirectory(prefix="lkharness-image-", dir=_workplace()) as work:
         environment = {**os.environ, "TMPDIR": work, "LC_ALL": "C.UTF-8"}
-        done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment, timeout=BUILD_TIMEOUT_S)
-    if done.returncode != 0:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("E:")] or done.stderr.strip().splitlines() or ["nothing"]
+        completed = subprocess.run(
+            command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment, timeout=BUILD_TIMEOUT_S
+        )
+    if completed.returncode != 0:
+        lines = (
+            [line for line in completed.stderr.splitlines() if line.startswith("E:")]
+            or completed.stderr.strip().splitlines()
+            or ["nothing"]
+        )
         raise Unusable(
             f"mmdebstrap could not build the image {recipe.name}: {lines[0]}; it takes apt's own sources (apt-get update shows them)"
         )
@@ -90,9 +96,9 @@ def _workplace() -> str | None:
     """Memory, where there is plenty of it: unpacking some 15,000 small files is most of the work."""
     if not MEMORY.is_dir():
         return None
-    room = os.statvfs(MEMORY)
+    memory_status = os.statvfs(MEMORY)
     free = [int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:")]
-    return str(MEMORY) if room.f_bavail * room.f_frsize > ROOM_MB << 20 and free and free[0] > 2 * ROOM_MB << 10 else None
+    return str(MEMORY) if memory_status.f_bavail * memory_status.f_frsize > ROOM_MB << 20 and free and free[0] > 2 * ROOM_MB << 10 else None
 
 
 def _contents(archive: Path) -> dict:

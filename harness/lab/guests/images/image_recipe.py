@@ -71,9 +71,15 @@ def recipe(name: str) -> Recipe:
     suite = release.get("VERSION_CODENAME", "")
     if not suite or "debian" not in (release.get("ID"), *release.get("ID_LIKE", "").split()):
         raise Unusable("an image is built on Debian or Ubuntu only, out of its own packages; build it there")
-    made = Recipe(name, suite, platform.machine(), PACKAGES[name])
-    if "python3-azure" not in made.packages:
-        return made
-    kept = tuple(f"{AZURE_SERVICES}/{service}*" for service in ("__init__", "core", "compute", "network"))
-    before, after = f"{NO_DATABASE}; {NOT_COMPILED}", f"{NOBODYS}; {COMPILED}"
-    return replace(made, excluded=(*UNREAD, f"{AZURE_SERVICES}/*"), included=kept, before_packages=before, after_packages=after)
+    plain_recipe = Recipe(name, suite, platform.machine(), PACKAGES[name])
+    if "python3-azure" not in plain_recipe.packages:
+        return plain_recipe
+    kept_paths = tuple(f"{AZURE_SERVICES}/{service}*" for service in ("__init__", "core", "compute", "network"))
+    before_packages, after_packages = f"{NO_DATABASE}; {NOT_COMPILED}", f"{NOBODYS}; {COMPILED}"
+    return replace(
+        plain_recipe,
+        excluded=(*UNREAD, f"{AZURE_SERVICES}/*"),
+        included=kept_paths,
+        before_packages=before_packages,
+        after_packages=after_packages,
+    )

@@ -69,10 +69,10 @@ class Image:
 
 def images() -> list[Image]:
     """Every image that was built here, by name, the newest first."""
-    found = []
-    for about in images_folder().glob(f"*/{ABOUT}"):
-        found.append(Image(about.parent, json.loads(about.read_text())))
-    return sorted(found, key=lambda image: (image.name, -image.about["built_at"]))
+    images_built = []
+    for description_file in images_folder().glob(f"*/{ABOUT}"):
+        images_built.append(Image(description_file.parent, json.loads(description_file.read_text())))
+    return sorted(images_built, key=lambda image: (image.name, -image.about["built_at"]))
 
 
 def find(name: str) -> Image:

@@ -24,8 +24,9 @@ COMPILE_TIMEOUT_S = 120.0
 NOTE = "The nodes are stand-ins for Windows on Linux, not Windows; only the harness's own scripts are taken there."
 
 
-def install(disk: FileSystem, root: Path, programs: Mapping[str, Path]) -> None:
-    """Write it on the node's disk. `root`: where LifeKeeper's stand-in is there; `programs`: what `compile_programs` made, or nothing."""
+def install(disk: FileSystem, root: Path, programs: Mapping[str, Path], manager: str) -> None:
+    """Write it on the node's disk. `root`: where LifeKeeper's stand-in is there, `manager`: the kind in whose words it tells;
+    `programs`: what `compile_programs` made, or nothing."""
     shell = f'#!/bin/sh\nexec {underlying_node.PYTHON} -m harness.lab.guests.windows.cmd_shell "$@"\n'
     disk.write(f"opt/{SHELL.removeprefix('/opt/')}", shell, mode=0o755)
     places = {name: f"{PROGRAMS}/{name}.exe" for name in programs}
@@ -35,7 +36,7 @@ def install(disk: FileSystem, root: Path, programs: Mapping[str, Path]) -> None:
         shutil.copyfile(program, place)
     if programs:
         shutil.copytree(MONO_SETTINGS, disk.disk / "etc/mono", symlinks=True)  # without them Mono finds no library of the system
-    settings = {"lifekeeper": str(root), "programs": places}
+    settings = {"lifekeeper": str(root), "manager": manager, "programs": places}
     disk.write(str(underlying_node.SETTINGS.relative_to("/")), json.dumps(settings))
     accounts = disk.disk / "etc/passwd"
     lines = [line if not line.startswith("root:") else line.rpartition(":")[0] + f":{SHELL}" for line in accounts.read_text().splitlines()]

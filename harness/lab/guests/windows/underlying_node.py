@@ -30,6 +30,11 @@ def setting(name: str) -> Any:
     return json.loads(SETTINGS.read_text(encoding="utf-8"))[name]
 
 
+def is_failover_cluster() -> bool:
+    """Whether this node tells of Windows' failover cluster, and not of LifeKeeper."""
+    return bool(setting("manager") == "wsfc")
+
+
 def run(words: Sequence[str], *, input: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run a program of the node; its exit code is the caller's to judge."""
     return subprocess.run(words, input=input, capture_output=True, text=True, errors="replace", timeout=COMMAND_TIMEOUT_S)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from harness.lab.lifekeeper.comm.comm_paths import NoContact
-from harness.lab.lifekeeper.commands import command_options, lcdstatus
+from harness.lab.lifekeeper.commands import command_options, daemon_view, lcdstatus
 from harness.lab.lifekeeper.hierarchy.hierarchy_engine import Busy, Refused
 from harness.lab.lifekeeper.log import Code
 from harness.lab.lifekeeper.node import Node
@@ -51,6 +52,8 @@ class Commands:
     def carry_out(self, argv: list[str]) -> Result:
         """Run one command here, or on the peer when -d names it."""
         command, words = argv[0], argv[1:]
+        if argv == [daemon_view.ASKED_AS]:
+            return Result(DONE, json.dumps(daemon_view.view(self.node)))
         if command not in self._do:
             return Result(SYNTAX, "", f"{command}: not modelled by this stand-in\n")
         try:
@@ -104,6 +107,8 @@ class Commands:
         unknowns = self.node.config.unknowns
         if self.node.phase == "stopping":
             return Result(unknowns.perform_action_failure_exit, "", f"perform_action: {self.node.config.node} is stopping\n")
+        if what == "restore" and self.node.quorum and self.node.quorum.lost:
+            return Result(unknowns.perform_action_failure_exit, "", f"perform_action: {self.node.config.node} has no majority\n")
         begun = time.monotonic()
         try:
             (self.node.switching.restore if what == "restore" else self.node.switching.remove)(tag, only=only)

@@ -35,7 +35,7 @@ class Resource:
     id: str
     app: str
     type: str
-    kind: Literal["group", "gen", "ip", "lbhc", "disk"]
+    kind: Literal["group", "gen", "ip", "lbhc", "disk", "probed-ip"]
     priority: dict[str, int]
     children: tuple[str, ...] = ()
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -108,6 +108,9 @@ class Config:
     comm_paths: tuple[CommPath, ...]
     resources: tuple[Resource, ...]
     comm_port: int = 7365
+    witness: str | None = (
+        None  # the controller of a witness disk (a unix socket); without one there is no quorum, as in LifeKeeper by default
+    )
     halt_command: tuple[str, ...] = ()
     warm_interpreter: str | None = None  # commands `this -m module …` are forked from a process that has the module loaded
     first_flags: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from harness.lab.lifekeeper.config.tunables import Tunables
 from harness.lab.lifekeeper.hierarchy.hierarchy_engine import Busy, Refused
 from harness.lab.lifekeeper.hierarchy.local_recovery import Recovery
 from harness.lab.lifekeeper.hierarchy.manual_switchover import Switching
+from harness.lab.lifekeeper.hierarchy.quorum import Quorum
 from harness.lab.lifekeeper.hierarchy.state_store import IN_SERVICE
 from harness.lab.lifekeeper.log import Code
 from harness.lab.lifekeeper.resource_types.resource_type import Failed
@@ -19,8 +20,8 @@ from harness.lab.lifekeeper.resource_types.resource_type import Failed
 class Failover:
     """Its methods run on one thread, one after the other, so that decisions never overlap."""
 
-    def __init__(self, switching: Switching, recovery: Recovery, tunables: Tunables) -> None:
-        self.switching, self.recovery, self.tunables = switching, recovery, tunables
+    def __init__(self, switching: Switching, recovery: Recovery, tunables: Tunables, quorum: Quorum | None = None) -> None:
+        self.switching, self.recovery, self.tunables, self.quorum = switching, recovery, tunables, quorum
         self.engine, self.comm = switching.engine, switching.comm
         self.store, self.tree, self.log, self.journal = recovery.store, recovery.tree, recovery.log, recovery.journal
         self.config = self.engine.config
@@ -28,6 +29,7 @@ class Failover:
         self.confirming = False
         self._answered = threading.Condition()
         self._wanted: set[str] = set()
+        self.formed = False  # this node began the cluster alone, with the witness
 
     # start
     def prepare_start(self) -> None:
@@ -42,12 +44,16 @@ class Failover:
         self.switching.claims = set(self._wanted)  # from the first heartbeat on: when both nodes start, one of them has to see it
 
     def start(self) -> None:
-        """Start what was in service at the last stop, unless the peer has it (LKL-49, LKL-50); home starts all at first."""
+        """Start what was in service at the last stop, unless the peer has it (LKL-49, LKL-50); home starts all at first. With a witness a
+        node that hears no peer starts everything where it gets that, as a cluster that forms does, else nothing."""
         first_at_home, wanted = self._first_at_home(), self._wanted
+        if (wanted or self.quorum) and not first_at_home:
+            self._wait_for_peer()
+        if self.quorum and (first_at_home or not self.comm.contact()):
+            self.formed = self.quorum.arbitrate()
+            wanted = set(self.tree.resources) if self.formed else set()
         with self.switching.claiming(wanted):
-            if wanted and not first_at_home:
-                self._wait_for_peer()
-            mine = {tag for tag in wanted if not self._peer_has_or_takes(tag)}
+            mine = wanted if self.formed else {tag for tag in wanted if not self._peer_has_or_takes(tag)}
             self._set_all("OSU", "out of service at the start")
             why = "first start, this node is home" if first_at_home else "in service at the last stop" if mine else "nothing to start here"
             self.log.write(Code.START_DECISION, f"{why}: {', '.join(sorted(mine)) or 'all resources stay OSU'}", program="lcdinit")
@@ -80,6 +86,8 @@ class Failover:
         hierarchy = self.tree.hierarchy(tag)
         if any(self.comm.peer_state(t) in IN_SERVICE for t in hierarchy) or self._disk_is_taken(hierarchy):
             return True
+        if self.comm.contact() and self.comm.peer.get("formed"):
+            return True
         if not self.comm.contact() or not hierarchy.intersection(self.comm.peer.get("claims", ())):
             return False
         priority = self.tree.resources[tag].priority
@@ -99,6 +107,9 @@ class Failover:
         self.log.write(Code.PEER_SILENT, f"{peer} is silent: all communication paths to it are DEAD")
         self.journal.note("peer-silent")
         self.store.set_fact("peer_seen", False)
+        if self.quorum and not self.store.fact("peer_stopped") and not self.quorum.arbitrate() and not self.comm.contact():
+            self.leave(f"{peer} is silent, and has the witness")
+            return
         why_not = self._why_no_failover()
         if why_not is None and self.store.has_flag(f"confirmso!{peer}"):
             why_not = self._ask_to_confirm()
@@ -114,6 +125,22 @@ class Failover:
                 self.log.write(Code.FAILOVER_BEGUN, f"failover from {peer}: {', '.join(sorted(todo))}")
                 self.journal.note("failover-begun", tags=sorted(todo))
                 self._restore(todo, "failover")
+
+    def leave(self, why: str) -> None:
+        """This node has no majority, so whatever it has in service ends at once (facts WCLU-91): the node is reset."""
+        held = sorted(tag for tag in self.tree.resources if self.store.in_service(tag))
+        self.log.write(Code.QUORUM_LOST, f"no majority: {why}")
+        self.journal.note("quorum-lost", reason=why)
+        if held:
+            self.recovery.halt(Code.HALTED, held[0], f"no majority: {why}")
+
+    def on_witness(self, event: str) -> None:
+        """The claim of the witness was lost to the other node while this one did not look, or won when it had none."""
+        if event == "evicted":
+            self.leave(f"{self.config.peer} took the witness")
+        else:
+            self.log.write(Code.QUORUM_FORMED, "the witness could be had: this node is the cluster now")
+            self.on_silence()
 
     def _why_no_failover(self) -> str | None:
         peer = self.config.peer
@@ -147,6 +174,8 @@ class Failover:
     def on_contact(self) -> None:
         """The peer is heard again: what its silence left behind is forgotten."""
         peer = self.config.peer
+        if self.quorum:
+            self.quorum.lost = False
         self.store.set_fact("peer_stopped", False)
         self.store.set_fact("peer_seen", True)
         self.store.remove_flag(f"!nofailover!{peer}")
@@ -184,6 +213,9 @@ class Failover:
         priority = self.tree.resources[root].priority
         if any(self.tree.resources[t].kind == "disk" for t in both):
             self.recovery.holds_its_disks(set(both))
+        elif self.quorum:
+            if not self.quorum.holds:
+                self.leave(f"{self.config.peer} has the witness, and the same in service")
         elif self.config.unknowns.split_brain == "lower_priority_removes" and priority[self.config.node] > priority[self.config.peer]:
             self.engine.remove(self.tree.below([root]))
 

@@ -8,9 +8,10 @@ from harness.lab.lifekeeper.resource_types.gen import Gen
 from harness.lab.lifekeeper.resource_types.group import Group
 from harness.lab.lifekeeper.resource_types.ip import Ip
 from harness.lab.lifekeeper.resource_types.lbhc import Lbhc
+from harness.lab.lifekeeper.resource_types.probed_ip import ProbedIp
 from harness.lab.lifekeeper.resource_types.resource_type import Kind, Surroundings
 
-KINDS: dict[str, type[Kind]] = {"group": Group, "gen": Gen, "ip": Ip, "lbhc": Lbhc, "disk": Disk}
+KINDS: dict[str, type[Kind]] = {"group": Group, "gen": Gen, "ip": Ip, "lbhc": Lbhc, "disk": Disk, "probed-ip": ProbedIp}
 
 
 def make(resource: Resource, around: Surroundings) -> Kind:

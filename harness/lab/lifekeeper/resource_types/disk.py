@@ -14,6 +14,19 @@ from harness.lab.lifekeeper.resource_types.resource_type import Failed, Fenced, 
 COMMAND_TIMEOUT_S = 10.0  # a bind mount takes milliseconds
 
 
+def ask_controller(controller: str, limit: float, **request: Any) -> dict[str, Any]:
+    """One answer of the shared disk's controller within `limit` seconds. Raises Failed."""
+    try:
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(limit)
+            line.connect(controller)
+            line.sendall(json.dumps(request).encode() + b"\n")
+            answer: dict[str, Any] = json.loads(line.makefile("rb").readline())
+            return answer
+    except (OSError, ValueError) as error:
+        raise Failed(f"the shared disk's controller did not answer {request['op']} within {limit:g} s ({error})") from error
+
+
 class Disk(Kind):
     """Parameters: `storage` (the controller's unix socket, JSON lines), `source`, `mountpoint`."""
 
@@ -71,15 +84,7 @@ class Disk(Kind):
         return any(line.split()[4].replace("\\040", " ") == self._mountpoint for line in mounts)
 
     def _ask(self, **request: Any) -> dict[str, Any]:
-        limit = self.around.config.timers.storage_limit_s
-        try:
-            with socket.socket(socket.AF_UNIX) as line:
-                line.settimeout(limit)
-                line.connect(str(self.parameter("storage")))
-                line.sendall(json.dumps(request).encode() + b"\n")
-                return json.loads(line.makefile("rb").readline())
-        except (OSError, ValueError) as error:
-            raise Failed(f"the shared disk's controller did not answer {request['op']} within {limit:g} s ({error})") from error
+        return ask_controller(str(self.parameter("storage")), self.around.config.timers.storage_limit_s, **request)
 
     @staticmethod
     def _command(*argv: str) -> None:

@@ -34,10 +34,10 @@ class Channel:
 
     def begins_with_tls(self) -> bool:
         """Whether the peer's first byte is TLS's. Raises ConnectionError when it left."""
-        first = self.sock.recv(1, socket.MSG_PEEK)
-        if not first:
+        first_byte = self.sock.recv(1, socket.MSG_PEEK)
+        if not first_byte:
             raise ConnectionError("the peer left")
-        return first[0] == TLS_RECORD
+        return first_byte[0] == TLS_RECORD
 
     def read(self, *, only_first_encrypted: bool = False) -> tuple[int, int, bytes]:
         """A whole message: type, status of its last packet, body. Raises NotTds, ConnectionError.
@@ -46,10 +46,10 @@ class Channel:
         """
         body, status, kind = b"", 0, 0
         while not status & LAST:
-            kind, status, length, *_ = HEADER.unpack(self._exactly(HEADER.size))
+            kind, status, length, *_ = HEADER.unpack(self._read_exactly(HEADER.size))
             if not HEADER.size <= length <= MAX_PACKET_BYTES or kind not in (0x01, 0x03, 0x06, 0x0E, 0x10, 0x11, 0x12):
                 raise NotTds(f"type {kind:#x}, length {length}")
-            body += self._exactly(length - HEADER.size)
+            body += self._read_exactly(length - HEADER.size)
             if only_first_encrypted:
                 self.end_tls()
             if len(body) > MAX_MESSAGE_BYTES:
@@ -61,12 +61,12 @@ class Channel:
         self._send(self._packets(body, kind))
 
     def _packets(self, body: bytes, kind: int) -> bytes:
-        room, made = self.packet_bytes - HEADER.size, b""
-        for number, at in enumerate(range(0, max(1, len(body)), room), 1):
-            piece = body[at : at + room]
-            status = LAST if at + room >= len(body) else 0
-            made += HEADER.pack(kind, status, HEADER.size + len(piece), self.spid, number & 0xFF, 0) + piece
-        return made
+        payload_size, packets = self.packet_bytes - HEADER.size, b""
+        for number, offset in enumerate(range(0, max(1, len(body)), payload_size), 1):
+            payload = body[offset : offset + payload_size]
+            status = LAST if offset + payload_size >= len(body) else 0
+            packets += HEADER.pack(kind, status, HEADER.size + len(payload), self.spid, number & 0xFF, 0) + payload
+        return packets
 
     def shake_hands(self, context: ssl.SSLContext, *, in_packets: bool) -> None:
         """TLS as the server. Each flight is one message (facts SQL-13). Raises ssl.SSLError, ConnectionError."""
@@ -104,30 +104,30 @@ class Channel:
         self._tls.write(data)
         self.sock.sendall(self._out.read())
 
-    def _exactly(self, size: int) -> bytes:
+    def _read_exactly(self, size: int) -> bytes:
         if self._tls is None:
             return self._raw(size)
         while len(self._plain) < size:
             self._in.write(self._record())
             try:
-                while piece := self._tls.read(MAX_PACKET_BYTES):
-                    self._plain += piece
+                while chunk := self._tls.read(MAX_PACKET_BYTES):
+                    self._plain += chunk
                 raise ConnectionError("the peer ended TLS")
             except ssl.SSLWantReadError:
                 continue
-        got, self._plain = self._plain[:size], self._plain[size:]
-        return got
+        plain_text, self._plain = self._plain[:size], self._plain[size:]
+        return plain_text
 
     def _record(self) -> bytes:
         """One TLS record, and nothing that comes after it."""
-        head = self._raw(5)
-        return head + self._raw(struct.unpack_from(">H", head, 3)[0])
+        header = self._raw(5)
+        return header + self._raw(struct.unpack_from(">H", header, 3)[0])
 
     def _raw(self, size: int) -> bytes:
-        got = b""
-        while len(got) < size:
-            piece = self.sock.recv(size - len(got))
-            if not piece:
+        data = b""
+        while len(data) < size:
+            chunk = self.sock.recv(size - len(data))
+            if not chunk:
                 raise ConnectionError("the peer left")
-            got += piece
-        return got
+            data += chunk
+        return data

@@ -84,30 +84,30 @@ class Conversation:
         if kind != tds.PRELOGIN:
             raise NotTds(f"type {kind:#x} instead of PRELOGIN")
         try:
-            asked = tds.prelogin_options(body)
+            client_options = tds.prelogin_options(body)
         except ValueError as error:
             raise NotTds(str(error)) from None
-        theirs = (asked.get(tds.ENCRYPTION) or bytes([tds.NOT_SUPPORTED]))[0]
-        ours = tds.NOT_SUPPORTED if strict else agreed(theirs, self._server.encryption)
+        client_encryption = (client_options.get(tds.ENCRYPTION) or bytes([tds.NOT_SUPPORTED]))[0]
+        server_encryption = tds.NOT_SUPPORTED if strict else negotiate_encryption(client_encryption, self._server.encryption)
         options = {
             tds.VERSION: b"\x10\x00\x00\x00\x00\x00",
-            tds.ENCRYPTION: bytes([ours]),
+            tds.ENCRYPTION: bytes([server_encryption]),
             tds.INSTANCE: b"\0",
             tds.THREAD: b"",
             tds.MARS: b"\0",
         }
         self._channel.write(tds.prelogin(options))
-        if ours != tds.NOT_SUPPORTED and theirs != tds.NOT_SUPPORTED:
+        if server_encryption != tds.NOT_SUPPORTED and client_encryption != tds.NOT_SUPPORTED:
             assert self._server.context is not None
             self._channel.shake_hands(self._server.context, in_packets=True)
-        kind, _, body = self._channel.read(only_first_encrypted=ours == tds.LOGIN_ONLY)
+        kind, _, body = self._channel.read(only_first_encrypted=server_encryption == tds.LOGIN_ONLY)
         if kind != LOGIN7:
             raise NotTds(f"type {kind:#x} instead of LOGIN7")
         login = tds_request.login7(body)
         errors = self._errors_of(login)
         if errors:
-            told = b"".join(tds_response.error(n, s, text, self._server.name) for n, s, text in errors)
-            self._channel.write(told + tds_response.done(tds_response.FAILED))
+            error_tokens = b"".join(tds_response.error(n, s, text, self._server.name) for n, s, text in errors)
+            self._channel.write(error_tokens + tds_response.done(tds_response.FAILED))
             return False
         self._channel.write(self._welcome(login))
         return True
@@ -116,7 +116,7 @@ class Conversation:
         """Why that log-in is refused; none: it is in."""
         if login.user == CHECKER and self._sock.getpeername()[0].startswith("127."):
             user, password, database = "postgres", "", "template1"
-        elif sick := self._sick():
+        elif sick := self._sick_error():
             return [(sick, 16 if 17000 <= sick < 18000 else 14, TEXTS.get(sick, "The server is not able to serve."))]
         else:
             user, password = login.user, login.password
@@ -139,27 +139,27 @@ class Conversation:
             self._tell_the_backend()
         return []
 
-    def _sick(self) -> int:
+    def _sick_error(self) -> int:
         try:
-            held = self._server.sick.read_text(encoding="ascii").strip() if self._server.sick else ""
+            content = self._server.sick.read_text(encoding="ascii").strip() if self._server.sick else ""
         except FileNotFoundError:
             return 0
-        return int(held) if held.isdigit() else 0
+        return int(content) if content.isdigit() else 0
 
     def _tell_the_backend(self) -> None:
-        here, there = self._sock.getsockname(), self._sock.getpeername()
-        words = {
+        local, peer = self._sock.getsockname(), self._sock.getpeername()
+        settings = {
             "server": self._server.name,
             "instance": self._server.instance,
             "database": self._database,
-            "local_address": here[0],
-            "local_port": str(here[1]),
-            "client_address": there[0],
+            "local_address": local[0],
+            "local_port": str(local[1]),
+            "client_address": peer[0],
             "open": "0",
         }
         assert self._backend is not None
-        sets = ", ".join(f"set_config('tsql.{key}', ${n}, false)" for n, key in enumerate(words, 1))
-        self._backend.run(f"select {sets}, set_config('search_path', 'public', false)", [(value, 25) for value in words.values()])
+        sets = ", ".join(f"set_config('tsql.{key}', ${n}, false)" for n, key in enumerate(settings, 1))
+        self._backend.run(f"select {sets}, set_config('search_path', 'public', false)", [(value, 25) for value in settings.values()])
 
     def _welcome(self, login: tds_request.Login) -> bytes:
         """In the order that SQL Server has (facts SQL-26)."""
@@ -197,82 +197,90 @@ class Conversation:
         else:
             raise NotTds(f"type {kind:#x} after the log-in")
 
-    def _reply(self, work, last: int = tds_response.DONE) -> None:
+    def _reply(self, work, done_token: int = tds_response.DONE) -> None:
         try:
-            made = work()
+            response = work()
         except Refused as error:
             if error.state == "57014":  # by an attention: two messages (facts SQL-45)
-                self._channel.write(tds_response.done(token=last))
+                self._channel.write(tds_response.done(token=done_token))
                 self._channel.write(tds_response.done(tds_response.ATTENDED))
                 return
             number, severity = NUMBERS.get(error.state, (50000, 16))
-            made = tds_response.error(number, severity, error.text, self._server.name) + tds_response.done(tds_response.FAILED, token=last)
+            response = tds_response.error(number, severity, error.text, self._server.name) + tds_response.done(
+                tds_response.FAILED, token=done_token
+            )
         except tds_request.Bad as error:
-            made = tds_response.error(8009, 16, str(error), self._server.name) + tds_response.done(tds_response.FAILED, token=last)
-        self._channel.write(made)
+            response = tds_response.error(8009, 16, str(error), self._server.name) + tds_response.done(
+                tds_response.FAILED, token=done_token
+            )
+        self._channel.write(response)
 
     def _batch(self, text: str) -> bytes:
-        made = [self._statement(one, []) for one in tsql.statements(text)] or [(b"", 0)]
+        answers = [self._statement(statement, []) for statement in tsql.statements(text)] or [(b"", 0)]
         return b"".join(
-            body + tds_response.done(tds_response.COUNTED | (tds_response.MORE if n < len(made) else 0), count, command=tds_response.SELECT)
-            for n, (body, count) in enumerate(made, 1)
+            body
+            + tds_response.done(tds_response.COUNTED | (tds_response.MORE if n < len(answers) else 0), count, command=tds_response.SELECT)
+            for n, (body, count) in enumerate(answers, 1)
         )
 
-    def _statement(self, one: tsql.Statement, parameters: Sequence[tuple[str | None, int]]) -> tuple[bytes, int]:
+    def _statement(self, statement: tsql.Statement, parameters: Sequence[tuple[str | None, int]]) -> tuple[bytes, int]:
         """What one statement answers, without its DONE, and the number of rows."""
-        if one.kind == "ignored":
+        if statement.kind == "ignored":
             return b"", 0
-        if one.kind == "use":
-            if one.sql.lower() not in (self._database.lower(), "master", "harness"):
-                text = f"Database '{one.sql}' does not exist. Make sure that the name is entered correctly."
+        if statement.kind == "use":
+            if statement.sql.lower() not in (self._database.lower(), "master", "harness"):
+                text = f"Database '{statement.sql}' does not exist. Make sure that the name is entered correctly."
                 return tds_response.error(911, 16, text, self._server.name), 0
-            return tds_response.env_text(1, one.sql, self._database) + tds_response.info(
-                5701, f"Changed database context to '{one.sql}'.", self._server.name
+            return tds_response.env_text(1, statement.sql, self._database) + tds_response.info(
+                5701, f"Changed database context to '{statement.sql}'.", self._server.name
             ), 0
-        if one.kind == "begin":
+        if statement.kind == "begin":
             return self._begin(), 0
-        if one.kind in ("commit", "rollback"):
-            return self._end(one.kind), 0
-        rows = self._run(one.sql, parameters)
+        if statement.kind in ("commit", "rollback"):
+            return self._end(statement.kind), 0
+        rows = self._run(statement.sql, parameters)
         return (b"" if rows.columns is None else tds_response.table(rows.columns, rows.rows)), rows.touched
 
     def _call(self, call: tds_request.Call) -> bytes:
-        given = call.parameters
+        parameters = call.parameters
         if call.number == tds_request.EXECUTESQL:
-            statement, names, values = _words(given, 0), tsql.declared(_words(given, 1)), given[2:]
-            return self._executed(statement, names, values)
+            statement, names, values = _text_parameter(parameters, 0), tsql.declared_names(_text_parameter(parameters, 1)), parameters[2:]
+            return self._execute(statement, names, values)
         if call.number in (tds_request.PREPEXEC, tds_request.PREPARE):
-            names, statement = tsql.declared(_words(given, 1)), _words(given, 2)
+            names, statement = tsql.declared_names(_text_parameter(parameters, 1)), _text_parameter(parameters, 2)
             handle = len(self._prepared) + 1
             self._prepared[handle] = (statement, names)
-            back = tds_response.return_status() + tds_response.return_handle(handle) + tds_response.done(token=tds_response.DONEPROC)
+            trailer = tds_response.return_status() + tds_response.return_handle(handle) + tds_response.done(token=tds_response.DONEPROC)
             if call.number == tds_request.PREPARE:
-                return back
-            return self._executed(statement, names, given[3:], back)
+                return trailer
+            return self._execute(statement, names, parameters[3:], trailer)
         if call.number == tds_request.EXECUTE:
-            statement, names = self._prepared.get(int(given[0].value or 0), ("", []))
-            return self._executed(statement, names, given[1:])
+            statement, names = self._prepared.get(int(parameters[0].value or 0), ("", []))
+            return self._execute(statement, names, parameters[1:])
         if call.number == tds_request.UNPREPARE or call.name.lower() == "sp_reset_connection":
             return tds_response.return_status() + tds_response.done(token=tds_response.DONEPROC)
         text = f"Could not find stored procedure '{call.name or call.number}'."
         return tds_response.error(2812, 16, text, self._server.name) + tds_response.done(tds_response.FAILED, token=tds_response.DONEPROC)
 
-    def _executed(self, statement: str, names: list[str], given: Sequence[tds_request.Parameter], back: bytes = b"") -> bytes:
-        named = {p.name.lower(): p for p in given if p.name}
+    def _execute(self, statement: str, names: list[str], parameters: Sequence[tds_request.Parameter], trailer: bytes = b"") -> bytes:
+        by_name = {p.name.lower(): p for p in parameters if p.name}
         values = [
-            named.get(name.lower(), given[n] if n < len(given) else tds_request.Parameter("", None, 0)) for n, name in enumerate(names)
+            by_name.get(name.lower(), parameters[n] if n < len(parameters) else tds_request.Parameter("", None, 0))
+            for n, name in enumerate(names)
         ]
-        made = b""
-        for one in tsql.statements(tsql.with_parameters(statement, names)):
-            body, count = self._statement(one, [(p.value, p.oid) for p in values])
-            made += body + tds_response.done(tds_response.MORE | tds_response.COUNTED, count, tds_response.DONEINPROC, tds_response.SELECT)
-        return made + (back or tds_response.return_status() + tds_response.done(token=tds_response.DONEPROC))
+        response = b""
+        for single_statement in tsql.statements(tsql.with_parameters(statement, names)):
+            body, count = self._statement(single_statement, [(p.value, p.oid) for p in values])
+            response += body + tds_response.done(
+                tds_response.MORE | tds_response.COUNTED, count, tds_response.DONEINPROC, tds_response.SELECT
+            )
+        return response + (trailer or tds_response.return_status() + tds_response.done(token=tds_response.DONEPROC))
 
     def _run(self, sql: str, parameters: Sequence[tuple[str | None, int]]) -> Rows:
         assert self._backend is not None
-        return self._backend.run(sql, parameters, self._until_answered)
+        return self._backend.run(sql, parameters, self._wait_for_answer)
 
-    def _until_answered(self) -> None:
+    def _wait_for_answer(self) -> None:
         """The client may break off meanwhile, or leave."""
         backend, channel = self._backend, self._channel
         assert backend is not None
@@ -292,9 +300,9 @@ class Conversation:
         if kind == 5:
             return self._begin() + tds_response.done()
         if kind in (7, 8):
-            again = bool(body[3 + body[2]] & 1) if len(body) > 3 + body[2] else False
-            made = self._end("commit" if kind == 7 else "rollback")
-            return made + (self._begin() if again else b"") + tds_response.done()
+            begins_again = bool(body[3 + body[2]] & 1) if len(body) > 3 + body[2] else False
+            response = self._end("commit" if kind == 7 else "rollback")
+            return response + (self._begin() if begins_again else b"") + tds_response.done()
         raise tds_request.Bad(f"a transaction request of kind {kind}")
 
     def _begin(self) -> bytes:
@@ -307,26 +315,26 @@ class Conversation:
         self._transaction = self._begun
         return tds_response.env_bytes(8, self._transaction.to_bytes(8, "little"))
 
-    def _end(self, how: str) -> bytes:
+    def _end(self, command: str) -> bytes:
         if not self._transaction:
-            number, text = (3902, "COMMIT") if how == "commit" else (3903, "ROLLBACK")
+            number, text = (3902, "COMMIT") if command == "commit" else (3903, "ROLLBACK")
             return tds_response.error(
                 number, 16, f"The {text} TRANSACTION request has no corresponding BEGIN TRANSACTION.", self._server.name
             )
         assert self._backend is not None
-        old, self._transaction = self._transaction.to_bytes(8, "little"), 0
-        self._backend.run(how)
-        return tds_response.env_bytes(9 if how == "commit" else 10, b"", old)
+        old_transaction, self._transaction = self._transaction.to_bytes(8, "little"), 0
+        self._backend.run(command)
+        return tds_response.env_bytes(9 if command == "commit" else 10, b"", old_transaction)
 
 
-def agreed(theirs: int, ours: str) -> int:
+def negotiate_encryption(client_encryption: int, policy: str) -> int:
     """The server's answer to a client's wish to encrypt (facts SQL-06)."""
-    if ours == "none":
+    if policy == "none":
         return tds.NOT_SUPPORTED
-    if ours == "forced":
-        return tds.ON if theirs in (tds.ON, tds.REQUIRED) else tds.REQUIRED
-    return {tds.LOGIN_ONLY: tds.LOGIN_ONLY, tds.NOT_SUPPORTED: tds.NOT_SUPPORTED}.get(theirs, tds.ON)
+    if policy == "forced":
+        return tds.ON if client_encryption in (tds.ON, tds.REQUIRED) else tds.REQUIRED
+    return {tds.LOGIN_ONLY: tds.LOGIN_ONLY, tds.NOT_SUPPORTED: tds.NOT_SUPPORTED}.get(client_encryption, tds.ON)
 
 
-def _words(given: Sequence[tds_request.Parameter], n: int) -> str:
-    return (given[n].value or "") if n < len(given) else ""
+def _text_parameter(parameters: Sequence[tds_request.Parameter], n: int) -> str:
+    return (parameters[n].value or "") if n < len(parameters) else ""

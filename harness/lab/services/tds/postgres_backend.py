@@ -44,8 +44,8 @@ class Backend:
         self._key = b""
         try:
             self._sock.connect(self._path)
-            words = ["user", user, "database", database, "application_name", "tds stand-in", "client_encoding", "UTF8"]
-            body = struct.pack(">I", PROTOCOL_3) + b"".join(word.encode() + b"\0" for word in words) + b"\0"
+            startup_fields = ["user", user, "database", database, "application_name", "tds stand-in", "client_encoding", "UTF8"]
+            body = struct.pack(">I", PROTOCOL_3) + b"".join(field.encode() + b"\0" for field in startup_fields) + b"\0"
             self._sock.sendall(struct.pack(">I", len(body) + 4) + body)
             self._log_in(password)
         except BaseException:
@@ -62,24 +62,24 @@ class Backend:
 
     def cancel(self) -> None:
         """Ask for the end of what runs; the answer then is SQLSTATE 57014, unless it was quicker."""
-        with socket.socket(socket.AF_UNIX) as other:
-            other.connect(self._path)
-            other.sendall(struct.pack(">II", 16, CANCEL) + self._key)
-            other.recv(1)
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(self._path)
+            connection.sendall(struct.pack(">II", 16, CANCEL) + self._key)
+            connection.recv(1)
 
     def _log_in(self, password: str) -> None:
         nonce, server_first = base64.b64encode(secrets.token_bytes(18)), b""
-        first = b"n=,r=" + nonce
+        client_first = b"n=,r=" + nonce
         while True:
             kind, body = self._message()
             if kind == b"R":
                 method = struct.unpack_from(">I", body)[0]
                 if method == 10:
-                    said = b"n,," + first
-                    self._say(b"p", b"SCRAM-SHA-256\0" + struct.pack(">I", len(said)) + said)
+                    first_message = b"n,," + client_first
+                    self._send_message(b"p", b"SCRAM-SHA-256\0" + struct.pack(">I", len(first_message)) + first_message)
                 elif method == 11:
                     server_first = body[4:]
-                    self._say(b"p", _proof(password, first, server_first))
+                    self._send_message(b"p", _proof(password, client_first, server_first))
             elif kind == b"K":
                 self._key = body
             elif kind == b"E":
@@ -90,20 +90,20 @@ class Backend:
     def run(self, sql: str, parameters: Sequence[tuple[str | None, int]] = (), waiting: Callable[[], None] | None = None) -> Rows:
         """One statement. `waiting` is called again and again until the answer begins; it may call `cancel`."""
         oids = b"".join(struct.pack(">I", oid) for _, oid in parameters)
-        self._say(b"P", b"\0" + sql.encode() + b"\0" + struct.pack(">H", len(parameters)) + oids)
+        self._send_message(b"P", b"\0" + sql.encode() + b"\0" + struct.pack(">H", len(parameters)) + oids)
         values = b"".join(
             struct.pack(">i", -1) if value is None else struct.pack(">i", len(value.encode())) + value.encode() for value, _ in parameters
         )
-        self._say(b"B", b"\0\0" + struct.pack(">HH", 0, len(parameters)) + values + struct.pack(">H", 0))
+        self._send_message(b"B", b"\0\0" + struct.pack(">HH", 0, len(parameters)) + values + struct.pack(">H", 0))
         for kind, body in ((b"D", b"P\0"), (b"E", b"\0" + struct.pack(">I", 0)), (b"S", b"")):
-            self._say(kind, body)
+            self._send_message(kind, body)
         if waiting:
             waiting()
         return self._answer()
 
     def script(self, sql: str) -> None:
         """Many statements at once, without an answer."""
-        self._say(b"Q", sql.encode() + b"\0")
+        self._send_message(b"Q", sql.encode() + b"\0")
         self._answer()
 
     def answered(self, seconds: float) -> bool:
@@ -121,8 +121,8 @@ class Backend:
             elif kind == b"D":
                 rows.append(_row(body))
             elif kind == b"C":
-                last = body[:-1].split()[-1]
-                count = int(last) if last.isdigit() else 0
+                last_word = body[:-1].split()[-1]
+                count = int(last_word) if last_word.isdigit() else 0
             elif kind == b"E":
                 refusal = refusal or _refusal(body)
             elif kind == b"Z":
@@ -130,32 +130,32 @@ class Backend:
                     raise refusal
                 return Rows(columns, rows, count)
 
-    def _say(self, kind: bytes, body: bytes) -> None:
+    def _send_message(self, kind: bytes, body: bytes) -> None:
         self._sock.sendall(kind + struct.pack(">I", len(body) + 4) + body)
 
     def _message(self) -> tuple[bytes, bytes]:
-        head = self._exactly(5)
-        return head[:1], self._exactly(struct.unpack(">I", head[1:])[0] - 4)
+        header = self._read_exactly(5)
+        return header[:1], self._read_exactly(struct.unpack(">I", header[1:])[0] - 4)
 
-    def _exactly(self, size: int) -> bytes:
-        got = b""
-        while len(got) < size:
-            piece = self._sock.recv(size - len(got))
-            if not piece:
+    def _read_exactly(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            chunk = self._sock.recv(size - len(data))
+            if not chunk:
                 raise ConnectionResetError("the database ended the session")
-            got += piece
-        return got
+            data += chunk
+        return data
 
 
-def _proof(password: str, first: bytes, server_first: bytes) -> bytes:
+def _proof(password: str, client_first: bytes, server_first: bytes) -> bytes:
     """The client's last word of SCRAM-SHA-256 (RFC 5802)."""
-    told = dict(part.split(b"=", 1) for part in server_first.split(b","))
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(told[b"s"]), int(told[b"i"]))
+    attributes = dict(part.split(b"=", 1) for part in server_first.split(b","))
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(attributes[b"s"]), int(attributes[b"i"]))
     client_key = hmac.digest(salted, b"Client Key", "sha256")
-    without = b"c=biws,r=" + told[b"r"]
-    signed = b",".join((first, server_first, without))
-    signature = hmac.digest(hashlib.sha256(client_key).digest(), signed, "sha256")
-    return without + b",p=" + base64.b64encode(bytes(a ^ b for a, b in zip(client_key, signature, strict=True)))
+    final_without_proof = b"c=biws,r=" + attributes[b"r"]
+    auth_message = b",".join((client_first, server_first, final_without_proof))
+    signature = hmac.digest(hashlib.sha256(client_key).digest(), auth_message, "sha256")
+    return final_without_proof + b",p=" + base64.b64encode(bytes(a ^ b for a, b in zip(client_key, signature, strict=True)))
 
 
 def _refusal(body: bytes) -> Refused:
@@ -164,24 +164,24 @@ def _refusal(body: bytes) -> Refused:
 
 
 def _columns(body: bytes) -> list[Column]:
-    found, at = [], 2
+    columns, offset = [], 2
     for _ in range(struct.unpack_from(">H", body)[0]):
-        end = body.index(b"\0", at)
-        name, oid = body[at:end].decode(), struct.unpack_from(">I", body, end + 7)[0]
-        found.append(Column("" if name == "?column?" else name, TYPES.get(oid, "text")))
-        at = end + 19
-    return found
+        end = body.index(b"\0", offset)
+        name, oid = body[offset:end].decode(), struct.unpack_from(">I", body, end + 7)[0]
+        columns.append(Column("" if name == "?column?" else name, TYPES.get(oid, "text")))
+        offset = end + 19
+    return columns
 
 
 def _row(body: bytes) -> list[str | None]:
-    found: list[str | None] = []
-    at = 2
+    values: list[str | None] = []
+    offset = 2
     for _ in range(struct.unpack_from(">H", body)[0]):
-        length = struct.unpack_from(">i", body, at)[0]
-        at += 4
+        length = struct.unpack_from(">i", body, offset)[0]
+        offset += 4
         if length < 0:
-            found.append(None)
+            values.append(None)
         else:
-            found.append(body[at : at + length].decode(errors="replace"))
-            at += length
-    return found
+            values.append(body[offset : offset + length].decode(errors="replace"))
+            offset += length
+    return values

@@ -49,8 +49,8 @@ def login7(body: bytes) -> Login:
         raise Bad("a LOGIN7 that is cut short")
 
     def field(n: int) -> bytes:
-        at, length = struct.unpack_from("<HH", body, 36 + 4 * n)
-        return body[at : at + 2 * length]
+        offset, length = struct.unpack_from("<HH", body, 36 + 4 * n)
+        return body[offset : offset + 2 * length]
 
     def text(n: int) -> str:
         return field(n).decode("utf-16-le", "replace")
@@ -58,11 +58,11 @@ def login7(body: bytes) -> Login:
     secret = bytes(((b ^ 0xA5) << 4 | (b ^ 0xA5) >> 4) & 0xFF for b in field(2))
     features: list[int] = []
     if body[27] & 0x10:
-        at = struct.unpack_from("<H", body, 56)[0]
-        at = struct.unpack_from("<I", body, at)[0]
-        while at < len(body) and body[at] != 0xFF:
-            features.append(body[at])
-            at += 5 + struct.unpack_from("<I", body, at + 1)[0]
+        offset = struct.unpack_from("<H", body, 56)[0]
+        offset = struct.unpack_from("<I", body, offset)[0]
+        while offset < len(body) and body[offset] != 0xFF:
+            features.append(body[offset])
+            offset += 5 + struct.unpack_from("<I", body, offset + 1)[0]
     size = struct.unpack_from("<I", body, 8)[0]
     return Login(text(1), secret.decode("utf-16-le", "replace"), text(8), text(3), tuple(features), size)
 
@@ -93,9 +93,9 @@ def call(body: bytes) -> Call:
     while reader.left:
         if reader.data[reader.at] in (0x80, 0xFE, 0xFF):
             break  # a second call in the same message, which nobody here makes
-        called = reader.take(2 * reader.number("<B")).decode("utf-16-le", "replace")
+        parameter_name = reader.take(2 * reader.number("<B")).decode("utf-16-le", "replace")
         reader.number("<B")
-        parameters.append(Parameter(called, *_typed_value(reader)))
+        parameters.append(Parameter(parameter_name, *_typed_value(reader)))
     return Call(number, name, parameters)
 
 
@@ -116,8 +116,8 @@ class _Reader:
         return self.data[self.at - size : self.at]
 
     def number(self, layout: str) -> int:
-        found: int = struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
-        return found
+        value: int = struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
+        return value
 
 
 def _typed_value(reader: _Reader) -> tuple[str | None, int]:
@@ -141,8 +141,8 @@ def _typed_value(reader: _Reader) -> tuple[str | None, int]:
     data = reader.take(reader.number("<B"))
     if kind not in NULLABLE:
         raise Bad(f"a parameter of type {kind:#x}, which is not known here")
-    read, oids = NULLABLE[kind]
-    return (read(data) if data else None), oids.get(size, 0)
+    convert, oids = NULLABLE[kind]
+    return (convert(data) if data else None), oids.get(size, 0)
 
 
 def _characters(reader: _Reader, kind: int) -> tuple[str | None, int]:

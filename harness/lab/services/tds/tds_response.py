@@ -32,8 +32,14 @@ def short_text(text: str) -> bytes:
 
 
 def _message(token: int, number: int, state: int, severity: int, text: str, server: str) -> bytes:
-    said = text.encode("utf-16-le")
-    body = struct.pack("<iBBH", number, state, severity, len(said) // 2) + said + short_text(server) + short_text("") + struct.pack("<i", 1)
+    encoded = text.encode("utf-16-le")
+    body = (
+        struct.pack("<iBBH", number, state, severity, len(encoded) // 2)
+        + encoded
+        + short_text(server)
+        + short_text("")
+        + struct.pack("<i", 1)
+    )
     return struct.pack("<BH", token, len(body)) + body
 
 
@@ -89,17 +95,17 @@ def return_handle(handle: int) -> bytes:
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str | None]]) -> bytes:
     """COLMETADATA and the rows, whose values are PostgreSQL's texts; rows with nulls as NBCROW."""
     wide = [any(len(row[n] or "") > MAX_PLAIN_CHARACTERS for row in rows) for n in range(len(columns))]
-    made = struct.pack("<BH", COLMETADATA, len(columns))
+    tokens = struct.pack("<BH", COLMETADATA, len(columns))
     for column, is_wide in zip(columns, wide, strict=True):
-        made += struct.pack("<IH", 0, 9) + _type_info(column.type, is_wide) + short_text(column.name)
+        tokens += struct.pack("<IH", 0, 9) + _type_info(column.type, is_wide) + short_text(column.name)
     for row in rows:
         values = b"".join(_value(c.type, v, w) for c, v, w in zip(columns, row, wide, strict=True) if v is not None)
         if None in row:
-            bits = sum(1 << n for n, v in enumerate(row) if v is None)
-            made += bytes([NBCROW]) + bits.to_bytes((len(row) + 7) // 8, "little") + values
+            null_bits = sum(1 << n for n, v in enumerate(row) if v is None)
+            tokens += bytes([NBCROW]) + null_bits.to_bytes((len(row) + 7) // 8, "little") + values
         else:
-            made += bytes([ROW]) + values
-    return made
+            tokens += bytes([ROW]) + values
+    return tokens
 
 
 def _type_info(kind: str, wide: bool) -> bytes:
@@ -133,6 +139,6 @@ def _value(kind: str, value: str, wide: bool) -> bytes:
 
 def datetime2(moment: dt.datetime) -> bytes:
     """datetime2(7): eight bytes (facts SQL-40)."""
-    since = moment - moment.replace(hour=0, minute=0, second=0, microsecond=0)
-    ticks = since.seconds * TICKS + since.microseconds * 10
+    since_midnight = moment - moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    ticks = since_midnight.seconds * TICKS + since_midnight.microseconds * 10
     return bytes([8]) + ticks.to_bytes(5, "little") + (moment.toordinal() - 1).to_bytes(3, "little")

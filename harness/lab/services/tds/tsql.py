@@ -74,43 +74,43 @@ class Statement(NamedTuple):
 
 def statements(text: str) -> list[Statement]:
     """A batch, one statement to a line or to a semicolon; what is one line long or longer is one statement otherwise."""
-    found = []
-    for piece in _pieces(text):
-        if IGNORED.fullmatch(piece):
-            found.append(Statement("ignored", piece))
-        elif control := TRANSACTION.fullmatch(piece):
-            found.append(Statement(control[1].lower(), piece))
-        elif use := re.fullmatch(r"(?i)\s*use\s+\[?([^\]\s;]+)\]?\s*", piece):
-            found.append(Statement("use", use[1]))
+    parsed = []
+    for segment in _pieces(text):
+        if IGNORED.fullmatch(segment):
+            parsed.append(Statement("ignored", segment))
+        elif control := TRANSACTION.fullmatch(segment):
+            parsed.append(Statement(control[1].lower(), segment))
+        elif use := re.fullmatch(r"(?i)\s*use\s+\[?([^\]\s;]+)\]?\s*", segment):
+            parsed.append(Statement("use", use[1]))
         else:
-            found.append(Statement("sql", translated(piece)))
-    return found
+            parsed.append(Statement("sql", translate(segment)))
+    return parsed
 
 
 def _pieces(text: str) -> list[str]:
     """By semicolons outside of literals; and line by line where lines are settings of the session."""
     parts = [""]
-    for n, word in enumerate(LITERAL.split(text)):
+    for n, fragment in enumerate(LITERAL.split(text)):
         if n % 2:
-            parts[-1] += "" if word.startswith(("--", "/*")) else word
+            parts[-1] += "" if fragment.startswith(("--", "/*")) else fragment
             continue
-        first, *others = re.split(r";|(?i:\n(?=\s*(?:set|begin|commit|rollback)\b))", word)
-        parts[-1] += first
-        parts += others
+        head, *tail = re.split(r";|(?i:\n(?=\s*(?:set|begin|commit|rollback)\b))", fragment)
+        parts[-1] += head
+        parts += tail
     return [part.strip() for part in parts if part.strip()]
 
 
-def translated(statement: str) -> str:
+def translate(statement: str) -> str:
     """One statement in PostgreSQL's SQL."""
-    made = "".join(_literal(word) if n % 2 else _plain(word) for n, word in enumerate(LITERAL.split(statement)))
-    made = re.sub(r"(?is)^\s*if\s+tsql\.object_id\s*\([^)]*\)\s+is\s+null\s+create\s+table\s", "create table if not exists ", made)
-    made = re.sub(r"(?is)^\s*if\s+tsql\.object_id\s*\([^)]*\)\s+is\s+not\s+null\s+drop\s+table\s", "drop table if exists ", made)
-    made = re.sub(r"(?is)\soutput\s+inserted\.(\w+)(\s+values\s.*)$", r"\2 returning \1", made)
-    if wait := re.fullmatch(r"(?is)\s*waitfor\s+delay\s+'(\d+):(\d+):([\d.]+)'\s*", made):
+    sql = "".join(_literal(fragment) if n % 2 else _plain(fragment) for n, fragment in enumerate(LITERAL.split(statement)))
+    sql = re.sub(r"(?is)^\s*if\s+tsql\.object_id\s*\([^)]*\)\s+is\s+null\s+create\s+table\s", "create table if not exists ", sql)
+    sql = re.sub(r"(?is)^\s*if\s+tsql\.object_id\s*\([^)]*\)\s+is\s+not\s+null\s+drop\s+table\s", "drop table if exists ", sql)
+    sql = re.sub(r"(?is)\soutput\s+inserted\.(\w+)(\s+values\s.*)$", r"\2 returning \1", sql)
+    if wait := re.fullmatch(r"(?is)\s*waitfor\s+delay\s+'(\d+):(\d+):([\d.]+)'\s*", sql):
         return f"do $$ begin perform pg_sleep({int(wait[1]) * 3600 + int(wait[2]) * 60 + float(wait[3]):g}); end $$"
-    if top := re.match(r"(?is)(\s*select\s+)top\s*\(?\s*(\d+)\s*\)?\s+(.*)$", made):
+    if top := re.match(r"(?is)(\s*select\s+)top\s*\(?\s*(\d+)\s*\)?\s+(.*)$", sql):
         return f"{top[1]}{top[3]} limit {top[2]}"
-    return made
+    return sql
 
 
 def _plain(text: str) -> str:
@@ -119,25 +119,25 @@ def _plain(text: str) -> str:
     return text
 
 
-def _literal(word: str) -> str:
-    if word.startswith("["):
-        return '"' + word[1:-1] + '"'
-    if word.startswith("N'"):
-        return word[1:]
-    return " " if word.startswith(("--", "/*")) else word
+def _literal(literal: str) -> str:
+    if literal.startswith("["):
+        return '"' + literal[1:-1] + '"'
+    if literal.startswith("N'"):
+        return literal[1:]
+    return " " if literal.startswith(("--", "/*")) else literal
 
 
 def with_parameters(statement: str, names: Sequence[str]) -> str:
     """`@name` of each parameter becomes `$1`, `$2` …"""
     numbers = {name.lower(): n for n, name in enumerate(names, 1)}
 
-    def numbered(found: re.Match[str]) -> str:
-        number = numbers.get(found[0].lower())
-        return found[0] if number is None else f"${number}"
+    def numbered(match: re.Match[str]) -> str:
+        number = numbers.get(match[0].lower())
+        return match[0] if number is None else f"${number}"
 
-    return "".join(word if n % 2 else re.sub(r"(?<!@)@\w+", numbered, word) for n, word in enumerate(LITERAL.split(statement)))
+    return "".join(fragment if n % 2 else re.sub(r"(?<!@)@\w+", numbered, fragment) for n, fragment in enumerate(LITERAL.split(statement)))
 
 
-def declared(definition: str) -> list[str]:
+def declared_names(definition: str) -> list[str]:
     """The parameters' names of a definition such as `@p1 int, @p2 nvarchar(10)`, in order."""
     return re.findall(r"(?:^|,)\s*(@\w+)\s", re.sub(r"\([^)]*\)", "", definition) + " ")

@@ -13,19 +13,19 @@ MAX_PACKET_LINES = 300  # per measurement: a report has to stay small, and the c
 
 def lines(recording: Recording, moments: Iterable[float]) -> list[tuple[float, str, str]]:
     """(time, host, sentence) of the packets near the moments, in order of time; each moment gets its fair part of what is shown."""
-    seen = sorted(recording.sightings)
-    times = [s.at for s in seen]
-    wanted = sorted(set(moments))
-    share = max(1, MAX_PACKET_LINES // max(1, len(wanted)))
-    chosen: set[int] = set()
-    for moment in wanted:
-        near = range(bisect_left(times, moment - AROUND_S), bisect_right(times, moment + AROUND_S))
-        chosen.update(place for _, place in sorted((abs(times[place] - moment), place) for place in near)[:share])
-    return [(seen[place].at, seen[place].host, sentence(seen[place])) for place in sorted(chosen)]
+    packets = sorted(recording.sightings)
+    times = [s.at for s in packets]
+    ordered = sorted(set(moments))
+    share = max(1, MAX_PACKET_LINES // max(1, len(ordered)))
+    shown: set[int] = set()
+    for moment in ordered:
+        candidates = range(bisect_left(times, moment - AROUND_S), bisect_right(times, moment + AROUND_S))
+        shown.update(index for _, index in sorted((abs(times[index] - moment), index) for index in candidates)[:share])
+    return [(packets[index].at, packets[index].host, sentence(packets[index])) for index in sorted(shown)]
 
 
-def sentence(seen: CapturedPacket) -> str:
+def sentence(packet: CapturedPacket) -> str:
     """One packet in words."""
-    way = "on" if seen.interface == "lo" else "out of" if seen.outgoing else "into"
-    where = f"{way} {seen.interface}" if seen.interface else "in its socket table"
-    return f"packet {seen.what} {seen.src}:{seen.sport} → {seen.dst}:{seen.dport}, {where}"
+    way = "on" if packet.interface == "lo" else "out of" if packet.outgoing else "into"
+    where = f"{way} {packet.interface}" if packet.interface else "in its socket table"
+    return f"packet {packet.what} {packet.src}:{packet.sport} → {packet.dst}:{packet.dport}, {where}"

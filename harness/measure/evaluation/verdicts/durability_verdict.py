@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from harness.core.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
 from harness.measure.evaluation import timing_quality
-from harness.measure.evaluation.expected_responder import merged
+from harness.measure.evaluation.expected_responder import merge_spans
 from harness.measure.evaluation.series_context import ANY, OUT, Case, View
 from harness.measure.measurement_result import TokenResult
 from harness.remote.recording.recording import NEW, Recording, Token
@@ -34,146 +34,156 @@ def judge_tokens(case: Case, views: Sequence[View], both: Sequence[Span]) -> Tok
     A token that is there twice is wrong even when it was not acknowledged; one that is not there is only lost when it was.
     """
     recording = case.recording
-    kept_from = [e.text for e in recording.events if e.kind == "tokens"]  # what the database would not do
-    turns = in_turn(recording.tokens)
-    if not recording.tokens and not kept_from and not both:
+    refusals = [e.text for e in recording.events if e.kind == "tokens"]  # what the database would not do
+    turns = spans_in_turn(recording.tokens)
+    if not recording.tokens and not refusals and not both:
         return None
-    found = _read_back(recording, kept_from)
+    counts = _read_back_counts(recording, refusals)
     acknowledged = [t for t in recording.tokens if t.acknowledged]
-    lost = [_token_in_words(t, case.anchor, "lost") for t in acknowledged if found is not None and not found.get(t.value)]
-    times = {t.value: (found or {}).get(t.value, 0) for t in recording.tokens}
-    doubled = [_token_in_words(t, case.anchor, f"there {times[t.value]} times") for t in recording.tokens if times[t.value] > 1]
+    lost_tokens = [_token_in_words(t, case.anchor, "lost") for t in acknowledged if counts is not None and not counts.get(t.value)]
+    times = {t.value: (counts or {}).get(t.value, 0) for t in recording.tokens}
+    doubled_tokens = [_token_in_words(t, case.anchor, f"there {times[t.value]} times") for t in recording.tokens if times[t.value] > 1]
     verdicts: list[Verdict] = []
-    if recording.tokens or kept_from:
-        verdicts.append(_of_tokens(recording, found, len(acknowledged), lost, doubled, kept_from))
-        verdicts += [told for told in (_of_writes(case, views, origin) for origin in _origins(views)) if told is not None]
+    if recording.tokens or refusals:
+        verdicts.append(_judge_tokens(recording, counts, len(acknowledged), lost_tokens, doubled_tokens, refusals))
+        verdicts += [
+            writes_verdict
+            for writes_verdict in (_judge_writes(case, views, origin) for origin in _origins(views))
+            if writes_verdict is not None
+        ]
     if turns:
-        verdicts.append(_of_both(case, turns, "took tokens in turn"))
+        verdicts.append(_judge_both_active(case, turns, "took tokens in turn"))
     if both:
-        verdicts.append(_of_both(case, both, "answered at once"))
-    whole = all_of(verdicts)
+        verdicts.append(_judge_both_active(case, both, "answered at once"))
+    verdict = all_of(verdicts)
     if case.happened.outcome is not Outcome.PASS:
-        whole = inconclusive(f"{whole.reason}; {case.happened.reason}")
-    return TokenResult(len(recording.tokens), len(acknowledged), lost, doubled, list(both), whole)
+        verdict = inconclusive(f"{verdict.reason}; {case.happened.reason}")
+    return TokenResult(len(recording.tokens), len(acknowledged), lost_tokens, doubled_tokens, list(both), verdict)
 
 
-def in_turn(tokens: Sequence[Token]) -> list[Span]:
+def spans_in_turn(tokens: Sequence[Token]) -> list[Span]:
     """When one node took a token between two that another took. Both moments are the harness's own, so no clock has to be believed.
 
     A node that hands over to the other, and gets everything back, takes no token between two of the other's close together.
     """
     taken = sorted((t for t in tokens if t.acknowledged and t.by), key=lambda t: t.at + t.seconds)
-    found: list[Span] = []
-    for place, one in enumerate(taken):
-        ended = one.at + one.seconds
-        others = [t for t in taken[max(0, place - 60) : place + 60] if t.by != one.by]
-        before = max((t.at + t.seconds for t in others if t.at + t.seconds <= one.at), default=None)
+    spans: list[Span] = []
+    for index, token in enumerate(taken):
+        ended = token.at + token.seconds
+        others = [t for t in taken[max(0, index - 60) : index + 60] if t.by != token.by]
+        before = max((t.at + t.seconds for t in others if t.at + t.seconds <= token.at), default=None)
         after = min((t.at for t in others if t.at >= ended), default=None)
         if before is not None and after is not None and after - before <= MAX_SILENCE_S:
-            found.append((before, after))
-    return merged(found)
+            spans.append((before, after))
+    return merge_spans(spans)
 
 
-def _read_back(recording: Recording, kept_from: Sequence[str]) -> dict[str, int] | None:
+def _read_back_counts(recording: Recording, refusals: Sequence[str]) -> dict[str, int] | None:
     """What was read back. Where the table itself is gone, nothing is there: the database is another, or an older one."""
-    if recording.read_back is None and any(TABLE in said and "does not exist" in said for said in kept_from):
+    if recording.read_back is None and any(TABLE in refusal and "does not exist" in refusal for refusal in refusals):
         return {}
     return recording.read_back
 
 
-def _of_tokens(
+def _judge_tokens(
     recording: Recording,
-    found: dict[str, int] | None,
+    counts: dict[str, int] | None,
     acknowledged: int,
-    lost: Sequence[str],
-    doubled: Sequence[str],
-    kept_from: Sequence[str],
+    lost_tokens: Sequence[str],
+    doubled_tokens: Sequence[str],
+    refusals: Sequence[str],
 ) -> Verdict:
-    why = f": {kept_from[0]}" if kept_from else ""
+    why = f": {refusals[0]}" if refusals else ""
     if not recording.tokens:
         return inconclusive(f"no token was written, so whether any would have been lost is not known{why}")
-    told = f"{len(recording.tokens)} tokens written, {acknowledged} acknowledged"
-    if lost or doubled:
-        named = [*lost, *doubled]
-        more = f" and {len(named) - MAX_NAMED} more" if len(named) > MAX_NAMED else ""
-        gone = "" if found else "; the table itself is gone, or empty"
-        return failed(f"{told}, {len(lost)} lost, {len(doubled)} doubled{gone}: {'; '.join(named[:MAX_NAMED])}{more}")
-    if found is None:
-        return inconclusive(f"{told}, but what the database holds was never read back, so whether any was lost is not known{why}")
+    sentence = f"{len(recording.tokens)} tokens written, {acknowledged} acknowledged"
+    if lost_tokens or doubled_tokens:
+        wrong_tokens = [*lost_tokens, *doubled_tokens]
+        more = f" and {len(wrong_tokens) - MAX_NAMED} more" if len(wrong_tokens) > MAX_NAMED else ""
+        table_gone = "" if counts else "; the table itself is gone, or empty"
+        return failed(
+            f"{sentence}, {len(lost_tokens)} lost, {len(doubled_tokens)} doubled{table_gone}: {'; '.join(wrong_tokens[:MAX_NAMED])}{more}"
+        )
+    if counts is None:
+        return inconclusive(f"{sentence}, but what the database holds was never read back, so whether any was lost is not known{why}")
     if not acknowledged:
-        return inconclusive(f"{told}, so they prove nothing; could PostgreSQL be reached at all?")
-    return passed(f"{told}, each acknowledged one is there exactly once")
+        return inconclusive(f"{sentence}, so they prove nothing; could PostgreSQL be reached at all?")
+    return passed(f"{sentence}, each acknowledged one is there exactly once")
 
 
 def _origins(views: Sequence[View]) -> list[str]:
     return list(dict.fromkeys(view.series.origin for view in views))
 
 
-def _of_writes(case: Case, views: Sequence[View], origin: str) -> Verdict | None:
+def _judge_writes(case: Case, views: Sequence[View], origin: str) -> Verdict | None:
     """Are tokens from there acknowledged again within the budget? None where nothing is demanded, or none was before the disruption."""
-    mine = [view for view in views if view.series.origin == origin and view.series.kind == NEW]
-    taken = sorted((t for t in case.recording.tokens if t.acknowledged and t.origin == origin), key=lambda t: t.at)
+    origin_views = [view for view in views if view.series.origin == origin and view.series.kind == NEW]
+    acknowledged = sorted((t for t in case.recording.tokens if t.acknowledged and t.origin == origin), key=lambda t: t.at)
     if (
-        not mine
-        or mine[0].effect == ANY
-        or mine[0].gone is not None
+        not origin_views
+        or origin_views[0].effect == ANY
+        or origin_views[0].gone is not None
         or case.may_be_gone(origin)
-        or not any(t.at < case.anchor for t in taken)
+        or not any(t.at < case.anchor for t in acknowledged)
     ):
         return None
-    view = mine[0]
+    view = origin_views[0]
     counted = case.undone if view.effect == OUT else case.anchor
     if counted is None:
         return None  # the path's own verdict says that it is not known when it was undone
     name = f"tokens over the {view.path} path from {origin}" if view.path != "client" else "tokens over the client path"
-    last = max((run for v in mine for run in v.due), key=lambda run: run.start, default=None)
-    since = counted if last is None else max(last.start, counted)
-    later = [t for t in taken if t.at >= since]
-    over = max([t.at + t.seconds for t in case.recording.tokens] + [m.at for m in case.recording.marks], default=case.end)
-    if not later:
-        return _of_none(case, name, over - counted, over, taken)
-    own = case.lasts and case.undone is not None and since >= case.undone - timing_quality.MAX_SAMPLE_DELAY_S  # an outage of the undoing's
-    took = later[0].at + later[0].seconds - (since if own else counted)
-    worst = _of_again(case, name, took)
-    for one, again in pairwise([t for t in taken if t.at >= counted]):  # the database may recover behind a path that is right
-        silence = again.at - (one.at + one.seconds)
+    starts_at = [max(run.start, counted) for v in origin_views for run in v.due] or [counted]
+    since = max(starts_at)
+    later = [t for t in acknowledged if t.at >= since]
+    end = max([t.at + t.seconds for t in case.recording.tokens] + [m.at for m in case.recording.marks], default=case.end)
+    if not later:  # where they were taken again after an earlier outage, only the last one was waited for
+        recovered_before = any(t.at >= min(starts_at) for t in acknowledged)
+        return _judge_no_more_writes(case, name, end - (since if recovered_before else counted), end, acknowledged)
+    # an outage of the undoing's
+    of_the_undoing = case.lasts and case.undone is not None and since >= case.undone - timing_quality.MAX_SAMPLE_DELAY_S
+    took_s = later[0].at + later[0].seconds - (since if of_the_undoing else counted)
+    worst = _judge_silence(case, name, took_s)
+    for token, next_token in pairwise([t for t in acknowledged if t.at >= counted]):  # the database may recover behind a path that is right
+        silence = next_token.at - (token.at + token.seconds)
         if silence > MAX_SILENCE_S:
-            worst = all_of([worst, _of_again(case, name, silence + again.seconds)])
-    quiet = over - (taken[-1].at + taken[-1].seconds)
-    if quiet - TOKEN_RESOLUTION_S > case.budget_s:
-        return all_of([worst, _of_none(case, name, quiet, over, taken)])
+            worst = all_of([worst, _judge_silence(case, name, silence + next_token.seconds)])
+    quiet_s = end - (acknowledged[-1].at + acknowledged[-1].seconds)
+    if quiet_s - TOKEN_RESOLUTION_S > case.budget_s:
+        return all_of([worst, _judge_no_more_writes(case, name, quiet_s, end, acknowledged)])
     return worst
 
 
-def _of_again(case: Case, name: str, took: float) -> Verdict:
-    if took <= case.budget_s:
+def _judge_silence(case: Case, name: str, took_s: float) -> Verdict:
+    if took_s <= case.budget_s:
         return passed(GO_ON)
-    told = f"{name} were acknowledged again only after {took:.2f} s, {case.budget_s:.2f} s allowed"
-    if took - TOKEN_RESOLUTION_S > case.budget_s:
-        return failed(f"{told}: the database took no writes")
-    return inconclusive(f"{told}; a token may come {TOKEN_RESOLUTION_S:g} s after writes are taken")
+    sentence = f"{name} were acknowledged again only after {took_s:.2f} s, {case.budget_s:.2f} s allowed"
+    if took_s - TOKEN_RESOLUTION_S > case.budget_s:
+        return failed(f"{sentence}: the database took no writes")
+    return inconclusive(f"{sentence}; a token may come {TOKEN_RESOLUTION_S:g} s after writes are taken")
 
 
-def _of_none(case: Case, name: str, waited: float, over: float, taken: Sequence[Token]) -> Verdict:
-    last = taken[-1].at + taken[-1].seconds - case.anchor
-    told = f"{name}: none was acknowledged after {last:+.2f} s, until {over - case.anchor:+.2f} s; {case.budget_s:.2f} s allowed"
-    if waited - TOKEN_RESOLUTION_S > case.budget_s:
-        return failed(f"{told}: the database takes no writes")
-    return inconclusive(f"{told}, and only {max(0.0, waited):.2f} s could be waited")
+def _judge_no_more_writes(case: Case, name: str, waited_s: float, end: float, acknowledged: Sequence[Token]) -> Verdict:
+    last = acknowledged[-1].at + acknowledged[-1].seconds - case.anchor
+    sentence = f"{name}: none was acknowledged after {last:+.2f} s, until {end - case.anchor:+.2f} s; {case.budget_s:.2f} s allowed"
+    if waited_s - TOKEN_RESOLUTION_S > case.budget_s:
+        return failed(f"{sentence}: the database takes no writes")
+    return inconclusive(f"{sentence}, and only {max(0.0, waited_s):.2f} s could be waited")
 
 
-def _of_both(case: Case, both: Sequence[Span], what: str) -> Verdict:
+def _judge_both_active(case: Case, both: Sequence[Span], what: str) -> Verdict:
     """Two active nodes. An isolated one may answer itself until it is fenced, but no longer than the budget: from the disruption, or from
     the undoing (the thaw) for what only began with that."""
     header = case.recording.header
     spans = ", ".join(f"{start - case.anchor:+.2f} to {end - case.anchor:+.2f} s" for start, end in both[:MAX_NAMED])
-    told = f"both {' and '.join(header.nodes)} {what}, from {spans}{' …' if len(both) > MAX_NAMED else ''}"
+    sentence = f"both {' and '.join(header.nodes)} {what}, from {spans}{' …' if len(both) > MAX_NAMED else ''}"
     if not (header.both_may_answer or (bool(header.expects) and all(effect == ANY for effect in header.expects.values()))):
-        return failed(f"{told}: two active nodes")
+        return failed(f"{sentence}: two active nodes")
     longest = max(end - (case.undone if case.undone is not None and start >= case.undone else case.anchor) for start, end in both)
     if longest > case.budget_s:
-        return failed(f"{told}: two active nodes, for longer than the {case.budget_s:.2f} s in which an isolated one must have been fenced")
-    return passed(f"{told} (as an isolated node may until it is fenced)")
+        return failed(
+            f"{sentence}: two active nodes, for longer than the {case.budget_s:.2f} s in which an isolated one must have been fenced"
+        )
+    return passed(f"{sentence} (as an isolated node may until it is fenced)")
 
 
 def _token_in_words(token: Token, anchor: float, fate: str) -> str:

@@ -21,7 +21,7 @@ MIN_SHARE_DIFFERENCE = (
 MIN_DEVIATIONS = 4
 
 
-def of_being_out(view: View) -> Verdict:
+def judge_being_out(view: View) -> Verdict:
     """Attempts had to fail from when it must have been in force until the undoing."""
     begin, end = view.case.recording.mark("took-effect"), view.case.undone
     if begin is None or end is None:
@@ -30,43 +30,43 @@ def of_being_out(view: View) -> Verdict:
     if header.moves is not False and view.case.taken_over is not None:
         begin = max(begin, view.case.taken_over)
     settled = begin + disruption_effect.settles_s(header)
-    meanwhile = [one for one in view.attempts if begin <= one.at <= end and (not one.spoke or one.ended <= end)]
-    late = [one for one in meanwhile if one.at >= settled]
+    meanwhile = [attempt for attempt in view.attempts if begin <= attempt.at <= end and (not attempt.spoke or attempt.ended <= end)]
+    late = [attempt for attempt in meanwhile if attempt.at >= settled]
     if disruption_effect.is_shared(header):
-        return _of_share(view, late if len(late) >= MIN_ATTEMPTS else meanwhile, (begin, end))
+        return _judge_share(view, late if len(late) >= MIN_ATTEMPTS else meanwhile, (begin, end))
     if not late:
         return inconclusive(
             f"{view.name}: had to be out, but no attempt was made between {settled - view.case.anchor:+.2f} s, when the balancer had "
             f"noticed, and {end - view.case.anchor:+.2f} s, when it was undone"
         )
-    spoke = [one for one in late if one.spoke]
+    spoke = [attempt for attempt in late if attempt.spoke]
     if not spoke:
         return passed(f"{view.name}: {len(late)} of {len(late)} attempts failed while it lasted")
     return failed(
-        f"{view.name}: had to be out while it lasted, but {_nodes(spoke)} answered {_how_many(spoke, late)} "
+        f"{view.name}: had to be out while it lasted, but {_list_nodes(spoke)} answered {_how_many(spoke, late)} "
         f"from {spoke[0].at - view.case.anchor:+.2f} s to {spoke[-1].at - view.case.anchor:+.2f} s"
     )
 
 
-def _of_share(view: View, attempts: list[Traced], span: tuple[float, float]) -> Verdict:
+def _judge_share(view: View, attempts: list[Traced], span: tuple[float, float]) -> Verdict:
     number = len(attempts)
-    failing = sum(not one.spoke for one in attempts)
+    failing = sum(not attempt.spoke for attempt in attempts)
     begin, end = (moment - view.case.anchor for moment in span)
-    told = f"{failing} of {number} attempts failed while it lasted, from {begin:+.2f} s to {end:+.2f} s"
+    sentence = f"{failing} of {number} attempts failed while it lasted, from {begin:+.2f} s to {end:+.2f} s"
     if not number:
         return inconclusive(f"{view.name}: had to be out, but no attempt was made while it lasted")
     if number < MIN_ATTEMPTS:
         if failing:
-            return passed(f"{view.name}: {told}")
-        return inconclusive(f"{view.name}: {told}, which are too few to show whether the balancer shares connections out")
+            return passed(f"{view.name}: {sentence}")
+        return inconclusive(f"{view.name}: {sentence}, which are too few to show whether the balancer shares connections out")
     reach = max(MIN_SHARE_DIFFERENCE, MIN_DEVIATIONS * math.sqrt(0.25 / number))
     if failing and failing < number and abs(failing / number - 0.5) <= reach:
-        return passed(f"{view.name}: {told}")
-    return failed(f"{view.name}: had to be out for about every other connection, but {told}")
+        return passed(f"{view.name}: {sentence}")
+    return failed(f"{view.name}: had to be out for about every other connection, but {sentence}")
 
 
-def _nodes(answered: list[Traced]) -> str:
-    return " and ".join(sorted({one.node or "a node that nobody watched" for one in answered}))
+def _list_nodes(answered: list[Traced]) -> str:
+    return " and ".join(sorted({attempt.node or "a node that nobody watched" for attempt in answered}))
 
 
 def _how_many(some: list[Traced], all_: list[Traced]) -> str:

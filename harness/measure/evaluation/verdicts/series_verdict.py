@@ -16,7 +16,7 @@ from harness.measure.evaluation.attempt_attribution import WRONG_NODE, Traced
 from harness.measure.evaluation.outages import Run
 from harness.measure.evaluation.series_context import ANY, OUT, UNTOUCHED, Case, View
 from harness.measure.evaluation.verdicts import unidentified_responders
-from harness.measure.evaluation.verdicts.expected_outage import of_being_out
+from harness.measure.evaluation.verdicts.expected_outage import judge_being_out
 from harness.measure.measurement_result import SeriesResult
 from harness.remote.recording.recording import PINNED, Series
 
@@ -24,7 +24,13 @@ from harness.remote.recording.recording import PINNED, Series
 def look_at(case: Case, series: Series, attempts: Sequence[Traced]) -> View:
     """The series with its attempts and outages, as it is judged."""
     runs = outages.runs_of_failure(series, attempts)
-    return View(case, series, [one for one in attempts if one.evidence], runs, observer_coverage.gone_since(case.recording, series.origin))
+    return View(
+        case,
+        series,
+        [attempt for attempt in attempts if attempt.evidence],
+        runs,
+        observer_coverage.gone_since(case.recording, series.origin),
+    )
 
 
 def judge_series(view: View, attempts: Sequence[Traced]) -> SeriesResult:
@@ -50,7 +56,7 @@ def judge_series(view: View, attempts: Sequence[Traced]) -> SeriesResult:
             for run in view.runs
         ],
         recovered_after_s=None if out is None else out.seconds,
-        verdict=_verdict(view),
+        verdict=_judge(view),
         attempts=len(view.attempts),
         unmeasured_s=view.unmeasured_s,
         min_s=None if out is None else out.least,
@@ -62,7 +68,7 @@ def judge_series(view: View, attempts: Sequence[Traced]) -> SeriesResult:
     )
 
 
-def of_gaps(view: View) -> Verdict:
+def judge_gaps(view: View) -> Verdict:
     """Is anything missing in the measured time, or for long after it? The absence of a host that the disruption took away is excused."""
     case, series = view.case, view.series
     excused = observer_coverage.lost_spans(case.recording, series.origin) if case.may_be_gone(series.origin) else []
@@ -71,22 +77,22 @@ def of_gaps(view: View) -> Verdict:
     afterwards = max(timing_quality.MIN_MEASURED_AFTER_RECOVERY_S, timing_quality.bearable_s(series.period_s))
     return all_of(
         [
-            timing_quality.of_series(series, view.attempts, start, end, case.anchor, excused=excused, longest=closest),
-            timing_quality.of_series(series, view.attempts, start, case.end, case.anchor, excused=excused, longest=afterwards),
+            timing_quality.judge_series_gaps(series, view.attempts, start, end, case.anchor, excused=excused, longest=closest),
+            timing_quality.judge_series_gaps(series, view.attempts, start, case.end, case.anchor, excused=excused, longest=afterwards),
         ]
     )
 
 
-def _verdict(view: View) -> Verdict:
+def _judge(view: View) -> Verdict:
     if view.case.happened.outcome is not Outcome.PASS:
         return inconclusive(f"{view.summary if view.attempts else view.name}; {view.case.happened.reason}")
     if view.gone is not None and not view.absences:
-        return _of_gone(view, view.gone)
+        return _judge_lost_origin(view, view.gone)
     if view.effect == ANY:
-        return _of_any(view)
+        return _judge_undemanded(view)
     if not view.attempts:
         return inconclusive(f"{view.name}: no attempt was recorded; did the agent run on {view.series.origin}?")
-    hard, soft, doubts = _facts(view), _figures(view), all_of(_doubts(view))
+    hard, soft, doubts = _judge_facts(view), _judge_figures(view), all_of(_judge_doubts(view))
     if doubts.outcome is Outcome.PASS:
         return all_of([*hard, soft])
     if soft.outcome is Outcome.FAIL:
@@ -94,40 +100,40 @@ def _verdict(view: View) -> Verdict:
     return all_of([*hard, soft, doubts])
 
 
-def _of_gone(view: View, gone: float) -> Verdict:
-    told = f"{view.name}: not judged, {view.series.origin} was lost {gone - view.case.anchor:+.2f} s from the disruption"
+def _judge_lost_origin(view: View, lost_at: float) -> Verdict:
+    sentence = f"{view.name}: not judged, {view.series.origin} was lost {lost_at - view.case.anchor:+.2f} s from the disruption"
     if view.excused:
-        return passed(f"{told}, as what was done to it may do")
-    return inconclusive(f"{told} and was not measured from again, though nothing was done to it")
+        return passed(f"{sentence}, as what was done to it may do")
+    return inconclusive(f"{sentence} and was not measured from again, though nothing was done to it")
 
 
-def _of_any(view: View) -> Verdict:
+def _judge_undemanded(view: View) -> Verdict:
     """Nothing is demanded while it lasts; but all paths must come back when it is undone."""
     if view.attempts and view.due and view.due[-1].end is None:
-        returned = _of_no_return(view, view.due[-1])
+        returned = _judge_no_return(view, view.due[-1])
         if returned.outcome is Outcome.FAIL:
             return returned
-    told = view.summary if view.attempts else f"{view.name}: no attempt was recorded"
-    fine = passed(f"{told}; nothing is demanded of this path here")
-    return all_of([fine, *_of_measuring(view)]) if view.case.must_be_measured(view.series) else fine
+    sentence = view.summary if view.attempts else f"{view.name}: no attempt was recorded"
+    verdict = passed(f"{sentence}; nothing is demanded of this path here")
+    return all_of([verdict, *_judge_measuring(view)]) if view.case.must_be_measured(view.series) else verdict
 
 
-def _facts(view: View) -> list[Verdict]:
+def _judge_facts(view: View) -> list[Verdict]:
     """Failures that no doubt about the timing excuses."""
-    found = []
-    wrong = [one for one in view.attempts if one.outcome == WRONG_NODE]
+    verdicts = []
+    wrong = [attempt for attempt in view.attempts if attempt.outcome == WRONG_NODE]
     if wrong and not view.case.recording.header.both_may_answer:  # where both may, it is time out, and the budget says how long
-        nodes = " and ".join(sorted({one.node or "?" for one in wrong}))
+        nodes = " and ".join(sorted({attempt.node or "?" for attempt in wrong}))
         first, last = wrong[0].at - view.case.anchor, wrong[-1].at - view.case.anchor
-        of = f"{len(wrong)} of {len(view.attempts)} {view.noun}"
-        found.append(failed(f"{view.name}: the wrong node, {nodes}, answered {of}, from {first:+.2f} s to {last:+.2f} s"))
-    found += [_of_absence(view, run) for run in view.absences]
+        share = f"{len(wrong)} of {len(view.attempts)} {view.noun}"
+        verdicts.append(failed(f"{view.name}: the wrong node, {nodes}, answered {share}, from {first:+.2f} s to {last:+.2f} s"))
+    verdicts += [_judge_absence(view, run) for run in view.absences]
     if view.due and view.due[-1].end is None and view.effect != UNTOUCHED:
-        found.append(_of_no_return(view, view.due[-1]))
-    return found
+        verdicts.append(_judge_no_return(view, view.due[-1]))
+    return verdicts
 
 
-def _of_absence(view: View, run: Run) -> Verdict:
+def _judge_absence(view: View, run: Run) -> Verdict:
     """A node that dies where nothing may be touched, or of what is no more than a service's crash, is what such a disruption is to find.
 
     Where either node may serve in the end, it may be the other one.
@@ -143,65 +149,65 @@ def _may_be_the_loser(view: View) -> bool:
     return view.case.after is None and header.moves is None and header.expects.get("standby") == ANY
 
 
-def _of_no_return(view: View, run: Run) -> Verdict:
+def _judge_no_return(view: View, run: Run) -> Verdict:
     """A path that must be out, or of which nothing is demanded, is waited for from the undoing, once that was done."""
     if view.effect != ANY and view.absences and _may_be_the_loser(view):
         return inconclusive(f"{view.describe(run)}; it may not be the node that serves in the end, which nobody saw")
     until = view.until
-    waited = view.figure(run, until)
+    figure = view.figure(run, until)
     undone = view.case.undone
-    seconds = 0.0 if waited is None else waited.seconds
+    waited_s = 0.0 if figure is None else figure.seconds
     if view.effect == ANY:
-        seconds = 0.0 if undone is None else max(0.0, until - max(undone, run.start))
+        waited_s = 0.0 if undone is None else max(0.0, until - max(undone, run.start))
     if view.effect in (ANY, OUT) and view.case.recording.mark("undone") is None:
         return inconclusive(f"{view.describe(run)}; it was not seen to be undone")
     if view.gone is None and until - run.start <= timing_quality.arrives_s(
         view.series.period_s
     ):  # perhaps the attempts that were under way then
         return inconclusive(f"{view.describe(run)}; it began just before that, so whether it would have come back is not known")
-    told = f"{view.describe(run)}; {view.s(view.case.budget_s)} allowed"
-    if seconds > view.case.budget_s:
-        return failed(f"{told} and {view.s(seconds)} waited")
-    return inconclusive(f"{told}, but only {view.s(seconds)} could be waited")
+    sentence = f"{view.describe(run)}; {view.s(view.case.budget_s)} allowed"
+    if waited_s > view.case.budget_s:
+        return failed(f"{sentence} and {view.s(waited_s)} waited")
+    return inconclusive(f"{sentence}, but only {view.s(waited_s)} could be waited")
 
 
-def _figures(view: View) -> Verdict:
+def _judge_figures(view: View) -> Verdict:
     """What the figures say, if they are right."""
     if view.effect == UNTOUCHED:
         return failed(f"{view.summary}; no {view.noun[:-1]} may fail here") if view.due else passed(view.summary)
-    verdicts = [_of_budget(view, run, run.end) for run in view.due if run.end is not None]
+    verdicts = [_judge_budget(view, run, run.end) for run in view.due if run.end is not None]
     if view.effect == OUT and view.series.kind != PINNED:  # what is demanded is demanded of new connections
-        verdicts.append(of_being_out(view))
-    whole = all_of(verdicts or [passed(view.summary)])
-    return passed(view.summary) if whole.outcome is Outcome.PASS else whole
+        verdicts.append(judge_being_out(view))
+    verdict = all_of(verdicts or [passed(view.summary)])
+    return passed(view.summary) if verdict.outcome is Outcome.PASS else verdict
 
 
-def _of_budget(view: View, run: Run, end: float) -> Verdict:
+def _judge_budget(view: View, run: Run, end: float) -> Verdict:
     """The true figure lies in an interval: wholly over the budget fails, wholly within it passes."""
-    took, budget = view.figure(run, end), view.case.budget_s
-    if took is None:
+    figure, budget = view.figure(run, end), view.case.budget_s
+    if figure is None:
         return inconclusive(f"{view.summary}; the recording does not say when it was undone, so the budget cannot be applied")
-    if took.most <= budget:
+    if figure.most <= budget:
         return passed(view.summary)
-    if took.least > budget:
+    if figure.least > budget:
         return failed(view.summary)
-    if took.most == math.inf:
+    if figure.most == math.inf:
         return inconclusive(f"{view.summary}; how long it was out before that is not known")
-    bounds = f"{view.s(took.least)} to {view.s(took.most)}"
+    bounds = f"{view.s(figure.least)} to {view.s(figure.most)}"
     return inconclusive(
         f"{view.summary}; the budget lies within the measuring error ({bounds}): measure with a shorter period, or closer clocks"
     )
 
 
-def _doubts(view: View) -> list[Verdict]:
+def _judge_doubts(view: View) -> list[Verdict]:
     """What makes this series's figures uncertain."""
-    found = _of_measuring(view)
+    verdicts = _judge_measuring(view)
     if view.before:
-        found.append(inconclusive(f"out before the disruption already: {view.describe(view.before[-1])}"))
-    return [*found, *unidentified_responders.of(view)]
+        verdicts.append(inconclusive(f"out before the disruption already: {view.describe(view.before[-1])}"))
+    return [*verdicts, *unidentified_responders.judge_unidentified(view)]
 
 
-def _of_measuring(view: View) -> list[Verdict]:
+def _judge_measuring(view: View) -> list[Verdict]:
     """Was it measured throughout, by a host that kept its ticks?"""
     host = view.case.hosts.get(view.series.origin)
-    return [view.case.timing, of_gaps(view), *([host] if host is not None else [])]
+    return [view.case.timing, judge_gaps(view), *([host] if host is not None else [])]

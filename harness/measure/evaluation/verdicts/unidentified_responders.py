@@ -2,7 +2,7 @@
 
 The service spoke, so the path is not out; but whether the right node answered is not known. It matters from when another node answered too
 (or from the disruption on, where nothing may move; or, where no other was seen, since the last outage): before, only one node serves.
-An answer between two others of one known node, close together, is taken to be that node's as well (`rightness.TOGETHER_S`).
+An answer between two others of one known node, close together, is taken to be that node's as well (`expected_responder.TOGETHER_S`).
 """
 
 from __future__ import annotations
@@ -18,43 +18,43 @@ from harness.measure.evaluation.timing_quality import arrives_s
 from harness.remote.recording.recording import PINNED
 
 
-def of(view: View) -> list[Verdict]:
+def judge_unidentified(view: View) -> list[Verdict]:
     """Empty, or the reason why it is not known who answered."""
-    since = _since(view)
+    since = _matters_since(view)
     if since is None:
         return []
-    answers = [one for one in view.attempts if one.spoke]
-    asked = [one for one in answers if one.at > since]
+    answers = [attempt for attempt in view.attempts if attempt.spoke]
+    later = [attempt for attempt in answers if attempt.at > since]
     until = view.case.end - arrives_s(view.series.period_s)  # what a witness saw last may still have been on its way
-    unknown = [one for one in unbridged(answers, view.series.period_s) if since < one.at and one.ended < until]
+    unknown = [attempt for attempt in unbridged_answers(answers, view.series.period_s) if since < attempt.at and attempt.ended < until]
     if (
         view.case.recording.header.both_may_answer
     ):  # at worst it was the isolated node: time out, that the figure and the budget hold anyhow
-        unknown = [one for one in unknown if one.ended > _accounted(view)]
+        unknown = [attempt for attempt in unknown if attempt.ended > _out_anyhow_until(view)]
     if not unknown:
         return []
     span = f"{unknown[0].at - view.case.anchor:+.2f} s to {unknown[-1].at - view.case.anchor:+.2f} s"
-    told = f"{view.name}: which node answered {len(unknown)} of {len(asked)} {view.noun}, from {span}, is not known"
-    return [inconclusive(f"{told}: {_why(view, unknown)}")]
+    sentence = f"{view.name}: which node answered {len(unknown)} of {len(later)} {view.noun}, from {span}, is not known"
+    return [inconclusive(f"{sentence}: {_why(view, unknown)}")]
 
 
-def unbridged(answers: Sequence[Traced], period_s: float) -> list[Traced]:
+def unbridged_answers(answers: Sequence[Traced], period_s: float) -> list[Traced]:
     """Those of unknown nodes that are not between two answers of one known node, close together."""
     reach = max(TOGETHER_S, PERIODS_TOGETHER * period_s)
-    found: list[Traced] = []
+    unknown: list[Traced] = []
     waiting: list[Traced] = []
     last: Traced | None = None
-    for one in answers:
-        if one.node is None:
-            waiting.append(one)
+    for attempt in answers:
+        if attempt.node is None:
+            waiting.append(attempt)
             continue
-        if waiting and (last is None or last.node != one.node or one.at - last.at > reach):
-            found += waiting
-        waiting, last = [], one
-    return [*found, *waiting]
+        if waiting and (last is None or last.node != attempt.node or attempt.at - last.at > reach):
+            unknown += waiting
+        waiting, last = [], attempt
+    return [*unknown, *waiting]
 
 
-def _since(view: View) -> float | None:
+def _matters_since(view: View) -> float | None:
     """From when on it matters who answered; None where it does not."""
     case = view.case
     slack = MIN_TOLERANCE_S + 2 * clock_errors(case.recording).get(view.series.origin, UNKNOWN_CLOCK_ERROR_S)
@@ -70,7 +70,7 @@ def _since(view: View) -> float | None:
     return view.runs[-1].end if view.runs else case.anchor
 
 
-def _accounted(view: View) -> float:
+def _out_anyhow_until(view: View) -> float:
     """Until when the path is taken to have been out anyhow, within its budget."""
     out = max((run.end for run in view.due if run.end is not None), default=view.case.anchor)
     return min(out, view.case.anchor + view.case.budget_s)
@@ -83,9 +83,13 @@ def _why(view: View, unknown: Sequence[Traced]) -> str:
         return f"{' and '.join(blind)} could not capture packets"
     if view.series.kind == PINNED:
         return "its connection is older than the recording, and another node has taken over since"
-    lost = [
+    unwatched_nodes = [
         node
         for node in recording.header.nodes
-        if any(a <= unknown[-1].ended and unknown[0].at <= b for a, b in observer_coverage.unwitnessed(recording, node))
+        if any(a <= unknown[-1].ended and unknown[0].at <= b for a, b in observer_coverage.unwitnessed_spans(recording, node))
     ]
-    return f"the packets of {' and '.join(lost)} were not watched then" if lost else "no packet capture shows their packets"
+    return (
+        f"the packets of {' and '.join(unwatched_nodes)} were not watched then"
+        if unwatched_nodes
+        else "no packet capture shows their packets"
+    )

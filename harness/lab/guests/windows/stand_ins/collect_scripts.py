@@ -18,6 +18,10 @@ STAND_IN = "stand-in for Windows on Linux (not Windows)"
 LOG = Path("/var/log/lifekeeper.log")
 # Feb  3 10:00:01 node program[pid]: LEVEL:kit:action:tag:number:text
 ENTRY = re.compile(r"(\w{3} [ \d]\d \d\d:\d\d:\d\d) \S+ [^:]*: (\w+):[^:]*:[^:]*:[^:]*:(\d+):(.*)")
+CLUSTER = "Microsoft-Windows-FailoverClustering"
+CLUSTER_LOGS = ("System", f"{CLUSTER}/Operational")
+# Of the log's own numbers (harness.lab.lifekeeper.log): the cluster's event and its level (WCLU-91, WCLU-92).
+OF_CLUSTER = {990303: (1135, 1), 990314: (1177, 1), 990200: (1069, 2), 990110: (1069, 2), 990301: (1127, 2)}
 LEVELS = {"EMERG": 1, "ERROR": 2, "WARN": 3}
 STATES = {"ESTAB": "Established", "LISTEN": "Listen", "TIME-WAIT": "TimeWait", "SYN-SENT": "SynSent", "CLOSE-WAIT": "CloseWait"}
 
@@ -31,8 +35,9 @@ def operating_system() -> Iterable[Row]:
 
 @stands_for("versions")
 def versions() -> Iterable[Row]:
-    """The kernel beneath, and that LifeKeeper is a stand-in as well."""
-    return [{"Name": "kernel", "Version": f"Linux {os.uname().release}"}, {"Name": "LifeKeeper", "Version": "stand-in"}]
+    """The kernel beneath, and that the cluster manager is a stand-in as well."""
+    manager = "Failover Clustering" if underlying_node.is_failover_cluster() else "LifeKeeper"
+    return [{"Name": "kernel", "Version": f"Linux {os.uname().release}"}, {"Name": manager, "Version": "stand-in"}]
 
 
 @stands_for("adapters")
@@ -101,10 +106,9 @@ def processes() -> Iterable[Row]:
 
 @stands_for("events")
 def events(begin: str, end: str, logs: Iterable[str], source: str = "", most: int = 1000) -> Iterable[Row]:
-    """The log of LifeKeeper's stand-in, as LifeKeeper's entries in the log Application; the file knows whole seconds only."""
+    """The log of the cluster manager's stand-in, in the logs and by the name of what it stands for; the file knows whole seconds only."""
     first, last = (datetime.fromisoformat(one).timestamp() for one in (begin, end))
-    if "Application" not in logs or source not in ("", "LifeKeeper"):
-        return []
+    wanted, cluster = set(logs), underlying_node.is_failover_cluster()
     text = underlying_node.read_or_none(LOG)
     if text is None:
         raise ScriptError("LogNotFound", f"there is no {LOG}")
@@ -113,10 +117,21 @@ def events(begin: str, end: str, logs: Iterable[str], source: str = "", most: in
         if not (found := ENTRY.fullmatch(line)):
             continue
         at = _seconds(found[1])
-        if first - 1 < at <= last:
-            about = {"LogName": "Application", "ProviderName": "LifeKeeper", "Id": int(found[3]), "Level": LEVELS.get(found[2], 4)}
-            rows.append({"At": moment(at), **about, "Message": found[4]})
+        told = (of_failover_cluster if cluster else _of_lifekeeper)(int(found[3]), LEVELS.get(found[2], 4), found[4])
+        if first - 1 < at <= last and told["LogName"] in wanted and source in ("", told["ProviderName"]):
+            rows.append({"At": moment(at), **told})
     return rows[-most:]
+
+
+def _of_lifekeeper(code: int, level: int, text: str) -> Row:
+    return {"LogName": "Application", "ProviderName": "LifeKeeper", "Id": code, "Level": level, "Message": text}
+
+
+def of_failover_cluster(code: int, level: int, text: str) -> Row:
+    """What is wrong stands in the log System, under Microsoft's number where one is known, the rest in the cluster's own. Pure."""
+    id, level = OF_CLUSTER.get(code, (code, level))
+    log = CLUSTER_LOGS[0 if level < 4 else 1]
+    return {"LogName": log, "ProviderName": CLUSTER, "Id": id, "Level": level, "Message": f"(stand-in, not Windows) {text}"}
 
 
 def _seconds(stamp: str) -> float:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from harness.lab.guests.windows import underlying_node
 from harness.lab.guests.windows.script_answers import Missing, Row, ScriptError, stands_for
+from harness.lab.guests.windows.stand_ins import wsfc_scripts
 from harness.lab.guests.windows.stand_ins.lease_scripts import demand_lease
 from harness.lab.guests.windows.stand_ins.lifekeeper_scripts import daemon, program_of, service_state
 
@@ -36,12 +37,16 @@ def host(boot: bool = False) -> Iterable[Row]:
 
 
 def _services() -> list[tuple[str, str, int | None]]:
-    return [*((name, "Running", None) for name in ALWAYS), ("LifeKeeper", service_state(), daemon())]
+    if underlying_node.is_failover_cluster():
+        managers = (wsfc_scripts.SERVICE, wsfc_scripts.service_state(), daemon())
+    else:
+        managers = ("LifeKeeper", service_state(), daemon())
+    return [*((name, "Running", None) for name in ALWAYS), managers]
 
 
 @stands_for("service")
 def service(name: str, prefix: bool = False, detail: bool = False) -> Iterable[Row]:
-    """LifeKeeper's stand-in as a service, and those of Windows that harness and lab rest on."""
+    """The cluster manager's stand-in as a service, and those of Windows that harness and lab rest on."""
     for own, state, process in _services():
         if own.lower() == name.lower() or (prefix and own.lower().startswith(name.lower())):
             yield {
@@ -56,12 +61,15 @@ def service(name: str, prefix: bool = False, detail: bool = False) -> Iterable[R
 
 @stands_for("service-change")
 def service_change(name: str, action: str, along: Iterable[str] = ()) -> Iterable[Row]:
-    """LifeKeeper's stand-in is started and stopped; what else there is has nothing beneath."""
+    """The cluster manager's stand-in is started and stopped; what else there is has nothing beneath."""
     if name.lower() not in {own.lower() for own, *_ in _services()}:
         raise Missing(f"there is no service {name}")
-    if name.lower() != "lifekeeper":
+    if name.lower() in {own.lower() for own in ALWAYS}:
         raise ScriptError("CouldNotStopService", f"the stand-in for Windows has no {name} that could be started or stopped")
-    done = underlying_node.run([program_of("lkstart" if action == "start" else "lkstop")])
+    # The failover cluster moves its roles away when its service is stopped; LifeKeeper's stop is no failover.
+    stop = ["lkstop", "-r"] if underlying_node.is_failover_cluster() else ["lkstop"]
+    program, *words = ["lkstart"] if action == "start" else stop
+    done = underlying_node.run([program_of(program), *words])
     if done.returncode != 0:
         raise ScriptError("CouldNotStartService", done.stderr.strip() or f"exit {done.returncode}")
     return [{"Name": name, "Action": action}]
@@ -76,9 +84,9 @@ def process(id: int) -> Iterable[Row]:
 
 @stands_for("process-owner")
 def process_owner(id: int) -> Iterable[Row]:
-    """The process, and LifeKeeper's service where it is that one's."""
+    """The process, and the service where it is one's."""
     for row in process(id):
-        yield {**row, "Services": ["LifeKeeper"] if daemon() == id else [], "Restarts": False}
+        yield {**row, "Services": [own for own, _, pid in _services() if pid == id], "Restarts": False}
 
 
 @stands_for("process-kill")

@@ -22,7 +22,7 @@ def program_of(command: str) -> str:
 def demand_root(root: str) -> str:
     """The folder as Windows names it. Raises Missing for one that is not there."""
     place = root or DEFAULT_ROOT
-    if place.lower().rstrip("\\") != DEFAULT_ROOT.lower():
+    if underlying_node.is_failover_cluster() or place.lower().rstrip("\\") != DEFAULT_ROOT.lower():
         raise Missing(f"LifeKeeper is not installed there: there is no folder {place}\\Bin")
     return DEFAULT_ROOT
 

@@ -1,0 +1,94 @@
+"""Lines that are cleaned one by one as they come: a value may go on in the next ones, or stand there behind a name before it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+from harness.core.redaction.named_values import LOG_PREFIX
+from harness.core.redaction.secret_names import SHORT_WORDS, WORDS
+from harness.core.redaction.value_forms import GONE, NAMES
+
+MAX_LINES = 60  # lines that a value may have, as in `named_values`
+MAX_LENGTH = 16_000  # characters of them
+MAX_BETWEEN = 6  # lines between a name and its value: other fields of the same thing
+MAX_CACHED_LINES = 20_000
+
+_END = r"[ \t\r,;)\]]{0,8}\Z"
+_GOES_ON = re.compile(
+    rf"(?:{WORDS}|{SHORT_WORDS})\w{{0,20}}(?:"
+    r"\\{0,8}[\"']?\]?[ \t]{0,40}(?:=>|:=|\+=|=|:[ \t]?[a-zA-Z]{1,9}[ \t]?=|:(?![/:]))[ \t]{0,40}"  # a name, its sign and
+    rf"(?:{_END}|[\[{{(@$`]|[|>][-+\d]{{0,2}}(?:[ \t]{{1,4}}#|{_END})|[\"']?<<|[rbfu]{{0,2}}"
+    rf"(?:\"\"\"|''')|\"[^\"]{{0,400}}\Z|'[^']{{0,400}}\Z"
+    r"|[^\n]{0,400}\\[ \t]{0,4}\Z)"
+    rf"|[\"']{_END}"  # a word in quotes, as in lists of arguments and in pairs
+    r"|[^<>\n]{0,200}>[^<>\n]{0,40}\Z|[ \t]{0,8}</[^<>\n]{1,80}>[ \t]{0,8}\Z"  # an element of XML that goes on
+    r"|[ \t]{1,40}\\[ \t]{0,4}\Z)"
+    rf"|(?<![^\s\"'])--?[\w.-]{{0,40}}(?:{WORDS}|{SHORT_WORDS})\w{{0,20}}[ \t]{{0,8}}\Z"  # an option
+    rf"|\b(?:name|key|id|variable|option|property|env)[ \t]{{0,4}}[:=][ \t]{{0,8}}[\w./-]{{0,60}}"
+    rf"(?:{WORDS}|{SHORT_WORDS})\w{{0,20}}[ \t\r]{{0,8}}\Z"
+    r"|\bchpasswd\b[^\n]{0,80}<<",
+    re.IGNORECASE,
+)
+
+_KEY = re.compile(r"-----BEGIN [A-Za-z0-9 ]{0,60}(?:PRIVATE KEY|Static key)")
+
+
+@lru_cache(MAX_CACHED_LINES)
+def goes_on(line: str) -> bool:
+    """May what this line says of a secret go on in the next ones?"""
+    small = line.lower() if line.isascii() else None
+    return (small is None or any(word in small for word in NAMES)) and _GOES_ON.search(line) is not None
+
+
+class LineContext:
+    """The lines of one log, or the strings of one list, each cleaned with those before it that may belong to it.
+
+    `begins` says whether a line may go on in the next ones."""
+
+    def __init__(self, clean: Callable[[str], str], begins: Callable[[str], bool] = goes_on) -> None:
+        self._clean, self._begins = clean, begins
+        self._lines: list[str] = []
+        self._said = ""  # what became of them
+        self._left = 0
+
+    def next(self, line: str, said: str) -> str:
+        """What is to be said of the next line; `said` is what would be said of it alone."""
+        if self._lines:
+            before, after = self._said, self._clean("\n".join((*self._lines, line)))
+            if after != f"{before}\n{said}":
+                self._left = MAX_BETWEEN
+                said = self._last_of(before, after, line)
+            else:
+                self._left -= 1
+                if self._begins(line):
+                    self._lines = []
+            if self._lines:
+                self._lines.append(line)
+                self._said = after
+                if not self._left or len(self._lines) > MAX_LINES or sum(map(len, self._lines)) > MAX_LENGTH:
+                    self._lines = []
+        if not self._lines and self._begins(line):
+            self._lines, self._said, self._left = [line], said, MAX_BETWEEN
+        return said
+
+    def _last_of(self, before: str, after: str, line: str) -> str:
+        """What is left of the last line, which belongs to a value or has one."""
+        if after.count("\n") == before.count("\n") + 1:
+            return self._clean(after.rpartition("\n")[2])
+        prefix = LOG_PREFIX.match(line)
+        return (prefix[0] if prefix else "") + GONE + (after[len(before) :].lstrip("\n") if after.startswith(before) else "")
+
+
+def cleaned_in_order(lines: Sequence[str], clean: Callable[[str], str]) -> list[str]:
+    """Strings that stand behind each other, such as the words of a command or the lines of a text."""
+    if not any(map(_begins, lines)):
+        return [clean(line) for line in lines]
+    context = LineContext(clean, _begins)
+    return [context.next(line, clean(line)) for line in lines]
+
+
+def _begins(line: str) -> bool:
+    """Of a list, a private key as well; the keys in a followed log have lines of their own count."""
+    return goes_on(line) or _KEY.search(line) is not None
