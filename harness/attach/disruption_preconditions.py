@@ -40,7 +40,7 @@ def reasons_against(state: ClusterState) -> list[str]:
     return reasons
 
 
-def split_reasons(state: ClusterState) -> list[str]:
+def comm_path_reasons(state: ClusterState) -> list[str]:
     """Why cutting one communication path would cut the nodes off from each other altogether. Pure."""
     nodes = [node for node in state.nodes.values() if len(node.comm_paths) < MIN_COMM_PATHS]
     return [
@@ -101,26 +101,26 @@ class Preconditions:
         active = self.state.leading
         return self._subject.standby_of(active) if active is not None else ""
 
-    def skipped(self, kind: type[Disruption], failures: float = 0) -> list[str]:
+    def skip_reasons(self, kind: type[Disruption], failures: float = 0) -> list[str]:
         """What the cluster is, and will still be when it would be done; `failures`: how many all that is planned would have counted."""
-        reasons = self.of_split(kind)
+        reasons = self.split_reasons(kind)
         if kind.cuts:
-            reasons += split_reasons(self.state)
+            reasons += comm_path_reasons(self.state)
         if kind.reboots:
             reasons += self._reasons_unless("the cluster manager starts at boot", self._boot_answer)
         if kind.needs:
             reasons += self._unlisted_members
         return reasons + (failure_limit_reasons(self._failures, failures) if kind.failures else [])
 
-    def of_split(self, kind: type[Disruption]) -> list[str]:
+    def split_reasons(self, kind: type[Disruption]) -> list[str]:
         """What may put both nodes in service is done where it is named, and fencing is proven; nothing else will do."""
         if not kind.splits:
             return []
         if kind.name not in self._named_disruptions:
             return [f"it is done only where it is named by --disruption: {LOST_DATA}"]
-        return [] if self._fencing.yes else [f"fencing is not proven: {why}" for why in self._fencing.because]
+        return [] if self._fencing.yes else [f"fencing is not proven: {reason}" for reason in self._fencing.because]
 
-    def refused(self, kind: type[Disruption]) -> list[str]:
+    def refusal_reasons(self, kind: type[Disruption]) -> list[str]:
         """What speaks against it as the cluster is now."""
         reasons = reasons_against(self.state)
         if reasons or not kind.needs:
@@ -129,13 +129,13 @@ class Preconditions:
             reasons += self._reasons_unless(f"{question} to {self._standby} would be made", self._answer(question))
         return list(dict.fromkeys(reasons + self._reasons_unless("the copy of the data is complete", self._mirror_answer)))
 
-    def unproven(self, kind: type[Disruption]) -> list[str]:
+    def unproven_points(self, kind: type[Disruption]) -> list[str]:
         """What the cluster did not tell, and is done all the same."""
         if not self._allow_unproven or reasons_against(self.state):
             return []
         answers = [self._answer(q) for q in ORDER if q in kind.needs]
         answers += ([self._mirror_answer] if kind.needs else []) + ([self._boot_answer] if kind.reboots else [])
-        return list(dict.fromkeys(why for answer in answers if not answer.yes and not answer.no for why in answer.because))
+        return list(dict.fromkeys(reason for answer in answers if not answer.yes and not answer.no for reason in answer.because))
 
     def _answer(self, question: Question) -> Answer:
         if question not in self._answers:
@@ -145,7 +145,7 @@ class Preconditions:
     def _reasons_unless(self, statement: str, answer: Answer) -> list[str]:
         """Nothing for yes."""
         if answer.no:
-            return [f"it is not so that {statement}: {why}" for why in answer.because]
+            return [f"it is not so that {statement}: {reason}" for reason in answer.because]
         if answer.yes or self._allow_unproven:
             return []
-        return [f"it is not proven that {statement} ({UNPROVEN} does it all the same): {why}" for why in answer.because]
+        return [f"it is not proven that {statement} ({UNPROVEN} does it all the same): {reason}" for reason in answer.because]

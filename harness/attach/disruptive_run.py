@@ -62,7 +62,7 @@ class DisruptiveRun:
             self._subject.skips = plan.skips
             self._state_before = look(self._subject)
             if self._watchdog is not None:
-                self._watchdog.found(plan.active, self._state_before)
+                self._watchdog.tell_found(plan.active, self._state_before)
         say(text)
         self._subject.timeline.note("harness", "plan", text)
         self._guard = Preflight(
@@ -72,7 +72,7 @@ class DisruptiveRun:
         self._subject.lost = lambda: self._lease.lost
         self._subject.permit = self._permit
         if self._watchdog is not None:
-            self._subject.arming, self._subject.disarmed = self._watchdog.arms, self._watchdog.disarmed
+            self._subject.arming, self._subject.disarmed = self._watchdog.tell_armed, self._watchdog.tell_undone
 
     def before(self, disruption: Disruption, *, within: bool = False) -> None:
         """Return when the disruption may be done now, or `within` another. Raises Inconclusive."""
@@ -84,7 +84,7 @@ class DisruptiveRun:
         self._guard.before(name, within=within)
         if self._watchdog is not None:
             try:
-                self._lease.cover(self._watchdog.disturbs(disruption))
+                self._lease.cover(self._watchdog.tell_disruption(disruption))
             except HarnessError as error:
                 raise Inconclusive(f"{name} was not done, and nothing was: {error}") from error
 
@@ -192,7 +192,7 @@ class DisruptiveRun:
             return [f"what was done to the cluster was not seen undone; {self._watchdog_note}{azure_advice}"]
         if self._watchdog is None:
             return self._lease.give_back()
-        self._watchdog.settled()
+        self._watchdog.tell_settled()
         faults = self._lease.give_back()
         self._watchdog.dismiss()  # last: who is killed before this leaves a watchdog that gives the lease back
         return faults

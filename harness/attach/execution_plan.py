@@ -187,9 +187,9 @@ def _entry(subject: ClusterUnderTest, planned: PlannedDisruption, times: int, pr
         disruption = kind(subject, service) if service else kind(subject)  # type: ignore[call-arg]
         if reason := disruption.why_skipped():
             return Entry(planned, times, kind.sentence, skipped=reason)
-        if reasons := preconditions.skipped(kind, failures):
+        if reasons := preconditions.skip_reasons(kind, failures):
             return Entry(planned, times, kind.sentence, skipped="; ".join(reasons))
-        refusal, unproven = "; ".join(preconditions.refused(kind)), "; ".join(preconditions.unproven(kind))
+        refusal, unproven = "; ".join(preconditions.refusal_reasons(kind)), "; ".join(preconditions.unproven_points(kind))
         host, longest_s, recovered_after_s = disruption.target(), disruption.longest_s, disruption.allowance().seconds
         undoing = disruption.undoing
     except HarnessError as error:

@@ -45,16 +45,16 @@ class Preflight:
         if not reasons:
             preconditions, kind = self._make_preconditions(self._subject), disruptions.get_disruption(name)
             if within:
-                reasons = preconditions.of_split(kind)
+                reasons = preconditions.split_reasons(kind)
             else:
                 # What the cluster consists of is not asked twice.
-                reasons = (preconditions.of_split(kind) if node else preconditions.skipped(kind, kind.failures)) or preconditions.refused(
-                    kind
-                )
+                reasons = (
+                    preconditions.split_reasons(kind) if node else preconditions.skip_reasons(kind, kind.failures)
+                ) or preconditions.refusal_reasons(kind)
                 if not reasons and node and preconditions.state.active != node:
                     reasons = [f"{node} was active when it was chosen, and {preconditions.state.active} is by now"]
                 reasons = reasons or self._node_problems() or self._leftovers()
-                if not reasons and (unproven := preconditions.unproven(kind)):
+                if not reasons and (unproven := preconditions.unproven_points(kind)):
                     self._subject.timeline.note("harness", "unproven", f"{name} is done although this is not proven: {'; '.join(unproven)}")
         if reasons:
             raise Inconclusive(f"{name} was not done, and nothing was: {'; '.join(reasons)}")

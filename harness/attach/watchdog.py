@@ -91,7 +91,7 @@ def longest_s(cluster: Cluster, disruption_s: float) -> float:
 class Watchdog:
     """The harness's side, made as soon as the lease is taken.
 
-    `found` when the plan is made, `disturbs` before every disruption, `dismiss` at the end.
+    `tell_found` when the plan is made, `tell_disruption` before every disruption, `dismiss` at the end.
     """
 
     def __init__(self, config: WatchdogConfig, folder: Path) -> None:
@@ -107,20 +107,20 @@ class Watchdog:
             )
         self._tell(config)
 
-    def found(self, active: str, before: StateBefore | None = None) -> None:
+    def tell_found(self, active: str, before: StateBefore | None = None) -> None:
         """Raises HarnessError when it has ended."""
         self._tell(WatchdogMessage(active=active, before=before))
 
-    def disturbs(self, disruption: Disruption) -> float:
+    def tell_disruption(self, disruption: Disruption) -> float:
         """After how many seconds it is undone at the latest. Raises HarnessError when the cluster would be disturbed without a watchdog."""
         self._tell(message := message_for(disruption))
         return message.longest_s
 
-    def arms(self, armed: ArmedUndo) -> None:
+    def tell_armed(self, armed: ArmedUndo) -> None:
         """Before a host is armed. Raises HarnessError when there is no watchdog any more."""
         self._tell(WatchdogMessage(armed=[armed]))
 
-    def disarmed(self, token: str) -> None:
+    def tell_undone(self, token: str) -> None:
         """Tells the watchdog that one disturbance was undone."""
         with suppress(HarnessError):  # it is dead, which the next thing that it must be told says
             self._tell(WatchdogMessage(undone=[token]))
@@ -131,7 +131,7 @@ class Watchdog:
         with suppress(BrokenPipeError):  # it is dead already, which its log or the lease's end tells
             self._process.stdin.close()
 
-    def settled(self) -> None:
+    def tell_settled(self) -> None:
         """Before the lease is given back: were the run killed from now on, only the lease would be the watchdog's to end."""
         with suppress(HarnessError):  # it is dead already; the lease ends by itself if this process is killed too
             self._tell(WatchdogMessage(settled=True))

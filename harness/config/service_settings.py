@@ -43,13 +43,13 @@ class Secret:
         return self._value
 
 
-def only_known(settings: Mapping[str, str], kind: str, known: set[str]) -> None:
+def only_known(settings: Mapping[str, str], kind: str, known_names: set[str]) -> None:
     """Raise BadUse for settings that the kind does not have: a misspelt one would silently do nothing."""
-    unknown = sorted(set(settings) - known - {WITHHELD})
-    if "password" in unknown and "password_file" in known:
+    unknown = sorted(set(settings) - known_names - {WITHHELD})
+    if "password" in unknown and "password_file" in known_names:
         raise BadUse("a password is not written into the cluster file; use password_file, password_env or password_command")
     if unknown:
-        raise BadUse(f"services of kind {kind} have no setting {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+        raise BadUse(f"services of kind {kind} have no setting {', '.join(unknown)}; known: {', '.join(sorted(known_names))}")
 
 
 def pattern(settings: Mapping[str, str], key: str, *, groups: set[str]) -> re.Pattern[str] | None:

@@ -268,7 +268,7 @@ class Beside:
         self.told: list[str] = []
         self.stolen = ""
 
-    def settled(self) -> None:
+    def tell_settled(self) -> None:
         self.told.append("settled")
 
     def dismiss(self) -> None:

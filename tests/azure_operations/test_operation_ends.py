@@ -88,7 +88,7 @@ def test_what_azure_does_not_tell_is_none(error: Any) -> None:
 
 def test_the_harness_own_time_out_is_none_and_says_what_it_is() -> None:
     one = triggered(timed_out())
-    assert one.refused is None and isinstance(one.poll_error, error_mapping.NotAwaited) and "powering off lknode01" in str(one.untold)
+    assert one.refused is None and isinstance(one.poll_error, error_mapping.NotAwaited) and "powering off lknode01" in str(one.poll_error)
     assert "resource_manager" not in str(one.poll_error)
 
 

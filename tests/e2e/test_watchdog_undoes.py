@@ -77,8 +77,8 @@ def test_before_a_host_s_own_time_is_over_nothing_is_sent(here, tmp_path):
 def test_what_the_run_has_seen_undone_is_not_sent_again(here, tmp_path):
     words: list[WatchdogMessage] = []
     tell = SimpleNamespace(_tell=words.append)
-    arms = lambda one: watchdog.Watchdog.arms(tell, one)  # noqa: E731
-    disarmed = lambda token: watchdog.Watchdog.disarmed(tell, token)  # noqa: E731
+    arms = lambda one: watchdog.Watchdog.tell_armed(tell, one)  # noqa: E731
+    disarmed = lambda token: watchdog.Watchdog.tell_undone(tell, token)  # noqa: E731
     for n in range(2):
         deadman = Deadman(here, f"thing {n}", longest=60, on_armed=arms, on_undone=disarmed)
         deadman.do(a_thing(tmp_path), limit=60)

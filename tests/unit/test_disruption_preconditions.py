@@ -44,7 +44,7 @@ def asked(paths: int = 2, *, named: list[str] | None = None, allow_unproven: boo
 
 def against(one: Preconditions, name: str, failures: int = 0) -> str:
     kind = disruption.get_disruption(name)
-    return "; ".join([*one.skipped(kind, failures), *one.refused(kind)])
+    return "; ".join([*one.skip_reasons(kind, failures), *one.refusal_reasons(kind)])
 
 
 def test_every_disruption_says_what_it_needs():
@@ -86,7 +86,7 @@ def test_each_is_asked_for_what_it_needs_and_no_more(question: Question):
             one = asked(named=[name], switch=switch, allow_unproven=allow)
             concerned = name in NEEDING[question]
             assert bool(against(one, name)) is (concerned and stops), name
-            assert (one.unproven(disruption.get_disruption(name)) == ["why"]) is (concerned and not stops), name
+            assert (one.unproven_points(disruption.get_disruption(name)) == ["why"]) is (concerned and not stops), name
     assert NEEDING[question]
 
 
@@ -100,7 +100,7 @@ def test_a_manager_that_does_not_start_at_boot_is_left_its_nodes(name: str):
     assert says in against(asked(named=[name], boots=no(says)), name)
     assert says in against(asked(named=[name], boots=cannot_tell(says)), name)
     allowed = asked(named=[name], boots=cannot_tell(says), allow_unproven=True)
-    assert against(allowed, name) == "" and allowed.unproven(disruption.get_disruption(name)) == [says]
+    assert against(allowed, name) == "" and allowed.unproven_points(disruption.get_disruption(name)) == [says]
     assert against(asked(boots=no(says)), "switchover") == ""
 
 

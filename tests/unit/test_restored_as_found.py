@@ -146,7 +146,7 @@ def test_what_the_manager_has_against_it_besides_its_state_counts() -> None:
 class Watchdog:
     def __init__(self) -> None:
         self.told: list[str] = []
-        self.settled: Callable[[], None] = lambda: self.told.append("settled")
+        self.tell_settled: Callable[[], None] = lambda: self.told.append("settled")
         self.dismiss: Callable[[], None] = lambda: self.told.append("farewell")
         self.leave_to_it: Callable[[], None] = lambda: self.told.append("left to it")
 

@@ -100,7 +100,7 @@ def test_it_has_a_control_group_of_its_own_where_there_is_systemd(tmp_path: Path
     assert own_scope()[0] == "systemd-run" and "--scope" in own_scope()
     assert not any("control group" in one for one in shared_fates(CLUSTER))
     one = watchdog.Watchdog(BRIEF, tmp_path)
-    one.found("lknode01")
+    one.tell_found("lknode01")
     one.dismiss()
     assert "-m harness.attach.watchdog" in (tmp_path / "asked").read_text()
 

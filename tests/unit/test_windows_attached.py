@@ -39,20 +39,20 @@ class Told:
     def __init__(self, brief: WatchdogConfig, folder: Path) -> None:
         self.brief, self.words = brief, list[WatchdogMessage]()
 
-    def found(self, active: str, before: object = None) -> None:
+    def tell_found(self, active: str, before: object = None) -> None:
         self.words.append(WatchdogMessage(active=active))
 
-    def disturbs(self, one: disruption.Disruption) -> float:
+    def tell_disruption(self, one: disruption.Disruption) -> float:
         self.words.append(watchdog.message_for(one))
         return self.words[-1].longest_s
 
-    def arms(self, armed: Any) -> None:
+    def tell_armed(self, armed: Any) -> None:
         self.words.append(WatchdogMessage(armed=[armed]))
 
-    def disarmed(self, token: str) -> None:
+    def tell_undone(self, token: str) -> None:
         self.words.append(WatchdogMessage(undone=[token]))
 
-    def settled(self) -> None:
+    def tell_settled(self) -> None:
         self.words.append(WatchdogMessage(settled=True))
 
     def dismiss(self) -> None:

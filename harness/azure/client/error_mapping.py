@@ -182,16 +182,16 @@ def _map_forbidden(text: str, message: str, code: str, doing: str) -> HarnessErr
             "do as the policy asks (a mandatory tag: --tag KEY=VALUE), or have its owner make an exemption"
         )
     client = _CLIENT.search(text)
-    who = f"the log-in{_login_text()} {client[1]} (object id {client[2]})" if client else f"the log-in{_login_text()}"
-    if linked := _LINKED.search(text):
-        first_action = linked[1].split(",")[0].strip()
+    login = f"the log-in{_login_text()} {client[1]} (object id {client[2]})" if client else f"the log-in{_login_text()}"
+    if linked_match := _LINKED.search(text):
+        first_action = linked_match[1].split(",")[0].strip()
         advice = f"{roles.advice(first_action)}, on that scope: it may lie in another resource group, where its own assignment is needed"
-        return NotAllowed(f"{doing}: {who} may not {linked[1]} on {linked[2]}; {advice}", first_action)
+        return NotAllowed(f"{doing}: {login} may not {linked_match[1]} on {linked_match[2]}; {advice}", first_action)
     match = _ACTION.search(text)
     permission = f"{match[1]}{f' on {match[2]}' if match[2] else ''}" if match else message
     action = match[1] if match else None
     fresh = " (a fresh assignment takes minutes to show)" if code == "AuthorizationFailed" else ""
-    return NotAllowed(f"{doing}: {who} may not {permission}{fresh}; {roles.advice(action)}", action)
+    return NotAllowed(f"{doing}: {login} may not {permission}{fresh}; {roles.advice(action)}", action)
 
 
 def _login_text() -> str:

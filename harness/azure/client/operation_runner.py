@@ -138,26 +138,26 @@ class OperationRunner:
         A refusal that says "not now" (429, an expired token) is no acceptance, so after it the request is repeated, and told.
         Raises what `translate_errors` makes of any other refusal; Unusable when no sign of it can be seen and it must not be repeated.
         """
-        why = ""
+        retry_reason = ""
         for number in range(1, 1000):
             deadline.require(doing)
-            self.say(f"{doing}: sending{f' again, the {number}. time, because {why}' if why else ''}", attempt=number)
+            self.say(f"{doing}: sending{f' again, the {number}. time, because {retry_reason}' if retry_reason else ''}", attempt=number)
             stop = threading.Event()
             try:
                 with error_mapping.translate_errors(doing), bound_requests(deadline, retries=0), _label_calls(doing):
                     poller = send(retry_total=0, polling=_make_bounded_polling(self.azure.poll_s, deadline, stop, doing))
                 return Triggered(doing, poller, stop, happened)
             except error_mapping.Throttled as error:
-                pause_s, why = silence_s(error, self.azure.poll_s), "Azure had refused it: asked too often"
+                pause_s, retry_reason = silence_s(error, self.azure.poll_s), "Azure had refused it: asked too often"
                 if pause_s >= deadline.remaining():  # what may be sent again is an undoing: its caller tries as long as it may
                     if again:
                         self._pause(pause_s, deadline, doing)
                     raise
             except error_mapping.NotLoggedIn:
-                if why.endswith("token"):
+                if retry_reason.endswith("token"):
                     raise
                 self.clients.renew()
-                pause_s, why = 0.0, "Azure had refused it: it did not take the token"
+                pause_s, retry_reason = 0.0, "Azure had refused it: it did not take the token"
             except error_mapping.Unanswered as error:
                 self.say(f"{doing}: its fate is not known ({error}); reading whether it happened")
                 if self._wait_for_sign(accepted or happened, deadline, doing):
@@ -168,11 +168,11 @@ class OperationRunner:
                         f"{doing}: its answer got lost and for {self._visible_timeout_s:g} s no sign of it was seen; it was "
                         f"not sent again: {error}"
                     ) from error
-                pause_s, why = 0.0, "its answer got lost, no sign of it is there, and twice does no harm"
+                pause_s, retry_reason = 0.0, "its answer got lost, no sign of it is there, and twice does no harm"
             except HarnessError as error:
                 if not (again and _may_pass(error)):
                     raise
-                pause_s, why = self.azure.poll_s, str(error)
+                pause_s, retry_reason = self.azure.poll_s, str(error)
             self._pause(pause_s, deadline, doing)
         raise AssertionError("a deadline ends this sooner")
 
@@ -198,9 +198,9 @@ class OperationRunner:
         else:
             self.say(f"{triggered.doing}: done")
 
-    def _finish_by_its_effect(self, triggered: Triggered, why: HarnessError, deadline: Deadline) -> None:
+    def _finish_by_its_effect(self, triggered: Triggered, poll_error: HarnessError, deadline: Deadline) -> None:
         """It was accepted, so it is under way for all that anybody knows: the state is read, as after an answer that got lost."""
-        self.say(f"{triggered.doing}: how it ends cannot be asked ({why}); reading whether its effect is there")
+        self.say(f"{triggered.doing}: how it ends cannot be asked ({poll_error}); reading whether its effect is there")
         try:
             deadline.wait_for(
                 lambda: self._happened_now(triggered.happened, deadline),
@@ -209,8 +209,8 @@ class OperationRunner:
             )
         except DeadlineExceeded:
             raise DeadlineExceeded(
-                f"{triggered.doing}: no sign of it was there within {deadline.seconds:g} s, and how it ends cannot be asked: {why}"
-            ) from why
+                f"{triggered.doing}: no sign of it was there within {deadline.seconds:g} s, and how it ends cannot be asked: {poll_error}"
+            ) from poll_error
         self.say(f"{triggered.doing}: its effect is there")
 
     def do(self, doing: str, send: Send, happened: Happened, limit: Deadline) -> None:

@@ -206,8 +206,11 @@ class Network:
             for ip_configuration in body["properties"]["ipConfigurations"]:
                 if ip_configuration["name"] == configuration:
                     pools = ip_configuration["properties"].get("loadBalancerBackendAddressPools") or []
-                    others = [p for p in pools if p["id"].lower() != target.lower()]
-                    ip_configuration["properties"]["loadBalancerBackendAddressPools"] = [*others, *([{"id": target}] if member else [])]
+                    other_pools = [p for p in pools if p["id"].lower() != target.lower()]
+                    ip_configuration["properties"]["loadBalancerBackendAddressPools"] = [
+                        *other_pools,
+                        *([{"id": target}] if member else []),
+                    ]
             return self._put_nic(nic, body, options)
 
         if not self._operations.read(is_so, deadline, f"reading {group_and_name[1]}"):

@@ -93,5 +93,5 @@ def _check_rule(operations: OperationRunner, group: str, pending: Undo, deadline
         raise _not_obeyed(f"the rule {pending.name} of {name_of(group)} is not as a harness makes them")
 
 
-def _not_obeyed(why: str) -> NotOurs:
-    return NotOurs(f"its tag {KEY} was not obeyed: {why}; see who wrote it, and remove the tag by hand")
+def _not_obeyed(reason: str) -> NotOurs:
+    return NotOurs(f"its tag {KEY} was not obeyed: {reason}; see who wrote it, and remove the tag by hand")

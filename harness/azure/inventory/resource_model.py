@@ -224,7 +224,7 @@ class AzureResources:
         machine = self.machines.get(host)
         return [n for n in self.nics if machine is not None and any(same(n.id, i) for i in machine.nic_ids)]
 
-    def whole(self, host: str) -> bool:
+    def is_fully_read(self, host: str) -> bool:
         """Whether the host's machine and all its NICs could be read, so that what is missing there is really not there."""
         machine = self.machines.get(host)
         return machine is not None and len(self.nics_of(host)) == len(machine.nic_ids)
@@ -245,8 +245,8 @@ class AzureResources:
         """A pool's members by both ways that Azure tells them: by the pool, and by the ip configurations that name it."""
         members: list[tuple[Member, Nic | None, IpConfiguration | None]] = []
         for member in pool.members:
-            place = self.configuration(member.ip_configuration_id) or self._by_address(member.address)
-            members.append((member, *(place or (None, None))))
+            nic_and_configuration = self.configuration(member.ip_configuration_id) or self._by_address(member.address)
+            members.append((member, *(nic_and_configuration or (None, None))))
         listed_ids = {c.id.lower() for _, _, c in members if c is not None}
         for nic in self.nics:
             for c in nic.configurations:

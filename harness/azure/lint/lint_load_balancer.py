@@ -134,7 +134,7 @@ def _pool_findings(cluster: Cluster, resources: AzureResources, pools: list[Pool
         for node in cluster.nodes:
             nics = resources.nics_of(node.name)
             node_members = [(m, n, c) for m, n, c in members if n in nics or m.address == str(node.address)]
-            if not node_members and resources.whole(node.name):
+            if not node_members and resources.is_fully_read(node.name):
                 do = f"add the primary ip configuration of its first NIC to {pool.name}: until then only the other node can serve"
                 yield Finding(Weight.FAULT, node.name, f"pool {pool.name}", "the node is not in it", do, ("DES-09", "FLOW-13"))
             for _, nic, configuration in node_members:
@@ -166,7 +166,7 @@ def _admin_state_findings(cluster: Cluster, pool: Pool, resources: AzureResource
 
 
 def _stranger_findings(cluster: Cluster, pool: Pool, resources: AzureResources) -> Iterator[Finding]:
-    if not all(resources.whole(n.name) for n in cluster.nodes):
+    if not all(resources.is_fully_read(n.name) for n in cluster.nodes):
         return  # who is whose is not known
     node_addresses = {str(n.address) for n in cluster.nodes} | {str(n.second_address) for n in cluster.nodes}
     for member, nic, configuration in resources.members_of(pool):

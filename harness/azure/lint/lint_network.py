@@ -32,7 +32,7 @@ def network_findings(cluster: Cluster, resources: AzureResources, rules: list[Ru
 def _address_findings(resources: AzureResources, host: Machine) -> Iterator[Finding]:
     nics = resources.nics_of(host.name)
     machine = resources.machines[host.name]
-    if not resources.whole(host.name):
+    if not resources.is_fully_read(host.name):
         return
     expected_addresses = [("address", host.address)]
     if isinstance(host, Node):

@@ -30,7 +30,7 @@ class Encryption(NamedTuple):
     name: str
 
     @property
-    def asked(self) -> int:
+    def prelogin_value(self) -> int:
         """What PRELOGIN says of it."""
         return {"no": tds.NOT_SUPPORTED, "login": tds.LOGIN_ONLY, "yes": tds.ON, "strict": tds.NOT_SUPPORTED}[self.mode]
 
@@ -121,7 +121,7 @@ class TdsTransport:
             self._tls = TlsChannel(self._context(), self._encryption.name, self._plain_send, self._receive_some)
             self._tls.shake_hands()
         options = tds.prelogin_options(message[tds.HEADER.size :])
-        self._send(tds.packet(tds.PRELOGIN, tds.prelogin({**options, tds.ENCRYPTION: bytes([self._encryption.asked])})))
+        self._send(tds.packet(tds.PRELOGIN, tds.prelogin({**options, tds.ENCRYPTION: bytes([self._encryption.prelogin_value])})))
         kind, body = self._message()
         try:
             server_options = tds.prelogin_options(body) if kind == tds.REPLY else {}

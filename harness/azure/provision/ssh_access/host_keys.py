@@ -94,7 +94,7 @@ def _is_whole(kind: str, key: bytes) -> bool:
 
 def content(keys: HostKeys, run: str) -> str:
     """The known_hosts file of a cluster that was made."""
-    missing = "".join(f"# {name}: not known: {' '.join(why.split())}\n" for name, why in keys.unknown.items())
+    missing = "".join(f"# {name}: not known: {' '.join(reason.split())}\n" for name, reason in keys.unknown.items())
     return "".join(
         [
             f"# The host keys of run {run}, as its machines told them through Azure's run-command.\n",

@@ -37,7 +37,7 @@ def evaluate(value: Any, scope: Scope) -> Any:
         return value
     if value.startswith("[["):
         return value[1:]
-    return _Reader(value[1:-1], scope).whole()
+    return _Reader(value[1:-1], scope).read_all()
 
 
 @functools.cache
@@ -62,7 +62,7 @@ class _Reader:
         self._tokens = _tokenize(text)
         self._position = 0
 
-    def whole(self) -> Any:
+    def read_all(self) -> Any:
         value = self._value()
         if self._position != len(self._tokens):
             raise BadUse(f"the template's expression [{self._text}] goes on after its end")

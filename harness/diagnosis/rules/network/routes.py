@@ -281,10 +281,8 @@ def _answers(evidence: Evidence, node: Node, host: HostSeen, first: str, wrong: 
     probes = evidence.probes.get(node.name)
     lines = [f"`ip route get {d} from {node.address}` on {node.name}: {r.kind} dev {r.interface}" for d, r in wrong.items()]
     if probes and probes.answers_by and first not in probes.answers_by:
-        lines.append(
-            f"the packet capture on {node.name}: probes come in by {', '.join(probes.came_by)}, answers leave by "
-            f"{', '.join(probes.answers_by)}"
-        )
+        came_by, left_by = ", ".join(probes.came_by), ", ".join(probes.answers_by)
+        lines.append(f"the packet capture on {node.name}: probes come in by {came_by}, answers leave by {left_by}")
     active = node.name == evidence.active
     explains = [f"{node.name}:route to the probe", f"{node.name}:route to the VIP"]
     explains += ["client/*", "standby/*"] if active else []
