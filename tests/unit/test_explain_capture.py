@@ -79,8 +79,9 @@ def shown(folder: Path, cluster, **hosts: list[Packet]) -> CaptureExplanation:
     for name, packets in hosts.items():
         path = folder / f"{name}.pcapng"
         own = {"lknode01": A, "lknode02": S, "lkclient": C}[name]
-        frame = [tcp(PROBER, 1, own, PROBE, "S", at=at, kind="host") for at in (0.0, LATER)]
-        path.write_bytes(pcapng.encode([frame[0], *packets, frame[1]], host=name))
+        answers = probed(own)[1] in packets
+        first, last = (probed(own, answers=answers, at=at) for at in (0.0, LATER))
+        path.write_bytes(pcapng.encode([*first, *packets, *last], host=name))
         files.append(str(path))
     return explain_captures(files, cluster)
 
