@@ -12,10 +12,10 @@ from harness.attach.preflight import Preflight
 from harness.attach.restore import by_hand, put_back
 from harness.attach.state_before import StateBefore, forget_ours, look
 from harness.attach.watchdog import FILE, Watchdog, WatchdogConfig, wait_until_healthy
-from harness.cluster import linux_disk_preflight
+from harness.cluster import linux_disk_space
 from harness.cluster.cluster_under_test import ClusterUnderTest, StandingDisruption
 from harness.cluster.invariants import nothing_left
-from harness.cluster.windows_disk_preflight import windows_disk_problems
+from harness.cluster.windows_disk_space import windows_disk_problems
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Inconclusive
 from harness.core.verdict import Verdict, failed
@@ -102,7 +102,7 @@ class DisruptiveRun:
         windows = on_windows(self._subject.cluster)
 
         def problems_of(name: str) -> list[str]:
-            disk_problems = windows_disk_problems if name in windows else linux_disk_preflight.disk_problems
+            disk_problems = windows_disk_problems if name in windows else linux_disk_space.disk_problems
             return [f"{name}: {problem}" for problem in disk_problems(self._subject.hosts[name])]
 
         problems_by_node = self._subject.together(*(lambda n=n.name: problems_of(n) for n in self._subject.cluster.nodes))

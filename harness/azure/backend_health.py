@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address
 from typing import Any
 
-from harness.azure.backend_health_rules import UNLISTED, MemberHealth
+from harness.azure.backend_health_findings import UNLISTED, MemberHealth
 from harness.azure.client.error_mapping import NotLoggedIn, translate_errors
 from harness.azure.client.polling import result_of
 from harness.azure.client.sdk_clients import Clients

@@ -27,8 +27,8 @@ from harness.diagnosis import bundle_parse, linux_host_script_parse, observation
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence, HostSeen, PathSeen
 from harness.diagnosis.observation import Observation
-from harness.managers.health_check_resources import favoured
 from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, Question, ResourceState, Says
+from harness.managers.probe_responder_resources import favoured
 
 LACKS = "paths were not tried, and neither the balancer's probes nor packets were watched{}: it holds what hosts say of themselves"
 DO = "look at the cluster itself with `lkharness check` for what only packets show"

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from harness.check.node_facts import NodeFacts
-from harness.cluster import linux_disk_preflight
+from harness.cluster import linux_disk_space
 from harness.config.cluster_config import Cluster
 from harness.core.text import cut_at_word
 from harness.diagnosis import linux_host_script_parse
@@ -51,7 +51,7 @@ def of_script(
     vip, probe = str(cluster.vip), str(cluster.load_balancer.probe.source)
     own_address = next((str(node.address) for node in cluster.nodes if node.name == name), "")
     sysctls = {**(settings or {}), **host_seen.sysctls}
-    full = linux_disk_preflight.judge(parts["disks"]) if parts.get("disks") else disks
+    full = linux_disk_space.judge(parts["disks"]) if parts.get("disks") else disks
     there = {
         ("its addresses", "addresses"): addresses is not None,
         ("its listeners", "listening"): listeners is not None,

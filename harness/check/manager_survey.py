@@ -11,9 +11,9 @@ from harness.config.cluster_config import Cluster
 from harness.core.errors import HarnessError
 from harness.core.finding import Finding, Weight
 from harness.hosts.host import Host
-from harness.managers.health_check_resources import favoured
 from harness.managers.manager import NOT_ASKED, Answer, ClusterState, Manager, Question, Says, answer
 from harness.managers.manager_registry import manager_of
+from harness.managers.probe_responder_resources import favoured
 
 FAILOVERS = (Question.LOST, Question.FAILED)  # what forbids a told move forbids these as well
 

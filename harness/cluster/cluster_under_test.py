@@ -28,9 +28,9 @@ from harness.managers.manager_registry import manager_of
 from harness.remote import host_capabilities
 from harness.remote.agents import csharp_agent
 from harness.remote.captures.capture_factory import capture_of
-from harness.remote.captures.packet_capture import PacketCapture, mark_all
-from harness.remote.connections.connection_worker import ConnectionWorker
+from harness.remote.captures.capture_session import PacketCapture, mark_all
 from harness.remote.connections.connector_without_python import FallbackConnector
+from harness.remote.connections.worker_session import ConnectionWorker
 from harness.remote.host_capabilities import Capabilities, Kind
 
 UNRELATED_INTERVAL_S = 30.0  # after which another application's resources are asked for again, where none were told

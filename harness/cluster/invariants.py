@@ -13,7 +13,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
 from harness.core.verdict import Verdict, all_of, failed, passed
 from harness.expectations.connectivity_matrix import Origin
-from harness.expectations.probe_status import turns_away
+from harness.expectations.http_probe_answer import turns_away
 from harness.hosts.deadman.deadman_switch import remains
 from harness.hosts.host import HostUnreachable
 from harness.hosts.jobs import unfinished_commands

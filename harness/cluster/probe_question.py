@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.core.errors import HarnessError
-from harness.expectations.probe_status import in_words, waits_s
+from harness.expectations.http_probe_answer import in_words, waits_s
 from harness.remote.connections.tcp_tunnel import relay
 
 CONNECT_TIMEOUT_S = 1.0

@@ -30,8 +30,8 @@ from harness.hosts.windows import powershell
 from harness.hosts.windows.script_protocol import ScriptAnswer
 from harness.hosts.windows.script_runner import ask
 from harness.hosts.windows.windows_host import moment
-from harness.managers.health_check_resources import favoured
 from harness.managers.manager import MAX_LOG_LENGTH, ClusterState, Manager, Question
+from harness.managers.probe_responder_resources import favoured
 from harness.remote.captures.capture_factory import capture_of
 from harness.remote.host_capabilities import COMPILED, FULL
 from harness.remote.recording import pcapng

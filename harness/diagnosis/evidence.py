@@ -14,10 +14,10 @@ from harness.diagnosis.host_config.ipsec_policy import Policy
 from harness.diagnosis.host_config.manager_settings import Setting
 from harness.diagnosis.host_config.queueing import Queue
 from harness.diagnosis.required_flows import FirewallVerdict
-from harness.expectations.probe_status import turns_away
+from harness.expectations.http_probe_answer import turns_away
 from harness.hosts.linux.linux_parse import InterfaceAddress, Route
-from harness.managers.health_check_resources import responders
 from harness.managers.manager import Answer, ClusterState, Question, ResourceState
+from harness.managers.probe_responder_resources import responders
 
 ANY = {"0.0.0.0", "*", "::"}
 ROUTED_BY_DESTINATION = re.compile(r"\d+: from all lookup (local|main|default)")  # as `ip rule` prints what every kernel begins with

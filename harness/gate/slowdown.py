@@ -9,7 +9,7 @@ from statistics import median
 
 from harness.core.text import count, seconds
 from harness.gate.gate_file import Slowdown
-from harness.gate.samples import LAG, PHASE, Direction, Sample, is_path
+from harness.gate.repeat_figures import LAG, PHASE, Direction, Sample, is_path
 from harness.report.record.gate_record import GateFinding
 from harness.report.statistics.joint_test import Block, Joint, joint_test
 from harness.report.statistics.shift_test import Shift, holm, shift_test

@@ -11,9 +11,9 @@ from types import MappingProxyType
 from xml.etree import ElementTree as xml
 
 from harness.config.cluster_config import Cluster
-from harness.managers.health_check_resources import RESPONDER_WORDS
 from harness.managers.parse.lcdstatus_parse import parse, rows_with_depth
 from harness.managers.parse.pacemaker_parse import COLLECTIONS, document
+from harness.managers.probe_responder_resources import RESPONDER_WORDS
 
 BLOCKS = {"primitive", "group"}
 MUST = ("INFINITY", "+INFINITY", "1000000")

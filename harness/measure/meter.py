@@ -22,8 +22,8 @@ from harness.measure.live_state import Live
 from harness.remote.agents.agent_factory import Measures, agent_of
 from harness.remote.agents.agent_launch import AgentPlan, AgentSeries, AgentWatch, bearable
 from harness.remote.captures.capture_factory import capture_of
+from harness.remote.captures.capture_session import SYN, PacketCapture
 from harness.remote.captures.continuous_capture import Watched
-from harness.remote.captures.packet_capture import SYN, PacketCapture
 from harness.remote.host_capabilities import Capabilities, Kind
 from harness.remote.recording.packets import Packet
 from harness.remote.recording.recording import NEW, PINNED, CapturedPacket, Clock, Header, NodeEvent, Noise, Recorder, Sample, Series

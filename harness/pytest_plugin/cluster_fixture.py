@@ -25,7 +25,8 @@ from harness.measure.measured_disruption import Start
 from harness.measure.measurement_result import Measured
 from harness.pytest_plugin.measurement_plan import Planned
 from harness.remote.captures.attempt_address import with_addresses
-from harness.remote.connections.attempt import Attempt, AttemptOutcome, attempt
+from harness.remote.connections.attempt import Attempt, attempt
+from harness.remote.connections.attempt_outcome import AttemptOutcome
 from harness.report.run_record_builder import OpenDisruption, ReportBuilder
 
 Measure = Callable[[Callable[[], disruptions.Disruption], Start], Measured]

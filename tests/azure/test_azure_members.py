@@ -6,7 +6,7 @@ import azure_payloads
 import pytest
 from arm_server import ArmServer
 
-from harness.azure.backend_health_rules import MemberHealth, member_findings
+from harness.azure.backend_health_findings import MemberHealth, member_findings
 from harness.azure.lint.azure_check import Survey
 from harness.core.finding import Finding, Weight, verdicts
 from harness.core.verdict import Outcome

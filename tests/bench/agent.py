@@ -20,8 +20,8 @@ from pathlib import Path
 
 from harness.core.deadline import Deadline
 from harness.hosts.local_host import LocalHost
-from harness.remote.agents.agent import Agent
 from harness.remote.agents.agent_launch import AgentPlan, AgentSeries, AgentWatch
+from harness.remote.agents.agent_session import Agent
 from harness.remote.recording.recording import Clock, NodeEvent, Noise, Sample
 from tests.bench.rows import Row, row
 

@@ -30,8 +30,8 @@ from harness.hosts.host import Host, Process
 from harness.hosts.ssh.ssh_host import connect_all
 from harness.lab.lifecycle import default_cluster, launch
 from harness.measure import calibration
-from harness.remote.agents.agent import Agent
 from harness.remote.agents.agent_launch import AgentPlan, AgentSeries
+from harness.remote.agents.agent_session import Agent
 from harness.remote.recording.recording import NEW, Noise, Series
 from tests.bench.rows import Row, row
 

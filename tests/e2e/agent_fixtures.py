@@ -18,8 +18,8 @@ import pytest
 
 from harness.core.deadline import Deadline
 from harness.remote.agents import agent_launch
-from harness.remote.agents.agent import Agent
 from harness.remote.agents.agent_launch import AgentPlan, AgentSeries, AgentWatch
+from harness.remote.agents.agent_session import Agent
 from harness.remote.recording.recording import Clock, NodeEvent, Noise, Sample
 
 SAY, ANSWER, EXPECT = b"who\n", b"me\n", rb"\Ame\n"

@@ -35,8 +35,8 @@ from harness.hosts.local_host import LocalHost
 from harness.hosts.ssh.ssh_host import SshHost
 from harness.remote import script_transport
 from harness.remote.agents import agent_launch
-from harness.remote.agents.agent import Agent
 from harness.remote.agents.agent_launch import AgentWatch
+from harness.remote.agents.agent_session import Agent
 from harness.remote.recording.recording import Sample
 
 

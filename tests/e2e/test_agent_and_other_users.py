@@ -16,7 +16,7 @@ from agent_fixtures import LIMIT, Seen, plan, series, service
 from harness.core.errors import HarnessError
 from harness.hosts.local_host import LocalHost
 from harness.remote.agents import agent_launch
-from harness.remote.agents.agent import Agent
+from harness.remote.agents.agent_session import Agent
 
 NOBODY = 65534
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes folders of another user")

@@ -14,8 +14,9 @@ from namespaced_host import own_machine
 from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive
 from harness.hosts.local_host import LocalHost
-from harness.remote.connections.attempt import AttemptOutcome, attempt
-from harness.remote.connections.connection_worker import ConnectionWorker
+from harness.remote.connections.attempt import attempt
+from harness.remote.connections.attempt_outcome import AttemptOutcome
+from harness.remote.connections.worker_session import ConnectionWorker
 from tests.free_port import free_port
 
 

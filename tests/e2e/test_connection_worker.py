@@ -23,10 +23,11 @@ from harness.hosts.host import HostUnreachable
 from harness.hosts.local_host import LocalHost
 from harness.hosts.ssh.ssh_host import SshHost
 from harness.remote import script_transport
-from harness.remote.connections import connection_worker as module
-from harness.remote.connections.attempt import AttemptOutcome, attempt
-from harness.remote.connections.connection_worker import ConnectionWorker
+from harness.remote.connections import worker_session as module
+from harness.remote.connections.attempt import attempt
+from harness.remote.connections.attempt_outcome import AttemptOutcome
 from harness.remote.connections.tcp_tunnel import relay
+from harness.remote.connections.worker_session import ConnectionWorker
 from tests.free_port import free_port
 
 needs_sshd = pytest.mark.skipif(not SSHD.exists() or os.geteuid() != 0, reason="needs root and a real sshd (openssh-server)")

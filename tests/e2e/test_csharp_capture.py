@@ -17,7 +17,7 @@ from harness.hosts.host import Process
 from harness.hosts.local_host import LocalHost
 from harness.lab.guests.windows import install
 from harness.remote.captures.capture_factory import capture_of
-from harness.remote.captures.packet_capture import PacketCapture
+from harness.remote.captures.capture_session import PacketCapture
 from harness.remote.csharp import csharp_program
 from harness.remote.host_capabilities import COMPILED
 
@@ -90,7 +90,7 @@ def marked(capture: PacketCapture) -> list[tuple[str, str, str, int, str]]:
 
 @needs_namespaces
 def test_what_a_nic_sees_is_told_and_what_stays_inside_is_not(node: Compiling, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.remote.captures.packet_capture.CONTROL_TIMEOUT_S", 0.0)  # nobody answers on this wire
+    monkeypatch.setattr("harness.remote.captures.capture_session.CONTROL_TIMEOUT_S", 0.0)  # nobody answers on this wire
     with capture_of(node, COMPILED, "") as capture:
         assert node.loaded == [csharp_program.loader()] and not capture.loopback
         connect(node, HERE, 1521)
@@ -102,7 +102,7 @@ def test_what_a_nic_sees_is_told_and_what_stays_inside_is_not(node: Compiling, m
 
 @needs_namespaces
 def test_a_packet_that_came_in_proves_that_it_sees(node: Compiling, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.remote.captures.packet_capture.CONTROL_TIMEOUT_S", 0.0)
+    monkeypatch.setattr("harness.remote.captures.capture_session.CONTROL_TIMEOUT_S", 0.0)
     with capture_of(node, COMPILED, "", ports=[9]) as capture:
         connect(node, PEER, 1521)
         LocalHost.check(node, [sys.executable, "-c", SEND, FRAME])
@@ -137,7 +137,7 @@ def test_which_way_a_packet_of_receive_all_went(programs: dict[str, Path]) -> No
 
 @needs_namespaces
 def test_a_mark_comes_after_all_that_was_captured_before_it(node: Compiling, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.remote.captures.packet_capture.CONTROL_TIMEOUT_S", 0.0)
+    monkeypatch.setattr("harness.remote.captures.capture_session.CONTROL_TIMEOUT_S", 0.0)
     many = "import socket\nfor n in range(2000):\n s = socket.socket()\n s.setblocking(False)\n s.connect_ex(('10.20.1.12', 1521))"
     with capture_of(node, COMPILED, "") as capture:
         for number in range(1, 4):

@@ -24,7 +24,7 @@ from harness.hosts.windows import powershell
 from harness.remote.agents.clock_sync import HostClock
 from harness.remote.agents.shell_agent import JudgedStream
 from harness.remote.agents.spool_reader import AgentRun, Reader
-from harness.remote.connections.connection_worker import ConnectionWorker
+from harness.remote.connections.worker_session import ConnectionWorker
 
 MIB = 1024 * 1024
 MUCH = ["head", "-c", str(64 * MIB), "/dev/zero"]

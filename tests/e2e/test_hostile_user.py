@@ -21,7 +21,7 @@ from harness.hosts.deadman.deadman_switch import FOLDER, Deadman, Script, remain
 from harness.hosts.jobs import FOLDER as JOBS
 from harness.hosts.local_host import LocalHost
 from harness.lab.control import lab_registry
-from harness.remote.agents.agent import Agent
+from harness.remote.agents.agent_session import Agent
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")
 SECRET = "only-root-may-know"

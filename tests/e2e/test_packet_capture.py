@@ -13,10 +13,11 @@ import pytest
 from harness.config import cluster_config
 from harness.core.errors import Inconclusive, Unusable
 from harness.hosts.local_host import LocalHost
-from harness.remote.captures.packet_capture import PacketCapture
+from harness.remote.captures.capture_session import PacketCapture
 from harness.remote.captures.wire_codes import classify
-from harness.remote.connections.attempt import AttemptOutcome, attempt
-from harness.remote.connections.connection_worker import ConnectionWorker
+from harness.remote.connections.attempt import attempt
+from harness.remote.connections.attempt_outcome import AttemptOutcome
+from harness.remote.connections.worker_session import ConnectionWorker
 
 PYTHON = sys.executable
 VIP, A, S, C = "10.20.1.200", "10.20.1.11", "10.20.1.12", "10.20.1.20"

@@ -13,9 +13,9 @@ from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive
 from harness.hosts.host import HostUnreachable
 from harness.hosts.local_host import LocalHost
-from harness.remote.captures import continuous_capture, packet_capture
+from harness.remote.captures import capture_session, continuous_capture
+from harness.remote.captures.capture_session import SYN, PacketCapture
 from harness.remote.captures.continuous_capture import Watched
-from harness.remote.captures.packet_capture import SYN, PacketCapture
 from harness.remote.recording.recording import NodeEvent
 
 LIMIT = 30.0
@@ -58,7 +58,7 @@ def test_a_witness_that_ends_is_told_and_followed_by_another(tmp_path: Path) -> 
 
 @needs_root
 def test_a_witness_of_the_newest_does_not_end_when_much_was_seen(monkeypatch) -> None:
-    monkeypatch.setattr(packet_capture, "MAX_NEWEST_PACKETS", 20)
+    monkeypatch.setattr(capture_session, "MAX_NEWEST_PACKETS", 20)
     seen = []
     with PacketCapture(LocalHost("lknode01"), sys.executable, flags=SYN, tell=seen.append, newest=True) as one:
         for _ in range(50):

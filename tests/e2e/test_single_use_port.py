@@ -12,9 +12,9 @@ from loopback import PYTHON, echo_server
 
 from harness.core.deadline import Deadline
 from harness.hosts.local_host import LocalHost
-from harness.remote.connections.connection_worker import ConnectionWorker
 from harness.remote.connections.single_use_port import admit, open_listener
 from harness.remote.connections.tcp_tunnel import relay
+from harness.remote.connections.worker_session import ConnectionWorker
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")

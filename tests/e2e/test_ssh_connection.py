@@ -20,7 +20,7 @@ from harness.core.errors import BadUse, Inconclusive
 from harness.core.timeline import Timeline
 from harness.hosts.host import HostUnreachable, WrongHostKey
 from harness.hosts.ssh.ssh_host import SshHost, connect_all, give_up
-from harness.remote.captures.packet_capture import PacketCapture
+from harness.remote.captures.capture_session import PacketCapture
 from tests.deep_option import is_deep
 from tests.free_port import free_port
 

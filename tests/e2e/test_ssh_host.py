@@ -18,10 +18,10 @@ from harness.core.timeline import Timeline
 from harness.hosts.host import CommandFailed
 from harness.hosts.root_rights import as_root
 from harness.hosts.ssh.ssh_host import SshHost
-from harness.remote.captures.packet_capture import PacketCapture
+from harness.remote.captures.capture_session import PacketCapture
 from harness.remote.connections.attempt import attempt
-from harness.remote.connections.connection_worker import ConnectionWorker
 from harness.remote.connections.tcp_tunnel import relay
+from harness.remote.connections.worker_session import ConnectionWorker
 from tests.deep_option import is_deep
 
 pytestmark = [

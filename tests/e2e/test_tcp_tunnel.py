@@ -10,9 +10,10 @@ import pytest
 from loopback import PYTHON, echo_server
 
 from harness.hosts.local_host import LocalHost
-from harness.remote.connections.attempt import AttemptOutcome, attempt
-from harness.remote.connections.connection_worker import ConnectionWorker
+from harness.remote.connections.attempt import attempt
+from harness.remote.connections.attempt_outcome import AttemptOutcome
 from harness.remote.connections.tcp_tunnel import relay
+from harness.remote.connections.worker_session import ConnectionWorker
 from tests.free_port import free_port
 
 

@@ -26,7 +26,8 @@ from harness.remote import host_capabilities
 from harness.remote.agents import shell_agent
 from harness.remote.agents.agent_factory import Measures, agent_of
 from harness.remote.agents.agent_launch import AgentPlan, AgentSeries
-from harness.remote.connections.attempt import AttemptOutcome, attempt
+from harness.remote.connections.attempt import attempt
+from harness.remote.connections.attempt_outcome import AttemptOutcome
 from harness.remote.connections.connector_without_python import FallbackConnector
 from harness.remote.connections.tcp_tunnel import relay
 from harness.remote.host_capabilities import Answers, Capabilities, Kind

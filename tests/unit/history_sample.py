@@ -11,7 +11,7 @@ from typing import Any
 from report_sample import a_cluster
 
 from harness.history.nightly_lines import history
-from harness.history.page.page import html
+from harness.history.page.history_page import html
 from harness.history.run_import import catch_up
 from harness.history.store import FILE, Store
 from harness.report.record.run_record import ClusterKind

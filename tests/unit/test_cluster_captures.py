@@ -13,7 +13,7 @@ from harness.cluster import cluster_under_test
 from harness.core.errors import Inconclusive, Unusable
 from harness.core.timeline import Timeline
 from harness.remote import host_capabilities
-from harness.remote.captures.packet_capture import mark_all
+from harness.remote.captures.capture_session import mark_all
 
 
 class Capture:

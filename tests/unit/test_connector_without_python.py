@@ -10,7 +10,7 @@ import pytest
 
 from harness.core.errors import Inconclusive
 from harness.remote import scripts
-from harness.remote.connections.attempt import AttemptOutcome
+from harness.remote.connections.attempt_outcome import AttemptOutcome
 from harness.remote.connections.connector_without_python import TOO_BUSY, FallbackConnector
 from harness.remote.host_capabilities import Kind
 

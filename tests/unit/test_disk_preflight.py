@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.cluster.linux_disk_preflight import judge
+from harness.cluster.linux_disk_space import judge
 
 MOUNTS = "/dev/vda1 / ext4 rw,relatime 0 0\ntmpfs /run tmpfs rw,nosuid 0 0\n"
 SOUND = "".join(f"{p} /dev/vda1 100 50 50000 1% /\n" for p in ("/tmp", "/var/tmp", "/var/log")) + "/run tmpfs 9 1 8000 1% /run\n"

@@ -15,7 +15,7 @@ from harness.disrupt import disruption as base
 from harness.disrupt.disruption import Effect
 from harness.expectations.outage_budget import Allowance
 from harness.measure import measured_disruption
-from harness.measure.evaluation import disruption_effect
+from harness.measure.evaluation import disruption_traits
 from harness.measure.measured_disruption import MeasuredDisruption, Start
 from harness.remote.recording.recording import Budget, Mark
 
@@ -23,9 +23,9 @@ from harness.remote.recording.recording import Budget, Mark
 def test_a_recording_of_before_is_known_by_its_name():
     """What the header says now, of every disruption that there was when it did not say it."""
     kinds = base.all_of().values()
-    assert {k.name for k in kinds if k.takes_away} == disruption_effect.TOOK_AWAY
-    assert {k.name for k in kinds if k.shares} == disruption_effect.WAS_SHARED
-    assert {k.name for k in kinds if k.longest_s is base.Disruption.longest_s} == disruption_effect.NOTHING_LASTED
+    assert {k.name for k in kinds if k.takes_away} == disruption_traits.TOOK_AWAY
+    assert {k.name for k in kinds if k.shares} == disruption_traits.WAS_SHARED
+    assert {k.name for k in kinds if k.longest_s is base.Disruption.longest_s} == disruption_traits.NOTHING_LASTED
 
 
 class Around(MeasuredDisruption):

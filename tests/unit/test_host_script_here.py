@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cluster import linux_disk_preflight
+from harness.cluster import linux_disk_space
 from harness.collect import linux_host_script
 from harness.diagnosis.linux_host_script_parse import host
 from harness.hosts.deadman import deadman_scripts
@@ -46,13 +46,13 @@ def test_a_name_is_told_with_its_addresses_and_one_without_is_told_too(shell: st
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_every_place_that_is_written_to_is_told(shell: str) -> None:
-    lines = printed(shell, linux_disk_preflight.LOOK).splitlines()
-    told = {words[0]: words[1:] for line in lines if (words := line.split()) and words[0] in linux_disk_preflight.PLACES}
-    assert set(told) == set(linux_disk_preflight.PLACES) and all(len(words) >= 6 and words[3].isdigit() for words in told.values()), told
+    lines = printed(shell, linux_disk_space.LOOK).splitlines()
+    told = {words[0]: words[1:] for line in lines if (words := line.split()) and words[0] in linux_disk_space.PLACES}
+    assert set(told) == set(linux_disk_space.PLACES) and all(len(words) >= 6 and words[3].isdigit() for words in told.values()), told
 
 
 def test_nothing_of_it_needs_a_place_to_write_to() -> None:
     """bash before 5.1 writes a here-document to a file: where /tmp is full or read-only, which is looked for, it prints nothing."""
     texts = [linux_host_script.script(CLUSTER, machine, manager_of(CLUSTER, {})) for machine in CLUSTER.machines]
-    for text in (*texts, linux_disk_preflight.LOOK, deadman_scripts.REMAINS):
+    for text in (*texts, linux_disk_space.LOOK, deadman_scripts.REMAINS):
         assert "<<" not in text

@@ -11,7 +11,7 @@ from recordings import ADDRESSES, CLIENT, LISTENER, VIP, A, B, a_header, a_serie
 from harness.config.cluster_config import Design
 from harness.core.verdict import Outcome
 from harness.expectations.connectivity_matrix import Origin, PathObservation, Situation, expectation, judge_outcomes
-from harness.measure.evaluation import attempt_attribution, observer_coverage, timing_quality
+from harness.measure.evaluation import attempt_attribution, observation_gaps, timing_quality
 from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.pytest_plugin.cluster_fixture import ClusterFixture
 from harness.remote.host_capabilities import FORWARDED, FULL, POWERSHELL, SHELL
@@ -83,9 +83,9 @@ def test_a_node_that_nobody_watched_may_be_the_one_that_serves(coarse, after):
 
 def test_the_recording_keeps_what_is_left():
     recording = a_recording([], [])
-    assert observer_coverage.limited_hosts(recording) == {}
+    assert observation_gaps.limited_hosts(recording) == {}
     sentence = SHELL.sentence(CLIENT, 0.01)
-    assert observer_coverage.limited_hosts(replace(recording, events=[NodeEvent(1.0, CLIENT, "coarse", sentence)])) == {CLIENT: sentence}
+    assert observation_gaps.limited_hosts(replace(recording, events=[NodeEvent(1.0, CLIENT, "coarse", sentence)])) == {CLIENT: sentence}
 
 
 def test_a_sentence_names_host_fallback_and_resolution():
@@ -178,9 +178,9 @@ def test_a_capture_that_did_not_see_everything_then_proves_nothing():
 
 def test_a_node_whose_packets_were_captured_is_not_one_that_nobody_saw():
     recording = replace(a_recording([], []), events=[NodeEvent(1.0, B, "coarse", "no log")])
-    assert observer_coverage.unseen_nodes(recording) == [B]
+    assert observation_gaps.unseen_nodes(recording) == [B]
     recording.events.append(NodeEvent(1.0, B, "no-loopback"))
-    assert observer_coverage.unseen_nodes(recording) == []
+    assert observation_gaps.unseen_nodes(recording) == []
 
 
 def test_how_often_a_node_was_looked_at_is_what_its_agent_told():
@@ -188,7 +188,7 @@ def test_how_often_a_node_was_looked_at_is_what_its_agent_told():
     looked = [(0.02, 0.1, 0.2), (0.01, 0.3, 0.1), (0.03, 0.05, 0.06)]
     events = [NodeEvent(10 + i, A, "looks", data={"every": a, "longest": b, "vip_longest": c}) for i, (a, b, c) in enumerate(looked)]
     recording = replace(a_recording(rows, [(10.001, A)]), events=events, complete=True, marks=[Mark(10.5, "begin")])
-    assert observer_coverage.look_intervals(recording) == {A: (0.02, 0.3)}
+    assert observation_gaps.look_intervals(recording) == {A: (0.02, 0.3)}
     found = evaluate(recording)
     assert any("looked at every 20 ms, at worst after 300 ms" in note for note in found.notes)
     assert not any(text.startswith("looks") for _, _, text in found.log)

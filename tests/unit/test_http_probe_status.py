@@ -19,7 +19,7 @@ from harness.config import cluster_config
 from harness.core.finding import Finding, Weight
 from harness.core.verdict import passed
 from harness.diagnosis.engine import diagnose
-from harness.expectations import probe_status
+from harness.expectations import http_probe_answer
 from harness.lab.lifecycle import default_cluster
 
 ASKED: list[tuple[str, str, str]] = []  # from which host, of which node's address, for which path
@@ -184,9 +184,9 @@ def test_a_late_page_of_the_standby_gets_it_no_clients() -> None:
 
 def test_how_long_the_page_took_is_told_from_half_of_what_the_balancer_waits() -> None:
     probe = SLOWLY.load_balancer.probe
-    assert probe_status.in_words(200, "OK", 2.4, probe) == "200 OK" and probe_status.in_words(503, "", 2.5, probe) == "503"
-    slow = probe_status.in_words(200, "OK", 2.5, probe)
-    assert slow == "200 OK, after 2.5 s" and probe_status.without_time(slow) == "200 OK" and not probe_status.turns_away(slow)
+    assert http_probe_answer.in_words(200, "OK", 2.4, probe) == "200 OK" and http_probe_answer.in_words(503, "", 2.5, probe) == "503"
+    slow = http_probe_answer.in_words(200, "OK", 2.5, probe)
+    assert slow == "200 OK, after 2.5 s" and http_probe_answer.without_time(slow) == "200 OK" and not http_probe_answer.turns_away(slow)
 
 
 def test_a_page_that_may_answer_the_balancer_otherwise_comes_before_what_azure_may_have() -> None:

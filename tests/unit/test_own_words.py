@@ -22,7 +22,8 @@ from harness.diagnosis.evidence import Evidence
 from harness.expectations.connectivity_matrix import Origin
 from harness.hosts.linux.linux_parse import InterfaceAddress
 from harness.remote.captures.wire_codes import Way
-from harness.remote.connections.attempt import Attempt, AttemptOutcome
+from harness.remote.connections.attempt import Attempt
+from harness.remote.connections.attempt_outcome import AttemptOutcome
 from harness.services import oracle_session, service_registry
 from harness.services.service_kind import NotServing, NotTheService, TurnedAway, WrongAnswer
 from harness.services.sqlserver import session as mssql_session

@@ -25,8 +25,8 @@ from harness.lab.lifecycle import default_cluster
 from harness.measure import meter as module
 from harness.measure.meter import Meter
 from harness.remote import script_transport
-from harness.remote.captures import packet_capture
-from harness.remote.captures.packet_capture import PacketCapture
+from harness.remote.captures import capture_session
+from harness.remote.captures.capture_session import PacketCapture
 from harness.remote.host_capabilities import FULL
 from harness.remote.recording.packets import Packet
 
@@ -62,7 +62,7 @@ class Script:
 def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(script_transport, "start", lambda *about: Script())
     monkeypatch.setattr(script_transport, "complaint", lambda process: "")
-    monkeypatch.setattr(packet_capture, "MAX_NEWEST_PACKETS", 50)
+    monkeypatch.setattr(capture_session, "MAX_NEWEST_PACKETS", 50)
 
 
 def test_a_run_s_own_captures_keep_no_more_than_the_newest() -> None:

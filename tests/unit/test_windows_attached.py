@@ -18,7 +18,7 @@ from harness.attach.execution_plan import PlannedDisruption
 from harness.attach.lease import LeaseHeld
 from harness.attach.watchdog import WatchdogConfig, WatchdogMessage
 from harness.cluster.invariants import nothing_left
-from harness.cluster.windows_disk_preflight import MIN_FREE_BYTES
+from harness.cluster.windows_disk_space import MIN_FREE_BYTES
 from harness.config.cluster_config import Cluster
 from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive

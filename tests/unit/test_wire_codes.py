@@ -9,7 +9,8 @@ import pytest
 from harness.config import cluster_config
 from harness.remote.captures.attempt_address import with_addresses
 from harness.remote.captures.wire_codes import MEANING, classify, classify_all
-from harness.remote.connections.attempt import Attempt, AttemptOutcome
+from harness.remote.connections.attempt import Attempt
+from harness.remote.connections.attempt_outcome import AttemptOutcome
 from harness.remote.recording.packets import Packet
 
 VIP, A, S, C = "10.20.1.200", "10.20.1.11", "10.20.1.12", "10.20.1.20"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from harness.azure import backend_health
-from harness.azure.backend_health_rules import MemberHealth, member_findings
+from harness.azure.backend_health_findings import MemberHealth, member_findings
 from harness.azure.client import credentials, sdk_clients
 from harness.azure.inventory import resource_reader
 from harness.azure.inventory.resource_model import Balancer

@@ -10,9 +10,9 @@ from harness.config.cluster_config import Cluster, Node
 from harness.core.finding import Finding, Weight
 from harness.diagnosis.required_flows import FirewallVerdict
 from harness.expectations.connectivity_matrix import listens_rightly
-from harness.expectations.probe_status import turns_away
-from harness.managers.health_check_resources import responders
+from harness.expectations.http_probe_answer import turns_away
 from harness.managers.manager import ClusterState, ResourceState
+from harness.managers.probe_responder_resources import responders
 
 ANY = {"0.0.0.0", "*", "::"}
 

@@ -33,7 +33,7 @@ def _history(given: argparse.Namespace) -> int:
     from harness.core.errors import BadUse, ExitCode, Unusable
     from harness.core.files import expand_user, write_atomically
     from harness.history.nightly_lines import history
-    from harness.history.page.page import html
+    from harness.history.page.history_page import html
     from harness.history.run_import import catch_up
     from harness.history.store import FILE, Store
 

@@ -18,7 +18,6 @@ from harness.hosts.linux.linux_host import TOOLS
 from harness.hosts.root_rights import ROOT, as_root, read_by_root
 from harness.hosts.shell_command import CommandTookTooLong
 from harness.managers.data_mirror import check_mirror
-from harness.managers.health_check_resources import RESPONDER_WORDS
 from harness.managers.log_window import fetch_line, window
 from harness.managers.manager import (
     MAX_LOG_LENGTH,
@@ -43,6 +42,7 @@ from harness.managers.parse.pacemaker_parse import (
     read,
     timed_moves,
 )
+from harness.managers.probe_responder_resources import RESPONDER_WORDS
 from harness.managers.rules import pacemaker_out_of_service_rules as take_out
 from harness.managers.rules.boot_start_rules import at_boot_line, by_units
 from harness.managers.rules.pacemaker_fencing_rules import fenced_by

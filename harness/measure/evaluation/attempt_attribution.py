@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from typing import NamedTuple
 
-from harness.measure.evaluation import observer_coverage
+from harness.measure.evaluation import observation_gaps
 from harness.remote.recording.recording import PINNED, CapturedPacket, Header, Recording, Sample, Series
 
 ANSWERED, SKIPPED, WRONG_NODE = "answered", "skipped", "wrong-node"
@@ -66,7 +66,7 @@ _Seen = dict[_Key, list[tuple[float, str]]]  # time and node, in order of time
 def trace(recording: Recording) -> Traces:
     """Every series's samples in order of their start, each with the node that it was traced to."""
     received, answered = _index_packets(recording)
-    inside = {host: _OnNoNic(recording, host) for host in observer_coverage.without_loopback(recording)}
+    inside = {host: _OnNoNic(recording, host) for host in observation_gaps.without_loopback(recording)}
     errors = clock_errors(recording)
     worst_node_error = max([errors.get(node, UNKNOWN_CLOCK_ERROR_S) for node in recording.header.nodes], default=UNKNOWN_CLOCK_ERROR_S)
     traces: Traces = {}
@@ -146,7 +146,7 @@ class _OnNoNic:
         ends = [e.at for e in recording.events if e.host == host and e.kind == "witness-end"]
         self._first = in_order[0].at if in_order else 0.0
         self._last = max(ends, default=in_order[-1].at - STAMPED_LATE_S if in_order else 0.0)
-        self._missing = observer_coverage.unwitnessed_spans(recording, host)
+        self._missing = observation_gaps.unwitnessed_spans(recording, host)
         self._opened: dict[str, tuple[int, bool]] = {}  # of each series with a kept connection: its port, and whether it stayed inside
         self._left: dict[tuple[int, int], list[float]] = defaultdict(list)
         for s in in_order:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from harness.measure.evaluation import database_recovery, observer_coverage
+from harness.measure.evaluation import database_recovery, observation_gaps
 from harness.measure.evaluation.attempt_attribution import LOOPBACK, Traces
 from harness.measure.measurement_result import PHASES, Boundary, Outage, SeriesResult
 from harness.remote.recording.recording import NodeEvent, Recording
@@ -129,7 +129,7 @@ def _find_stopped(scene: Scene, name: str) -> Boundary:
         return _not_observed(name, NOTHING_MOVED)
     wanted = {*scene.services.values(), "VIP"} if scene.new != old else set(gone_at)
     if missing := sorted(wanted - set(gone_at)):
-        lost_at = next((start for start, _ in observer_coverage.lost_spans(scene.recording, old) if start >= scene.anchor - 1.0), None)
+        lost_at = next((start for start, _ in observation_gaps.lost_spans(scene.recording, old) if start >= scene.anchor - 1.0), None)
         if lost_at is not None:
             return _not_observed(name, f"{old} was lost {lost_at - scene.anchor:+.2f} s from the disruption, so nobody saw it stop")
         return _not_observed(name, f"{', '.join(missing)} {'was' if len(missing) == 1 else 'were'} not seen to go on {old}")
@@ -208,7 +208,7 @@ def _find_balancer_switched(scene: Scene, name: str) -> Boundary:
 def _node_boundary(scene: Scene, name: str, at: float | None, evidence: str, what: str) -> Boundary:
     if at is not None:
         return Boundary(name, at, evidence, scene.new)
-    blind = scene.new in observer_coverage.unwatched_nodes(scene.recording)
+    blind = scene.new in observation_gaps.unwatched_nodes(scene.recording)
     return _not_observed(name, f"{scene.new} could not capture packets" if blind else f"{scene.new} was not seen to {what}")
 
 

@@ -13,17 +13,17 @@ from dataclasses import replace
 from harness.core.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
 from harness.measure.evaluation import (
     attempt_attribution,
-    disruption_effect,
+    disruption_traits,
     expected_responder,
     figure_wording,
-    observer_coverage,
+    observation_gaps,
     outages,
     phases,
     timing_quality,
 )
 from harness.measure.evaluation.attempt_attribution import Traces
 from harness.measure.evaluation.chart import chart_rows, packet_lines
-from harness.measure.evaluation.series_context import Case, View
+from harness.measure.evaluation.series_view import Case, View
 from harness.measure.evaluation.verdicts.durability_verdict import judge_tokens
 from harness.measure.evaluation.verdicts.series_verdict import judge_gaps, judge_series, look_at
 from harness.measure.measurement_result import Boundary, Measured, SeriesResult, TokenResult
@@ -51,13 +51,13 @@ def evaluate(recording: Recording, *, budget_s: float | None = None, calibration
     `calibration` is the meter's check against a known cut; None: none was made, which the notes say.
     """
     header = recording.header
-    start, end = observer_coverage.extent(recording)
+    start, end = observation_gaps.extent(recording)
     begin = recording.mark("begin")
     anchor = start if begin is None else begin
     plain = attempt_attribution.trace(recording)
     after = _serving_node(recording, plain)
     traces = expected_responder.with_wrong_nodes(recording, plain, anchor)
-    happened = disruption_effect.judge_effect(recording)
+    happened = disruption_traits.judge_effect(recording)
     doubts = [*([calibration] if calibration is not None else []), happened, _judge_completeness(recording, anchor, end)]
     own_budget_s, because = recording.budget
     budget = own_budget_s if budget_s is None else budget_s
@@ -69,7 +69,7 @@ def evaluate(recording: Recording, *, budget_s: float | None = None, calibration
     all_series = [judge_series(view, traces[view.series.id]) for view in views]
     boundaries = phases.boundaries(phases.Scene(recording, traces, all_series, anchor, after))
     tokens = judge_tokens(case, views, expected_responder.both_answered(recording, plain))
-    ended = disruption_effect.judge_end(recording)
+    ended = disruption_traits.judge_end(recording)
     return Measured(
         disruption=header.disruption,
         sentence=header.sentence,
@@ -119,7 +119,7 @@ def _serving_node(recording: Recording, traces: Traces) -> str | None:
         last_known_at = max((attempt.ended for attempt in spoken if attempt.node is not None), default=first_spoken_at)
         if last_spoken_at - last_known_at > timing_quality.arrives_s(min(series.period_s for series in outside)):
             return None
-    if observer_coverage.unseen_nodes(recording):
+    if observation_gaps.unseen_nodes(recording):
         last = {series.id: [attempt for attempt in traces.get(series.id, ()) if attempt.spoke][-1:] for series in recording.header.series}
         if any(attempt.node is None for rows in last.values() for attempt in rows):
             return None
@@ -138,7 +138,7 @@ def _measured_window(case: Case, traces: Traces) -> tuple[float, float]:
 def _judged_series(case: Case) -> list[Series]:
     """The series that must be measured and whose origin is not gone."""
     recording = case.recording
-    return [t for t in recording.header.series if case.must_be_measured(t) and observer_coverage.gone_since(recording, t.origin) is None]
+    return [t for t in recording.header.series if case.must_be_measured(t) and observation_gaps.gone_since(recording, t.origin) is None]
 
 
 def _judge_completeness(recording: Recording, anchor: float, end: float) -> Verdict:
@@ -151,8 +151,8 @@ def _judge_hosts(recording: Recording, window: tuple[float, float]) -> dict[str,
     """How well each origin kept its ticks. The target may have been taken away by the disruption itself; then its ticks say nothing."""
     header = recording.header
     origins = dict.fromkeys(series.origin for series in header.series)
-    may_be_gone = header.target if disruption_effect.takes_away(header) else ""
-    lost_origins = {o for o in origins if o == may_be_gone and any(a <= window[1] for a, _ in observer_coverage.lost_spans(recording, o))}
+    may_be_gone = header.target if disruption_traits.takes_away(header) else ""
+    lost_origins = {o for o in origins if o == may_be_gone and any(a <= window[1] for a, _ in observation_gaps.lost_spans(recording, o))}
     return {origin: timing_quality.judge_host(recording, origin, *window) for origin in origins if origin not in lost_origins}
 
 
@@ -258,11 +258,11 @@ def _describe_event(text: str, data: dict) -> str:
 
 def _unwatched_notes(recording: Recording) -> list[str]:
     """When which node's packets were not watched, as the witness told."""
-    end, anchor = observer_coverage.extent(recording)[1], recording.mark("begin") or 0.0
+    end, anchor = observation_gaps.extent(recording)[1], recording.mark("begin") or 0.0
     return [
         f"{node}: its packets were not all watched from {start - anchor:+.2f} s to {min(stop, end) - anchor:+.2f} s"
         for node in recording.header.nodes
-        for start, stop in observer_coverage.unwitnessed_spans(recording, node)
+        for start, stop in observation_gaps.unwitnessed_spans(recording, node)
     ]
 
 
@@ -271,11 +271,11 @@ def _notes(case: Case, all_series: Sequence[SeriesResult], boundaries: Sequence[
     notes = [
         f"{e.host} could not capture packets, so who answered is known of few attempts: {e.text}" for e in _nodes_without_capture(recording)
     ]
-    notes += observer_coverage.limited_hosts(recording).values()
+    notes += observation_gaps.limited_hosts(recording).values()
     notes += [
         f"{host}: its VIP and listeners were looked at every {every * 1000:.0f} ms, at worst after {longest * 1000:.0f} ms: when they came "
         "and went is known to that"
-        for host, (every, longest) in observer_coverage.look_intervals(recording).items()
+        for host, (every, longest) in observation_gaps.look_intervals(recording).items()
     ]
     notes += [f"{recording.header.disruption} is counted from {m.text}" for m in recording.marks if m.kind == "counted-from"]
     notes += _unwatched_notes(recording)

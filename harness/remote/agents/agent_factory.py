@@ -6,8 +6,8 @@ from typing import Protocol
 
 from harness.hosts.host import Host, Process
 from harness.remote.agents import csharp_agent, powershell_agent, shell_agent
-from harness.remote.agents.agent import START_TIMEOUT_S, Agent, Sink
 from harness.remote.agents.agent_launch import AgentPlan
+from harness.remote.agents.agent_session import START_TIMEOUT_S, Agent, Sink
 from harness.remote.agents.forwarding_agent import ForwardingAgent
 from harness.remote.agents.streamed_agent import StreamedAgent
 from harness.remote.host_capabilities import Capabilities, Kind

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError
 from harness.hosts.ssh.forwarding import Forwarding, Opening
-from harness.remote.agents.agent import LOST_TIMEOUT_S, PING_EVERY_S, RETRY_INTERVAL_S, START_TIMEOUT_S, Sink
 from harness.remote.agents.agent_launch import AgentPlan, AgentSeries
+from harness.remote.agents.agent_session import LOST_TIMEOUT_S, PING_EVERY_S, RETRY_INTERVAL_S, START_TIMEOUT_S, Sink
 from harness.remote.agents.direct_tcpip_attempt import speak
 from harness.remote.host_capabilities import forwarding_of
 from harness.remote.recording.recording import Clock, NodeEvent, Noise, Sample

@@ -14,7 +14,7 @@ from harness.remote.agents.clock_sync import HostClock
 from harness.remote.recording.recording import Clock, NodeEvent, Noise, Sample
 
 if TYPE_CHECKING:
-    from harness.remote.agents.agent import Sink
+    from harness.remote.agents.agent_session import Sink
 
 MAX_WAITING_BYTES = 32 * 1024 * 1024  # bytes of lines that wait for the clock: more than an hour's
 MAX_COMPLAINT_LENGTH = 600

@@ -9,8 +9,8 @@ import contextlib
 from collections.abc import Callable
 
 from harness.hosts.host import Host, HostUnreachable, Process
-from harness.remote.agents.agent import Agent, Sink
 from harness.remote.agents.agent_launch import AgentPlan
+from harness.remote.agents.agent_session import Agent, Sink
 from harness.remote.agents.clock_sync import HostClock
 from harness.remote.agents.spool_reader import AgentRun
 

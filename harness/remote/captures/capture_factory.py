@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.core.errors import Unusable
 from harness.hosts.host import Host, Process
-from harness.remote.captures.packet_capture import FIN_SYN_RST, CaptureProgram, PacketCapture
+from harness.remote.captures.capture_session import FIN_SYN_RST, CaptureProgram, PacketCapture
 from harness.remote.csharp import csharp_program
 from harness.remote.host_capabilities import Capabilities, Kind
 from harness.remote.recording.packets import Packet

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness.core.errors import DeadlineExceeded, HarnessError, Inconclusive, Unusable
 from harness.hosts.host import WrongHostKey
-from harness.remote.captures.packet_capture import PacketCapture
+from harness.remote.captures.capture_session import PacketCapture
 from harness.remote.recording import pcapng
 from harness.remote.recording.recording import NodeEvent
 

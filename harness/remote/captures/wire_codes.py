@@ -15,7 +15,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.config.cluster_config import Cluster
-from harness.remote.connections.attempt import Attempt, AttemptOutcome
+from harness.remote.connections.attempt import Attempt
+from harness.remote.connections.attempt_outcome import AttemptOutcome
 from harness.remote.recording.packets import Packet
 
 PacketsByHost = Mapping[str, Sequence[Packet]]

@@ -4,45 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Inconclusive
-from harness.remote.connections.connection_worker import ConnectionWorker
+from harness.remote.connections.attempt_outcome import MEANING, OUTCOME_OF, AttemptOutcome
 from harness.remote.connections.connector_base import ConnectorBase
+from harness.remote.connections.worker_session import ConnectionWorker
 
 MAX_CONCURRENT_ATTEMPTS = 256  # the most sockets that one call has open together; further attempts wait for a free place
 START_TIMEOUT_S = 15.0  # for the log-in and the interpreter's start, beyond what the attempts themselves may take
-
-MEANING = {
-    "ENETUNREACH": "the origin has no route to it",
-    "EHOSTUNREACH": "an ICMP error came back: a firewall that rejects it, a router, or no neighbour of that address",
-    "EPERM": "a filter of the origin itself forbids it",
-    "EACCES": "a filter or a route of the origin itself forbids it",
-    "EADDRNOTAVAIL": "the origin has no such source address, or no port left",
-    "EADDRINUSE": "the origin has no port left",
-    "EMFILE": "the origin admits no more open files",
-}
-
-
-class AttemptOutcome(StrEnum):
-    """How a connection ended. A refusal comes from a machine, silence from the fabric (facts ILB-03, ILB-04)."""
-
-    ANSWERED = "answered"
-    REFUSED = "refused"
-    SILENT = "silent"
-    RESET = "reset"
-    UNREACHABLE = "unreachable"
-
-
-OUTCOME_OF: dict[str | None, AttemptOutcome] = {
-    None: AttemptOutcome.ANSWERED,
-    "ECONNREFUSED": AttemptOutcome.REFUSED,
-    "ECONNRESET": AttemptOutcome.RESET,
-    "ETIMEDOUT": AttemptOutcome.SILENT,  # the kernel gave up before our limit
-    **{code: AttemptOutcome.UNREACHABLE for code in ("ENETUNREACH", "EHOSTUNREACH", "EHOSTDOWN", "ENETDOWN", "EPERM", "EACCES")},
-}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from harness.remote.agents import powershell_agent, shell_agent
 from harness.remote.agents.agent_launch import AgentSeries
 from harness.remote.agents.direct_tcpip_attempt import speak
 from harness.remote.agents.spool_reader import OUTCOMES
-from harness.remote.connections.attempt import Attempt, AttemptOutcome
+from harness.remote.connections.attempt import Attempt
+from harness.remote.connections.attempt_outcome import AttemptOutcome
 from harness.remote.connections.connector_base import ConnectorBase
 from harness.remote.connections.single_use_port import admit, open_listener
 from harness.remote.connections.tcp_tunnel import CHUNK, Link

@@ -15,9 +15,9 @@ from typing import Any
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Inconclusive
 from harness.remote.connections.attempt import Attempt, attempt_of_report
-from harness.remote.connections.connection_worker import WINDOW_BYTES, ConnectionWorker, Line, Request
 from harness.remote.connections.connector_base import ConnectorBase
 from harness.remote.connections.single_use_port import LOOPBACK, admit, open_listener
+from harness.remote.connections.worker_session import WINDOW_BYTES, ConnectionWorker, Line, Request
 
 CHUNK = 65536
 START_TIMEOUT_S = 15.0  # for the log-in and the interpreter's start, beyond the connection's own limit

@@ -156,7 +156,7 @@ class Header:
     probe_interval_s: float
     series: tuple[Series, ...]
     both_may_answer: bool = False  # an isolated node may go on answering itself until it is fenced; its tokens must not be lost
-    # What a recording of before does not say is None; `disruption_effect` knows what was meant then.
+    # What a recording of before does not say is None; `disruption_traits` knows what was meant then.
     takes_away: bool | None = None  # does it take its target away, so that its absence says nothing against the cluster?
     lasts: bool | None = None  # is something undone at the end, which may be an outage of its own?
     shares: bool | None = None  # does the balancer's hash decide, while it lasts, so that only some attempts must fail?

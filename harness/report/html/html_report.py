@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from harness.core import text
 from harness.report import lab_disclaimer
-from harness.report.html.html_views import measured_view, title
+from harness.report.html.measurement_cards import measured_view, title
 from harness.report.html.page_environment import page_environment
 from harness.report.record import labels
 from harness.report.record.run_record import DisruptionRecord, EvidenceFile, RecoveryRecord, Result, RunRecord, TestRecord

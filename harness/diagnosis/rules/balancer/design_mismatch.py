@@ -14,7 +14,7 @@ from harness.diagnosis.firewall import Packet, evaluate, opening
 from harness.diagnosis.required_flows import join_names
 from harness.diagnosis.rules.network import links
 from harness.diagnosis.rules.network.host_firewall import is_doubted, is_probe_doubted, is_stopped
-from harness.expectations.probe_status import without_time
+from harness.expectations.http_probe_answer import without_time
 from harness.hosts.linux.linux_parse import Route
 
 OUTSIDE = ("client", "standby")

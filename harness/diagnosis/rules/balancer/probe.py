@@ -9,7 +9,7 @@ from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import ANY, Evidence, ProbesSeen
 from harness.diagnosis.rules.network import links
 from harness.diagnosis.rules.network.host_firewall import is_probe_doubted
-from harness.expectations.probe_status import is_late, seconds, waits_s, without_time
+from harness.expectations.http_probe_answer import is_late, seconds, waits_s, without_time
 
 OUTSIDE = ("client/*", "standby/*")
 MIN_CHANGES = 2  # probes of either kind

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from harness.measure.evaluation import observer_coverage
+from harness.measure.evaluation import observation_gaps
 from harness.measure.evaluation.attempt_attribution import LOOPBACK
 from harness.measure.evaluation.expected_responder import runs
 from harness.measure.measurement_result import ChartRow
@@ -35,14 +35,14 @@ def chart_rows(recording: Recording, start: float, end: float) -> list[ChartRow]
 
 def _node_spans(recording: Recording, node: str, start: float, end: float) -> Rows:
     changes = [(_first_heard_at(recording, node), UP)]
-    for begin, stop in observer_coverage.lost_spans(recording, node):
+    for begin, stop in observation_gaps.lost_spans(recording, node):
         changes += [(begin, LOST), (stop, UP)]
     return _spans_of(changes, start, end)
 
 
 def _first_heard_at(recording: Recording, node: str) -> float:
     """When anything was first heard of a node."""
-    moments = [e.at for e in recording.events if e.host == node and e.kind not in observer_coverage.LOST]
+    moments = [e.at for e in recording.events if e.host == node and e.kind not in observation_gaps.LOST]
     moments += [s.at for s in recording.sightings if s.host == node]
     for series in recording.header.series:
         if series.origin == node:
@@ -117,7 +117,7 @@ def _activity_spans(recording: Recording, moments: Mapping[str, list[float]], re
     edges = sorted({edge for rows in spans.values() for span in rows for edge in span if edge <= end})
     if not edges:
         return _spans_of([], start, end)
-    nobody = UNKNOWN if observer_coverage.unwatched_nodes(recording) else NOBODY
+    nobody = UNKNOWN if observation_gaps.unwatched_nodes(recording) else NOBODY
     changes = []
     for edge in edges:
         active = [node for node, rows in spans.items() if any(a <= edge < b or a == b == edge for a, b in rows)]

@@ -12,7 +12,7 @@ from itertools import pairwise
 from harness.core.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
 from harness.measure.evaluation import timing_quality
 from harness.measure.evaluation.expected_responder import merge_spans
-from harness.measure.evaluation.series_context import ANY, OUT, Case, View
+from harness.measure.evaluation.series_view import ANY, OUT, Case, View
 from harness.measure.measurement_result import TokenResult
 from harness.remote.recording.recording import NEW, Recording, Token
 

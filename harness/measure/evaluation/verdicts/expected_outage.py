@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 
 from harness.core.verdict import Verdict, failed, inconclusive, passed
-from harness.measure.evaluation import disruption_effect
+from harness.measure.evaluation import disruption_traits
 from harness.measure.evaluation.attempt_attribution import Traced
-from harness.measure.evaluation.series_context import View
+from harness.measure.evaluation.series_view import View
 
 MIN_ATTEMPTS = 16  # attempts that show a share; fewer than that only show that some fail
 MIN_SHARE_DIFFERENCE = (
@@ -29,10 +29,10 @@ def judge_being_out(view: View) -> Verdict:
     header = view.case.recording.header
     if header.moves is not False and view.case.taken_over is not None:
         begin = max(begin, view.case.taken_over)
-    settled = begin + disruption_effect.settles_s(header)
+    settled = begin + disruption_traits.settles_s(header)
     meanwhile = [attempt for attempt in view.attempts if begin <= attempt.at <= end and (not attempt.spoke or attempt.ended <= end)]
     late = [attempt for attempt in meanwhile if attempt.at >= settled]
-    if disruption_effect.is_shared(header):
+    if disruption_traits.is_shared(header):
         return _judge_share(view, late if len(late) >= MIN_ATTEMPTS else meanwhile, (begin, end))
     if not late:
         return inconclusive(

@@ -11,10 +11,10 @@ import math
 from collections.abc import Sequence
 
 from harness.core.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
-from harness.measure.evaluation import observer_coverage, outages, timing_quality
+from harness.measure.evaluation import observation_gaps, outages, timing_quality
 from harness.measure.evaluation.attempt_attribution import WRONG_NODE, Traced
 from harness.measure.evaluation.outages import Run
-from harness.measure.evaluation.series_context import ANY, OUT, UNTOUCHED, Case, View
+from harness.measure.evaluation.series_view import ANY, OUT, UNTOUCHED, Case, View
 from harness.measure.evaluation.verdicts import unidentified_responders
 from harness.measure.evaluation.verdicts.expected_outage import judge_being_out
 from harness.measure.measurement_result import SeriesResult
@@ -29,7 +29,7 @@ def look_at(case: Case, series: Series, attempts: Sequence[Traced]) -> View:
         series,
         [attempt for attempt in attempts if attempt.evidence],
         runs,
-        observer_coverage.gone_since(case.recording, series.origin),
+        observation_gaps.gone_since(case.recording, series.origin),
     )
 
 
@@ -71,7 +71,7 @@ def judge_series(view: View, attempts: Sequence[Traced]) -> SeriesResult:
 def judge_gaps(view: View) -> Verdict:
     """Is anything missing in the measured time, or for long after it? The absence of a host that the disruption took away is excused."""
     case, series = view.case, view.series
-    excused = observer_coverage.lost_spans(case.recording, series.origin) if case.may_be_gone(series.origin) else []
+    excused = observation_gaps.lost_spans(case.recording, series.origin) if case.may_be_gone(series.origin) else []
     closest = max(timing_quality.MAX_UNMEASURED_PERIODS * series.period_s, timing_quality.MIN_GAP_S) if view.effect == UNTOUCHED else None
     start, end = case.window
     afterwards = max(timing_quality.MIN_MEASURED_AFTER_RECOVERY_S, timing_quality.bearable_s(series.period_s))

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.core.verdict import Verdict, inconclusive
-from harness.measure.evaluation import observer_coverage
+from harness.measure.evaluation import observation_gaps
 from harness.measure.evaluation.attempt_attribution import MIN_TOLERANCE_S, UNKNOWN_CLOCK_ERROR_S, Traced, clock_errors
 from harness.measure.evaluation.expected_responder import PERIODS_TOGETHER, TOGETHER_S
-from harness.measure.evaluation.series_context import View
+from harness.measure.evaluation.series_view import View
 from harness.measure.evaluation.timing_quality import arrives_s
 from harness.remote.recording.recording import PINNED
 
@@ -78,7 +78,7 @@ def _out_anyhow_until(view: View) -> float:
 
 def _why(view: View, unknown: Sequence[Traced]) -> str:
     recording = view.case.recording
-    blind = observer_coverage.unwatched_nodes(recording)
+    blind = observation_gaps.unwatched_nodes(recording)
     if blind:
         return f"{' and '.join(blind)} could not capture packets"
     if view.series.kind == PINNED:
@@ -86,7 +86,7 @@ def _why(view: View, unknown: Sequence[Traced]) -> str:
     unwatched_nodes = [
         node
         for node in recording.header.nodes
-        if any(a <= unknown[-1].ended and unknown[0].at <= b for a, b in observer_coverage.unwitnessed_spans(recording, node))
+        if any(a <= unknown[-1].ended and unknown[0].at <= b for a, b in observation_gaps.unwitnessed_spans(recording, node))
     ]
     return (
         f"the packets of {' and '.join(unwatched_nodes)} were not watched then"

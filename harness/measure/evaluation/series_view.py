@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from harness.core.verdict import Outcome, Verdict
-from harness.measure.evaluation import attempt_attribution, disruption_effect, figure_wording, observer_coverage, timing_quality
+from harness.measure.evaluation import attempt_attribution, disruption_traits, figure_wording, observation_gaps, timing_quality
 from harness.measure.evaluation.attempt_attribution import Traced
 from harness.measure.evaluation.outages import Run, longest_stall
 from harness.remote.recording.recording import PINNED, Recording, Series
@@ -58,17 +58,17 @@ class Case:
 
     def may_be_gone(self, origin: str) -> bool:
         """Was it taken away by what was done?"""
-        return origin == self.recording.header.target and disruption_effect.takes_away(self.recording.header)
+        return origin == self.recording.header.target and disruption_traits.takes_away(self.recording.header)
 
     @cached_property
     def unwatched(self) -> list[tuple[float, float]]:
         """When some node's traffic was not watched."""
-        return observer_coverage.unwatched_spans(self.recording)
+        return observation_gaps.unwatched_spans(self.recording)
 
     @cached_property
     def coarse(self) -> dict[str, str]:
         """Origins whose failed attempts have no known port, so that nobody can tell whether they reached a node."""
-        return observer_coverage.limited_hosts(self.recording)
+        return observation_gaps.limited_hosts(self.recording)
 
     @cached_property
     def undone(self) -> float | None:
@@ -78,7 +78,7 @@ class Case:
     @cached_property
     def lasts(self) -> bool:
         """Whether the disruption lasts until it is undone."""
-        return disruption_effect.lasts(self.recording.header)
+        return disruption_traits.lasts(self.recording.header)
 
     def clock_error(self, origin: str) -> float:
         """How wrong the time from the disruption to something at that host may be: both may be told by clocks of their own."""
@@ -134,7 +134,7 @@ class View:
         recording, origin = self.case.recording, self.series.origin
         if self.excused or origin not in recording.header.nodes:
             return []
-        lost_spans = [span for span in observer_coverage.lost_spans(recording, origin, itself=True) if span[1] > self.case.anchor]
+        lost_spans = [span for span in observation_gaps.lost_spans(recording, origin, itself=True) if span[1] > self.case.anchor]
         holes = timing_quality.gaps(self.series, self.attempts, self.case.anchor, self.case.end)
         sighting_times = [s.at for s in recording.sightings if s.host == origin]
         runs = []

@@ -1,4 +1,4 @@
-"""Can a Windows host write where everything writes? Looked at without writing anything, as `linux_disk_preflight` does on Linux."""
+"""Can a Windows host write where everything writes? Looked at without writing anything, as `linux_disk_space` does on Linux."""
 
 from __future__ import annotations
 
