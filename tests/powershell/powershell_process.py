@@ -90,7 +90,7 @@ def job_runner() -> str:
 
 def guard_program() -> str:
     """What undo-arm is to have the scheduled task run."""
-    return (ENGINE / "guard.cmd").read_text(encoding="ascii")
+    return (ENGINE / "undo-task.cmd").read_text(encoding="ascii")
 
 
 def as_json(answer: ScriptAnswer) -> str:

@@ -58,7 +58,7 @@ def test_it_is_armed_done_seen_and_undone(nodes):
         f"rule={RULE}".encode(),
     ]
     task = (node.folder / "tasks" / RULE).read_text()
-    assert task.startswith('/d /s /c ""') and task.endswith('guard.cmd""')
+    assert task.startswith('/d /s /c ""') and task.endswith('undo-task.cmd""')
     moment = node("cut", **CUT).rows[0]
     assert moment["After"] >= moment["Before"] > 1.7e9
     assert node.rule("in") == "Inbound|Block|True|Any|10.20.2.12|10.20.2.11||"

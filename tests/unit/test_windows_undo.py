@@ -205,4 +205,4 @@ def test_the_waiting_program_is_ascii_has_every_label_and_runs_only_windows_own(
     assert set(re.findall(r"!sys!\\([\w.]+)", code)) == {"ping.exe", "schtasks.exe", "netsh.exe", "reg.exe", "ipconfig.exe"}
     assert re.search(r'^:undo\n>"!d!now" echo now$', code, re.MULTILINE), "what is being undone must look so to who is about to do it"
     assert "%TEMP%" not in code and "powershell" not in code.lower()
-    assert Path(scheduled_undo.__file__).parent.joinpath("engine/guard.cmd").exists()
+    assert Path(scheduled_undo.__file__).parent.joinpath("engine/undo-task.cmd").exists()

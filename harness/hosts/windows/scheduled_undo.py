@@ -61,7 +61,7 @@ def rule_name(token: str) -> str:
 @cache
 def guard() -> str:
     """The program that waits on the host and undoes."""
-    return (ENGINE / "guard.cmd").read_text(encoding="ascii")
+    return (ENGINE / "undo-task.cmd").read_text(encoding="ascii")
 
 
 def waits_s(longest: float) -> int:

@@ -1,5 +1,5 @@
 """What a plan costs an hour, as far as it is known: by itself not at all, from Azure's public price list (machines) where that is asked for
-and can be reached, from the rough table in prices.json where that is asked for."""
+and can be reached, from the rough table in rough_list_prices.json where that is asked for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from harness.azure.provision.template.template import Resource
 from harness.core.errors import Unusable
 
-TABLE = Path(__file__).with_name("prices.json")
+TABLE = Path(__file__).with_name("rough_list_prices.json")
 RETAIL = "https://prices.azure.com/api/retail/prices"
 ANSWER_TIMEOUT_S = 15.0
 

@@ -40,7 +40,7 @@ def actual() -> dict[str, str]:
         "bootstrap": script_protocol.bootstrap(),
         "loop": loop["loop"],
         "prelude": loop["prelude"],
-        "guard.cmd": (ENGINE / "guard.cmd").read_text(encoding="ascii"),
+        "undo-task.cmd": (ENGINE / "undo-task.cmd").read_text(encoding="ascii"),
         "job.ps1": (ENGINE / "job.ps1").read_text(encoding="utf-8"),
         COMPILER: csharp_program.loader(),
         **{program_name(name): csharp_program.source(name) for name in csharp_program.PARTS},

@@ -1,7 +1,7 @@
 """The undoing that the host carries out itself: the process of a task.
 
-What engine/guard.cmd does on Windows: waits by itself, undoes at once when told so or after a boot, goes on until the thing was seen to be
-as it was, and takes task and folder away.
+What engine/undo-task.cmd does on Windows: waits by itself, undoes at once when told so or after a boot, goes on until the thing was seen
+to be as it was, and takes task and folder away.
 """
 
 from __future__ import annotations

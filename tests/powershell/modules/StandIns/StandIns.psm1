@@ -394,7 +394,7 @@ function Unregister-ScheduledTask {
     [System.IO.File]::Delete([System.IO.Path]::Combine((Get-Kept -Kind 'tasks'), $TaskName))
 }
 
-# As guard.cmd does: its first start says that it is armed, the second one undoes and goes. A task of the scene "none" never begins.
+# As undo-task.cmd does: its first start says that it is armed, the second one undoes and goes. A task of the scene "none" never begins.
 function Start-ScheduledTask {
     [CmdletBinding()]
     param([string]$TaskName)

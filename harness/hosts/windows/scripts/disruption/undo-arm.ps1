@@ -19,7 +19,7 @@ The adapter's name.
 .PARAMETER Address
 The adapter's address.
 .PARAMETER Guard
-The text of engine/guard.cmd, which waits and undoes.
+The text of engine/undo-task.cmd, which waits and undoes.
 .PARAMETER Lease
 The token of the lease that must be on this host; empty where none is needed.
 #>
@@ -50,7 +50,7 @@ Invoke-Answer {
     [void](Open-OwnFolder -Make)
     [void][System.IO.Directory]::CreateDirectory($place)
     $armed = [System.IO.Path]::Combine($place, 'armed')
-    $program = [System.IO.Path]::Combine($place, 'guard.cmd')
+    $program = [System.IO.Path]::Combine($place, 'undo-task.cmd')
     # What is armed already stays so, whatever comes of this.
     $again = [System.IO.File]::Exists($armed)
     try {

@@ -44,7 +44,7 @@ def undo_arm(
         if not NAME.fullmatch(one):
             raise ScriptError("BadName", f"cmd cannot be given the name {one}")
     demand_token(token)
-    if not is_known("guard.cmd", guard):
+    if not is_known("undo-task.cmd", guard):
         raise ScriptError("NoStandIn", "the program that undoes was sent with a text that is not known")
     demand_lease(lease)
     place = task_store.place_of(token)
