@@ -17,7 +17,7 @@ from harness.config.cluster_config import Cluster
 from harness.core.errors import HarnessError
 from harness.core.redaction.command_secrets import secret_words
 from harness.core.redaction.redactor import Redactor
-from harness.core.text import span
+from harness.core.text.wording import span
 from harness.disrupt import disruption as disruptions
 from harness.disrupt.disruption import HARNESS, Step
 from harness.measure import connection_rates

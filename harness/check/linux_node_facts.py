@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from harness.check.node_facts import NodeFacts
 from harness.cluster import linux_disk_space
 from harness.config.cluster_config import Cluster
-from harness.core.text import cut_at_word
+from harness.core.text.host_text import cut_at_word
 from harness.diagnosis import linux_host_script_parse
 from harness.diagnosis.evidence import HostSeen
 from harness.hosts.linux.linux_parse import Listener

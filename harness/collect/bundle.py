@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from harness.core.errors import BadUse, Unusable
 from harness.core.redaction.redactor import Redactor
-from harness.core.text import storable
+from harness.core.text.host_text import storable
 
 FORMAT = 1
 MB = 1024 * 1024

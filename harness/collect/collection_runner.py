@@ -22,7 +22,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError
 from harness.core.redaction.redactor import Redactor
 from harness.core.terminal import CLEANER
-from harness.core.text import one_line
+from harness.core.text.host_text import one_line
 from harness.hosts.host import Host, HostUnreachable
 from harness.hosts.host_facts import HostFacts, facts_of
 from harness.hosts.ssh.ssh_host import give_up

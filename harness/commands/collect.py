@@ -137,7 +137,8 @@ def _output(name: str | None, cluster: str) -> Path:
 
 
 def _as_text(index: dict[str, Any], output: Path) -> str:
-    from harness.core.text import count, one_line
+    from harness.core.text.host_text import one_line
+    from harness.core.text.wording import count
 
     lines = []
     for host in index["hosts"]:

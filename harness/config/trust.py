@@ -19,7 +19,7 @@ from harness.config.service_settings import WITHHELD
 from harness.core.errors import BadUse, Unusable
 from harness.core.files import others_may_write, own_uid
 from harness.core.redaction.command_secrets import program_only
-from harness.core.text import one_line
+from harness.core.text.host_text import one_line
 
 if TYPE_CHECKING:
     from harness.config.cluster_config import Cluster

@@ -5,7 +5,7 @@ Every message is one sentence that says what is wrong and what to do. Nothing he
 
 from enum import IntEnum
 
-from harness.core.text import visible
+from harness.core.text.host_text import visible
 
 
 class ExitCode(IntEnum):

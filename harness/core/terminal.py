@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from harness.core.redaction.output_redaction import Cleaner
-from harness.core.text import visible
+from harness.core.text.host_text import visible
 
 CLEANER = Cleaner()  # of this process's terminal; a verb that learns of secrets tells it
 

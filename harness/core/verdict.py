@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.core.text import visible
+from harness.core.text.host_text import visible
 
 
 class Outcome(StrEnum):

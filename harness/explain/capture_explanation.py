@@ -11,7 +11,8 @@ from typing import Any
 from harness.check.captured_evidence import probes
 from harness.config.cluster_config import Cluster, Design, Service
 from harness.core.errors import BadUse, ExitCode
-from harness.core.text import count, one_line
+from harness.core.text.host_text import one_line
+from harness.core.text.wording import count
 from harness.core.verdict import Outcome, Verdict, inconclusive
 from harness.diagnosis import wire_code_causes
 from harness.diagnosis.cause import Cause, Certainty

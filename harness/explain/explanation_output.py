@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.core.text import one_line
+from harness.core.text.host_text import one_line
 from harness.diagnosis.cause import Cause
 
 MAX_LINES = 12  # of evidence under one cause on a terminal; --json has them all

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.core.text import one_line, seconds
+from harness.core.text.host_text import one_line
+from harness.core.text.wording import seconds
 from harness.core.verdict import Outcome
 from harness.diagnosis import wire_code_causes
 from harness.diagnosis.cause import Cause, Certainty

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.core.errors import BadUse, HarnessError
 from harness.core.files import expand_user
-from harness.core.text import one_line
+from harness.core.text.host_text import one_line
 from harness.core.verdict import Outcome
 from harness.gate.gate_file import LoadedGate, load
 from harness.gate.gate_verdict import judge_gate

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.core.text import count, seconds
+from harness.core.text.wording import count, seconds
 from harness.core.verdict import Outcome
 from harness.gate.gate_file import Budget
 from harness.gate.slowdown import FAIL, PASS, REFUSED

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
 
-from harness.core.text import count
+from harness.core.text.wording import count
 from harness.core.verdict import Outcome
 from harness.gate.budgets import budget_findings
 from harness.gate.gate_file import AllowedSkip, Gate, LoadedGate

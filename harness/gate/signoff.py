@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from harness.core import text
 from harness.core.errors import Unusable
 from harness.core.files import stored, write_atomically
+from harness.core.text import wording
 from harness.report.html.page_environment import page_environment, style
 from harness.report.lab_disclaimer import is_lab, lab_stands_in
 from harness.report.record.gate_record import GateRecord
@@ -45,8 +45,8 @@ def html(run: RunRecord, gate: GateRecord, files: list[tuple[str, str]]) -> str:
     """The page. Pure."""
     environment = page_environment(_TEMPLATES)
     environment.filters.update(
-        seconds=text.seconds,
-        perhaps=lambda value: "never" if value is None else text.seconds(value),
+        seconds=wording.seconds,
+        perhaps=lambda value: "never" if value is None else wording.seconds(value),
         label=lambda outcome: LABEL[outcome],
         mark=lambda outcome: MARK[outcome],
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from harness.core.text import count, seconds
+from harness.core.text.wording import count, seconds
 from harness.gate.gate_file import Slowdown
 from harness.gate.repeat_figures import LAG, PHASE, Direction, Sample, is_path
 from harness.report.record.gate_record import GateFinding

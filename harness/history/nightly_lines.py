@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.core.text import seconds
+from harness.core.text.wording import seconds
 from harness.history.change_points import shifts
 from harness.history.stability import Night, Stability, stability
 from harness.history.stored_rows import StoredPoint, StoredRun, StoredSeries

@@ -6,7 +6,7 @@ import math
 import shlex
 
 from harness.core.errors import DeadlineExceeded
-from harness.core.text import cut_at_word
+from harness.core.text.host_text import cut_at_word
 from harness.hosts.host import Command
 from harness.hosts.root_rights import SUDO, VARIABLE, is_marked_for_root
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from harness.core.text import cut_at_word
+from harness.core.text.host_text import cut_at_word
 from harness.hosts.root_rights import ALLOWED, ROOT, read_by_root
 from harness.managers.manager import MAX_LOG_LENGTH, LogWindow
 

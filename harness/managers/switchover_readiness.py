@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from harness.core.text import cut_at_word
+from harness.core.text.host_text import cut_at_word
 from harness.managers.manager import Answer, ClusterState, NodeState, Question, ResourceState, answer
 
 

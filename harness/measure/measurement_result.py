@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from harness.core.text import seconds
+from harness.core.text.wording import seconds
 from harness.core.verdict import Verdict
 
 PHASES = (

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.core.text import count
+from harness.core.text.wording import count
 from harness.report.record.run_record import ClusterSummary, Result, RunRecord, RunState
 
 REPEAT = re.compile(r" \d{1,9}(?=\]\Z)")  # at the end of a test's id, where a disruption is measured again

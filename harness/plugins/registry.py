@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from harness.core.errors import BadUse, Unusable
-from harness.core.text import one_line
+from harness.core.text.host_text import one_line
 
 if TYPE_CHECKING:
     from harness.plugins.entry_points import Plugin

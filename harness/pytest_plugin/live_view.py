@@ -17,7 +17,7 @@ from rich.live import Live as Screen
 from rich.table import Table
 from rich.text import Text
 
-from harness.core.text import one_line, visible
+from harness.core.text.host_text import one_line, visible
 from harness.measure.live_state import UNKNOWN, Live, SeriesState
 
 REFRESH_INTERVAL_S = 0.2

@@ -22,7 +22,7 @@ from harness.config import cluster_config
 from harness.core.errors import ExitCode, HarnessError
 from harness.core.files import OTHERS_READ, OWNER_ALONE, expand_user, writing_for
 from harness.core.terminal import CLEANER, allow_every_encoding
-from harness.core.text import most_said
+from harness.core.text.wording import most_said
 from harness.disrupt.none import Nothing
 from harness.pytest_plugin import pytest_items, pytest_options
 from harness.pytest_plugin.live_view import LiveView

@@ -12,7 +12,7 @@ from typing import Protocol
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, Inconclusive
-from harness.core.text import count, span
+from harness.core.text.wording import count, span
 from harness.core.verdict import Outcome, inconclusive
 from harness.disrupt.disruption import Disruption
 from harness.disrupt.none import Nothing

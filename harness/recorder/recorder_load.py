@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from harness.core.text import count
+from harness.core.text.wording import count
 from harness.remote.agents.agent_launch import AgentSeries
 from harness.remote.agents.recorder_link import RecorderOptions
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.core.text import seconds
+from harness.core.text.wording import seconds
 from harness.diagnosis.outages.outage_causes import Explained, OutageExplanation, explain
 from harness.remote.recording.recording import NEW
 from harness.report.record.run_record import PathName, Result, RunRecord

@@ -5,7 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 
-from harness.core.text import xml_safe
+from harness.core.text.host_text import xml_safe
 from harness.report.lab_disclaimer import is_lab, lab_manager
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import AuditRecord, CauseRecord, Judgement, Result, RunRecord, TestRecord

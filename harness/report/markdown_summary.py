@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from harness.core.text import count, one_line, seconds
+from harness.core.text.host_text import one_line
+from harness.core.text.wording import count, seconds
 from harness.report.budget_rows import allowed_in_words, budget_rows
 from harness.report.lab_disclaimer import is_lab, lab_manager, lab_silent_about
 from harness.report.record.labels import LABEL, MARK, node_before, skipped_by_reason, where

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.errors import BadUse, ExitCode
-from harness.core.text import one_line, seconds
+from harness.core.text.host_text import one_line
+from harness.core.text.wording import seconds
 from harness.core.verdict import Verdict, inconclusive
 from harness.measure.measurement_result import Measured
 from harness.report.record.gate_record import GateRecord

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from harness.core.errors import BadUse
 from harness.core.files import open_text, stored
-from harness.core.text import one_line
+from harness.core.text.host_text import one_line
 from harness.report.record.run_folders import run_folders
 from harness.report.record.run_record import SCHEMA_VERSION, RunRecord
 from harness.report.record.run_upgrade import upgrade

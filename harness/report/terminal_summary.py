@@ -5,7 +5,8 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-from harness.core.text import count, one_line, seconds
+from harness.core.text.host_text import one_line
+from harness.core.text.wording import count, seconds
 from harness.report.lab_disclaimer import is_lab, lab_manager, lab_silent_about
 from harness.report.record.labels import LABEL, MARK, skipped_by_reason, where
 from harness.report.record.run_record import CauseRecord, Counts, Judgement, PathName, Result, RunRecord

@@ -18,7 +18,7 @@ from harness.config import service_settings
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, Unusable
 from harness.core.files import expand_user
-from harness.core.text import cut_at_word
+from harness.core.text.host_text import cut_at_word
 from harness.services.deadline_socket import dial, quoted
 from harness.services.service_kind import NotServing, NotTheService, TurnedAway, WordsUntold
 

@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse
 from harness.core.finding import Finding
-from harness.core.text import visible
+from harness.core.text.host_text import visible
 from harness.services.token_table import TokenTable
 
 

@@ -20,7 +20,7 @@ from harness.core.redaction import output_redaction, read_secrets
 from harness.core.redaction.output_redaction import Cleaner
 from harness.core.redaction.redactor import GONE
 from harness.core.terminal import guarded
-from harness.core.text import visible
+from harness.core.text.host_text import visible
 from harness.core.verdict import failed, inconclusive
 from harness.hosts.host import CommandFailed, CommandResult
 from harness.hosts.shell_command import CommandTookTooLong

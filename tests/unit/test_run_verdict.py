@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.core.errors import ExitCode
-from harness.core.text import most_said
+from harness.core.text.wording import most_said
 from harness.core.verdict import Outcome, failed, inconclusive, passed
 from harness.report.record.run_exit_code import exit_code_of
 from harness.report.record.run_record import (

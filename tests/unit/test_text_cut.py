@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.redaction.redactor import Redactor
-from harness.core.text import cut_at_word, cut_start_at_word
+from harness.core.text.host_text import cut_at_word, cut_start_at_word
 from harness.hosts.shell_command import shorten
 from harness.managers.switchover_readiness import last_words
 

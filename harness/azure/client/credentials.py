@@ -16,7 +16,7 @@ from harness.config.azure_config import foreign_endpoints, same_endpoint
 from harness.config.cluster_config import Azure
 from harness.core.errors import BadUse
 from harness.core.redaction import read_secrets
-from harness.core.text import cut_at_word
+from harness.core.text.host_text import cut_at_word
 
 CONNECT_S, READ_S = 10.0, 60.0  # what a connection, and a peer that says nothing, may take
 

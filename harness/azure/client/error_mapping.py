@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.azure.client import arm_error_details, roles, throttling
 from harness.core.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
-from harness.core.text import cut_at_word
+from harness.core.text.host_text import cut_at_word
 
 INSTALL = 'the Azure packages are not installed; install them with: pip install "lkharness[azure]"'
 _ACTION = re.compile(r"perform action '([^']+)'(?: over scope '([^']+)')?")

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from harness.azure.client import api_versions, credentials, error_mapping, polling
 from harness.azure.client.retry_policy import make_bounded_retry
 from harness.config.cluster_config import Azure
-from harness.core.text import cut_at_word
+from harness.core.text.host_text import cut_at_word
 
 if TYPE_CHECKING:
     from azure.mgmt.compute import ComputeManagementClient

@@ -17,7 +17,7 @@ from harness.azure.client.sdk_clients import Clients
 from harness.azure.run_command import run_command_call
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, Unusable
-from harness.core.text import one_line
+from harness.core.text.host_text import one_line
 
 PACEMAKER = Path(__file__).with_name("install_pacemaker.sh")
 TIMEOUT_MARGIN_S = 5.0

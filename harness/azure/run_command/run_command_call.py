@@ -19,7 +19,7 @@ from harness.azure.client.sdk_clients import Clients
 from harness.azure.inventory import resource_parser
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Unusable
-from harness.core.text import cut_start_at_word
+from harness.core.text.host_text import cut_start_at_word
 
 QUEUE_TIMEOUT_S = 900.0  # for the scripts of ours that are before it on the same machine
 _TURNS: dict[str, threading.Lock] = {}

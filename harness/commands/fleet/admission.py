@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from harness.commands.fleet.machine_load import WINDOW_S, MachineLoad
-from harness.core.text import count, seconds, span
+from harness.core.text.wording import count, seconds, span
 
 MAX_WAITING = 50.0  # percent. A run of one lab on two cores with little else to do makes 20 to 85, 60 on average; two make 95 to 100
 MAX_PER_PROCESSOR = 1.5  # where nothing else is told. It is of a minute, and rises late

@@ -152,7 +152,7 @@ def _run_all(
     from harness.core.errors import ExitCode
     from harness.core.redaction.command_secrets import secret_words
     from harness.core.redaction.output_redaction import Cleaner
-    from harness.core.text import seconds
+    from harness.core.text.wording import seconds
 
     cleaner = Cleaner(secret_words(["lkharness", *command]))
     before = [folders_in(job.log.parent) for job in jobs]
@@ -187,7 +187,7 @@ class _Teller:
         self._quiet = quiet
 
     def __call__(self, line: str) -> None:
-        from harness.core.text import one_line
+        from harness.core.text.host_text import one_line
 
         if self._quiet:
             return
@@ -241,7 +241,7 @@ def _finish(
     from harness.core.files import write_atomically
     from harness.core.redaction.command_secrets import secret_words
     from harness.core.redaction.output_redaction import Cleaner
-    from harness.core.text import one_line
+    from harness.core.text.host_text import one_line
 
     title = Cleaner(secret_words(["lkharness", *words])).text(" ".join(words))  # a secret may have blanks
     try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.errors import ExitCode
-from harness.core.text import count
+from harness.core.text.wording import count
 from harness.report.record.run_record import Result
 
 WORST_FIRST = (ExitCode.FAILED, ExitCode.BAD_USE, ExitCode.UNUSABLE, ExitCode.INCONCLUSIVE, ExitCode.PASSED)

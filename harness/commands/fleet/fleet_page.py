@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from harness.commands.fleet.fleet_outcome import WORDS, Outcome, fleet_code, sorted_worst_first, summary
-from harness.core import text
+from harness.core.text import wording
 from harness.report.html.page_environment import page_environment, style
 from harness.report.record.labels import MARK
 
@@ -28,7 +28,7 @@ def html(outcomes: Sequence[Outcome], *, title: str, beside: Path, notes: Sequen
         tone=max((one.tone.value for one in outcomes if one.code is fleet_code(outcomes)), default="inconclusive"),
         words=WORDS,
         mark=MARK,
-        seconds=text.seconds,
+        seconds=wording.seconds,
         style=style(),
     )
 

@@ -12,7 +12,7 @@ from harness.commands.fleet.fleet_clusters import Member
 from harness.commands.fleet.fleet_outcome import Outcome, Stored
 from harness.core.errors import BadUse, ExitCode
 from harness.core.redaction.output_redaction import Cleaner
-from harness.core.text import one_line
+from harness.core.text.host_text import one_line
 from harness.report.record.record_types import Record, Seconds, Text
 from harness.report.record.run_folders import is_run_folder, run_folders
 from harness.report.record.run_record import ClusterSummary, Judgement, Moment

@@ -42,7 +42,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 def _as_text(comparison: Comparison) -> str:
     from itertools import groupby
 
-    from harness.core.text import one_line
+    from harness.core.text.host_text import one_line
 
     lines = [comparison.sentence]
     for disruption, rows in groupby(comparison.rows, key=lambda row: row.name):
@@ -52,7 +52,8 @@ def _as_text(comparison: Comparison) -> str:
 
 def _lines(rows: list[Row]) -> list[str]:
     """One line per series; a single one where nothing can be told of any, for the same reason."""
-    from harness.core.text import count, one_line
+    from harness.core.text.host_text import one_line
+    from harness.core.text.wording import count
     from harness.report.statistics.compare_runs import Change
 
     first = rows[0]

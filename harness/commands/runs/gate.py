@@ -53,7 +53,8 @@ def _gate(given: argparse.Namespace) -> int:
 
 
 def _as_text(run_id: str, record: GateRecord) -> str:
-    from harness.core.text import count, one_line
+    from harness.core.text.host_text import one_line
+    from harness.core.text.wording import count
 
     words = {"pass": "PASSED", "fail": "NOT PASSED"}
     lines = [f"{words.get(record.outcome, 'NO WORD')}: {run_id}: {record.reason}"]

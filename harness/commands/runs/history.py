@@ -60,7 +60,8 @@ def _history(given: argparse.Namespace) -> int:
 
 
 def _as_text(found: History, caught: Caught, page: Path) -> str:
-    from harness.core.text import count, one_line
+    from harness.core.text.host_text import one_line
+    from harness.core.text.wording import count
     from harness.history.stability import State
 
     lines = [f"{count(len(found.runs), 'run')}, {caught.entered} of them entered now"]

@@ -48,7 +48,7 @@ def clean(given: argparse.Namespace, reports: Path, store: Store) -> dict[str, A
 
 def listed(steps: list[Step]) -> str:
     """What would be done, run by run."""
-    from harness.core.text import count
+    from harness.core.text.wording import count
 
     if not steps:
         return "nothing is old enough to be packed or removed"

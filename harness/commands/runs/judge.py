@@ -90,7 +90,7 @@ def _budgets(options: list[str]) -> Budgets:
 
 
 def _as_text(results: list[Rejudged], word: GateRecord | None, *, written: bool) -> str:
-    from harness.core.text import one_line
+    from harness.core.text.host_text import one_line
     from harness.report.record.labels import MARK
     from harness.report.record.run_record import Result
 

@@ -152,7 +152,7 @@ def _status_line(name: str, status: dict[str, Any]) -> str:
     """A host's recorder in a line."""
     from datetime import UTC, datetime
 
-    from harness.core.text import count
+    from harness.core.text.wording import count
 
     last_sample, until = status["last"], datetime.fromtimestamp(status["until"], UTC)
     load = f", {last_sample['cpu_s'] / last_sample['up_s']:.2%} of a core" if last_sample.get("up_s") else ""
@@ -164,7 +164,7 @@ def _status_line(name: str, status: dict[str, Any]) -> str:
 
 
 def _fetch(arguments: argparse.Namespace, recorders: Recorders) -> int:
-    from harness.core.text import count
+    from harness.core.text.wording import count
     from harness.recorder.incident_fetch import fetch
 
     fetched = fetch(recorders, Path(arguments.reports))
@@ -194,7 +194,7 @@ def _fetch(arguments: argparse.Namespace, recorders: Recorders) -> int:
 
 
 def _remove(arguments: argparse.Namespace, recorders: Recorders) -> int:
-    from harness.core.text import count
+    from harness.core.text.wording import count
 
     present = {name: host_status for name, host_status in recorders.status().items() if host_status is not None}
     unfetched_count = sum(len(host_status["incidents"]) for host_status in present.values())

@@ -12,7 +12,7 @@ from typing import Any
 from harness.core.redaction.line_context import LineContext, cleaned_in_order
 from harness.core.redaction.redactor import CLOSING, Redactor
 from harness.core.redaction.value_forms import GONE
-from harness.core.text import visible
+from harness.core.text.host_text import visible
 
 MAX_CACHED_TEXTS = 20_000  # texts: a run says the same sentences over and over
 MAX_KEY_LINES = 400  # lines; a key whose end never comes must not take the rest of a log with it

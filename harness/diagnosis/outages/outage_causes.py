@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from harness.core.text import count, one_line, seconds
+from harness.core.text.host_text import one_line
+from harness.core.text.wording import count, seconds
 from harness.core.verdict import Outcome
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.outages import phase_explanations

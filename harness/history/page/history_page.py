@@ -11,7 +11,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from harness.core import text
+from harness.core.text import wording
 from harness.history.nightly_lines import ClusterHistory, History, Line
 from harness.history.page.strip_data import first_run_on_page, page_data
 from harness.history.stability import State
@@ -80,7 +80,7 @@ def html(history: History, reports: Container[str]) -> str:
         style=style(_TEMPLATES / "history.css"),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        count=text.count,
+        count=wording.count,
         label=lambda outcome: LABEL[Result(outcome)],
         mark=lambda outcome: MARK[Result(outcome)],
     )

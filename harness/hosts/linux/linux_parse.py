@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from harness.core.text import cut_at_word
+from harness.core.text.host_text import cut_at_word
 from harness.hosts.bounded_parse import json_of
 from harness.hosts.host import NotReadable
 

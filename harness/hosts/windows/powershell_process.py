@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from harness.core.errors import HarnessError, Unusable
-from harness.core.text import cut_at_word
+from harness.core.text.host_text import cut_at_word
 from harness.hosts.host import Host, HostUnreachable, NotReadable, Process
 from harness.hosts.windows.powershell import Complete
 from harness.hosts.windows.script_protocol import CONSTRAINED, Line, bootstrap, first_line, read_line

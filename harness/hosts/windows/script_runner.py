@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, Unusable
-from harness.core.text import cut_at_word
+from harness.core.text.host_text import cut_at_word
 from harness.hosts.host import CommandFailed, CommandResult, Host, HostUnreachable, NotReadable
 from harness.hosts.windows.powershell import EXE, Complete
 from harness.hosts.windows.powershell_process import PowerShellEnded, constrained_error

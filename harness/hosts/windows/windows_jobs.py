@@ -13,7 +13,7 @@ from functools import cache
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Unusable
-from harness.core.text import cut_at_word
+from harness.core.text.host_text import cut_at_word
 from harness.hosts.host import CommandResult, Host, HostUnreachable, NotReadable
 from harness.hosts.jobs import JobLost, StillRunning
 from harness.hosts.shell_command import shorten

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
-from harness.core.text import cut_at_word
+from harness.core.text.host_text import cut_at_word
 from harness.managers.manager import Question
 from harness.managers.switchover_readiness import Case, NodeOutput, last_words
 

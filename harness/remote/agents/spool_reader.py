@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.core.text import cut_at_word
+from harness.core.text.host_text import cut_at_word
 from harness.hosts.host import NotReadable
 from harness.hosts.output_limits import Lines
 from harness.remote.agents.clock_sync import HostClock

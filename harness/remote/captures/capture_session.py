@@ -17,7 +17,7 @@ from typing import Any
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Inconclusive, Unusable
-from harness.core.text import cut_at_word
+from harness.core.text.host_text import cut_at_word
 from harness.hosts.host import Host, Process
 from harness.hosts.root_rights import sudo_refusal
 from harness.remote import script_transport

@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from harness.core.errors import HarnessError, Inconclusive
-from harness.core.text import cut_at_word
+from harness.core.text.host_text import cut_at_word
 from harness.hosts.host import Host, HostUnreachable, NotReadable, Process
 from harness.hosts.interrupt_shield import run_uninterrupted
 from harness.remote import script_transport

@@ -11,7 +11,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from harness.core.text import seconds, visible
+from harness.core.text.host_text import visible
+from harness.core.text.wording import seconds
 from harness.measure.measurement_result import ChartRow, Measured, SeriesResult
 from harness.remote.recording.recording import NEW
 from harness.report.record.measurement_record import MeasurementRecord

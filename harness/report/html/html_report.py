@@ -17,7 +17,7 @@ from urllib.parse import quote
 from jinja2 import Environment
 from markupsafe import Markup
 
-from harness.core import text
+from harness.core.text import wording
 from harness.report import lab_disclaimer
 from harness.report.html.measurement_cards import measured_view, title
 from harness.report.html.page_environment import page_environment
@@ -99,7 +99,7 @@ class _PathView:
             css=_css(summary.result),
             label=labels.LABEL[summary.result].lower(),
             mark=labels.MARK[summary.result],
-            checks=text.count(summary.checks, "check"),
+            checks=wording.count(summary.checks, "check"),
             worst=worst,
         )
 
@@ -143,7 +143,7 @@ def _environment() -> Environment:
     """One for all pages of a process: its templates are loaded once."""
     environment = page_environment(_TEMPLATES)
     environment.filters.update(
-        seconds=text.seconds,
+        seconds=wording.seconds,
         css=_css,
         label=lambda result: labels.LABEL[result],
         mark=lambda result: labels.MARK[result],
@@ -158,7 +158,7 @@ def _environment() -> Environment:
         title=title,
         result=lambda outcome: Result(outcome.value),
         tokens=tokens_in_words,
-        perhaps=lambda value: "never" if value is None else text.seconds(value),
+        perhaps=lambda value: "never" if value is None else wording.seconds(value),
         recording_link=lambda record: evidence_link(EvidenceFile(path=record.recording, bytes=0)),
     )
     return environment

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from harness.core.text import seconds
+from harness.core.text.wording import seconds
 from harness.measure.measurement_result import PHASES
 from harness.report.html import azure_health_rows, chart_data
 from harness.report.record.measurement_record import MeasurementRecord

@@ -16,7 +16,7 @@ from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
 from jinja2.bccache import Bucket
 from markupsafe import Markup
 
-from harness.core import text
+from harness.core.text import host_text
 
 _STYLE = Path(__file__).with_name("templates") / "report.css"
 
@@ -74,4 +74,4 @@ def _escaped(value: Any) -> Any:
     """Nothing from outside may act: control characters and direction marks are written out, the rest is escaped by jinja2."""
     if hasattr(value, "__html__") or isinstance(value, int | float | Undefined):
         return value
-    return text.visible(str(value))
+    return host_text.visible(str(value))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.core.text import seconds
+from harness.core.text.wording import seconds
 from harness.report.record.run_record import ClusterKind, ClusterSummary, RecoveryRecord, Result, RunRecord, TestRecord
 
 LABEL = {Result.PASS: "PASSED", Result.FAIL: "FAILED", Result.INCONCLUSIVE: "INCONCLUSIVE", Result.SKIPPED: "SKIPPED", None: "NOT CHECKED"}

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from harness.core.text import storable
+from harness.core.text.host_text import storable
 from harness.core.verdict import Verdict
 from harness.measure.evaluation.phases import stack
 from harness.measure.measurement_result import Measured, SeriesResult

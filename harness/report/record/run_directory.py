@@ -20,7 +20,7 @@ from harness.core.errors import Unusable
 from harness.core.files import write_atomically
 from harness.core.redaction.command_secrets import secret_words
 from harness.core.redaction.output_redaction import Cleaner
-from harness.core.text import one_line, storable
+from harness.core.text.host_text import one_line, storable
 from harness.core.timeline import Event, Timeline
 from harness.core.verdict import inconclusive
 from harness.report.record.run_exit_code import exit_code_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.core.text import count, most_said, seconds
+from harness.core.text.wording import count, most_said, seconds
 from harness.core.verdict import Verdict, failed, inconclusive, passed
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import (

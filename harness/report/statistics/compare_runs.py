@@ -15,7 +15,7 @@ from enum import StrEnum
 from statistics import median
 
 from harness.core.errors import ExitCode
-from harness.core.text import count, seconds
+from harness.core.text.wording import count, seconds
 from harness.core.verdict import Outcome
 from harness.report.record.run_record import PathName, RunRecord
 from harness.report.statistics.comparability import not_known_whether_comparable

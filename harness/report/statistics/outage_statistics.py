@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from harness.core.text import count, seconds
+from harness.core.text.wording import count, seconds
 from harness.core.verdict import Outcome
 from harness.measure.measurement_result import Outage, SeriesResult
 from harness.remote.recording.recording import NEW

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from harness.core.text import seconds
+from harness.core.text.wording import seconds
 from harness.core.verdict import Outcome, Verdict, failed, inconclusive, passed
 from harness.measure.measurement_result import Measured, SeriesResult
 from harness.remote.recording.recording import NEW

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.core.text import seconds
+from harness.core.text.wording import seconds
 from harness.report.record.labels import measured
 from harness.report.record.run_record import PathName, RecoveryRecord, Result, RunRecord
 from harness.report.record.run_verdict import severity, worst

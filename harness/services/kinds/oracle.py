@@ -10,7 +10,7 @@ import re
 
 from harness.config import service_settings
 from harness.core.deadline import Deadline
-from harness.core.text import cut_at_word
+from harness.core.text.host_text import cut_at_word
 from harness.services import oracle_session, tns
 from harness.services.service_kind import Hello, Identity, NotServing, NotTheService, ServiceKind, WrongAnswer
 
