@@ -41,7 +41,7 @@ def test_nothing_is_left_to_undo_where_its_tag_would_not_fit(monkeypatch):
     one = disruption.get_disruption("azure pool left")(SimpleNamespace(active="lknode01", cluster=cluster))
     closed = []
     clients: Any = SimpleNamespace(azure=SimpleNamespace(poll_s=0.01, subscription="s", resource_group="g"), close=lambda: closed.append(1))
-    one._made = OperationRunner(clients, lambda *about, **data: None)
+    one._cached_runner = OperationRunner(clients, lambda *about, **data: None)
     monkeypatch.setattr(UndoTags, "_all_tags", lambda *about: {})
     before = dict(PENDING_UNDOS)
     monkeypatch.setattr(one, "_undoing", lambda: ("/subscriptions/s/nic", long))
