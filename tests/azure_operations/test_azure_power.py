@@ -89,19 +89,19 @@ ACCEPTED = SimpleNamespace(refused=None)
 @pytest.mark.parametrize("triggered", [None, REFUSED], ids=["never accepted", "refused"])
 def test_what_azure_did_not_do_leaves_the_boot_that_was_there(triggered: Any) -> None:
     one = restart(Booting("1", silent=2), triggered)
-    one._undone(Deadline(0.5))
+    one._finish_undo(Deadline(0.5))
     assert one._subject.absent == set()
 
 
 def test_what_azure_took_for_it_is_not_the_boots_time() -> None:
     one = restart(Booting("2", silent=3), ACCEPTED)
-    one._undone(Deadline(0.0))
+    one._finish_undo(Deadline(0.0))
     assert one._subject.absent == set()
 
 
 def test_the_same_boot_is_not_enough_where_azure_took_the_order() -> None:
     with pytest.raises(DeadlineExceeded, match="lknode01 coming back"):
-        restart(Booting("1"), ACCEPTED)._undone(Deadline(0.0))
+        restart(Booting("1"), ACCEPTED)._finish_undo(Deadline(0.0))
 
 
 def test_a_shutdown_in_order_begins_with_the_order_and_a_power_off_with_the_silence(monkeypatch: pytest.MonkeyPatch) -> None:

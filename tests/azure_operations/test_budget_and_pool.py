@@ -37,7 +37,7 @@ def as_before(lab: AzureLab) -> Iterator[None]:
 
 def disruption(lab: AzureLab, kind: str) -> Any:
     one: Any = base.get_disruption(kind)(subject(lab, Timeline()))
-    one._undone = lambda deadline: None  # there is no cluster manager to ask
+    one._finish_undo = lambda deadline: None  # there is no cluster manager to ask
     return one
 
 

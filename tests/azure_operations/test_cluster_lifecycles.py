@@ -165,7 +165,7 @@ class Cluster:
             standing=[],
         )
         one: Any = disruption.get_disruption(self.chance.choice(KINDS))(subject)
-        one._undone = lambda deadline: None  # there is no cluster manager to ask
+        one._finish_undo = lambda deadline: None  # there is no cluster manager to ask
         try:
             try:
                 one.begin(Deadline(20))

@@ -31,7 +31,7 @@ def as_before(lab: AzureLab) -> Iterator[None]:
 
 def deny(lab: AzureLab) -> disruption.Disruption:
     one = disruption.get_disruption("azure NSG deny")(subject(lab, Timeline()))
-    one._undone = lambda deadline: None  # type: ignore[attr-defined]  # there is no cluster manager to ask
+    one._finish_undo = lambda deadline: None  # type: ignore[attr-defined]  # there is no cluster manager to ask
     return one
 
 

@@ -91,7 +91,7 @@ def disturb(lab: AzureLab, kind: str) -> None:
     for name, host in of.hosts.items():  # whose boot is when its power came back
         host.check = lambda command, limit=1.0, name=name: str(next(h["pid"] for h in lab.status()["hosts"] if h["name"] == name))
     one: Any = disruption.get_disruption(kind)(of)
-    one._undone = lambda deadline: None
+    one._finish_undo = lambda deadline: None
     try:
         one.begin(Deadline(60))
     finally:
