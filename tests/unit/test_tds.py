@@ -3,6 +3,7 @@ leaves in logs. A few bytes stand for each server."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import struct
@@ -56,6 +57,11 @@ def server(*answers: bytes, hangs: bool = False) -> Iterator[int]:
                 sock.sendall(one)
             if hangs:
                 over.wait(60)
+            else:  # what is not read would make it a reset, whose words are the kernel's
+                with contextlib.suppress(OSError):  # the client may be gone
+                    sock.shutdown(socket.SHUT_WR)
+                    while sock.recv(65536):
+                        pass
 
     with socket.create_server(("127.0.0.1", 0)) as door:
         thread = threading.Thread(target=talk, args=(door,), daemon=True)
