@@ -19,6 +19,7 @@ class ClusterNic:
 
     @property
     def host(self) -> str:
+        """The name of its host."""
         return self.seen.name
 
     def __str__(self) -> str:
@@ -26,6 +27,7 @@ class ClusterNic:
 
 
 def cluster_nics(evidence: Evidence) -> Iterator[ClusterNic]:
+    """Those that are up, of all hosts that were looked at."""
     cluster_addresses = [(m.name, str(m.address), "Subnet#1") for m in evidence.cluster.machines]
     cluster_addresses += [(n.name, str(n.second_address), "Subnet#2") for n in evidence.cluster.nodes]
     for name, address, subnet in cluster_addresses:
@@ -63,4 +65,5 @@ def has_answers(evidence: Evidence, nic: ClusterNic) -> bool:
 
 
 def explained_patterns(evidence: Evidence, nic: ClusterNic) -> tuple[str, ...]:
+    """What follows from a NIC that loses packets, as patterns of symptoms."""
     return (*lost_paths(evidence, nic), "*:communication path")
