@@ -167,32 +167,19 @@ def _make_request_log_policy(on_request: OnRequest) -> Any:
         def send(self, request: Any) -> Any:
             started_at, http_request = time.monotonic(), request.http_request
             path = urlsplit(http_request.url).path
+
+            def report(status: int | None, request_id: str | None = None, operation: str | None = None, error: str | None = None) -> None:
+                took_s = time.monotonic() - started_at
+                on_request(Call(http_request.method, path, started_at, took_s, status, request_id, operation, error))
+
             try:
                 response = self.next.send(request)
             except Exception as error:
-                on_request(
-                    Call(
-                        http_request.method,
-                        path,
-                        started_at,
-                        time.monotonic() - started_at,
-                        None,
-                        error=cut_at_word(str(error).splitlines()[0], 200),
-                    )
-                )
+                report(None, error=cut_at_word(str(error).splitlines()[0], 200))
                 raise
             headers = response.http_response.headers
-            on_request(
-                Call(
-                    http_request.method,
-                    path,
-                    started_at,
-                    time.monotonic() - started_at,
-                    response.http_response.status_code,
-                    headers.get("x-ms-request-id"),
-                    headers.get("Azure-AsyncOperation") or headers.get("Location"),
-                )
-            )
+            operation = headers.get("Azure-AsyncOperation") or headers.get("Location")
+            report(response.http_response.status_code, headers.get("x-ms-request-id"), operation)
             return response
 
     return RequestLogPolicy()

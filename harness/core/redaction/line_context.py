@@ -6,12 +6,10 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-from harness.core.redaction.named_values import LOG_PREFIX
+from harness.core.redaction.named_values import LOG_PREFIX, MAX_LENGTH, MAX_LINES
 from harness.core.redaction.secret_names import SHORT_WORDS, WORDS
 from harness.core.redaction.value_forms import GONE, NAMES
 
-MAX_LINES = 60  # lines that a value may have, as in `named_values`
-MAX_LENGTH = 16_000  # characters of them
 MAX_BETWEEN = 6  # lines between a name and its value: other fields of the same thing
 MAX_CACHED_LINES = 20_000
 
