@@ -89,7 +89,7 @@ def test_the_page_says_what_a_gate_needs(plain):
     assert page.misplaced == []
     assert "✗ FAILED" in text and REFUSED in text
     assert "Worst recovery: 1.16 s to 1.21 s, 6.00 s allowed (switchover)" in text
-    assert "through the ILB, arrived at the node's private address (W1)" in text
+    assert "through the ILB, arrived at a node's private address (W1)" in text
     assert "no [power] section" in text
     assert "Missing: broken.log: ZeroDivisionError" in text
     assert "3 attempts: 2 answered, 1 silent" in text
