@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from harness.core.redaction.secret_names import SHORT_WORDS, WORDS
-from harness.core.redaction.value_forms import GONE, NAME, NAMES, VALUE_OF_OPTION, Form, Patterns
+from harness.core.redaction.value_forms import NAME, NAMES, REMOVED, VALUE_OF_OPTION, Form, Patterns
 
 _I = re.IGNORECASE
 # Between two words: blanks, a line that goes on, the zero of /proc/PID/cmdline, or the quotes and commas of a list.
@@ -23,52 +23,52 @@ _SETTING = rf"[\w./-]{{0,60}}(?:{WORDS}|{SHORT_WORDS})\w{{0,20}}{_NO_POINTER}"
 def _with_option(programs: str, letters: str) -> tuple[re.Pattern[str], Callable[[re.Match[str]], str]]:
     """A command of one of these programs, and what takes out the words behind these options."""
     option = re.compile(rf"([\s\0\"'](?:{letters}){_GAP}){_VALUE}")
-    return re.compile(rf"\b(?:{programs})\b[^\n|;]{{1,2000}}"), lambda found: option.sub(rf"\1{GONE}", found[0])
+    return re.compile(rf"\b(?:{programs})\b[^\n|;]{{1,2000}}"), lambda found: option.sub(rf"\1{REMOVED}", found[0])
 
 
 def _without_password(found: re.Match[str]) -> str:
     """`net use`: the word that is no option, no share and no drive."""
-    return found[1] + re.sub(r"(?<!\S)(?![/\\*]|[A-Za-z]:(?!\S))(?:\"[^\"\n]{0,400}\"?|\S{1,400})", GONE, found[2])
+    return found[1] + re.sub(r"(?<!\S)(?![/\\*]|[A-Za-z]:(?!\S))(?:\"[^\"\n]{0,400}\"?|\S{1,400})", REMOVED, found[2])
 
 
 PATTERNS: Patterns = (
     # The programs that other programs' logs quote: of sudo's, cron's and audit's lines the program, not its arguments.
-    Form(("sudo",), re.compile(r"(\bsudo(?:\[\d{1,10}\])?: [^\n]{0,400}?\bCOMMAND=\S{1,400})[^\n]{1,8000}"), rf"\1 {GONE}"),
-    Form(("cmd (",), re.compile(r"(\bcrond?(?:\[\d{1,10}\])?: [^\n]{0,200}?\bCMD \(\s{0,4}\S{1,400})[^\n]{1,8000}", _I), rf"\1 {GONE})"),
-    Form(("execve",), re.compile(r"(\bEXECVE\b[^\n]{0,200}?\ba0=\S{1,400})[^\n]{1,8000}"), rf"\1 {GONE}"),
-    Form(("proctitle=", "cmd="), re.compile(r"(\b(?:proctitle|cmd)=)(?:\"[^\"\n]{0,8000}\"?|[0-9A-F]{6,8000}\b)"), rf"\1{GONE}"),
-    Form(("su: ", "su["), re.compile(r"(\bsu(?:\[\d{1,10}\])?: [^\n]{0,200}?\s(?:-c|--command)[ =])[^\n]{1,8000}"), rf"\1{GONE}"),
+    Form(("sudo",), re.compile(r"(\bsudo(?:\[\d{1,10}\])?: [^\n]{0,400}?\bCOMMAND=\S{1,400})[^\n]{1,8000}"), rf"\1 {REMOVED}"),
+    Form(("cmd (",), re.compile(r"(\bcrond?(?:\[\d{1,10}\])?: [^\n]{0,200}?\bCMD \(\s{0,4}\S{1,400})[^\n]{1,8000}", _I), rf"\1 {REMOVED})"),
+    Form(("execve",), re.compile(r"(\bEXECVE\b[^\n]{0,200}?\ba0=\S{1,400})[^\n]{1,8000}"), rf"\1 {REMOVED}"),
+    Form(("proctitle=", "cmd="), re.compile(r"(\b(?:proctitle|cmd)=)(?:\"[^\"\n]{0,8000}\"?|[0-9A-F]{6,8000}\b)"), rf"\1{REMOVED}"),
+    Form(("su: ", "su["), re.compile(r"(\bsu(?:\[\d{1,10}\])?: [^\n]{0,200}?\s(?:-c|--command)[ =])[^\n]{1,8000}"), rf"\1{REMOVED}"),
     # Programs that take a secret as an argument.
-    Form(("sshpass",), re.compile(rf"(\bsshpass{_TO_OPTION}-p{_GAP}?){_NO_LIST}{_VALUE}"), rf"\1{GONE}"),
+    Form(("sshpass",), re.compile(rf"(\bsshpass{_TO_OPTION}-p{_GAP}?){_NO_LIST}{_VALUE}"), rf"\1{REMOVED}"),
     Form(
         ("curl",),
         re.compile(rf"(\bcurl\b[^\n|;]{{0,400}}?[\s\"\'](?:-\w{{0,8}}[uU]|--user|--proxy-user)(?:{_GAP}|=)?){_NO_LIST}{_VALUE}"),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
     ),
     Form(
         ("mysql", "mariadb"),
         re.compile(rf"(\b(?:mysql|mariadb)[\w-]{{0,12}}\b[^\n|;]{{0,400}}?[\s\"\']-p(?!lugin)){_NO_LIST}{VALUE_OF_OPTION}"),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
     ),
     Form(
         ("ipmitool", "fence_", "isql", "sqlcmd", "bcp"),
         re.compile(rf"(\b(?:ipmitool|fence_\w{{1,30}}|isql|sqlcmd|bcp)\b[^\n|;]{{0,400}}?[\s\"\']-[Pp]{_GAP}?){_NO_LIST}{_VALUE}"),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
     ),
     Form(
         ("sqlplus", "rman", "expdp", "impdp"),
         re.compile(r"(\b(?:sqlplus|rman|expdp|impdp)\b[^\n|;]{0,200}?\s[A-Za-z][\w$#]{0,60}/)[^\s@\"'/][^\s@\"']{0,200}"),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
     ),
     Form(
         ("net user", "net  user", "net\tuser"),
         re.compile(rf"(\bnet(?: {{1,2}}|\t)user\s{{1,4}}[^\s/]{{1,100}}\s{{1,4}})(?!/){VALUE_OF_OPTION}", _I),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
     ),
     Form(
         ("chpasswd",),
         re.compile(r"(\becho\s{1,4}[\"']?[^\s:|\"']{1,100}:)[^\n|]{1,400}?(?=[\"']?\s{0,4}\|\s{0,4}(?:sudo\s{1,4})?chpasswd\b)"),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
     ),
     Form(
         ("chpasswd",),
@@ -76,7 +76,7 @@ PATTERNS: Patterns = (
             r"(\bchpasswd\b[^\n]{0,80}<<[-~]?[ \t]{0,4}[\"']?(\w{1,40})[\"']?[^\n]{0,80}\n)(?:(?:[^\n]{0,400}\n){1,60}?"
             r"(?=[ \t]{0,40}\2\b)|(?:[^\n]{0,400}\n){0,20}[^\n]{1,400}\Z)"
         ),
-        rf"\1{GONE}\n",
+        rf"\1{REMOVED}\n",
     ),
     Form(  # echo … | passwd --stdin
         ("echo", "printf"),
@@ -86,11 +86,13 @@ PATTERNS: Patterns = (
             r"(?=\s{0,4}\|\s{0,4}(?:sudo\s{1,4}-S\b|(?:sudo\s{1,4})?(?:\S{0,40}/)?"
             r"(?:passwd|smbpasswd|kinit|cryptsetup|gpg|docker|podman|helm|pcs)\b))"
         ),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
         also=("|",),
     ),
     Form(
-        ("<<<",), re.compile(rf"(\b(?:ch|smb)?(?:passwd|kinit|cryptsetup)\b[^\n|;]{{0,200}}?<<<\s{{0,4}}){VALUE_OF_OPTION}"), rf"\1{GONE}"
+        ("<<<",),
+        re.compile(rf"(\b(?:ch|smb)?(?:passwd|kinit|cryptsetup)\b[^\n|;]{{0,200}}?<<<\s{{0,4}}){VALUE_OF_OPTION}"),
+        rf"\1{REMOVED}",
     ),
     Form(
         ("pcs", "az", "docker", "podman", "helm", "mongo", "psexec"),
@@ -110,16 +112,16 @@ PATTERNS: Patterns = (
             r"(\b(?:smbclient|rpcclient|smbget|winexe|wmic|net)\b[^\n|;]{0,400}?\s"
             r"(?:-U|--user)[\s=]{0,4}[\"']?[^\s%\"']{1,100}%)[^\s\"']{1,400}"
         ),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
     ),
-    Form(("lftp",), re.compile(r"(\blftp\b[^\n|;]{0,400}?\s-u\s{0,4}[\"']?[^\s,\"']{1,100},)[^\s\"']{1,400}"), rf"\1{GONE}"),
+    Form(("lftp",), re.compile(r"(\blftp\b[^\n|;]{0,400}?\s-u\s{0,4}[\"']?[^\s,\"']{1,100},)[^\s\"']{1,400}"), rf"\1{REMOVED}"),
     Form(
         ("htpasswd",),
         re.compile(
             rf"(\bhtpasswd\s{{1,4}}"
             rf"(?:-\w{{1,8}}\s{{1,4}}){{0,4}}-?\w{{0,8}}b\w{{0,8}}\s{{1,4}}\S{{1,200}}\s{{1,4}}\S{{1,100}}\s{{1,4}}){VALUE_OF_OPTION}"
         ),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
     ),
     Form(
         ("rabbitmqctl",),
@@ -127,14 +129,14 @@ PATTERNS: Patterns = (
             rf"(\brabbitmqctl\b[^\n|;]{{0,200}}?\s"
             rf"(?:add_user|change_password|authenticate_user)\s{{1,4}}\S{{1,100}}\s{{1,4}}){VALUE_OF_OPTION}"
         ),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
     ),
-    Form(("-pass",), re.compile(r"(-pass(?:in|out)?\s{1,4}[\"']?pass:)[^\s\"']{1,400}"), rf"\1{GONE}"),  # openssl
-    Form(("nmcli",), re.compile(rf"(\bnmcli\b[^\n|;]{{0,400}}?\s(?:password|\S{{0,40}}psk)\s{{1,4}}){VALUE_OF_OPTION}"), rf"\1{GONE}"),
+    Form(("-pass",), re.compile(r"(-pass(?:in|out)?\s{1,4}[\"']?pass:)[^\s\"']{1,400}"), rf"\1{REMOVED}"),  # openssl
+    Form(("nmcli",), re.compile(rf"(\bnmcli\b[^\n|;]{{0,400}}?\s(?:password|\S{{0,40}}psk)\s{{1,4}}){VALUE_OF_OPTION}"), rf"\1{REMOVED}"),
     Form(
         ("wpa_passphrase",),
         re.compile(rf"(\bwpa_passphrase\s{{1,4}}(?:\"[^\"\n]{{1,80}}\"|\S{{1,80}})\s{{1,4}}){VALUE_OF_OPTION}"),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
     ),
     # Windows
     Form(
@@ -149,7 +151,7 @@ PATTERNS: Patterns = (
     Form(
         ("/p:", "/p=", "/pass", "/pw", "/rp", "password:", "password="),
         re.compile(rf"((?<![^\s\"'])/(?:p|pass|pw|pwd|rp|\w{{0,20}}password)[:=]\s{{0,4}}){VALUE_OF_OPTION}", _I),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
     ),
     Form(
         ("securestring",),
@@ -158,9 +160,9 @@ PATTERNS: Patterns = (
             rf"(?![-$(]){_VALUE}",
             _I,
         ),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
     ),
-    Form(("securestring",), re.compile(r"(?:\"[^\"\n]{1,400}\"|'[^'\n]{1,400}')(?=\s{0,4}\|\s{0,4}ConvertTo-SecureString)", _I), GONE),
+    Form(("securestring",), re.compile(r"(?:\"[^\"\n]{1,400}\"|'[^'\n]{1,400}')(?=\s{0,4}\|\s{0,4}ConvertTo-SecureString)", _I), REMOVED),
     Form(
         ("credential",),
         re.compile(
@@ -168,7 +170,7 @@ PATTERNS: Patterns = (
             r"(?:\"[^\"\n]{1,400}\"?|'[^'\n]{1,400}'?)",
             _I,
         ),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
     ),
     # A name behind one option, its value behind another: crm_attribute, reg, PowerShell
     Form(
@@ -179,7 +181,7 @@ PATTERNS: Patterns = (
             rf"(?:-v|--update|--?value|--attr-value|--parameter-value|/d)[\s=]{{1,4}}){VALUE_OF_OPTION}",
             _I,
         ),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
         also=NAMES,
     ),
     # Whatever the program is
@@ -191,7 +193,7 @@ PATTERNS: Patterns = (
             rf"(?:[\"']?[ \t]{{0,4}}\r?\n[ \t]{{0,40}}-[ \t]{{1,4}}|{_GAP}|[\"'][ \t]{{0,4}}(?=[\"']))){_VALUE}",
             _I,
         ),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
         also=(
             "--",
             " -",

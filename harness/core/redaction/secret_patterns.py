@@ -1,19 +1,19 @@
 """What looks like a secret: in programs' arguments, addresses, headers, SQL, XML, and by its own shape. Values behind names are
-`named_values`, lines of programs' settings `directive_patterns`. Pure."""
+`assignments`, lines of programs' settings `directive_patterns`. Pure."""
 
 from __future__ import annotations
 
 import re
 
 from harness.core.redaction.secret_names import SHORT_WORDS, WORDS
-from harness.core.redaction.value_forms import GONE, NAME, NAMES, VALUE, VALUE_OF_OPTION, Form, Patterns
+from harness.core.redaction.value_forms import NAME, NAMES, REMOVED, VALUE, VALUE_OF_OPTION, Form, Patterns
 
 _I = re.IGNORECASE
 
 
 def _tag(found: re.Match[str]) -> str:
     """The value of an XML element whose name attribute names a secret, in whatever order they stand."""
-    return re.sub(r"(\bvalue=)(?:\"[^\"]{0,4000}\"|'[^']{0,4000}'|[\"'][^\n]{0,4000})", rf"\1{GONE}", found[0], flags=re.IGNORECASE)
+    return re.sub(r"(\bvalue=)(?:\"[^\"]{0,4000}\"|'[^']{0,4000}'|[\"'][^\n]{0,4000})", rf"\1{REMOVED}", found[0], flags=re.IGNORECASE)
 
 
 # Names and values that stand in two places of one thing, in JSON, YAML, TOML and programs' own notations.
@@ -32,51 +32,53 @@ _QUOTED_BY_A_SENTENCE = tuple(f"{word}{sign} {quote}" for word in ("is", "was", 
 
 KEYS: Patterns = (
     Form(
-        ("private key",), re.compile(r"-----BEGIN ([A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----.*?(?:-----END \1-----|\Z)", re.DOTALL), GONE
+        ("private key",),
+        re.compile(r"-----BEGIN ([A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----.*?(?:-----END \1-----|\Z)", re.DOTALL),
+        REMOVED,
     ),
     Form(
         ("private-lines: ",),
         re.compile(
             r"(\bPrivate-Lines: \d{1,4})(\s|\\{1,8}[rn]).{1,6000}?(?:((?:\n[^\n]{0,200})?\bPrivate-MAC: )[0-9a-f]{1,128}|\Z)", re.DOTALL
         ),
-        lambda found: f"{found[1]}{found[2]}{GONE}{found[3] + GONE if found[3] else ''}",
+        lambda found: f"{found[1]}{found[2]}{REMOVED}{found[3] + REMOVED if found[3] else ''}",
     ),
     Form(
         ("static key",),
         re.compile(r"-----BEGIN OpenVPN Static key V\d{1,2}-----.*?(?:-----END OpenVPN Static key V\d{1,2}-----|\Z)", re.DOTALL),
-        GONE,
+        REMOVED,
     ),
 )
 """Private keys: before all else, because a value behind a name may be the beginning of one."""
 
 PATTERNS: Patterns = (
-    Form(("://",), re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://[^\s/@:]{0,200}):[^\s/]{1,1000}@", _I), rf"\1:{GONE}@"),
-    Form(("://",), re.compile(r"(\bhttps?://)[^\s/@:]{1,400}@", _I), rf"\1{GONE}@"),
+    Form(("://",), re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://[^\s/@:]{0,200}):[^\s/]{1,1000}@", _I), rf"\1:{REMOVED}@"),
+    Form(("://",), re.compile(r"(\bhttps?://)[^\s/@:]{1,400}@", _I), rf"\1{REMOVED}@"),
     Form(
         ("authorization",),
         re.compile(r"(\bauthorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:[a-z]{1,20}\s{1,4})?)[^\s,;\"']{1,4000}", _I),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
     ),
-    Form(("cookie",), re.compile(r"(\b(?:set-)?cookie[\"']?\s{0,4}:\s{0,4})[^\n]{1,4000}", _I), rf"\1{GONE}"),
-    Form(("bearer",), re.compile(r"(\bbearer\s{1,4})[A-Za-z0-9._~+/=-]{8,4000}", _I), rf"\1{GONE}"),
-    Form(("eyj",), re.compile(r"\beyJ[A-Za-z0-9_-]{8,4000}\.[A-Za-z0-9_-]{4,4000}(?:\.[A-Za-z0-9_-]{0,4000})?"), GONE),
+    Form(("cookie",), re.compile(r"(\b(?:set-)?cookie[\"']?\s{0,4}:\s{0,4})[^\n]{1,4000}", _I), rf"\1{REMOVED}"),
+    Form(("bearer",), re.compile(r"(\bbearer\s{1,4})[A-Za-z0-9._~+/=-]{8,4000}", _I), rf"\1{REMOVED}"),
+    Form(("eyj",), re.compile(r"\beyJ[A-Za-z0-9_-]{8,4000}\.[A-Za-z0-9_-]{4,4000}(?:\.[A-Za-z0-9_-]{0,4000})?"), REMOVED),
     Form(
         ("$", "md5"),
         re.compile(r"\bSCRAM-SHA-256\$[^\s\"']{1,400}|\bmd5[0-9a-f]{32}\b|\$(?:1|2[aby]|5|6|7|y)\$[./A-Za-z0-9$=,]{8,400}"),
-        GONE,
+        REMOVED,
     ),
     Form(
         ("akia", "asia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "xox"),
         re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[pousr]_[A-Za-z0-9]{20,400}|\bxox[abprs]-[A-Za-z0-9-]{10,400}"),
-        GONE,
+        REMOVED,
     ),
-    Form(("hvs.", "hvb.", "hvr."), re.compile(r"\bhv[sbr]\.[A-Za-z0-9_-]{8,400}"), GONE),
+    Form(("hvs.", "hvb.", "hvr."), re.compile(r"\bhv[sbr]\.[A-Za-z0-9_-]{8,400}"), REMOVED),
     Form(
         ("sig=", "signature=", "code=", "access_token=", "client_secret="),
         re.compile(r"((?:[?&;]|\\{1,8}u0026|&amp;)(?:sig|signature|code|access_token|client_secret)=)[^\s&\"';\\]{1,1000}", _I),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
     ),
-    Form(("password(",), re.compile(r"(\bpassword\()(?:\"[^\"\n]{1,1000}\"?|'[^'\n]{1,1000}'?)", _I), rf"\1{GONE}"),
+    Form(("password(",), re.compile(r"(\bpassword\()(?:\"[^\"\n]{1,1000}\"?|'[^'\n]{1,1000}'?)", _I), rf"\1{REMOVED}"),
     Form(
         ("identified",),
         re.compile(
@@ -84,10 +86,10 @@ PATTERNS: Patterns = (
             rf"(?:values|password)\s{{1,4}})?){VALUE}",
             _I,
         ),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
     ),
-    Form(("set password",), re.compile(rf"(\bset password\s{{1,4}}\d{{1,3}}\s{{1,4}}){VALUE_OF_OPTION}", _I), rf"\1{GONE}"),  # ipmitool
-    Form(("temporary",), re.compile(r"(\btemporary\s{1,4}password\b[^\n]{0,120}?:\s{1,4})\S{1,1000}", _I), rf"\1{GONE}"),  # MySQL's
+    Form(("set password",), re.compile(rf"(\bset password\s{{1,4}}\d{{1,3}}\s{{1,4}}){VALUE_OF_OPTION}", _I), rf"\1{REMOVED}"),  # ipmitool
+    Form(("temporary",), re.compile(r"(\btemporary\s{1,4}password\b[^\n]{0,120}?:\s{1,4})\S{1,1000}", _I), rf"\1{REMOVED}"),  # MySQL's
     Form(
         _QUOTED_BY_A_SENTENCE,
         re.compile(
@@ -95,16 +97,16 @@ PATTERNS: Patterns = (
             r"(?:\"[^\"\n]{1,1000}\"?|'[^'\n]{1,1000}'?|`[^`\n]{1,1000}`?)",
             _I,
         ),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
         also=NAMES,
     ),
-    Form(("password",), re.compile(r"(\bpassword\s{1,4})(?:[EN]|U&)?'(?:[^'\n]|''){0,1000}'?", _I), rf"\1{GONE}", also=("'",)),
+    Form(("password",), re.compile(r"(\bpassword\s{1,4})(?:[EN]|U&)?'(?:[^'\n]|''){0,1000}'?", _I), rf"\1{REMOVED}", also=("'",)),
     Form(
         ("set password", "set  password", "set\tpassword", "set\npassword"),
         re.compile(
             rf"(\bset(?: {{1,2}}|[\t\n])password\s{{1,4}}(?:for\s{{1,4}}\S{{1,100}}\s{{1,4}})?(?:=|to\b)?\s{{0,4}}){VALUE_OF_OPTION}", _I
         ),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
     ),
     # user/password@service, Oracle's way; service/host@REALM is Kerberos'
     Form(
@@ -113,16 +115,16 @@ PATTERNS: Patterns = (
             r"(\b[A-Za-z][\w$#]{0,60})/(?![\w-]{1,63}(?:\.[\w-]{1,63}){1,9}@[A-Z0-9-]{1,63}(?:\.[A-Z0-9-]{1,63}){1,9}\b"
             r"(?![\w/]))[^\s/@\"']{1,200}@(?=[\w/\[(.-])"
         ),
-        rf"\1/{GONE}@",
+        rf"\1/{REMOVED}@",
     ),
     Form(
         ("name=",), re.compile(rf"<[^<>]{{0,2000}}\bname=[\"']?{NAME}[\"']?(?=[\s/>])[^<>]{{0,2000}}(?:>|\Z)", _I), _tag, also=NAMES
     ),  # a manager's XML
-    Form(("name=",), re.compile(rf"(\bname=[\"']?{NAME}[\"']?\s{{1,4}}value=){VALUE}", _I), rf"\1{GONE}", also=NAMES),
+    Form(("name=",), re.compile(rf"(\bname=[\"']?{NAME}[\"']?\s{{1,4}}value=){VALUE}", _I), rf"\1{REMOVED}", also=NAMES),
     Form(
         ("name=",),
         re.compile(rf"(\bvalue=)(?:\"[^\"\n]{{0,4000}}\"|'[^'\n]{{0,4000}}')(\s{{1,4}}name=[\"']?{NAME})", _I),
-        rf"\1{GONE}\2",
+        rf"\1{REMOVED}\2",
         also=NAMES,
     ),
     Form(
@@ -132,7 +134,7 @@ PATTERNS: Patterns = (
             rf"(?:value|plain_?text|text|content|string)>)?){_IN_XML}",
             _I | re.DOTALL,
         ),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
         also=("<",),
     ),
     Form(  # <name>password</name><value>…</value>, <key>password</key><string>…</string>
@@ -142,7 +144,7 @@ PATTERNS: Patterns = (
             rf"<(?:[\w-]{{1,40}}:)?(?:[\w-]{{0,20}}value|string|data|content)(?:\s[^<>]{{0,200}})?(?<!/)>){_IN_XML}",
             _I | re.DOTALL,
         ),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
         also=("<",),
     ),
     Form(  # <entry key="password">…</entry>
@@ -151,10 +153,10 @@ PATTERNS: Patterns = (
             rf"(<\w[^<>]{{0,400}}?\s(?:name|key|id)=[\"']{_WHOLE_NAME}[\"'][^<>]{{0,400}}(?<!/)>\s{{0,200}}(?:<value>)?){_IN_XML}",
             _I | re.DOTALL,
         ),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
         also=("<",),
     ),
-    # {"value": …, "name": "password"}; where the name comes first, `named_values` reads the value
+    # {"value": …, "name": "password"}; where the name comes first, `assignments` reads the value
     Form(
         ("value",),
         re.compile(
@@ -163,7 +165,7 @@ PATTERNS: Patterns = (
             rf"(?<![\w.-]){_OF_NAME}{_Q}?{_SIGN}{_Q}?{_WHOLE_NAME}(?![\w./-]))",
             _I,
         ),
-        rf"\1{GONE}\2",
+        rf"\1{REMOVED}\2",
         also=NAMES,
     ),
     # ["password", "…"], define('DB_PASSWORD', '…')
@@ -174,7 +176,7 @@ PATTERNS: Patterns = (
             rf"(?P=q)(?=\s{{0,40}}[\])])|\Z)",
             _I,
         ),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
         also=('["', "['", "[\\", "[ ", "[\n", '("', "('", "(\\", "( ", "(\n"),
     ),
     # a table of two columns, the registry's and what PostgreSQL shows of one row
@@ -185,7 +187,7 @@ PATTERNS: Patterns = (
             rf"(?:\||REG_\w{{1,20}})[ \t]{{1,40}})[^\s|][^|\n]{{0,1000}}?(?=[ \t\r]{{0,40}}\|?[ \t\r]{{0,4}}$)",
             _I | re.MULTILINE,
         ),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
         also=NAMES,
     ),
     # pgpass: host:port:database:user:password; addresses of NICs and of IPv6 look like it
@@ -196,6 +198,6 @@ PATTERNS: Patterns = (
             r"(?:\d{3,5}|\*):[\w.*-]{1,100}:[A-Za-z_*][\w.@*-]{0,100}:)[^\s:]{1,1000}(?=[ \t\r]{0,4}$)",
             re.MULTILINE,
         ),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
     ),
 )

@@ -24,7 +24,7 @@ class Form(NamedTuple):
 
 Patterns = tuple[Form, ...]
 
-GONE = "[removed]"
+REMOVED = "[removed]"
 
 NAME = rf"[\w.-]{{0,40}}{WORDS}\w{{0,20}}"
 # The closing quote is missing where somebody cut the text off: what the quote begins is the value all the same, to the end of the line.
@@ -33,6 +33,6 @@ QUOTED = rf"(?:{IN_QUOTES}|(?P<q>\\{{1,8}}[\"'])[^\n]{{0,4000}}?(?:(?P=q)|(?=\n|
 _UNQUOTED = r"(?:[^\s;&\"'<>]|&(?!\w{1,30}=)|'(?=\w)){1,4000}"
 # In a connection string a value may hold blanks; it ends at the semicolon.
 _TO_SEMICOLON = r"[^;\n\"'<>]{1,200}(?=;\s{0,4}(?:[A-Za-z][\w ]{0,30}=|$|[\"']))"
-_GONE = r"\[removed\](?=[\s/>\"',;)}\]]|\Z)"  # what was taken out before stays what it is, and so does what stands behind it
-VALUE = rf"(?:{_GONE}|{QUOTED}|{_TO_SEMICOLON}|{_UNQUOTED})"
+_REMOVED = r"\[removed\](?=[\s/>\"',;)}\]]|\Z)"  # what was taken out before stays what it is, and so does what stands behind it
+VALUE = rf"(?:{_REMOVED}|{QUOTED}|{_TO_SEMICOLON}|{_UNQUOTED})"
 VALUE_OF_OPTION = rf"(?:{IN_QUOTES}|[^\s\0;|\"'<>]{{1,4000}})"
