@@ -21,16 +21,16 @@ def find_unbearable(subject: ClusterUnderTest) -> dict[str, Unbearable]:
     """By its name, each service that does not bear it, and why; one connection each from the client's host. Raises BadUse for a service's
     settings."""
     client = subject.cluster.client.name
-    found: dict[str, Unbearable] = {}
+    unbearable: dict[str, Unbearable] = {}
     for service in subject.cluster.services if client not in subject.absent else ():
         kind = service_registry.kind(service.kind)
         if isinstance(kind, DemandsTolerance):
             try:
                 ask_over_the_path(subject, client, service, kind.demand_bearable, ATTEMPT_TIMEOUT_S)
             except Unbearable as error:
-                found[service.name] = error
+                unbearable[service.name] = error
             except BadUse:
                 raise
             except (NotTheService, HarnessError, OSError):
                 continue  # nobody greets there now
-    return found
+    return unbearable

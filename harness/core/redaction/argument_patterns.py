@@ -23,12 +23,12 @@ _SETTING = rf"[\w./-]{{0,60}}(?:{WORDS}|{SHORT_WORDS})\w{{0,20}}{_NO_POINTER}"
 def _with_option(programs: str, letters: str) -> tuple[re.Pattern[str], Callable[[re.Match[str]], str]]:
     """A command of one of these programs, and what takes out the words behind these options."""
     option = re.compile(rf"([\s\0\"'](?:{letters}){_GAP}){_VALUE}")
-    return re.compile(rf"\b(?:{programs})\b[^\n|;]{{1,2000}}"), lambda found: option.sub(rf"\1{REMOVED}", found[0])
+    return re.compile(rf"\b(?:{programs})\b[^\n|;]{{1,2000}}"), lambda match: option.sub(rf"\1{REMOVED}", match[0])
 
 
-def _without_password(found: re.Match[str]) -> str:
+def _without_password(match: re.Match[str]) -> str:
     """`net use`: the word that is no option, no share and no drive."""
-    return found[1] + re.sub(r"(?<!\S)(?![/\\*]|[A-Za-z]:(?!\S))(?:\"[^\"\n]{0,400}\"?|\S{1,400})", REMOVED, found[2])
+    return match[1] + re.sub(r"(?<!\S)(?![/\\*]|[A-Za-z]:(?!\S))(?:\"[^\"\n]{0,400}\"?|\S{1,400})", REMOVED, match[2])
 
 
 PATTERNS: Patterns = (

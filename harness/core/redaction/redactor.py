@@ -131,8 +131,8 @@ def _small(text: str) -> str | None:
 
 def _replaced(text: str, patterns: Patterns) -> str:
     small = _small(text)
-    named = small is None or _any_in(small, NAMES)
-    for words, pattern, instead, also in patterns if named or patterns is not _AFTER_NAMES else _OF_NO_NAME:
+    may_have_name = small is None or _any_in(small, NAMES)
+    for words, pattern, instead, also in patterns if may_have_name or patterns is not _AFTER_NAMES else _OF_NO_NAME:
         if small is not None and words is not NAMES and not _any_in(small, words):
             continue
         if small is None or not also or also is NAMES or _any_in(small, also):
@@ -168,8 +168,8 @@ def _without_rests_of_keys(text: str) -> str:
         at = _END.search(lines[end]).start()  # type: ignore[union-attr]
         lines[end] = _BASE64_WORDS.sub(REMOVED, lines[end][:at]) + lines[end][at:]
         for number in range(end - 1, max(-1, end - 1 - MAX_KEY_LINES), -1):
-            found = _BASE64_LINE.search(lines[number])
-            if "-----BEGIN" in lines[number] or not found or (len(found[1]) < 32 and number != end - 1):
+            match = _BASE64_LINE.search(lines[number])
+            if "-----BEGIN" in lines[number] or not match or (len(match[1]) < 32 and number != end - 1):
                 break
-            lines[number] = lines[number][: found.start(1)] + REMOVED + lines[number][found.end(1) :]
+            lines[number] = lines[number][: match.start(1)] + REMOVED + lines[number][match.end(1) :]
     return "\n".join(lines)

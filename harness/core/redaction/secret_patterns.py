@@ -11,9 +11,9 @@ from harness.core.redaction.value_forms import NAME, NAMES, REMOVED, VALUE, VALU
 _I = re.IGNORECASE
 
 
-def _tag(found: re.Match[str]) -> str:
+def _tag(match: re.Match[str]) -> str:
     """The value of an XML element whose name attribute names a secret, in whatever order they stand."""
-    return re.sub(r"(\bvalue=)(?:\"[^\"]{0,4000}\"|'[^']{0,4000}'|[\"'][^\n]{0,4000})", rf"\1{REMOVED}", found[0], flags=re.IGNORECASE)
+    return re.sub(r"(\bvalue=)(?:\"[^\"]{0,4000}\"|'[^']{0,4000}'|[\"'][^\n]{0,4000})", rf"\1{REMOVED}", match[0], flags=re.IGNORECASE)
 
 
 # Names and values that stand in two places of one thing, in JSON, YAML, TOML and programs' own notations.

@@ -55,7 +55,7 @@ class ContainerGuest:
         self.pid: int | None = None
         self._frozen = self._changes = False
         self._keeper = keeper
-        self._made = False
+        self._is_created = False
         self._netns: int | None = None
         self._process: int | None = None  # pidfd of its first process
         self._go: int | None = None
@@ -83,7 +83,7 @@ class ContainerGuest:
             self._changes = False
 
     async def _start(self) -> str:
-        if not self._made:
+        if not self._is_created:
             binds = {str(self.plan.shared): "/run/lab", **self.plan.binds}
             options = {
                 "image": self.plan.image,
@@ -93,7 +93,7 @@ class ContainerGuest:
                 "seed": str(self.plan.seed),
             }
             await self._ask("create", **options)
-            self._made = True
+            self._is_created = True
         fifo = self.plan.shared / POWER_ON
         fifo.unlink(missing_ok=True)
         os.mkfifo(fifo, 0o600)

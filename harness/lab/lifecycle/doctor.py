@@ -90,13 +90,18 @@ def _apt(*packages: str) -> str:
 
 
 def _program(name: str, package: str) -> Finding:
-    found = shutil.which(name, path=PATHS)
-    return Finding(name, bool(found), f"{name} is {found}" if found else f"the program {name} is missing", "" if found else _apt(package))
+    program_path = shutil.which(name, path=PATHS)
+    return Finding(
+        name,
+        bool(program_path),
+        f"{name} is {program_path}" if program_path else f"the program {name} is missing",
+        "" if program_path else _apt(package),
+    )
 
 
 def _libnftables() -> Finding:
-    found = ctypes.util.find_library("nftables")
-    return Finding("libnftables", bool(found), found or "the library libnftables is missing", "" if found else _apt("nftables"))
+    library = ctypes.util.find_library("nftables")
+    return Finding("libnftables", bool(library), library or "the library libnftables is missing", "" if library else _apt("nftables"))
 
 
 def _postgres() -> Finding:
@@ -146,13 +151,13 @@ def _in_namespaces(script: str) -> subprocess.CompletedProcess[str]:
 
 
 def _kernel(what: str, script: str, mend: str) -> Finding:
-    done = _in_namespaces(script)
-    said = done.stderr.strip().splitlines()
+    completed_process = _in_namespaces(script)
+    error_lines = completed_process.stderr.strip().splitlines()
     return Finding(
         what,
-        done.returncode == 0,
-        "works" if done.returncode == 0 else f"this kernel refused: {said[-1] if said else 'no reason given'}",
-        "" if done.returncode == 0 else mend,
+        completed_process.returncode == 0,
+        "works" if completed_process.returncode == 0 else f"this kernel refused: {error_lines[-1] if error_lines else 'no reason given'}",
+        "" if completed_process.returncode == 0 else mend,
     )
 
 

@@ -53,8 +53,8 @@ class RunningLab:
     def known_cut(self, host: str, seconds: float) -> tuple[float, float]:
         """Cut a host off for `seconds`; returns when that began and ended, on this machine's monotonic clock."""
         assert self.record.pid is not None
-        begun, ended = control_socket.ask(self.record.pid, "known_cut", limit=seconds + 10.0, node=host, seconds=seconds)
-        return begun, ended
+        began, ended = control_socket.ask(self.record.pid, "known_cut", limit=seconds + 10.0, node=host, seconds=seconds)
+        return began, ended
 
     def down(self) -> None:
         """Ends the lab and everything that runs in it; does nothing for one that has ended."""
@@ -126,7 +126,7 @@ def _bring_up(
     process = None
     keeper: container_launch.Prepared | None = None
     lifeline, hold = os.pipe()
-    heard, said = os.pipe()
+    news_read_fd, news_write_fd = os.pipe()
     listeners: dict[str, socket.socket] = {}
     stand_in: launch_api.Prepared | None = None
     try:
@@ -141,7 +141,7 @@ def _bring_up(
         order = {
             **_places(name, folder),
             **(keeper.order if keeper else {}),
-            "said_fd": said,
+            "said_fd": news_write_fd,
             "lifeline_fd": lifeline,
             "listeners": doors,
             "persistent": persistent,
@@ -151,10 +151,10 @@ def _bring_up(
             "limit": max(1.0, deadline.remaining() - REASON_MARGIN_S),  # so that it can say itself what is missing
             "began": began,
         }
-        process = _spawn(order, folder, [said, lifeline, *doors.values(), *(keeper.fds if keeper else [])])
-        os.close(said)
-        said = -1
-        timings = _hear(heard, process, folder, deadline, progress)
+        process = _spawn(order, folder, [news_write_fd, lifeline, *doors.values(), *(keeper.fds if keeper else [])])
+        os.close(news_write_fd)
+        news_write_fd = -1
+        timings = _hear(news_read_fd, process, folder, deadline, progress)
         if stand_in:
             stand_in.start(folder, deadline)
             progress(f"Azure's API up after {deadline.elapsed():.2f} s")
@@ -166,7 +166,7 @@ def _bring_up(
     finally:
         for listener in [*listeners.values(), *([stand_in.listener] if stand_in else [])]:
             listener.close()
-        for fd in (lifeline, heard, said):
+        for fd in (lifeline, news_read_fd, news_write_fd):
             if fd >= 0:
                 os.close(fd)
         if keeper:
@@ -223,24 +223,26 @@ def _prepare(data: dict[str, Any], name: str, folder: Path, *, network_only: boo
         _ports_can_be_shared_out(cluster, file)
     (folder / "keys").mkdir(mode=0o700)
     ssh_keys.make(folder / "keys", "login")
-    listeners, known = {}, ""
+    listeners, known_hosts = {}, ""
     for machine in cluster.machines:
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
         listeners[machine.name] = listener
-        known += ssh_keys.known_hosts_line(listener.getsockname()[1], str(machine.address), ssh_keys.make(folder / "keys", machine.name))
-    (folder / "known_hosts").write_text(known)
+        known_hosts += ssh_keys.known_hosts_line(
+            listener.getsockname()[1], str(machine.address), ssh_keys.make(folder / "keys", machine.name)
+        )
+    (folder / "known_hosts").write_text(known_hosts)
     if any(service.kind == "mssql" for service in cluster.services):
         from harness.lab import certificate  # cryptography, which most labs need not
 
         (folder / MSSQL_FILES).mkdir(mode=0o700)
-        addresses = dict.fromkeys(str(one) for one in (cluster.vip, *(node.address for node in cluster.nodes)))
+        addresses = dict.fromkeys(str(address) for address in (cluster.vip, *(node.address for node in cluster.nodes)))
         certificate.make(folder / MSSQL_FILES, list(addresses), of="stand-in for SQL Server")
     if lab_config.has_windows(cluster):
         (folder / WINDOWS_PROGRAMS).mkdir()
-        for program, made in windows.compile_programs(cache_folder()).items():
-            shutil.copyfile(made, folder / WINDOWS_PROGRAMS / f"{program}.exe")
+        for program, program_file in windows.compile_programs(cache_folder()).items():
+            shutil.copyfile(program_file, folder / WINDOWS_PROGRAMS / f"{program}.exe")
     file.write_text(_cluster_file({**data, "manager": {**of_manager, **data.get("manager", {})}}, name, listeners, stand_in_note(cluster)))
     return listeners
 
@@ -287,7 +289,7 @@ def _cluster_file(data: dict[str, Any], name: str, listeners: dict[str, socket.s
         return {**machine, "ssh": {**ssh, **machine.get("ssh", {})}}
 
     power = [sys.executable, "-m", "harness.cli", "lab", "power", "--name", name]
-    whole = {
+    table = {
         **data,
         "name": name,
         "client": reachable(data["client"]),
@@ -298,15 +300,15 @@ def _cluster_file(data: dict[str, Any], name: str, listeners: dict[str, socket.s
             **{to: [*power, to, "{node}"] for to in ("on", "reboot", "thaw")},
         },
     }
-    return f"# Written by `lkharness lab up`. {note}\n" + tomli_w.dumps(whole)
+    return f"# Written by `lkharness lab up`. {note}\n" + tomli_w.dumps(table)
 
 
 def _with_password(service: dict[str, Any]) -> dict[str, Any]:
     if service["kind"] not in lab_config.DATABASES:
         return service
-    given = service.get("settings", {})
-    trusts = {"ca_file": f"{MSSQL_FILES}/ca.pem"} if service["kind"] == "mssql" and "trust_certificate" not in given else {}
-    return {**service, "settings": {"password_file": str(_password_file()), **trusts, **given}}
+    settings = service.get("settings", {})
+    trusts = {"ca_file": f"{MSSQL_FILES}/ca.pem"} if service["kind"] == "mssql" and "trust_certificate" not in settings else {}
+    return {**service, "settings": {"password_file": str(_password_file()), **trusts, **settings}}
 
 
 def _spawn(order: dict[str, Any], folder: Path, fds: list[int]) -> subprocess.Popen:
@@ -327,16 +329,16 @@ def _spawn(order: dict[str, Any], folder: Path, fds: list[int]) -> subprocess.Po
         )
 
 
-def _hear(heard: int, process: subprocess.Popen, folder: Path, deadline: Deadline, progress: Progress) -> dict[str, float]:
+def _hear(news_fd: int, process: subprocess.Popen, folder: Path, deadline: Deadline, progress: Progress) -> dict[str, float]:
     """Follow the first process's news until it is ready. Raises what it failed with."""
     buffer = b""
     while True:
-        if not select.select([heard], [], [], deadline.remaining())[0]:
+        if not select.select([news_fd], [], [], deadline.remaining())[0]:
             raise Unusable(
                 f"the lab was not ready within {deadline.seconds:g} s; its log is {_kept_log(folder)}; "
                 "`lkharness doctor` says what this machine lacks"
             )
-        chunk = os.read(heard, 65536)
+        chunk = os.read(news_fd, 65536)
         if not chunk:
             raise Unusable(_last_words(process, folder))
         buffer += chunk

@@ -28,6 +28,7 @@ def view(node: Node) -> dict[str, Any]:
         "paths": [{"local": path.ends.local, "peer": path.ends.peer, "alive": path.alive} for path in comm.paths],
         "witness": quorum and {"holder": quorum.holder(), "reachable": quorum.reachable(), "lost": quorum.lost},
         "resources": [
-            {"tag": one.tag, "kind": one.kind, "children": list(one.children), "parameters": one.parameters} for one in config.resources
+            {"tag": resource.tag, "kind": resource.kind, "children": list(resource.children), "parameters": resource.parameters}
+            for resource in config.resources
         ],
     }

@@ -49,7 +49,7 @@ def read_tunables(path: Path) -> Tunables:
         return Tunables()
     except OSError as error:
         raise BadUse(f"{path}: cannot be read ({error.strerror}); fix or remove the file") from error
-    known = {f.name: NUMBERS[str(f.type)] for f in fields(Tunables) if str(f.type) in NUMBERS}
+    conversions = {f.name: NUMBERS[str(f.type)] for f in fields(Tunables) if str(f.type) in NUMBERS}
     values: dict[str, float] = {}
     ignored: list[str] = []
     faults: list[str] = []
@@ -59,11 +59,11 @@ def read_tunables(path: Path) -> Tunables:
             continue
         if not equals:
             faults.append(f"line {number}: {line!r} is not KEY=value")
-        elif key not in known:
+        elif key not in conversions:
             ignored.append(key)
         else:
             try:
-                values[key] = known[key](value.strip().strip("\"'"))
+                values[key] = conversions[key](value.strip().strip("\"'"))
             except ValueError:
                 faults.append(f"line {number}: {key} must be a number, not {value!r}")
     faults += [f"{key} must not be negative" for key, value in values.items() if value < 0]

@@ -28,7 +28,7 @@ class Failover:
         self.confirmed: bool | None = None
         self.confirming = False
         self._answered = threading.Condition()
-        self._wanted: set[str] = set()
+        self._tags_to_start: set[str] = set()
         self.formed = False  # this node began the cluster alone, with the witness
 
     # start
@@ -38,15 +38,15 @@ class Failover:
         Otherwise a peer that meets a node fresh from a crash is told that both have everything in service (LKL-40).
         """
         first_at_home = self._first_at_home()
-        self._wanted = set(self.tree.resources) if first_at_home else self.store.wanted_at_start() & set(self.tree.resources)
-        self.store.hold_stop(self._wanted)
-        self._set_all("ILLSTATE" if self._wanted else "OSU", "LifeKeeper is starting")
-        self.switching.claims = set(self._wanted)  # from the first heartbeat on: when both nodes start, one of them has to see it
+        self._tags_to_start = set(self.tree.resources) if first_at_home else self.store.wanted_at_start() & set(self.tree.resources)
+        self.store.hold_stop(self._tags_to_start)
+        self._set_all("ILLSTATE" if self._tags_to_start else "OSU", "LifeKeeper is starting")
+        self.switching.claims = set(self._tags_to_start)  # from the first heartbeat on: when both nodes start, one of them has to see it
 
     def start(self) -> None:
         """Start what was in service at the last stop, unless the peer has it (LKL-49, LKL-50); home starts all at first. With a witness a
         node that hears no peer starts everything where it gets that, as a cluster that forms does, else nothing."""
-        first_at_home, wanted = self._first_at_home(), self._wanted
+        first_at_home, wanted = self._first_at_home(), self._tags_to_start
         if (wanted or self.quorum) and not first_at_home:
             self._wait_for_peer()
         if self.quorum and (first_at_home or not self.comm.contact()):
