@@ -7,10 +7,11 @@ import subprocess
 from typing import Any
 
 import pytest
-from test_diagnosis import CLUSTER, client, diagnose, evidence, faults, listening, node, only
+from diagnosis_sample import CLUSTER, client, evidence, faults, listening, node, only
 
 from harness.collect.linux_host_script import script
 from harness.diagnosis.cause import Certainty
+from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.linux_host_script_parse import host
 from harness.managers.manager_registry import manager_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from test_diagnosis import CLUSTER, evidence, faults, node, only, state
+from diagnosis_sample import CLUSTER, evidence, faults, node, only, state
 
 from harness.diagnosis import linux_host_script_parse
 from harness.diagnosis.cause import Certainty

@@ -10,12 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from test_diagnosis import CLUSTER, client, diagnose, evidence, faults, listening, node, only, with_host
+from diagnosis_sample import CLUSTER, client, evidence, faults, listening, node, only, with_host
 
 from harness.collect.linux_host_script import _STOPPED as STOPPED
 from harness.collect.linux_host_script import script
 from harness.core.deadline import Deadline
 from harness.diagnosis.cause import Certainty
+from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.linux_host_script_parse import host
 from harness.managers.kinds.pacemaker import Pacemaker

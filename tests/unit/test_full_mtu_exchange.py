@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
-from test_diagnosis import WEB, evidence, faults, node, only, path, paths, with_host
+from diagnosis_sample import WEB, evidence, faults, node, only, path, paths, with_host
 
 from harness.cluster import full_mtu_exchange
 from harness.cluster.full_mtu_exchange import compare_sizes
