@@ -142,3 +142,10 @@ def swallowed(*origins: str) -> list[PathSeen]:
 def chosen(words: str, kind: str = "blackhole", rule: str = "400: from all ipproto tcp sport 80 blackhole") -> dict[str, Any]:
     nic = "eth0" if kind == "unicast" else None
     return {"chosen_routes": {("10.20.1.20", "10.20.1.11", words): Route(kind, nic)}, "rules": (rule,)}
+
+
+def both(**told: tuple[Any, Any]) -> Evidence:
+    """A sound cluster, of whose nodes each told its own of these."""
+    base = evidence()
+    hosts = {name: node(name, **{key: pair[i] for key, pair in told.items()}) for i, name in enumerate(("lknode01", "lknode02"))}
+    return replace(base, hosts={**base.hosts, **hosts})
