@@ -7,10 +7,10 @@ from pathlib import Path
 
 from harness.attach.disruption_preconditions import Preconditions
 from harness.attach.execution_plan import PlannedDisruption, show
+from harness.attach.initial_state import RecordedState, forget_ours, record_state
 from harness.attach.lease import Lease, on_windows
 from harness.attach.preflight import Preflight
 from harness.attach.restore import by_hand, put_back
-from harness.attach.state_before import StateBefore, forget_ours, look
 from harness.attach.watchdog import FILE, Watchdog, WatchdogConfig, wait_until_healthy
 from harness.cluster import linux_disk_space
 from harness.cluster.cluster_under_test import ClusterUnderTest, StandingDisruption
@@ -39,7 +39,7 @@ class DisruptiveRun:
         self._lease = Lease({n.name: subject.hosts[n.name] for n in subject.cluster.nodes}, run, windows=on_windows(subject.cluster))
         self._guard: Preflight | None = None
         self._active: str | None = None
-        self._state_before: StateBefore | None = None
+        self._initial_state: RecordedState | None = None
         self._seen_as_found = False  # was it seen to be as it was found?
 
     def take(self) -> None:
@@ -60,9 +60,9 @@ class DisruptiveRun:
         else:
             text, names, self._active = plan.as_text(), plan.names, plan.active
             self._subject.skips = plan.skips
-            self._state_before = look(self._subject)
+            self._initial_state = record_state(self._subject)
             if self._watchdog is not None:
-                self._watchdog.tell_found(plan.active, self._state_before)
+                self._watchdog.tell_found(plan.active, self._initial_state)
         say(text)
         self._subject.timeline.note("harness", "plan", text)
         self._guard = Preflight(
@@ -79,8 +79,8 @@ class DisruptiveRun:
         name = disruption.name
         if self._guard is None:
             raise Inconclusive(f"{name} was not done, because no plan of it was shown")
-        if self._state_before is not None and not within:  # else a few repeats would reach the threshold at which the manager bans a node
-            forget_ours(self._subject, self._state_before)
+        if self._initial_state is not None and not within:  # else a few repeats would reach the threshold at which the manager bans a node
+            forget_ours(self._subject, self._initial_state)
         self._guard.before(name, within=within)
         if self._watchdog is not None:
             try:
@@ -146,7 +146,7 @@ class DisruptiveRun:
         return put_back(
             self._subject,
             self._active,
-            self._state_before,
+            self._initial_state,
             patience_s=BROKEN_CLUSTER_TIMEOUT_S if broken and not (azure_undone or undoing_was_due) else patience_s,
         )
 

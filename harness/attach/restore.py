@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.attach.state_before import StateBefore, differences, forget_ours, look
+from harness.attach.initial_state import RecordedState, differences, forget_ours, record_state
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.invariants import audit
 from harness.config.cluster_config import Node
@@ -11,8 +11,8 @@ from harness.core.errors import BadUse, DeadlineExceeded, HarnessError
 from harness.core.verdict import Verdict, failed, passed
 from harness.disrupt.disruption import clear_failures
 from harness.expectations import outage_budget
+from harness.hosts.detached_jobs import StillRunning, unfinished_commands
 from harness.hosts.host import HostUnreachable
-from harness.hosts.jobs import StillRunning, unfinished_commands
 from harness.hosts.windows import windows_jobs
 from harness.managers.manager import ClusterState, ResourceState
 from harness.managers.switchover_readiness import by_state
@@ -20,7 +20,7 @@ from harness.managers.switchover_readiness import by_state
 ACTION_TIMEOUT_S = 1800.0  # how long one action of a manager is waited for: databases that shut down in order take minutes
 
 
-def put_back(subject: ClusterUnderTest, active: str, before: StateBefore | None = None, *, patience_s: float) -> Verdict:
+def put_back(subject: ClusterUnderTest, active: str, before: RecordedState | None = None, *, patience_s: float) -> Verdict:
     """Move everything back to the node that was active when the run began, and say what is not as it was found and what mends it.
 
     `before`: how it was found; every state and every fail count is compared with it.
@@ -59,17 +59,17 @@ def by_hand(subject: ClusterUnderTest, active: str) -> str:
     return f"what brings everything back: on {active}, as root, `{subject.manager.by_hand_line(active)}`"
 
 
-def _wait_for_no_changes(subject: ClusterUnderTest, before: StateBefore) -> list[str]:
+def _wait_for_no_changes(subject: ClusterUnderTest, before: RecordedState) -> list[str]:
     """What is not as it was, when the failures that were counted meanwhile are forgotten and what that started has come to rest."""
     timers = subject.cluster.manager
     forget_ours(subject, before)
     deadline = Deadline(timers.takeover_s)
     try:
         return deadline.wait_for(
-            lambda: differences(before, look(subject)), until=lambda changes: not changes, what="the old state", every=0.5
+            lambda: differences(before, record_state(subject)), until=lambda changes: not changes, what="the old state", every=0.5
         )
     except DeadlineExceeded:
-        return differences(before, look(subject))
+        return differences(before, record_state(subject))
 
 
 def _hint_unless_there(subject: ClusterUnderTest, active: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from harness.cluster import probe_question
+from harness.cluster import http_probe_request
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.path_check import PathCheck, ask_identity, check_path
 from harness.config.cluster_config import Cluster, Node
@@ -15,8 +15,8 @@ from harness.core.verdict import Verdict, all_of, failed, passed
 from harness.expectations.connectivity_matrix import Origin
 from harness.expectations.http_probe_answer import turns_away
 from harness.hosts.deadman.deadman_switch import remains
+from harness.hosts.detached_jobs import unfinished_commands
 from harness.hosts.host import HostUnreachable
-from harness.hosts.jobs import unfinished_commands
 from harness.hosts.linux.linux_parse import InterfaceAddress
 from harness.hosts.windows import scheduled_undo, windows_jobs
 from harness.remote.connections.attempt import attempt
@@ -151,6 +151,6 @@ def probe_answered(subject: ClusterUnderTest, active: str | None) -> Verdict:
     was_answered = subject.together(*(lambda n=n: is_answered(n) for n in cluster.nodes))
     answering = [n.name for n, answered in zip(cluster.nodes, was_answered, strict=True) if answered]
     if set(answering) - {active}:  # a page may run on every node, and answer by the role
-        status_by_node = probe_question.ask(subject, (client,))
+        status_by_node = http_probe_request.ask(subject, (client,))
         answering = [name for name in answering if name == active or not turns_away(status_by_node.get(name, ""))]
     return (passed if answering == [active] else failed)(f"the probe port is answered by {' and '.join(answering) or 'nobody'}")

@@ -15,7 +15,7 @@ from harness.core.errors import DeadlineExceeded, HarnessError
 from harness.core.verdict import Verdict, all_of, failed, inconclusive, passed
 from harness.expectations.connectivity_matrix import Cell, Origin, PathObservation, Role, Situation, expectation, judge, judge_outcomes
 from harness.remote.captures.attempt_address import with_addresses
-from harness.remote.captures.wire_codes import Way, classify_all
+from harness.remote.captures.wire_code_classifier import Way, classify_all
 from harness.remote.connections.attempt import Attempt, attempt
 from harness.remote.connections.attempt_outcome import AttemptOutcome
 from harness.services import service_registry

@@ -34,7 +34,7 @@ from harness.managers.manager import MAX_LOG_LENGTH, ClusterState, Manager, Ques
 from harness.managers.probe_responder_resources import favoured
 from harness.remote.captures.capture_factory import capture_of
 from harness.remote.host_capabilities import COMPILED, FULL
-from harness.remote.recording import pcapng
+from harness.remote.recording import pcapng_writer
 
 LOGIN_TIMEOUT_S = 10.0  # to log in to a host and run `true` there
 HOST_TIMEOUT_S = 90.0  # for all collectors of one host together; captures come on top
@@ -221,7 +221,7 @@ class Gathering:
             report,
             name,
             f"Packets of {seconds:g} s, headers only",
-            self.bundle.packets(name, pcapng.encode(packets, host=report.name)),
+            self.bundle.packets(name, pcapng_writer.encode(packets, host=report.name)),
             note,
             seconds,
         )

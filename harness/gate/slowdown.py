@@ -11,9 +11,9 @@ from harness.core.text.wording import count, seconds
 from harness.gate.gate_file import Slowdown
 from harness.gate.repeat_figures import LAG, PHASE, Direction, Sample, is_path
 from harness.report.record.gate_record import GateFinding
-from harness.report.statistics.joint_test import Block, Joint, joint_test
-from harness.report.statistics.shift_test import Shift, holm, shift_test
-from harness.report.statistics.visible_shift import visible_shift
+from harness.report.statistics.detectable_shift import visible_shift
+from harness.report.statistics.multiple_comparisons import Block, Joint, joint_test
+from harness.report.statistics.stratified_shift import Shift, holm, shift_test
 
 PASS, FAIL, REFUSED = "pass", "fail", "refused"
 

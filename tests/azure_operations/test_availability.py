@@ -8,7 +8,7 @@ import pytest
 from arm_answers import vm_size
 from azure_up import up
 
-from harness.azure.provision import availability
+from harness.azure.provision import sku_availability
 from harness.azure.provision.template import template
 
 GIVEN = {"location": "West Europe", "tags": {}, "design": "nat", "sshPublicKey": "ssh-ed25519 AAAA me"}
@@ -47,7 +47,7 @@ SIZES = [
 
 @pytest.mark.parametrize(("sku", "over", "says"), SIZES)
 def test_sizes(sku, over, says):
-    faults = availability.machine_faults(wished(**over), "westeurope", [sku])
+    faults = sku_availability.machine_faults(wished(**over), "westeurope", [sku])
     assert (len(faults) == 1 and says in faults[0]) if says else faults == []
 
 
@@ -61,7 +61,7 @@ QUOTAS = [
 
 @pytest.mark.parametrize(("usages", "over"), QUOTAS)
 def test_quotas(usages, over):
-    faults = availability.quota_faults(wished(), "westeurope", [vm_size("Standard_D2s_v5")], usages)
+    faults = sku_availability.quota_faults(wished(), "westeurope", [vm_size("Standard_D2s_v5")], usages)
     assert [next(name for name in over if name in fault) for fault in faults] == over
     assert all("this needs 6" in fault for fault in faults)
 

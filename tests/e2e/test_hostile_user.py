@@ -18,7 +18,7 @@ from harness.attach.lease import FOLDER as LEASE
 from harness.attach.lease import Lease
 from harness.core.deadline import Deadline
 from harness.hosts.deadman.deadman_switch import FOLDER, Deadman, Script, remains
-from harness.hosts.jobs import FOLDER as JOBS
+from harness.hosts.detached_jobs import FOLDER as JOBS
 from harness.hosts.local_host import LocalHost
 from harness.lab.control import lab_registry
 from harness.remote.agents.agent_session import Agent

@@ -29,7 +29,7 @@ from harness.pytest_plugin.live_view import LiveView
 from harness.pytest_plugin.measurement_plan import MeasurementOptions, Plan
 from harness.pytest_plugin.pytest_session import Session
 from harness.report.record.run_directory import Run
-from harness.report.render import render
+from harness.report.report_rendering import render
 from harness.report.run_record_builder import ReportBuilder
 from harness.report.terminal_summary import summary
 from harness.services.service_kind import Identity

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from report_sample import a_builder
 
-from harness.attach import disruptive_run, restore, state_before
+from harness.attach import disruptive_run, initial_state, restore
 from harness.attach.disruptive_run import DisruptiveRun
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
@@ -346,7 +346,7 @@ def test_an_error_of_the_manager_is_told_with_what_mends_it() -> None:
 def test_what_is_in_service_and_not_managed_any_more_is_not_as_it_was() -> None:
     manager = Manager(both(node("lknode01", ip=S), node("lknode02", ip=B)))
     subject = subject_of(manager)
-    before = state_before.look(subject)
+    before = initial_state.record_state(subject)
     assert restore.put_back(subject, "lknode01", before, patience_s=0.5)
     manager.now = both(node("lknode01", ip=ResourceState.UNPROTECTED), node("lknode02", ip=B))
     verdict = restore.put_back(subject, "lknode01", before, patience_s=0.5)
@@ -357,11 +357,11 @@ def test_a_deletion_s_own_look_is_waited_for() -> None:
     """The manager calls what it looks at anew out of service for a moment."""
     manager = Manager(both(node("lknode01", ip=S), node("lknode02", ip=B)))
     subject = subject_of(manager)
-    before = state_before.look(subject)
+    before = initial_state.record_state(subject)
     manager.counts = {"lknode01": {"ip": 1}}
     whole, looks = manager.now, iter([manager.now, both(node("lknode01", ip=B), node("lknode02", ip=B))])
     manager.state = lambda *, limit=10.0: next(looks, whole)  # type: ignore[method-assign]
-    state_before.forget_ours(subject, before)
+    initial_state.forget_ours(subject, before)
     assert manager.state().healthy and not manager.counts["lknode01"]
 
 
@@ -369,7 +369,7 @@ def test_failures_that_were_counted_are_deleted_and_others_told() -> None:
     manager = Manager(both(node("lknode01", ip=S, db=S), node("lknode02", ip=B, db=B)))
     subject = subject_of(manager)
     manager.counts = {"lknode01": {"db": 1}}
-    before = state_before.look(subject)
+    before = initial_state.record_state(subject)
     manager.counts = {"lknode01": {"ip": 2, "db": 1}, "lknode02": {"db": 1}}
     assert restore.put_back(subject, "lknode01", before, patience_s=0.5) and manager.counts == {"lknode01": {"db": 1}, "lknode02": {}}
     manager.counts = {"lknode01": {"db": 2}}

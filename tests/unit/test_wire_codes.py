@@ -11,7 +11,7 @@ import pytest
 from harness.config import cluster_config
 from harness.expectations.wire_code_meanings import MEANINGS
 from harness.remote.captures.attempt_address import with_addresses
-from harness.remote.captures.wire_codes import classify, classify_all
+from harness.remote.captures.wire_code_classifier import classify, classify_all
 from harness.remote.connections.attempt import Attempt
 from harness.remote.connections.attempt_outcome import AttemptOutcome
 from harness.remote.recording.packets import Packet

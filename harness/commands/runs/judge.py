@@ -12,7 +12,7 @@ from harness.core.errors import BadUse
 
 if TYPE_CHECKING:
     from harness.report.record.gate_record import GateRecord
-    from harness.report.reevaluate import Budgets, Rejudged
+    from harness.report.reevaluation import Budgets, Rejudged
 
 
 def add_to(commands) -> None:
@@ -36,8 +36,8 @@ def add_to(commands) -> None:
 def _judge(arguments: argparse.Namespace) -> int:
     from harness.explain.run_explanation import causes
     from harness.gate.baseline_runs import judged, load_gate, outdated
-    from harness.report.reevaluate import apply_results, exit_code, exit_code_with_gate, rejudge
-    from harness.report.render import render, store_record
+    from harness.report.reevaluation import apply_results, exit_code, exit_code_with_gate, rejudge
+    from harness.report.report_rendering import render, store_record
     from harness.report.run_reader import load_record
 
     folder = Path(arguments.run)
@@ -70,7 +70,7 @@ def _judge(arguments: argparse.Namespace) -> int:
 
 
 def _budgets(options: list[str]) -> Budgets:
-    from harness.report.reevaluate import Budgets
+    from harness.report.reevaluation import Budgets
 
     for_all: float | None = None
     by_name: dict[str, float] = {}

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from harness.core.text import wording
 from harness.history.nightly_lines import ClusterHistory, History, Line
-from harness.history.page.strip_data import first_run_on_page, page_data
+from harness.history.page.history_chart_data import first_run_on_page, page_data
 from harness.history.stability import State
 from harness.report.html.page_environment import page_environment, style
 from harness.report.record.labels import LABEL, MARK, node_before

@@ -11,8 +11,8 @@ from pathlib import Path
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
+from harness.hosts.detached_jobs import run_to_its_end
 from harness.hosts.host import Command, Host, HostUnreachable
-from harness.hosts.jobs import run_to_its_end
 from harness.hosts.root_rights import ROOT, as_root, read_by_root
 from harness.managers.data_mirror import check_mirror
 from harness.managers.log_window import fetch_line, window

@@ -12,8 +12,8 @@ from pathlib import Path
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
+from harness.hosts.detached_jobs import run_to_its_end
 from harness.hosts.host import CommandResult, Host, HostUnreachable
-from harness.hosts.jobs import run_to_its_end
 from harness.hosts.linux.linux_host import TOOLS
 from harness.hosts.root_rights import ROOT, as_root, read_by_root
 from harness.hosts.shell_command import CommandTookTooLong

@@ -17,8 +17,8 @@ from harness.measure.evaluation import (
     expected_responder,
     figure_wording,
     observation_gaps,
-    outages,
-    phases,
+    outage_phases,
+    series_outages,
     timing_quality,
 )
 from harness.measure.evaluation.attempt_attribution import Traces
@@ -67,7 +67,7 @@ def evaluate(recording: Recording, *, budget_s: float | None = None, calibration
     case = replace(case, hosts=_judge_hosts(recording, case.window))
     views = [look_at(case, series, traces[series.id]) for series in header.series]
     all_series = [judge_series(view, traces[view.series.id]) for view in views]
-    boundaries = phases.boundaries(phases.Scene(recording, traces, all_series, anchor, after))
+    boundaries = outage_phases.boundaries(outage_phases.Scene(recording, traces, all_series, anchor, after))
     tokens = judge_tokens(case, views, expected_responder.both_answered(recording, plain))
     ended = disruption_traits.judge_end(recording)
     return Measured(
@@ -128,7 +128,7 @@ def _serving_node(recording: Recording, traces: Traces) -> str | None:
 
 def _measured_window(case: Case, traces: Traces) -> tuple[float, float]:
     """The measured time: from the disruption until shortly after the last path has recovered; without an outage, all of it."""
-    ends = [run.end for series in _judged_series(case) for run in outages.runs_of_failure(series, traces[series.id])]
+    ends = [run.end for series in _judged_series(case) for run in series_outages.runs_of_failure(series, traces[series.id])]
     finished = [stop for stop in ends if stop is not None and stop > case.anchor]
     if not finished or None in ends:
         return case.anchor, case.end
@@ -293,4 +293,4 @@ def _notes(case: Case, all_series: Sequence[SeriesResult], boundaries: Sequence[
         if unknown and result.kind != PINNED:  # its SYN may be older than the recording
             notes.append(f"{result.id}: no packet capture shows who answered {unknown} of {result.attempts} attempts")
     period = min((series.period_s for series in recording.header.series), default=0.0)
-    return [*notes, *phases.out_of_order(boundaries, case.anchor, period)]
+    return [*notes, *outage_phases.out_of_order(boundaries, case.anchor, period)]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from harness.core.verdict import Outcome, Verdict
 from harness.measure.evaluation import attempt_attribution, disruption_traits, figure_wording, observation_gaps, timing_quality
 from harness.measure.evaluation.attempt_attribution import Traced
-from harness.measure.evaluation.outages import Run, longest_stall
+from harness.measure.evaluation.series_outages import Run, longest_stall
 from harness.remote.recording.recording import PINNED, Recording, Series
 
 RECOVERS, UNTOUCHED, OUT, ANY = "recovers", "untouched", "out", "any"

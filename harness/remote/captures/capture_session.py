@@ -21,7 +21,7 @@ from harness.core.text.host_text import cut_at_word
 from harness.hosts.host import Host, Process
 from harness.hosts.root_rights import sudo_refusal
 from harness.remote import script_transport
-from harness.remote.recording import pcapng
+from harness.remote.recording import pcapng_writer
 from harness.remote.recording.packets import Packet, decode
 
 START_TIMEOUT_S = 20.0
@@ -152,7 +152,7 @@ class PacketCapture:
 
     def write_pcap(self, path: Path) -> None:
         """The packets that are kept (all but the first `left_out`), headers only, as pcap-ng with an interface block for each interface."""
-        pcapng.write(path, [packet.headers for packet in self.packets()], host=self.name)
+        pcapng_writer.write(path, [packet.headers for packet in self.packets()], host=self.name)
 
     def stop(self) -> None:
         """End the capture; what was seen stays readable. Stopping twice is fine."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from harness.core.errors import DeadlineExceeded, HarnessError, Inconclusive, Unusable
 from harness.hosts.host import WrongHostKey
 from harness.remote.captures.capture_session import PacketCapture
-from harness.remote.recording import pcapng
+from harness.remote.recording import pcapng_writer
 from harness.remote.recording.recording import NodeEvent
 
 MARK_INTERVAL_S = 1.0  # so often it is asked whether all came in; what is lost is known to this
@@ -57,7 +57,7 @@ class Watched:
     def write_pcap(self, path: Path) -> None:
         """The newest of what was seen; nothing where there never was a witness."""
         if self._witnesses:
-            pcapng.write(path, [packet.headers for witness in self._witnesses for packet in witness.packets()], host=self._node)
+            pcapng_writer.write(path, [packet.headers for witness in self._witnesses for packet in witness.packets()], host=self._node)
 
     def _keep_watching(self) -> None:
         while not self._over.wait(MARK_INTERVAL_S if self._working else RETRY_INTERVAL_S):

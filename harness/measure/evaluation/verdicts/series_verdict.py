@@ -11,9 +11,9 @@ import math
 from collections.abc import Sequence
 
 from harness.core.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
-from harness.measure.evaluation import observation_gaps, outages, timing_quality
+from harness.measure.evaluation import observation_gaps, series_outages, timing_quality
 from harness.measure.evaluation.attempt_attribution import WRONG_NODE, Traced
-from harness.measure.evaluation.outages import Run
+from harness.measure.evaluation.series_outages import Run
 from harness.measure.evaluation.series_view import ANY, OUT, UNTOUCHED, Case, View
 from harness.measure.evaluation.verdicts import unidentified_responders
 from harness.measure.evaluation.verdicts.expected_outage import judge_being_out
@@ -23,7 +23,7 @@ from harness.remote.recording.recording import PINNED, Series
 
 def look_at(case: Case, series: Series, attempts: Sequence[Traced]) -> View:
     """The series with its attempts and outages, as it is judged."""
-    runs = outages.runs_of_failure(series, attempts)
+    runs = series_outages.runs_of_failure(series, attempts)
     return View(
         case,
         series,
@@ -43,9 +43,9 @@ def judge_series(view: View, attempts: Sequence[Traced]) -> SeriesResult:
         service=series.service,
         kind=series.kind,
         period_s=series.period_s,
-        segments=outages.segments(series, attempts),
+        segments=series_outages.segments(series, attempts),
         outages=[
-            outages.outage(
+            series_outages.outage(
                 series,
                 run,
                 until=view.until,

@@ -18,7 +18,7 @@ from harness.check.check_result import PathLine
 from harness.core.errors import BadUse
 from harness.core.finding import Finding, Weight
 from harness.core.verdict import failed
-from harness.diagnosis import observation
+from harness.diagnosis import bundle_observations
 from harness.diagnosis.evidence import Direct, Evidence, PathSeen, ProbesSeen
 from harness.explain.failure_causes import FailureStates
 from harness.report.record.run_record import StateRecord
@@ -70,7 +70,7 @@ def an_evidence(rng: random.Random) -> Evidence:
 @pytest.mark.parametrize("seed", range(50))
 def test_it_comes_back_as_it_was(seed: int) -> None:
     one = an_evidence(random.Random(seed))
-    back = observation.parse(json.loads(json.dumps(observation.as_data(one, FOUND))), CLUSTER)
+    back = bundle_observations.parse(json.loads(json.dumps(bundle_observations.as_data(one, FOUND))), CLUSTER)
     same = ("active", "moved", "paths", "probes", "direct", "asked_by_probe")
     assert {name: getattr(back, name) for name in same} == {name: getattr(one, name) for name in same}
     assert tuple(back.findings) == FOUND
@@ -82,7 +82,7 @@ def observed(of: Any, /, **more: Any) -> dict[str, Any]:
     untranslated = {"arrived_as": frozenset({str(of.vip)})}
     tried = [path(p.path, services[p.service.name], **untranslated) for p in paths() if p.service.name in services and p.path != "inside"]
     line = PathLine("client", tried[0].service.name, "lkclient", "reaches", "W2", "W2", "", "fail", "not translated")
-    data = observation.as_data(evidence(cluster=of, paths=tried, probes={"lknode01": probed("lknode01")}), FOUND)
+    data = bundle_observations.as_data(evidence(cluster=of, paths=tried, probes={"lknode01": probed("lknode01")}), FOUND)
     verdict = {"outcome": "fail", "reason": "the client is not served"}
     return {**data, "lines": [line.__dict__], "cluster": verdict, **more}
 
@@ -173,5 +173,5 @@ def test_what_names_nothing_of_the_cluster_is_left_out(tmp_path: Path) -> None:
     data["direct"] = [{"origin": "lkclient", "node": "nobody", "port": 80, "outcome": "silent", "detail": ""}]
     data["probes"] = [{**data["probes"][0], "node": "nobody"}]
     data["paths"] = [{**data["paths"][0], "service": "nobody"}, {**data["paths"][0], "origin": "nobody"}]
-    back = observation.parse(data | {"active": "nobody"}, a_cluster())
+    back = bundle_observations.parse(data | {"active": "nobody"}, a_cluster())
     assert (back.active, back.paths, back.probes, back.direct) == (None, [], {}, [])
