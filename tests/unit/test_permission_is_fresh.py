@@ -52,7 +52,7 @@ def test_the_term_covers_the_longest_thing_armed_and_no_more(tmp_path: Path) -> 
     one.give_back()
 
 
-def test_the_guardian_s_covers_it_too(tmp_path: Path) -> None:
+def test_the_watchdog_s_covers_it_too(tmp_path: Path) -> None:
     one = lease(tmp_path)
     one.take()
     resumed = lease(tmp_path, token=one.token, lasts_s=200.0)

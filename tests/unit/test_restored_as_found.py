@@ -175,21 +175,21 @@ def an_attached(tmp_path: Path, *, disturbed: bool = True) -> tuple[DisruptiveRu
 
 
 @pytest.mark.parametrize(
-    ("verdict", "guardian_told", "lease_told"),
+    ("verdict", "watchdog_told", "lease_told"),
     [
         (passed("as it was"), ["settled", "farewell"], "given back"),
         (failed("lknode02 is active, lknode01 was"), ["left to it"], "left"),
     ],
 )
 def test_farewell_only_after_a_put_back_that_passed(
-    monkeypatch, tmp_path, verdict: Verdict, guardian_told: list[str], lease_told: str
+    monkeypatch, tmp_path, verdict: Verdict, watchdog_told: list[str], lease_told: str
 ) -> None:
     monkeypatch.setattr(disruptive_run, "put_back", lambda *about, **more: verdict)
     one, watchdog, lease = an_attached(tmp_path)
     said = one.end(broken=True)
     assert said is not None and said.outcome is verdict.outcome
     one.give_back()
-    assert (watchdog.told, lease.told) == (guardian_told, [lease_told])
+    assert (watchdog.told, lease.told) == (watchdog_told, [lease_told])
 
 
 def test_nothing_done_nothing_kept(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_what_was_not_undone_is_undone_at_the_end(tmp_path: Path) -> None:
     assert watchdog.told == ["settled", "farewell"]
 
 
-def test_what_cannot_be_undone_is_said_and_left_to_the_guardian(tmp_path: Path) -> None:
+def test_what_cannot_be_undone_is_said_and_left_to_the_watchdog(tmp_path: Path) -> None:
     one, watchdog, _ = an_attached(tmp_path)
     one._subject.standing.append(Stubborn(failures=99))  # type: ignore[arg-type]
     verdict = one.end(broken=False)
