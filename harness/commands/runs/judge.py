@@ -35,7 +35,7 @@ def add_to(commands) -> None:
 
 def _judge(arguments: argparse.Namespace) -> int:
     from harness.explain.run_explanation import causes
-    from harness.gate.baseline_runs import judged, load_gate, outdated
+    from harness.gate.baseline_runs import judge_finished_run, load_gate, outdated
     from harness.report.reevaluation import apply_results, exit_code, exit_code_with_gate, rejudge
     from harness.report.report_rendering import render, store_record
     from harness.report.run_reader import load_record
@@ -52,7 +52,7 @@ def _judge(arguments: argparse.Namespace) -> int:
         apply_results(record, results)
         record.causes = causes(record, folder)
         if gate is not None:
-            record.gate = word = judged(gate, folder.resolve().parent, record)
+            record.gate = word = judge_finished_run(gate, folder.resolve().parent, record)
         elif record.gate is not None and any(result.changes for result in results):
             record.gate = word = outdated(record.gate)
         store_record(folder, record)

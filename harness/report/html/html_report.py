@@ -58,7 +58,7 @@ def html(run: RunRecord, events: Sequence[dict[str, Any]], *, timeline_faults: S
             sources=sorted(Counter(event["source"] for event in events_shown).items()),
             timeline_faults=timeline_faults,
             lab=lab_disclaimer.is_lab(run),
-            where=labels.where(run.cluster),
+            where=labels.cluster_in_words(run.cluster),
             counted=counts_in_words(run.counts),
             roles=_roles(run),
             lab_stands_in=lab_disclaimer.lab_stands_in(run),

@@ -35,11 +35,11 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     yield from _swallowed(evidence)
     for host, firewall in evidence.firewalls.items():
         for rule, fates in firewall.moved.items():
-            yield from _moved(evidence, host, rule, fates)
+            yield from _translation_causes(evidence, host, rule, fates)
         for why, fates in firewall.unsure.items():
             yield from _unsure(evidence, host, why, fates)
         for (rule, does), fates in firewall.stopped.items():
-            yield _stopped(evidence, host, rule, does, fates)
+            yield _stop_cause(evidence, host, rule, does, fates)
 
 
 def _unsure(evidence: Evidence, host: str, why: str, fates: Sequence[FlowVerdict]) -> Iterator[Cause]:
@@ -168,7 +168,7 @@ def _swallowed(evidence: Evidence) -> Iterator[Cause]:
         )
 
 
-def _moved(evidence: Evidence, host: str, rule: str, fates: Sequence[FlowVerdict]) -> Iterator[Cause]:
+def _translation_causes(evidence: Evidence, host: str, rule: str, fates: Sequence[FlowVerdict]) -> Iterator[Cause]:
     """Translated on the way: to another destination, or, of what leaves by a NIC, to have another source (facts FAB-08)."""
     of_source = SOURCE.search(rule) is not None
     translated = [f for f in fates if not of_source or (f.needed.first.hook == "output" and f.needed.first.out_nic != "lo")]
@@ -187,7 +187,7 @@ def _moved(evidence: Evidence, host: str, rule: str, fates: Sequence[FlowVerdict
     )
 
 
-def _stopped(evidence: Evidence, host: str, rule: str, does: str, fates: Sequence[FlowVerdict]) -> Cause:
+def _stop_cause(evidence: Evidence, host: str, rule: str, does: str, fates: Sequence[FlowVerdict]) -> Cause:
     """One cause for each rule that decides, with everything that it stops."""
     serves = any(not f.needed.as_standby for f in fates)
     later = f", so {host} could not take over" if serves and host == evidence.standby else ""
