@@ -66,22 +66,22 @@ class DisruptiveRun:
         say(text)
         self._subject.timeline.note("harness", "plan", text)
         self._guard = Preflight(
-            self._subject, names, lambda: self._lease.lost, self._node_problems, self._standing_faults, self._make_preconditions
+            self._subject, names, lambda: self._lease.loss_reason, self._node_problems, self._standing_faults, self._make_preconditions
         )
         self._subject.lease_line, self._subject.lease_token = self._lease.line, self._lease.token
-        self._subject.lost = lambda: self._lease.lost
+        self._subject.lost = lambda: self._lease.loss_reason
         self._subject.permit = self._permit
         if self._watchdog is not None:
             self._subject.arming, self._subject.disarmed = self._watchdog.tell_armed, self._watchdog.tell_undone
 
-    def before(self, disruption: Disruption, *, within: bool = False) -> None:
+    def demand_permission(self, disruption: Disruption, *, within: bool = False) -> None:
         """Return when the disruption may be done now, or `within` another. Raises Inconclusive."""
         name = disruption.name
         if self._guard is None:
             raise Inconclusive(f"{name} was not done, because no plan of it was shown")
         if self._initial_state is not None and not within:  # else a few repeats would reach the threshold at which the manager bans a node
             forget_ours(self._subject, self._initial_state)
-        self._guard.before(name, within=within)
+        self._guard.demand_permission(name, within=within)
         if self._watchdog is not None:
             try:
                 self._lease.cover(self._watchdog.tell_disruption(disruption))
@@ -91,7 +91,7 @@ class DisruptiveRun:
     def _permit(self, disruption: StandingDisruption) -> None:
         """Everything asked once more, right before the deed."""
         if self._guard is not None:
-            self._guard.before(disruption.name, node=disruption.chosen_as_active)
+            self._guard.demand_permission(disruption.name, node=disruption.chosen_as_active)
 
     def _standing_faults(self) -> list[str]:
         verdict = nothing_left(self._subject)

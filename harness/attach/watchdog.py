@@ -236,7 +236,7 @@ def put_all_back(config: WatchdogConfig, messages: Sequence[WatchdogMessage], lo
     cleaner = Cleaner(config.secrets)
 
     def say(text: str) -> None:
-        text = cleaner.shown(text)
+        text = cleaner.for_terminal(text)
         with suppress(OSError):  # a full disk may be what killed the run
             print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}", file=log, flush=True)
 

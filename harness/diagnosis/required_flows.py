@@ -65,7 +65,7 @@ class FirewallVerdict:
     not_told: str = ""
 
     @property
-    def stopped(self) -> dict[tuple[str, str], list[FlowVerdict]]:
+    def stopped_by_rule(self) -> dict[tuple[str, str], list[FlowVerdict]]:
         """What does not pass, by the rule that decides and what that does."""
         flows = [f for f in self.fates if f.found.passes is False]
         return _group_by(flows, lambda f: (f.found.decision.rule, f.does))
@@ -76,7 +76,7 @@ class FirewallVerdict:
         return _group_by([f for f in self.fates if f.found.passes is None], lambda f: f.found.decision.why)
 
     @property
-    def moved(self) -> dict[str, list[FlowVerdict]]:
+    def translated_by_rule(self) -> dict[str, list[FlowVerdict]]:
         """What passes and is given another destination, by the rule that does it."""
         return _group_by([f for f in self.fates if f.found.passes and f.found.decision.changed], lambda f: f.found.decision.changed)
 

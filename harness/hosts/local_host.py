@@ -48,7 +48,7 @@ class LocalHost:
             if process.stdin is not None:
                 with suppress(BrokenPipeError):
                     process.stdin.close()
-        if not (out.whole and err.whole):
+        if not (out.is_complete and err.is_complete):
             raise TooMuchOutput(self.name, shorten(line), process.returncode, max(out.size, err.size), most)
         decoded = text(bytes(out.data)), text(bytes(err.data))
         return CommandResult(self.name, line, process.returncode, *decoded, deadline.anchor, deadline.elapsed())
@@ -112,7 +112,7 @@ class LocalProcess:
         lines = Lines()
         while data := self.recv(65536):
             yield from map(text, lines.feed(data))
-        if rest := lines.rest():
+        if rest := lines.unfinished_line():
             yield text(rest)
 
     def send(self, data: bytes) -> None:

@@ -35,7 +35,7 @@ class BoundedOutput:
             self.data += data[:room]
 
     @property
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether everything was kept."""
         return self.size <= self._most
 
@@ -59,6 +59,6 @@ class Lines:
             raise NotReadable(f"a line of more than {LINE_AT_MOST / MIB:g} MiB came, which is no answer ({size} bytes so far)")
         return lines
 
-    def rest(self) -> bytes:
+    def unfinished_line(self) -> bytes:
         """What came after the last end of a line."""
         return bytes(self._rest)

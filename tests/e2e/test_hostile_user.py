@@ -67,7 +67,7 @@ def test_the_lease_and_a_job(here: LocalHost) -> None:
     holds = nobody.start(["sh", "-c", "exec 9</run; flock 9; echo held; exec sleep 600"])  # of what everybody may open
     assert next(holds.lines()) == "held"
     lease.cover(60.0)
-    assert here.run(lease.line).ok and not lease.lost
+    assert here.run(lease.line).ok and not lease.loss_reason
     assert lease.give_back() == []
     holds.close()
     assert here.run(f"ls {LEASE} {LEASE}.lock").exit == 2

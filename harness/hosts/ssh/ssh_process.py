@@ -92,7 +92,7 @@ def finish(
         arrival.wait(deadline.within(WINDOW_RETRY_INTERVAL_S if input_open or exited else OUTPUT_QUIET_TIMEOUT_S))
     if channel.exit_status == -1 and not channel.get_transport().is_active():
         raise lost_error(host, command)
-    if not (out.whole and err.whole):
+    if not (out.is_complete and err.is_complete):
         raise TooMuchOutput(host, shorten(command), channel.exit_status, max(out.size, err.size), most)
     return channel.exit_status, *clean(text(bytes(out.data)), text(bytes(err.data)))
 
@@ -133,7 +133,7 @@ class SshProcess:
         lines = Lines()
         while data := self.recv(CHUNK):
             yield from map(text, lines.feed(data))
-        if rest := lines.rest():
+        if rest := lines.unfinished_line():
             yield text(rest)
 
     def send(self, data: bytes) -> None:

@@ -29,7 +29,7 @@ LISTEN_TIMEOUT_S = 10.0  # until a program that was started in a host listens
 
 def suspend_checks(shape: Shape) -> None:
     """Keep the manager's checks from mending what is set by hand; called before the lab comes up."""
-    if not shape.broken:
+    if not shape.needs_checks_off:
         return
     if shape.data["manager"]["kind"] == "pacemaker":
         shape.differs.append("Pacemaker checks its resources and will fix what was broken here")

@@ -38,12 +38,12 @@ class Traced(NamedTuple):
     detail: str = ""
 
     @property
-    def ended(self) -> float:
+    def ended_at(self) -> float:
         """When its outcome was known, on the harness's clock."""
         return self.at + self.seconds
 
     @property
-    def good(self) -> bool:
+    def is_answered(self) -> bool:
         """Whether it was answered."""
         return self.outcome == ANSWERED
 

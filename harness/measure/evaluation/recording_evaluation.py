@@ -107,7 +107,7 @@ def _serving_node(recording: Recording, traces: Traces) -> str | None:
         vip_ups = sorted((e.at, e.host) for e in recording.events if e.kind == "vip-up")
         return vip_ups[-1][1] if vip_ups else recording.header.active or None
     answers = [
-        (series.origin != attempt.node, attempt.ended, attempt.node)
+        (series.origin != attempt.node, attempt.ended_at, attempt.node)
         for series in recording.header.series
         for attempt in traces.get(series.id, ())
         if attempt.spoke and attempt.node is not None
@@ -115,8 +115,8 @@ def _serving_node(recording: Recording, traces: Traces) -> str | None:
     outside = [series for series in recording.header.series if series.kind == NEW and series.origin == recording.header.client]
     spoken = [attempt for series in outside for attempt in traces.get(series.id, ()) if attempt.spoke]
     if spoken:
-        first_spoken_at, last_spoken_at = min(attempt.ended for attempt in spoken), max(attempt.ended for attempt in spoken)
-        last_known_at = max((attempt.ended for attempt in spoken if attempt.node is not None), default=first_spoken_at)
+        first_spoken_at, last_spoken_at = min(attempt.ended_at for attempt in spoken), max(attempt.ended_at for attempt in spoken)
+        last_known_at = max((attempt.ended_at for attempt in spoken if attempt.node is not None), default=first_spoken_at)
         if last_spoken_at - last_known_at > timing_quality.arrives_s(min(series.period_s for series in outside)):
             return None
     if observation_gaps.unseen_nodes(recording):
@@ -174,8 +174,8 @@ def _judge_noise(case: Case, views: Sequence[View]) -> Verdict:
     verdicts = [case.hosts[t.origin] for t in judged if t.origin in case.hosts]
     verdicts += [judge_gaps(view) for view in views if view.series in judged]
     for view in views:
-        if view.before:
-            verdicts.append(timing_quality.judge_host(case.recording, view.series.origin, view.before[0].start - 1.0, case.anchor))
+        if view.runs_before:
+            verdicts.append(timing_quality.judge_host(case.recording, view.series.origin, view.runs_before[0].start - 1.0, case.anchor))
     return all_of(verdicts)
 
 
@@ -210,7 +210,7 @@ def _judge_place(case: Case) -> Verdict:
     wanted = "the other node had to take over" if header.moves else "nothing had to move"
     if not case.recording.complete:
         return inconclusive(f"{after} answered last when the recording was cut off, and {wanted}")
-    waited_s = (case.end if case.undone is None else case.undone) - case.anchor
+    waited_s = (case.end if case.undo_begin is None else case.undo_begin) - case.anchor
     if header.moves and case.recording.mark("whole") is None and waited_s <= case.budget_s:
         return inconclusive(f"{after} answered last, and {wanted}; but only {waited_s:.2f} s were waited for that")
     return failed(f"{after} answers in the end, and {wanted}")

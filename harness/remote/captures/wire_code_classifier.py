@@ -40,7 +40,7 @@ class Way:
     reason: str = ""
 
     @property
-    def known(self) -> bool:
+    def is_known(self) -> bool:
         """Whether the packets told how the attempt travelled."""
         return self.code != UNKNOWN
 

@@ -34,11 +34,11 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     yield from _ipsec(evidence)
     yield from _swallowed(evidence)
     for host, firewall in evidence.firewalls.items():
-        for rule, fates in firewall.moved.items():
+        for rule, fates in firewall.translated_by_rule.items():
             yield from _translation_causes(evidence, host, rule, fates)
         for why, fates in firewall.unsure.items():
             yield from _unsure(evidence, host, why, fates)
-        for (rule, does), fates in firewall.stopped.items():
+        for (rule, does), fates in firewall.stopped_by_rule.items():
             yield _stop_cause(evidence, host, rule, does, fates)
 
 
@@ -115,7 +115,7 @@ def is_probe_doubted(evidence: Evidence, host: str) -> bool:
 
 def is_stopped(evidence: Evidence, host: str, path: PathSeen) -> bool:
     """Is there a rule that surely stops this path, or a part of it?"""
-    fates = [f for verdicts in evidence.firewalls[host].stopped.values() for f in verdicts] if host in evidence.firewalls else []
+    fates = [f for verdicts in evidence.firewalls[host].stopped_by_rule.values() for f in verdicts] if host in evidence.firewalls else []
     return any(fnmatchcase(path.name, pattern) for pattern in _explained_patterns(evidence, host, fates))
 
 
