@@ -63,7 +63,7 @@ def _run(arguments: list[str]) -> int:
         namespace = _parser().parse_args(own_arguments)
         namespace.behind = arguments_behind
         if getattr(namespace, "needs_linux", False):
-            from harness.core.linux_required import demand_linux
+            from harness.lab.lifecycle.linux_required import demand_linux
 
             demand_linux()
         return int(namespace.command(namespace))
