@@ -16,7 +16,8 @@ from itertools import takewhile
 
 from harness.core.errors import ExitCode
 from harness.core.text.wording import count
-from harness.report.record.run_record import ClusterSummary, Result, RunRecord, RunState
+from harness.report.record.run_record import Result, RunRecord, RunState
+from harness.report.statistics.series_identity import cluster_key
 
 REPEAT = re.compile(r" \d{1,9}(?=\]\Z)")  # at the end of a test's id, where a disruption is measured again
 STOPS = re.compile(r"-x|--exitfirst|--maxfail(=.*)?")  # options by which a run ends at a failure
@@ -95,11 +96,7 @@ def alike(run: RunRecord, other: RunRecord) -> bool:
 
 
 def _is_of_same_cluster(run: RunRecord, other: RunRecord) -> bool:
-    return run.cluster is not None and other.cluster is not None and _place(run.cluster) == _place(other.cluster)
-
-
-def _place(cluster: ClusterSummary) -> tuple[str, ...]:
-    return (cluster.kind, cluster.vip, *sorted(f"{node.name} {node.address}" for node in cluster.nodes))
+    return run.cluster is not None and other.cluster is not None and cluster_key(run.cluster) == cluster_key(other.cluster)
 
 
 def _tests(run: RunRecord) -> frozenset[str]:
