@@ -44,6 +44,14 @@ def cluster_file(option: str | None) -> Path:
         raise BadUse(f"say which cluster with --cluster FILE, or start a lab ({error})") from None
 
 
+def demand_platform(namespace: argparse.Namespace) -> None:
+    """Before a command that `needs_linux` does anything. Raises Unusable elsewhere."""
+    if getattr(namespace, "needs_linux", False):
+        from harness.lab.lifecycle.linux_required import demand_linux
+
+        demand_linux()
+
+
 def print_json(data: dict[str, Any]) -> None:
     """One object with its schema_version; a run's record brings its own."""
     print(json.dumps({"schema_version": SCHEMA_VERSION, **data}, indent=2, default=str))
