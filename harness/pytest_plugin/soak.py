@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -58,9 +57,7 @@ class Measuring(Protocol):
         """Measure less often from now on; False when it cannot."""
 
     unwatched_s: float
-
-    def unwatched(self) -> AbstractContextManager[None]:
-        """What is done in it is added to `unwatched_s`: nobody looks at the paths meanwhile."""
+    """For how long between rounds a path may have been out unseen."""
 
 
 def load_in_words(all_series: Sequence[Series], for_s: float) -> str:
@@ -104,9 +101,8 @@ def keep_measuring(session: Measuring, make: Callable[[], Disruption], start: St
             if failures >= len(PAUSES_S) or (deadline.expired and worst is not None):
                 raise Inconclusive(f"the soak was given up after {failures + 1} such beginnings in a row: {error}") from error
             unsteady.append(error)
-            with session.unwatched():
-                session.back_off()
-                _pause(PAUSES_S[failures])
+            session.back_off()
+            _pause(PAUSES_S[failures])
             failures += 1
             continue
         number, failures = number + 1, 0
