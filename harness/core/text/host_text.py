@@ -26,8 +26,8 @@ def visible(text: str) -> str:
 
 
 def xml_safe(text: str) -> str:
-    """`text` without the characters that XML 1.0 forbids even when escaped."""
-    return _NOT_XML.sub("", text)
+    """`text` as `visible` has it, without the characters that XML 1.0 forbids even when escaped."""
+    return _NOT_XML.sub("", visible(text))
 
 
 def cut_at_word(text: str, most: int) -> str:
