@@ -1,5 +1,5 @@
-"""Secrets in lines of programs' settings that have no sign between a name and its value: keepalived, Redis, HAProxy, netrc, snmpd, drbd and
-others, from each one's manual page. Pure."""
+"""Secrets in lines of programs' settings and of their talk that have no sign between a name and its value: keepalived, Redis, HAProxy,
+netrc, snmpd, drbd, pppd, Postfix, FTP and others, from each one's manual page. Pure."""
 
 from __future__ import annotations
 
@@ -31,6 +31,14 @@ _DIRECTIVES_WORDS = (
     "community", "authentication-key", "auth-pass", "message-digest-key", "password_pbkdf2", "crypto pw", "crypto\tpw", "enable password",
     "enable secret", "enable\tpassword", "enable\tsecret",
 )  # fmt: skip
+
+PPP_HEADING = r"[ \t]{0,8}#[ \t]{0,8}client[ \t]{1,40}server[ \t]{1,40}secret\b"
+_PPP_SECRET = r"(?:\"[^\"\n]{1,400}\"?|[^\s\"#*][^\s\"]{0,400})"
+_PPP_ADDRESS = r"(?:\*|-|!?[0-9a-fA-F.:]{2,45}(?:/\d{1,3})?)"
+_PPP_WORD = r"(?:\"[^\"\n]{1,100}\"|[^\s\"#]{1,100})"
+_PPP_LINE = re.compile(rf"(^[ \t]{{0,8}}{_PPP_WORD}[ \t]{{1,40}}{_PPP_WORD}[ \t]{{1,40}}){_PPP_SECRET}", _M)
+FTP_USER = r"\bUSER \S{1,100}(?:(?=\s{0,4}$)|[\"'])"
+_FTP_SECRET = r"(?:[^\n\r\"'\\]|\\(?![rn])){1,400}"
 
 PATTERNS: Patterns = (
     Form(
@@ -130,5 +138,64 @@ PATTERNS: Patterns = (
             _M,
         ),
         rf"\1{REMOVED}",
+    ),
+    # pppd's chap-secrets and pap-secrets: client, server, secret, addresses. Any server is a star; what names one is known by the
+    # columns' heading alone, which Debian's files have, because "node1 reached node2 10.0.0.2" looks the same.
+    Form(
+        (" * ", "\t*\t", "\t* ", " *\t"),
+        re.compile(
+            rf"(^[ \t]{{0,8}}(?:\"[^\"\n]{{1,100}}\"|(?=[^\s]{{0,60}}[A-Za-z])[^\s\"*=:#]{{1,100}})[ \t]{{1,40}}\*[ \t]{{1,40}})"
+            rf"{_PPP_SECRET}(?=(?:[ \t]{{1,40}}{_PPP_ADDRESS}){{0,8}}[ \t\r]{{0,8}}$)",
+            _M,
+        ),
+        rf"\1{GONE}",
+    ),
+    Form(
+        ("secret",),
+        re.compile(rf"^{PPP_HEADING}[^\n]{{0,200}}(?:\n(?![ \t\r]*$)[^\n]{{0,400}}){{1,40}}", _M),
+        lambda table: _PPP_LINE.sub(rf"\1{GONE}", table[0]),
+        also=("client",),
+    ),
+    # Postfix's sasl_passwd: a relay, user:secret. Said of a mail's port anywhere, otherwise as a line of its own.
+    Form(
+        (":25", ":465", ":587", ":2525", ":smtp", ":submission"),
+        re.compile(
+            r"((?:^|[\s\"'])(?:\[[\w.:-]{1,200}\]|(?:[\w-]{1,63}\.){1,9}[\w-]{1,63}):(?:25|465|587|2525|smtps?|submissions?)[ \t]{1,40}"
+            r"[^\s:\"']{1,200}:)[^\s\"']{1,400}(?=[\"'\s]|\Z)",
+            _M,
+        ),
+        rf"\1{GONE}",
+    ),
+    Form(
+        ("smtp", "mail", "relay", "mx", "["),
+        re.compile(
+            r"(^[ \t]{0,8}(?:\[(?:[\w-]{1,63}\.){1,9}[A-Za-z][\w-]{1,62}\]|(?:smtp|mail|relay|mx)[\w-]{0,40}"
+            r"(?:\.[\w-]{1,63}){1,9})"
+            r"[ \t]{1,40}[^\s:/\"']{1,200}:)[^\s\"']{1,400}(?=[ \t\r]{0,8}$)",
+            _I | _M,
+        ),
+        rf"\1{GONE}",
+    ),
+    Form(  # of one sender
+        ("@",),
+        re.compile(
+            r"(^[ \t]{0,8}[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,9}[A-Za-z][\w-]{1,62}[ \t]{1,40}[^\s:/\"']{1,200}:)"
+            r"[^\s\"']{1,400}(?=[ \t\r]{0,8}$)",
+            _M,
+        ),
+        rf"\1{GONE}",
+    ),
+    # FTP and POP3, as programs show what they send: behind a sign or in quotes, or after USER. A test's verdict is PASS, too.
+    Form(
+        ("pass ", "pass\t"),
+        re.compile(rf"((?:(?:^|\s)(?:-{{0,4}}>|[CS]:)[ \t]{{1,4}}|[\"']|\\{{1,8}}[rn])PASS[ \t]){_FTP_SECRET}"),
+        rf"\1{GONE}",
+        also=NAMES,
+    ),
+    Form(
+        ("user ",),
+        re.compile(rf"({FTP_USER}(?:[^\n]{{0,200}}\n){{1,4}}?[^\n]{{0,60}}?\bPASS[ \t]){_FTP_SECRET}", _M),
+        rf"\1{GONE}",
+        also=NAMES,
     ),
 )
