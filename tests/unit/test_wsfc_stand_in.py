@@ -18,8 +18,9 @@ from harness.lab.guests.windows import underlying_node
 from harness.lab.guests.windows.script_answers import Missing, ScriptError, answer
 from harness.lab.guests.windows.stand_ins import collect_scripts, host_scripts, lifekeeper_scripts, wsfc_rows, wsfc_scripts
 from harness.lab.lifecycle import default_cluster
-from harness.managers.manager import CommPath, ResourceState
+from harness.managers.manager import Answer, CommPath, ResourceState
 from harness.managers.parse import wsfc_parse
+from harness.managers.rules.wsfc_quorum_rules import fenced_by
 from harness.managers.switchover_readiness import Case
 
 ROLE, IP, LISTENER, DISK = "cluster-services", "ip-10.20.1.200", "listener-1521", "disk-shared"
@@ -101,6 +102,15 @@ def test_without_its_witness_the_survivor_would_stop(told) -> None:
     assert "1 of 3 votes were left, as the witness Quorum Disk is Failed" in str(
         wsfc_parse.allowed("lknode02", ROLE, "lknode02", found).against
     )
+
+
+def test_quorum_would_stop_one_side_of_a_split(told) -> None:
+    def fencing(**about: Any) -> Answer:
+        return fenced_by({node: wsfc_parse.read(rows(told(seen_by(node, **about), Group=ROLE))) for node in ("lknode01", "lknode02")})
+
+    assert fencing().yes
+    assert "Quorum Disk is Failed" in str(fencing(witness={"holder": None, "reachable": False, "lost": False}).because)
+    assert not fencing(contact=False, of_peer={}).yes
 
 
 def test_the_witness_votes_while_two_nodes_do(told) -> None:
