@@ -148,12 +148,12 @@ PATTERNS: Patterns = (
             rf"{_PPP_SECRET}(?=(?:[ \t]{{1,40}}{_PPP_ADDRESS}){{0,8}}[ \t\r]{{0,8}}$)",
             _M,
         ),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
     ),
     Form(
         ("secret",),
         re.compile(rf"^{PPP_HEADING}[^\n]{{0,200}}(?:\n(?![ \t\r]*$)[^\n]{{0,400}}){{1,40}}", _M),
-        lambda table: _PPP_LINE.sub(rf"\1{GONE}", table[0]),
+        lambda table: _PPP_LINE.sub(rf"\1{REMOVED}", table[0]),
         also=("client",),
     ),
     # Postfix's sasl_passwd: a relay, user:secret. Said of a mail's port anywhere, otherwise as a line of its own.
@@ -164,7 +164,7 @@ PATTERNS: Patterns = (
             r"[^\s:\"']{1,200}:)[^\s\"']{1,400}(?=[\"'\s]|\Z)",
             _M,
         ),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
     ),
     Form(
         ("smtp", "mail", "relay", "mx", "["),
@@ -174,7 +174,7 @@ PATTERNS: Patterns = (
             r"[ \t]{1,40}[^\s:/\"']{1,200}:)[^\s\"']{1,400}(?=[ \t\r]{0,8}$)",
             _I | _M,
         ),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
     ),
     Form(  # of one sender
         ("@",),
@@ -183,19 +183,19 @@ PATTERNS: Patterns = (
             r"[^\s\"']{1,400}(?=[ \t\r]{0,8}$)",
             _M,
         ),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
     ),
     # FTP and POP3, as programs show what they send: behind a sign or in quotes, or after USER. A test's verdict is PASS, too.
     Form(
         ("pass ", "pass\t"),
         re.compile(rf"((?:(?:^|\s)(?:-{{0,4}}>|[CS]:)[ \t]{{1,4}}|[\"']|\\{{1,8}}[rn])PASS[ \t]){_FTP_SECRET}"),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
         also=NAMES,
     ),
     Form(
         ("user ",),
         re.compile(rf"({FTP_USER}(?:[^\n]{{0,200}}\n){{1,4}}?[^\n]{{0,60}}?\bPASS[ \t]){_FTP_SECRET}", _M),
-        rf"\1{GONE}",
+        rf"\1{REMOVED}",
         also=NAMES,
     ),
 )
