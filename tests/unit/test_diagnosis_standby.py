@@ -10,15 +10,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from test_diagnosis import CLUSTER, client, diagnose, evidence, faults, listening, node, only, with_host
+from test_diagnosis import CLUSTER, OUT, TAGS, client, diagnose, evidence, faults, listening, node, only, state, with_host
 
 from harness.collect.linux_host_script import _STOPPED as STOPPED
 from harness.collect.linux_host_script import script
 from harness.core.deadline import Deadline
+from harness.core.finding import Finding, Weight
 from harness.diagnosis.cause import Certainty
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.linux_host_script_parse import host
 from harness.managers.kinds.pacemaker import Pacemaker
+from harness.managers.manager import Answer, ClusterState, NodeState, Question, Says
 from harness.managers.manager_registry import manager_of
 from harness.managers.pacemaker_survey import ABSENT, PROGRAMS
 from harness.managers.parse import corosync_parse
@@ -152,6 +154,30 @@ def test_settings_of_corosync_that_differ(old: str, new: str, says: str) -> None
         only(told, "lknode02", says)
     assert faults(diagnose(told)) == [] or says
     assert faults(diagnose(both(corosync=(ours, {})))) == []
+
+
+NO_VOTES = "without lknode01 there are 1 votes, and quorum needs 2"
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "words"),
+    [
+        (
+            CONF.replace("two_node: 1", ""),
+            CONF.replace("two_node: 1", ""),
+            ("two_node is not set in", "on lknode01 and lknode02", "two_node: 1 in"),
+        ),
+        (CONF.replace("two_node: 1", "two_node: 0"), "", ("two_node is not set in", "on lknode01:", "corosync-cfgtool -R")),
+        (CONF, CONF, ("runs with more expected votes than two nodes have", "corosync-quorumtool -e 2")),
+        (CONF.replace("two_node: 1", "two_node: 1\nexpected_votes: 3"),) * 2 + (("quorum.expected_votes 3",),),
+        (CONF.replace("two_node: 1", "two_node: 1\ndevice {\nmodel: net\n}"),) * 2 + (("counts a quorum device's vote",),),
+        ("", "", ("take that away",)),
+    ],
+)
+def test_why_one_node_alone_has_no_quorum(ours: str, theirs: str, words: tuple[str, ...]) -> None:
+    files = tuple(host("it", f"@@ corosync\n{text}").corosync for text in (ours, theirs))
+    told = replace(both(corosync=files), may_move={Question.LOST: Answer(Says.NO, (NO_VOTES,))})
+    only(told, "lknode02", NO_VOTES, *words)
 
 
 CIB = """<cib><configuration><resources><primitive id="lbhc-12345" class="ocf" provider="heartbeat" type="azure-lb"/>
@@ -400,3 +426,39 @@ def test_nodes_of_corosync_without_a_number_or_a_name_are_told_apart_by_their_ad
     assert [*corosync_parse.differences(one, corosync_parse.parse(listed("10.0.0.4", "10.0.0.6")))]
     odd = corosync_parse.parse("nodelist {\nnode {\nnodeid:\n: x\n}\n}\n")
     assert [*corosync_parse.differences(odd, one)] == []
+
+
+@pytest.mark.parametrize(
+    ("conf", "option", "words"),
+    [
+        (
+            CONF.replace("two_node: 1", ""),
+            "",
+            ("without lknode02, because two_node is not set", "it stops everything", "start lknode02", "two_node: 1"),
+        ),
+        (CONF, "", ("waits until it has once seen that (wait_for_all", "pcs quorum unblock")),
+        (CONF, '<nvpair name="no-quorum-policy" value="freeze"/>', ("(freeze)", "keeps what it has in service")),
+        ("", "", ("has no quorum without lknode02; so", "corosync-quorumtool -s")),
+    ],
+)
+def test_a_node_without_quorum_is_told_as_that_and_dead_paths_follow(conf: str, option: str, words: tuple[str, ...]) -> None:
+    cib = f"<cib><configuration><crm_config>{option}</crm_config></configuration></cib>"
+    told = host("lknode01", f"@@ corosync\n{conf}\n@@ configuration\n{cib}\n")
+    one = NodeState("lknode01", True, dict.fromkeys(TAGS, OUT), state().nodes["lknode01"].comm_paths, quorum=False)
+    away = NodeState("lknode02", False, {}, (), "could not be asked")
+    dead = Finding(Weight.FAULT, "lknode01", "communication path", "10.20.1.11/10.20.1.12 is dead", "see", ())
+    base = evidence(active=None, paths=[], probes={}, findings=[dead], state=ClusterState({"lknode01": one, "lknode02": away}))
+    hosts = {"lknode01": node("lknode01", corosync=told.corosync, units=told.units)}
+    only(replace(base, hosts=hosts, firewalls={}), "lknode01", "lknode01 has no quorum", *words)
+
+
+def test_a_node_with_quorum_or_a_policy_to_ignore_it_is_no_cause() -> None:
+    ignore = '<cib><configuration><crm_config><nvpair name="no-quorum-policy" value="ignore"/></crm_config></configuration></cib>'
+    units = host("lknode01", f"@@ configuration\n{ignore}\n").units
+    for quorum, its in ((True, {}), (None, {}), (False, units)):
+        nodes = {name: replace(one, quorum=quorum) for name, one in state().nodes.items()}
+        base = evidence(state=ClusterState(nodes))
+        told = diagnose(
+            replace(base, hosts={**base.hosts, "lknode01": node("lknode01", units=its), "lknode02": node("lknode02", units=its)})
+        )
+        assert not [c for c in told.causes if "quorum" in c.says]
