@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from harness.core.redaction.value_forms import GONE, NAMES, VALUE_OF_OPTION, Form, Patterns
+from harness.core.redaction.value_forms import GONE, NAMES, VALUE_OF_OPTION, Form, LatePattern, Patterns
 
 _I, _M = re.IGNORECASE, re.MULTILINE
 # What goes on like this is a sentence about the setting.
@@ -35,7 +35,7 @@ _DIRECTIVES_WORDS = (
 PATTERNS: Patterns = (
     Form(
         _DIRECTIVES_WORDS,
-        re.compile(
+        LatePattern(
             rf"((?<![\w$-])(?:{_DIRECTIVES})[ \t]{{1,40}}(?>(?:\d[ \t]{{1,4}})?))(?![=:\[]){_PROSE}{VALUE_OF_OPTION}",
             _I,
         ),
@@ -44,12 +44,12 @@ PATTERNS: Patterns = (
     ),
     Form(
         ("inguser", "goinguser"),
-        re.compile(rf"(\b(?:incoming|outgoing)user[ \t]{{1,4}}\S{{1,100}}[ \t]{{1,4}}){VALUE_OF_OPTION}", _I),
+        LatePattern(rf"(\b(?:incoming|outgoing)user[ \t]{{1,4}}\S{{1,100}}[ \t]{{1,4}}){VALUE_OF_OPTION}", _I),
         rf"\1{GONE}",
     ),
     Form(  # a line of two words: Quagga, GRUB, netrc's lines
         ("password", "passphrase", "passwd", "secret", "psk", "pre-shared-key"),
-        re.compile(
+        LatePattern(
             rf"(^[ \t]{{0,40}}(?:password|passphrase|passwd|secret|psk|pre-shared-key)[ \t]{{1,40}}(?>"
             rf"(?:--md5[ \t]{{1,4}}|\d[ \t]{{1,4}})?))(?![=:|]){_PROSE}"
             rf"{VALUE_OF_OPTION}(?=[ \t\r]{{0,8}};?[ \t\r]{{0,8}}$)",
@@ -60,27 +60,27 @@ PATTERNS: Patterns = (
     ),
     Form(
         ("password", "passphrase", "secret", "psk"),
-        re.compile(r"(\b(?:password|passphrase|secret|psk)[ \t]{1,40})\"[^\"\n]{1,400}(?:\"(?=[ \t]{0,4}(?:;|\}))|\Z)", _I),
+        LatePattern(r"(\b(?:password|passphrase|secret|psk)[ \t]{1,40})\"[^\"\n]{1,400}(?:\"(?=[ \t]{0,4}(?:;|\}))|\Z)", _I),
         rf"\1{GONE}",
         also=('"',),
     ),
     Form(
         ("machine", "login"),
-        re.compile(rf"(\b(?:machine\s{{1,8}}\S{{1,200}}|login\s{{1,8}}\S{{1,200}})\s{{1,80}}password\s{{1,8}}){_PROSE}{VALUE_OF_OPTION}"),
+        LatePattern(rf"(\b(?:machine\s{{1,8}}\S{{1,200}}|login\s{{1,8}}\S{{1,200}})\s{{1,80}}password\s{{1,8}}){_PROSE}{VALUE_OF_OPTION}"),
         rf"\1{GONE}",
     ),
-    Form(("stats",), re.compile(r"(\bstats\s{1,4}auth\s{1,4}[^\s:]{1,100}:)\S{1,400}"), rf"\1{GONE}"),
+    Form(("stats",), LatePattern(r"(\bstats\s{1,4}auth\s{1,4}[^\s:]{1,100}:)\S{1,400}"), rf"\1{GONE}"),
     Form(
         ("user",),
-        re.compile(r"(^[ \t]{0,8}user[ \t]{1,4}\S{1,100}[ \t](?:[^\n]{0,200}?[ \t])?>)[^\s]{1,400}", _I | _M),
+        LatePattern(r"(^[ \t]{0,8}user[ \t]{1,4}\S{1,100}[ \t](?:[^\n]{0,200}?[ \t])?>)[^\s]{1,400}", _I | _M),
         rf"\1{GONE}",
         also=(">",),
     ),  # Redis
-    Form(("neighbor",), re.compile(rf"(\bneighbor\s{{1,4}}\S{{1,100}}\s{{1,4}}password\s{{1,4}}){VALUE_OF_OPTION}"), rf"\1{GONE}"),
+    Form(("neighbor",), LatePattern(rf"(\bneighbor\s{{1,4}}\S{{1,100}}\s{{1,4}}password\s{{1,4}}){VALUE_OF_OPTION}"), rf"\1{GONE}"),
     # snmpd
     Form(
         ("com2sec",),
-        re.compile(
+        LatePattern(
             rf"(^[ \t]{{0,8}}com2sec6?\s{{1,40}}"
             rf"(?:-Cn\s{{1,4}}\S{{1,100}}\s{{1,40}})?\S{{1,100}}\s{{1,40}}\S{{1,200}}\s{{1,40}}){VALUE_OF_OPTION}",
             _I | _M,
@@ -89,33 +89,33 @@ PATTERNS: Patterns = (
     ),
     Form(
         ("createuser",),
-        re.compile(rf"(\bcreateUser\s[^\n]{{0,300}}?\b(?:DES|AES[\w-]{{0,8}})\s{{1,40}}){VALUE_OF_OPTION}", _I),
+        LatePattern(rf"(\bcreateUser\s[^\n]{{0,300}}?\b(?:DES|AES[\w-]{{0,8}})\s{{1,40}}){VALUE_OF_OPTION}", _I),
         rf"\1{GONE}",
     ),
     Form(
         ("createuser",),
-        re.compile(rf"(\bcreateUser\s[^\n]{{0,200}}?\b(?:MD5|SHA[\w-]{{0,8}})\s{{1,40}}){VALUE_OF_OPTION}", _I),
+        LatePattern(rf"(\bcreateUser\s[^\n]{{0,200}}?\b(?:MD5|SHA[\w-]{{0,8}})\s{{1,40}}){VALUE_OF_OPTION}", _I),
         rf"\1{GONE}",
     ),
     Form(
         ("sink",),
-        re.compile(rf"(^[ \t]{{0,8}}(?:trap2?|inform)sink\s{{1,40}}\S{{1,200}}[ \t]{{1,40}}){VALUE_OF_OPTION}", _I | _M),
+        LatePattern(rf"(^[ \t]{{0,8}}(?:trap2?|inform)sink\s{{1,40}}\S{{1,200}}[ \t]{{1,40}}){VALUE_OF_OPTION}", _I | _M),
         rf"\1{GONE}",
     ),
     # ipsec.secrets
     Form(
         ("psk", "xauth", "eap", "ntlm", "pin"),
-        re.compile(rf"((?:^|\s):[ \t]{{0,8}}(?:PSK|XAUTH|EAP|NTLM|PIN)[ \t]{{1,40}}){VALUE_OF_OPTION}", _M),
+        LatePattern(rf"((?:^|\s):[ \t]{{0,8}}(?:PSK|XAUTH|EAP|NTLM|PIN)[ \t]{{1,40}}){VALUE_OF_OPTION}", _M),
         rf"\1{GONE}",
     ),
     Form(
         ("rsa", "ecdsa", "p12", "pkcs8"),
-        re.compile(r"((?:^|\s):[ \t]{0,8}(?:RSA|ECDSA|P12|PKCS8)[ \t]{1,40}\S{1,400}[ \t]{1,40})\"[^\"\n]{1,400}\"?", _M),
+        LatePattern(r"((?:^|\s):[ \t]{0,8}(?:RSA|ECDSA|P12|PKCS8)[ \t]{1,40}\S{1,400}[ \t]{1,40})\"[^\"\n]{1,400}\"?", _M),
         rf"\1{GONE}",
     ),
     Form(  # keys of chronyd and ntpd
         ("md5", "sha", "aes", " m ", "\tm\t", "\tm ", " m\t", "tiger", "whirlpool", "rmd160"),
-        re.compile(
+        LatePattern(
             r"(^[ \t]{0,8}\d{1,10}[ \t]{1,40}(?:M|MD5|SHA\d{0,3}"
             r"(?:-\d{1,3})?|AES[\w-]{1,12}|TIGER|WHIRLPOOL|RMD160)[ \t]{1,40})[^\s#]{1,1000}(?=[ \t\r]{0,40}(?:#|$))",
             _M,
@@ -124,7 +124,7 @@ PATTERNS: Patterns = (
     ),
     Form(  # corosync.conf's own key, and Consul's and Serf's
         ("key", "encrypt"),
-        re.compile(
+        LatePattern(
             r"(^[ \t]{0,40}[\"']?(?:key|encrypt(?:_key)?)[\"']?[ \t]{0,40}[:=][ \t]{0,40}[\"']?)"
             r"(?![/~])[A-Za-z0-9+/=_-]{22,4000}(?=[\"']?,?[ \t\r]{0,8}$)",
             _M,
