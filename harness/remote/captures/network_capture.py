@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from harness.core.errors import Unusable
 from harness.core.text.host_text import cut_at_word
 from harness.hosts.host import Host, Process
 from harness.hosts.local_host import LocalHost
@@ -53,7 +52,7 @@ class NetworkCapture:
         return CaptureProgram(f"`{self._command[0]}`", start, loopback=own_loopback is not None)
 
     def _listen(self, name: str, plan: dict[str, Any]) -> _Listener:
-        """Raises Unusable when the command cannot be started."""
+        """Raises HostUnreachable when the command cannot be started."""
         key = json.dumps(plan, sort_keys=True)
         with self._lock:
             shared = self._shared.get(key)
@@ -62,8 +61,8 @@ class NetworkCapture:
                 command = ["sh", "-c", 'exec "$@" 2>&1', "sh", *self._command, json.dumps(plan)]
                 shared = self._shared[key] = _SharedProcess(self._machine.start(command))
                 listener = shared.listen(name)
-        if listener is None:
-            raise Unusable(f"{name}: the capture at the network (`{self._command[0]}`) ended as soon as it had begun")
+                shared.begin()
+        assert listener is not None, "nothing ends a process that nobody has read from"
         return listener
 
 
@@ -83,7 +82,11 @@ class _SharedProcess:
         self._ready: str | None = None
         self._ended = False
         self._lock = threading.Lock()
-        threading.Thread(target=self._read, name="network-capture", daemon=True).start()
+        self._thread = threading.Thread(target=self._read, name="network-capture", daemon=True)
+
+    def begin(self) -> None:
+        """Read from now on; whoever listens already hears all of it."""
+        self._thread.start()
 
     def listen(self, name: str) -> _Listener | None:
         """A new listener for one host's packets; None when it has ended, or ends."""
