@@ -34,6 +34,11 @@ class CaptureSources:
         self._python = {machine.name: machine.ssh.python for machine in cluster.machines}
         self.refused: dict[str, str] = {}
 
+    def close(self) -> None:
+        """End what captures at the network."""
+        if self._network is not None:
+            self._network.close()
+
     def source(self, name: str) -> Source:
         """Where the packets of that host are captured. Raises as `capabilities` does."""
         capabilities = self._capabilities(name)

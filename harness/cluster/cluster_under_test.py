@@ -269,6 +269,7 @@ class ClusterUnderTest:
         """Ends what runs on the hosts and closes every connection."""
         for capture in self._witnesses.values():
             capture.stop()
+        self.captures.close()
         for worker in self.residents.values():
             worker.close()
         for host in self.hosts.values():

@@ -59,3 +59,4 @@ class FabricWitness:
         for captures in self._captures.values():
             for capture in captures.values():
                 capture.stop()
+        self.network.close()

@@ -97,7 +97,10 @@ def test_one_process_sees_for_all_and_each_gets_its_own(network: Network) -> Non
         assert not a.loopback and not a.dropped
         a.stop()
         program.said.put(f"b {packet()}")
-        assert b.mark() == 2 and not program.closed
+        assert b.mark() == 2
+    with network.of("a") as again:
+        assert again.mark() == 0 and len(network.begun) == 1 and not program.closed, "it goes on, so that the next begins at once"
+    network.capture.close()
     assert program.closed
 
 
@@ -107,11 +110,17 @@ def test_another_plan_is_another_process(network: Network) -> None:
 
 
 def test_what_it_lost_is_lost_for_every_host(network: Network) -> None:
-    network.prepared.append(Program(READY, dropped=3))
     with network.of("a") as a, network.of("b") as b:
+        network.begun[0][1].dropped = 3
         a.mark()
         b.mark()
         assert (a.dropped, b.dropped) == (3, 3)
+    with network.of("a") as later:
+        later.mark()
+        assert later.dropped == 0, "that was before it listened"
+        network.begun[0][1].dropped = 5
+        later.mark()
+        assert later.dropped == 2
 
 
 def test_its_end_is_told_to_all_and_the_next_capture_begins_another(network: Network) -> None:
@@ -156,7 +165,8 @@ def test_the_host_s_own_loopback_beside(network: Network) -> None:
         with pytest.raises(Inconclusive, match="a: the packet capture has ended"):
             for _ in range(10_000):
                 a.mark()
-    assert links.closed
+    network.capture.close()
+    assert own.closed and links.closed
 
 
 def test_it_has_begun_when_both_have(network: Network) -> None:

@@ -23,7 +23,8 @@ Start = Callable[[dict[str, Any]], Process]
 
 
 class NetworkCapture:
-    """The command that captures at the network, and the processes of it that run: one for each plan, whatever the number of hosts.
+    """The command that captures at the network, and the processes of it that run: one for each plan, whatever the number of hosts. One that
+    runs goes on until `close`, so that the next capture of that plan begins at once.
 
     `hosts` are captured there although they might be captured themselves; any other where it cannot be.
     """
@@ -51,6 +52,13 @@ class NetworkCapture:
 
         return CaptureProgram(f"`{self._command[0]}`", start, loopback=own_loopback is not None)
 
+    def close(self) -> None:
+        """End every process."""
+        with self._lock:
+            shared, self._shared = list(self._shared.values()), {}
+        for process in shared:
+            process.close()
+
     def _listen(self, name: str, plan: dict[str, Any]) -> _Listener:
         """Raises HostUnreachable when the command cannot be started."""
         key = json.dumps(plan, sort_keys=True)
@@ -72,13 +80,14 @@ def own_loopback(host: Host, python: str) -> Start:
 
 
 class _SharedProcess:
-    """The process of one plan: its lines go to whose they are, and it ends with the last who listens."""
+    """The process of one plan: its lines go to whose they are; what nobody listens for is left out."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
         self._listeners: list[_Listener] = []
         self._asked: dict[int, tuple[_Listener, int]] = {}  # a mark's number here: who asked, and the number that it has there
         self._number = 0
+        self._dropped = 0  # packets that it had lost in all, by its last mark
         self._ready: str | None = None
         self._ended = False
         self._lock = threading.Lock()
@@ -93,7 +102,7 @@ class _SharedProcess:
         with self._lock:
             if self._ended:
                 return None
-            listener = _Listener(self, name)
+            listener = _Listener(self, name, self._dropped)
             self._listeners.append(listener)
             if self._ready is not None:
                 listener.put(self._ready)
@@ -112,10 +121,12 @@ class _SharedProcess:
             if listener in self._listeners:
                 self._listeners.remove(listener)
             self._asked = {number: asked for number, asked in self._asked.items() if asked[0] is not listener}
-            is_last = not self._listeners and not self._ended
-            self._ended = self._ended or is_last
-        if is_last:
-            self._process.close()
+
+    def close(self) -> None:
+        """End it."""
+        with self._lock:
+            self._ended = True
+        self._process.close()
 
     def _read(self) -> None:
         last_word = "it ended"
@@ -148,6 +159,7 @@ class _SharedProcess:
         if "mark" in record:
             with self._lock:
                 asked = self._asked.pop(record["mark"], None)
+                self._dropped = record["dropped"]
             if asked is not None:
                 listener, number = asked
                 listener.put_mark(number, record)
@@ -204,14 +216,15 @@ class _Lines:
 class _Listener(_Lines):
     """One host's part of a shared process, as the process of a capture on that host would be."""
 
-    def __init__(self, shared: _SharedProcess, name: str) -> None:
+    def __init__(self, shared: _SharedProcess, name: str, dropped_before: int) -> None:
         super().__init__()
         self.name = name
         self._shared = shared
+        self._dropped_before = dropped_before
 
     def put_mark(self, number: int, record: dict[str, Any]) -> None:
         """The answer to a mark that it asked for."""
-        self.put(json.dumps({**record, "mark": number}))
+        self.put(json.dumps({**record, "mark": number, "dropped": record["dropped"] - self._dropped_before}))
 
     def end(self, reason: str) -> None:
         """The shared process has ended, for this reason."""
