@@ -104,8 +104,8 @@ class LabSettings(Part):
     guests: dict[str, GuestSettings] = Field({}, description="what a host is made of, by its name; a host not named is a namespace")
     capture: Literal["hosts", "fabric"] | None = Field(
         None,
-        description="where the hosts' packets are captured: on the hosts, or at the fabric's end of their links, so that nothing runs on "
-        "them for it; left out, containers at the fabric and the others on themselves. A host that cannot capture is seen by the fabric",
+        description="where the hosts' packets are captured: on the hosts alone, or at the fabric's end of their links, so that nothing "
+        "runs on them for it; left out, on the hosts but for containers and for hosts that cannot",
     )
     fence: Literal["lab", "azure"] = Field(
         "lab",

@@ -243,8 +243,9 @@ def _prepare(data: dict[str, Any], name: str, folder: Path, *, network_only: boo
         for program, made in windows.compile_programs(cache_folder()).items():
             shutil.copyfile(made, folder / WINDOWS_PROGRAMS / f"{program}.exe")
     at_fabric = [machine.name for machine in cluster.machines if settings.captured_at_fabric(machine.name)]
+    by_fabric = None if settings.capture == "hosts" else at_fabric
     whole = {**data, "manager": {**of_manager, **data.get("manager", {})}}
-    file.write_text(_cluster_file(whole, name, listeners, stand_in_note(cluster), at_fabric))
+    file.write_text(_cluster_file(whole, name, listeners, stand_in_note(cluster), by_fabric))
     return listeners
 
 
@@ -274,7 +275,7 @@ def _database_template(data: dict[str, Any]) -> str:
     return str(ensure_template(cache_folder(), _password_file().read_text()))
 
 
-def _cluster_file(data: dict[str, Any], name: str, listeners: dict[str, socket.socket], note: str, at_fabric: list[str]) -> str:
+def _cluster_file(data: dict[str, Any], name: str, listeners: dict[str, socket.socket], note: str, at_fabric: list[str] | None) -> str:
     """The file that the harness attaches to this lab with, as it would to any cluster."""
 
     def reachable(machine: dict[str, Any]) -> dict[str, Any]:
@@ -301,7 +302,7 @@ def _cluster_file(data: dict[str, Any], name: str, listeners: dict[str, socket.s
             **{to: [*power, to, "{node}", "--for", "{seconds}"] for to in ("off", "freeze")},
             **{to: [*power, to, "{node}"] for to in ("on", "reboot", "thaw")},
         },
-        "network_capture": {"command": capture, "hosts": at_fabric},
+        **({} if at_fabric is None else {"network_capture": {"command": capture, "hosts": at_fabric}}),
     }
     return f"# Written by `lkharness lab up`. {note}\n" + tomli_w.dumps(whole)
 
