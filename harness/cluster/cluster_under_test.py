@@ -255,6 +255,9 @@ class ClusterUnderTest:
             self.timeline.note(name, "no-capture", f"{error}; its packets are captured at the network instead")
             capture = self.captures.make(name, newest=True)
             capture.start()
+        if self.captures.at_network(name):
+            beside = ", what stays inside it by itself" if capture.loopback else ""
+            self.timeline.note(name, "packet-capture", f"its packets are captured at the network{beside}")
         return capture
 
     def evidence(self) -> dict[str, PacketCapture]:

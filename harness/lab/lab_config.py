@@ -121,7 +121,7 @@ class LabSettings(Part):
 
     def captured_at_fabric(self, host: str) -> bool:
         """Are its packets captured at the fabric's end of its links, although the host might do it?"""
-        return self.capture == "fabric" or (self.capture is None and self.kind_of(host) == "container")
+        return self.capture == "fabric" or (self.capture is None and self.kind_of(host) != "namespace")
 
     @property
     def containers(self) -> dict[str, GuestSettings]:
