@@ -12,20 +12,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from harness.cluster.capture_sources import CaptureSources, Source
 from harness.config.cluster_config import Cluster, Machine
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Inconclusive, Unusable
 from harness.core.redaction.output_redaction import Cleaner
 from harness.core.timeline import Timeline
 from harness.expectations.connectivity_matrix import Origin
-from harness.hosts.host import CommandFailed
+from harness.hosts.host import CommandFailed, HostUnreachable
 from harness.hosts.host_facts import facts_of
 from harness.hosts.ssh.ssh_connection import SessionsTaken
 from harness.hosts.ssh.ssh_host import connect_all
 from harness.managers.manager import ClusterState
 from harness.managers.manager_registry import manager_of
 from harness.remote import host_capabilities
-from harness.remote.captures.capture_factory import capture_of
 from harness.remote.captures.capture_session import PacketCapture, mark_all
 from harness.remote.connections.worker_session import ConnectionWorker
 from harness.remote.host_capabilities import Capabilities, Kind
@@ -77,7 +77,7 @@ class ClusterUnderTest:
         self._witnesses: dict[str, PacketCapture] = {}
         self._unrelated: frozenset[str] = frozenset()
         self._unrelated_asked_pause = Deadline(0.0)
-        self.capture_refused: dict[str, str] = {}  # Windows hosts that may not be captured, and what they said; asked of each once
+        self.captures = CaptureSources(cluster, self.hosts, self.capabilities)
         self._capture_locks = {name: threading.Lock() for name in self.hosts}
         self._failed_captures: dict[str, HarnessError] = {}  # the last one of each host
         self._capabilities: dict[str, Capabilities] = {}
@@ -182,7 +182,12 @@ class ClusterUnderTest:
         present = [m.name for m in self.cluster.machines if m.name not in self.absent]
         unknown = [n for n in present if n not in self._capabilities]  # asked at every check of a path: known nearly always
         self.together(*(lambda n=n: self.capabilities(n) for n in unknown))
-        return [n for n in present if n in self.capture_refused or not self.capabilities(n).captures]
+        return [n for n in present if self.captures.source(n) is Source.NONE]
+
+    @property
+    def capture_refused(self) -> dict[str, str]:
+        """Hosts that may not be captured by what runs on them, and what they said; asked of each once."""
+        return self.captures.refused
 
     def together(self, *work: Callable[[], object]) -> list:
         """Do several things at once and return their results in order; the first failure is raised when all have ended."""
@@ -242,9 +247,8 @@ class ClusterUnderTest:
                 if old_capture is not None:
                     self.timeline.note(name, "packet-capture", f"begins again: {reason}")
                     old_capture.stop()
-                capture = capture_of(self.hosts[name], self.capabilities(name), self.python(name), newest=True)
                 try:
-                    capture.start()
+                    self._witnesses[name] = self._start_capture(name)
                 except HarnessError as error:
                     self._failed_captures[name] = error
                     if not isinstance(error, Unusable) or self.capabilities(name).kind is not Kind.COMPILED:
@@ -252,10 +256,25 @@ class ClusterUnderTest:
                     self.capture_refused[name] = str(error)
                     self.timeline.note(name, "no-capture", str(error))
                     return None
-                self._witnesses[name] = capture
             capture = self._witnesses[name]
             exit_stack.enter_context(capture.holding())
             return capture, capture.mark()
+
+    def _start_capture(self, name: str) -> PacketCapture:
+        """On the host, or at the network where the host does not bear or does not allow it. Raises as PacketCapture's `start`."""
+        capture = self.captures.make(name, newest=True)
+        try:
+            capture.start()
+        except Unusable as error:
+            if isinstance(error, HostUnreachable) or not self.captures.fall_back(name, str(error)):
+                raise
+            self.timeline.note(name, "no-capture", f"{error}; its packets are captured at the network instead")
+            capture = self.captures.make(name, newest=True)
+            capture.start()
+        if self.captures.at_network(name):
+            beside = ", what stays inside it by itself" if capture.loopback else ""
+            self.timeline.note(name, "packet-capture", f"its packets are captured at the network{beside}")
+        return capture
 
     def evidence(self) -> dict[str, PacketCapture]:
         """The witnesses that have watched, for their captures."""
@@ -269,6 +288,7 @@ class ClusterUnderTest:
         """Ends what runs on the hosts and closes every connection."""
         for capture in self._witnesses.values():
             capture.stop()
+        self.captures.close()
         for worker in self.residents.values():
             worker.close()
         for host in self.hosts.values():

@@ -102,6 +102,11 @@ class LabSettings(Part):
     rules: list[ExtraRule] = Field([], description="load-balancing rules besides those of the services")
     nsg: dict[str, list[NsgRule]] = Field({}, description="custom rules by NIC (`lknode01.eth0`) or subnet (`subnet1`)")
     guests: dict[str, GuestSettings] = Field({}, description="what a host is made of, by its name; a host not named is a namespace")
+    capture: Literal["hosts", "fabric"] | None = Field(
+        None,
+        description="where the hosts' packets are captured: on the hosts alone, or at the fabric's end of their links, so that nothing "
+        "runs on them for it; left out, on the hosts but for containers and for hosts that cannot",
+    )
     fence: Literal["lab", "azure"] = Field(
         "lab",
         description="what Pacemaker fences with: the lab's own device, or the distribution's fence_azure_arm through the lab's Azure API",
@@ -113,6 +118,10 @@ class LabSettings(Part):
     def kind_of(self, host: str) -> str:
         """What the host is made of."""
         return self.guests[host].kind if host in self.guests else "namespace"
+
+    def captured_at_fabric(self, host: str) -> bool:
+        """Are its packets captured at the fabric's end of its links, although the host might do it?"""
+        return self.capture == "fabric" or (self.capture is None and self.kind_of(host) != "namespace")
 
     @property
     def containers(self) -> dict[str, GuestSettings]:

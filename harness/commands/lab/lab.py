@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.commands.lab import lab_azure, lab_image
+from harness.commands.lab import lab_azure, lab_capture, lab_image
 from harness.commands.shared_options import add, print_json
 from harness.core.errors import BadUse, Unusable
 
@@ -36,6 +36,7 @@ def add_to(commands) -> None:
     _add_changes(verbs)
     lab_azure.add_to(verbs)
     lab_image.add_to(verbs)
+    lab_capture.add_to(verbs)
 
 
 def _add_up(verbs) -> None:

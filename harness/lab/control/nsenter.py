@@ -1,4 +1,4 @@
-"""Running a command inside a lab host without SSH: for `lab exec`, and for looking at a host whose sshd is gone."""
+"""Running a command inside a lab host without SSH, for `lab exec` and for looking at a host whose sshd is gone; or in the lab's fabric."""
 
 from __future__ import annotations
 
@@ -51,6 +51,16 @@ def command(lab: LabRecord, name: str, command_line: list[str]) -> list[str]:
         f"TERM={os.environ.get('TERM', 'dumb')}",
         *command_line,
     ]
+
+
+def fabric_command(lab: LabRecord, netns: int, command_line: list[str]) -> list[str]:
+    """The command line that runs `command_line` in the fabric's network namespace, which is open in the lab's first process as `netns`.
+
+    It is in the lab's process namespace too, so that it ends with the lab."""
+    enter = ["nsenter", f"--net=/proc/{lab.pid}/fd/{netns}", "--target", str(lab.pid), "--pid"]
+    if os.geteuid() != 0:
+        enter += ["--user", "--preserve-credentials"]
+    return [*enter, *command_line]
 
 
 def run(

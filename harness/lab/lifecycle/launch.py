@@ -218,7 +218,8 @@ def _prepare(data: dict[str, Any], name: str, folder: Path, *, network_only: boo
     """Write the folder's content; return the listening loopback socket of each host."""
     file = folder / "cluster.toml"
     cluster = cluster_config.parse(data, file)
-    of_manager = lifekeeper_config.known_of_manager(cluster, lab_config.make_lab_config(cluster, file))
+    settings = lab_config.make_lab_config(cluster, file)
+    of_manager = lifekeeper_config.known_of_manager(cluster, settings)
     if not network_only:
         _ports_can_be_shared_out(cluster, file)
     (folder / "keys").mkdir(mode=0o700)
@@ -243,7 +244,10 @@ def _prepare(data: dict[str, Any], name: str, folder: Path, *, network_only: boo
         (folder / WINDOWS_PROGRAMS).mkdir()
         for program, program_file in windows.compile_programs(cache_folder()).items():
             shutil.copyfile(program_file, folder / WINDOWS_PROGRAMS / f"{program}.exe")
-    file.write_text(_cluster_file({**data, "manager": {**of_manager, **data.get("manager", {})}}, name, listeners, stand_in_note(cluster)))
+    at_fabric = [machine.name for machine in cluster.machines if settings.captured_at_fabric(machine.name)]
+    by_fabric = None if settings.capture == "hosts" else at_fabric
+    completed = {**data, "manager": {**of_manager, **data.get("manager", {})}}
+    file.write_text(_cluster_file(completed, name, listeners, stand_in_note(cluster), by_fabric))
     return listeners
 
 
@@ -273,7 +277,7 @@ def _database_template(data: dict[str, Any]) -> str:
     return str(ensure_template(cache_folder(), _password_file().read_text()))
 
 
-def _cluster_file(data: dict[str, Any], name: str, listeners: dict[str, socket.socket], note: str) -> str:
+def _cluster_file(data: dict[str, Any], name: str, listeners: dict[str, socket.socket], note: str, at_fabric: list[str] | None) -> str:
     """The file that the harness attaches to this lab with, as it would to any cluster."""
 
     def reachable(machine: dict[str, Any]) -> dict[str, Any]:
@@ -289,6 +293,7 @@ def _cluster_file(data: dict[str, Any], name: str, listeners: dict[str, socket.s
         return {**machine, "ssh": {**ssh, **machine.get("ssh", {})}}
 
     power = [sys.executable, "-m", "harness.cli", "lab", "power", "--name", name]
+    capture = [sys.executable, "-m", "harness.cli", "lab", "capture", "--name", name]
     table = {
         **data,
         "name": name,
@@ -299,6 +304,7 @@ def _cluster_file(data: dict[str, Any], name: str, listeners: dict[str, socket.s
             **{to: [*power, to, "{node}", "--for", "{seconds}"] for to in ("off", "freeze")},
             **{to: [*power, to, "{node}"] for to in ("on", "reboot", "thaw")},
         },
+        **({} if at_fabric is None else {"network_capture": {"command": capture, "hosts": at_fabric}}),
     }
     return f"# Written by `lkharness lab up`. {note}\n" + tomli_w.dumps(table)
 

@@ -30,6 +30,7 @@ class Operations(HostPower):
             "block_probe": self.block_probe,
             "unblock_probe": self.unblock_probe,
             "nft": self.nft,
+            "fabric": self.fabric,
         }
 
     async def status(self) -> dict[str, Any]:
@@ -125,6 +126,12 @@ class Operations(HostPower):
     async def unblock_probe(self, node: str) -> None:
         """Lets the balancer's probes reach a node again."""
         self._lab.nft.run(f"delete element ip fabric blocked_probes {{ {self._member(node).nic.address} }}")
+
+    async def fabric(self) -> dict[str, Any]:
+        """The fabric's network namespace, as the number of a file that this process has open, and of each of its legs the host at the other
+        end and the name that the NIC has there. This process itself may be in a host's namespace for a moment, when somebody logs in."""
+        legs = {nic.leg: [nic.host, nic.name] for nic in self._lab.topology.nics}
+        return {"netns": self._lab.home, "legs": legs}
 
     async def nft(self) -> str:
         """The rules in force, for a person to read."""

@@ -70,6 +70,7 @@ class Lab:
         self.operations = Operations(self)
         self.shared = container_provisioning.Shared(Path(order.get("shared_folder", ROOT)))  # used by containers only
         self.gates: dict[str, Gate] = {}
+        self.home = -1  # the fabric's network namespace, this process's own, from when it serves on
         self._tasks: set[asyncio.Task] = set()
 
     def power_of(self, host: str) -> str:
@@ -119,7 +120,7 @@ class Lab:
 
     async def serve(self, listeners: dict[str, socket.socket]) -> None:
         """Brings everything up, then serves until the lab is told to end."""
-        home = own_netns()
+        self.home = own_netns()
         self.storage = Storage(ROOT / "shared", lambda name: self.hosts[name].processes(), self.note)
         await self.storage.serve(ROOT / "storage.sock")
         fencing = Fencing(self.power_of, self.operations.power, self.note)
@@ -131,7 +132,7 @@ class Lab:
         if self.resets:
             self.keep(self.resets.run())
         for name, listener in listeners.items():
-            self.gates[name] = Gate(listener, self.hosts[name].own_netns, home)
+            self.gates[name] = Gate(listener, self.hosts[name].own_netns, self.home)
             self.keep(self.gates[name].run())
         if self.order["azure"]:
             await platform_endpoints.serve()
