@@ -49,7 +49,7 @@ def _add_up(verbs) -> None:
         help="a stand-in for LifeKeeper (the default), Pacemaker itself, or with --platform windows a stand-in for Windows' own",
     )
     up.add_argument("--platform", choices=["linux", "windows"], help="what the nodes are: Linux (the default), or stand-ins for Windows")
-    up.add_argument("--guests", choices=["namespace", "container"], help="what the nodes are made of (default: namespaces)")
+    up.add_argument("--guests", choices=["namespace", "container", "machine"], help="what the nodes are made of (default: namespaces)")
     up.add_argument("--like", metavar="BUNDLE", help="the same shape as the cluster that `lkharness collect` wrote this bundle of")
     up.add_argument(
         "--azure", action="store_true", help="beside the lab, a stand-in for Azure's management API, and an [azure] table for it"

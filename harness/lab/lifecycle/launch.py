@@ -80,8 +80,13 @@ def up(
     `agreed`: somebody has agreed to all that `data` asks of this machine, so that the lab's own cluster file is agreed to as well.
     Raises BadUse for faults of the file, Unusable (with what would mend it) when this machine cannot carry the lab.
     """
-    _demand_possible(data, name)
-    deadline, began = Deadline(max(limit, container_launch.UP_TIMEOUT_S) if _has_containers(data) else limit), time.time()
+    settings = _demand_possible(data, name)
+    for_machines: dict[str, Any] = {}
+    if settings.machines:
+        from harness.lab.lifecycle import machine_launch  # what other labs come up without
+
+        for_machines, limit = machine_launch.prepare(settings, progress), max(limit, machine_launch.UP_TIMEOUT_S)
+    deadline, began = Deadline(max(limit, container_launch.UP_TIMEOUT_S) if settings.containers else limit), time.time()
     folder = _fresh_folder(name)
     with _owned(folder, name):
         return _bring_up(
@@ -95,6 +100,7 @@ def up(
             network_only=network_only,
             azure=azure,
             agreed=agreed,
+            for_machines=for_machines,
         )
 
 
@@ -121,6 +127,7 @@ def _bring_up(
     network_only: bool,
     azure: bool,
     agreed: bool,
+    for_machines: dict[str, Any],
 ) -> RunningLab:
     ready = interrupted = False
     process = None
@@ -141,6 +148,7 @@ def _bring_up(
         order = {
             **_places(name, folder),
             **(keeper.order if keeper else {}),
+            **for_machines,
             "said_fd": said,
             "lifeline_fd": lifeline,
             "listeners": doors,
@@ -177,17 +185,14 @@ def _bring_up(
             _abandon(process, folder, keeper, keep_log=not interrupted)
 
 
-def _demand_possible(data: dict[str, Any], name: str) -> None:
-    """Raises BadUse for a cluster file with faults, Unusable where this machine lacks what its lab needs."""
+def _demand_possible(data: dict[str, Any], name: str) -> lab_config.LabSettings:
+    """The lab's settings. Raises BadUse for a cluster file with faults, Unusable where this machine lacks what its lab needs."""
     file = lab_registry.folder_of(name) / "cluster.toml"
-    lab_config.make_lab_config(cluster_config.parse(data, file), file)  # from here on every table is one
+    settings = lab_config.make_lab_config(cluster_config.parse(data, file), file)  # from here on every table is one
     os.environ["PATH"] = doctor.PATHS  # an ordinary user's lacks the folders where the lab's programs are
     windows_nodes = any(node.get("platform") == "windows" for node in data.get("nodes", ()))
     doctor.demand(data.get("manager", {}).get("kind", "lifekeeper"), windows=windows_nodes)
-
-
-def _has_containers(data: dict[str, Any]) -> bool:
-    return any(guest.get("kind") == "container" for guest in data.get("lab", {}).get("guests", {}).values())
+    return settings
 
 
 def _places(name: str, folder: Path) -> dict[str, str]:

@@ -33,10 +33,18 @@ PAM = "auth sufficient pam_rootok.so\naccount sufficient pam_permit.so\npassword
 
 
 def configure(
-    disk: Disk, cluster: Cluster, secret: str, sbin: str, *, azure: Mapping[str, str] | None = None, environment: str = ""
+    disk: Disk,
+    cluster: Cluster,
+    secret: str,
+    sbin: str,
+    *,
+    azure: Mapping[str, str] | None = None,
+    environment: str = "",
+    disk_device: str | None = None,
 ) -> None:
     """What every node has of the lab, whatever it is made of. `secret` is the lab's own; Corosync's key is made of it, so that both nodes
-    have the same. `sbin` is where /usr/sbin lies on this disk; `azure` as the CIB takes it; `environment`: further lines of Pacemaker's."""
+    have the same. `sbin` is where /usr/sbin lies on this disk; `azure` and `disk_device` as the CIB takes them;
+    `environment`: further lines of Pacemaker's."""
     disk.write("etc/corosync/corosync.conf", corosync(cluster))
     key = disk.disk / "etc/corosync/authkey"
     key.write_bytes(hashlib.shake_256(b"corosync " + secret.encode()).digest(256))
@@ -44,7 +52,7 @@ def configure(
     disk.write("etc/default/pacemaker", ENVIRONMENT + environment)
     disk.write(monitor_hook.PATH.lstrip("/"), monitor_hook.script(), mode=0o755)
     disk.write(f"{sbin}/{cib.FENCE_AGENT}", f'#!/bin/sh\nexec {PYTHON} -m harness.lab.pacemaker.fence_agent "$@"\n', mode=0o755)
-    disk.write(CIB, cib.text(cluster, azure=azure), mode=0o600)
+    disk.write(CIB, cib.text(cluster, azure=azure, disk_device=disk_device), mode=0o600)
 
 
 def install(disk: FileSystem, cluster: Cluster, secret: str) -> None:

@@ -115,6 +115,18 @@ class Lab:
                 *lab_arguments, self.folder, self.shared, prefix=self.order["container_prefix"], bare=bare, azure=self.order["azure"]
             )
             guests |= {plan.name: ContainerGuest(plan, keeper) for plan in plans}
+        if self.settings.machines:
+            from harness.lab.guests.machine import machine_provisioning, virtual_machine  # other labs come up without
+
+            machine_plans = machine_provisioning.machine_plans(
+                *lab_arguments,
+                self.folder,
+                ROOT / machine_provisioning.SHARED_DISK,
+                accelerator=self.order["accelerator"],
+                bare=bare,
+                azure=bool(self.order["azure"]),
+            )
+            guests |= {plan.name: virtual_machine.VirtualMachine(plan) for plan in machine_plans}
         return {machine.name: guests[machine.name] for machine in self.cluster.machines}
 
     async def serve(self, listeners: dict[str, socket.socket]) -> None:
@@ -126,6 +138,12 @@ class Lab:
         await fencing.serve(ROOT / "fence.sock")
         if self.settings.containers:
             await fencing.serve(self.shared.fence_socket)
+        if self.settings.machines:
+            from harness.lab.guests.machine import machine_provisioning
+
+            for host in self.hosts.values():
+                if host.kind == "machine":
+                    await fencing.serve_machine(machine_provisioning.fence_listener(host, home))
         for prober in self.probers:
             self.keep(prober.run())
         if self.resets:
@@ -194,11 +212,11 @@ def _tell_failure(news_fd: int, error: BaseException) -> None:
 
 
 def _make_shared_disk(lab: Lab) -> None:
-    """The disk that both nodes see, with the database on it: in memory for namespaces, in the lab's folder for containers."""
+    """The disk that both nodes see, with the database on it: in memory for namespaces and machines, in the lab's folder for containers."""
     template, disk = lab.order["database_template"], ROOT / "shared"
     if lab.settings.containers:
         lab.shared.prepare()
-    nodes_image = container_provisioning.image_of_nodes(lab.cluster, lab.settings)
+    nodes_image = container_provisioning.image_of(lab.settings.containers.get(lab.cluster.nodes[0].name))
     if nodes_image:
         disk = lab.shared.disk
     if template:
@@ -207,6 +225,12 @@ def _make_shared_disk(lab: Lab) -> None:
             copy_template(Path(template), disk / folders[kind].name)
         if nodes_image:
             lab.shared.give_database(nodes_image)
+    if lab.settings.kind_of(lab.cluster.nodes[0].name) == "machine":
+        from harness.lab.guests.machine import machine_provisioning
+
+        machines_image = container_provisioning.image_of(lab.settings.machines.get(lab.cluster.nodes[0].name))
+        owner = machines_image.ids("postgres") if template and machines_image else None
+        machine_provisioning.make_shared_disk(disk, ROOT / machine_provisioning.SHARED_DISK, lab.settings.shared_disk_mb, owner)
 
 
 async def _live(lab: Lab, news_fd: int, lifeline: int) -> None:
