@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from harness.lab.guests.images import machine_image, newc_archive
 from harness.lab.guests.machine import acceleration, machine_provisioning
 from harness.lab.guests.machine.command_line import InheritedFiles, MachineHardware, MachineNic, command_line
 from harness.lab.lifecycle import default_cluster
-from harness.lab.pacemaker import cib, fence_agent
+from harness.lab.pacemaker import cib, fence_agent, install
 
 CLUSTER = cluster_config.parse(default_cluster.cluster_data(None, {"manager": {"kind": "pacemaker"}}), Path("x"))
 HARDWARE = MachineHardware(
@@ -161,7 +162,7 @@ def test_virtualisation_is_tried_within_bounds(tmp_path: Path, monkeypatch: pyte
 def test_what_the_trial_showed_is_kept_until_the_next_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tries: list[Path] = []
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(acceleration, "_version", lambda: "QEMU 7.2")
+    monkeypatch.setattr(acceleration, "version", lambda: "QEMU 7.2")
     monkeypatch.setattr(acceleration, "KVM", tmp_path / "kvm")
     monkeypatch.setattr(acceleration, "BOOT_ID", tmp_path / "boot")
     monkeypatch.setattr(acceleration, "kvm_works", lambda kernel: bool(tries.append(kernel)))
@@ -173,3 +174,15 @@ def test_what_the_trial_showed_is_kept_until_the_next_boot(tmp_path: Path, monke
     (tmp_path / "boot").write_text("3\n")
     acceleration.accelerator(Path("/k"))
     assert len(tries) == 2
+
+
+def test_the_fence_agent_describes_itself_without_an_interpreter(tmp_path: Path) -> None:
+    (tmp_path / "metadata.xml").write_text("<resource-agent/>\n")
+    (tmp_path / "python").write_text('#!/bin/sh\necho "$@"; cat\n')
+    (tmp_path / "python").chmod(0o755)
+    script = install.FENCE_SCRIPT.replace(install.FENCE_METADATA, str(tmp_path / "metadata.xml")).replace(
+        install.PYTHON, str(tmp_path / "python")
+    )
+    run = lambda said: subprocess.run(["sh", "-c", script], input=said, capture_output=True, text=True, check=True).stdout  # noqa: E731
+    assert run("action=metadata\n") == "<resource-agent/>\n"
+    assert run("action=off\nplug=n2\n") == "-m harness.lab.pacemaker.fence_agent\naction=off\nplug=n2\n"

@@ -126,3 +126,57 @@ def test_what_greets_with_something_else_is_no_monitor(said: object) -> None:
         fake.end()
 
     asyncio.run(run())
+
+
+class Jobs:
+    """QEMU's answers about a job: what it says each time that it is asked, and an event before each but the first."""
+
+    def __init__(self, fake: FakeMonitor, states: list[dict]) -> None:
+        self.fake, self.states, self.dismissed, self.asked = fake, states, False, []
+
+    async def serve(self) -> None:
+        while not self.dismissed:
+            request = await self.fake.hear()
+            self.asked.append(request)
+            answer: object = {}
+            if request["execute"] == "query-jobs":
+                state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+                answer = [{"id": "another", "status": "running"}, {"id": self.asked[0]["arguments"]["job-id"], **state}]
+                if state["status"] != "concluded":
+                    asyncio.get_running_loop().call_later(0.01, self.fake.say, {"event": "JOB_STATUS_CHANGE", "data": {}})
+            self.dismissed = request["execute"] == "job-dismiss"
+            self.fake.say({"return": answer, "id": request["id"]})
+
+
+def test_a_job_is_followed_to_its_end_and_dismissed() -> None:
+    async def conversation(monitor: QmpMonitor, fake: FakeMonitor) -> None:
+        jobs = Jobs(fake, [{"status": "created"}, {"status": "running"}, {"status": "running"}, {"status": "concluded"}])
+        serving = asyncio.create_task(jobs.serve())
+        await monitor.run_job("snapshot-save", {"tag": "t", "devices": ["disk"]}, limit=60)
+        await serving
+        first = jobs.asked[0]
+        assert first["execute"] == "snapshot-save" and first["arguments"]["devices"] == ["disk"]
+        assert jobs.asked[-1]["arguments"] == {"id": first["arguments"]["job-id"]}
+
+    talk(conversation)
+
+
+def test_a_job_that_failed_says_why_and_is_dismissed_all_the_same() -> None:
+    async def conversation(monitor: QmpMonitor, fake: FakeMonitor) -> None:
+        jobs = Jobs(fake, [{"status": "concluded", "error": "Device 'disk' is writable but does not support snapshots"}])
+        serving = asyncio.create_task(jobs.serve())
+        with pytest.raises(OSError, match="QEMU could not do snapshot-save: Device 'disk' is writable"):
+            await monitor.run_job("snapshot-save", {}, limit=60)
+        await serving
+
+    talk(conversation)
+
+
+def test_a_job_that_does_not_end_is_given_up() -> None:
+    async def conversation(monitor: QmpMonitor, fake: FakeMonitor) -> None:
+        serving = asyncio.create_task(Jobs(fake, [{"status": "running"}]).serve())
+        with pytest.raises(OSError, match=r"QEMU did not end snapshot-load within 0\.1 s"):
+            await monitor.run_job("snapshot-load", {}, limit=0.1)
+        serving.cancel()
+
+    talk(conversation)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
@@ -29,6 +29,9 @@ from harness.lab.guests.images.image_store import cache_folder
 from harness.lab.guests.windows import install as windows
 from harness.lab.lifecycle import container_launch, doctor, ssh_keys
 from harness.lab.services.postgres_template import ensure_template
+
+if TYPE_CHECKING:
+    from harness.lab.lifecycle import machine_launch
 
 Progress = Callable[[str], None]
 _TAKEN = (
@@ -74,22 +77,25 @@ def up(
     network_only: bool = False,
     azure: bool = False,
     agreed: bool = True,
+    may_resume: bool = True,
 ) -> RunningLab:
     """Bring up the lab that `data` (a cluster file's content) describes; with `azure` its stand-in for Azure's API beside it.
 
+    `may_resume`: machines go on from a snapshot of the same lab, where there is one.
     `agreed`: somebody has agreed to all that `data` asks of this machine, so that the lab's own cluster file is agreed to as well.
     Raises BadUse for faults of the file, Unusable (with what would mend it) when this machine cannot carry the lab.
     """
     settings = _demand_possible(data, name)
-    for_machines: dict[str, Any] = {}
+    machines: machine_launch.PreparedMachines | None = None
     if settings.machines:
         from harness.lab.lifecycle import machine_launch  # what other labs come up without
 
-        for_machines, limit = machine_launch.prepare(settings, progress), max(limit, machine_launch.UP_TIMEOUT_S)
+        machines = machine_launch.prepare(data, settings, progress, bare=network_only, azure=azure, may_resume=may_resume)
+        limit = max(limit, machine_launch.UP_TIMEOUT_S)
     deadline, began = Deadline(max(limit, container_launch.UP_TIMEOUT_S) if settings.containers else limit), time.time()
     folder = _fresh_folder(name)
     with _owned(folder, name):
-        return _bring_up(
+        lab = _bring_up(
             data,
             name,
             folder,
@@ -100,8 +106,11 @@ def up(
             network_only=network_only,
             azure=azure,
             agreed=agreed,
-            for_machines=for_machines,
+            machines=machines,
         )
+        if machines and machines.snapshot:
+            machine_launch.set_clocks(lab.record, settings.machines)
+        return lab
 
 
 @contextmanager
@@ -127,7 +136,7 @@ def _bring_up(
     network_only: bool,
     azure: bool,
     agreed: bool,
-    for_machines: dict[str, Any],
+    machines: machine_launch.PreparedMachines | None,
 ) -> RunningLab:
     ready = interrupted = False
     process = None
@@ -140,6 +149,8 @@ def _bring_up(
         if azure:
             stand_in = launch_api.prepare(folder, data)
             data = {**data, "azure": stand_in.table}
+        if machines:
+            machines.give_keys(folder)
         listeners = _prepare(data, name, folder, network_only=network_only)
         if agreed:
             trust.agree_to_own(folder / "cluster.toml")
@@ -148,7 +159,7 @@ def _bring_up(
         order = {
             **_places(name, folder),
             **(keeper.order if keeper else {}),
-            **for_machines,
+            **(machines.order if machines else {}),
             "said_fd": said,
             "lifeline_fd": lifeline,
             "listeners": doors,
@@ -226,15 +237,17 @@ def _prepare(data: dict[str, Any], name: str, folder: Path, *, network_only: boo
     of_manager = lifekeeper_config.known_of_manager(cluster, lab_config.make_lab_config(cluster, file))
     if not network_only:
         _ports_can_be_shared_out(cluster, file)
-    (folder / "keys").mkdir(mode=0o700)
-    ssh_keys.make(folder / "keys", "login")
+    keys, has_keys = folder / "keys", (folder / "keys").exists()  # those of a snapshot, which its machines know
+    make_or_read = ssh_keys.read if has_keys else ssh_keys.make
+    keys.mkdir(mode=0o700, exist_ok=True)
+    make_or_read(keys, "login")
     listeners, known = {}, ""
     for machine in cluster.machines:
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
         listeners[machine.name] = listener
-        known += ssh_keys.known_hosts_line(listener.getsockname()[1], str(machine.address), ssh_keys.make(folder / "keys", machine.name))
+        known += ssh_keys.known_hosts_line(listener.getsockname()[1], str(machine.address), make_or_read(keys, machine.name))
     (folder / "known_hosts").write_text(known)
     if any(service.kind == "mssql" for service in cluster.services):
         from harness.lab import certificate  # cryptography, which most labs need not

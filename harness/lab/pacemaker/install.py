@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.config.cluster_config import Cluster
 from harness.lab.lifekeeper_config import PYTHON
 from harness.lab.linux.host_filesystem import Disk, FileSystem
-from harness.lab.pacemaker import cib, monitor_hook
+from harness.lab.pacemaker import cib, fence_agent, monitor_hook
 
 START = "/opt/lab/bin/cluster-start"
 CONSENSUS = 1.2  # how many tokens long the rest has to agree that a node is gone; Corosync's own default
@@ -27,6 +27,17 @@ mkdir -p /run/resource-agents /run/crm
 set -a; . /etc/default/pacemaker; set +a
 corosync || exit 1
 setsid pacemakerd </dev/null >>/var/log/pacemaker/pacemakerd.out 2>&1 &
+"""
+FENCE_METADATA = "/opt/lab/fence_lab.xml"
+# Pacemaker gives an agent five seconds for its description, which is less than an interpreter may take to start in an emulated machine.
+FENCE_SCRIPT = f"""#!/bin/sh
+options=$(cat)
+case "$options" in
+  *action=metadata*) exec cat {FENCE_METADATA} ;;
+esac
+exec {PYTHON} -m harness.lab.pacemaker.fence_agent "$@" <<END
+$options
+END
 """
 ENVIRONMENT = "PCMK_logfile=/var/log/pacemaker/pacemaker.log\nPCMK_logfacility=none\n"
 PAM = "auth sufficient pam_rootok.so\naccount sufficient pam_permit.so\npassword required pam_deny.so\nsession sufficient pam_permit.so\n"
@@ -51,7 +62,8 @@ def configure(
     key.chmod(0o400)
     disk.write("etc/default/pacemaker", ENVIRONMENT + environment)
     disk.write(monitor_hook.PATH.lstrip("/"), monitor_hook.script(), mode=0o755)
-    disk.write(f"{sbin}/{cib.FENCE_AGENT}", f'#!/bin/sh\nexec {PYTHON} -m harness.lab.pacemaker.fence_agent "$@"\n', mode=0o755)
+    disk.write(f"{sbin}/{cib.FENCE_AGENT}", FENCE_SCRIPT, mode=0o755)
+    disk.write(FENCE_METADATA.lstrip("/"), f"{fence_agent.METADATA}\n")
     disk.write(CIB, cib.text(cluster, azure=azure, disk_device=disk_device), mode=0o600)
 
 

@@ -69,6 +69,7 @@ class Lab:
         self.resets: Resets | None = None
         self.operations = Operations(self)
         self.shared = container_provisioning.Shared(Path(order.get("shared_folder", ROOT)))  # used by containers only
+        self.machines_disk = ROOT / "shared.raw"  # that both nodes see, where they are machines
         self.gates: dict[str, Gate] = {}
         self._tasks: set[asyncio.Task] = set()
 
@@ -121,8 +122,9 @@ class Lab:
             machine_plans = machine_provisioning.machine_plans(
                 *lab_arguments,
                 self.folder,
-                ROOT / machine_provisioning.SHARED_DISK,
+                self.machines_disk,
                 accelerator=self.order["accelerator"],
+                snapshot=Path(self.order["snapshot"]) if self.order["snapshot"] else None,
                 bare=bare,
                 azure=bool(self.order["azure"]),
             )
@@ -226,11 +228,13 @@ def _make_shared_disk(lab: Lab) -> None:
         if nodes_image:
             lab.shared.give_database(nodes_image)
     if lab.settings.kind_of(lab.cluster.nodes[0].name) == "machine":
-        from harness.lab.guests.machine import machine_provisioning
+        from harness.lab.guests.machine import machine_provisioning, machine_snapshot
 
         machines_image = container_provisioning.image_of(lab.settings.machines.get(lab.cluster.nodes[0].name))
         owner = machines_image.ids("postgres") if template and machines_image else None
-        machine_provisioning.make_shared_disk(disk, ROOT / machine_provisioning.SHARED_DISK, lab.settings.shared_disk_mb, owner)
+        if lab.order["snapshot"]:
+            return machine_snapshot.copy(Path(lab.order["snapshot"], machine_snapshot.SHARED_DISK), lab.machines_disk)
+        machine_provisioning.make_shared_disk(disk, lab.machines_disk, lab.settings.shared_disk_mb, owner)
 
 
 async def _live(lab: Lab, news_fd: int, lifeline: int) -> None:

@@ -23,7 +23,7 @@ KNOWN = "acceleration.json"
 def accelerator(kernel: Path) -> str:
     """`kvm` where a kernel comes up with it, else `tcg`, QEMU's own emulation. What was found is kept until this machine boots again."""
     known = cache_folder() / KNOWN
-    trial = {"boot": BOOT_ID.read_text().strip(), "kernel": str(kernel), "qemu": _version()}
+    trial = {"boot": BOOT_ID.read_text().strip(), "kernel": str(kernel), "qemu": version()}
     if (found := _read(known)) and {key: found.get(key) for key in trial} == trial:
         return str(found["accelerator"])
     chosen = "kvm" if KVM.exists() and os.access(KVM, os.R_OK | os.W_OK) and kvm_works(kernel) else "tcg"
@@ -54,7 +54,8 @@ def kvm_works(kernel: Path, *, limit: float = TRIAL_TIMEOUT_S) -> bool:
     return FIRST_WORDS in heard
 
 
-def _version() -> str:
+def version() -> str:
+    """QEMU's, in its own words."""
     program = PROGRAMS.get(platform.machine(), "qemu")
     return subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60.0, check=True).stdout.splitlines()[0]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+FORMAT = 1  # of the machine: with another one a snapshot is of another machine
 PROGRAMS = {"x86_64": "qemu-system-x86_64"}  # by machine architecture, as Python names it
 FIRMWARE_NAME = "romfile="  # of a NIC: none, so that nothing is looked for on the network
 MANAGEMENT_NET = "192.168.255.0/24"  # between QEMU and the machine only
@@ -14,6 +15,8 @@ HOST_ADDRESS = "192.168.255.2"  # QEMU's own there: the loopback of the network 
 # Without virtualisation the processor's own counters run with the host's and are measured wrongly while other processes have the host's
 # processors: time is taken from the chip set's, which QEMU keeps right.
 EMULATED_CLOCKS = ("clocksource=hpet", "nolapic_timer", "tsc=unstable", "no_timer_check")
+# What the kernel does against faults of real processors costs an emulated one much, and helps nobody.
+EMULATED_PROCESSOR = ("mitigations=off", "audit=0")
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def command_line(name: str, hardware: MachineHardware, files: InheritedFiles) ->
     words += ["-chardev", f"file,id=console,path={_escaped(hardware.console)},append=on", "-serial", "chardev:console"]
     words += ["-kernel", str(hardware.kernel), "-initrd", f"/proc/self/fd/{files.initrd}"]
     kernel_words = ["console=ttyS0", "panic=-1", "net.ifnames=0", "random.trust_cpu=on", *hardware.append]
-    words += ["-append", " ".join([*kernel_words, *(EMULATED_CLOCKS if emulated else ())])]
+    words += ["-append", " ".join([*kernel_words, *((*EMULATED_CLOCKS, *EMULATED_PROCESSOR) if emulated else ())])]
     # Lost power loses what the machine's kernel has not written, and nothing else: what QEMU runs on stays up, so that no flush need reach
     # its disk.
     words += ["-add-fd", f"fd={files.overlay},set=1"]

@@ -17,6 +17,7 @@ from harness.lab.guests.container_provisioning import FOLDER, LIBRARY, Seed, wri
 from harness.lab.guests.guest import Guest
 from harness.lab.guests.host_provisioning import REPOSITORY, hosts_file
 from harness.lab.guests.images import image_store, machine_image
+from harness.lab.guests.machine import machine_snapshot
 from harness.lab.guests.machine.command_line import HOST_ADDRESS, MANAGEMENT_ADDRESS, MachineHardware, MachineNic
 from harness.lab.guests.machine.virtual_machine import MachinePlan, VirtualMachine
 from harness.lab.guests.ssh_proxy import socket_inside
@@ -25,10 +26,10 @@ from harness.lab.network import fabric
 from harness.lab.pacemaker.fence_agent import DEVICE as FENCE_DEVICE
 from harness.lab.topology import Nic, Topology
 
-SHARED_DISK = "shared.raw"
 SHARED_DEVICE = "/dev/vdb"  # as the nodes see it: their second disk
 MANAGEMENT_NIC = "mgmt0"  # carried by QEMU, not by the fabric: a management access outside the cluster's network
 FENCE_PORT = 4711
+ROOMS = ("core", "lab/linux", "lab/pacemaker", "lab/services")  # of this package, that the lab's services and agents need
 CONSOLE = "console.log"
 NETWORK = "opt/lab/bin/set-up-network"
 TMPFILES = "z /var/lib/pacemaker/cib/cib.xml 0600 hacluster haclient -\n"
@@ -69,10 +70,12 @@ def machine_plans(
     shared_disk: Path,
     *,
     accelerator: str,
+    snapshot: Path | None,
     bare: bool,
     azure: bool,
 ) -> list[MachinePlan]:
-    """A plan for every host that is a virtual machine. Raises Unusable where its image has no machine disk yet."""
+    """A plan for every host that is a virtual machine; with the folder of a `snapshot` they go on from it. Raises Unusable where an
+    image has no machine disk yet."""
     plans = []
     for machine in cluster.machines:
         if machine.name not in settings.machines:
@@ -97,8 +100,9 @@ def machine_plans(
             console=host_folder / CONSOLE,
             shared_disk=shared_disk if is_node else None,
         )
-        legs = {nic.name: nic.leg for nic in nics}
-        plans.append(MachinePlan(machine.name, hardware, legs, image.initrd, machine_image.seed_archive(seed.disk), host_folder))
+        legs, archive = {nic.name: nic.leg for nic in nics}, machine_image.seed_archive(seed.disk)
+        resumed = machine_snapshot.disk_of(snapshot, machine.name) if snapshot else None
+        plans.append(MachinePlan(machine.name, hardware, legs, image.initrd, archive, host_folder, resumed))
         shutil.rmtree(seed.disk)
     return plans
 
@@ -116,7 +120,11 @@ def _write_machine_files(seed: Seed, name: str, hosts: str, nics: list[Nic]) -> 
         wanted = seed.disk / f"etc/systemd/system/multi-user.target.wants/{unit}.service"
         wanted.parent.mkdir(parents=True, exist_ok=True)
         wanted.symlink_to(f"../{unit}.service")
-    shutil.copytree(REPOSITORY / "harness", seed.disk / LIBRARY.lstrip("/") / "harness", ignore=shutil.ignore_patterns("suites", ".*"))
+    library = seed.disk / LIBRARY.lstrip("/") / "harness"
+    for room in ROOMS:
+        shutil.copytree(REPOSITORY / "harness" / room, library / room)
+    for room in ("", "lab"):
+        shutil.copyfile(REPOSITORY / "harness" / room / "__init__.py", library / room / "__init__.py")
 
 
 def network_script(nics: list[Nic]) -> str:

@@ -60,24 +60,44 @@ class QmpMonitor:
         finally:
             self._waiting.pop(number, None)
 
+    async def run_job(self, command: str, arguments: Mapping[str, Any], *, limit: float) -> None:
+        """A command that QEMU carries out as a job, to its end. Raises OSError with QEMU's own words, or after `limit` seconds."""
+        self._number += 1
+        job = f"job-{self._number}"
+        try:
+            async with asyncio.timeout(limit):
+                await self.ask(command, {"job-id": job, **arguments})
+                while (found := await self._job(job))["status"] != "concluded":
+                    self._heard.clear()
+                    if (await self._job(job))["status"] != "concluded":  # it may have ended before the event was waited for
+                        await self._next_event()
+        except TimeoutError:
+            raise OSError(f"QEMU did not end {command} within {limit:g} s") from None
+        await self.ask("job-dismiss", {"id": job})
+        if "error" in found:
+            raise OSError(f"QEMU could not do {command}: {found['error']}")
+
+    async def _job(self, name: str) -> dict[str, Any]:
+        for job in await self.ask("query-jobs"):
+            if job["id"] == name:
+                return job
+        raise OSError(f"QEMU knows nothing of {name} any more")
+
+    async def _next_event(self) -> None:
+        """Wait for the next event since `_heard` was cleared. Raises OSError when QEMU ended."""
+        assert self._listening is not None
+        heard = asyncio.get_running_loop().create_task(self._heard.wait())
+        try:
+            await asyncio.wait({heard, self._listening}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            heard.cancel()
+        if self._listening.done():
+            raise OSError("QEMU has ended")
+
     def send(self, command: str) -> None:
         """One command whose answer nobody waits for; what goes wrong with it ends QEMU or shows in what it was for."""
         assert self._writer is not None
         self._writer.write(json.dumps({"execute": command}).encode() + b"\n")
-
-    async def wait_for_event(self, *names: str) -> str:
-        """Wait until QEMU has told one of these events since the monitor was opened; returns which. Raises OSError when it ended."""
-        assert self._listening is not None
-        while True:
-            for name in names:
-                if name in self.events:
-                    return name
-            if self._listening.done():
-                raise OSError(f"QEMU ended before it told {' or '.join(names)}")
-            self._heard.clear()
-            heard = asyncio.get_running_loop().create_task(self._heard.wait())
-            await asyncio.wait({heard, self._listening}, return_when=asyncio.FIRST_COMPLETED)
-            heard.cancel()
 
     def close(self) -> None:
         """The machine is gone: nobody waits for an answer any more."""

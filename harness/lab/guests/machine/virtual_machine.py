@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from harness.core.deadline import Deadline
-from harness.lab.guests.machine import command_line, tap
+from harness.lab.guests.machine import command_line, machine_snapshot, tap
 from harness.lab.guests.machine.command_line import InheritedFiles, MachineHardware
 from harness.lab.guests.machine.qmp import QmpMonitor
 from harness.lab.guests.ssh_proxy import own_netns, sshd_answers
@@ -27,6 +27,9 @@ BOOT_TIMEOUT_S = 900.0  # until its sshd answers, without hardware virtualisatio
 ANSWER_TIMEOUT_S = 10.0  # of one question whether it does
 ASK_AGAIN_S = 0.5
 CONSOLE_LINES = 5
+SNAPSHOT = "lkharness"  # the name within the disk
+SNAPSHOT_DISKS = {"vmstate": "disk", "devices": ["disk"]}  # not the shared one, which is copied by itself
+SNAPSHOT_TIMEOUT_S = 300.0
 LEGS_ARE_THERE = ""  # in the place of a network namespace: the fabric makes no legs for a machine, its taps are them
 
 
@@ -40,6 +43,7 @@ class MachinePlan:
     initrd: Path  # the image's
     seed: bytes  # what is laid over the image, once, in the kernel's own format
     folder: Path  # of the lab, for what the machine writes to its disk
+    snapshot: Path | None = None  # a disk with the machine's memory: it goes on from there the first time that it is given power
 
 
 class VirtualMachine:
@@ -75,6 +79,7 @@ class VirtualMachine:
 
     async def power_on(self) -> str:
         """Start QEMU; the machine stands still until `connect`. Its NICs' legs are there when this returns."""
+        resumes = self._overlay is None and self.plan.snapshot is not None
         if self._overlay is None:
             self._overlay, self._initrd = self._make_overlay(), _in_memory(self.plan.initrd.read_bytes() + self.plan.seed)
         assert self._initrd is not None
@@ -96,6 +101,9 @@ class VirtualMachine:
                 os.close(fd)
         try:
             await monitor.open()
+            if resumes:
+                await monitor.run_job("snapshot-load", {"tag": SNAPSHOT, **SNAPSHOT_DISKS}, limit=SNAPSHOT_TIMEOUT_S)
+                await monitor.run_job("snapshot-delete", {"tag": SNAPSHOT, "devices": SNAPSHOT_DISKS["devices"]}, limit=SNAPSHOT_TIMEOUT_S)
         except OSError as error:
             monitor.close()
             self._process.kill()
@@ -107,11 +115,13 @@ class VirtualMachine:
     def _make_overlay(self) -> int:
         """The open file of a new disk over the image, without a name."""
         path = self.plan.folder / "overlay.qcow2"
-        image = f"{self.plan.hardware.disk}"
-        command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", image, str(path)]
-        completed = subprocess.run(command, capture_output=True, text=True)
-        if completed.returncode != 0:
-            raise OSError(f"{self.name}: its disk could not be made: {completed.stderr.strip()}")
+        if self.plan.snapshot is not None:
+            machine_snapshot.copy(self.plan.snapshot, path)
+        else:
+            command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(self.plan.hardware.disk), str(path)]
+            completed = subprocess.run(command, capture_output=True, text=True)
+            if completed.returncode != 0:
+                raise OSError(f"{self.name}: its disk could not be made: {completed.stderr.strip()}")
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         path.unlink()
         return fd
@@ -186,6 +196,18 @@ class VirtualMachine:
         """Lets them run again."""
         await self._ask("cont")
         self._frozen = False
+
+    async def save(self, file: Path) -> None:
+        """Write its disk, with its memory as it is now, to a new file. It must be frozen, and stays so."""
+        if self.power != "frozen" or self._monitor is None or self._overlay is None:
+            raise ValueError(f"{self.name} is {self.power}; only a machine that stands still can be saved")
+        await self._monitor.run_job("snapshot-save", {"tag": SNAPSHOT, **SNAPSHOT_DISKS}, limit=SNAPSHOT_TIMEOUT_S)
+        try:
+            machine_snapshot.copy(f"/proc/{os.getpid()}/fd/{self._overlay}", file)
+        finally:
+            await self._monitor.run_job(
+                "snapshot-delete", {"tag": SNAPSHOT, "devices": SNAPSHOT_DISKS["devices"]}, limit=SNAPSHOT_TIMEOUT_S
+            )
 
     async def set_link(self, nic: str, *, plugged: bool) -> None:
         """Pull the cable of a NIC, or put it in: the machine sees that its link is down. Raises ValueError for a NIC that it has not."""
