@@ -123,6 +123,7 @@ def check_path(
             introduction = _own_words(subject, host, service, expected_node) or introduction
         if introduction.verdict and in_full:
             full = ask_in_full(subject, host, service)
+            introduction = Introduction(full.verdict, full.wrong, own_words=True) if full.wrong else introduction
         verdict = all_of([verdict, introduction.verdict, *([full.verdict] if full is not NOT_ASKED else [])])
     return PathCheck(
         origin,

@@ -81,6 +81,8 @@ def _commands(cluster: Cluster) -> Iterator[Sequence[str]]:
     """Every command that the cluster file names."""
     if power := cluster.power:
         yield from (words for words in (power.off, power.on, power.reboot, power.freeze, power.thaw) if words)
+    if cluster.network_capture:
+        yield cluster.network_capture.command
     yield cluster.manager.mirror_check
     for service in cluster.services:
         for key, command in service.settings.items():

@@ -143,7 +143,7 @@ class Session:
         self._subject.cleaner = run.cleaner
         self._evidence = RunEvidence(self._subject, self._report, self._data, is_own_cluster=self._lab_data is not None)
         self._subject.reach()
-        demand_bearable(self._subject)
+        demand_bearable(self._subject, many=bool(self._lab_data is None and self._allowed and planned_faults))
         for sentence in soak.load_on(self._subject, self._plan.soak, self._plan.options.period_s):
             say(sentence)
         self._watch_health(run)

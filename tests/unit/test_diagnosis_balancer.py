@@ -46,7 +46,18 @@ def test_a_node_that_is_not_probed_is_outside_the_pool_or_shut_out(name: str) ->
 def test_a_probe_that_asks_another_port_is_told_by_the_packets() -> None:
     seen = evidence(paths=paths(client=SILENT, standby=SILENT))
     seen = replace(seen, probes={n: ProbesSeen(n, 1.0, syns={59999: 4}) for n in ("lknode01", "lknode02")})
-    assert all("59999" in c.says for c in faults(diagnose(seen)))
+    both = only(
+        seen, "lknode01", "asks port 59999 of both nodes, not 12345, where the health-check resource of lknode01 answers", "probe ask 12345"
+    )
+    assert "client/web" not in both.explains and "client/*" in both.explains
+    listeners = [listening(p) for p in (59999, *(s.port for s in CLUSTER.services))]
+    only(
+        replace(seen, hosts={**seen.hosts, "lknode01": node("lknode01", listeners=listeners)}),
+        "lknode01",
+        "let the cluster file have 59999",
+    )
+    apart = replace(seen, probes={n: ProbesSeen(n, 1.0, syns={port: 4}) for n, port in (("lknode01", 59999), ("lknode02", 59998))})
+    assert [c.host for c in faults(diagnose(apart))] == ["lknode01", "lknode02"], "each asked another one"
 
 
 def test_one_silent_port_has_no_rule_and_one_silent_origin_is_denied() -> None:

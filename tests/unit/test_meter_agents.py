@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from recordings import a_header
 
+from harness.cluster.capture_sources import CaptureSources
 from harness.config import cluster_config
 from harness.core.errors import Inconclusive
 from harness.core.redaction.output_redaction import Cleaner
@@ -61,6 +62,7 @@ def meter(cluster, monkeypatch) -> tuple[Meter, list[str]]:
         timeline=SimpleNamespace(note=lambda *words: log.append(" ".join(words))),
     )
     monkeypatch.setattr(module, "agent_of", lambda host, capabilities, python, plan, ear: Agent(ear._host, log))
+    subject.captures = CaptureSources(cluster, subject.hosts, subject.capabilities)  # type: ignore[arg-type]
     made = Meter(subject, lifetime_s=100.0)  # type: ignore[arg-type]
     made.start()
     log.clear()

@@ -156,7 +156,13 @@ def test_the_last_line_of_a_run_is_cleaned(tmp_path: Path) -> None:
 
 def test_what_a_message_quotes_of_an_output_begins_at_a_blank() -> None:
     """Where the cut falls into a secret, its rest would not be known for one."""
-    for said in (f"password=Kn0wn-canary {'x' * 595}", f"Kn0wn-canary {'word ' * 600}", f"Kn0wn-canary{' ' * 2395}end"):
+    for said in (
+        f"password=Kn0wn-canary {'x' * 595}",
+        f"Kn0wn-canary {'word ' * 600}",
+        f"Kn0wn-canary{' ' * 2395}end",
+        f"it read {'x' * 590}Kn0wn-canary",  # a word that is longer than what is quoted
+        f"Kn0wn-canary\n{'x' * 595}\n{'word ' * 3}",
+    ):
         error = str(CommandTookTooLong("lknode01", "pg_ctl", 5.0, said, ""))
         assert "canary" not in error and "…" in error
     assert str(CommandTookTooLong("lknode01", "pg_ctl", 5.0, "it waits", "")).endswith("stdout: it waits")

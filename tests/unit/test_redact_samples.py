@@ -176,6 +176,16 @@ HOSTILE = (
     "Nov 28 19:00:01 a b[7]: password: |\n",
     "password = x \\\n",
     "password:" + " " * 39,
+    "USER x\n",
+    "> PASS ",
+    "# client server secret\n",
+    "# client server secret\na b c\n",
+    "a * b ",
+    "a * b *\n",
+    "[a.b]:587 a:",
+    "[a.b] ",
+    "smtp.a.b.c.d ",
+    "a@b.c.d ",
 )
 
 

@@ -136,6 +136,7 @@ def test_nothing_a_host_says_acts_in_the_page(plain, hostile):
 def test_junit_and_terminal_survive_the_same_text(hostile):
     cases = ET.parse(hostile / "junit.xml").findall(".//testcase")
     assert "<script>alert(1)</script>" in cases[0].find("failure").get("message")
+    assert not re.search("[\x1b\u202e]", (hostile / "junit.xml").read_text()), "a page of CI shows it as it is"
     said = summary(load_record(hostile), hostile)
     assert "\x1b" not in said and "\u202e" not in said and "\x00" not in said
     said.encode()

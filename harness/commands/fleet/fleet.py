@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.commands.shared_options import add, duration, print_json
+from harness.commands.shared_options import add, print_json
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -201,15 +201,12 @@ def _merge(arguments: argparse.Namespace) -> int:
     from datetime import UTC, datetime, timedelta
 
     from harness.commands.fleet.fleet_runs import came_back
-    from harness.core.errors import BadUse
     from harness.core.files import expand_user
+    from harness.core.time_span import parse_time_span
 
     expected, planned = _expected(arguments.expected) if arguments.expected else ([], None)
     if arguments.within:
-        try:
-            planned = datetime.now(UTC) - timedelta(seconds=duration("--within", arguments.within))
-        except OverflowError:
-            raise BadUse(f"--within {arguments.within}: is longer than any calendar; write 90m, 12h or 1d") from None
+        planned = datetime.now(UTC) - timedelta(seconds=parse_time_span("--within", arguments.within))
     return _finish(
         came_back(arguments.runs, expected, planned),
         expand_user(arguments.reports),

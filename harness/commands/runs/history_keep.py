@@ -28,12 +28,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def clean(arguments: argparse.Namespace, reports: Path, store: Store) -> dict[str, Any]:
     """List what is to go, ask, and do it; what became of it, as data. Raises BadUse for spans that are none, Unusable for what failed."""
-    from harness.history.retention_plan import Keep, plan, span
+    from harness.core.time_span import DAY_S, parse_time_span
+    from harness.history.retention_plan import Keep, plan
     from harness.history.run_removal import carry_out, finished_folders
 
     if arguments.keep is None:
         raise BadUse("--keep-failed and --yes go with --keep; say how long to keep what passed, such as --keep 90d")
-    keep = Keep(span(arguments.keep), span(arguments.keep_failed or arguments.keep))
+    passed_s = parse_time_span("--keep", arguments.keep, at_least_s=DAY_S)  # 3m is three minutes, and whoever writes that means months
+    keep = Keep(passed_s, parse_time_span("--keep-failed", arguments.keep_failed, at_least_s=DAY_S) if arguments.keep_failed else passed_s)
     if keep.failed_s < keep.passed_s:
         raise BadUse(f"--keep-failed {arguments.keep_failed} is shorter than --keep {arguments.keep}; give at least that")
     steps = plan(finished_folders(reports, store.runs(), time.time()), keep)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from harness.core.redaction.assignments.value_lines import LOG_PREFIX, MAX_LENGTH, MAX_LINES
+from harness.core.redaction.directive_patterns import FTP_USER, PPP_HEADING
 from harness.core.redaction.secret_names import SHORT_WORDS, WORDS
 from harness.core.redaction.value_forms import NAMES, REMOVED
 
@@ -26,9 +27,11 @@ _GOES_ON = re.compile(
     rf"|(?<![^\s\"'])--?[\w.-]{{0,40}}(?:{WORDS}|{SHORT_WORDS})\w{{0,20}}[ \t]{{0,8}}\Z"  # an option
     rf"|\b(?:name|key|id|variable|option|property|env)[ \t]{{0,4}}[:=][ \t]{{0,8}}[\w./-]{{0,60}}"
     rf"(?:{WORDS}|{SHORT_WORDS})\w{{0,20}}[ \t\r]{{0,8}}\Z"
-    r"|\bchpasswd\b[^\n]{0,80}<<",
+    r"|\bchpasswd\b[^\n]{0,80}<<"
+    rf"|^{PPP_HEADING}",
     re.IGNORECASE,
 )
+_USER_OF_FTP = re.compile(FTP_USER)
 
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Za-z0-9 ]{0,60}(?:PRIVATE KEY|Static key)")
 
@@ -37,6 +40,8 @@ _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Za-z0-9 ]{0,60}(?:PRIVATE KEY|Static k
 def goes_on(line: str) -> bool:
     """May what this line says of a secret go on in the next ones?"""
     small = line.lower() if line.isascii() else None
+    if "USER " in line and _USER_OF_FTP.search(line):
+        return True
     return (small is None or any(word in small for word in NAMES)) and _GOES_ON.search(line) is not None
 
 

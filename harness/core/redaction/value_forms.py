@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cached_property
 from typing import NamedTuple
 
 from harness.core.redaction.secret_names import WORDS
@@ -13,11 +14,27 @@ NAMES = ("pass", "pwd", "secret", "token", "credential", "key", "shared", "auth"
 """In small letters: one of these is in every name of a secret."""
 
 
+class LatePattern:
+    """A regular expression that is compiled when it is first used: a command's output has the words of few forms, and to compile those of
+    all took longer than to load the rest of a command."""
+
+    def __init__(self, pattern: str, flags: int = 0) -> None:
+        self.pattern, self.flags = pattern, flags
+
+    @cached_property
+    def _compiled(self) -> re.Pattern[str]:
+        return re.compile(self.pattern, self.flags)
+
+    def sub(self, instead: str | Callable[[re.Match[str]], str], text: str) -> str:
+        """As of a compiled pattern."""
+        return self._compiled.sub(instead, text)
+
+
 class Form(NamedTuple):
     """A way in which secrets are written. To look for words first costs a tenth."""
 
     words: tuple[str, ...]  # of which one is in all that looks like it, in small letters
-    pattern: re.Pattern[str]
+    pattern: LatePattern
     instead: str | Callable[[re.Match[str]], str]  # what stands there afterwards
     also: tuple[str, ...] = ()  # of these one, too
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from harness.lab.lifekeeper.comm.comm_paths import NoContact
 from harness.lab.lifekeeper.commands import command_options, daemon_view, lcdstatus
 from harness.lab.lifekeeper.hierarchy.hierarchy_engine import Busy, Refused
+from harness.lab.lifekeeper.hierarchy.state_store import PAUSED
 from harness.lab.lifekeeper.log import Code
 from harness.lab.lifekeeper.node import Node
 
@@ -109,6 +110,8 @@ class Commands:
             return Result(unknowns.perform_action_failure_exit, "", f"perform_action: {self.node.config.node} is stopping\n")
         if action == "restore" and self.node.quorum and self.node.quorum.lost:
             return Result(unknowns.perform_action_failure_exit, "", f"perform_action: {self.node.config.node} has no majority\n")
+        if action == "restore" and self.node.store.has_flag(PAUSED):
+            return Result(unknowns.perform_action_failure_exit, "", f"perform_action: {self.node.config.node} is paused (WCLU-66)\n")
         began = time.monotonic()
         try:
             (self.node.switching.restore if action == "restore" else self.node.switching.remove)(tag, only=only)

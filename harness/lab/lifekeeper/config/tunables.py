@@ -7,6 +7,8 @@ from pathlib import Path
 
 from harness.core.errors import BadUse
 
+UNCOUNTED = 1_000_000  # more than any run of a lab reaches
+
 
 @dataclass(frozen=True)
 class Tunables:
@@ -21,6 +23,11 @@ class Tunables:
     NOBCASTPING: int = 0  # LKL-52
     NOIPUNIQUE: int = 0  # LKL-52
     IP_NOLINKCHECK: int = 0  # LKL-52
+    # Of the stand-in's own, as a failover cluster of Windows counts them (WCLU-81 to WCLU-84); LifeKeeper counts none.
+    STANDIN_RESTARTS: int = UNCOUNTED  # RestartThreshold: of one resource within the period; the failure after them moves the role
+    STANDIN_RESTART_PERIOD: float = 900.0
+    STANDIN_FAILOVERS: int = UNCOUNTED  # FailoverThreshold: of the role within the period; the failure after them leaves it failed
+    STANDIN_FAILOVER_PERIOD: float = 6 * 3600.0
     ignored: tuple[str, ...] = ()
 
     @property

@@ -12,7 +12,7 @@ from harness.lab.lifekeeper.hierarchy.hierarchy_engine import Busy, Refused
 from harness.lab.lifekeeper.hierarchy.local_recovery import Recovery
 from harness.lab.lifekeeper.hierarchy.manual_switchover import Switching
 from harness.lab.lifekeeper.hierarchy.quorum import Quorum
-from harness.lab.lifekeeper.hierarchy.state_store import IN_SERVICE
+from harness.lab.lifekeeper.hierarchy.state_store import IN_SERVICE, PAUSED
 from harness.lab.lifekeeper.log import Code
 from harness.lab.lifekeeper.resource_types.resource_type import Failed
 
@@ -52,6 +52,8 @@ class Failover:
         if self.quorum and (first_at_home or not self.comm.contact()):
             self.formed = self.quorum.arbitrate()
             wanted = set(self.tree.resources) if self.formed else set()
+        if self.store.has_flag(PAUSED):
+            wanted = set()
         with self.switching.claiming(wanted):
             mine = wanted if self.formed else {tag for tag in wanted if not self._peer_has_or_takes(tag)}
             self._set_all("OSU", "out of service at the start")
@@ -146,6 +148,8 @@ class Failover:
         peer = self.config.peer
         if self.store.has_flag(f"!nofailover!{peer}"):
             return f"flag !nofailover!{peer} is set"
+        if self.store.has_flag(PAUSED):
+            return "this node is paused (WCLU-66)"
         return f"{peer} was stopped in order" if self.store.fact("peer_stopped") else None
 
     def _ask_to_confirm(self) -> str | None:
@@ -230,6 +234,8 @@ class Failover:
     def may_take_over(self) -> str | None:
         """Why not, or None (LKL-23: `!nofailover!`)."""
         peer = self.config.peer
+        if self.store.has_flag(PAUSED):
+            return f"{self.config.node} is paused (WCLU-66)"
         return f"flag !nofailover!{peer} is set on {self.config.node}" if self.store.has_flag(f"!nofailover!{peer}") else None
 
     def peer_stops(self, args: dict[str, Any]) -> dict[str, Any]:
