@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 from harness.hosts.host import NotReadable
+from harness.hosts.shell_command import text
 
 MIB = 1024 * 1024
 OUTPUT_AT_MOST = 5 * MIB // 2  # bytes of each of a command's two streams; cut into short lines they take some 30 times as much memory
@@ -62,3 +65,12 @@ class Lines:
     def unfinished_line(self) -> bytes:
         """What came after the last end of a line."""
         return bytes(self._rest)
+
+
+def text_lines(read: Callable[[], bytes]) -> Iterator[str]:
+    """The lines of a stream as text, until `read` returns no more bytes; the last one without its end as well."""
+    lines = Lines()
+    while data := read():
+        yield from map(text, lines.feed(data))
+    if unfinished := lines.unfinished_line():
+        yield text(unfinished)

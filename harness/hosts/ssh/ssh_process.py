@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from harness.core.deadline import Deadline
 from harness.hosts.host import HostUnreachable
 from harness.hosts.interrupt_shield import run_uninterrupted
-from harness.hosts.output_limits import OUTPUT_AT_MOST, BoundedOutput, Lines, TooMuchOutput
+from harness.hosts.output_limits import OUTPUT_AT_MOST, BoundedOutput, TooMuchOutput, text_lines
 from harness.hosts.shell_command import CommandTookTooLong, shorten, text
 from harness.hosts.ssh.ssh_library import paramiko
 
@@ -130,11 +130,7 @@ class SshProcess:
 
     def lines(self) -> Iterator[str]:
         """What it prints, line by line until it ends."""
-        lines = Lines()
-        while data := self.recv(CHUNK):
-            yield from map(text, lines.feed(data))
-        if rest := lines.unfinished_line():
-            yield text(rest)
+        return text_lines(lambda: self.recv(CHUNK))
 
     def send(self, data: bytes) -> None:
         """Send it all, waiting for room. Raises OSError when the channel has closed."""
