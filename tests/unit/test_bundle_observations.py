@@ -98,8 +98,8 @@ def test_causes_of_paths_and_what_services_say_are_in_a_bundle(tmp_path: Path) -
     without, there = bundle_check.look(a_bundle(tmp_path)), bundle_check.look(with_it(tmp_path))
     floating = "floating IP is on"
     assert not [c for c in told(without) if floating in c] and [c for c in told(there) if floating in c]
-    assert FOUND[0] in there.found and [p.outcome for p in there.paths] == ["fail"] and "not served" in there.cluster_verdict.reason
-    assert "not in a bundle" in {f.what for f in without.found} and "not in a bundle" not in {f.what for f in there.found}
+    assert FOUND[0] in there.findings and [p.outcome for p in there.paths] == ["fail"] and "not served" in there.cluster_verdict.reason
+    assert "not in a bundle" in {f.what for f in without.findings} and "not in a bundle" not in {f.what for f in there.findings}
 
 
 def test_what_somebody_else_tried_takes_its_place(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_where_that_names_nothing_it_is_judged_by_its_own_paths(tmp_path: Path, 
 def test_paths_that_were_held_against_another_active_node_are_not_judged(tmp_path: Path) -> None:
     found = bundle_check.look(with_it(tmp_path, active="lknode02"))
     assert not [c for c in told(found) if "floating IP is on" in c] and found.paths == []
-    assert [f.weight for f in found.found if f.what == "roles"] == [Weight.UNKNOWN]
+    assert [f.weight for f in found.findings if f.what == "roles"] == [Weight.UNKNOWN]
 
 
 def test_why_there_are_none_is_told(tmp_path: Path) -> None:

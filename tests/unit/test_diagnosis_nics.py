@@ -148,9 +148,9 @@ def test_how_tc_tells_of_them() -> None:
     text = f"@@ queues\n{CODEL}\n{SLOW}{COUNTS.format(90, 1, 2, 90, 3)}@@ shapers\n{CLASSES}@@ rules\n"
     slow, htb, hfsc, police, drop = host("lknode01", text).queues
     assert slow == queueing.Queue("eth0", "tbf", SLOW.strip(), True, rate=4e3, largest=1600.0, sent=1, dropped=2, waiting=3)
-    assert (htb.rate, htb.whole, htb.dropped, htb.waiting, hfsc.rate) == (2e6, False, 7, 2, 2e5)
-    assert (police.kind, police.rate, police.whole, police.dropped, police.nic) == ("police", 8e3, True, 80, "eth0")
-    assert (drop.kind, drop.whole, drop.incoming) == ("drop", False, True)
+    assert (htb.rate, htb.carries_all, htb.dropped, htb.waiting, hfsc.rate) == (2e6, False, 7, 2, 2e5)
+    assert (police.kind, police.rate, police.carries_all, police.dropped, police.nic) == ("police", 8e3, True, 80, "eth0")
+    assert (drop.kind, drop.carries_all, drop.incoming) == ("drop", False, True)
     (lossy,) = queueing.parse(LOSSY)
     assert (lossy.loss, lossy.delay_s) == (30, 0.1)
     for broken in ("qdisc", "qdisc tbf", "class", "= ", "qdisc tbf 1: dev", "police 0x1 rate", "\x00", " Sent x"):

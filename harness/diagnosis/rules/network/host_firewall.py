@@ -64,7 +64,7 @@ def _unsure(evidence: Evidence, host: str, why: str, fates: Sequence[FlowVerdict
         Certainty.LIKELY,
         "see what that rule does to them (its counter: `nft list ruleset`, `iptables -vnL`); let these pass by a rule before it",
         (
-            *dict.fromkeys(f"{host}'s ruleset, evaluated for {f.found.packet}: cannot tell" for f in lost_flows),
+            *dict.fromkeys(f"{host}'s ruleset, evaluated for {f.opening.packet}: cannot tell" for f in lost_flows),
             *_felt_lines(evidence, host, lost_flows),
         ),
         ("or the service itself hangs; " if opened else "nothing else that was looked at explains it; ")
@@ -156,7 +156,7 @@ def _congestion_marks(evidence: Evidence) -> Iterator[Cause]:
         if not path.silent or path.answers_left or more or host is None or host.firewall is None or firewall is None:
             continue
         for fate in firewall.fates:
-            if path.name not in fate.needed.explains or fate.needed.first.hook != "input" or not fate.found.passes:
+            if path.name not in fate.needed.explains or fate.needed.first.hook != "input" or not fate.opening.passes:
                 continue
             marked = evaluate(host.firewall, replace(fate.needed.first, flags=ASKS_FOR_ECN))
             if marked.passes is False:
@@ -239,7 +239,7 @@ def _stop_cause(evidence: Evidence, host: str, rule: str, does: str, fates: Sequ
         Certainty.CERTAIN,
         "let these pass by a rule before it, or take the rule away, and make that permanent where the firewall is configured"
         + ("; or take the exemption from tracking away, or exempt both directions and let both pass" if untracked else ""),
-        tuple(dict.fromkeys(f"{host}'s ruleset, evaluated: {f.found.decision.why}" for f in fates)),
+        tuple(dict.fromkeys(f"{host}'s ruleset, evaluated: {f.opening.decision.why}" for f in fates)),
         explains=(*_explained_patterns(evidence, host, fates), f"{host}:firewall"),
     )
 
@@ -265,7 +265,7 @@ def leads_to(evidence: Evidence, host: str, port: int) -> tuple[int, str] | None
     (notrack) that keep these from it, or nothing where they are redirected. None where nobody listens on another port for it."""
     host_seen, firewall = evidence.hosts.get(host), evidence.firewalls.get(host)
     for fate in firewall.fates if host_seen is not None and firewall is not None else ():
-        first, now = fate.needed.first, fate.found.port
+        first, now = fate.needed.first, fate.opening.port
         if host_seen is None or first.hook != "input" or first.in_nic == "lo" or first.destination_port != port:
             continue
         if now not in (None, port) and host_seen.listening(now):
@@ -377,7 +377,7 @@ def _lost_when_forgotten(evidence: Evidence, host: str, host_seen: HostSeen) -> 
     dropped_flows = []
     for fate in evidence.firewalls[host].fates if host in evidence.firewalls and host_seen.firewall is not None else ():
         first = fate.needed.first
-        if fate.found.passes and first.source == str(evidence.cluster.client.address) and first.destination_port in ports:
+        if fate.opening.passes and first.source == str(evidence.cluster.client.address) and first.destination_port in ports:
             later = replace(first, state="new" if loose else "invalid", flags=("ack", "psh"))
             if host_seen.firewall is not None and evaluate(host_seen.firewall, later).passes is False:
                 dropped_flows.append(fate)
