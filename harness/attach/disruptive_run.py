@@ -1,4 +1,4 @@
-"""A run that may disturb a stranger's cluster, from the lease that it takes to the state that it leaves."""
+"""A run that may disturb an attached cluster, from the lease that it takes to the state that it leaves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a stranger's cluster was before anything was done to it, to compare with how it is left."""
+"""How an attached cluster was before anything was done to it, to compare with how it is left."""
 
 from __future__ import annotations
 

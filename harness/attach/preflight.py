@@ -1,4 +1,4 @@
-"""What must hold on a stranger's cluster before anything is done to it."""
+"""What must hold on an attached cluster before anything is done to it."""
 
 from __future__ import annotations
 

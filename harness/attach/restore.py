@@ -1,4 +1,4 @@
-"""How a stranger's cluster is put back: everything on the node where it was found, and that proved."""
+"""How an attached cluster is put back: everything on the node where it was found, and that proved."""
 
 from __future__ import annotations
 

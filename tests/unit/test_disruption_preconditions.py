@@ -1,4 +1,4 @@
-"""What each disruption demands of a stranger's cluster before it is done: proof, asked by kind, and never more than it needs."""
+"""What each disruption demands of an attached cluster before it is done: proof, asked by kind, and never more than it needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a stranger's cluster may be disturbed, what is shown of it first, and what the report's first line says when it is left changed."""
+"""When an attached cluster may be disturbed, what is shown of it first, and what the report's first line says when it is left changed."""
 
 from __future__ import annotations
 
