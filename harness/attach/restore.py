@@ -25,7 +25,7 @@ def put_back(subject: ClusterUnderTest, active: str, before: RecordedState | Non
 
     `before`: how it was found; every state and every fail count is compared with it.
 
-    Waits `patience_s` seconds for the cluster to be whole, before and after; not where it stands still and the move itself is what
+    Waits `patience_s` seconds for the cluster to be healthy, before and after; not where it stands still and the move itself is what
     makes it whole. The manager has a takeover's and a boot's time for the move, whatever the patience.
     """
     timers = subject.cluster.manager
@@ -81,7 +81,7 @@ def _hint_unless_there(subject: ClusterUnderTest, active: str) -> str:
 
 
 def hindrances(state: ClusterState, active: str) -> list[str]:
-    """Why moving everything to `active` would not make a cluster whole that is not; sentences, none when it would. Pure.
+    """Why moving everything to `active` would not make a cluster healthy that is not; sentences, none when it would. Pure.
 
     Every node must be heard, or what it holds might be started twice; nothing may be in service on both, or on its way.
     """
@@ -105,7 +105,7 @@ def hindrances(state: ClusterState, active: str) -> list[str]:
 
 
 def _wait_until_movable(subject: ClusterUnderTest, active: str, deadline: Deadline) -> ClusterState:
-    """The cluster's state when it is whole, or when it has stood still for a takeover's time and moving is what it lacks.
+    """The cluster's state when it is healthy, or when it has stood still for a takeover's time and moving is what it lacks.
 
     What failed because it was disturbed is marked as failed and would not be started; that is cleared as often as it is looked.
     Raises DeadlineExceeded with the last state otherwise.
@@ -166,7 +166,7 @@ def _actions_on(subject: ClusterUnderTest, node: Node) -> list[str]:
     read_unfinished = windows_jobs.unfinished_commands if node.platform == "windows" else unfinished_commands
     try:
         return read_unfinished(subject.hosts[node.name])
-    except (HostUnreachable, DeadlineExceeded):  # the cluster will not be whole without it, and that is said then
+    except (HostUnreachable, DeadlineExceeded):  # the cluster will not be healthy without it, and that is said then
         return []
 
 

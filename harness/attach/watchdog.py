@@ -81,7 +81,7 @@ class WatchdogMessage(BaseModel):
 def longest_s(cluster: Cluster, disruption_s: float) -> float:
     """How long after the harness was killed a disrupted cluster is as it was found, at the latest; seconds.
 
-    The host's own undoing, a node's boot and a takeover until it is whole; then the same once more for moving everything back, and the
+    The host's own undoing, a node's boot and a takeover until it is healthy; then the same once more for moving everything back, and the
     balancer, which follows.
     """
     timers = cluster.manager

@@ -25,15 +25,15 @@ T = TypeVar("T")
 
 
 def audit(subject: ClusterUnderTest, *, patience_s: float | None = None, undone: bool = True) -> Verdict:
-    """One active node and a whole cluster, the VIP in one place, one probe answering, the balancer agrees, and, where a disruption may have
-    been `undone`, nothing of ours left: what only reads puts nothing anywhere.
+    """One active node and a healthy cluster, the VIP in one place, one probe answering, the balancer agrees, and, where a disruption
+    may have been `undone`, nothing of ours left: what only reads puts nothing anywhere.
 
-    Waits for the cluster to be whole as long as a node may take to boot, or `patience_s` seconds.
+    Waits for the cluster to be healthy as long as a node may take to boot, or `patience_s` seconds.
     """
     cluster = subject.cluster
     patience = cluster.manager.boot_s + cluster.manager.takeover_s if patience_s is None else patience_s
     # What does not depend on who is active is asked beside the state. Where that was not whole at once, or the answer is no pass, it is
-    # asked again when the cluster is whole, and only that counts.
+    # asked again when the cluster is healthy, and only that counts.
     state, early_addresses, early_left = subject.together(
         subject.state,
         lambda: _try_read(lambda: _read_addresses(subject)),
@@ -46,7 +46,7 @@ def audit(subject: ClusterUnderTest, *, patience_s: float | None = None, undone:
         except DeadlineExceeded as error:
             return failed(str(error) if patience else f"the cluster is not healthy: {subject.state()}")
     active = state.active
-    assert active is not None  # a whole cluster has one
+    assert active is not None  # a healthy cluster has one
     verdicts = subject.together(
         lambda: (early_addresses and judge_vip_place(cluster, active, early_addresses)) or vip_in_place(subject, active),
         lambda: probe_answered(subject, active),

@@ -170,7 +170,7 @@ class Session:
         self._health.start()
 
     def _why_not_healthy(self, subject: ClusterUnderTest) -> str | None:
-        """The lab must be whole. A stranger's cluster need not be: then only what disturbs nothing is tested, and finds what is wrong."""
+        """The lab must be healthy. An attached cluster need not be: then only what disturbs nothing is tested, and finds what is wrong."""
         limit = self.cluster.manager.takeover_s + self.cluster.manager.boot_s
         try:
             return subject.wait_until_healthy(Deadline(limit if self._lab_data else HEALTHY_TIMEOUT_S)).active

@@ -40,7 +40,7 @@ class RunEvidence:
         """Keep what all hosts say of themselves now and, where nothing is in force, how the paths are, because `test` fails (empty:
         something before the first test); once for each.
 
-        A stranger's cluster is not kept disturbed any longer for it: what is `in_force` there is undone first, and this is called again.
+        An attached cluster is not kept disturbed any longer for it: what is `in_force` there is undone first, and this is called again.
         """
         record, run = self._report.run.record, self._report.run
         if test in self._tests or len(self._tests) >= MAX_STATES or (in_force and not self._is_own_cluster):

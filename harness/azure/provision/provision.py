@@ -56,7 +56,7 @@ def up(clients: Clients, request: DeploymentRequest, script: str | None, keep: K
 
 
 def _is_kept(keep: Keep, error: BaseException, deployed: bool) -> bool:
-    """`failed` keeps a deployment that failed, for a look at it; `always` also what is whole, or was interrupted."""
+    """`failed` keeps a deployment that failed, for a look at it; `always` also what is complete, or was interrupted."""
     return keep == "always" or (keep == "failed" and not deployed and isinstance(error, HarnessError))
 
 

@@ -112,7 +112,7 @@ class _Making:
         """The active node, and what is out of service there."""
         assert shape.active is not None
         deadline = Deadline(JOIN_TIMEOUT_S + 2 * self._cluster.manager.takeover_s)
-        # Whole, that is past its start. In a second round paths may be cut and parts out of service: then whoever leads is enough.
+        # Healthy, that is past its start. In a second round paths may be cut and parts out of service: then whoever leads is enough.
         is_in_service = (lambda s: s.leading is not None) if self._is_second_round else (lambda s: s.healthy)
         deadline.wait_for(self._manager.state, until=is_in_service, what="the lab's cluster being in service", every=0.1)
         self._is_second_round = True
