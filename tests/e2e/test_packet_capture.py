@@ -1,4 +1,4 @@
-"""Witnesses, between a client and a node that are network namespaces of our own."""
+"""Packet captures, between a client and a node that are network namespaces of our own."""
 
 from __future__ import annotations
 

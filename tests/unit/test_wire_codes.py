@@ -1,4 +1,4 @@
-"""How an attempt travelled, from what the witnesses saw: one case for every wire code, and for what must not pass as one."""
+"""How an attempt travelled, from what the packet captures saw: one case for every wire code, and for what must not pass as one."""
 
 from __future__ import annotations
 
