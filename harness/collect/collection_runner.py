@@ -197,22 +197,22 @@ class Gathering:
         ports = [self.cluster.load_balancer.probe.port, *(s.port for s in self.cluster.services)]
         seconds = min(self.span.capture_s, MAX_CAPTURE_S)
         bears = COMPILED if machine.platform == "windows" else FULL
-        with capture_of(host, bears, machine.ssh.python, ports=ports) as witness:
+        with capture_of(host, bears, machine.ssh.python, ports=ports) as capture:
             capturing = Deadline(seconds)
             # Asking for marks all along notices at once when the host is gone.
             capturing.wait_for(
-                witness.mark, until=lambda n: n >= MAX_PACKETS or capturing.expired, what=f"{machine.name}: its capture", every=0.5
+                capture.mark, until=lambda n: n >= MAX_PACKETS or capturing.expired, what=f"{machine.name}: its capture", every=0.5
             )
-            packets = [p.headers for p in witness.packets(0, MAX_PACKETS)]
-            loss = (witness.drop_reason or f"the kernel dropped {witness.dropped} packets") if witness.dropped else ""
+            packets = [p.headers for p in capture.packets(0, MAX_PACKETS)]
+            loss = (capture.drop_reason or f"the kernel dropped {capture.dropped} packets") if capture.dropped else ""
         note = "; ".join(
             filter(
                 None,
                 [
                     f"stopped at its limit of {MAX_PACKETS} packets" if len(packets) >= MAX_PACKETS else "",
                     loss,
-                    witness.unproven,
-                    "" if witness.loopback else "what stays inside the host is not captured there",
+                    capture.unproven,
+                    "" if capture.loopback else "what stays inside the host is not captured there",
                 ],
             )
         )

@@ -65,10 +65,10 @@ class RunEvidence:
         """What was captured all the while, what managers logged, and which versions the nodes run."""
         run = self._report.run
         self._ask_versions(run)
-        for name, witness in self._subject.evidence().items():
-            run.collect(f"{name}.pcapng", witness.write_pcap)
-            if witness.left_out:
-                self._report.host_note(name, f"{name}.pcapng has the newest packets: the first {witness.left_out} of the run were not kept")
+        for name, capture in self._subject.evidence().items():
+            run.collect(f"{name}.pcapng", capture.write_pcap)
+            if capture.left_out:
+                self._report.host_note(name, f"{name}.pcapng has the newest packets: the first {capture.left_out} of the run were not kept")
         for node in self._subject.cluster.nodes:
             run.collect(f"{node.name}-manager.log", partial(self._subject.write_manager_log, node.name))
 

@@ -5,7 +5,7 @@ An answer is right when it comes from the node that may answer at that time:
 - after it, where the cluster must stay: the same node still;
 - after it, where the cluster must or may move: either, until the other node has begun to answer on any path; from then on the other
   one. Where the cluster may move or stay, it may also come back: there an answer of the old node is wrong only while both answer.
-An answer that no witness saw leave a node is taken as right, because the service itself spoke; the verdict says how many there were.
+An answer that no capture saw leave a node is taken as right, because the service itself spoke; the verdict says how many there were.
 """
 
 from __future__ import annotations

@@ -257,12 +257,12 @@ def _describe_event(text: str, data: dict) -> str:
 
 
 def _unwatched_notes(recording: Recording) -> list[str]:
-    """When which node's packets were not watched, as the witness told."""
+    """When which node's packets were not watched, as the capture told."""
     end, anchor = observation_gaps.extent(recording)[1], recording.mark("begin") or 0.0
     return [
         f"{node}: its packets were not all watched from {start - anchor:+.2f} s to {min(stop, end) - anchor:+.2f} s"
         for node in recording.header.nodes
-        for start, stop in observation_gaps.unwitnessed_spans(recording, node)
+        for start, stop in observation_gaps.uncaptured_spans(recording, node)
     ]
 
 
