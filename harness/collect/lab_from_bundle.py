@@ -62,12 +62,12 @@ class Shape:
 def shape_of(index: Mapping[str, Any], cluster: Mapping[str, Any], of_kind: Mapping[str, Mapping[str, str]]) -> Shape:
     """The lab's shape. `of_kind`: the settings that the lab's own service of each kind needs. Raises BadUse for a bundle with holes."""
     try:
-        return _Reading(index, cluster, of_kind).shape
+        return _BundleReader(index, cluster, of_kind).shape
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
         raise BadUse(f"the bundle cannot be made a lab of: its {type(error).__name__} {error}; was it changed by hand?") from error
 
 
-class _Reading:
+class _BundleReader:
     def __init__(self, index: Mapping[str, Any], cluster: Mapping[str, Any], of_kind: Mapping[str, Mapping[str, str]]) -> None:
         self.cluster = cluster
         self.nodes: list[Mapping[str, Any]] = list(cluster["nodes"])

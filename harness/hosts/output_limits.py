@@ -43,7 +43,7 @@ class BoundedOutput:
         return self.size <= self._most
 
 
-class Lines:
+class LineSplitter:
     """Cuts a stream into lines, each looked at once however it arrives. Raises NotReadable for a line without an end."""
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class Lines:
 
 def text_lines(read: Callable[[], bytes]) -> Iterator[str]:
     """The lines of a stream as text, until `read` returns no more bytes; the last one without its end as well."""
-    lines = Lines()
+    lines = LineSplitter()
     while data := read():
         yield from map(text, lines.feed(data))
     if unfinished := lines.unfinished_line():

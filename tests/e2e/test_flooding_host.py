@@ -106,7 +106,7 @@ class Flood:
         return data
 
     def lines(self) -> Iterator[str]:
-        cut = output_limits.Lines()
+        cut = output_limits.LineSplitter()
         while data := self.recv(65536):
             yield from (line.decode() for line in cut.feed(data))
 

@@ -50,7 +50,7 @@ def test_it_is_waited_for_and_told_when_it_does_not_come(monkeypatch: pytest.Mon
     data = {**default_cluster.cluster_data(), "manager": {"heartbeat_s": 0.01}}
     manager: Any = Telling(times)
     lab: Any = None
-    making = bundle_reproduction._Making(lab, cluster_config.parse(data, Path("a test's")), manager)
+    making = bundle_reproduction._Reproduction(lab, cluster_config.parse(data, Path("a test's")), manager)
     making.know_dead_paths(Shape({}, cuts=CUTS))
     assert len(making.failed) == failed and manager.times < times
     assert all("communication paths" in said and "10.20.2.11/10.20.2.12" in said for said in making.failed)

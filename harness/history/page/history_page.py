@@ -56,7 +56,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class News:
+class NightChanges:
     """What changed in one night, of all lines that it changed."""
 
     run: int
@@ -99,12 +99,12 @@ def _badness(row: Row) -> tuple[int, bool, int]:
     return _WORST_FIRST.index(row.line.stability.state), row.line.kind != "new", row.number
 
 
-def _news(cluster: ClusterHistory) -> list[News]:
+def _news(cluster: ClusterHistory) -> list[NightChanges]:
     """The changes, the newest first; what happened to many lines in one night for the same reason is told once."""
     changes_by_reason: dict[tuple[int, tuple[str, ...], str], list[tuple[Line, str]]] = {}
     for line in cluster.lines:
         for point in line.change_points:
             way = "same" if point.by is None else "slower" if point.by > 0 else "faster"
             changes_by_reason.setdefault((point.run, point.because, way), []).append((line, point.sentence))
-    news = [News(run, changes[0][1], tuple(line.name for line, _ in changes)) for (run, _, _), changes in changes_by_reason.items()]
+    news = [NightChanges(run, changes[0][1], tuple(line.name for line, _ in changes)) for (run, _, _), changes in changes_by_reason.items()]
     return sorted(news, key=lambda item: -item.run)[:_MAX_NEWS]

@@ -42,7 +42,7 @@ def suspend_checks(shape: Shape) -> None:
 def apply(lab: LabRecord, cluster: Cluster, shape: Shape) -> list[str]:
     """Do everything to the lab; returns a sentence for each thing that could not be done."""
     hosts = connect_all(cluster, Timeline())
-    shape_maker = _Making(lab, cluster, manager_of(cluster, hosts))
+    shape_maker = _Reproduction(lab, cluster, manager_of(cluster, hosts))
     try:
         shape_maker.make_everything(shape)
         if not shape_maker.is_as_wanted(shape):  # the one check that the stand-in makes when it starts may have met a fault half made
@@ -68,7 +68,7 @@ def still_alive(state: ClusterState, cuts: Sequence[tuple[str, str]]) -> list[st
     ]
 
 
-class _Making:
+class _Reproduction:
     def __init__(self, lab: LabRecord, cluster: Cluster, manager: Manager) -> None:
         self._lab, self._cluster, self._manager = lab, cluster, manager
         self._is_second_round = False

@@ -20,8 +20,8 @@ NOTHING_MOVED = "not observed: nothing moved"
 
 
 @dataclass(frozen=True)
-class Scene:
-    """What the boundaries are looked for in. `new` is the node that served in the end, if any is known to; `moved`: is it another one?"""
+class PhaseEvidence:
+    """What the boundaries are looked for in. `after` is the node that served in the end, if any is known to."""
 
     recording: Recording
     traces: Traces  # wrong nodes already marked
@@ -57,7 +57,7 @@ class Scene:
         return sorted(changes, key=lambda e: e.at)
 
 
-def boundaries(scene: Scene) -> list[Boundary]:
+def boundaries(scene: PhaseEvidence) -> list[Boundary]:
     """One Boundary for each of PHASES, in that order."""
     finders = (
         _find_noticed,
@@ -108,14 +108,14 @@ def _not_observed(name: str, why: str) -> Boundary:
     return Boundary(name, None, why if why.startswith("not observed") else f"not observed: {why}")
 
 
-def _find_noticed(scene: Scene, name: str) -> Boundary:
+def _find_noticed(scene: PhaseEvidence, name: str) -> Boundary:
     for event in scene.events("log"):
         if event.data.get("means") == "noticed":
             return Boundary(name, event.at, event.text.strip() or "a line of the cluster manager's log", event.host)
     return _not_observed(name, "no log line of the cluster manager says so")
 
 
-def _find_stopped(scene: Scene, name: str) -> Boundary:
+def _find_stopped(scene: PhaseEvidence, name: str) -> Boundary:
     """The old side is stopped when the last of its services and the VIP are gone there."""
     old = scene.node_before
     first_up = next((e.at for e in scene.events("vip-up", scene.node_after)), float("inf")) if scene.node_after != old else float("inf")
@@ -139,7 +139,7 @@ def _find_stopped(scene: Scene, name: str) -> Boundary:
     )
 
 
-def _find_vip_moved(scene: Scene, name: str) -> Boundary:
+def _find_vip_moved(scene: PhaseEvidence, name: str) -> Boundary:
     if scene.node_after == scene.node_before:
         return _not_observed(name, NOTHING_MOVED)
     ups = scene.events("vip-up", scene.node_after)
@@ -148,7 +148,7 @@ def _find_vip_moved(scene: Scene, name: str) -> Boundary:
     return Boundary(name, ups[0].at, f"{scene.recording.header.vip} appeared{_event_text(ups[0])}", scene.node_after)
 
 
-def _find_service_up(scene: Scene, name: str) -> Boundary:
+def _find_service_up(scene: PhaseEvidence, name: str) -> Boundary:
     ups: dict[str, float] = {}
     for event in scene.events("listener-up", scene.node_after):
         service = scene.services.get(_port(event))
@@ -168,7 +168,7 @@ def _find_service_up(scene: Scene, name: str) -> Boundary:
     return Boundary(name, ups[last], f"listening: {_list_moments(scene, ups)}", scene.node_after)
 
 
-def _find_database_ready(scene: Scene, name: str) -> Boundary:
+def _find_database_ready(scene: PhaseEvidence, name: str) -> Boundary:
     header = scene.recording.header
     recovery = database_recovery.ready(header.series, scene.traces, scene.node_after, scene.anchor)
     return (
@@ -176,7 +176,7 @@ def _find_database_ready(scene: Scene, name: str) -> Boundary:
     )
 
 
-def _find_probe_answered(scene: Scene, name: str) -> Boundary:
+def _find_probe_answered(scene: PhaseEvidence, name: str) -> Boundary:
     header = scene.recording.header
     if scene.node_after == scene.node_before:
         return _not_observed(name, NOTHING_MOVED)
@@ -190,7 +190,7 @@ def _find_probe_answered(scene: Scene, name: str) -> Boundary:
     return _node_boundary(scene, name, at, f"SYN-ACK out of port {header.probe_port}", f"answer the probe on port {header.probe_port}")
 
 
-def _find_balancer_switched(scene: Scene, name: str) -> Boundary:
+def _find_balancer_switched(scene: PhaseEvidence, name: str) -> Boundary:
     header, hosts = scene.recording.header, scene.recording.node_of_address
     if scene.node_after == scene.node_before:
         return _not_observed(name, NOTHING_MOVED)
@@ -205,14 +205,14 @@ def _find_balancer_switched(scene: Scene, name: str) -> Boundary:
     return _node_boundary(scene, name, first.at if first else None, evidence, f"receive a connection of {header.client}")
 
 
-def _node_boundary(scene: Scene, name: str, at: float | None, evidence: str, what: str) -> Boundary:
+def _node_boundary(scene: PhaseEvidence, name: str, at: float | None, evidence: str, what: str) -> Boundary:
     if at is not None:
         return Boundary(name, at, evidence, scene.node_after)
     blind = scene.node_after in observation_gaps.unwatched_nodes(scene.recording)
     return _not_observed(name, f"{scene.node_after} could not capture packets" if blind else f"{scene.node_after} was not seen to {what}")
 
 
-def _find_first_answer(scene: Scene, name: str) -> Boundary:
+def _find_first_answer(scene: PhaseEvidence, name: str) -> Boundary:
     """By the new node; where nothing moved, the first one after the first outage."""
     since = scene.anchor
     if scene.node_after == scene.node_before:
@@ -235,7 +235,7 @@ def _find_first_answer(scene: Scene, name: str) -> Boundary:
     return Boundary(name, at, f"{series_id}: first right answer by {scene.node_after}", origin)
 
 
-def _find_all_recovered(scene: Scene, name: str) -> Boundary:
+def _find_all_recovered(scene: PhaseEvidence, name: str) -> Boundary:
     outages = [(o, t) for t in scene.series if t.path for o in t.outages if o.end is None or o.end >= scene.anchor]
     if not outages:
         return _not_observed(name, "no path was out")
@@ -257,5 +257,5 @@ def _event_text(event: NodeEvent) -> str:
     return f" ({event.text.strip()})" if event.text.strip() else ""
 
 
-def _list_moments(scene: Scene, when: dict[str, float], but: str = "") -> str:
+def _list_moments(scene: PhaseEvidence, when: dict[str, float], but: str = "") -> str:
     return ", ".join(f"{what} at {at - scene.anchor:+.3f} s" for what, at in sorted(when.items(), key=lambda item: item[1]) if what != but)

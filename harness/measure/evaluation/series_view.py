@@ -28,7 +28,7 @@ class Figure(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Case:
+class RecordingContext:
     """What all series of a recording are judged by. `window` is the measured time, `timing` what doubts every figure."""
 
     recording: Recording
@@ -88,10 +88,10 @@ class Case:
 
 
 @dataclass(frozen=True)
-class View:
+class SeriesView:
     """`attempts` are those that are evidence, `runs` all of its outages; `gone`: when its origin was lost for good."""
 
-    case: Case
+    case: RecordingContext
     series: Series
     attempts: Sequence[Traced]
     failures_of_it: Sequence[Run]

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Inconclusive, Unusable
 from harness.hosts.host import Host, HostUnreachable, Process
-from harness.hosts.output_limits import Lines
-from harness.hosts.ssh.forwarding import Forwarding, Opening
+from harness.hosts.output_limits import LineSplitter
+from harness.hosts.ssh.forwarding import ChannelOpening, Forwarding
 from harness.remote import host_capabilities
 from harness.remote.agents import powershell_agent, shell_agent
 from harness.remote.agents.agent_launch import PERIODS_S, AgentSeries
@@ -90,7 +90,7 @@ class FallbackConnector(ConnectorBase):
         """The lines of all `count` attempts by their beginnings, or fewer where the stream ends before: the script makes no more, and a
         silent attempt ends after later ones that were answered."""
         lines_by_start: dict[int, bytes] = {}
-        splitter = Lines()
+        splitter = LineSplitter()
         while len(lines_by_start) < count and (data := process.recv(CHUNK)):
             lines_by_start |= {int(line.split(b" ", 3)[2]): line for line in splitter.feed(data) if line.startswith(b"s ")}
         return [lines_by_start[at] for at in sorted(lines_by_start)]
@@ -115,7 +115,7 @@ class FallbackConnector(ConnectorBase):
         return [self._try_connection(forwarding, opening, destination, port, limit) for opening in openings]
 
     def _try_connection(
-        self, forwarding: Forwarding, opening: Opening, destination: str, port: int, limit: float, *, keep: bool = False
+        self, forwarding: Forwarding, opening: ChannelOpening, destination: str, port: int, limit: float, *, keep: bool = False
     ) -> Attempt:
         result = speak(forwarding, opening, b"", b"", Deadline(limit, anchor=opening.asked_at), keep=keep)
         if not forwarding.usable:
@@ -185,7 +185,7 @@ class FallbackConnector(ConnectorBase):
                 self._forwarding = None
 
 
-def _carry(listener: socket.socket, opening: Opening, lifetime: float) -> None:
+def _carry(listener: socket.socket, opening: ChannelOpening, lifetime: float) -> None:
     """Carry one client's bytes to the channel and back; the end of either side's stream reaches the other."""
     client = admit(listener, Deadline(lifetime))
     if client is None:
@@ -201,7 +201,7 @@ def _carry(listener: socket.socket, opening: Opening, lifetime: float) -> None:
         back.join(lifetime)
 
 
-def _bring_back(opening: Opening, client: socket.socket, lifetime: float) -> None:
+def _bring_back(opening: ChannelOpening, client: socket.socket, lifetime: float) -> None:
     opening.channel.settimeout(lifetime)
     with contextlib.suppress(OSError, EOFError):
         while data := opening.channel.recv(CHUNK):

@@ -12,7 +12,7 @@ import math
 from harness.core.verdict import Verdict, failed, inconclusive, passed
 from harness.measure.evaluation import disruption_traits
 from harness.measure.evaluation.attempt_attribution import Traced
-from harness.measure.evaluation.series_view import View
+from harness.measure.evaluation.series_view import SeriesView
 
 MIN_ATTEMPTS = 16  # attempts that show a share; fewer than that only show that some fail
 MIN_SHARE_DIFFERENCE = (
@@ -21,7 +21,7 @@ MIN_SHARE_DIFFERENCE = (
 MIN_DEVIATIONS = 4
 
 
-def judge_being_out(view: View) -> Verdict:
+def judge_being_out(view: SeriesView) -> Verdict:
     """Attempts had to fail from when it must have been in force until the undoing."""
     begin, end = view.case.recording.mark("took-effect"), view.case.undo_begin
     if begin is None or end is None:
@@ -48,7 +48,7 @@ def judge_being_out(view: View) -> Verdict:
     )
 
 
-def _judge_share(view: View, attempts: list[Traced], span: tuple[float, float]) -> Verdict:
+def _judge_share(view: SeriesView, attempts: list[Traced], span: tuple[float, float]) -> Verdict:
     number = len(attempts)
     failing = sum(not attempt.spoke for attempt in attempts)
     begin, end = (moment - view.case.anchor for moment in span)

@@ -13,12 +13,12 @@ from harness.core.verdict import Verdict, inconclusive
 from harness.measure.evaluation import observation_gaps
 from harness.measure.evaluation.attempt_attribution import MIN_TOLERANCE_S, UNKNOWN_CLOCK_ERROR_S, Traced, clock_errors
 from harness.measure.evaluation.expected_responder import PERIODS_TOGETHER, TOGETHER_S
-from harness.measure.evaluation.series_view import View
+from harness.measure.evaluation.series_view import SeriesView
 from harness.measure.evaluation.timing_quality import arrives_s
 from harness.remote.recording.recording import PINNED
 
 
-def judge_unidentified(view: View) -> list[Verdict]:
+def judge_unidentified(view: SeriesView) -> list[Verdict]:
     """Empty, or the reason why it is not known who answered."""
     since = _matters_since(view)
     if since is None:
@@ -54,7 +54,7 @@ def unbridged_answers(answers: Sequence[Traced], period_s: float) -> list[Traced
     return [*unknown, *waiting]
 
 
-def _matters_since(view: View) -> float | None:
+def _matters_since(view: SeriesView) -> float | None:
     """From when on it matters who answered; None where it does not."""
     case = view.case
     slack = MIN_TOLERANCE_S + 2 * clock_errors(case.recording).get(view.series.origin, UNKNOWN_CLOCK_ERROR_S)
@@ -70,13 +70,13 @@ def _matters_since(view: View) -> float | None:
     return view.runs[-1].end if view.runs else case.anchor
 
 
-def _out_anyhow_until(view: View) -> float:
+def _out_anyhow_until(view: SeriesView) -> float:
     """Until when the path is taken to have been out anyhow, within its budget."""
     out = max((run.end for run in view.due if run.end is not None), default=view.case.anchor)
     return min(out, view.case.anchor + view.case.budget_s)
 
 
-def _why(view: View, unknown: Sequence[Traced]) -> str:
+def _why(view: SeriesView, unknown: Sequence[Traced]) -> str:
     recording = view.case.recording
     blind = observation_gaps.unwatched_nodes(recording)
     if blind:
