@@ -11,7 +11,7 @@ from harness.expectations.http_probe_answer import in_words, waits_s
 from harness.remote.connections.tcp_tunnel import relay
 
 CONNECT_TIMEOUT_S = 1.0
-LEAST_WAIT_S = 3.0
+MIN_WAIT_S = 3.0
 
 
 def ask(subject: ClusterUnderTest, origins: Sequence[str]) -> dict[str, str]:
@@ -23,7 +23,7 @@ def ask(subject: ClusterUnderTest, origins: Sequence[str]) -> dict[str, str]:
         return {}
     import http.client  # takes long to import, and few clusters need it
 
-    limit = max(LEAST_WAIT_S, waits_s(probe) + 1)
+    limit = max(MIN_WAIT_S, waits_s(probe) + 1)
 
     def ask_node(address: str) -> str:
         try:

@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from harness.core.deadline import Deadline
 from harness.hosts.host import Command, CommandResult, Host, HostUnreachable
-from harness.hosts.output_limits import OUTPUT_AT_MOST, BoundedOutput, TooMuchOutput, text_lines
+from harness.hosts.output_limits import MAX_OUTPUT_BYTES, BoundedOutput, TooMuchOutput, text_lines
 from harness.hosts.shell_command import CommandTookTooLong, as_line, shorten, text
 
 
@@ -28,7 +28,7 @@ class LocalHost(Host):
         self._streams: list[LocalProcess] = []
         self._lock = threading.Lock()
 
-    def run(self, command: Command, *, limit: float = 10.0, input: bytes | None = None, most: int = OUTPUT_AT_MOST) -> CommandResult:
+    def run(self, command: Command, *, limit: float = 10.0, input: bytes | None = None, most: int = MAX_OUTPUT_BYTES) -> CommandResult:
         """Run to the end. Raises HostUnreachable when it cannot be started, CommandTookTooLong after `limit` seconds, TooMuchOutput when
         it printed more than `most` bytes."""
         line = as_line(command)

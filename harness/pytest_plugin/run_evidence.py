@@ -24,7 +24,7 @@ from harness.report.record.run_record import StateRecord
 from harness.report.run_record_builder import ReportBuilder
 
 MAX_STATES = 3  # of one run: what fails after those fails of the same, or of the first
-STATE_AT_MOST = 8 * MB  # of texts in one of them
+MAX_STATE_BYTES = 8 * MB  # of texts in one of them
 HOST_TIMEOUT_S = 20.0  # after so long a host is asked for nothing more
 LOG_WINDOW_S = 15 * 60.0  # of managers' logs
 
@@ -56,7 +56,7 @@ class RunEvidence:
         observe_paths = partial(observed_in_run, subject) if observe else None
 
         def make(redactor: Redactor) -> Bundle:
-            return Bundle(path, redactor, max_text_bytes=STATE_AT_MOST)
+            return Bundle(path, redactor, max_text_bytes=MAX_STATE_BYTES)
 
         span = Span(now - LOG_WINDOW_S, now)
         gather(subject.cluster, self._data, subject.hosts, subject.manager, span, make, host_s=HOST_TIMEOUT_S, observe=observe_paths)

@@ -21,7 +21,7 @@ from typing import Any
 
 from harness.core.signals import leave_terminal
 
-LOOK_EVERY_S = 1.0  # Windows delivers no signal to who waits on a lock
+LOOK_INTERVAL_S = 1.0  # Windows delivers no signal to who waits on a lock
 _INTERRUPTED = -1
 
 
@@ -138,10 +138,10 @@ class Pool:
         self._events.put(index)
 
     def _next(self, *, or_none: bool) -> int | None:
-        """The next event; None where that is wanted and there was none for `LOOK_EVERY_S`."""
+        """The next event; None where that is wanted and there was none for `LOOK_INTERVAL_S`."""
         while True:
             with contextlib.suppress(queue.Empty):
-                return self._events.get(timeout=LOOK_EVERY_S)
+                return self._events.get(timeout=LOOK_INTERVAL_S)
             if or_none:
                 return None
 

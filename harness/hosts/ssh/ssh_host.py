@@ -20,7 +20,7 @@ from harness.core.errors import BadUse, DeadlineExceeded, Unusable
 from harness.core.timeline import Timeline
 from harness.hosts.host import Command, CommandResult, Host, HostUnreachable, WrongHostKey
 from harness.hosts.interrupt_shield import run_uninterrupted
-from harness.hosts.output_limits import OUTPUT_AT_MOST
+from harness.hosts.output_limits import MAX_OUTPUT_BYTES
 from harness.hosts.root_rights import ABSENT, is_marked_for_root, refusal_sentence, refusals_line, sudo_lines, sudo_refusal
 from harness.hosts.shell_command import as_line
 from harness.hosts.shell_detection import SHELLS
@@ -48,7 +48,7 @@ class SshHost(Host):
     def __repr__(self) -> str:
         return f"SshHost({self.name})"
 
-    def run(self, command: Command, *, limit: float = 10.0, input: bytes | None = None, most: int = OUTPUT_AT_MOST) -> CommandResult:
+    def run(self, command: Command, *, limit: float = 10.0, input: bytes | None = None, most: int = MAX_OUTPUT_BYTES) -> CommandResult:
         """Run to the end. Raises HostUnreachable, CommandTookTooLong (a DeadlineExceeded) after `limit` seconds, TooMuchOutput when it
         printed more than `most` bytes on one stream.
 
@@ -172,7 +172,7 @@ class SshHost(Host):
         deadline: Deadline,
         *,
         plain: bool = False,
-        most: int = OUTPUT_AT_MOST,
+        most: int = MAX_OUTPUT_BYTES,
     ) -> CommandResult:
         line, sudo = as_line(command), self.machine.ssh.sudo and not plain
         shell_line, data = self._shell.to_run(command, input, sudo=sudo, limit=deadline.seconds)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from harness.core.deadline import Deadline
 from harness.hosts.host import HostUnreachable
 from harness.hosts.interrupt_shield import run_uninterrupted
-from harness.hosts.output_limits import OUTPUT_AT_MOST, BoundedOutput, TooMuchOutput, text_lines
+from harness.hosts.output_limits import MAX_OUTPUT_BYTES, BoundedOutput, TooMuchOutput, text_lines
 from harness.hosts.shell_command import CommandTookTooLong, shorten, text
 from harness.hosts.ssh.ssh_library import paramiko
 
@@ -54,7 +54,7 @@ def finish(
     deadline: Deadline,
     *,
     clean: Clean,
-    most: int = OUTPUT_AT_MOST,
+    most: int = MAX_OUTPUT_BYTES,
 ) -> tuple[int, str, str]:
     """Feed `data`, read both streams until the command has ended, and return (exit, stdout, stderr), both as `clean` leaves them.
 

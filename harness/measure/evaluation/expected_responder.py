@@ -17,7 +17,7 @@ from harness.measure.evaluation.attempt_attribution import MIN_TOLERANCE_S, UNKN
 from harness.remote.recording.recording import Recording, Series
 
 Span = tuple[float, float]
-TOGETHER_S = 0.5  # a node that answered twice within this time (or five periods) is taken to have been answering in between
+MAX_BETWEEN_S = 0.5  # a node that answered twice within this time (or five periods) is taken to have been answering in between
 PERIODS_TOGETHER = 5
 
 
@@ -74,7 +74,7 @@ def _answering_spans(all_series: Iterable[Series], traces: Traces, node: str) ->
     """The times in which a node answered, over all series."""
     spans: list[Span] = []
     for series in all_series:
-        reach = max(TOGETHER_S, PERIODS_TOGETHER * series.period_s)
+        reach = max(MAX_BETWEEN_S, PERIODS_TOGETHER * series.period_s)
         moments = sorted(attempt.ended_at for attempt in traces.get(series.id, ()) if attempt.spoke and attempt.node == node)
         spans += runs(moments, reach)
     return merge_spans(spans)

@@ -10,8 +10,8 @@ from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.host_config.queueing import Queue
 
 STRANGLING_BITS_S = 1e6  # nothing that a cluster serves is meant to be slower than that
-MANY_DROPS = 0.05  # of what a shaper got: less is how it tells a sender to slow down
-LONG_DELAY_S = 1.0
+MIN_DROP_SHARE = 0.05  # of what a shaper got: less is how it tells a sender to slow down
+MIN_DELAY_S = 1.0
 USUAL_MTU = 1500  # of Azure's NICs, where it was not told
 ETHERNET_HEADER = 14  # bytes, which a queueing discipline counts
 
@@ -100,8 +100,8 @@ def _certainty(queue: Queue, felt: bool, on_node: bool) -> Certainty | None:
     """None for a shaper that is nobody's trouble. Where nothing fails yet, one that everything has to go through is the cluster's trouble
     at its next failover, if it is on a node; a client may be slow on purpose."""
     slow = _is_slow(queue)
-    bad = slow or queue.loss >= 1 or queue.delay_s >= LONG_DELAY_S
-    loses = queue.dropped > MANY_DROPS * (queue.sent + queue.dropped) or (slow and queue.waiting > 0)
+    bad = slow or queue.loss >= 1 or queue.delay_s >= MIN_DELAY_S
+    loses = queue.dropped > MIN_DROP_SHARE * (queue.sent + queue.dropped) or (slow and queue.waiting > 0)
     if felt and loses:
         likely = queue.carries_all or queue.kind == "netem"  # else who knows whether it is the cluster's packets
         return Certainty.CERTAIN if queue.carries_all and bad else Certainty.LIKELY if likely else Certainty.POSSIBLE

@@ -25,7 +25,7 @@ from harness.lab.network import fabric
 
 BOOT_TIMEOUT_S = 900.0  # until its sshd answers, without hardware virtualisation, on a busy machine
 ANSWER_TIMEOUT_S = 10.0  # of one question whether it does
-ASK_AGAIN_S = 0.5
+POLL_INTERVAL_S = 0.5
 CONSOLE_LINES = 5
 SNAPSHOT = "lkharness"  # the name within the disk
 SNAPSHOT_DISKS = {"vmstate": "disk", "devices": ["disk"]}  # not the shared one, which is copied by itself
@@ -150,7 +150,7 @@ class VirtualMachine:
                 if deadline.expired or self.has_ended or self.pid != pid:
                     problem = "ended while it booted" if self.has_ended else f"had no sshd that answers after {BOOT_TIMEOUT_S:g} s"
                     raise OSError(f"{self.name} {problem}; its console: {self.last_words() or 'nothing'}")
-                await asyncio.sleep(ASK_AGAIN_S)
+                await asyncio.sleep(POLL_INTERVAL_S)
         finally:
             os.close(home)
 

@@ -2,7 +2,7 @@
 
 The service spoke, so the path is not out; but whether the right node answered is not known. It matters from when another node answered too
 (or from the disruption on, where nothing may move; or, where no other was seen, since the last outage): before, only one node serves.
-An answer between two others of one known node, close together, is taken to be that node's as well (`expected_responder.TOGETHER_S`).
+An answer between two others of one known node, close together, is taken to be that node's as well (`expected_responder.MAX_BETWEEN_S`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from harness.core.verdict import Verdict, inconclusive
 from harness.measure.evaluation import observation_gaps
 from harness.measure.evaluation.attempt_attribution import MIN_TOLERANCE_S, UNKNOWN_CLOCK_ERROR_S, Traced, clock_errors
-from harness.measure.evaluation.expected_responder import PERIODS_TOGETHER, TOGETHER_S
+from harness.measure.evaluation.expected_responder import MAX_BETWEEN_S, PERIODS_TOGETHER
 from harness.measure.evaluation.series_view import SeriesView
 from harness.measure.evaluation.timing_quality import arrives_s
 from harness.remote.recording.recording import PINNED
@@ -40,7 +40,7 @@ def judge_unidentified(view: SeriesView) -> list[Verdict]:
 
 def unbridged_answers(answers: Sequence[Traced], period_s: float) -> list[Traced]:
     """Those of unknown nodes that are not between two answers of one known node, close together."""
-    reach = max(TOGETHER_S, PERIODS_TOGETHER * period_s)
+    reach = max(MAX_BETWEEN_S, PERIODS_TOGETHER * period_s)
     unknown: list[Traced] = []
     waiting: list[Traced] = []
     last: Traced | None = None
