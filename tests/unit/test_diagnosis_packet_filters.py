@@ -312,5 +312,7 @@ def test_a_rule_against_connections_that_ask_for_ecn() -> None:
         told = only(replace(some, hosts={**some.hosts, "lkclient": asks}), "lknode01", "ask for ECN", "a second later")
         assert told.certainty is certainty and bool(told.explains) is bool(changes)
     refuses = with_host(closed, paths=lost)
+    unasked = replace(refuses, hosts={n: h for n, h in refuses.hosts.items() if n != "lkclient"})
+    assert "ask for ECN" in faults(diagnose(unasked))[0].says, "of a client that told nothing it may be so"
     without = replace(refuses, hosts={**refuses.hosts, "lkclient": client(sysctls={"tcp_ecn": "2"})})
     assert "ECN" not in faults(diagnose(without))[0].says, "it asks for nothing by itself"

@@ -175,7 +175,9 @@ def is_stopped_by_marks(evidence: Evidence, path: PathSeen) -> bool:
 def _congestion_marks(evidence: Evidence) -> Iterator[Cause]:
     for (node, rule), paths in stopped_by_marks(evidence).items():
         origins = join_names(p.origin for p in paths)
-        asks = [name for name in dict.fromkeys(p.origin for p in paths) if evidence.hosts[name].sysctls.get("tcp_ecn") == "1"]
+        asks = [
+            n for n in dict.fromkeys(p.origin for p in paths) if n in evidence.hosts and evidence.hosts[n].sysctls.get("tcp_ecn") == "1"
+        ]
         lost = [p for p in paths if p.outcome != "pass"]
         yield Cause(
             f"its own firewall stops connections that ask for ECN (explicit congestion notification), by {rule}: the first SYN of what "
