@@ -281,6 +281,8 @@ def test_a_redirect_that_is_not_asked_about_what_is_not_tracked(listens: int) ->
         )
     else:
         assert "nobody listens on port 1521" in cause.says, "then it is no redirect that is missing"
+    both = [*listeners, listening(1521)]
+    assert faults(diagnose(with_host(node("lknode01", listeners=both, firewall=parse(text))))) == [], "it is served where it arrives"
     sound = with_host(node("lknode01", listeners=listeners, firewall=parse(REDIRECTS)))
     assert (faults(diagnose(sound)) == []) is (listens == 1599), "served by another port, and redirected to it"
 

@@ -13,7 +13,8 @@ from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen, PathSeen
 from harness.diagnosis.required_flows import join_names
 from harness.diagnosis.rules.network import links
-from harness.diagnosis.rules.network.host_firewall import is_doubted, is_stopped_by_marks
+from harness.diagnosis.rules.network.congestion_marks import is_stopped_by_marks
+from harness.diagnosis.rules.network.host_firewall import is_doubted
 from harness.diagnosis.rules.network.name_resolution import looked_up_slowly
 from harness.diagnosis.rules.network.routes import answers_from, way_of
 from harness.hosts.linux.linux_parse import Route
