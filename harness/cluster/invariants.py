@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from harness.cluster import probe_question
+from harness.cluster import http_probe_request
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.path_check import PathCheck, ask_identity, check_path
 from harness.config.cluster_config import Cluster, Node
@@ -15,8 +15,8 @@ from harness.core.verdict import Verdict, all_of, failed, passed
 from harness.expectations.connectivity_matrix import Origin
 from harness.expectations.http_probe_answer import turns_away
 from harness.hosts.deadman.deadman_switch import remains
+from harness.hosts.detached_jobs import unfinished_commands
 from harness.hosts.host import HostUnreachable
-from harness.hosts.jobs import unfinished_commands
 from harness.hosts.linux.linux_parse import InterfaceAddress
 from harness.hosts.windows import scheduled_undo, windows_jobs
 from harness.remote.connections.attempt import attempt
@@ -25,15 +25,15 @@ T = TypeVar("T")
 
 
 def audit(subject: ClusterUnderTest, *, patience_s: float | None = None, undone: bool = True) -> Verdict:
-    """One active node and a whole cluster, the VIP in one place, one probe answering, the balancer agrees, and, where a disruption may have
-    been `undone`, nothing of ours left: what only reads puts nothing anywhere.
+    """One active node and a healthy cluster, the VIP in one place, one probe answering, the balancer agrees, and, where a disruption
+    may have been `undone`, nothing of ours left: what only reads puts nothing anywhere.
 
-    Waits for the cluster to be whole as long as a node may take to boot, or `patience_s` seconds.
+    Waits for the cluster to be healthy as long as a node may take to boot, or `patience_s` seconds.
     """
     cluster = subject.cluster
     patience = cluster.manager.boot_s + cluster.manager.takeover_s if patience_s is None else patience_s
     # What does not depend on who is active is asked beside the state. Where that was not whole at once, or the answer is no pass, it is
-    # asked again when the cluster is whole, and only that counts.
+    # asked again when the cluster is healthy, and only that counts.
     state, early_addresses, early_left = subject.together(
         subject.state,
         lambda: _try_read(lambda: _read_addresses(subject)),
@@ -46,7 +46,7 @@ def audit(subject: ClusterUnderTest, *, patience_s: float | None = None, undone:
         except DeadlineExceeded as error:
             return failed(str(error) if patience else f"the cluster is not healthy: {subject.state()}")
     active = state.active
-    assert active is not None  # a whole cluster has one
+    assert active is not None  # a healthy cluster has one
     verdicts = subject.together(
         lambda: (early_addresses and judge_vip_place(cluster, active, early_addresses)) or vip_in_place(subject, active),
         lambda: probe_answered(subject, active),
@@ -151,6 +151,6 @@ def probe_answered(subject: ClusterUnderTest, active: str | None) -> Verdict:
     was_answered = subject.together(*(lambda n=n: is_answered(n) for n in cluster.nodes))
     answering = [n.name for n, answered in zip(cluster.nodes, was_answered, strict=True) if answered]
     if set(answering) - {active}:  # a page may run on every node, and answer by the role
-        status_by_node = probe_question.ask(subject, (client,))
+        status_by_node = http_probe_request.ask(subject, (client,))
         answering = [name for name in answering if name == active or not turns_away(status_by_node.get(name, ""))]
     return (passed if answering == [active] else failed)(f"the probe port is answered by {' and '.join(answering) or 'nobody'}")

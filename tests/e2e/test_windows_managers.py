@@ -10,7 +10,7 @@ from windows_server import asked, reset, start_windows, swap
 
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
-from harness.hosts.jobs import StillRunning
+from harness.hosts.detached_jobs import StillRunning
 from harness.hosts.ssh.ssh_host import SshHost
 from harness.managers.manager import CommPath, Question, ResourceState, SwitchRefused
 from harness.managers.manager_registry import manager_of

@@ -1,4 +1,4 @@
-"""Labs for conformance tests: the network alone (0.3 s), with a hand in every host."""
+"""Labs for conformance tests: the network alone (0.3 s), with a way to run programs in every host."""
 
 from __future__ import annotations
 

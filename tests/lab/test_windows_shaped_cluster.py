@@ -17,7 +17,7 @@ from harness.hosts.windows.script_runner import ask
 from harness.hosts.windows.windows_host import WindowsHost
 from harness.hosts.windows.windows_parse import ClusterAddress
 from harness.lab.lifecycle import default_cluster, launch
-from harness.lab.lifecycle.status import read_status
+from harness.lab.lifecycle.lab_status import read_status
 from harness.managers.kinds.wsfc import Wsfc
 from harness.managers.manager import Question, SwitchRefused
 

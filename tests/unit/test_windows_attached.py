@@ -73,7 +73,7 @@ def attached(tmp_path: Path) -> tuple[DisruptiveRun, Any]:
 
 def begun(run: DisruptiveRun, subject: Any, name: str) -> disruption.Disruption:
     one = disruption.get_disruption(name)(subject)
-    run.before(one)
+    run.demand_permission(one)
     undo.begin(subject, one, Deadline(LONG_S))
     return one
 

@@ -19,7 +19,7 @@ from harness.config import cluster_config, trust
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, HarnessError, Unusable
 from harness.lab import lab_config, lifekeeper_config
-from harness.lab.azure import launch_api
+from harness.lab.azure import api_launch
 from harness.lab.control import control_socket, lab_registry
 from harness.lab.guests.host_provisioning import MSSQL_FILES, REPOSITORY, WINDOWS_PROGRAMS, stand_in_note
 from harness.lab.guests.images.image_store import cache_folder
@@ -142,10 +142,10 @@ def _bring_up(
     lifeline, hold = os.pipe()
     news_read_fd, news_write_fd = os.pipe()
     listeners: dict[str, socket.socket] = {}
-    stand_in: launch_api.Prepared | None = None
+    stand_in: api_launch.Prepared | None = None
     try:
         if azure:
-            stand_in = launch_api.prepare(folder, data)
+            stand_in = api_launch.prepare(folder, data)
             data = {**data, "azure": stand_in.table}
         if machines:
             machines.give_keys(folder)
@@ -249,11 +249,11 @@ def _prepare(data: dict[str, Any], name: str, folder: Path, *, network_only: boo
         known_hosts += ssh_keys.known_hosts_line(listener.getsockname()[1], str(machine.address), make_or_read(keys, machine.name))
     (folder / "known_hosts").write_text(known_hosts)
     if any(service.kind == "mssql" for service in cluster.services):
-        from harness.lab import certificate  # cryptography, which most labs need not
+        from harness.lab import certificate_authority  # cryptography, which most labs need not
 
         (folder / MSSQL_FILES).mkdir(mode=0o700)
         addresses = dict.fromkeys(str(address) for address in (cluster.vip, *(node.address for node in cluster.nodes)))
-        certificate.make(folder / MSSQL_FILES, list(addresses), of="stand-in for SQL Server")
+        certificate_authority.make(folder / MSSQL_FILES, list(addresses), of="stand-in for SQL Server")
     if lab_config.has_windows(cluster):
         (folder / WINDOWS_PROGRAMS).mkdir()
         for program, program_file in windows.compile_programs(cache_folder()).items():

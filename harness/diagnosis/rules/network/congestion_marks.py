@@ -53,7 +53,7 @@ def stopped_by_marks(evidence: Evidence) -> dict[tuple[str, str], list[PathSeen]
         if more or host is None or host.firewall is None or firewall is None or not (asks == "1" or (asks is None and swallowed)):
             continue
         for fate in firewall.fates:
-            if path.name not in fate.needed.explains or fate.needed.first.hook != "input" or not fate.found.passes:
+            if path.name not in fate.needed.explains or fate.needed.first.hook != "input" or not fate.opening.passes:
                 continue
             marked = evaluate(host.firewall, replace(fate.needed.first, flags=ASKS_FOR_ECN))
             if marked.passes is False:

@@ -81,7 +81,7 @@ def _lost_when_forgotten(evidence: Evidence, host: str, host_seen: HostSeen) -> 
     dropped_flows = []
     for fate in evidence.firewalls[host].fates if host in evidence.firewalls and host_seen.firewall is not None else ():
         first = fate.needed.first
-        if fate.found.passes and first.source == str(evidence.cluster.client.address) and first.destination_port in ports:
+        if fate.opening.passes and first.source == str(evidence.cluster.client.address) and first.destination_port in ports:
             later = replace(first, state="new" if loose else "invalid", flags=("ack", "psh"))
             if host_seen.firewall is not None and evaluate(host_seen.firewall, later).passes is False:
                 dropped_flows.append(fate)
@@ -109,7 +109,7 @@ def leads_to(evidence: Evidence, host: str, port: int) -> tuple[int, str] | None
     (notrack) that keep these from it, or nothing where they are redirected. None where nobody listens on another port for it."""
     host_seen, firewall = evidence.hosts.get(host), evidence.firewalls.get(host)
     for fate in firewall.fates if host_seen is not None and firewall is not None else ():
-        first, now = fate.needed.first, fate.found.port
+        first, now = fate.needed.first, fate.opening.port
         if host_seen is None or first.hook != "input" or first.in_nic == "lo" or first.destination_port != port:
             continue
         if now not in (None, port) and host_seen.listening(now):

@@ -30,12 +30,12 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     yield from _ipsec(evidence)
     yield from _swallowed(evidence)
     for host, firewall in evidence.firewalls.items():
-        for rule, fates in firewall.moved.items():
-            yield from _moved(evidence, host, rule, fates)
+        for rule, fates in firewall.translated_by_rule.items():
+            yield from _translation_causes(evidence, host, rule, fates)
         for why, fates in firewall.unsure.items():
             yield from _unsure(evidence, host, why, fates)
-        for (rule, does), fates in firewall.stopped.items():
-            yield _stopped(evidence, host, rule, does, fates)
+        for (rule, does), fates in firewall.stopped_by_rule.items():
+            yield _stop_cause(evidence, host, rule, does, fates)
 
 
 def _unsure(evidence: Evidence, host: str, why: str, fates: Sequence[FlowVerdict]) -> Iterator[Cause]:
@@ -56,7 +56,7 @@ def _unsure(evidence: Evidence, host: str, why: str, fates: Sequence[FlowVerdict
         Certainty.LIKELY,
         "see what that rule does to them (its counter: `nft list ruleset`, `iptables -vnL`); let these pass by a rule before it",
         (
-            *dict.fromkeys(f"{host}'s ruleset, evaluated for {f.found.packet}: cannot tell" for f in lost_flows),
+            *dict.fromkeys(f"{host}'s ruleset, evaluated for {f.opening.packet}: cannot tell" for f in lost_flows),
             *_felt_lines(evidence, host, lost_flows),
         ),
         ("or the service itself hangs; " if opened else "nothing else that was looked at explains it; ")
@@ -111,7 +111,7 @@ def is_probe_doubted(evidence: Evidence, host: str) -> bool:
 
 def is_stopped(evidence: Evidence, host: str, path: PathSeen) -> bool:
     """Is there a rule that surely stops this path, or a part of it?"""
-    fates = [f for verdicts in evidence.firewalls[host].stopped.values() for f in verdicts] if host in evidence.firewalls else []
+    fates = [f for verdicts in evidence.firewalls[host].stopped_by_rule.values() for f in verdicts] if host in evidence.firewalls else []
     return any(fnmatchcase(path.name, pattern) for pattern in _explained_patterns(evidence, host, fates))
 
 
@@ -164,7 +164,7 @@ def _swallowed(evidence: Evidence) -> Iterator[Cause]:
         )
 
 
-def _moved(evidence: Evidence, host: str, rule: str, fates: Sequence[FlowVerdict]) -> Iterator[Cause]:
+def _translation_causes(evidence: Evidence, host: str, rule: str, fates: Sequence[FlowVerdict]) -> Iterator[Cause]:
     """Translated on the way: to another destination, or, of what leaves by a NIC, to have another source (facts FAB-08)."""
     of_source = SOURCE.search(rule) is not None
     translated = [f for f in fates if not of_source or (f.needed.first.hook == "output" and f.needed.first.out_nic != "lo")]
@@ -183,7 +183,7 @@ def _moved(evidence: Evidence, host: str, rule: str, fates: Sequence[FlowVerdict
     )
 
 
-def _stopped(evidence: Evidence, host: str, rule: str, does: str, fates: Sequence[FlowVerdict]) -> Cause:
+def _stop_cause(evidence: Evidence, host: str, rule: str, does: str, fates: Sequence[FlowVerdict]) -> Cause:
     """One cause for each rule that decides, with everything that it stops."""
     serves = any(not f.needed.as_standby for f in fates)
     later = f", so {host} could not take over" if serves and host == evidence.standby else ""
@@ -197,7 +197,7 @@ def _stopped(evidence: Evidence, host: str, rule: str, does: str, fates: Sequenc
         Certainty.CERTAIN,
         "let these pass by a rule before it, or take the rule away, and make that permanent where the firewall is configured"
         + ("; or take the exemption from tracking away, or exempt both directions and let both pass" if untracked else ""),
-        tuple(dict.fromkeys(f"{host}'s ruleset, evaluated: {f.found.decision.why}" for f in fates)),
+        tuple(dict.fromkeys(f"{host}'s ruleset, evaluated: {f.opening.decision.why}" for f in fates)),
         explains=(*_explained_patterns(evidence, host, fates), f"{host}:firewall"),
     )
 
