@@ -122,7 +122,9 @@ class Meter:
         return agent_of(self.subject.hosts[name], self._capabilities[name], self.subject.python(name), plan, _MeterSink(self, name))
 
     def _check_capture(self, node: str) -> None:
-        """Find out whether a node's packets may be watched."""
+        """Find out whether a node's packets may be watched. Where a check of paths has watched them in this run they may."""
+        if node in self.subject.evidence():
+            return
         if not self._capabilities[node].captures:
             self.blind[node] = f"{node}: its packets cannot be watched without Python"
             return
