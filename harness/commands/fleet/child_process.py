@@ -102,6 +102,7 @@ class ForkServer:
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> ForkServer:
         return self
@@ -109,6 +110,8 @@ class ForkServer:
     def __exit__(self, *_: object) -> None:
         if self._socket is not None:
             self._socket.close()
+        if self._process is not None:
+            self._process.wait()
 
     def start(self, words: Sequence[str], log: IO[bytes]) -> Child:
         """A fork for words that begin with PROGRAM; where the server cannot be had, a new interpreter. Raises OSError."""
@@ -116,7 +119,7 @@ class ForkServer:
             return start_interpreter(words, log)
         try:
             if self._socket is None:
-                self._socket = _begin_server()
+                self._socket, self._process = _begin_server()
             return Fork(self._socket, words[len(PROGRAM) :], log)
         except OSError:
             return start_interpreter(words, log)
@@ -127,10 +130,10 @@ def can_fork() -> bool:
     return sys.platform == "linux" and hasattr(socket, "send_fds")
 
 
-def _begin_server() -> socket.socket:
+def _begin_server() -> tuple[socket.socket, subprocess.Popen[bytes]]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
-        subprocess.Popen(
+        process = subprocess.Popen(
             [*SERVER, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
@@ -138,4 +141,4 @@ def _begin_server() -> socket.socket:
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # what ends the fleet's group or hangs up its terminal is not meant for it
         )
-    return ours
+    return ours, process
