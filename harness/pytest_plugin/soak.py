@@ -132,7 +132,7 @@ def is_spent(result: Measured, soak: Soak) -> bool:
     if result.verdict.outcome is not Outcome.PASS:
         return False
     by_itself = soak.least_percent is None and result.disruption != Nothing.name
-    return by_itself or not any(series.outages or series.unmeasured_s for series in result.series)
+    return by_itself or not any(series.outages or series.unmeasured_s or series.unmeasured_before_s for series in result.series)
 
 
 def _pause(length: float) -> None:

@@ -215,6 +215,16 @@ def test_what_a_round_did_not_measure_may_have_been_out() -> None:
     assert judge_availability(rows, 50.0).outcome is Outcome.PASS
 
 
+def test_what_was_not_measured_before_a_round_began_may_have_been_out_too() -> None:
+    recording = play(a_header(disruption="none", moves=False, lasts=False), Script(balancer=[(0, A)], holder=[(0, A)]), end=60.0)
+    rows = recording.samples[f"{CLIENT}/listener/new"]
+    rows[:] = [one for one in rows if not 2.0 < one.at < 12.0]
+    holed = recording_evaluation.evaluate(marks(recording, begin=20.0), calibration=passed("checked"))
+    assert not soak.is_spent(replace(holed, verdict=passed("fine")), Soak(3600))
+    rows_by_path = {(row.path, row.service): row for row in availability_of([MeasurementRecord.of(holed, id="1", test="t")])}
+    assert rows_by_path["client", "listener"].unmeasured_s == pytest.approx(10.0, abs=0.2)
+
+
 def test_an_outage_in_a_round_of_a_whole_with_a_budget_is_a_figure() -> None:
     assert a_round(silent=(20.0, 23.0)).verdict.outcome is Outcome.PASS
 
