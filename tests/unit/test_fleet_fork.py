@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from harness.commands.fleet import child_process
+from harness.commands.fleet import child_process, run_fork_server
 from harness.commands.fleet.child_process import PROGRAM, Child, Fork, ForkServer
 from harness.core.deadline import Deadline
 from harness.lab.lifecycle import default_cluster
@@ -79,6 +79,24 @@ def test_a_command_whose_waiter_was_killed_is_waited_for_all_the_same(server: Fo
     began = time.monotonic()
     os.kill(child._pid, signal.SIGKILL)
     assert child.wait() == 1 and time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize(
+    ("raised", "ends"), [(KeyboardInterrupt(), -signal.SIGINT), (ValueError("wrong"), 1), (SystemExit(3), 3), (SystemExit(None), 0)]
+)
+def test_what_nobody_caught_ends_a_command_as_it_ends_an_interpreter(tmp_path: Path, monkeypatch, raised: BaseException, ends: int) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(run_fork_server.runpy, "run_module", fails)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if (pid := os.fork()) == 0:
+        run_fork_server._run_command([], os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT, 0o600), theirs, {})
+    theirs.close()
+    assert ours.recv(64) == f"began {pid}".encode()
+    ours.close()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == ends
+    assert ("Traceback" in (tmp_path / "log").read_text()) is not isinstance(raised, SystemExit)
 
 
 def test_where_the_server_has_ended_a_new_interpreter_begins(tmp_path: Path) -> None:

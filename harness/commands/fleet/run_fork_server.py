@@ -93,6 +93,10 @@ def _run_command(words: list[str], log: int, answers: socket.socket, handlers: d
         code = 0
     except SystemExit as error:
         code = _exit_code(error)
+    except KeyboardInterrupt:
+        traceback.print_exc()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        code = -signal.SIGINT
     except BaseException:  # as an interpreter does: what nobody caught is shown, and the code is 1
         traceback.print_exc()
     finally:
@@ -126,7 +130,8 @@ def _exit_code(error: SystemExit) -> int:
 
 
 def _end(code: int) -> NoReturn:
-    """As an interpreter ends: other threads are waited for, what is to be done at the end is done, and everything is written."""
+    """As an interpreter ends: other threads are waited for, what is to be done at the end is done, and everything is written. A negative
+    code is the signal that nobody caught."""
     try:
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
@@ -134,6 +139,8 @@ def _end(code: int) -> NoReturn:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
+        if code < 0:
+            os.kill(os.getpid(), -code)
         os._exit(code & 0xFF)
 
 
