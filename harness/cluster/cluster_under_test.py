@@ -8,30 +8,31 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from harness.cluster.capture_sources import CaptureSources, Source
 from harness.config.cluster_config import Cluster, Machine
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Inconclusive, Unusable
 from harness.core.redaction.output_redaction import Cleaner
 from harness.core.timeline import Timeline
 from harness.expectations.connectivity_matrix import Origin
-from harness.hosts.deadman.deadman_switch import ArmedUndo
-from harness.hosts.host import CommandFailed
+from harness.hosts.host import CommandFailed, HostUnreachable
 from harness.hosts.host_facts import facts_of
 from harness.hosts.ssh.ssh_connection import SessionsTaken
 from harness.hosts.ssh.ssh_host import connect_all
 from harness.managers.manager import ClusterState
 from harness.managers.manager_registry import manager_of
 from harness.remote import host_capabilities
-from harness.remote.agents import csharp_agent
-from harness.remote.captures.capture_factory import capture_of
 from harness.remote.captures.capture_session import PacketCapture, mark_all
-from harness.remote.connections.connector_without_python import FallbackConnector
 from harness.remote.connections.worker_session import ConnectionWorker
 from harness.remote.host_capabilities import Capabilities, Kind
+
+if TYPE_CHECKING:
+    from harness.hosts.deadman.deadman_switch import ArmedUndo
+    from harness.remote.connections.connector_without_python import FallbackConnector
 
 UNRELATED_INTERVAL_S = 30.0  # after which another application's resources are asked for again, where none were told
 
@@ -74,10 +75,11 @@ class ClusterUnderTest:
         self.skips: Mapping[str, str] = {}  # disruptions that the plan leaves out, and why
         self.lost: Callable[[], str] = str
         self.permit: Callable[[StandingDisruption], None] = lambda disruption: None
+        self._log_ins: dict[str, Future[None]] = {}  # those begun ahead whose end nobody has asked for
         self._witnesses: dict[str, PacketCapture] = {}
         self._unrelated: frozenset[str] = frozenset()
         self._unrelated_asked_pause = Deadline(0.0)
-        self.capture_refused: dict[str, str] = {}  # Windows hosts that may not be captured, and what they said; asked of each once
+        self.captures = CaptureSources(cluster, self.hosts, self.capabilities)
         self._capture_locks = {name: threading.Lock() for name in self.hosts}
         self._failed_captures: dict[str, HarnessError] = {}  # the last one of each host
         self._capabilities: dict[str, Capabilities] = {}
@@ -99,11 +101,23 @@ class ClusterUnderTest:
         except CommandFailed as error:
             raise Unusable(f"{error}; the log-in works, but commands do not run there: give the account a shell") from error
 
+    def begin_log_ins(self) -> None:
+        """Log in everywhere beside what is done next; each host's first `let_in` has what came of it."""
+        pool = ThreadPoolExecutor(max_workers=len(self.hosts))
+        self._log_ins = {name: pool.submit(self._log_in, name) for name in self.hosts}
+        pool.shutdown(wait=False)
+
     def let_in(self, name: str) -> None:
         """Log in to a host and run something there. A client that runs nothing for us will do, if its sshd makes connections.
 
         Raises HostUnreachable, CommandFailed, Unusable.
         """
+        if (begun := self._log_ins.pop(name, None)) is not None:
+            begun.result()
+        else:
+            self._log_in(name)
+
+    def _log_in(self, name: str) -> None:
         try:
             self.hosts[name].check(["true"])
         except (CommandFailed, SessionsTaken):
@@ -172,8 +186,10 @@ class ClusterUnderTest:
         with self._capability_locks[name]:
             if name not in self._capabilities:
                 capabilities = host_capabilities.ask(self.hosts[name], self.machine(name).platform, self.python(name))
-                if capabilities.kind is Kind.POWERSHELL and csharp_agent.compiles(self.hosts[name]):
-                    capabilities = host_capabilities.COMPILED
+                if capabilities.kind is Kind.POWERSHELL:
+                    from harness.remote.agents import csharp_agent  # only a Windows host needs what there is for it
+
+                    capabilities = host_capabilities.COMPILED if csharp_agent.compiles(self.hosts[name]) else capabilities
                 self._capabilities[name] = capabilities
             return self._capabilities[name]
 
@@ -182,7 +198,12 @@ class ClusterUnderTest:
         present = [m.name for m in self.cluster.machines if m.name not in self.absent]
         unknown = [n for n in present if n not in self._capabilities]  # asked at every check of a path: known nearly always
         self.together(*(lambda n=n: self.capabilities(n) for n in unknown))
-        return [n for n in present if n in self.capture_refused or not self.capabilities(n).captures]
+        return [n for n in present if self.captures.source(n) is Source.NONE]
+
+    @property
+    def capture_refused(self) -> dict[str, str]:
+        """Hosts that may not be captured by what runs on them, and what they said; asked of each once."""
+        return self.captures.refused
 
     def together(self, *work: Callable[[], object]) -> list:
         """Do several things at once and return their results in order; the first failure is raised when all have ended."""
@@ -242,9 +263,8 @@ class ClusterUnderTest:
                 if old_capture is not None:
                     self.timeline.note(name, "packet-capture", f"begins again: {reason}")
                     old_capture.stop()
-                capture = capture_of(self.hosts[name], self.capabilities(name), self.python(name), newest=True)
                 try:
-                    capture.start()
+                    self._witnesses[name] = self._start_capture(name)
                 except HarnessError as error:
                     self._failed_captures[name] = error
                     if not isinstance(error, Unusable) or self.capabilities(name).kind is not Kind.COMPILED:
@@ -252,10 +272,25 @@ class ClusterUnderTest:
                     self.capture_refused[name] = str(error)
                     self.timeline.note(name, "no-capture", str(error))
                     return None
-                self._witnesses[name] = capture
             capture = self._witnesses[name]
             exit_stack.enter_context(capture.holding())
             return capture, capture.mark()
+
+    def _start_capture(self, name: str) -> PacketCapture:
+        """On the host, or at the network where the host does not bear or does not allow it. Raises as PacketCapture's `start`."""
+        capture = self.captures.make(name, newest=True)
+        try:
+            capture.start()
+        except Unusable as error:
+            if isinstance(error, HostUnreachable) or not self.captures.fall_back(name, str(error)):
+                raise
+            self.timeline.note(name, "no-capture", f"{error}; its packets are captured at the network instead")
+            capture = self.captures.make(name, newest=True)
+            capture.start()
+        if self.captures.at_network(name):
+            beside = ", what stays inside it by itself" if capture.loopback else ""
+            self.timeline.note(name, "packet-capture", f"its packets are captured at the network{beside}")
+        return capture
 
     def evidence(self) -> dict[str, PacketCapture]:
         """The witnesses that have watched, for their captures."""
@@ -269,13 +304,14 @@ class ClusterUnderTest:
         """Ends what runs on the hosts and closes every connection."""
         for capture in self._witnesses.values():
             capture.stop()
+        self.captures.close()
         for worker in self.residents.values():
             worker.close()
         for host in self.hosts.values():
             host.close()
 
 
-class ConnectionWorkers(dict[str, ConnectionWorker | FallbackConnector]):
+class ConnectionWorkers(dict[str, "ConnectionWorker | FallbackConnector"]):
     """What makes connections from each host, by name; made when it is first needed, because the host is asked what it can bear."""
 
     def __init__(self, subject: ClusterUnderTest) -> None:
@@ -286,9 +322,12 @@ class ConnectionWorkers(dict[str, ConnectionWorker | FallbackConnector]):
         capabilities, host = self._subject.capabilities(name), self._subject.hosts[name]
         with self._worker_lock:
             if name not in self:
-                self[name] = (
-                    ConnectionWorker(host, self._subject.python(name)) if capabilities.full else FallbackConnector(host, capabilities)
-                )
+                if capabilities.full:
+                    self[name] = ConnectionWorker(host, self._subject.python(name))
+                else:
+                    from harness.remote.connections.connector_without_python import FallbackConnector  # few clusters need it
+
+                    self[name] = FallbackConnector(host, capabilities)
             return self[name]
 
 

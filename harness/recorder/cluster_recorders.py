@@ -63,7 +63,7 @@ class Recorders:
     def able(self) -> tuple[dict[str, Plan], list[str]]:
         """What each host would record, and why some do not. Raises Unusable when none can, Unbearable where a service would refuse a host
         that connects as a recorder does."""
-        demand_bearable(self.subject)
+        demand_bearable(self.subject, many=True)
         plans, reasons = {}, []
         services = {s.name: s for s in self.subject.cluster.services}
         for name in self.links:

@@ -32,7 +32,11 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.CompletedProcess[str], Path]]:
     """A measured switchover to the node that is blind."""
-    data = default_cluster.cluster_data(overrides={"services": default_cluster.DEFAULT_CLUSTER["services"][:1]})
+    overrides = {
+        "services": default_cluster.DEFAULT_CLUSTER["services"][:1],
+        "lab": {"capture": "hosts"},
+    }  # as where no fabric can be asked
+    data = default_cluster.cluster_data(overrides=overrides)
     data["nodes"] = [{**n, "ssh": {"python": PYTHON}} if n["name"] == BLIND else n for n in data["nodes"]]
     lab = launch.up(data, name=f"blind-{os.getpid()}", persistent=False)
     try:

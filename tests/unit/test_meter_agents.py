@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from recordings import a_header
 
+from harness.cluster.capture_sources import CaptureSources, Source
 from harness.config import cluster_config
 from harness.core.errors import Inconclusive, Unusable
 from harness.core.redaction.output_redaction import Cleaner
@@ -62,6 +63,7 @@ def meter(cluster, monkeypatch) -> tuple[Meter, list[str]]:
         timeline=SimpleNamespace(note=lambda *words: log.append(" ".join(words))),
     )
     monkeypatch.setattr(module, "agent_of", lambda host, capabilities, python, plan, ear: Agent(ear._host, log))
+    subject.captures = CaptureSources(cluster, subject.hosts, subject.capabilities)  # type: ignore[arg-type]
     made = Meter(subject, lifetime_s=100.0)  # type: ignore[arg-type]
     made.start()
     log.clear()
@@ -102,20 +104,18 @@ def test_what_a_hosts_program_said_when_it_ended_is_shown_without_secrets(meter)
         assert it.live.news == f"lknode01: {kind} bash: login [removed] --password [removed] refused"
 
 
-def test_whether_packets_may_be_watched_is_not_tried_again_where_they_were(cluster, monkeypatch) -> None:
-    tried: list[object] = []
+def test_whether_packets_may_be_watched_is_not_tried_again_where_they_were(cluster) -> None:
+    tried: list[str] = []
 
-    def refused(host: object, *_: object, **__: object) -> object:
-        tried.append(host)
+    def refused(node: str, **_: object) -> object:
+        tried.append(node)
         raise Unusable("it may not")
 
-    monkeypatch.setattr(module, "capture_of", refused)
     first, second = (node.name for node in cluster.nodes)
-    subject = SimpleNamespace(
-        cluster=cluster, capabilities=lambda name: FULL, hosts={first: first, second: second}, python=str, evidence=lambda: {first: None}
-    )
+    captures = SimpleNamespace(source=lambda name: Source.HOST, make=refused, fall_back=lambda name, why: False)
     meter = Meter.__new__(Meter)
-    meter.subject, meter.blind, meter._capabilities = subject, {}, {first: FULL, second: FULL}  # type: ignore[assignment]
+    meter.subject = SimpleNamespace(cluster=cluster, captures=captures, evidence=lambda: {first: None})  # type: ignore[assignment]
+    meter.blind, meter._capabilities = {}, {first: FULL, second: FULL}
     for node in (first, second):
         meter._check_capture(node)
     assert tried == [second] and meter.blind == {second: "it may not"}

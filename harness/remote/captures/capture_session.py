@@ -35,6 +35,7 @@ MAX_NEWEST_PACKETS = 50_000
 MAX_NOTES = 1000
 MAX_COMPLAINT_LENGTH = 600  # characters of a complaint
 SYN, FIN_SYN_RST = 0x02, 0x07
+DEFAULT_PLAN = {"ports": [], "flags": FIN_SYN_RST, "snap": SNAP_LENGTH, "buffer": BUFFER_BYTES}
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class PacketCapture:
         """Packets that are no longer kept here; `tell` has heard of them."""
         self._program = program or CaptureProgram(f"`{python}`", lambda plan: script_transport.start(host, python, "packet_capture", plan))
         self._tell = tell
-        self._plan = {"ports": list(ports), "flags": flags, "snap": SNAP_LENGTH, "buffer": BUFFER_BYTES}
+        self._plan = {**DEFAULT_PLAN, "ports": list(ports), "flags": flags}
         self._newest = newest
         self._holders = 0
         self._packets: list[Packet] = []
