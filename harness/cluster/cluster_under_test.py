@@ -52,7 +52,9 @@ class StandingDisruption(Protocol):
 
 
 class ClusterUnderTest:
-    """Everything that checks and disruptions need; roles are looked up anew whenever they are asked for."""
+    """Everything that checks and disruptions need; roles are looked up anew whenever they are asked for, but within `one_look`."""
+
+    _look: list[ClusterState] | None = None  # within one look: what the manager said, once it has been asked
 
     def __init__(self, cluster: Cluster, timeline: Timeline) -> None:
         self.cluster = cluster
@@ -140,13 +142,27 @@ class ClusterUnderTest:
     def state(self, *, limit: float | None = None) -> ClusterState:
         """What the manager says of all that the file names. Another application's resources are left out: they may be anywhere, and may
         have failed. Which those are is asked where the whole is not healthy, and kept. Raises HarnessError as `Manager.state` does."""
+        if self._look:
+            return self._look[0]
         full_state = self.manager.state() if limit is None else self.manager.state(limit=limit)
-        if full_state.healthy:
-            return full_state
-        if not self._unrelated and self._unrelated_asked_pause.expired:
-            self._unrelated = self.manager.unrelated_resources()
-            self._unrelated_asked_pause = Deadline(UNRELATED_INTERVAL_S)
-        return full_state.without(self._unrelated)
+        if not full_state.healthy:
+            if not self._unrelated and self._unrelated_asked_pause.expired:
+                self._unrelated = self.manager.unrelated_resources()
+                self._unrelated_asked_pause = Deadline(UNRELATED_INTERVAL_S)
+            full_state = full_state.without(self._unrelated)
+        if self._look is not None:
+            self._look.append(full_state)
+        return full_state
+
+    @contextlib.contextmanager
+    def one_look(self) -> Iterator[None]:
+        """Within it `state` and `active` are asked of the manager once, whoever asks: for what only describes the cluster, such as a plan,
+        which names the active node in many places. What is done to it, or waits for it, must look anew."""
+        self._look = []
+        try:
+            yield
+        finally:
+            self._look = None
 
     def standby_of(self, active: str) -> str:
         """The node that is not this one."""

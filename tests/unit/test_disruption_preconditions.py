@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from types import SimpleNamespace
 
@@ -133,6 +134,7 @@ def test_a_plan_adds_up_what_the_manager_counts():
         standby_of=lambda a: CLUSTER.peer_of(a).name,
         cluster=CLUSTER,
         active="lknode01",
+        one_look=contextlib.nullcontext,
     )
     (entry,) = show(subject, wanted, Preconditions(subject)).entries  # type: ignore[arg-type]
     assert "1 failures of db are counted already, and 5 more would reach 5" in entry.skipped
@@ -151,6 +153,7 @@ def test_a_soak_says_that_it_repeats_and_is_refused_by_any_failure_that_is_count
             standby_of=lambda a: CLUSTER.peer_of(a).name,
             cluster=CLUSTER,
             active="lknode01",
+            one_look=contextlib.nullcontext,
         )
         (entry,) = show(subject, [crash], Preconditions(subject)).entries  # type: ignore[arg-type]
         assert entry.title == "service crash, again and again for 8 h"

@@ -116,6 +116,7 @@ def test_nothing_holds_the_packets_of_a_measurement_that_ended(tmp_path: Path, m
     subject: Any = SimpleNamespace(
         cluster=cluster,
         capabilities=lambda name: FULL,
+        evidence=dict,
         hosts={m.name: SimpleNamespace(name=m.name) for m in cluster.machines},
         python=lambda name: "python3",
         cleaner=Cleaner(()),

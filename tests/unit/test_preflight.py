@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from functools import partial
@@ -133,6 +134,7 @@ def subject() -> Iterator[SimpleNamespace]:
         state=lambda **limit: manager.state(**limit),
         hosts={m.name: NoHost() for m in CLUSTER.machines},
         facts={m.name: facts for m in CLUSTER.machines},
+        one_look=contextlib.nullcontext,
     )
 
 

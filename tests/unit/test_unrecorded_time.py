@@ -100,6 +100,6 @@ def test_a_session_counts_what_was_not_seen_between_its_recordings_and_nothing_e
     meter.samples(SERIES.id, attempts(5.0, 7.0))
     assert record(7.0, 10.0) == 0.0
     meter.samples(SERIES.id, attempts(10.0, 12.0, failing=[4]))
-    assert record(12.0, 15.0) == pytest.approx(2.0)
-    assert record(19.0, 20.0) == pytest.approx(6.0), "nobody told anything for 4 s"
-    assert record(21.5, 22.0, a_meter(monkeypatch, now)) == pytest.approx(7.5), "another meter knows nothing of the time before it"
+    assert record(12.0, 15.0) == pytest.approx(3.0), "two seconds between, and the last one before"
+    assert record(19.0, 20.0) == pytest.approx(8.0), "nobody told anything for 4 s"
+    assert record(21.5, 22.0, a_meter(monkeypatch, now)) == pytest.approx(10.5), "another meter knows nothing of the time before it"

@@ -10,6 +10,7 @@ import pytest
 from harness.cluster import cluster_under_test
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.core.deadline import Deadline
+from harness.core.errors import Inconclusive
 from harness.disrupt.disruption import clear_failures
 from harness.managers.manager import ClusterState, CommPath, NodeState, ResourceState
 
@@ -76,3 +77,30 @@ def test_what_failed_of_anothers_is_not_cleared() -> None:
     ours = Manager(ClusterState({"b": NodeState("b", True, {"ours": FAILED, "theirs": FAILED}, ALIVE)}), unrelated=("theirs",))
     clear_failures(subject(ours), Deadline(10.0))
     assert ours.cleared == [("ours", "b")]
+
+
+def test_within_one_look_the_manager_is_asked_once_and_anew_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = ClusterState({"a": NodeState("a", True, {"ours": OUT}, ALIVE), "b": NodeState("b", True, {"ours": IN}, ALIVE)})
+    manager = Manager(state(FAILED, OUT), unrelated=("theirs",))
+    of = subject(manager)
+    with of.one_look():
+        assert of.active == "a" and of.state().healthy
+        manager.whole = moved
+        assert of.active == "a" and of.state(limit=1.0) is of.state()
+    assert of.active == "b"
+    manager.whole = state(None, None)
+    assert of.active == "a"
+    answers = iter([Inconclusive("no answer"), moved])
+
+    def fails_once(**_: float) -> ClusterState:
+        if isinstance(answer := next(answers), Inconclusive):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(manager, "state", fails_once)
+    with of.one_look():
+        with pytest.raises(Inconclusive):
+            of.state()
+        assert of.active == "b", "what failed is asked again"
+    with pytest.raises(StopIteration):
+        of.state()

@@ -12,7 +12,7 @@ from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
 from harness.hosts.detached_jobs import run_to_its_end
-from harness.hosts.host import Command, Host, HostUnreachable
+from harness.hosts.host import Command, CommandResult, Host, HostUnreachable
 from harness.hosts.root_rights import ROOT, as_root, read_by_root
 from harness.managers.data_mirror import check_mirror
 from harness.managers.linux_base import OnLinux
@@ -64,10 +64,24 @@ class LifeKeeper(OnLinux):
         self._bin = cluster.manager.root / "bin"
 
     def _node_state(self, node: str, limit: float) -> NodeState:
+        return self._node_state_in(node, self._read_node_status(node, limit))
+
+    def _read_status(self, limit: float) -> dict[str, CommandResult | str]:
+        """What lcdstatus prints on every node, or why a node could not be asked."""
+        return self._each(lambda node: self._read_node_status(node, limit))
+
+    def _read_node_status(self, node: str, limit: float) -> CommandResult | str:
         try:
-            result = self._hosts[node].run(self._read_command("lcdstatus", "-q"), limit=limit)
+            return self._hosts[node].run(self._read_command("lcdstatus", "-q"), limit=limit)
         except (HostUnreachable, DeadlineExceeded) as error:
-            return NodeState(node, False, {}, (), str(error))
+            return str(error)
+
+    def _state_in(self, status: Mapping[str, CommandResult | str]) -> ClusterState:
+        return ClusterState({node: self._node_state_in(node, result) for node, result in status.items()})
+
+    def _node_state_in(self, node: str, result: CommandResult | str) -> NodeState:
+        if isinstance(result, str):
+            return NodeState(node, False, {}, (), result)
         if result.exit == 127:
             return NodeState(node, False, {}, (), f"there is no {self._bin}/lcdstatus on {node}; is LifeKeeper installed there?")
         return parse(node, result.out + result.err)
@@ -91,9 +105,11 @@ class LifeKeeper(OnLinux):
         return list(dict.fromkeys(sentences))
 
     def unrelated_resources(self, *, limit: float = 10.0) -> frozenset[str]:
-        outputs = self._ask_each(self._read_command("lcdstatus", "-q"), limit)
-        file_tags, port = own_tags(self._cluster), self._cluster.load_balancer.probe.port
-        return unrelated_in_lifekeeper([output.text for output in outputs.values() if output.text is not None], file_tags, port)
+        return self._unrelated_in(self._read_status(limit))
+
+    def _unrelated_in(self, status: Mapping[str, CommandResult | str]) -> frozenset[str]:
+        printed = [result.out for result in status.values() if not isinstance(result, str) and result.ok]
+        return unrelated_in_lifekeeper(printed, own_tags(self._cluster), self._cluster.load_balancer.probe.port)
 
     def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
         """LifeKeeper counts none: a resource is marked as failed, or it is not (LKL-14)."""
@@ -118,15 +134,15 @@ class LifeKeeper(OnLinux):
     def may_switch_over(self, to: str, question: Question = Question.TOLD, *, limit: float = 10.0) -> Answer:
         """From both nodes' states, flags, policies and settings (LKL-22, LKL-23, LKL-33, LKL-45); nothing is changed."""
         manager = self._cluster.manager
-        with ThreadPoolExecutor(max_workers=5) as pool:
-            state = pool.submit(self.state, limit=limit)
-            unrelated = pool.submit(self.unrelated_resources, limit=limit)  # what is another application's stays where it is
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            reading = pool.submit(self._read_status, limit)
             flags = pool.submit(self._ask_each, self._read_command("flg_list"), limit)
             settings = pool.submit(self._ask_each, READ_SETTINGS, limit)
             policies = (
                 None if question is Question.TOLD else pool.submit(self._ask_each, self._read_command("lkpolicy", "--get-policies"), limit)
             )
-        ours = state.result().without(unrelated.result())
+        status = reading.result()
+        ours = self._state_in(status).without(self._unrelated_in(status))  # what is another application's stays where it is
         case = by_state(to, ours, question).add(by_flags(to, flags.result(), question, manager.harmless_flags))
         case.add(by_policies(policies.result()) if policies else Case())
         return case.add(by_settings(settings.result(), question, manager.quorum)).answer

@@ -236,6 +236,12 @@ class SeriesView:
         return sum(end - start for start, end in timing_quality.gaps(self.series, self.attempts, self.case.anchor, self.case.end))
 
     @cached_property
+    def unmeasured_before_s(self) -> float:
+        """For how long of the recording before the disruption there is no evidence."""
+        start = observation_gaps.extent(self.case.recording)[0]
+        return sum(b - a for a, b in timing_quality.gaps(self.series, self.attempts, start, self.case.anchor))
+
+    @cached_property
     def longest_gap_s(self) -> float:
         """The widest gap between two attempts, in seconds."""
         return timing_quality.widest_s(self.series, self.attempts, self.case.anchor, self.case.end)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.manager_log_excerpts import about, recoveries
-from harness.diagnosis.rules.network.host_firewall import leads_to
+from harness.diagnosis.rules.network.connection_tracking import leads_to
 from harness.managers.manager import ResourceState
 from harness.managers.manager_registry import manager_class
 

@@ -59,6 +59,7 @@ def judge_series(view: SeriesView, attempts: Sequence[Traced]) -> SeriesResult:
         verdict=_judge(view),
         attempts=len(view.attempts),
         unmeasured_s=view.unmeasured_s,
+        unmeasured_before_s=view.unmeasured_before_s,
         min_s=None if out is None else out.least,
         max_s=None if out is None else out.most,
         counted_from="" if out is None else out.since,
