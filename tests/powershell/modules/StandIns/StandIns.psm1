@@ -467,7 +467,7 @@ function Get-ClusterGroup {
     [CmdletBinding()]
     param()
     Write-Scene -Caller $PSCmdlet -Id 'ClusterNotFound' -List @(
-        [pscustomobject]@{ Name = 'role'; OwnerNode = ([StandIns.Named]::new('LKNODE01')); State = [StandIns.GroupState]::Online; FailoverThreshold = [uint32]::MaxValue },
+        [pscustomobject]@{ Name = 'role'; OwnerNode = ([StandIns.Named]::new('LKNODE01')); State = [StandIns.GroupState]::Online; FailoverThreshold = [uint32]::MaxValue; FailoverPeriod = [uint32]6 },
         [pscustomobject]@{ Name = $quotes; OwnerNode = ([StandIns.Named]::new('LKNODE02')); State = [StandIns.GroupState]::Pending; FailoverThreshold = [uint32]0 })
 }
 

@@ -34,6 +34,7 @@ Invoke-Answer {
             K = 'group'; Name = Get-Text -From $role -Name 'Name'; OwnerNode = Get-NameOf -From $role -Name 'OwnerNode'
             State = Get-Text -From $role -Name 'State'; Threshold = Get-Field -From $role -Name 'FailoverThreshold'
             Locked = Get-Field -From $role -Name 'LockedFromMoving'; Status = Get-Text -From $role -Name 'StatusInformation'
+            Period = Get-Field -From $role -Name 'FailoverPeriod'
         }
     }
     $resources = @(Get-ClusterResource -ErrorAction Stop)

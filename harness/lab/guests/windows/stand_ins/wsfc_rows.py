@@ -93,7 +93,13 @@ def node_rows(view: View) -> Iterable[Row]:
 
 def group_rows(view: View) -> Iterable[Row]:
     """The core group, which has the witness, and the role."""
-    fixed = {"K": "group", "Threshold": view["failover_threshold"], "Locked": False, "Status": "0"}
+    fixed = {
+        "K": "group",
+        "Threshold": view["failover_threshold"],
+        "Period": view["failover_period_s"] / 3600,
+        "Locked": False,
+        "Status": "0",
+    }
     yield {**fixed, "Name": CORE, "OwnerNode": _witness_owner(view), "State": _witness_state(view)}
     yield {**fixed, "Name": role(view), "OwnerNode": owner(view), "State": group_state(of_owner(view).values())}
 

@@ -1,0 +1,53 @@
+"""Has a role of a Windows Server Failover Cluster a failover left in its period, when a resource fails? Pure.
+
+FailoverThreshold is of so many hours (FailoverPeriod); its default stands for the number of nodes minus 1, so that two nodes have one
+failover in six hours, and a second failure leaves the role failed (WCLU-84, event 1254). No property tells how many were made (WCLU-85):
+failures of its resources within the period (event 1069) may have been failovers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from harness.hosts.windows.windows_parse import Event
+from harness.managers.parse.wsfc_parse import Rows, same, word
+from harness.managers.switchover_readiness import Case
+
+NODES_MINUS_ONE = 0xFFFFFFFF
+DEFAULT_PERIOD_H = 6.0  # WCLU-84
+RESOURCE_FAILED, FAILOVERS_USED_UP = 1069, 1254  # WCLU-92
+
+
+def period_of(group: str, rows: Rows) -> float:
+    """In which the role's failovers are counted, in seconds."""
+    hours = next((row.get("Period") for row in rows.of("group") if same(row.get("Name"), group)), None)
+    return 3600.0 * (float(hours) if isinstance(hours, int | float) and hours > 0 else DEFAULT_PERIOD_H)
+
+
+def by_failures(group: str, rows: Rows, events_by_node: Mapping[str, Sequence[Event] | str]) -> Case:
+    """From the events of the period that every node has logged, or why it told none. What the role's settings say is not asked again."""
+    case = Case()
+    threshold = next((row.get("Threshold") for row in rows.of("group") if same(row.get("Name"), group)), None)
+    if not isinstance(threshold, int | float):
+        case.unknown.append(f"how many failovers the role {group} may make could not be read (FailoverThreshold)")
+        return case
+    most = len(rows.of("node")) - 1 if threshold == NODES_MINUS_ONE else int(threshold)
+    names = [group, *(word(row.get("Name")) for row in rows.of("resource") if same(row.get("OwnerGroup"), group))]
+    failures = 0
+    for node, events in events_by_node.items():
+        if isinstance(events, str):
+            case.unknown.append(f"{node}: whether the role {group} has a failover left could not be read: {events}")
+            continue
+        for event in events:
+            if not any(name and name.lower() in event.text.lower() for name in names):
+                continue
+            failures += event.number == RESOURCE_FAILED
+            if event.number == FAILOVERS_USED_UP:
+                case.against.append(f"{node}: the role {group} has used up its failovers (event 1254): the next failure leaves it failed")
+    if 0 < most <= failures:
+        case.unknown.append(
+            f"in the FailoverPeriod of the role {group}, which has room for {most} failovers, its resources failed (event 1069: {failures}): "
+            "whether a failover is left the cluster does not tell (WCLU-85)"
+        )
+    case.against = list(dict.fromkeys(case.against))
+    return case
