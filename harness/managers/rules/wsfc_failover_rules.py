@@ -46,8 +46,8 @@ def by_failures(group: str, rows: Rows, events_by_node: Mapping[str, Sequence[Ev
                 case.against.append(f"{node}: the role {group} has used up its failovers (event 1254): the next failure leaves it failed")
     if 0 < most <= failures:
         case.unknown.append(
-            f"in the FailoverPeriod of the role {group}, which has room for {most} failovers, its resources failed (event 1069: {failures}): "
-            "whether a failover is left the cluster does not tell (WCLU-85)"
+            f"the role {group}: in its FailoverPeriod, which has room for {most} failovers, its resources failed (event 1069: {failures}), "
+            "and whether one is left the cluster does not tell (WCLU-85)"
         )
     case.against = list(dict.fromkeys(case.against))
     return case
