@@ -261,6 +261,8 @@ def test_the_cluster_for_a_role_and_for_a_resource(loops):
     role = loop.answer("wsfc-state", {"Group": "role"}).rows
     owners = {row["Name"]: row["Nodes"] for row in role if row["K"] == "owners"}
     assert owners == {"ip": ["LKNODE01", "LKNODE02"], QUOTES: ["LKNODE01", "LKNODE02"]}
+    periods = {row["Name"]: row["Period"] for row in role if row["K"] == "group"}
+    assert periods == {"role": 6, QUOTES: None}
     (quorum,) = [row for row in role if row["K"] == "quorum"]
     assert (quorum["Witness"], quorum["WitnessVote"], quorum["Dynamic"], quorum["Fixed"]) == ("Cloud Witness", 1, 1, 0)
     one = loops("one").answer("wsfc-state", {"Group": "role"}).rows
