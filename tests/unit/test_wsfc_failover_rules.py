@@ -14,7 +14,7 @@ from harness.managers.kinds import wsfc
 from harness.managers.kinds.wsfc import Wsfc
 from harness.managers.manager import ClusterState, CommPath, NodeState, Question, ResourceState, Says
 from harness.managers.parse.wsfc_parse import Rows, read
-from harness.managers.rules.wsfc_failover_rules import NODES_MINUS_ONE, by_failures, period_of
+from harness.managers.rules.wsfc_failover_rules import NODES_MINUS_ONE, by_failures, by_losses, period_of
 
 NODES = [{"K": "node", "Name": name, "State": "Up", "Vote": 1, "Weight": 1} for name in ("n1", "n2")]
 
@@ -63,6 +63,31 @@ def test_the_failures_of_both_nodes_count_and_one_that_tells_nothing_is_not_know
     )
 
 
+@pytest.mark.parametrize(
+    ("quarantine", "lost", "unknown"),
+    [
+        (3, ["n1"], ""),
+        (3, ["n1", "n1"], "n1 was removed from the cluster 2 × within the last hour (event 1135)"),
+        (3, ["n2", "n2"], ""),  # the one that takes over stays
+        (None, ["n1", "n1"], "n1 was removed from the cluster 2 ×"),
+        (5, ["n1"] * 3, ""),
+        (5, ["n1"] * 4, "n1 was removed from the cluster 4 ×"),
+        (1, [], "n1 was removed from the cluster 0 ×"),
+    ],
+)
+def test_a_node_that_was_lost_often_may_be_kept_out(quarantine: int | None, lost: list[str], unknown: str) -> None:
+    rows = Rows({**role().by_kind, "quorum": [{"K": "quorum", "Quarantine": quarantine}]})
+    events = [event(1135, f"Cluster node '{name.upper()}' was removed from the active failover cluster membership.") for name in lost]
+    case = by_losses("n2", rows, {"n1": [], "n2": [*events, event(1069, "n1")]})
+    assert case.against == [] and len(case.unknown) == bool(unknown) and unknown in "".join(case.unknown), case
+
+
+def test_losses_that_no_node_tells_are_not_known() -> None:
+    assert by_losses("n2", role(), {"n1": [], "n2": "gone"}).unknown == [
+        "n2: how often a node was lost within the hour could not be read: gone"
+    ]
+
+
 class Asked(Wsfc):
     """A sound cluster of two nodes, of which `role` moves to n2; what is asked of events is in `asked`."""
 
@@ -88,14 +113,16 @@ class Asked(Wsfc):
 @pytest.mark.parametrize(
     ("question", "events", "says"),
     [
-        (Question.TOLD, [event(1069)], Says.YES),
+        (Question.TOLD, [event(1069), event(1135, "n1"), event(1135, "n1")], Says.YES),
+        (Question.LOST, [event(1069), event(1135, "n1")], Says.YES),
+        (Question.LOST, [event(1135, "n1"), event(1135, "n1")], Says.CANNOT_TELL),
         (Question.FAILED, [], Says.YES),
         (Question.FAILED, [event(1069)], Says.CANNOT_TELL),
         (Question.FAILED, [event(1254)], Says.NO),
         (Question.FAILED, DeadlineExceeded("n1: the question events took longer than 1 s"), Says.CANNOT_TELL),
     ],
 )
-def test_it_is_asked_where_a_resource_will_fail(
+def test_it_is_asked_where_a_resource_will_fail_or_a_node_is_lost(
     monkeypatch: pytest.MonkeyPatch, question: Question, events: list[Event] | Exception, says: Says
 ) -> None:
     manager = Asked()
@@ -113,6 +140,7 @@ def test_it_is_asked_where_a_resource_will_fail(
     monkeypatch.setattr(wsfc, "WindowsHost", Host)
     answer = manager.may_switch_over("n2", question)
     assert answer.says is says, answer
-    assert len(manager.asked) == (2 if question is Question.FAILED else 0)
+    assert len(manager.asked) == (0 if question is Question.TOLD else 2)
+    hours = 6 if question is Question.FAILED else 1
     for begin, end, logs in manager.asked:
-        assert begin == pytest.approx(time.time() - 6 * 3600, abs=300) and end > time.time() and logs == ("System",)
+        assert begin == pytest.approx(time.time() - hours * 3600, abs=300) and end > time.time() and logs == ("System",)

@@ -14,6 +14,7 @@ View = Mapping[str, Any]
 CORE, WITNESS = "Cluster Group", "Quorum Disk"
 IN_SERVICE = ("ISP", "ISU")
 STATES = {"ISP": "Online", "ISU": "Online", "OSU": "Offline", "OSF": "Failed"}
+NEVER_QUARANTINED = 1_000_000  # losses of membership: more than a lab's node has within an hour
 TYPES = {"probed-ip": "IP Address", "disk": "Physical Disk", "gen": "Generic Application"}
 
 
@@ -159,6 +160,7 @@ def quorum_row(view: View) -> Row:
         "Dynamic": 1,
         "Fixed": 0,
         "Prevented": 0,
+        "Quarantine": NEVER_QUARANTINED,
     }
 
 
