@@ -265,6 +265,7 @@ def test_the_cluster_for_a_role_and_for_a_resource(loops):
     assert periods == {"role": 6, QUOTES: None}
     (quorum,) = [row for row in role if row["K"] == "quorum"]
     assert (quorum["Witness"], quorum["WitnessVote"], quorum["Dynamic"], quorum["Fixed"]) == ("Cloud Witness", 1, 1, 0)
+    assert quorum["Quarantine"] == 3
     one = loops("one").answer("wsfc-state", {"Group": "role"}).rows
     assert [row["Witness"] for row in one if row["K"] == "quorum"] == [None]
     resource = loop.answer("wsfc-state", {"Resource": "ip"}).rows

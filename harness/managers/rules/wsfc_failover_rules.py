@@ -2,8 +2,8 @@
 
 FailoverThreshold is of so many hours (FailoverPeriod); its default stands for the number of nodes minus 1, so that two nodes have one
 failover in six hours, and a second failure leaves the role failed (WCLU-84, event 1254). No property tells how many were made (WCLU-85):
-failures of its resources within the period (event 1069) may have been failovers. A node that has lost its membership so many times within an
-hour (QuarantineThreshold, 3) is kept out of the cluster for two (WCLU-77); the survivors log each loss (event 1135, WCLU-94).
+failures of its resources within the period (event 1069) may have been failovers. A node that has lost its membership so many times within
+an hour (QuarantineThreshold, 3) is kept out of the cluster for two (WCLU-77); the survivors log each loss (event 1135, WCLU-94).
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def by_losses(to: str, rows: Rows, events_by_node: Mapping[str, Sequence[Event] 
         losses = sum(event.number == NODE_REMOVED and name.lower() in event.text.lower() for event in events)
         if losses + 1 >= most:
             case.unknown.append(
-                f"{name} was removed from the cluster {losses} × within the last hour (event 1135): with one more loss it may be kept out for "
-                "two hours (QuarantineThreshold, WCLU-77)"
+                f"{name} was removed from the cluster {losses} × within the last hour (event 1135): with one more loss it may be kept out "
+                "for two hours (QuarantineThreshold, WCLU-77)"
             )
     return case

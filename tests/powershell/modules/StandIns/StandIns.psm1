@@ -452,7 +452,7 @@ function Disable-NetAdapter {
 function Get-Cluster {
     [CmdletBinding()]
     param()
-    [pscustomobject]@{ Name = 'c'; DynamicQuorum = 1; WitnessDynamicWeight = 1; FixQuorum = 0; PreventQuorum = 0 }
+    [pscustomobject]@{ Name = 'c'; DynamicQuorum = 1; WitnessDynamicWeight = 1; FixQuorum = 0; PreventQuorum = 0; QuarantineThreshold = 3 }
 }
 
 function Get-ClusterNode {
