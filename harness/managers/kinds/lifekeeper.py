@@ -16,7 +16,7 @@ from harness.hosts.host import Command, CommandResult, Host, HostUnreachable
 from harness.hosts.root_rights import ROOT, as_root, read_by_root
 from harness.managers.data_mirror import check_mirror
 from harness.managers.linux_base import OnLinux
-from harness.managers.manager import Answer, NodeState, Question, SwitchRefused
+from harness.managers.manager import Answer, ClusterState, NodeState, Question, SwitchRefused
 from harness.managers.parse.lcdstatus_parse import parse
 from harness.managers.rules.boot_start_rules import at_boot_line, by_units
 from harness.managers.rules.lifekeeper_disk_rules import fenced_by, mirrored_by
