@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from deployments import SUBSCRIPTION, run_of, up
 
-from harness.azure.provision import creation_record, deletion_retry
+from harness.azure.provision import creation_record, deletion_retry, teardown
 from harness.cli import main
 
 QUOTA: dict[str, Any] = {"code": "SkuNotAvailable", "message": "The requested size is not available."}
@@ -68,12 +68,16 @@ def test_the_group_stays_when_somebody_put_a_machine_there_that_no_list_of_all_s
     assert "left: the resource group lk-test stays: it holds what run" in capsys.readouterr().err
 
 
-def test_the_group_stays_when_something_shows_at_the_second_look(arm, capsys):
+@pytest.mark.parametrize("shows", ["before the first look", "between the two looks"])
+def test_the_group_stays_when_something_shows_at_the_second_look(arm, capsys, monkeypatch, shows):
     assert up() == 0
     run = run_of(capsys.readouterr().out)
     arm.add("Microsoft.Sql/servers", "payroll")
     arm.unlisted = {"payroll"}
-    arm.on_delete = lambda name, times: arm.unlisted.clear() if name == "nsg2" else None
+    if shows == "between the two looks":
+        monkeypatch.setattr(teardown, "pause", lambda seconds, deadline: arm.unlisted.clear())
+    else:
+        arm.on_delete = lambda name, times: arm.unlisted.clear() if name == "nsg2" else None
     assert down(run) == 4
     assert arm.names() == {"payroll"}
 
