@@ -94,6 +94,24 @@ def test_copied_tags_make_nothing_the_run_s(arm, capsys):
     assert "no record says that the run made it" in capsys.readouterr().err
 
 
+def test_what_only_bears_the_tag_in_anothers_group_is_told(arm, capsys):
+    arm.add_group("lk-test", of="somebody")
+    assert up() == 0
+    run = run_of(capsys.readouterr().out)
+    arm.add("Microsoft.Sql/servers", "payroll", tags={"lkharness-run": run})
+    assert down(run) == 4
+    assert arm.names() == {"payroll"} and "left: " in (said := capsys.readouterr().err) and "no record says that the run made it" in said
+
+
+def test_what_loses_the_tag_while_it_is_removed_is_left_alone(arm, capsys):
+    assert up() == 0
+    run = run_of(capsys.readouterr().out)
+    (group,) = (r for r in arm.resources.values() if r["name"] == "nsg2")
+    arm.on_delete = lambda name, times: group["tags"].clear()
+    assert down(run) == 4
+    assert arm.names() == {"nsg2"} and "nsg2: does not bear this run's tag any more" in capsys.readouterr().err
+
+
 def test_sweep_deletes_nothing_by_a_tag_alone(arm, capsys):
     arm.add_group("production")
     arm.add("Microsoft.Compute/virtualMachines", "prod-db", group="production", tags={"lkharness-run": "0badc0de", **PAST})
