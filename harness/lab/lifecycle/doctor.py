@@ -39,6 +39,30 @@ def examine(manager: str = "lifekeeper", *, windows: bool = False) -> list[Findi
     return checks
 
 
+def machines() -> list[Finding]:
+    """What guests of kind machine need besides: a lab without them works."""
+    from harness.lab.lifecycle import machine_launch  # what other labs come up without
+
+    findings = []
+    if os.geteuid() != 0:
+        findings.append(Finding("root", False, "guests of kind machine are run by root only", "run lkharness with sudo"))
+    missing = machine_launch.missing_programs()
+    says = f"the packages {', '.join(missing)} must be installed" if missing else "QEMU is installed"
+    findings.append(Finding("QEMU", not missing, says, _apt(*missing) if missing else ""))
+    findings.append(_image(machine_launch.machine_disk_lack("pacemaker"), "machine disk of the image pacemaker", " --machine"))
+    if not missing and findings[-1].ok:
+        findings.append(Finding("hardware virtualisation", True, machine_launch.acceleration_found("pacemaker")))
+    return findings
+
+
+def _image(lack: str, what: str, option: str = "") -> Finding:
+    """`lack`: why there is none, or nothing."""
+    mend = f"lkharness lab image build pacemaker{option}"
+    if missing := image_build.lacking():
+        mend = f"{_apt(*missing)} && {mend}"
+    return Finding(what, not lack, lack or "is built", mend if lack else "")
+
+
 def containers() -> list[Finding]:
     """What guests of kind container need besides: a lab without them works."""
     findings = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import select
 import shutil
 import socket
@@ -14,9 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
-
-import tomli_w
+from typing import TYPE_CHECKING, Any
 
 from harness.config import cluster_config, trust
 from harness.core.deadline import Deadline
@@ -28,7 +25,11 @@ from harness.lab.guests.host_provisioning import MSSQL_FILES, REPOSITORY, WINDOW
 from harness.lab.guests.images.image_store import cache_folder
 from harness.lab.guests.windows import install as windows
 from harness.lab.lifecycle import container_launch, doctor, ssh_keys
+from harness.lab.lifecycle.lab_cluster_file import cluster_file_text, database_password_file
 from harness.lab.services.postgres_template import ensure_template
+
+if TYPE_CHECKING:
+    from harness.lab.lifecycle import machine_launch
 
 Progress = Callable[[str], None]
 _TAKEN = (
@@ -74,17 +75,25 @@ def up(
     network_only: bool = False,
     azure: bool = False,
     agreed: bool = True,
+    may_resume: bool = True,
 ) -> RunningLab:
     """Bring up the lab that `data` (a cluster file's content) describes; with `azure` its stand-in for Azure's API beside it.
 
+    `may_resume`: machines go on from a snapshot of the same lab, where there is one.
     `agreed`: somebody has agreed to all that `data` asks of this machine, so that the lab's own cluster file is agreed to as well.
     Raises BadUse for faults of the file, Unusable (with what would mend it) when this machine cannot carry the lab.
     """
-    _demand_possible(data, name)
-    deadline, began = Deadline(max(limit, container_launch.UP_TIMEOUT_S) if _has_containers(data) else limit), time.time()
+    settings = _demand_possible(data, name)
+    machines: machine_launch.PreparedMachines | None = None
+    if settings.machines:
+        from harness.lab.lifecycle import machine_launch  # what other labs come up without
+
+        machines = machine_launch.prepare(data, settings, progress, bare=network_only, azure=azure, may_resume=may_resume)
+        limit = max(limit, machine_launch.UP_TIMEOUT_S)
+    deadline, began = Deadline(max(limit, container_launch.UP_TIMEOUT_S) if settings.containers else limit), time.time()
     folder = _fresh_folder(name)
     with _owned(folder, name):
-        return _bring_up(
+        lab = _bring_up(
             data,
             name,
             folder,
@@ -95,7 +104,11 @@ def up(
             network_only=network_only,
             azure=azure,
             agreed=agreed,
+            machines=machines,
         )
+        if machines and machines.snapshot:
+            machine_launch.set_clocks(lab.record, settings.machines)
+        return lab
 
 
 @contextmanager
@@ -121,6 +134,7 @@ def _bring_up(
     network_only: bool,
     azure: bool,
     agreed: bool,
+    machines: machine_launch.PreparedMachines | None,
 ) -> RunningLab:
     ready = interrupted = False
     process = None
@@ -133,6 +147,8 @@ def _bring_up(
         if azure:
             stand_in = launch_api.prepare(folder, data)
             data = {**data, "azure": stand_in.table}
+        if machines:
+            machines.give_keys(folder)
         listeners = _prepare(data, name, folder, network_only=network_only)
         if agreed:
             trust.agree_to_own(folder / "cluster.toml")
@@ -141,6 +157,7 @@ def _bring_up(
         order = {
             **_places(name, folder),
             **(keeper.order if keeper else {}),
+            **(machines.order if machines else {}),
             "said_fd": news_write_fd,
             "lifeline_fd": lifeline,
             "listeners": doors,
@@ -177,17 +194,14 @@ def _bring_up(
             _abandon(process, folder, keeper, keep_log=not interrupted)
 
 
-def _demand_possible(data: dict[str, Any], name: str) -> None:
-    """Raises BadUse for a cluster file with faults, Unusable where this machine lacks what its lab needs."""
+def _demand_possible(data: dict[str, Any], name: str) -> lab_config.LabSettings:
+    """The lab's settings. Raises BadUse for a cluster file with faults, Unusable where this machine lacks what its lab needs."""
     file = lab_registry.folder_of(name) / "cluster.toml"
-    lab_config.make_lab_config(cluster_config.parse(data, file), file)  # from here on every table is one
+    settings = lab_config.make_lab_config(cluster_config.parse(data, file), file)  # from here on every table is one
     os.environ["PATH"] = doctor.PATHS  # an ordinary user's lacks the folders where the lab's programs are
     windows_nodes = any(node.get("platform") == "windows" for node in data.get("nodes", ()))
     doctor.demand(data.get("manager", {}).get("kind", "lifekeeper"), windows=windows_nodes)
-
-
-def _has_containers(data: dict[str, Any]) -> bool:
-    return any(guest.get("kind") == "container" for guest in data.get("lab", {}).get("guests", {}).values())
+    return settings
 
 
 def _places(name: str, folder: Path) -> dict[str, str]:
@@ -222,17 +236,17 @@ def _prepare(data: dict[str, Any], name: str, folder: Path, *, network_only: boo
     of_manager = lifekeeper_config.known_of_manager(cluster, settings)
     if not network_only:
         _ports_can_be_shared_out(cluster, file)
-    (folder / "keys").mkdir(mode=0o700)
-    ssh_keys.make(folder / "keys", "login")
+    keys, has_keys = folder / "keys", (folder / "keys").exists()  # those of a snapshot, which its machines know
+    make_or_read = ssh_keys.read if has_keys else ssh_keys.make
+    keys.mkdir(mode=0o700, exist_ok=True)
+    make_or_read(keys, "login")
     listeners, known_hosts = {}, ""
     for machine in cluster.machines:
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
         listeners[machine.name] = listener
-        known_hosts += ssh_keys.known_hosts_line(
-            listener.getsockname()[1], str(machine.address), ssh_keys.make(folder / "keys", machine.name)
-        )
+        known_hosts += ssh_keys.known_hosts_line(listener.getsockname()[1], str(machine.address), make_or_read(keys, machine.name))
     (folder / "known_hosts").write_text(known_hosts)
     if any(service.kind == "mssql" for service in cluster.services):
         from harness.lab import certificate  # cryptography, which most labs need not
@@ -247,7 +261,7 @@ def _prepare(data: dict[str, Any], name: str, folder: Path, *, network_only: boo
     at_fabric = [machine.name for machine in cluster.machines if settings.captured_at_fabric(machine.name)]
     by_fabric = None if settings.capture == "hosts" else at_fabric
     completed = {**data, "manager": {**of_manager, **data.get("manager", {})}}
-    file.write_text(_cluster_file(completed, name, listeners, stand_in_note(cluster), by_fabric))
+    file.write_text(cluster_file_text(completed, name, listeners, stand_in_note(cluster), by_fabric))
     return listeners
 
 
@@ -259,62 +273,10 @@ def _ports_can_be_shared_out(cluster: cluster_config.Cluster, file: Path) -> Non
             raise BadUse(f"{file}: services: {service.name} has the probe's port {port}; in a lab the responder needs a port of its own")
 
 
-def _password_file() -> Path:
-    """The labs' database password, made once on this machine so that the template can be kept."""
-    file = cache_folder() / "database-password"
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        new = file.with_suffix(f".{os.getpid()}")
-        new.touch(mode=0o600)
-        new.write_text(secrets.token_urlsafe(18))
-        new.replace(file)
-    return file
-
-
 def _database_template(data: dict[str, Any]) -> str:
     if not any(service["kind"] in lab_config.DATABASES for service in data["services"]):
         return ""
-    return str(ensure_template(cache_folder(), _password_file().read_text()))
-
-
-def _cluster_file(data: dict[str, Any], name: str, listeners: dict[str, socket.socket], note: str, at_fabric: list[str] | None) -> str:
-    """The file that the harness attaches to this lab with, as it would to any cluster."""
-
-    def reachable(machine: dict[str, Any]) -> dict[str, Any]:
-        ssh = {
-            "host": "127.0.0.1",
-            "port": listeners[machine["name"]].getsockname()[1],
-            "user": "root",
-            "key": "keys/login",
-            "known_hosts": "known_hosts",
-        }
-        if machine.get("platform", "linux") == "linux":
-            ssh["python"] = "/opt/lab/bin/python3"
-        return {**machine, "ssh": {**ssh, **machine.get("ssh", {})}}
-
-    power = [sys.executable, "-m", "harness.cli", "lab", "power", "--name", name]
-    capture = [sys.executable, "-m", "harness.cli", "lab", "capture", "--name", name]
-    table = {
-        **data,
-        "name": name,
-        "client": reachable(data["client"]),
-        "nodes": [reachable(node) for node in data["nodes"]],
-        "services": [_with_password(service) for service in data["services"]],
-        "power": {
-            **{to: [*power, to, "{node}", "--for", "{seconds}"] for to in ("off", "freeze")},
-            **{to: [*power, to, "{node}"] for to in ("on", "reboot", "thaw")},
-        },
-        **({} if at_fabric is None else {"network_capture": {"command": capture, "hosts": at_fabric}}),
-    }
-    return f"# Written by `lkharness lab up`. {note}\n" + tomli_w.dumps(table)
-
-
-def _with_password(service: dict[str, Any]) -> dict[str, Any]:
-    if service["kind"] not in lab_config.DATABASES:
-        return service
-    settings = service.get("settings", {})
-    trusts = {"ca_file": f"{MSSQL_FILES}/ca.pem"} if service["kind"] == "mssql" and "trust_certificate" not in settings else {}
-    return {**service, "settings": {"password_file": str(_password_file()), **trusts, **settings}}
+    return str(ensure_template(cache_folder(), database_password_file().read_text()))
 
 
 def _spawn(order: dict[str, Any], folder: Path, fds: list[int]) -> subprocess.Popen:
