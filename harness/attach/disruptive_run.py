@@ -43,11 +43,17 @@ class DisruptiveRun:
         self._seen_as_found = False  # was it seen to be as it was found?
 
     def take(self) -> None:
-        """Raises LeaseHeld with the name of who has the cluster."""
-        self._lease.take()
+        """Raises LeaseHeld with the name of who has the cluster. The watchdog is there first, so that a lease which is had on one node is
+        given back by it, whenever the run is killed."""
         subject = self._subject
         config = WatchdogConfig(cluster=subject.cluster, run=self._run, token=self._lease.token, secrets=subject.cleaner.values)
-        self._watchdog = Watchdog(config, self._folder)
+        watchdog = Watchdog(config, self._folder)
+        try:
+            self._lease.take()
+        except BaseException:
+            watchdog.dismiss()
+            raise
+        self._watchdog = watchdog
         self._subject.timeline.note("harness", "lease", "this run alone may disturb the cluster now")
 
     def show_plan(self, planned: Sequence[PlannedDisruption], say: Callable[[str], None]) -> None:

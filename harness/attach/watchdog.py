@@ -89,7 +89,7 @@ def longest_s(cluster: Cluster, disruption_s: float) -> float:
 
 
 class Watchdog:
-    """The harness's side, made as soon as the lease is taken.
+    """The harness's side, made right before the lease is taken.
 
     `tell_found` when the plan is made, `tell_disruption` before every disruption, `dismiss` at the end.
     """

@@ -19,7 +19,10 @@ from harness.hosts.detached_jobs import unfinished_commands
 from harness.hosts.host import HostUnreachable
 from harness.hosts.linux.linux_parse import InterfaceAddress
 from harness.hosts.windows import scheduled_undo, windows_jobs
-from harness.remote.connections.attempt import attempt
+from harness.remote.connections.attempt import Attempt, attempt
+
+# How long nothing is heard until nobody answers a probe; where the active node has answered it, so many times longer than that took.
+LONGEST_SILENCE_S, SHORTEST_SILENCE_S, SLOWER_THAN_ACTIVE = 1.0, 0.25, 50
 
 T = TypeVar("T")
 
@@ -139,17 +142,26 @@ def probe_answered(subject: ClusterUnderTest, active: str | None) -> Verdict:
     """Whether the active node alone answers on the probe's port; another status than 200 is no answer to an HTTP probe.
 
     The active node's firewall may let in the balancer's probe and nobody else: then it is asked on the node itself. Whether the balancer
-    gets its answers, is seen by whom it sends clients to.
+    gets its answers, is seen by whom it sends clients to. It is asked first, because the time of its answer tells how long the silence of
+    the others is worth waiting for.
     """
     cluster = subject.cluster
     client, port = cluster.client.name, cluster.load_balancer.probe.port
 
-    def is_answered(node: Node) -> bool:
-        origins = (client, node.name) if node.name == active else (client,)
-        return any(attempt(subject.residents[origin], str(node.address), port, count=1)[0].answered for origin in origins)
+    def ask(origin: str, node: Node, limit: float) -> Attempt:
+        return attempt(subject.residents[origin], str(node.address), port, count=1, limit=limit)[0]
 
-    was_answered = subject.together(*(lambda n=n: is_answered(n) for n in cluster.nodes))
-    answering = [n.name for n, answered in zip(cluster.nodes, was_answered, strict=True) if answered]
+    answering, limit = [], LONGEST_SILENCE_S
+    for node in (n for n in cluster.nodes if n.name == active):
+        asked = ask(client, node, limit)
+        if asked.answered:
+            limit = min(limit, max(SHORTEST_SILENCE_S, SLOWER_THAN_ACTIVE * asked.seconds))
+        if asked.answered or ask(node.name, node, limit).answered:
+            answering.append(node.name)
+    others = [n for n in cluster.nodes if n.name != active]
+    were_answered = subject.together(*(lambda n=n: ask(client, n, limit).answered for n in others))
+    answering += [n.name for n, answered in zip(others, were_answered, strict=True) if answered]
+    answering = [n.name for n in cluster.nodes if n.name in answering]
     if set(answering) - {active}:  # a page may run on every node, and answer by the role
         status_by_node = http_probe_request.ask(subject, (client,))
         answering = [name for name in answering if name == active or not turns_away(status_by_node.get(name, ""))]

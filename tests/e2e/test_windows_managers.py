@@ -161,7 +161,7 @@ def test_a_windows_cluster_may_switch_over_and_why_not(lab):
     assert lab.manager.may_switch_over("lknode02").yes
     assert "has everything in service already" in str(lab.manager.may_switch_over("lknode01"))
     lab.becomes("lknode02", "allowed", "not")
-    no = str(lab.manager.may_switch_over("lknode02"))
+    no = str(lab.manager.may_switch_over("lknode02", Question.LOST))
     for reason in ("paused for maintenance", "no possible owner of ip-10.20.1.200", "the quorum witness Cloud Witness is Failed"):
         assert reason in no
 

@@ -129,12 +129,31 @@ def test_without_such_an_answer_an_open_probe_port_on_the_standby_is_a_fault(ans
 
 @pytest.mark.parametrize(("said", "answering"), [("503 x", "lknode01"), ("200 OK", "lknode01 and lknode02"), ("", "lknode01 and lknode02")])
 def test_an_audit_takes_another_status_than_200_for_no_answer(monkeypatch: pytest.MonkeyPatch, said: str, answering: str) -> None:
-    monkeypatch.setattr(invariants, "attempt", lambda *_, **__: [SimpleNamespace(answered=True)])
+    monkeypatch.setattr(invariants, "attempt", lambda *_, **__: [SimpleNamespace(answered=True, seconds=0.001)])
     monkeypatch.setattr(http_probe_request, "ask", lambda *_: {"lknode01": "200 OK", "lknode02": said})
     there = subject("/primary", set())
     there.cluster.client = SimpleNamespace(name="lkclient")
     verdict = invariants.probe_answered(there, "lknode01")  # type: ignore[arg-type]
     assert verdict.reason == f"the probe port is answered by {answering}" and bool(verdict) is (answering == "lknode01")
+
+
+@pytest.mark.parametrize(("took_s", "waits_s"), [(0.0001, 0.25), (0.01, 0.5), (0.3, 1.0), (None, 1.0)])
+def test_a_node_that_keeps_silent_is_waited_for_by_what_the_active_one_took(
+    monkeypatch: pytest.MonkeyPatch, took_s: float | None, waits_s: float
+) -> None:
+    there = subject("/primary", set())
+    there.cluster.client = SimpleNamespace(name="lkclient")
+    names = {str(n.address): n.name for n in there.cluster.nodes}
+    limits: list[tuple[str, float]] = []
+
+    def tried(origin: object, address: str, port: int, *, count: int, limit: float) -> list[SimpleNamespace]:
+        limits.append((names[address], limit))
+        return [SimpleNamespace(answered=names[address] == "lknode02" and took_s is not None, seconds=took_s)]
+
+    monkeypatch.setattr(invariants, "attempt", tried)
+    verdict = invariants.probe_answered(there, "lknode02")  # type: ignore[arg-type]
+    assert bool(verdict) is (took_s is not None)
+    assert limits[0] == ("lknode02", 1.0) and limits[-1] == ("lknode01", pytest.approx(waits_s))
 
 
 @pytest.mark.parametrize(("listens", "answering"), [("lknode01", "lknode01"), ("", "nobody"), ("lknode02", "nobody")])
@@ -149,7 +168,7 @@ def test_a_port_that_a_firewall_keeps_for_the_balancer_is_asked_on_the_active_no
 
     def tried(origin: str, address: str, port: int, **_: object) -> list[SimpleNamespace]:
         asked.append(origin)
-        return [SimpleNamespace(answered=origin == addresses[address] == listens)]
+        return [SimpleNamespace(answered=origin == addresses[address] == listens, seconds=0.001)]
 
     monkeypatch.setattr(invariants, "attempt", tried)
     verdict = invariants.probe_answered(there, "lknode01")  # type: ignore[arg-type]

@@ -353,6 +353,15 @@ def test_what_is_in_service_and_not_managed_any_more_is_not_as_it_was() -> None:
     assert verdict.outcome is Outcome.FAIL and "ip is in service, unprotected on lknode01, it was in service" in verdict.reason
 
 
+def test_a_resource_that_was_not_there_is_not_as_it_was() -> None:
+    manager = Manager(both(node("lknode01", ip=S), node("lknode02", ip=B)))
+    subject = subject_of(manager)
+    before = state_before.look(subject)
+    manager.now = both(node("lknode01", ip=S, db=S), node("lknode02", ip=B))
+    verdict = restore.put_back(subject, "lknode01", before, patience_s=0.5)
+    assert verdict.outcome is Outcome.FAIL and "db is on lknode01, which was not there before" in verdict.reason
+
+
 def test_a_deletion_s_own_look_is_waited_for() -> None:
     """The manager calls what it looks at anew out of service for a moment."""
     manager = Manager(both(node("lknode01", ip=S), node("lknode02", ip=B)))
