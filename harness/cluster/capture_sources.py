@@ -62,8 +62,8 @@ class CaptureSources:
         host, python, source = self._hosts[name], self._python[name], self.source(name)
         if self._network is None or source in (Source.HOST, Source.NONE):
             return capture_of(host, self._capabilities(name), python, **options)
-        beside = own_loopback(host, python) if source is Source.NETWORK_AND_LOOPBACK else None
-        return PacketCapture(host, python, program=self._network.program(host, own_loopback=beside), **options)
+        loopback_program = own_loopback(host, python) if source is Source.NETWORK_AND_LOOPBACK else None
+        return PacketCapture(host, python, program=self._network.program(host, own_loopback=loopback_program), **options)
 
     def fall_back(self, name: str, reason: str) -> bool:
         """The host has refused to be captured, for this reason: is there another way for it from now on?"""

@@ -76,7 +76,7 @@ class ClusterUnderTest:
         self.lost: Callable[[], str] = str
         self.permit: Callable[[StandingDisruption], None] = lambda disruption: None
         self._log_ins: dict[str, Future[None]] = {}  # those begun ahead whose end nobody has asked for
-        self._captures: dict[str, PacketCapture] = {}
+        self._capture_by_host: dict[str, PacketCapture] = {}
         self._unrelated: frozenset[str] = frozenset()
         self._unrelated_asked_pause = Deadline(0.0)
         self.captures = CaptureSources(cluster, self.hosts, self.capabilities)
@@ -112,8 +112,8 @@ class ClusterUnderTest:
 
         Raises HostUnreachable, CommandFailed, Unusable.
         """
-        if (begun := self._log_ins.pop(name, None)) is not None:
-            begun.result()
+        if (log_in := self._log_ins.pop(name, None)) is not None:
+            log_in.result()
         else:
             self._log_in(name)
 
@@ -232,7 +232,7 @@ class ClusterUnderTest:
         """Watch the wire on these hosts (all that are present and can be watched when none is named) while the block runs."""
         blind = () if names else self.unwatchable()
         watched_names = names or tuple(m.name for m in self.cluster.machines if m.name not in self.absent and m.name not in blind)
-        captures = {name: capture for name in watched_names if (capture := self._captures.get(name)) is not None}
+        captures = {name: capture for name in watched_names if (capture := self._capture_by_host.get(name)) is not None}
         with contextlib.ExitStack() as exit_stack:
             for capture in captures.values():
                 exit_stack.enter_context(capture.holding())
@@ -259,12 +259,12 @@ class ClusterUnderTest:
             failure = self._failed_captures.get(name)
             if failure is not None and failure is not failure_before:
                 raise failure
-            if self._captures.get(name) is old_capture:  # else another thread has begun one meanwhile
+            if self._capture_by_host.get(name) is old_capture:  # else another thread has begun one meanwhile
                 if old_capture is not None:
                     self.timeline.note(name, "packet-capture", f"begins again: {reason}")
                     old_capture.stop()
                 try:
-                    self._captures[name] = self._start_capture(name)
+                    self._capture_by_host[name] = self._start_capture(name)
                 except HarnessError as error:
                     self._failed_captures[name] = error
                     if not isinstance(error, Unusable) or self.capabilities(name).kind is not Kind.COMPILED:
@@ -272,7 +272,7 @@ class ClusterUnderTest:
                     self.capture_refused[name] = str(error)
                     self.timeline.note(name, "no-capture", str(error))
                     return None
-            capture = self._captures[name]
+            capture = self._capture_by_host[name]
             exit_stack.enter_context(capture.holding())
             return capture, capture.mark()
 
@@ -288,13 +288,13 @@ class ClusterUnderTest:
             capture = self.captures.make(name, newest=True)
             capture.start()
         if self.captures.at_network(name):
-            beside = ", what stays inside it by itself" if capture.loopback else ""
-            self.timeline.note(name, "packet-capture", f"its packets are captured at the network{beside}")
+            loopback_words = ", what stays inside it by itself" if capture.loopback else ""
+            self.timeline.note(name, "packet-capture", f"its packets are captured at the network{loopback_words}")
         return capture
 
     def evidence(self) -> dict[str, PacketCapture]:
         """The packet captures that have run, by host."""
-        return dict(self._captures)
+        return dict(self._capture_by_host)
 
     def wait_until_healthy(self, deadline: Deadline) -> ClusterState:
         """Until one node is active, the other stands by and all communication paths are alive. Raises DeadlineExceeded."""
@@ -302,7 +302,7 @@ class ClusterUnderTest:
 
     def close(self) -> None:
         """Ends what runs on the hosts and closes every connection."""
-        for capture in self._captures.values():
+        for capture in self._capture_by_host.values():
             capture.stop()
         self.captures.close()
         for worker in self.residents.values():
@@ -335,23 +335,23 @@ class CaptureWindow:
     """What the watched hosts saw since the watching began."""
 
     def __init__(self, captures: Mapping[str, PacketCapture], starts: Mapping[str, int]) -> None:
-        self._captures = captures
+        self._capture_by_host = captures
         self._starts = starts
 
     @property
     def watching(self) -> tuple[str, ...]:
         """The hosts that are captured."""
-        return tuple(self._captures)
+        return tuple(self._capture_by_host)
 
     @property
     def without_loopback(self) -> frozenset[str]:
         """Those of them whose captures do not see what stays inside the host."""
-        return frozenset(name for name, capture in self._captures.items() if not capture.loopback)
+        return frozenset(name for name, capture in self._capture_by_host.items() if not capture.loopback)
 
     def packets(self) -> dict[str, list]:
         """Per host, everything captured until now, complete. Raises Inconclusive when a capture died or lost packets."""
-        ends, lost_captures = mark_all(self._captures)
-        for name, capture in self._captures.items():
+        ends, lost_captures = mark_all(self._capture_by_host)
+        for name, capture in self._capture_by_host.items():
             if name in lost_captures:
                 raise lost_captures[name]
             if capture.dropped:
@@ -359,4 +359,4 @@ class CaptureWindow:
                 raise Inconclusive(f"{name}: the capture lost {capture.dropped} packets{reason}, so absence proves nothing")
             if capture.unproven:
                 raise Inconclusive(f"{name}: {capture.unproven}")
-        return {n: w.packets(self._starts[n], ends[n]) for n, w in self._captures.items()}
+        return {n: w.packets(self._starts[n], ends[n]) for n, w in self._capture_by_host.items()}

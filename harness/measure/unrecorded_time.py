@@ -13,7 +13,7 @@ ANSWERED, SKIPPED = "answered", "skipped"
 
 
 @dataclass
-class _Seen:
+class _Attempts:
     """What was seen of a series: its newest attempt, and the longest time without one, in seconds."""
 
     newest: float
@@ -26,8 +26,8 @@ class UnrecordedTime:
     established connections nothing is asked: availability is of new ones."""
 
     def __init__(self, series: Iterable[Series]) -> None:
-        self._series = {one.id: one for one in series if one.kind == NEW}
-        self._seen: dict[str, _Seen] = {}
+        self._series = {each_series.id: each_series for each_series in series if each_series.kind == NEW}
+        self._attempts: dict[str, _Attempts] = {}
         self._began: float | None = None
         self._ended: float | None = None
         self._lock = threading.Lock()
@@ -36,7 +36,7 @@ class UnrecordedTime:
         """Nothing is recorded from then on, in seconds of the harness's monotonic clock."""
         with self._lock:
             self._began, self._ended = at, None
-            self._seen = {series: _Seen(at) for series in self._series}
+            self._attempts = {series: _Attempts(at) for series in self._series}
 
     def end(self, at: float) -> None:
         """The next recording has what begins from then on."""
@@ -46,15 +46,15 @@ class UnrecordedTime:
     def samples(self, series: str, rows: Iterable[Sample]) -> None:
         """Takes attempts of one series. What comes in after a recording ended is in no recording, whenever it began."""
         with self._lock:
-            seen = self._seen.get(series)
-            if seen is None or self._began is None:
+            attempts = self._attempts.get(series)
+            if attempts is None or self._began is None:
                 return
             for row in rows:
                 if row.outcome == SKIPPED or (self._ended is not None and row.at >= self._ended):
                     continue
-                seen.failed = seen.failed or row.outcome != ANSWERED
-                seen.longest_s = max(seen.longest_s, row.at - seen.newest)
-                seen.newest = max(seen.newest, row.at)
+                attempts.failed = attempts.failed or row.outcome != ANSWERED
+                attempts.longest_s = max(attempts.longest_s, row.at - attempts.newest)
+                attempts.newest = max(attempts.newest, row.at)
 
     def in_service(self, since: float) -> bool:
         """Was every attempt since then answered, and was there always one as soon as a recording demands it? Ask when the second recording
@@ -63,6 +63,6 @@ class UnrecordedTime:
             if self._began is None or self._ended is None or self._began > since:
                 return False
             return all(
-                not seen.failed and max(seen.longest_s, self._ended - seen.newest) <= bearable_s(period_s) + period_s
-                for seen, period_s in ((seen, self._series[series].period_s) for series, seen in self._seen.items())
+                not attempts.failed and max(attempts.longest_s, self._ended - attempts.newest) <= bearable_s(period_s) + period_s
+                for attempts, period_s in ((attempts, self._series[series].period_s) for series, attempts in self._attempts.items())
             )

@@ -90,8 +90,8 @@ def find(image: image_store.Image) -> MachineImage | None:
 
 def make(image: image_store.Image, say: Callable[[str], None] = lambda text: None) -> MachineImage:
     """Make it, unless it is there. Raises Unusable with the words of what failed."""
-    if found := find(image):
-        return found
+    if present_image := find(image):
+        return present_image
     recipe = image_recipe.recipe(image.name)
     image_build.demand_tools()
     if not shutil.which("mke2fs"):

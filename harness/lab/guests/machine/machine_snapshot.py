@@ -61,8 +61,8 @@ def disk_of(folder: Path, host: str) -> Path:
 
 def snapshots() -> list[MachineSnapshot]:
     """All of them, the newest first."""
-    kept = [MachineSnapshot(file.parent, json.loads(file.read_text())) for file in snapshots_folder().glob(f"[!.]*/{ABOUT}")]
-    return sorted(kept, key=lambda snapshot: -snapshot.about["taken_at"])
+    all_snapshots = [MachineSnapshot(file.parent, json.loads(file.read_text())) for file in snapshots_folder().glob(f"[!.]*/{ABOUT}")]
+    return sorted(all_snapshots, key=lambda snapshot: -snapshot.about["taken_at"])
 
 
 def find(snapshot_key: str) -> MachineSnapshot | None:
