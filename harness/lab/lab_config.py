@@ -91,6 +91,7 @@ class GuestSettings(Part):
         "namespace", description="namespaces of this machine, or a container of an image with its systemd"
     )
     image: str = Field("pacemaker", description="of a container: an image that `lkharness lab image list` shows")
+    dhcp: bool = Field(False, description="its NICs ask for their addresses, as on Azure, instead of being given them; not for namespaces")
 
 
 class LabSettings(Part):
@@ -122,6 +123,11 @@ class LabSettings(Part):
     def captured_at_fabric(self, host: str) -> bool:
         """Are its packets captured at the fabric's end of its links, although the host might do it?"""
         return self.capture == "fabric" or (self.capture is None and self.kind_of(host) != "namespace")
+
+    @property
+    def with_dhcp(self) -> list[str]:
+        """The hosts whose NICs ask for their addresses."""
+        return [name for name, guest in self.guests.items() if guest.dhcp]
 
     @property
     def containers(self) -> dict[str, GuestSettings]:
@@ -156,6 +162,11 @@ def _guests_that_cannot_be(cluster: Cluster, settings: LabSettings) -> list[str]
         faults.append('  lab.guests: the stand-in for LifeKeeper runs in namespaces only; set manager.kind to "pacemaker" for containers')
     if settings.containers:
         faults += [f"  services: the stand-in for {s.name} (mssql) runs in namespaces only" for s in cluster.services if s.kind == "mssql"]
+    faults += [
+        f"  lab.guests.{name}.dhcp: a namespace has no DHCP client; leave it out, or make it a container"
+        for name in settings.with_dhcp
+        if settings.kind_of(name) == "namespace"
+    ]
     if len({settings.kind_of(name) for name in nodes}) > 1:
         faults.append(f"  lab.guests: {' and '.join(nodes)} share a disk, so they must be of one kind")
     return faults

@@ -28,6 +28,7 @@ from harness.lab.guests.host_provisioning import MSSQL_FILES, REPOSITORY, WINDOW
 from harness.lab.guests.images.image_store import cache_folder
 from harness.lab.guests.windows import install as windows
 from harness.lab.lifecycle import container_launch, doctor, ssh_keys
+from harness.lab.network import dhcp
 from harness.lab.services.postgres_template import ensure_template
 
 Progress = Callable[[str], None]
@@ -180,10 +181,12 @@ def _bring_up(
 def _demand_possible(data: dict[str, Any], name: str) -> None:
     """Raises BadUse for a cluster file with faults, Unusable where this machine lacks what its lab needs."""
     file = lab_registry.folder_of(name) / "cluster.toml"
-    lab_config.make_lab_config(cluster_config.parse(data, file), file)  # from here on every table is one
+    settings = lab_config.make_lab_config(cluster_config.parse(data, file), file)  # from here on every table is one
     os.environ["PATH"] = doctor.PATHS  # an ordinary user's lacks the folders where the lab's programs are
     windows_nodes = any(node.get("platform") == "windows" for node in data.get("nodes", ()))
     doctor.demand(data.get("manager", {}).get("kind", "lifekeeper"), windows=windows_nodes)
+    if settings.with_dhcp:
+        dhcp.demand()
 
 
 def _has_containers(data: dict[str, Any]) -> bool:
