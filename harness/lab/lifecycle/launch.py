@@ -296,7 +296,7 @@ def _cluster_file(data: dict[str, Any], name: str, listeners: dict[str, socket.s
     power = [sys.executable, "-m", "harness.cli", "lab", "power", "--name", name]
     capture = [sys.executable, "-m", "harness.cli", "lab", "capture", "--name", name]
     whole = {
-        **data,
+        **{key: value for key, value in data.items() if key != "network_capture"},  # another network's
         "name": name,
         "client": reachable(data["client"]),
         "nodes": [reachable(node) for node in data["nodes"]],
