@@ -18,6 +18,7 @@ from harness.config import cluster_config
 from harness.core.errors import BadUse, Unusable
 from harness.hosts.local_host import LocalHost
 from harness.lab import lab_config, topology
+from harness.lab.guests import container_provisioning
 from harness.lab.lifecycle import default_cluster
 from harness.lab.network import dhcp, fabric, fabric_ruleset
 
@@ -152,6 +153,18 @@ def test_names_are_those_of_the_lab_and_no_others(net: Net) -> None:
 
     assert name("lknode02") == (0, "10.20.1.12") and name(f"lkclient.{dhcp.DOMAIN}") == (0, "10.20.1.20")
     assert name("example.com") == (5, ""), "refused at once: there is nobody to ask, and nobody waits"
+
+
+def test_a_container_that_asks_is_given_nothing_but_its_hardware_addresses(tmp_path: Path) -> None:
+    """systemd's network manager asks there: it is wanted at boot, and what wants the network waits for it."""
+    seed = container_provisioning.Seed(tmp_path)
+    container_provisioning._ask_by_dhcp(seed)
+    assert "DHCP=ipv4" in (tmp_path / "etc/systemd/network/lab.network").read_text()
+    for target, unit in container_provisioning.DHCP_UNITS.items():
+        link = tmp_path / f"etc/systemd/system/{target}.wants/{unit}"
+        assert link.readlink() == Path("/lib/systemd/system") / unit
+    lines = fabric.guest_lines(TOPOLOGY.of("lknode01"), asks=True)
+    assert lines == ["link set lo up", "link set eth0 address 00:0d:3a:14:01:0b", "link set eth1 address 00:0d:3a:14:02:0b"]
 
 
 def test_a_namespace_cannot_ask() -> None:
