@@ -17,7 +17,7 @@ import sys
 from harness import __version__
 from harness.commands import completion, suite
 from harness.commands.parser import Parser
-from harness.commands.shared_options import print_error, wants_json
+from harness.commands.shared_options import demand_platform, print_error, wants_json
 from harness.core.errors import ExitCode, HarnessError
 
 EXIT_CODES = (
@@ -62,10 +62,7 @@ def _run(arguments: list[str]) -> int:
         own_arguments, arguments_behind = fleet.divided(arguments)
         namespace = _parser().parse_args(own_arguments)
         namespace.behind = arguments_behind
-        if getattr(namespace, "needs_linux", False):
-            from harness.core.linux_required import demand_linux
-
-            demand_linux()
+        demand_platform(namespace)
         return int(namespace.command(namespace))
     except HarnessError as error:
         return _complain(CLEANER.text(str(error)), int(error.exit_code), as_json=wants_json(arguments))

@@ -41,11 +41,11 @@ class Silent:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.asked: list[Command] = []
+        self.commands: list[Command] = []
 
     def run(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> CommandResult:
         """Remember it."""
-        self.asked.append(command)
+        self.commands.append(command)
         return CommandResult(self.name, str(command), 0, "", "", 0.0, 0.0)
 
     def check(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> str:
@@ -86,8 +86,8 @@ def look_commands(cluster: Cluster, machine: Machine) -> list[str]:
     for question in [*questions, *(_manager_questions(cluster, manager, machine.name) if is_node else [])]:
         with suppress(HarnessError):  # it complains of the silence; what it asked is known by then
             question()
-    asked = dict.fromkeys(line for command in host.asked for line in sudo_lines(command))
-    return [line for line in asked if line != SHELL]
+    privileged_lines = dict.fromkeys(line for command in host.commands for line in sudo_lines(command))
+    return [line for line in privileged_lines if line != SHELL]
 
 
 def _manager_questions(cluster: Cluster, manager: Manager, node: str) -> list:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from harness.cluster.capture_sources import CaptureSources, Source
 from harness.config.cluster_config import Cluster, Machine
@@ -19,7 +19,6 @@ from harness.core.errors import HarnessError, Inconclusive, Unusable
 from harness.core.redaction.output_redaction import Cleaner
 from harness.core.timeline import Timeline
 from harness.expectations.connectivity_matrix import Origin
-from harness.hosts.deadman.deadman_switch import ArmedUndo
 from harness.hosts.host import CommandFailed
 from harness.hosts.host_facts import facts_of
 from harness.hosts.ssh.ssh_connection import SessionsTaken
@@ -27,11 +26,13 @@ from harness.hosts.ssh.ssh_host import connect_all
 from harness.managers.manager import ClusterState
 from harness.managers.manager_registry import manager_of
 from harness.remote import host_capabilities
-from harness.remote.agents import csharp_agent
 from harness.remote.captures.capture_session import PacketCapture, mark_all
-from harness.remote.connections.connector_without_python import FallbackConnector
 from harness.remote.connections.worker_session import ConnectionWorker
 from harness.remote.host_capabilities import Capabilities, Kind
+
+if TYPE_CHECKING:
+    from harness.hosts.deadman.deadman_switch import ArmedUndo
+    from harness.remote.connections.connector_without_python import FallbackConnector
 
 UNRELATED_INTERVAL_S = 30.0  # after which another application's resources are asked for again, where none were told
 
@@ -72,6 +73,7 @@ class ClusterUnderTest:
         self.skips: Mapping[str, str] = {}  # disruptions that the plan leaves out, and why
         self.lost: Callable[[], str] = str
         self.permit: Callable[[StandingDisruption], None] = lambda disruption: None
+        self._log_ins: dict[str, Future[None]] = {}  # those begun ahead whose end nobody has asked for
         self._witnesses: dict[str, PacketCapture] = {}
         self._unrelated: frozenset[str] = frozenset()
         self._unrelated_asked_pause = Deadline(0.0)
@@ -97,11 +99,23 @@ class ClusterUnderTest:
         except CommandFailed as error:
             raise Unusable(f"{error}; the log-in works, but commands do not run there: give the account a shell") from error
 
+    def begin_log_ins(self) -> None:
+        """Log in everywhere beside what is done next; each host's first `let_in` has what came of it."""
+        pool = ThreadPoolExecutor(max_workers=len(self.hosts))
+        self._log_ins = {name: pool.submit(self._log_in, name) for name in self.hosts}
+        pool.shutdown(wait=False)
+
     def let_in(self, name: str) -> None:
         """Log in to a host and run something there. A client that runs nothing for us will do, if its sshd makes connections.
 
         Raises HostUnreachable, CommandFailed, Unusable.
         """
+        if (begun := self._log_ins.pop(name, None)) is not None:
+            begun.result()
+        else:
+            self._log_in(name)
+
+    def _log_in(self, name: str) -> None:
         try:
             self.hosts[name].check(["true"])
         except (CommandFailed, SessionsTaken):
@@ -156,8 +170,10 @@ class ClusterUnderTest:
         with self._capability_locks[name]:
             if name not in self._capabilities:
                 capabilities = host_capabilities.ask(self.hosts[name], self.machine(name).platform, self.python(name))
-                if capabilities.kind is Kind.POWERSHELL and csharp_agent.compiles(self.hosts[name]):
-                    capabilities = host_capabilities.COMPILED
+                if capabilities.kind is Kind.POWERSHELL:
+                    from harness.remote.agents import csharp_agent  # only a Windows host needs what there is for it
+
+                    capabilities = host_capabilities.COMPILED if csharp_agent.compiles(self.hosts[name]) else capabilities
                 self._capabilities[name] = capabilities
             return self._capabilities[name]
 
@@ -272,7 +288,7 @@ class ClusterUnderTest:
             host.close()
 
 
-class ConnectionWorkers(dict[str, ConnectionWorker | FallbackConnector]):
+class ConnectionWorkers(dict[str, "ConnectionWorker | FallbackConnector"]):
     """What makes connections from each host, by name; made when it is first needed, because the host is asked what it can bear."""
 
     def __init__(self, subject: ClusterUnderTest) -> None:
@@ -283,9 +299,12 @@ class ConnectionWorkers(dict[str, ConnectionWorker | FallbackConnector]):
         capabilities, host = self._subject.capabilities(name), self._subject.hosts[name]
         with self._worker_lock:
             if name not in self:
-                self[name] = (
-                    ConnectionWorker(host, self._subject.python(name)) if capabilities.full else FallbackConnector(host, capabilities)
-                )
+                if capabilities.full:
+                    self[name] = ConnectionWorker(host, self._subject.python(name))
+                else:
+                    from harness.remote.connections.connector_without_python import FallbackConnector  # few clusters need it
+
+                    self[name] = FallbackConnector(host, capabilities)
             return self[name]
 
 

@@ -123,6 +123,7 @@ def check_path(
             introduction = _own_words(subject, host, service, expected_node) or introduction
         if introduction.verdict and in_full:
             full = ask_in_full(subject, host, service)
+            introduction = Introduction(full.verdict, full.wrong, own_words=True) if full.wrong else introduction
         verdict = all_of([verdict, introduction.verdict, *([full.verdict] if full is not NOT_ASKED else [])])
     return PathCheck(
         origin,
@@ -184,9 +185,9 @@ def ask_identity(
     kind = service_registry.kind(service.kind)
     try:
         identity = ask_over_the_path(subject, host, service, kind.who_are_you, limit)
-        said = identity.said
+        identity_text = identity.said
         if isinstance(kind, Proof):
-            said += f", {ask_over_the_path(subject, host, service, kind.is_it_really_you, limit)}"
+            identity_text += f", {ask_over_the_path(subject, host, service, kind.is_it_really_you, limit)}"
     except TurnedAway as error:
         return Introduction(failed(f"{path_text}: the {service.kind} service turned us away: {error}"), str(error), own_words=True)
     except WrongAnswer as error:
@@ -216,14 +217,17 @@ def ask_identity(
         identity, subject.cluster, _process_starts(subject, service) if identity.node is None and identity.started else {}
     )
     if node is None and not packets_tell:
-        return Introduction(inconclusive(f"{path_text}: which node answered is not known: {node_text}, and no packets tell it"), said)
+        return Introduction(
+            inconclusive(f"{path_text}: which node answered is not known: {node_text}, and no packets tell it"), identity_text
+        )
     if node is None:
-        return Introduction(passed(f"it speaks {service.kind}; the packets tell the node ({node_text})"), said)
+        return Introduction(passed(f"it speaks {service.kind}; the packets tell the node ({node_text})"), identity_text)
     if node != expected_node:
         return Introduction(
-            failed(f"{path_text}: expected {expected_node}, but {node_text}"), f"{said}, as {expected_node} was expected, but {node_text}"
+            failed(f"{path_text}: expected {expected_node}, but {node_text}"),
+            f"{identity_text}, as {expected_node} was expected, but {node_text}",
         )
-    return Introduction(passed(node_text), said)
+    return Introduction(passed(node_text), identity_text)
 
 
 def _own_words(subject: ClusterUnderTest, host: str, service: Service, expected_node: str) -> Introduction | None:

@@ -51,13 +51,15 @@ class Bundle:
         self.path = path
         self.top = re.sub(r"\.(tar\.gz|tgz)$", "", path.name) or "bundle"
         self._redactor = redactor
-        self._left = max_text_bytes
+        self._bytes_left = max_text_bytes
         self._lock = threading.Lock()
-        self._beside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+        self._temporary_path = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # os.open, so that nobody else can read it even while it grows
-            self._file = os.fdopen(os.open(self._beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600), "wb")
+            self._file = os.fdopen(
+                os.open(self._temporary_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600), "wb"
+            )
         except OSError as error:
             raise Unusable(f"{path}: the bundle cannot be written there ({error.strerror}); name another place with --output") from error
         self._tar = tarfile.open(fileobj=self._file, mode="w:gz")  # noqa: SIM115 - closed in __exit__
@@ -70,12 +72,12 @@ class Bundle:
             self._tar.close()
             self._file.close()
             if error_type is None:
-                self._beside.replace(self.path)
+                self._temporary_path.replace(self.path)
         except OSError as fault:
             if error_type is None:
                 raise Unusable(f"{self.path}: the bundle cannot be completed ({fault.strerror}); is there room on that disk?") from fault
         finally:
-            self._beside.unlink(missing_ok=True)
+            self._temporary_path.unlink(missing_ok=True)
 
     def text(self, name: str, text: str) -> int | None:
         """Put a text in, without secrets; returns its size in bytes, None when the bundle has no room left for it."""
@@ -95,9 +97,9 @@ class Bundle:
 
     def _put(self, name: str, raw: bytes, *, always: bool = False) -> int | None:
         with self._lock:
-            if not always and len(raw) > self._left:
+            if not always and len(raw) > self._bytes_left:
                 return None
-            self._left -= len(raw)
+            self._bytes_left -= len(raw)
             entry = tarfile.TarInfo(f"{self.top}/{name}")
             entry.size, entry.mtime, entry.mode = len(raw), int(time.time()), 0o600
             try:
@@ -125,12 +127,12 @@ class _Bounded:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = gzip.GzipFile(fileobj=file)
-        self._left = UNPACKED_AT_MOST
+        self._bytes_left = UNPACKED_AT_MOST
 
     def read(self, size: int) -> bytes:
-        raw = self._file.read(min(size, self._left + 1))
-        self._left -= len(raw)
-        if self._left < 0:
+        raw = self._file.read(min(size, self._bytes_left + 1))
+        self._bytes_left -= len(raw)
+        if self._bytes_left < 0:
             raise ValueError(f"it unpacks to more than {UNPACKED_AT_MOST} bytes")
         return raw
 

@@ -140,7 +140,8 @@ _FREE_PAGES = """awk '/^HugePages_Free/ { print "vm/free_hugepages:" $2 }' /proc
 # What a database or a busy server needs of the kernel; an administrator raises it on the one node, and forgets the other.
 LIMITS = (
     *("kernel/shmmni", "kernel/shmmax", "kernel/shmall", "kernel/sem", "fs/file-max", "fs/aio-max-nr", "vm/nr_hugepages"),
-    *("net/core/somaxconn", "net/ipv4/ip_local_port_range"),
+    *("net/core/somaxconn", "net/ipv4/ip_local_port_range", "net/ipv4/ip_unprivileged_port_start"),
+    "kernel/hostname",
 )
 FACTS = ("addresses", "routes", "listening", "sysctls", "firewall", "disks")  # what findings are made of by themselves
 

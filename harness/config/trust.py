@@ -156,8 +156,8 @@ def _words(value: Any) -> str:
 
 
 def _program(value: Any) -> str:
-    shown = program_only(value)
-    return one_line(" ".join(map(str, shown)) if isinstance(shown, list) else str(shown))
+    program_words = program_only(value)
+    return one_line(" ".join(map(str, program_words)) if isinstance(program_words, list) else str(program_words))
 
 
 def _hash(content: bytes) -> str:

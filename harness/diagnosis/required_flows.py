@@ -80,6 +80,11 @@ class FirewallVerdict:
         """What passes and is given another destination, by the rule that does it."""
         return _group_by([f for f in self.fates if f.found.passes and f.found.decision.changed], lambda f: f.found.decision.changed)
 
+    def redirected(self, port: int) -> frozenset[int]:
+        """The other ports of the host itself that its rules send connections to, from outside and for this port."""
+        come = [f for f in self.fates if f.needed.first.hook == "input" and f.needed.first.in_nic != "lo"]
+        return frozenset(f.found.port for f in come if f.needed.first.destination_port == port and f.found.port not in (None, port))
+
 
 def judge_firewall(
     cluster: Cluster,

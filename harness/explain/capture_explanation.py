@@ -20,11 +20,11 @@ from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence, PathSeen, ProbesSeen
 from harness.diagnosis.wire_code_causes import RouteTaken
 from harness.expectations.connectivity_matrix import Cell, Origin, PathObservation, Role, expectation, judge, judge_outcomes
+from harness.expectations.wire_code_meanings import MEANINGS
 from harness.explain.capture_attempts import CapturedAttempt, Seen, Span, captured_attempts, find_capture_host, with_directions
 from harness.explain.explanation_output import LocatedCause, failures_first
 from harness.managers.manager import ClusterState, NodeState
 from harness.remote.captures import capture_file
-from harness.remote.captures.wire_codes import MEANING
 from harness.remote.recording.packets import Packet
 
 MAX_FILES = 16
@@ -104,7 +104,7 @@ class CaptureExplanation:
             codes = ", ".join(f"{code} × {number}" for code, number in p.ways.items())
             lines.append(f"{p.verdict.outcome:13} {p.path:8} {p.service.name:9} {count(len(p.attempts), 'attempt')}: {p.outcomes}; {codes}")
         codes_shown = {code for p in self.paths for code in wire_code_causes.codes(" ".join(p.ways))}
-        lines += [f"{code}: {MEANING[code]}" for code in sorted(codes_shown)]
+        lines += [f"{code}: {MEANINGS[code]}" for code in sorted(codes_shown)]
         if not self.paths:
             lines.append("no connection to one of the cluster's services is in it")
         return "\n".join([*lines, *(one_line(note) for note in self.notes)])

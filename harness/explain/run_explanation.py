@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.core.text.host_text import one_line
+from harness.core.text.host_text import cut_at_word, one_line
 from harness.core.text.wording import seconds
 from harness.core.verdict import Outcome
 from harness.diagnosis import wire_code_causes
@@ -177,4 +177,5 @@ def _shorten(sentence: str) -> str:
     while len(clauses_kept) < len(clauses) and len("; ".join(clauses_kept)) + len(clauses[len(clauses_kept)]) < MAX_VERDICT_LENGTH:
         clauses_kept.append(clauses[len(clauses_kept)])
     left_out = len(clauses) - len(clauses_kept)
-    return "; ".join(clauses_kept)[: 2 * MAX_VERDICT_LENGTH] + (f"; and {left_out} more like it in the report" if left_out else "")
+    shortened = cut_at_word("; ".join(clauses_kept), 2 * MAX_VERDICT_LENGTH)
+    return f"{shortened}; and {left_out} more like it in the report" if left_out else shortened

@@ -6,7 +6,7 @@ import math
 import shlex
 
 from harness.core.errors import DeadlineExceeded
-from harness.core.text.host_text import cut_at_word
+from harness.core.text.host_text import cut_at_word, cut_start_at_word
 from harness.hosts.host import Command
 from harness.hosts.root_rights import SUDO, VARIABLE, is_marked_for_root
 
@@ -20,7 +20,8 @@ class CommandTookTooLong(DeadlineExceeded):
     """A command was ended because its limit passed; `out` and `err` are what it had printed so far."""
 
     def __init__(self, host: str, command: str, limit: float, out: str, err: str) -> None:
-        printed = "; ".join(f"{name}: {_tail(text)}" for name, text in (("stdout", out), ("stderr", err)) if text.strip())
+        ends = ((name, cut_start_at_word(text.strip(), MAX_QUOTED_LENGTH)) for name, text in (("stdout", out), ("stderr", err)))
+        printed = "; ".join(f"{name}: {' '.join(end.split())}" for name, end in ends if end)
         super().__init__(
             f"{host}: `{shorten(command)}` took longer than {limit:g} s and was ended; until then it printed {printed or 'nothing'}"
         )
@@ -63,11 +64,3 @@ def shorten(command: str, most: int = 160) -> str:
 def text(data: bytes) -> str:
     """Bytes as text, whatever they are."""
     return data.decode("utf-8", errors="replace")
-
-
-def _tail(output: str) -> str:
-    """The end of it, on one line."""
-    is_whole, output = len(output) <= 4 * MAX_QUOTED_LENGTH, " ".join(output[-4 * MAX_QUOTED_LENGTH :].split())
-    if is_whole and len(output) <= MAX_QUOTED_LENGTH:
-        return output
-    return "…" + (output[-MAX_QUOTED_LENGTH:].partition(" ")[2] or output[-MAX_QUOTED_LENGTH:])  # half a secret is not known for one

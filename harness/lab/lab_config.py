@@ -19,7 +19,7 @@ from harness.lab import topology
 SSH_PORT = 22
 
 AzureTag = Literal["VirtualNetwork", "AzureLoadBalancer", "Internet", "*"]
-GUESTS = ("namespace", "container")  # what a lab's host can be made of
+GUESTS = ("namespace", "container", "machine")  # what a lab's host can be made of
 MANAGERS = ("lifekeeper", "pacemaker")  # that a lab can have
 PLATFORMS = ("linux", "windows")  # of its nodes; Windows is a stand-in on Linux
 # What a manager's kind is in the cluster file where the nodes are such stand-ins; there it is a stand-in, too.
@@ -87,10 +87,12 @@ class Unknowns(Part):
 class GuestSettings(Part):
     """What one host of the lab is made of (docs/guests.md)."""
 
-    kind: Literal["namespace", "container"] = Field(
-        "namespace", description="namespaces of this machine, or a container of an image with its systemd"
+    kind: Literal["namespace", "container", "machine"] = Field(
+        "namespace", description="namespaces of this machine, a container of an image with its systemd, or a virtual machine of one"
     )
-    image: str = Field("pacemaker", description="of a container: an image that `lkharness lab image list` shows")
+    image: str = Field("pacemaker", description="of a container or a machine: an image that `lkharness lab image list` shows")
+    memory_mb: Annotated[int, Field(ge=256)] = Field(768, description="of a machine")
+    processors: Annotated[int, Field(ge=1, le=64)] = Field(1, description="of a machine")
     dhcp: bool = Field(False, description="its NICs ask for their addresses, as on Azure, instead of being given them; not for namespaces")
 
 
@@ -134,6 +136,11 @@ class LabSettings(Part):
         """The hosts that are containers."""
         return {name: guest for name, guest in self.guests.items() if guest.kind == "container"}
 
+    @property
+    def machines(self) -> dict[str, GuestSettings]:
+        """The hosts that are virtual machines."""
+        return {name: guest for name, guest in self.guests.items() if guest.kind == "machine"}
+
 
 def has_windows(cluster: Cluster) -> bool:
     """Whether the nodes are to be stand-ins for Windows hosts."""
@@ -158,12 +165,14 @@ def _guests_that_cannot_be(cluster: Cluster, settings: LabSettings) -> list[str]
     hosts = [m.name for m in cluster.machines]
     nodes = [n.name for n in cluster.nodes]
     faults = [f"  lab.guests.{name}: there is no such host; there are {', '.join(hosts)}" for name in settings.guests if name not in hosts]
-    if settings.containers and cluster.manager.kind != "pacemaker":
-        faults.append('  lab.guests: the stand-in for LifeKeeper runs in namespaces only; set manager.kind to "pacemaker" for containers')
-    if settings.containers:
+    with_images = {**settings.containers, **settings.machines}
+    if with_images and cluster.manager.kind != "pacemaker":
+        kinds = " and ".join(sorted({f"{guest.kind}s" for guest in with_images.values()}))
+        faults.append(f'  lab.guests: the stand-in for LifeKeeper runs in namespaces only; set manager.kind to "pacemaker" for {kinds}')
+    if with_images:
         faults += [f"  services: the stand-in for {s.name} (mssql) runs in namespaces only" for s in cluster.services if s.kind == "mssql"]
     faults += [
-        f"  lab.guests.{name}.dhcp: a namespace has no DHCP client; leave it out, or make it a container"
+        f"  lab.guests.{name}.dhcp: a namespace has no DHCP client; leave it out, or make it a container or a machine"
         for name in settings.with_dhcp
         if settings.kind_of(name) == "namespace"
     ]

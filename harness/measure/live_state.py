@@ -46,7 +46,7 @@ class Live:
         self._last_good: dict[str, float] = {}
         self._received: dict[tuple[str, int], tuple[float, str]] = {}
         self.without_loopback = frozenset(without_loopback)
-        self._left: dict[tuple[str, int], float] = {}  # when a connection was seen to leave one of these
+        self._left_at: dict[tuple[str, int], float] = {}  # when a connection was seen to leave one of these
         self._captured: dict[str, float] = {}  # up to when one of these has told packets
         self.news = ""  # what happened last at a host, in a sentence
         self._pruned = time.monotonic()
@@ -71,7 +71,7 @@ class Live:
                 if row.host in self.without_loopback and row.what != "socket":
                     self._captured[row.host] = row.at
                     if row.what == "syn" and row.outgoing:
-                        self._left[row.host, row.sport] = row.at
+                        self._left_at[row.host, row.sport] = row.at
                 if row.what == "syn" and (row.src, row.dport) == self._probe and not row.outgoing:
                     self._probed[row.host] = row.at
                 elif row.what in ("syn", "socket") and (row.interface == "lo" or not row.outgoing):
@@ -86,7 +86,7 @@ class Live:
         if now - self._pruned > KEPT_S:
             self._pruned = now
             self._received = {key: reception for key, reception in self._received.items() if reception[0] > now - 2 * KEPT_S}
-            self._left = {key: at for key, at in self._left.items() if at > now - 2 * KEPT_S}
+            self._left_at = {key: at for key, at in self._left_at.items() if at > now - 2 * KEPT_S}
 
     def event(self, event: NodeEvent) -> None:
         """Takes an event; the last one is shown."""
@@ -137,5 +137,5 @@ class Live:
     def _stayed_inside(self, origin: str, sample: Sample) -> bool:
         """Has a capture that has told what came later not seen it leave?"""
         captured_later = self._captured.get(origin, 0.0) > sample.at + sample.seconds + TOLD_LATER_S
-        left_at = self._left.get((origin, sample.port))
+        left_at = self._left_at.get((origin, sample.port))
         return captured_later and (left_at is None or abs(left_at - sample.at) > TOLD_LATER_S + sample.seconds)

@@ -21,6 +21,7 @@ from harness.hosts.host import HostUnreachable
 from harness.measure.connection_rates import OTHER_PERIOD_S, wished_period_s
 from harness.measure.evaluation.timing_quality import MIN_CALM_LINES, is_calm
 from harness.measure.live_state import Live
+from harness.measure.unrecorded_time import UnrecordedTime
 from harness.remote.agents.agent_factory import Measures, agent_of
 from harness.remote.agents.agent_launch import AgentPlan, AgentSeries, AgentWatch, bearable
 from harness.remote.captures.capture_session import SYN, PacketCapture
@@ -102,7 +103,10 @@ class Meter:
         self._lifetime_s = lifetime_s
         self._agents: dict[str, Measures] = {}
         self._recorder: Recorder | None = None
-        self._since = 0.0  # when its recording began
+        self._since = 0.0  # when its recording began …
+        self.recorded_until: float | None = None  # … and the newest one ended; None before that
+        self._unrecorded = UnrecordedTime(self.series)  # since it ended …
+        self._unrecorded_before = self._unrecorded  # … and before it began
         self._watched: dict[str, Watched] = {}
         self._clocks: dict[str, Clock] = {}
         self._standing: dict[
@@ -156,6 +160,7 @@ class Meter:
         with Recorder(path, replace(header, wall_minus_mono=time.time() - time.monotonic()), clean=self.subject.cleaner.data) as recorder:
             with self._lock:
                 self._recorder, self._since = recorder, time.monotonic()
+                self._unrecorded.end(self._since)
                 for clock in self._clocks.values():
                     recorder.add(clock)
                 for event in self._standing.values():
@@ -170,7 +175,14 @@ class Meter:
                 self._end_watching(path.parent)
                 with self._lock:
                     self._flush()
-                    self._recorder = None
+                    self._recorder, self.recorded_until = None, time.monotonic()
+                    self._unrecorded_before, self._unrecorded = self._unrecorded, UnrecordedTime(self.series)
+                    self._unrecorded.begin(self.recorded_until)
+
+    def unwatched_s(self, after: float) -> float:
+        """For how many seconds between `after`, when an earlier recording ended (this meter's, or another's), and the beginning of the
+        newest one a path may have been out unseen: none of it, where the agents saw every path in service throughout."""
+        return 0.0 if self._unrecorded_before.in_service(after) else max(0.0, self._since - after)
 
     def clock(self, host: str) -> Clock | None:
         """The newest measurement of a host's clock."""
@@ -293,6 +305,7 @@ class Meter:
     def samples(self, series: str, rows: list[Sample]) -> None:
         """Takes attempts from an agent, for the screen and the recording; what began before that is not its concern, whenever it ended."""
         self.live.samples(series, rows)
+        self._unrecorded.samples(series, rows)
         with self._lock:
             self._flush()
             if self._recorder is not None:

@@ -43,7 +43,9 @@ def _add_lab_options(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--platform", metavar="linux|windows", help="what the lab's nodes are: Linux (the default), or stand-ins for Windows, on Linux"
     )
-    group.addoption("--guests", metavar="namespace|container", help="what the lab's nodes are made of (default namespace; docs/guests.md)")
+    group.addoption(
+        "--guests", metavar="namespace|container|machine", help="what the lab's nodes are made of (default namespace; docs/guests.md)"
+    )
     group.addoption(
         "--azure", action="store_true", help="a stand-in for Azure's management API beside the lab, for what drives and reads it"
     )

@@ -141,9 +141,9 @@ class Session:
         self._secrets.enter_context(read_secrets.told_to(run.cleaner.knows))
         self._subject = ClusterUnderTest(self.cluster, run.timeline)
         self._subject.cleaner = run.cleaner
-        self._evidence = RunEvidence(self._subject, self._report, self._data, own=self._lab_data is not None)
+        self._evidence = RunEvidence(self._subject, self._report, self._data, is_own_cluster=self._lab_data is not None)
         self._subject.reach()
-        demand_bearable(self._subject)
+        demand_bearable(self._subject, many=bool(self._lab_data is None and self._allowed and planned_faults))
         for sentence in soak.load_on(self._subject, self._plan.soak, self._plan.options.period_s):
             say(sentence)
         self._watch_health(run)

@@ -32,8 +32,8 @@ LOG_WINDOW_S = 15 * 60.0  # of managers' logs
 class RunEvidence:
     """Of one run. `data` is the cluster file as it was written."""
 
-    def __init__(self, subject: ClusterUnderTest, report: ReportBuilder, data: dict[str, Any], *, own: bool) -> None:
-        self._subject, self._report, self._data, self._own = subject, report, data, own
+    def __init__(self, subject: ClusterUnderTest, report: ReportBuilder, data: dict[str, Any], *, is_own_cluster: bool) -> None:
+        self._subject, self._report, self._data, self._is_own_cluster = subject, report, data, is_own_cluster
         self._tests: set[str] = set()
 
     def collect_state(self, test: str = "", in_force: str = "") -> None:
@@ -43,7 +43,7 @@ class RunEvidence:
         A stranger's cluster is not kept disturbed any longer for it: what is `in_force` there is undone first, and this is called again.
         """
         record, run = self._report.run.record, self._report.run
-        if test in self._tests or len(self._tests) >= MAX_STATES or (in_force and not self._own):
+        if test in self._tests or len(self._tests) >= MAX_STATES or (in_force and not self._is_own_cluster):
             return
         self._tests.add(test)
         name = f"{test.rpartition('::')[2] or 'before-the-first-test'}-state.tar.gz"
@@ -83,7 +83,7 @@ class RunEvidence:
                 versions[node.name] = software_versions.read(self._subject.hosts[node.name], node.platform, packages)
             except HarnessError as error:
                 self._report.host_note(node.name, f"its versions are not known: {error}")
-        summary.versions, summary.file_sha256 = versions, "" if self._own else file_digest(self._data)
+        summary.versions, summary.file_sha256 = versions, "" if self._is_own_cluster else file_digest(self._data)
 
 
 def file_digest(data: Mapping[str, Any]) -> str:

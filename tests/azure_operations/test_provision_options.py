@@ -39,6 +39,8 @@ WRONG = [
     (["--limit", "inf"], "--limit: 'inf' is no time"),
     (["--limit", "1e300"], "--limit: '1e300' is no time"),
     (["--limit", "long"], "--limit: 'long' is no time"),
+    (["--manager", "script.sh"], "--manager without --outbound: the nodes would have no way out to Azure"),
+    (["--manager", "pacemaker"], "--manager without --outbound: the nodes would have no way out to Azure"),
 ]
 
 

@@ -158,7 +158,7 @@ def test_names_are_those_of_the_lab_and_no_others(net: Net) -> None:
 def test_a_container_that_asks_is_given_nothing_but_its_hardware_addresses(tmp_path: Path) -> None:
     """systemd's network manager asks there: it is wanted at boot, and what wants the network waits for it."""
     seed = container_provisioning.Seed(tmp_path)
-    container_provisioning._ask_by_dhcp(seed)
+    container_provisioning.ask_by_dhcp(seed)
     assert "DHCP=ipv4" in (tmp_path / "etc/systemd/network/lab.network").read_text()
     for target, unit in container_provisioning.DHCP_UNITS.items():
         link = tmp_path / f"etc/systemd/system/{target}.wants/{unit}"

@@ -12,6 +12,7 @@ import pytest
 from harness.cluster import capture_sources, cluster_under_test
 from harness.core.errors import Inconclusive, Unusable
 from harness.core.timeline import Timeline
+from harness.hosts.host import HostUnreachable
 from harness.remote import host_capabilities
 from harness.remote.captures.capture_session import mark_all
 
@@ -61,7 +62,7 @@ def subject(monkeypatch):
     made = cluster_under_test.ClusterUnderTest.__new__(cluster_under_test.ClusterUnderTest)
     made.cluster = SimpleNamespace(machines=[SimpleNamespace(name=n, ssh=SimpleNamespace(python="")) for n in ("a", "b")])
     made.hosts, made.absent, made.timeline = {"a": "a", "b": "b"}, set(), Timeline()
-    made._witnesses = {}
+    made._witnesses, made._log_ins = {}, {}
     made._capabilities = {n: host_capabilities.FULL for n in ("a", "b")}
     made._capability_locks = {n: threading.Lock() for n in ("a", "b")}
     made._capture_locks, made._failed_captures = {n: threading.Lock() for n in ("a", "b")}, {}
@@ -182,3 +183,25 @@ def test_a_linux_host_that_allows_no_capture_is_an_error(subject, monkeypatch):
     monkeypatch.setattr(capture_sources, "capture_of", refused)
     with pytest.raises(Unusable, match="no root"), subject.watched():
         raise AssertionError("it is not watched")
+
+
+def test_a_log_in_that_was_begun_ahead_is_the_first_ones_answer_and_is_not_tried_twice(subject):
+    tried: list[str] = []
+
+    class Host:
+        def __init__(self, name):
+            self.name = name
+
+        def check(self, command):
+            tried.append(self.name)
+            if self.name == "b":
+                raise HostUnreachable("b: refused")
+
+    subject.hosts = {n: Host(n) for n in ("a", "b")}
+    subject.begin_log_ins()
+    subject.let_in("a")
+    with pytest.raises(HostUnreachable, match="refused"):
+        subject.let_in("b")
+    assert sorted(tried) == ["a", "b"]
+    subject.let_in("a")
+    assert sorted(tried) == ["a", "a", "b"], "whoever asks later asks the host"

@@ -30,9 +30,9 @@ TOO_MANY = b"\x17\x00\x00\x00\xff\x10\x04#08004Too many connections"
 
 @pytest.fixture
 def greeter() -> Iterator[SimpleNamespace]:
-    """A server that greets each client with `says` and waits for it to leave; `came` counts them."""
+    """A server that greets each client with `says`, `after_s`, and waits for it to leave; `came` counts them."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        own = SimpleNamespace(says=b"", came=0, port=listener.getsockname()[1])
+        own = SimpleNamespace(says=b"", came=0, after_s=0.0, port=listener.getsockname()[1])
 
         def serve() -> None:
             with contextlib.suppress(OSError):
@@ -40,6 +40,7 @@ def greeter() -> Iterator[SimpleNamespace]:
                     one, _ = listener.accept()
                     own.came += 1
                     with one, contextlib.suppress(OSError):
+                        threading.Event().wait(own.after_s)
                         one.sendall(own.says)
                         one.recv(1)
 
@@ -48,8 +49,8 @@ def greeter() -> Iterator[SimpleNamespace]:
         listener.shutdown(socket.SHUT_RDWR)
 
 
-def demand(port: int, **settings: str) -> None:
-    service_registry.kind("tcp").demand_bearable("127.0.0.1", port, settings=settings, deadline=Deadline(60))  # type: ignore[attr-defined]
+def demand(port: int, limit: float = 60, **settings: str) -> None:
+    service_registry.kind("tcp").demand_bearable("127.0.0.1", port, settings=settings, deadline=Deadline(limit))  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("says", [MYSQL, MARIADB, BLOCKED, NOT_LET_IN, TOO_MANY])
@@ -65,7 +66,24 @@ def test_who_counts_broken_handshakes_is_not_measured(greeter: SimpleNamespace, 
 @pytest.mark.parametrize("says", [b"", b"220 mail.example ESMTP\r\n", b"SSH-2.0-x\r\n", b"\x00" * 80, b"J\x00\x00\x00\x0b8.0\x00"])
 def test_who_is_not_is_not_mistaken_for_it(greeter: SimpleNamespace, says: bytes) -> None:
     greeter.says = says
-    demand(greeter.port)
+    demand(greeter.port, limit=0.5)
+
+
+def test_who_greets_late_is_heard_out(greeter: SimpleNamespace) -> None:
+    """It looked up the client's name first."""
+    greeter.says, greeter.after_s = MYSQL, 1.5
+    with pytest.raises(Unbearable):
+        demand(greeter.port)
+
+
+def test_how_long_a_greeting_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look makes few connections and may not become slow for each service that says nothing; MySQL's own port says what to expect."""
+    limits: list[float] = []
+    monkeypatch.setattr(connection_tolerance, "ask_over_the_path", lambda subject, host, service, ask, limit: limits.append(limit))
+    for port, many in ((5432, False), (3306, False), (5432, True)):
+        one = subject("tcp", port=port)
+        connection_tolerance.demand_bearable(one, many=many)  # type: ignore[arg-type]
+    assert limits == [1.0, 22.0, 22.0]
 
 
 def test_a_word_that_means_nothing_is_refused(greeter: SimpleNamespace) -> None:
@@ -79,9 +97,9 @@ def test_how_often_an_unknown_service_is_connected_to(settings: dict[str, str], 
     assert bearable(0.01, service_registry.kind("tcp").hello(settings)) == period
 
 
-def subject(*kinds: str, absent: set[str] | None = None) -> SimpleNamespace:
+def subject(*kinds: str, absent: set[str] | None = None, port: int = 3000) -> SimpleNamespace:
     data = default_cluster.cluster_data()
-    data["services"] = [{"name": k, "kind": k, "port": 3000 + i, "tag": k} for i, k in enumerate(kinds)]
+    data["services"] = [{"name": k, "kind": k, "port": port + i, "tag": k} for i, k in enumerate(kinds)]
     return SimpleNamespace(cluster=Cluster.model_validate(data), absent=absent or set())
 
 
@@ -94,10 +112,10 @@ def test_each_such_service_is_asked_once_before_anything_else(greeter: SimpleNam
 
     monkeypatch.setattr(connection_tolerance, "ask_over_the_path", over_the_path)
     with pytest.raises(Unbearable):
-        connection_tolerance.demand_bearable(subject("http", "tcp"))  # type: ignore[arg-type]
+        connection_tolerance.demand_bearable(subject("http", "tcp"), many=False)  # type: ignore[arg-type]
     assert greeter.came == 1
-    connection_tolerance.demand_bearable(subject("http", "oracle"))  # type: ignore[arg-type]
-    connection_tolerance.demand_bearable(subject("tcp", absent={"lkclient"}))  # type: ignore[arg-type]
+    connection_tolerance.demand_bearable(subject("http", "oracle"), many=False)  # type: ignore[arg-type]
+    connection_tolerance.demand_bearable(subject("tcp", absent={"lkclient"}), many=False)  # type: ignore[arg-type]
     assert greeter.came == 1
 
 
@@ -107,7 +125,7 @@ def test_what_cannot_be_asked_is_for_the_checks_to_say(error: Exception, monkeyp
         raise error
 
     monkeypatch.setattr(connection_tolerance, "ask_over_the_path", fails)
-    connection_tolerance.demand_bearable(subject("tcp"))  # type: ignore[arg-type]
+    connection_tolerance.demand_bearable(subject("tcp"), many=False)  # type: ignore[arg-type]
 
 
 def test_a_look_sets_such_a_service_aside_and_tells_its_own_word(greeter: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:

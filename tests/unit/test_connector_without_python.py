@@ -72,3 +72,21 @@ def test_a_host_that_stays_too_busy_is_said_at_the_end_of_the_time(monkeypatch: 
 def test_the_agent_says_it_in_these_words() -> None:
     (folder,) = scripts.__path__
     assert TOO_BUSY in (Path(folder) / "agent.sh").read_bytes()
+
+
+def test_powershell_s_script_is_told_how_many_and_makes_them_at_its_own_least_period(monkeypatch: pytest.MonkeyPatch) -> None:
+    host: Any = SimpleNamespace(name="lknode01")
+    capabilities: Any = SimpleNamespace(kind=Kind.COMPILED)
+    made, asked = FallbackConnector(host, capabilities), []
+    late_silent = [b"s 0 300 250 a 40003 \n", b"s 0 100 900 s 40001 \ns 0 200 250 a 40002 \n"]
+
+    def start(host: object, all_series: Any, *, lifetime_s: float, attempts: int) -> Any:
+        asked.append((all_series[0]["period"], attempts))
+        return Script(list(late_silent))
+
+    monkeypatch.setattr("harness.remote.agents.powershell_agent.start", start)
+    attempts = made.attempts("10.20.1.200", 1521, count=3, limit=1.0, spacing=0.0, source=None)
+    assert asked == [(0.05, 3)]
+    assert [one.local_port for one in attempts] == [40001, 40002, 40003]
+    made.attempts("10.20.1.200", 1521, count=3, limit=1.0, spacing=0.1, source=None)
+    assert asked[-1] == (0.1, 3)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from test_diagnosis import (
+from diagnosis_sample import (
     BY_ETH0,
     CLUSTER,
     FAILED,
@@ -16,7 +16,6 @@ from test_diagnosis import (
     SILENT,
     WEB,
     client,
-    diagnose,
     evidence,
     faults,
     listening,
@@ -31,6 +30,7 @@ from test_diagnosis import (
 
 from harness.core.deadline import Deadline
 from harness.diagnosis.cause import Cause, Certainty
+from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Direct, Evidence
 from harness.diagnosis.firewall import parse
 from harness.diagnosis.linux_host_script_parse import host

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from test_diagnosis import CLUSTER, PROBE, SILENT, WEB, client, evidence, faults, node, only, paths, probed, state, with_host
+from diagnosis_sample import CLUSTER, PROBE, SILENT, WEB, client, evidence, faults, node, only, paths, probed, state, with_host
 
 from harness.check import captured_evidence
 from harness.collect.linux_host_script import script

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from test_diagnosis import SILENT, evidence, faults, listening, node, only, paths, with_host
+from diagnosis_sample import SILENT, evidence, faults, listening, node, only, paths, with_host
 
 from harness.check.check_result import Findings
 from harness.check.findings.node_findings import of_pages

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from diagnosis_sample import CLUSTER, evidence, path, paths, probed
 from report_sample import a_builder, a_cluster
 from test_bundle_check import a_bundle, told
-from test_diagnosis import CLUSTER, evidence, path, paths, probed
 
 from harness.check import bundle_check
 from harness.check.check_result import PathLine

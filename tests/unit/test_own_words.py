@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from test_diagnosis import CLUSTER, evidence, path, paths
+from diagnosis_sample import CLUSTER, evidence, path, paths
 from test_diagnosis_hosts import listening, node, with_host
 
 from harness.cluster import path_check

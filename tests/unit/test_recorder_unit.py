@@ -253,7 +253,8 @@ def test_a_service_that_does_something_for_each_connection_is_asked_no_more_ofte
 
 
 def test_a_server_that_would_shut_the_host_out_gets_no_recorder(monkeypatch) -> None:
-    def refuses(subject: object) -> None:
+    def refuses(subject: object, *, many: bool) -> None:
+        assert many
         raise Unbearable("it greets as MySQL")
 
     monkeypatch.setattr(cluster_recorders, "demand_bearable", refuses)

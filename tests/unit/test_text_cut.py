@@ -15,6 +15,11 @@ SECRET = "Xq7-kP2m_Zt9wL4v"
 WORDS = st.lists(st.text("abc é\n", min_size=1, max_size=12), max_size=30).map(" ".join)
 
 
+def test_a_line_break_parts_words_as_a_blank_does() -> None:
+    assert cut_start_at_word("the first line\nthe last line", 14) == "… the last line"
+    assert cut_start_at_word("the first line\nthe last line", 12) == "… last line"
+
+
 @given(WORDS, st.integers(1, 80))
 def test_no_word_is_parted(text: str, most: int) -> None:
     begin, end = cut_at_word(text, most).removesuffix(" …"), cut_start_at_word(text, most).removeprefix("… ")

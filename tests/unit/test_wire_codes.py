@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
 
 import pytest
 
 from harness.config import cluster_config
+from harness.expectations.wire_code_meanings import MEANINGS
 from harness.remote.captures.attempt_address import with_addresses
-from harness.remote.captures.wire_codes import MEANING, classify, classify_all
+from harness.remote.captures.wire_codes import classify, classify_all
 from harness.remote.connections.attempt import Attempt
 from harness.remote.connections.attempt_outcome import AttemptOutcome
 from harness.remote.recording.packets import Packet
@@ -105,7 +108,7 @@ def test_every_wire_code(case):
 
 
 def test_every_code_has_a_case():
-    assert {case.split()[0] for case in CASES} == set(MEANING)
+    assert {case.split()[0] for case in CASES} == set(MEANINGS)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -220,3 +223,9 @@ def test_silence_of_a_linux_node_is_no_stealth_mode_and_a_windows_node_s_answer_
     packets = {**packets, "lknode01": [*packets["lknode01"], reply(A, C, "SA")]}
     assert classify(attempt, packets, WINDOWS).code == "W?"
     assert "stealth mode" in classify(CASES["W7"][0], CASES["W7"][1], WINDOWS).sentence
+
+
+def test_the_documents_table_has_the_words_that_reports_have():
+    """A reader of a report finds its words in `reading-a-report.md`, and every code has its row there."""
+    page = (Path(__file__).parents[2] / "docs" / "reading-a-report.md").read_text()
+    assert dict(re.findall(r"(?m)^\| (W\d+) \| ([^|]+) \|", page)) == MEANINGS

@@ -51,7 +51,7 @@ def up(clients: Clients, request: DeploymentRequest, script: str | None, keep: K
         if not something_made and isinstance(error, BadUse | error_mapping.NotAllowed | error_mapping.RefusedByPolicy):
             creation_record.delete_ledger(request.run)
             raise  # Azure refused the very first step: nothing was made
-        _clean_up_or_keep(arm, request, deployment, error, say, kept=_is_kept(keep, error, deployed))
+        _clean_up_or_keep(arm, request, deployment, error, say, keep=_is_kept(keep, error, deployed))
         raise
 
 
@@ -60,19 +60,19 @@ def _is_kept(keep: Keep, error: BaseException, deployed: bool) -> bool:
     return keep == "always" or (keep == "failed" and not deployed and isinstance(error, HarnessError))
 
 
-def _clean_up_or_keep(arm: Arm, request: DeploymentRequest, deployment: Deployment, error: BaseException, say: Say, *, kept: bool) -> None:
+def _clean_up_or_keep(arm: Arm, request: DeploymentRequest, deployment: Deployment, error: BaseException, say: Say, *, keep: bool) -> None:
     """Nothing more is made, and what was made is removed or kept. Raises Unusable when that fails, or when an interrupted run keeps it."""
     reason = _error_text(error)
     try:
         deployment.stop()
-        if not kept:
+        if not keep:
             _remove(arm, request, reason, say)
     except (HarnessError, KeyboardInterrupt) as other_error:
         raise Unusable(
             f"{reason}; then, cleaning up: {_error_text(other_error)}; what is left costs money: "
             f"try `{how_to_remove(arm.clients.azure, request)}`"
         ) from error
-    if kept:
+    if keep:
         expiry = f"{datetime.fromtimestamp(request.expires).astimezone():%Y-%m-%d %H:%M %Z}"
         command = how_to_remove(arm.clients.azure, request)
         message = f"what was made is kept, as --keep says; `azure sweep` may remove it after {expiry}; remove it with: {command}"

@@ -32,7 +32,12 @@ def add_to(verbs) -> None:
     add_place_options(up)
     up.add_argument("--location", metavar="REGION", required=True, help="Azure's name of the region, such as westeurope")
     up.add_argument("--owner", metavar="NAME", required=True, help="who answers for it; a tag on everything")
-    up.add_argument("--expires", metavar="TIME", default="8h", help="when `azure sweep` may remove it: 90m, 8h (the default), 2d …")
+    up.add_argument(
+        "--expires",
+        metavar="TIME",
+        default="8h",
+        help="when `azure sweep` may remove it: 90m, 8h (the default), 2d, at most 30d; its tag may say later",
+    )
     up.add_argument(
         "--tag", metavar="KEY=VALUE", action="append", default=[], help="one more tag on everything; can be given several times"
     )

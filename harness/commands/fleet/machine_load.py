@@ -29,7 +29,7 @@ class LoadReader:
 
     def __init__(self, pressure: Path = PRESSURE, clock: Callable[[], float] = time.monotonic) -> None:
         self._pressure, self._clock = pressure, clock
-        self._seen: deque[tuple[float, float]] = deque()  # when, and for how many seconds something had waited until then
+        self._totals: deque[tuple[float, float]] = deque()  # when, and for how many seconds something had waited until then
 
     def __call__(self) -> MachineLoad:
         """The load now. Nothing makes it raise."""
@@ -37,20 +37,20 @@ class LoadReader:
 
     def _waiting(self) -> float | None:
         try:
-            said = self._pressure.read_text(encoding="ascii", errors="replace")
+            pressure_text = self._pressure.read_text(encoding="ascii", errors="replace")
         except OSError:  # not Linux, or a kernel that has it switched off
             return None
-        found = re.search(r"(?m)^some avg10=(\d{1,3}\.\d{1,4}) .*total=(\d{1,19})$", said)
-        if found is None:
+        pressure_match = re.search(r"(?m)^some avg10=(\d{1,3}\.\d{1,4}) .*total=(\d{1,19})$", pressure_text)
+        if pressure_match is None:
             return None
         now = self._clock()
-        self._seen.append((now, int(found[2]) / 1e6))
-        while len(self._seen) > 2 and self._seen[1][0] <= now - WINDOW_S:
-            self._seen.popleft()
-        (since, before), total = self._seen[0], self._seen[-1][1]
+        self._totals.append((now, int(pressure_match[2]) / 1e6))
+        while len(self._totals) > 2 and self._totals[1][0] <= now - WINDOW_S:
+            self._totals.popleft()
+        (since, earlier_total), total = self._totals[0], self._totals[-1][1]
         if now - since < WINDOW_S / 2:
-            return float(found[1])
-        return max(0.0, min(100.0, 100 * (total - before) / (now - since)))
+            return float(pressure_match[1])
+        return max(0.0, min(100.0, 100 * (total - earlier_total) / (now - since)))
 
 
 def _per_processor() -> float | None:

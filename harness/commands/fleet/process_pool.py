@@ -49,7 +49,7 @@ def in_order(waiting: Sequence[int], running: Collection[int]) -> int:
 
 
 class Pool:
-    """Runs jobs. `begun` and `ended` hear of each; `interrupted` hears at every Ctrl-C which ones are still waited for.
+    """Runs jobs. `on_begin` and `on_end` hear of each; `on_interrupt` hears at every Ctrl-C which ones are still waited for.
 
     `admits` is asked, where there is room for another, which of those that wait begins (those that run are told it, too); where it says
     None, it is asked again a second later, and when one has ended.
@@ -59,24 +59,24 @@ class Pool:
         self,
         at_once: int,
         *,
-        begun: Callable[[int], None],
-        ended: Callable[[int, ProcessEnd], None],
-        interrupted: Callable[[list[int]], None],
+        on_begin: Callable[[int], None],
+        on_end: Callable[[int, ProcessEnd], None],
+        on_interrupt: Callable[[list[int]], None],
         admits: Callable[[Sequence[int], Collection[int]], int | None] = in_order,
     ) -> None:
         self._admits = admits
-        self._at_once, self._begun, self._ended, self._interrupted = at_once, begun, ended, interrupted
+        self._at_once, self._on_begin, self._on_end, self._on_interrupt = at_once, on_begin, on_end, on_interrupt
         self._events: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._running: dict[int, tuple[subprocess.Popen[bytes], float]] = {}
 
     def run(self, jobs: Sequence[Job]) -> list[ProcessEnd]:
         """How each ended, in their order. Returns only when no child runs any more."""
-        found: dict[int, ProcessEnd] = {}
+        ends: dict[int, ProcessEnd] = {}
         waiting, stopping = list(range(len(jobs))), False
 
         def over(index: int, end: ProcessEnd) -> None:
-            found[index] = end
-            self._ended(index, end)
+            ends[index] = end
+            self._on_end(index, end)
 
         with _signals_into(self._events):
             try:
@@ -92,7 +92,7 @@ class Pool:
                         if fault:
                             over(index, ProcessEnd(None, fault=fault))
                         else:
-                            self._begun(index)
+                            self._on_begin(index)
                     if not self._running and not held:
                         if stopping:
                             break
@@ -104,7 +104,7 @@ class Pool:
                         if not stopping:  # a second one would cut the undoing short
                             self._interrupt()
                         stopping = True
-                        self._interrupted(sorted(self._running))
+                        self._on_interrupt(sorted(self._running))
                     else:
                         process, since = self._running.pop(event)
                         over(event, ProcessEnd(process.returncode, time.monotonic() - since))
@@ -114,7 +114,7 @@ class Pool:
                     process.wait()
         for index in waiting:
             over(index, ProcessEnd(None, fault="it was not begun, because the fleet was interrupted"))
-        return [found[index] for index in range(len(jobs))]
+        return [ends[index] for index in range(len(jobs))]
 
     def _start(self, index: int, job: Job) -> str:
         """Why it did not start, or nothing."""

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.commands.lab import lab_azure, lab_capture, lab_image
+from harness.commands.lab import lab_azure, lab_capture, lab_image, lab_machines
 from harness.commands.shared_options import add, print_json
 from harness.core.errors import BadUse, Unusable
 
@@ -37,6 +37,7 @@ def add_to(commands) -> None:
     lab_azure.add_to(verbs)
     lab_image.add_to(verbs)
     lab_capture.add_to(verbs)
+    lab_machines.add_to(verbs)
 
 
 def _add_up(verbs) -> None:
@@ -50,11 +51,12 @@ def _add_up(verbs) -> None:
         help="a stand-in for LifeKeeper (the default), Pacemaker itself, or with --platform windows a stand-in for Windows' own",
     )
     up.add_argument("--platform", choices=["linux", "windows"], help="what the nodes are: Linux (the default), or stand-ins for Windows")
-    up.add_argument("--guests", choices=["namespace", "container"], help="what the nodes are made of (default: namespaces)")
+    up.add_argument("--guests", choices=["namespace", "container", "machine"], help="what the nodes are made of (default: namespaces)")
     up.add_argument("--like", metavar="BUNDLE", help="the same shape as the cluster that `lkharness collect` wrote this bundle of")
     up.add_argument(
         "--azure", action="store_true", help="beside the lab, a stand-in for Azure's management API, and an [azure] table for it"
     )
+    up.add_argument("--fresh", action="store_true", help="boot virtual machines anew, though there is a snapshot of them")
     up.add_argument("--name", default="lab", help="several labs can be up at once, each with its name (default: lab)")
 
 
@@ -149,7 +151,9 @@ def _up(arguments: argparse.Namespace) -> int:
     data = shape.data if shape else _lab_settings(arguments)
     # What somebody else's file asks of this machine is not agreed to by bringing up a lab of it.
     agreed = not trust.trust_requests(data) or bool(arguments.file and trust.is_agreed(content(Path(arguments.file))))
-    lab = launch.up(data, name=arguments.name, persistent=True, progress=_progress, azure=arguments.azure, agreed=agreed)
+    lab = launch.up(
+        data, name=arguments.name, persistent=True, progress=_progress, azure=arguments.azure, agreed=agreed, may_resume=not arguments.fresh
+    )
     record = lab.record
     in_service_s = lab.timings["in_service_s"]
     cluster, suite = cluster_config.load(record.cluster_file), package_data.suite_command("acceptance")

@@ -26,8 +26,8 @@ def visible(text: str) -> str:
 
 
 def xml_safe(text: str) -> str:
-    """`text` without the characters that XML 1.0 forbids even when escaped."""
-    return _NOT_XML.sub("", text)
+    """`text` as `visible` has it, without the characters that XML 1.0 forbids even when escaped."""
+    return _NOT_XML.sub("", visible(text))
 
 
 def cut_at_word(text: str, most: int) -> str:
@@ -45,8 +45,8 @@ def cut_start_at_word(text: str, most: int) -> str:
     """The same of its end: `… last words`."""
     if len(text) <= most:
         return text
-    _, blank, end = text[-most - 1 :].partition(" ")
-    return f"… {end}" if blank and end else f"… ({len(text)} characters)"
+    end = re.search(r"\s(\S.*)", text[-most - 1 :], re.DOTALL)
+    return f"… {end[1]}" if end else f"… ({len(text)} characters)"
 
 
 def one_line(text: str) -> str:

@@ -228,14 +228,14 @@ def _end_input(channel: paramiko.Channel) -> None:
 
 
 def _drain(channel: paramiko.Channel, out: BoundedOutput, err: BoundedOutput) -> bool:
-    got = False
+    received = False
     if channel.recv_ready():
         out.add(channel.recv(CHUNK))
-        got = True
+        received = True
     if channel.recv_stderr_ready():
         err.add(channel.recv_stderr(CHUNK))
-        got = True
-    return got
+        received = True
+    return received
 
 
 def _is_exhausted(channel: paramiko.Channel) -> bool:

@@ -1,9 +1,12 @@
-"""Running a command inside a lab host without SSH, for `lab exec` and for looking at a host whose sshd is gone; or in the lab's fabric."""
+"""Running a command inside a lab host without SSH, for `lab exec` and for looking at a host whose sshd is gone; or in the lab's fabric. A
+virtual machine has no other way in than SSH."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 from harness.core.errors import BadUse
@@ -37,6 +40,8 @@ def _pids_by_namespace(pid: int) -> list[int]:
 
 def command(lab: LabRecord, name: str, command_line: list[str]) -> list[str]:
     """The command line that runs `command_line` inside the host."""
+    if (ssh := _ssh_of_machine(lab, name)) is not None:
+        return [*ssh, shlex.join(command_line)]
     enter = ["nsenter", "--target", str(host_pid(lab, name)), "--mount", "--uts", "--ipc", "--net", "--pid"]
     if os.geteuid() != 0:
         enter += ["--user", "--preserve-credentials"]
@@ -61,6 +66,17 @@ def fabric_command(lab: LabRecord, netns: int, command_line: list[str]) -> list[
     if os.geteuid() != 0:
         enter += ["--user", "--preserve-credentials"]
     return [*enter, *command_line]
+
+
+def _ssh_of_machine(lab: LabRecord, name: str) -> list[str] | None:
+    """The SSH command that leads into a host that is a virtual machine; None for one that is none, or has no power."""
+    host = next((h for h in lab.ask("status")["hosts"] if h["name"] == name), None)
+    if host is None or host["kind"] != "machine" or host["pid"] is None:
+        return None
+    options = {"UserKnownHostsFile": lab.folder / "known_hosts", "BatchMode": "yes", "LogLevel": "ERROR", "ConnectTimeout": 10}
+    words = ["ssh", "-F", "/dev/null", "-i", str(lab.folder / "keys/login"), "-p", str(host["ssh_port"])]
+    words += [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
+    return [*words, *(["-t"] if sys.stdin is not None and sys.stdin.isatty() else []), "root@127.0.0.1"]
 
 
 def run(

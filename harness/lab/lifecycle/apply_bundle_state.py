@@ -71,7 +71,7 @@ def still_alive(state: ClusterState, cuts: Sequence[tuple[str, str]]) -> list[st
 class _Making:
     def __init__(self, lab: LabRecord, cluster: Cluster, manager: Manager) -> None:
         self._lab, self._cluster, self._manager = lab, cluster, manager
-        self._again = False
+        self._is_second_round = False
         self.failed: list[str] = []
 
     def make_everything(self, shape: Shape) -> None:
@@ -113,9 +113,9 @@ class _Making:
         assert shape.active is not None
         deadline = Deadline(JOIN_TIMEOUT_S + 2 * self._cluster.manager.takeover_s)
         # Whole, that is past its start. In a second round paths may be cut and parts out of service: then whoever leads is enough.
-        is_in_service = (lambda s: s.leading is not None) if self._again else (lambda s: s.healthy)
+        is_in_service = (lambda s: s.leading is not None) if self._is_second_round else (lambda s: s.healthy)
         deadline.wait_for(self._manager.state, until=is_in_service, what="the lab's cluster being in service", every=0.1)
-        self._again = True
+        self._is_second_round = True
         if self._manager.state().leading != shape.active:
             self._manager.switch_over(shape.active, deadline=deadline)
         for tag in shape.out:

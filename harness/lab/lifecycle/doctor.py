@@ -39,6 +39,30 @@ def examine(manager: str = "lifekeeper", *, windows: bool = False) -> list[Findi
     return checks
 
 
+def machines() -> list[Finding]:
+    """What guests of kind machine need besides: a lab without them works."""
+    from harness.lab.lifecycle import machine_launch  # what other labs come up without
+
+    findings = []
+    if os.geteuid() != 0:
+        findings.append(Finding("root", False, "guests of kind machine are run by root only", "run lkharness with sudo"))
+    missing = machine_launch.missing_programs()
+    says = f"the packages {', '.join(missing)} must be installed" if missing else "QEMU is installed"
+    findings.append(Finding("QEMU", not missing, says, _apt(*missing) if missing else ""))
+    findings.append(_image(machine_launch.machine_disk_lack("pacemaker"), "machine disk of the image pacemaker", " --machine"))
+    if not missing and findings[-1].ok:
+        findings.append(Finding("hardware virtualisation", True, machine_launch.acceleration_found("pacemaker")))
+    return findings
+
+
+def _image(lack: str, what: str, option: str = "") -> Finding:
+    """`lack`: why there is none, or nothing."""
+    mend = f"lkharness lab image build pacemaker{option}"
+    if missing := image_build.lacking():
+        mend = f"{_apt(*missing)} && {mend}"
+    return Finding(what, not lack, lack or "is built", mend if lack else "")
+
+
 def containers() -> list[Finding]:
     """What guests of kind container need besides: a lab without them works."""
     findings = []
@@ -90,13 +114,18 @@ def _apt(*packages: str) -> str:
 
 
 def _program(name: str, package: str) -> Finding:
-    found = shutil.which(name, path=PATHS)
-    return Finding(name, bool(found), f"{name} is {found}" if found else f"the program {name} is missing", "" if found else _apt(package))
+    program_path = shutil.which(name, path=PATHS)
+    return Finding(
+        name,
+        bool(program_path),
+        f"{name} is {program_path}" if program_path else f"the program {name} is missing",
+        "" if program_path else _apt(package),
+    )
 
 
 def _libnftables() -> Finding:
-    found = ctypes.util.find_library("nftables")
-    return Finding("libnftables", bool(found), found or "the library libnftables is missing", "" if found else _apt("nftables"))
+    library = ctypes.util.find_library("nftables")
+    return Finding("libnftables", bool(library), library or "the library libnftables is missing", "" if library else _apt("nftables"))
 
 
 def _postgres() -> Finding:
@@ -146,13 +175,13 @@ def _in_namespaces(script: str) -> subprocess.CompletedProcess[str]:
 
 
 def _kernel(what: str, script: str, mend: str) -> Finding:
-    done = _in_namespaces(script)
-    said = done.stderr.strip().splitlines()
+    completed_process = _in_namespaces(script)
+    error_lines = completed_process.stderr.strip().splitlines()
     return Finding(
         what,
-        done.returncode == 0,
-        "works" if done.returncode == 0 else f"this kernel refused: {said[-1] if said else 'no reason given'}",
-        "" if done.returncode == 0 else mend,
+        completed_process.returncode == 0,
+        "works" if completed_process.returncode == 0 else f"this kernel refused: {error_lines[-1] if error_lines else 'no reason given'}",
+        "" if completed_process.returncode == 0 else mend,
     )
 
 

@@ -19,6 +19,11 @@ def make(folder: Path, name: str) -> str:
     return public
 
 
+def read(folder: Path, name: str) -> str:
+    """The public line of a key that was made before."""
+    return " ".join((folder / f"{name}.pub").read_text().split()[:2])
+
+
 def known_hosts_line(port: int, address: str, public: str) -> str:
     """Both ways to a host: its loopback port on this machine, and its own address (through a jump host)."""
     return f"[127.0.0.1]:{port} {public}\n{address} {public}\n"

@@ -69,6 +69,7 @@ class Lab:
         self.resets: Resets | None = None
         self.operations = Operations(self)
         self.shared = container_provisioning.Shared(Path(order.get("shared_folder", ROOT)))  # used by containers only
+        self.machines_disk = ROOT / "shared.raw"  # that both nodes see, where they are machines
         self.gates: dict[str, Gate] = {}
         self.home = -1  # the fabric's network namespace, this process's own, from when it serves on
         self._tasks: set[asyncio.Task] = set()
@@ -120,6 +121,19 @@ class Lab:
                 *lab_arguments, self.folder, self.shared, prefix=self.order["container_prefix"], bare=bare, azure=self.order["azure"]
             )
             guests |= {plan.name: ContainerGuest(plan, keeper) for plan in plans}
+        if self.settings.machines:
+            from harness.lab.guests.machine import machine_provisioning, virtual_machine  # other labs come up without
+
+            machine_plans = machine_provisioning.machine_plans(
+                *lab_arguments,
+                self.folder,
+                self.machines_disk,
+                accelerator=self.order["accelerator"],
+                snapshot=Path(self.order["snapshot"]) if self.order["snapshot"] else None,
+                bare=bare,
+                azure=bool(self.order["azure"]),
+            )
+            guests |= {plan.name: virtual_machine.VirtualMachine(plan) for plan in machine_plans}
         return {machine.name: guests[machine.name] for machine in self.cluster.machines}
 
     async def serve(self, listeners: dict[str, socket.socket]) -> None:
@@ -131,6 +145,12 @@ class Lab:
         await fencing.serve(ROOT / "fence.sock")
         if self.settings.containers:
             await fencing.serve(self.shared.fence_socket)
+        if self.settings.machines:
+            from harness.lab.guests.machine import machine_provisioning
+
+            for host in self.hosts.values():
+                if host.kind == "machine":
+                    await fencing.serve_machine(machine_provisioning.fence_listener(host, self.home))
         for prober in self.probers:
             self.keep(prober.run())
         if self.resets:
@@ -199,11 +219,11 @@ def _tell_failure(news_fd: int, error: BaseException) -> None:
 
 
 def _make_shared_disk(lab: Lab) -> None:
-    """The disk that both nodes see, with the database on it: in memory for namespaces, in the lab's folder for containers."""
+    """The disk that both nodes see, with the database on it: in memory for namespaces and machines, in the lab's folder for containers."""
     template, disk = lab.order["database_template"], ROOT / "shared"
     if lab.settings.containers:
         lab.shared.prepare()
-    nodes_image = container_provisioning.image_of_nodes(lab.cluster, lab.settings)
+    nodes_image = container_provisioning.image_of(lab.settings.containers.get(lab.cluster.nodes[0].name))
     if nodes_image:
         disk = lab.shared.disk
     if template:
@@ -212,6 +232,14 @@ def _make_shared_disk(lab: Lab) -> None:
             copy_template(Path(template), disk / folders[kind].name)
         if nodes_image:
             lab.shared.give_database(nodes_image)
+    if lab.settings.kind_of(lab.cluster.nodes[0].name) == "machine":
+        from harness.lab.guests.machine import machine_provisioning, machine_snapshot
+
+        machines_image = container_provisioning.image_of(lab.settings.machines.get(lab.cluster.nodes[0].name))
+        owner = machines_image.ids("postgres") if template and machines_image else None
+        if lab.order["snapshot"]:
+            return machine_snapshot.copy(Path(lab.order["snapshot"], machine_snapshot.SHARED_DISK), lab.machines_disk)
+        machine_provisioning.make_shared_disk(disk, lab.machines_disk, lab.settings.shared_disk_mb, owner)
 
 
 async def _live(lab: Lab, news_fd: int, lifeline: int) -> None:

@@ -45,6 +45,7 @@ from harness.managers.parse.pacemaker_parse import (
 from harness.managers.probe_responder_resources import RESPONDER_WORDS
 from harness.managers.rules import pacemaker_out_of_service_rules as take_out
 from harness.managers.rules.boot_start_rules import at_boot_line, by_units
+from harness.managers.rules.pacemaker_attribute_rules import held_against
 from harness.managers.rules.pacemaker_fencing_rules import fenced_by
 from harness.managers.rules.pacemaker_placement_rules import by_placement
 from harness.managers.rules.pacemaker_switchover_rules import (
@@ -210,7 +211,8 @@ class Pacemaker(Manager):
             would = [pool.submit(self._output_of, to, line, max(deadline.remaining(), 0.1)) for line in lines]
             fences = node_lost or (question is Question.FAILED and fences_failures(cib, reading))
             fencing = pool.submit(self.fencing, limit=max(deadline.remaining(), 0.1)) if fences else None
-        case = by_state(to, state.result().without(unrelated), question).add(by_cluster(to, reading, health=health_counts(cib)))
+        ours = by_cluster(to, reading, health=health_counts(cib), attributes=held_against(to, cib))
+        case = by_state(to, state.result().without(unrelated), question).add(ours)
         simulated = by_simulation(to, [simulation.result() for simulation in would], reading)
         case.add(by_cib(cib, reading, resource, question)).add(simulated)
         if simulated.against:

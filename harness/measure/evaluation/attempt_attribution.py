@@ -148,10 +148,10 @@ class _OnNoNic:
         self._last = max(ends, default=in_order[-1].at - STAMPED_LATE_S if in_order else 0.0)
         self._missing = observation_gaps.unwitnessed_spans(recording, host)
         self._opened: dict[str, tuple[int, bool]] = {}  # of each series with a kept connection: its port, and whether it stayed inside
-        self._left: dict[tuple[int, int], list[float]] = defaultdict(list)
+        self._left_at: dict[tuple[int, int], list[float]] = defaultdict(list)
         for s in in_order:
             if s.what == SYN and s.outgoing:
-                self._left[s.sport, s.dport].append(s.at)
+                self._left_at[s.sport, s.dport].append(s.at)
 
     def has_stayed_inside(self, sample: Sample, series: Series, margin: float) -> bool:
         """Did this attempt stay inside? One that was not answered may have been dropped before it could leave. Ask in order of time: a
@@ -171,7 +171,7 @@ class _OnNoNic:
             return False
         if any(a <= end and start <= b for a, b in self._missing):
             return False
-        leaving_times = self._left.get((sample.port, port), [])
+        leaving_times = self._left_at.get((sample.port, port), [])
         return bisect_left(leaving_times, start) == bisect_right(leaving_times, end + STAMPED_LATE_S)
 
 

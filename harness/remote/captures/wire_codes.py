@@ -22,18 +22,6 @@ from harness.remote.recording.packets import Packet
 PacketsByHost = Mapping[str, Sequence[Packet]]
 
 UNKNOWN = "W?"
-MEANING = {
-    "W1": "answered by a node at its private address",
-    "W2": "answered by a node at the frontend's address",
-    "W3": "answered inside the origin, on no NIC",
-    "W4": "hairpin: the origin's own SYN came back rewritten to its private address",
-    "W5": "refused by a node's own RST",
-    "W6": "refused inside the origin, on no NIC",
-    "W7": "reached a node at the frontend's address, and the node did not answer",
-    "W8": "left the origin and reached no node",
-    "W9": "hairpin: the origin's own SYN came back unchanged",
-    "W10": "reached a Windows node at its private address, which kept silent",
-}
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from harness.core.errors import DeadlineExceeded, Inconclusive, Unusable
 from harness.hosts.host import Host, HostUnreachable, Process
 from harness.hosts.output_limits import Lines
 from harness.hosts.ssh.forwarding import Forwarding, Opening
+from harness.remote import host_capabilities
 from harness.remote.agents import powershell_agent, shell_agent
-from harness.remote.agents.agent_launch import AgentSeries
+from harness.remote.agents.agent_launch import PERIODS_S, AgentSeries
 from harness.remote.agents.direct_tcpip_attempt import speak
 from harness.remote.agents.spool_reader import OUTCOMES
 from harness.remote.connections.attempt import Attempt
@@ -49,13 +50,17 @@ class FallbackConnector(ConnectorBase):
 
     def _attempts_by_script(self, destination: str, port: int, count: int, limit: float, spacing: float) -> list[Attempt]:
         """The measuring agent, for so many ticks; anew for those that a busy host could not begin, because here no moment is measured."""
-        period = next(p for p in (0.1, 0.25) if p >= min(spacing, 0.25))
+        period = next(p for p in PERIODS_S if p >= max(self._least_period_s(), min(spacing, PERIODS_S[-1])))
         series = AgentSeries("attempt", destination, port, period_s=period, limit_s=limit)
         deadline = Deadline(START_TIMEOUT_S + (count + 1) * period + 2 * limit)  # until nothing that began before the last can be under way
         attempts: list[Attempt] = []
         while len(attempts) < count:
             attempts += self._run_script(series, count - len(attempts), deadline)
         return attempts
+
+    def _least_period_s(self) -> float:
+        """The shortest period of the script that makes the attempts, in seconds."""
+        return host_capabilities.SHELL.least_period_s if self._capabilities.kind is Kind.SHELL else powershell_agent.MIN_PERIOD_S
 
     def _run_script(self, series: AgentSeries, count: int, deadline: Deadline) -> list[Attempt]:
         """Of `count` attempts those that began. Raises DeadlineExceeded, HostUnreachable, Inconclusive."""
@@ -65,7 +70,7 @@ class FallbackConnector(ConnectorBase):
         timer.daemon = True
         timer.start()
         try:
-            lines = self._read(process, series, count)
+            lines = self._read(process, count)
         finally:
             timer.cancel()
             process.close()
@@ -78,18 +83,17 @@ class FallbackConnector(ConnectorBase):
 
     def _start(self, series: AgentSeries, lifetime_s: float, count: int) -> Process:
         if self._capabilities.kind in (Kind.POWERSHELL, Kind.COMPILED):  # one attempt is not worth a compiler
-            return powershell_agent.start(self._host, [series.wire()], lifetime_s=lifetime_s)
+            return powershell_agent.start(self._host, [series.wire()], lifetime_s=lifetime_s, attempts=count)
         return shell_agent.start(self._host, [series], lifetime_s=lifetime_s, attempts=count)
 
-    def _read(self, process: Process, series: AgentSeries, count: int) -> list[bytes]:
-        """The lines of the first `count` that began. The shell's script makes no more; PowerShell's goes on, and a silent attempt ends
-        after later ones that were answered."""
+    def _read(self, process: Process, count: int) -> list[bytes]:
+        """The lines of all `count` attempts by their beginnings, or fewer where the stream ends before: the script makes no more, and a
+        silent attempt ends after later ones that were answered."""
         lines_by_start: dict[int, bytes] = {}
         splitter = Lines()
-        first_of = _all_lines if self._capabilities.kind is Kind.SHELL else _first_lines
-        while not (first := first_of(lines_by_start, count, series)) and (data := process.recv(CHUNK)):
+        while len(lines_by_start) < count and (data := process.recv(CHUNK)):
             lines_by_start |= {int(line.split(b" ", 3)[2]): line for line in splitter.feed(data) if line.startswith(b"s ")}
-        return first
+        return [lines_by_start[at] for at in sorted(lines_by_start)]
 
     def _parse_attempt(self, line: bytes, series: AgentSeries, process: Process) -> Attempt:
         _, number, at, took, letter, port, detail = line.decode("utf-8", "replace").rstrip("\r").split(" ", 6)
@@ -179,18 +183,6 @@ class FallbackConnector(ConnectorBase):
             if self._forwarding is not None:
                 self._forwarding.close()
                 self._forwarding = None
-
-
-def _all_lines(lines_by_start: dict[int, bytes], count: int, series: AgentSeries) -> list[bytes]:
-    """All `count` attempts of a script that makes no more, of rows by their beginnings (µs); none while one is under way."""
-    return [lines_by_start[at] for at in sorted(lines_by_start)] if len(lines_by_start) == count else []
-
-
-def _first_lines(lines_by_start: dict[int, bytes], count: int, series: AgentSeries) -> list[bytes]:
-    """The `count` that began first, of rows by their beginnings (µs); none while one that began before them may still be under way."""
-    starts = sorted(lines_by_start)
-    settled_us = (series.limit_s + series.period_s) * 1e6
-    return [lines_by_start[at] for at in starts[:count]] if len(starts) > count and starts[-1] >= starts[count - 1] + settled_us else []
 
 
 def _carry(listener: socket.socket, opening: Opening, lifetime: float) -> None:

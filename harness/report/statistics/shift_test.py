@@ -97,10 +97,10 @@ def _count_rank_sums(ranks: Sequence[int], n: int, m: int) -> dict[int, int]:
     return sums_by_size[size] if size == m else {sum(ranks) - total: number for total, number in sums_by_size[size].items()}
 
 
-def _convolve(left: dict[int, int], right: dict[int, int]) -> dict[int, int]:
+def _convolve(first: dict[int, int], right: dict[int, int]) -> dict[int, int]:
     """The distribution of the sum of two independent ones."""
     total: dict[int, int] = {}
-    for a, left_count in left.items():
+    for a, left_count in first.items():
         for b, right_count in right.items():
             total[a + b] = total.get(a + b, 0) + left_count * right_count
     return total

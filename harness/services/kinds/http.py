@@ -25,6 +25,7 @@ NOT_TLS = {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}  # OpenSS
 SETTINGS = {"path", "node_header", "status", "host_header", "text", "tls", *certificates.SETTINGS}
 MAX_BODY_BYTES = 65_536
 TLS_PORT = 443
+BACKEND_AWAY = re.compile(rb"HTTP/1\.[01] (50[24])\b *([^\r\n]{0,40})")  # Bad Gateway, Gateway Timeout (RFC 9110)
 
 
 class Http(ServiceKind):
@@ -92,14 +93,22 @@ class Http(ServiceKind):
         )
 
     def full_sized(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
-        """A GET with a long header of no meaning. Any status is an answer: the question has arrived."""
+        """A GET with a long header of no meaning. Any status is an answer: the question has arrived. Raises WrongAnswer for one that no
+        length explains, by which a proxy says that its own backend did not answer."""
         path, host_header = settings.get("path", "/"), settings.get("host_header", "lkharness")
         headers = f"Host: {host_header}\r\nUser-Agent: lkharness\r\nX-Lkharness-Fill: {'x' * FULL_BYTES}\r\nConnection: close"
         request = f"GET {path} HTTP/1.1\r\n{headers}\r\n\r\n"
         with contextlib.closing(_stream(host, port, settings, deadline)) as sock:
             sock.sendall(request.encode("latin-1", "replace"))
-            if not sock.makefile("rb").read1(MAX_BODY_BYTES):
+            answer = sock.makefile("rb").read1(MAX_BODY_BYTES)
+            if not answer:
                 raise ConnectionResetError(f"{host}:{port} closed the connection on a GET of {len(request)} bytes without a word")
+        status = BACKEND_AWAY.match(answer)
+        if status and int(status[1]) != service_settings.whole_number(settings, "status", 200):
+            raise WrongAnswer(
+                f"{host}:{port} answered the second GET {path} with {status[1].decode()} {quoted(status[2])}, after a right answer to the "
+                "first: some requests are served and some are not"
+            )
         return "there"
 
     def hello(self, settings: dict[str, str]) -> Hello:

@@ -16,7 +16,6 @@ from harness.services.service_kind import Hello, Identity, NotServing, NotTheSer
 SETTINGS = {"greeting", "connect_every_s", "broken_handshakes"}
 MAX_GREETING_BYTES = 4096
 MIN_CONNECT_INTERVAL_S = 0.1  # what it does for each connection is not known
-GREETING_TIMEOUT_S = 1.0  # a server that looks up the name of its client first is slow to greet
 UNCOUNTED = "uncounted"
 STAYS_OPEN_S = 0.2  # how long an accepted connection is watched when nothing is expected on it
 
@@ -38,11 +37,11 @@ class Tcp(ServiceKind):
             return _watch_open(sock, host, port, deadline) if greeting is None else _read_greeting(sock, host, port, greeting)
 
     def demand_bearable(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> None:
-        """Hears the greeting, at most a second, and breaks off no handshake. Raises Unbearable for MySQL's or MariaDB's."""
+        """Hears the greeting, until the deadline, and breaks off no handshake. Raises Unbearable for MySQL's or MariaDB's."""
         if service_settings.one_of(settings, "broken_handshakes", (UNCOUNTED,)):
             return
         with dial(host, port, deadline) as sock:
-            first_bytes = sock.recv(MAX_GREETING_BYTES) if select.select([sock], [], [], deadline.within(GREETING_TIMEOUT_S))[0] else b""
+            first_bytes = sock.recv(MAX_GREETING_BYTES) if select.select([sock], [], [], deadline.remaining())[0] else b""
             mysql_handshake.end_handshake(sock, first_bytes)
         if mysql_handshake.is_greeting(first_bytes):
             why = (
@@ -83,8 +82,8 @@ def _watch_open(sock: BoundedSocket, host: str, port: int, deadline: Deadline) -
 def _read_greeting(sock: BoundedSocket, host: str, port: int, greeting: re.Pattern[str]) -> Identity:
     received = b""
     try:
-        while not received.endswith(b"\n") and len(received) < MAX_GREETING_BYTES and (piece := sock.recv(MAX_GREETING_BYTES)):
-            received += piece
+        while not received.endswith(b"\n") and len(received) < MAX_GREETING_BYTES and (chunk := sock.recv(MAX_GREETING_BYTES)):
+            received += chunk
     except DeadlineExceeded:
         if not received:
             raise

@@ -83,10 +83,10 @@ class TdsTransport:
         max_size = size or len(buffer)
         if not self._ready:
             self._carry(self._on_receive)
-        piece = bytes(self._ready[:max_size])
-        del self._ready[: len(piece)]
-        buffer[: len(piece)] = piece
-        return len(piece)
+        chunk = bytes(self._ready[:max_size])
+        del self._ready[: len(chunk)]
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
 
     def close(self) -> None:
         """Hang up."""
@@ -181,8 +181,8 @@ class TdsTransport:
             )
         for offset in range(0, len(body), 4000):  # in packets of the size that the driver reads
             status = tds.LAST if offset + 4000 >= len(body) else 0
-            piece = body[offset : offset + 4000]
-            self._ready += tds.HEADER.pack(kind, status, tds.HEADER.size + len(piece), 0, 1, 0) + piece
+            chunk = body[offset : offset + 4000]
+            self._ready += tds.HEADER.pack(kind, status, tds.HEADER.size + len(chunk), 0, 1, 0) + chunk
         self._on_receive = self._pass_on
 
     def _pass_on(self) -> None:
@@ -204,8 +204,8 @@ class TdsTransport:
         self.sock.sendall(data)
 
     def _receive_some(self) -> bytes:
-        if piece := self.sock.recv(PIECE):
-            return piece
+        if chunk := self.sock.recv(PIECE):
+            return chunk
         raise ConnectionResetError(f"{self._server} closed the connection")
 
     def _message(self) -> tuple[int, bytes]:
@@ -228,12 +228,12 @@ class TdsTransport:
     def _exactly_plain(self, size: int) -> bytes:
         received = b""
         while len(received) < size:
-            piece = self.sock.recv(size - len(received))
-            if not piece:
+            chunk = self.sock.recv(size - len(received))
+            if not chunk:
                 if received:
                     raise NotTheService(f"{self._server} does not speak SQL Server's protocol (TDS); it said {quoted(received)}")
                 raise ConnectionResetError(f"{self._server} closed the connection without a word")
-            received += piece
+            received += chunk
         return received
 
     def _exactly(self, size: int) -> bytes:

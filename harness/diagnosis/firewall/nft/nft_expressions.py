@@ -47,6 +47,9 @@ def value(what: Any, sets: Sets) -> Read:
             return _read_map(about, sets)
         if name in ("payload", "meta", "ct", "fib") and isinstance(about, dict):
             return _field(name, about)
+        if name == "numgen" and isinstance(about, dict):  # how a rule takes some packets of many
+            draws = "whose turn it is" if about.get("mode") == "inc" else "what it draws by lot"
+            return lambda flow: unknown(f"{draws} (`numgen`)")
     why = nft_json_to_text.expression(what)
     return lambda flow: unknown(f"what `{why}` is")
 

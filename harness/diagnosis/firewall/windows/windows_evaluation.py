@@ -52,8 +52,8 @@ def opening(firewall: WindowsFirewall, syn: Packet, *, listens: bool | None = Tr
     decision = evaluate(firewall, syn, owner)
     port = syn.destination_port if isinstance(syn.destination_port, int) else None
     if decision.passes is not True:
-        heard = "" if decision.passes is None else decision.reply or "silence"
-        return Opening(syn, decision, heard, port)
+        reply = "" if decision.passes is None else decision.reply or "silence"
+        return Opening(syn, decision, reply, port)
     if syn.hook == "output" or listens:
         return Opening(syn, decision, "answer" if listens else "", port, "the answer")
     return Opening(syn, decision, "" if listens is None else _unheard(firewall, syn), port, "the answer")

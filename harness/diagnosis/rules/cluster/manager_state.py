@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.manager_log_excerpts import about, recoveries
+from harness.diagnosis.rules.network.host_firewall import leads_to
 from harness.managers.manager import ResourceState
 from harness.managers.manager_registry import manager_class
 
@@ -88,7 +89,7 @@ def _stopped(evidence: Evidence) -> Iterator[Cause]:
     """It was asked and does not run, or is no member: what runs there is watched by nobody, and nothing moves there."""
     name = manager_class(evidence.cluster).name
     for node in evidence.state.nodes.values():
-        if node.running or not node.stopped or _daemons_in_state(evidence, node.node, "T"):
+        if node.running or not node.stopped or node.quorum is False or _daemons_in_state(evidence, node.node, "T"):
             continue
         host = evidence.hosts.get(node.node)
         services = [s.name for s in evidence.cluster.services if host is not None and host.listening(s.port)]
@@ -174,7 +175,7 @@ def _disagrees(evidence: Evidence) -> Iterator[Cause]:
             and not any(_is_in_service(evidence, n, tag) for n in evidence.state.nodes)
         ):
             yield _runs_out_of_service(evidence, active, tag, number, what)
-        if state is None or host.listening(number):
+        if state is None or host.listening(number) or leads_to(evidence, active, number) is not None:
             continue
         if state.active:
             monitor = host.units.get(f"monitor {tag}")

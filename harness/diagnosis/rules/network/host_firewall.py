@@ -10,7 +10,8 @@ from fnmatch import fnmatchcase
 from harness.core.finding import Weight
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen, PathSeen
-from harness.diagnosis.firewall import evaluate
+from harness.diagnosis.firewall import Ruleset, evaluate
+from harness.diagnosis.firewall.tracking_exemptions import opening_if_tracked
 from harness.diagnosis.host_config.ipsec_policy import Policy, deciding
 from harness.diagnosis.required_flows import FlowVerdict, join_names
 
@@ -23,6 +24,7 @@ OF_CONTENT = re.compile(
 )
 ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 TO_A_PROXY = re.compile(r"-j TPROXY .*?--on-port ([1-9]\d*)")
+ASKS_FOR_ECN = ("syn", "ecn", "cwr")  # the flags of such a SYN
 COMMUNICATION = "communication path"
 MAX_CONNTRACK_SHARE = 0.95  # of the table of tracked connections: a burst fills the rest
 
@@ -32,7 +34,9 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     yield from _full_table(evidence)
     yield from _forgotten(evidence)
     yield from _ipsec(evidence)
+    yield from _congestion_marks(evidence)
     yield from _swallowed(evidence)
+    yield from _untranslated(evidence)
     for host, firewall in evidence.firewalls.items():
         for rule, fates in firewall.moved.items():
             yield from _moved(evidence, host, rule, fates)
@@ -143,6 +147,40 @@ def _ipsec(evidence: Evidence) -> Iterator[Cause]:
             )
 
 
+def _congestion_marks(evidence: Evidence) -> Iterator[Cause]:
+    """SYNs that ask for explicit congestion notification (RFC 3168), which old rules take for an attack; other clients' pass."""
+    stopped: dict[tuple[str, str], list[PathSeen]] = {}
+    for path in evidence.paths:
+        (node, *more) = sorted(path.nodes) or [""]
+        host, firewall = evidence.hosts.get(node), evidence.firewalls.get(node)
+        if not path.silent or path.answers_left or more or host is None or host.firewall is None or firewall is None:
+            continue
+        for fate in firewall.fates:
+            if path.name not in fate.needed.explains or fate.needed.first.hook != "input" or not fate.found.passes:
+                continue
+            marked = evaluate(host.firewall, replace(fate.needed.first, flags=ASKS_FOR_ECN))
+            if marked.passes is False:
+                stopped.setdefault((node, marked.rule), []).append(path)
+    for (node, rule), paths in stopped.items():
+        origins = join_names(p.origin for p in paths)
+        yield Cause(
+            f"its own firewall stops connections that ask for ECN (explicit congestion notification), by {rule}: what {origins} send"
+            f"{'s' if len({p.origin for p in paths}) == 1 else ''} arrives and is not answered, and it would pass without that",
+            node,
+            Certainty.LIKELY,
+            f"take the rule away: ECN is no attack, and many systems ask for it; until then `sysctl net.ipv4.tcp_ecn=2` on {origins}",
+            (
+                f"{node}'s ruleset, evaluated for a SYN with the flags ECE and CWR: dropped; for one without them: let through",
+                *(
+                    f"the packet captures: {p.path} to port {p.service.port} arrived at {node}, and no SYN-ACK or RST left it"
+                    for p in paths
+                ),
+            ),
+            f"`sysctl net.ipv4.tcp_ecn` on {origins} decides: 1 asks for it",
+            explains=tuple(p.name for p in paths),
+        )
+
+
 def _swallowed(evidence: Evidence) -> Iterator[Cause]:
     """What arrives at the node's NIC and is neither answered nor refused, where nothing else explains it."""
     swallowed: dict[str, list[PathSeen]] = {}
@@ -193,14 +231,72 @@ def _stopped(evidence: Evidence, host: str, rule: str, does: str, fates: Sequenc
     later = f", so {host} could not take over" if serves and host == evidence.standby else ""
     if later and all(f"*:{COMMUNICATION}" in f.needed.explains for f in fates if not f.needed.as_standby) and _another_path(evidence):
         later = "; the manager has another path, and when that is lost too each node thinks that the other one is gone"
+    untracked = _exempting_rules(evidence, host, fates)
+    exempt = f"; with connection tracking it would pass, and it is exempt from that by {untracked}" if untracked else ""
     return Cause(
-        f"its own firewall {does} {join_names(f.lost for f in fates)}: no rule lets it pass before {rule}{_to_nobody(rule)}{later}",
+        f"its own firewall {does} {join_names(f.lost for f in fates)}: no rule lets it pass before {rule}{_to_nobody(rule)}{exempt}{later}",
         host,
         Certainty.CERTAIN,
-        "let these pass by a rule before it, or take the rule away, and make that permanent where the firewall is configured",
+        "let these pass by a rule before it, or take the rule away, and make that permanent where the firewall is configured"
+        + ("; or take the exemption from tracking away, or exempt both directions and let both pass" if untracked else ""),
         tuple(dict.fromkeys(f"{host}'s ruleset, evaluated: {f.found.decision.why}" for f in fates)),
         explains=(*_explained_patterns(evidence, host, fates), f"{host}:firewall"),
     )
+
+
+def _exempting_rules(evidence: Evidence, host: str, fates: Sequence[FlowVerdict]) -> str:
+    """The rules (notrack) without which one of these would pass, or nothing."""
+    host_seen = evidence.hosts.get(host)
+    if host_seen is None or not isinstance(host_seen.firewall, Ruleset):
+        return ""
+    for fate in fates:
+        tracked = (
+            opening_if_tracked(host_seen.firewall, fate.needed.first, back=fate.needed.back)
+            if fate.needed.first.protocol == "tcp"
+            else None
+        )
+        if tracked is not None and tracked[0].passes:
+            return tracked[1]
+    return ""
+
+
+def leads_to(evidence: Evidence, host: str, port: int) -> tuple[int, str] | None:
+    """The other port of that host, with somebody listening on it, that its own rules redirect a client's connections to, and the rules
+    (notrack) that keep these from it, or nothing where they are redirected. None where nobody listens on another port for it."""
+    host_seen, firewall = evidence.hosts.get(host), evidence.firewalls.get(host)
+    for fate in firewall.fates if host_seen is not None and firewall is not None else ():
+        first, now = fate.needed.first, fate.found.port
+        if host_seen is None or first.hook != "input" or first.in_nic == "lo" or first.destination_port != port:
+            continue
+        if now not in (None, port) and host_seen.listening(now):
+            return now, ""
+        tracked = opening_if_tracked(host_seen.firewall, first, back=fate.needed.back) if host_seen.firewall is not None else None
+        if tracked is not None and tracked[0].port not in (None, port) and host_seen.listening(tracked[0].port):
+            return tracked[0].port, tracked[1]
+    return None
+
+
+def _untranslated(evidence: Evidence) -> Iterator[Cause]:
+    """A service that listens on another port, which a rule of kind nat leads to: it is not asked of what is not tracked."""
+    name = evidence.active or ""
+    for service in evidence.cluster.services:
+        other = leads_to(evidence, name, service.port)
+        if other is None or not other[1]:
+            continue
+        yield Cause(
+            f"connections to port {service.port} ({service.name}) are to be redirected to port {other[0]}, where it listens, and "
+            f"{other[1]} "
+            "exempts them from connection tracking: no rule of kind nat is asked about what is not tracked, so they arrive at a port that "
+            "nobody listens on",
+            name,
+            Certainty.CERTAIN,
+            f"take the exemption away, or let it leave out port {service.port}",
+            (
+                f"{name}'s ruleset, evaluated without the exemption: redirected to port {other[0]}",
+                f"`ss -tlnp` on {name}: port {other[0]} is listened on, port {service.port} is not",
+            ),
+            explains=(f"*/{service.name}", f"{name}:listener of {service.name}"),
+        )
 
 
 def _to_nobody(rule: str) -> str:

@@ -53,5 +53,5 @@ class Gen(Kind):
 
     def _run(self, name: str, default_limit: float, *, again: bool = False) -> None:
         limit = self.parameter("limits", {}).get(name, default_limit)
-        told = {"LK_TAG": self.resource.tag, "LK_ID": self.resource.id}
-        self.around.commands.run(self.parameter(name), limit, extra=told, again=again)
+        variables = {"LK_TAG": self.resource.tag, "LK_ID": self.resource.id}
+        self.around.commands.run(self.parameter(name), limit, extra=variables, again=again)

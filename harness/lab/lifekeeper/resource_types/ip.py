@@ -43,10 +43,10 @@ class Ip(Kind):
 
     def quick_check(self) -> None:
         """Whether the address is on its NIC, the link is up, and somebody answers a broadcast ping; raises Failed."""
-        shown = self._addresses()
-        if not self._held_in(shown):
+        listing = self._addresses()
+        if not self._held_in(listing):
             raise Failed(f"{self.interface.with_prefixlen} is not on {self.nic}")
-        self._demand_link(shown)
+        self._demand_link(listing)
         if not self.around.tunables().NOBCASTPING and not self.around.config.unknowns.broadcast_ping_answered:
             raise Failed(f"nobody answered the broadcast ping on {self.nic}; NOBCASTPING=1 skips this check")  # LKL-53, TRP-09
 
@@ -64,15 +64,15 @@ class Ip(Kind):
         """Link and addresses in one look; not by /sys, which may be another namespace's."""
         return self._ip("addr", "show", "dev", self.nic)
 
-    def _held_in(self, shown: str) -> bool:
+    def _held_in(self, listing: str) -> bool:
         wanted = self.interface.with_prefixlen
         bare = wanted.removesuffix("/32")  # some releases print a /32 without its prefix
-        return any(words[:1] == ["inet"] and words[1] in (wanted, bare) for words in map(str.split, shown.splitlines()))
+        return any(words[:1] == ["inet"] and words[1] in (wanted, bare) for words in map(str.split, listing.splitlines()))
 
-    def _demand_link(self, shown: str) -> None:
+    def _demand_link(self, listing: str) -> None:
         if self.around.tunables().IP_NOLINKCHECK:
             return
-        flags = shown.partition("<")[2].partition(">")[0].split(",")
+        flags = listing.partition("<")[2].partition(">")[0].split(",")
         if "UP" not in flags or "LOWER_UP" not in flags:
             raise Failed(f"the link of {self.nic} is down")
 

@@ -80,8 +80,8 @@ class Lbhc(Kind):
         self.restore()
 
     def _hc_timeout(self) -> float:
-        named = self.around.tunables().HC_TIMEOUT
-        return self.around.config.unknowns.hc_timeout_s if named is None else named
+        configured_s = self.around.tunables().HC_TIMEOUT
+        return self.around.config.unknowns.hc_timeout_s if configured_s is None else configured_s
 
     def _start(self) -> subprocess.Popen[bytes]:
         """The daemon lives in its own session, so that it outlasts the one that started it (LKL-02, LKL-47)."""
@@ -106,9 +106,9 @@ class Lbhc(Kind):
         assert process.stdout is not None
         if not select.select([process.stdout], [], [], limit)[0]:
             raise Failed(otherwise)
-        said = _line(process.stdout.fileno())
-        if said != word:
-            raise Failed(said or "its daemon ended at once")
+        line = _line(process.stdout.fileno())
+        if line != word:
+            raise Failed(line or "its daemon ended at once")
 
     def _running_pid(self) -> int | None:
         try:
@@ -120,10 +120,10 @@ class Lbhc(Kind):
 
 def _line(fd: int) -> str:
     """One line, byte by byte, so that nothing of the next one is swallowed by a buffer."""
-    said = b""
+    line = b""
     while (byte := os.read(fd, 1)) not in (b"", b"\n"):
-        said += byte
-    return said.decode(errors="replace")
+        line += byte
+    return line.decode(errors="replace")
 
 
 def _started(pid: int) -> str:

@@ -23,9 +23,9 @@ class ProbedIp(Kind):
 
     def __init__(self, resource: Resource, around: Surroundings) -> None:
         super().__init__(resource, around)
-        given = resource.parameters
-        self.ip = Ip(replace(resource, parameters={name: given[name] for name in ("address", "prefix", "nic")}), around)
-        listener: dict[str, Any] = {name: given[name] for name in ("port", "reply") if name in given}
+        parameters = resource.parameters
+        self.ip = Ip(replace(resource, parameters={name: parameters[name] for name in ("address", "prefix", "nic")}), around)
+        listener: dict[str, Any] = {name: parameters[name] for name in ("port", "reply") if name in parameters}
         self.listener = Lbhc(replace(resource, parameters={**listener, "wait_for_probe": False}), around)
 
     def restore(self) -> None:

@@ -58,7 +58,7 @@ class Conversation:
         self._backend: Backend | None = None
         self._database = ""
         self._transaction = 0  # the descriptor of the one that is open; 0: none
-        self._begun = 0
+        self._transactions_begun = 0
         self._prepared: dict[int, tuple[str, list[str]]] = {}
 
     def run(self) -> None:
@@ -311,8 +311,8 @@ class Conversation:
         assert self._backend is not None
         self._backend.run("begin")
         self._backend.run("set local tsql.open = 1")
-        self._begun += 1
-        self._transaction = self._begun
+        self._transactions_begun += 1
+        self._transaction = self._transactions_begun
         return tds_response.env_bytes(8, self._transaction.to_bytes(8, "little"))
 
     def _end(self, command: str) -> bytes:

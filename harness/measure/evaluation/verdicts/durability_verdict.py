@@ -66,11 +66,11 @@ def spans_in_turn(tokens: Sequence[Token]) -> list[Span]:
 
     A node that hands over to the other, and gets everything back, takes no token between two of the other's close together.
     """
-    taken = sorted((t for t in tokens if t.acknowledged and t.by), key=lambda t: t.at + t.seconds)
+    acknowledged = sorted((t for t in tokens if t.acknowledged and t.by), key=lambda t: t.at + t.seconds)
     spans: list[Span] = []
-    for index, token in enumerate(taken):
+    for index, token in enumerate(acknowledged):
         ended = token.at + token.seconds
-        others = [t for t in taken[max(0, index - 60) : index + 60] if t.by != token.by]
+        others = [t for t in acknowledged[max(0, index - 60) : index + 60] if t.by != token.by]
         before = max((t.at + t.seconds for t in others if t.at + t.seconds <= token.at), default=None)
         after = min((t.at for t in others if t.at >= ended), default=None)
         if before is not None and after is not None and after - before <= MAX_SILENCE_S:
