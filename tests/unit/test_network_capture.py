@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from harness import cli
 from harness.cluster.capture_sources import CaptureSources, Source
 from harness.config import cluster_config, trust
 from harness.core.errors import BadUse, Inconclusive, Unusable
@@ -233,3 +234,9 @@ def test_hosts_of_it_are_hosts_of_the_file() -> None:
         cluster_config.parse(
             default_cluster.cluster_data(overrides={"network_capture": {"command": COMMAND, "hosts": ["lknode03"]}}), Path("x")
         )
+
+
+@pytest.mark.parametrize("plan", ["{", "[]", '{"buffer": "much"}'])
+def test_a_plan_that_cannot_be_read_is_one_sentence(plan: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["lab", "capture", plan]) == 2
+    assert "give" in capsys.readouterr().err
