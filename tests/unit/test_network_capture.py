@@ -128,10 +128,11 @@ def test_its_end_is_told_to_all_and_the_next_capture_begins_another(network: Net
     with network.of("a") as a, network.of("b") as b:
         _, program = network.begun[0]
         program.said.put("nsenter: cannot open the namespace")
-        program.close()
+        program.said.put(None)
         for capture in (a, b):
             with pytest.raises(Inconclusive, match="capture at the network has ended; it said: nsenter: cannot open"):
                 capture.mark()
+        assert program.closed
     with network.of("a") as again:
         assert again.mark() == 0 and len(network.begun) == 2
 
