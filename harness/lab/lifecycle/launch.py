@@ -26,6 +26,7 @@ from harness.lab.guests.images.image_store import cache_folder
 from harness.lab.guests.windows import install as windows
 from harness.lab.lifecycle import container_launch, doctor, ssh_keys
 from harness.lab.lifecycle.lab_cluster_file import cluster_file_text, database_password_file
+from harness.lab.network import dhcp
 from harness.lab.services.postgres_template import ensure_template
 
 if TYPE_CHECKING:
@@ -201,6 +202,8 @@ def _demand_possible(data: dict[str, Any], name: str) -> lab_config.LabSettings:
     os.environ["PATH"] = doctor.PATHS  # an ordinary user's lacks the folders where the lab's programs are
     windows_nodes = any(node.get("platform") == "windows" for node in data.get("nodes", ()))
     doctor.demand(data.get("manager", {}).get("kind", "lifekeeper"), windows=windows_nodes)
+    if settings.with_dhcp:
+        dhcp.demand()
     return settings
 
 

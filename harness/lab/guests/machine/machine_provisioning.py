@@ -13,7 +13,7 @@ from pathlib import Path
 from harness.config.cluster_config import Cluster, Node
 from harness.core.errors import Unusable
 from harness.lab.guests.container import SYSCTLS
-from harness.lab.guests.container_provisioning import FOLDER, LIBRARY, Seed, write_seed
+from harness.lab.guests.container_provisioning import FOLDER, LIBRARY, Seed, ask_by_dhcp, write_seed
 from harness.lab.guests.guest import Guest
 from harness.lab.guests.host_provisioning import REPOSITORY, hosts_file
 from harness.lab.guests.images import image_store, machine_image
@@ -88,7 +88,9 @@ def machine_plans(
         is_node, nics = isinstance(machine, Node), topology.of(machine.name)
         seed = Seed(host_folder / "seed")
         write_seed(seed, cluster, machine.name, folder, is_node=is_node, bare=bare, disk_device=SHARED_DEVICE)
-        _write_machine_files(seed, machine.name, hosts_file(cluster, azure=azure), nics)
+        _write_machine_files(seed, machine.name, hosts_file(cluster, azure=azure), nics, asks=guest.dhcp)
+        if guest.dhcp:
+            ask_by_dhcp(seed)
         hardware = MachineHardware(
             architecture=platform.machine(),
             accelerator=accelerator,
@@ -107,13 +109,13 @@ def machine_plans(
     return plans
 
 
-def _write_machine_files(seed: Seed, name: str, hosts: str, nics: list[Nic]) -> None:
+def _write_machine_files(seed: Seed, name: str, hosts: str, nics: list[Nic], *, asks: bool) -> None:
     seed.write("etc/hostname", f"{name}\n")
     seed.write("etc/hosts", hosts)
     seed.write("etc/machine-id", f"{secrets.token_hex(16)}\n", mode=0o444)
     seed.write("etc/tmpfiles.d/lab.conf", TMPFILES)
     seed.write(str(FENCE_DEVICE).lstrip("/"), f"{HOST_ADDRESS} {FENCE_PORT}\n")
-    seed.write(NETWORK, network_script(nics), mode=0o755)
+    seed.write(NETWORK, network_script(nics, asks=asks), mode=0o755)
     seed.write("opt/lab/bin/power-button", BUTTON, mode=0o755)
     for unit, text in (("lab-network", NETWORK_UNIT), ("lab-power-button", BUTTON_UNIT)):
         seed.write(f"etc/systemd/system/{unit}.service", text)
@@ -127,10 +129,11 @@ def _write_machine_files(seed: Seed, name: str, hosts: str, nics: list[Nic]) -> 
         shutil.copyfile(REPOSITORY / "harness" / room / "__init__.py", library / room / "__init__.py")
 
 
-def network_script(nics: list[Nic]) -> str:
-    """What gives a machine's NICs their addresses when it boots. The NIC behind the fabric's is the management's."""
+def network_script(nics: list[Nic], *, asks: bool = False) -> str:
+    """What gives a machine's NICs their addresses when it boots, where it does not ask for them. The NIC behind the fabric's is the
+    management's."""
     settings = "".join(f"echo {value} > /proc/sys/net/{name}\n" for name, value in SYSCTLS.items())
-    lines = fabric.guest_lines(nics)
+    lines = fabric.guest_lines(nics, asks=asks)
     lines[1:1] = [f"link set eth{len(nics)} name {MANAGEMENT_NIC}", f"link set {MANAGEMENT_NIC} up"]
     lines.append(f"address add {MANAGEMENT_ADDRESS} dev {MANAGEMENT_NIC}")
     return f"#!/bin/sh -e\n{settings}exec ip -batch - <<END\n" + "\n".join(lines) + "\nEND\n"
