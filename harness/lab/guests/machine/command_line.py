@@ -15,8 +15,8 @@ HOST_ADDRESS = "192.168.255.2"  # QEMU's own there: the loopback of the network 
 # Without virtualisation the processor's own counters run with the host's and are measured wrongly while other processes have the host's
 # processors: time is taken from the chip set's, which QEMU keeps right.
 EMULATED_CLOCKS = ("clocksource=hpet", "nolapic_timer", "tsc=unstable", "no_timer_check")
-# What the kernel does against faults of real processors costs an emulated one much, and helps nobody.
-EMULATED_PROCESSOR = ("mitigations=off", "audit=0")
+# What the kernel does against faults of real processors and against attackers costs an emulated one much; no lab is a sandbox.
+EMULATED_PROCESSOR = ("mitigations=off", "audit=0", "apparmor=0", "init_on_alloc=0", "rcupdate.rcu_expedited=1", "nowatchdog")
 
 
 @dataclass(frozen=True)
