@@ -157,7 +157,9 @@ def _bring_up(
         keeper = container_launch.prepare(folder, name)
         doors = {host: s.fileno() for host, s in listeners.items()}
         order = {
-            **{"name": name, "folder": str(folder), "cluster_file": str(folder / "cluster.toml")},
+            "name": name,
+            "folder": str(folder),
+            "cluster_file": str(folder / "cluster.toml"),
             **(keeper.order if keeper else {}),
             **(machines.order if machines else {}),
             "said_fd": said,
