@@ -19,7 +19,7 @@ from harness.core.errors import HarnessError, Inconclusive, Unusable
 from harness.core.redaction.output_redaction import Cleaner
 from harness.core.timeline import Timeline
 from harness.expectations.connectivity_matrix import Origin
-from harness.hosts.host import CommandFailed, HostUnreachable
+from harness.hosts.host import CommandFailed
 from harness.hosts.host_facts import facts_of
 from harness.hosts.ssh.ssh_connection import SessionsTaken
 from harness.hosts.ssh.ssh_host import connect_all
@@ -277,19 +277,12 @@ class ClusterUnderTest:
             return capture, capture.mark()
 
     def _start_capture(self, name: str) -> PacketCapture:
-        """On the host, or at the network where the host does not bear or does not allow it. Raises as PacketCapture's `start`."""
-        capture = self.captures.make(name, newest=True)
-        try:
-            capture.start()
-        except Unusable as error:
-            if isinstance(error, HostUnreachable) or not self.captures.fall_back(name, str(error)):
-                raise
-            self.timeline.note(name, "no-capture", f"{error}; its packets are captured at the network instead")
-            capture = self.captures.make(name, newest=True)
-            capture.start()
+        """On the host, or at the network. Raises as PacketCapture's `start`."""
+        capture = self.captures.begin(name, newest=True)
         if self.captures.at_network(name):
+            refused = f" ({self.capture_refused[name]})" if name in self.capture_refused else ""
             loopback_words = ", what stays inside it by itself" if capture.loopback else ""
-            self.timeline.note(name, "packet-capture", f"its packets are captured at the network{loopback_words}")
+            self.timeline.note(name, "packet-capture", f"its packets are captured at the network{loopback_words}{refused}")
         return capture
 
     def evidence(self) -> dict[str, PacketCapture]:

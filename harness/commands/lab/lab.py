@@ -300,7 +300,7 @@ def _exec(arguments: argparse.Namespace) -> int:
     from harness.lab.control import lab_registry, nsenter
 
     lab = lab_registry.find(arguments.name)
-    command = nsenter.command(lab, arguments.host, _after_dashes(arguments.words) or ["bash", "-l"])
+    command = nsenter.command(lab, arguments.host, _after_dashes(arguments.words) or ["bash", "-l"], terminal=sys.stdin.isatty())
     if arguments.json:
         return _exec_for_a_program(arguments.host, command)
     sys.stdout.flush()

@@ -32,7 +32,7 @@ from harness.lab.guests.namespace import NamespaceGuest
 from harness.lab.guests.ssh_proxy import Gate, own_netns
 from harness.lab.linux import linux_syscalls
 from harness.lab.linux.nft import Nft
-from harness.lab.network import fabric, fabric_ruleset, platform_endpoints
+from harness.lab.network import dhcp, fabric, fabric_ruleset, platform_endpoints
 from harness.lab.network.balancer import Balancer
 from harness.lab.network.health_probe import Prober
 from harness.lab.network.nsg import Nsg
@@ -92,6 +92,10 @@ class Lab:
         fabric.sysctl("netfilter/nf_conntrack_tcp_loose", 0)  # a forgotten flow must not come back by itself (IDLE-02)
         fabric.sysctl("netfilter/nf_conntrack_tcp_timeout_syn_sent", UNANSWERED_S)
         self.nft.run(fabric_ruleset.ruleset(self.cluster, self.topology, self.settings) + self.nsg.ruleset())
+        if asking := dhcp.nics_of(self.topology, self.settings.with_dhcp):
+            fabric.batch(dhcp.address_lines(self.cluster, asking))
+            self.nft.run(dhcp.ruleset(self.cluster, asking))
+            self.keep(dhcp.run(dhcp.configuration(self.cluster, self.topology, self.settings.with_dhcp), ROOT / "dhcp.conf"))
         self.balancer.start()
         self.resets = self._resets()
         self.timings["network_s"] = time.monotonic() - began
