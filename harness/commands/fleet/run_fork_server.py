@@ -32,7 +32,7 @@ import harness
 
 BEGAN, ENDED = "began", "ended"
 MAX_REQUEST = 1 << 20  # bytes
-LOADED = ("harness.pytest_plugin.plugin", "harness.report.render", "harness.history.run_import", "harness.commands.suite")
+LOADED = ("harness.pytest_plugin.plugin", "harness.report.report_rendering", "harness.history.run_import", "harness.commands.suite")
 # Found by being there, or loaded late.
 PACKAGES = ("disrupt", "managers", "services", "measure", "report", "diagnosis", "collect")
 LIBRARIES = ("pytest", "_pytest.terminal", "jinja2", "paramiko")
