@@ -25,7 +25,7 @@ MAX_VERDICT_LENGTH = 300  # characters of a verdict that is told as a cause
 MAX_STORED_CAUSES = 50  # causes in run.json
 BAD = (Result.FAIL, Result.INCONCLUSIVE)
 ENDED_EARLY = (RunState.UNUSABLE, RunState.BAD_USE, RunState.INTERRUPTED)
-LOOK = "look at the cluster as it is with `lkharness check`, which tells the rule and the host"
+LOOK = "look at the cluster as it is with `lkharness check`, which names the rule and the host"
 
 
 @dataclass(frozen=True)

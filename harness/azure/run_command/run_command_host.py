@@ -106,7 +106,7 @@ def unpack(out: str, code: int, name: str) -> tuple[str, int]:
         unpacked_bytes = decompressor.decompress(base64.b64decode("".join(raw.split()), validate=True), MAX_UNPACKED_BYTES)
         printed, _, exit_code = unpacked_bytes.decode("utf-8", "replace").rpartition("\n")
         if not decompressor.eof:
-            raise ValueError("it is not whole, or too long")
+            raise ValueError("it is incomplete, or too long")
         return printed, int(exit_code)
     except (ValueError, zlib.error) as error:
         raise Unusable(f"{name}: what run-command brought back cannot be unpacked ({error}); reach the host by SSH") from error

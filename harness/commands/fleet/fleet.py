@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ABOUT = "run one command on many clusters, each in its own process; one page and one exit code"
 EXAMPLE = "lkharness fleet clusters/*.toml --at-once 4 -- failover --allow-disruption --disruption switchover"
-ORDER = "exit code of the whole, the worst in this order: 1 failed, 2 bad use, 4 not reachable, 3 could not be judged, 0 all passed"
+ORDER = "exit code of the fleet, the worst in this order: 1 failed, 2 bad use, 4 not reachable, 3 could not be judged, 0 all passed"
 PROGRAM = (sys.executable, "-m", "harness.cli")
 REPORTS = "reports/fleet"
 PAGE = "fleet.html"

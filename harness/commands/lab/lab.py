@@ -28,7 +28,7 @@ def add_to(commands) -> None:
     verbs = lab.add_subparsers(title="what to do", metavar="VERB", required=True, parser_class=type(lab))
 
     _add_up(verbs)
-    status_help = "tell who is active, who holds the VIP, and what the balancer believes"
+    status_help = "show who is active, who holds the VIP, and what the balancer believes"
     _name(add(verbs, "status", _status, status_help, "lkharness lab status --json"))
     _name(add(verbs, "down", _down, "take a lab down", "lkharness lab down"))
     add(verbs, "clean", _clean, "remove what dead labs of yours left on disk", "lkharness lab clean").set_defaults(name=None)

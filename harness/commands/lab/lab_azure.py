@@ -42,7 +42,7 @@ def add_to(verbs) -> None:
     misconfiguration.add_argument("kind", nargs="*", help="which (without it: those there are, and those switched on)")
 
     requests = add(
-        verbs_of_azure, "requests", _requests, "tell the requests received", "lkharness lab azure requests --method POST --path powerOff"
+        verbs_of_azure, "requests", _requests, "list the requests received", "lkharness lab azure requests --method POST --path powerOff"
     )
     _lab(requests)
     requests.add_argument("--method", default="", metavar="METHOD")

@@ -18,7 +18,7 @@ def add_to(verbs) -> None:
     whats = snapshot.add_subparsers(title="what to do", metavar="WHAT", required=True, parser_class=type(snapshot))
     take_help = "keep the machines of a running lab: the next one of the same content goes on from there"
     _lab(add(whats, "take", _take, take_help, "lkharness lab snapshot take"))
-    add(whats, "list", _list, "tell the snapshots that there are, with their sizes", "lkharness lab snapshot list")
+    add(whats, "list", _list, "list the snapshots that there are, with their sizes", "lkharness lab snapshot list")
     remove = add(whats, "remove", _remove, "remove a snapshot", "lkharness lab snapshot remove 0123456789ab")
     remove.add_argument("snapshot", help="its key, as `lkharness lab snapshot list` shows it, or `all`")
 

@@ -18,7 +18,7 @@ RESULTS = "exit codes: 0 not slower · 1 slower · 2 bad use · 3 cannot tell"
 
 def add_to(commands) -> None:
     """Adds the command to the parser."""
-    description = "tell whether failover got slower from one run to another"
+    description = "say whether failover got slower from one run to another"
     compare = add_judging(commands, "compare", _compare, description, "lkharness compare reports/release-1 reports/latest", RESULTS)
     compare.add_argument("before", metavar="RUN_A", help="the folder of the run that is the yardstick")
     compare.add_argument("after", metavar="RUN_B", help="the folder of the run that may be slower")

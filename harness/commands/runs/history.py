@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from harness.history.nightly_lines import History, Line
     from harness.history.run_import import ImportResult
 
-ABOUT = "tell what changed from run to run, and write index.html beside the runs"
+ABOUT = "show what changed from run to run, and write index.html beside the runs"
 PAGE = "index.html"
 MAX_CHANGES = 10  # that the terminal tells of a cluster
 
