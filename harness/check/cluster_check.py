@@ -101,9 +101,9 @@ def _look_once(subject: ClusterUnderTest, instead: Mapping[str, Host], aside: Co
             lambda: _begin_workers(subject),
         )
         since, state, active = Deadline(0.0), manager_answers.state, manager_answers.active
-        subject.absent |= {f.host for f in surveyed.lost}
+        subject.absent |= {f.host for f in surveyed.lost_hosts}
         evaluated = evaluate_firewalls(cluster, surveyed.facts, state)
-        more = [*manager_answers.found, *surveyed.lost, *judge(cluster, state, surveyed.facts, evaluated)]
+        more = [*manager_answers.findings, *surveyed.lost_hosts, *judge(cluster, state, surveyed.facts, evaluated)]
         checks, direct, of_services, probe = [], [], [], None
         if active is not None:
             origins = [o for o in Origin if subject.origin(o, active) not in subject.absent]
@@ -133,7 +133,7 @@ def _look_once(subject: ClusterUnderTest, instead: Mapping[str, Host], aside: Co
         cluster,
         state,
         active,
-        surveyed.seen,
+        surveyed.hosts_seen,
         evidence_gathering.paths(checks, packets, cluster),
         probes_by_node,
         direct,
