@@ -15,7 +15,7 @@ from harness.check.findings import service_findings
 from harness.check.findings.firewall_findings import evaluate_firewalls
 from harness.check.findings.node_findings import judge, of_pages
 from harness.check.host_survey import Survey, survey, unreachable
-from harness.check.manager_survey import ask_manager
+from harness.check.manager_survey import ManagerSurvey, ask_manager
 from harness.check.unreachable_node import second_way
 from harness.cluster import http_probe_request
 from harness.cluster.cluster_under_test import CaptureWindow, ClusterUnderTest
@@ -93,6 +93,8 @@ def _look_once(subject: ClusterUnderTest, instead: Mapping[str, Host], aside: Co
     with ExitStack() as stack, ThreadPoolExecutor(max_workers=1) as background:
         left_of_us = background.submit(lambda: None if subject.absent else _judge_guarded(lambda: nothing_left(subject)))
         # The hosts tell of their sockets before there are attempts, which could fill a listener's queue.
+        manager_answers: ManagerSurvey
+        surveyed: Survey
         sight, manager_answers, surveyed, *_ = subject.together(
             lambda: _open_capture(subject, stack),
             lambda: ask_manager(subject, instead),
@@ -104,7 +106,8 @@ def _look_once(subject: ClusterUnderTest, instead: Mapping[str, Host], aside: Co
         subject.absent |= {f.host for f in surveyed.lost_hosts}
         evaluated = evaluate_firewalls(cluster, surveyed.facts, state)
         more = [*manager_answers.findings, *surveyed.lost_hosts, *judge(cluster, state, surveyed.facts, evaluated)]
-        checks, direct, of_services, probe = [], [], [], None
+        checks: list[PathCheck] = []
+        direct, of_services, probe = [], [], None
         if active is not None:
             origins = [o for o in Origin if subject.origin(o, active) not in subject.absent]
             services = [s for s in cluster.services if s.name not in aside]
