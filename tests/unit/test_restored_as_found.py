@@ -356,7 +356,7 @@ def test_what_is_in_service_and_not_managed_any_more_is_not_as_it_was() -> None:
 def test_a_resource_that_was_not_there_is_not_as_it_was() -> None:
     manager = Manager(both(node("lknode01", ip=S), node("lknode02", ip=B)))
     subject = subject_of(manager)
-    before = initial_state.look(subject)
+    before = initial_state.record_state(subject)
     manager.now = both(node("lknode01", ip=S, db=S), node("lknode02", ip=B))
     verdict = restore.put_back(subject, "lknode01", before, patience_s=0.5)
     assert verdict.outcome is Outcome.FAIL and "db is on lknode01, which was not there before" in verdict.reason
