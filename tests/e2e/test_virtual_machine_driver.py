@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not tap.DEVICE.exists(), re
 DRIVE = """
 import asyncio, json, os, select, sys
 from pathlib import Path
-from harness.lab.guests.machine.command_line import MachineHardware, MachineNic
+from harness.lab.guests.machine.qemu_command_line import MachineHardware, MachineNic
 from harness.lab.guests.machine.virtual_machine import MachinePlan, VirtualMachine
 
 folder = Path(sys.argv[1])

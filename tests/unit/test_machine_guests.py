@@ -15,7 +15,7 @@ from harness.config import cluster_config
 from harness.lab import topology
 from harness.lab.guests.images import machine_image, newc_archive
 from harness.lab.guests.machine import acceleration, machine_provisioning
-from harness.lab.guests.machine.command_line import InheritedFiles, MachineHardware, MachineNic, command_line
+from harness.lab.guests.machine.qemu_command_line import InheritedFiles, MachineHardware, MachineNic, command_line
 from harness.lab.lifecycle import default_cluster
 from harness.lab.pacemaker import cib, fence_agent, install
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.core.deadline import Deadline
 from harness.lab.guests.images.image_store import cache_folder
-from harness.lab.guests.machine.command_line import PROGRAMS
+from harness.lab.guests.machine.qemu_command_line import PROGRAMS
 
 KVM = Path("/dev/kvm")
 TRIAL_TIMEOUT_S = 20.0  # a kernel says its first words within a second; a machine that is busy gets more

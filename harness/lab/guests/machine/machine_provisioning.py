@@ -19,7 +19,7 @@ from harness.lab.guests.guest import Guest
 from harness.lab.guests.host_provisioning import REPOSITORY, hosts_file
 from harness.lab.guests.images import image_store, machine_image
 from harness.lab.guests.machine import machine_snapshot
-from harness.lab.guests.machine.command_line import HOST_ADDRESS, MANAGEMENT_NET, MachineHardware, MachineNic
+from harness.lab.guests.machine.qemu_command_line import HOST_ADDRESS, MANAGEMENT_NET, MachineHardware, MachineNic
 from harness.lab.guests.machine.virtual_machine import MachinePlan, VirtualMachine
 from harness.lab.guests.ssh_proxy import socket_inside
 from harness.lab.lab_config import LabSettings

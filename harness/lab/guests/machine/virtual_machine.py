@@ -16,8 +16,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from harness.core.deadline import Deadline
-from harness.lab.guests.machine import command_line, machine_snapshot, tap
-from harness.lab.guests.machine.command_line import InheritedFiles, MachineHardware
+from harness.lab.guests.machine import machine_snapshot, qemu_command_line, tap
+from harness.lab.guests.machine.qemu_command_line import InheritedFiles, MachineHardware
 from harness.lab.guests.machine.qmp import QmpMonitor
 from harness.lab.guests.ssh_proxy import own_netns, sshd_answers
 from harness.lab.linux.linux_syscalls import CLONE_NEWNET, setns, unshare
@@ -94,7 +94,7 @@ class VirtualMachine:
                 fabric.settle_leg(leg)
             files = InheritedFiles(monitor_end.fileno(), self._initrd, self._overlay, taps)
             self._process = self._start(
-                command_line.command_line(self.name, self.plan.hardware, files), [monitor_end.fileno(), *taps.values()]
+                qemu_command_line.command_line(self.name, self.plan.hardware, files), [monitor_end.fileno(), *taps.values()]
             )
         finally:
             monitor_end.close()
