@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import Any
 
 from harness.config.cluster_config import Cluster
-from harness.hosts.host import Host
+from harness.core.errors import Unusable
+from harness.hosts.host import Host, HostUnreachable
 from harness.remote.captures.capture_factory import capture_of
 from harness.remote.captures.capture_session import PacketCapture
 from harness.remote.captures.network_capture import NetworkCapture, own_loopback
@@ -64,6 +65,19 @@ class CaptureSources:
             return capture_of(host, self._capabilities(name), python, **options)
         beside = own_loopback(host, python) if source is Source.NETWORK_AND_LOOPBACK else None
         return PacketCapture(host, python, program=self._network.program(host, own_loopback=beside), **options)
+
+    def begin(self, name: str, **options: Any) -> PacketCapture:
+        """The same, started: on the host, or at the network where the host does not bear or does not allow it. Raises as PacketCapture's
+        `start`."""
+        capture = self.make(name, **options)
+        try:
+            capture.start()
+        except Unusable as error:
+            if isinstance(error, HostUnreachable) or not self.fall_back(name, str(error)):
+                raise
+            capture = self.make(name, **options)
+            capture.start()
+        return capture
 
     def fall_back(self, name: str, reason: str) -> bool:
         """The host has refused to be captured, for this reason: is there another way for it from now on?"""

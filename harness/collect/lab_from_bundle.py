@@ -54,7 +54,7 @@ class Shape:
     differs: list[str] = field(default_factory=list)  # sentences
 
     @property
-    def broken(self) -> bool:
+    def needs_checks_off(self) -> bool:
         """Would the manager's own checks mend what is set here?"""
         return bool(self.bindings or self.vips or self.out)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from harness.core.verdict import Outcome
-from harness.measure.evaluation.phases import stack
+from harness.measure.evaluation.outage_phases import stack
 from harness.measure.measurement_result import Outage
 from harness.remote.recording.recording import INCIDENT
 from harness.report.record.measurement_record import MeasurementRecord

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 from harness.hosts.host import NotReadable
+from harness.hosts.shell_command import text
 
 MIB = 1024 * 1024
 OUTPUT_AT_MOST = 5 * MIB // 2  # bytes of each of a command's two streams; cut into short lines they take some 30 times as much memory
@@ -35,7 +38,7 @@ class BoundedOutput:
             self.data += data[:room]
 
     @property
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether everything was kept."""
         return self.size <= self._most
 
@@ -59,6 +62,15 @@ class Lines:
             raise NotReadable(f"a line of more than {LINE_AT_MOST / MIB:g} MiB came, which is no answer ({size} bytes so far)")
         return lines
 
-    def rest(self) -> bytes:
+    def unfinished_line(self) -> bytes:
         """What came after the last end of a line."""
         return bytes(self._rest)
+
+
+def text_lines(read: Callable[[], bytes]) -> Iterator[str]:
+    """The lines of a stream as text, until `read` returns no more bytes; the last one without its end as well."""
+    lines = Lines()
+    while data := read():
+        yield from map(text, lines.feed(data))
+    if unfinished := lines.unfinished_line():
+        yield text(unfinished)

@@ -93,6 +93,7 @@ class GuestSettings(Part):
     image: str = Field("pacemaker", description="of a container or a machine: an image that `lkharness lab image list` shows")
     memory_mb: Annotated[int, Field(ge=256)] = Field(768, description="of a machine")
     processors: Annotated[int, Field(ge=1, le=64)] = Field(1, description="of a machine")
+    dhcp: bool = Field(False, description="its NICs ask for their addresses, as on Azure, instead of being given them; not for namespaces")
 
 
 class LabSettings(Part):
@@ -124,6 +125,11 @@ class LabSettings(Part):
     def captured_at_fabric(self, host: str) -> bool:
         """Are its packets captured at the fabric's end of its links, although the host might do it?"""
         return self.capture == "fabric" or (self.capture is None and self.kind_of(host) != "namespace")
+
+    @property
+    def with_dhcp(self) -> list[str]:
+        """The hosts whose NICs ask for their addresses."""
+        return [name for name, guest in self.guests.items() if guest.dhcp]
 
     @property
     def containers(self) -> dict[str, GuestSettings]:
@@ -165,6 +171,11 @@ def _guests_that_cannot_be(cluster: Cluster, settings: LabSettings) -> list[str]
         faults.append(f'  lab.guests: the stand-in for LifeKeeper runs in namespaces only; set manager.kind to "pacemaker" for {kinds}')
     if with_images:
         faults += [f"  services: the stand-in for {s.name} (mssql) runs in namespaces only" for s in cluster.services if s.kind == "mssql"]
+    faults += [
+        f"  lab.guests.{name}.dhcp: a namespace has no DHCP client; leave it out, or make it a container or a machine"
+        for name in settings.with_dhcp
+        if settings.kind_of(name) == "namespace"
+    ]
     if len({settings.kind_of(name) for name in nodes}) > 1:
         faults.append(f"  lab.guests: {' and '.join(nodes)} share a disk, so they must be of one kind")
     return faults

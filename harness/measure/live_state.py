@@ -65,7 +65,7 @@ class Live:
                 recent.popleft()
 
     def sightings(self, rows: Iterable[CapturedPacket]) -> None:
-        """Takes packets of a witness: probes are what is shown of them."""
+        """Takes packets of a capture: probes are what is shown of them."""
         with self._lock:
             for row in rows:
                 if row.host in self.without_loopback and row.what != "socket":

@@ -277,7 +277,7 @@ class Meter:
         self.subject.together(*(lambda n=n, agent=agent: renew(n, agent) for n, agent in expiring.items()))
 
     def _renew_kept(self) -> None:
-        """Kept connections are made anew under the eyes of the witnesses: a node that answers one from before would not be known."""
+        """Kept connections are made anew while captures run: a node that answers one from before would not be known."""
         for name, agent in self._agents.items():
             try:
                 agent.renew()

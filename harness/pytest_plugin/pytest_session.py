@@ -172,7 +172,7 @@ class Session:
         self._health.start()
 
     def _why_not_healthy(self, subject: ClusterUnderTest) -> str | None:
-        """The lab must be whole. A stranger's cluster need not be: then only what disturbs nothing is tested, and finds what is wrong."""
+        """The lab must be healthy. An attached cluster need not be: then only what disturbs nothing is tested, and finds what is wrong."""
         limit = self.cluster.manager.takeover_s + self.cluster.manager.boot_s
         try:
             return subject.wait_until_healthy(Deadline(limit if self._lab_data else HEALTHY_TIMEOUT_S)).active
@@ -216,7 +216,7 @@ class Session:
         if self._lab_data is None:
             if self._attached is None:
                 raise Inconclusive(f"{disruption.name} was not done: {self.why_not_disturb}")
-            self._attached.before(disruption, within=within)
+            self._attached.demand_permission(disruption, within=within)
             self._tell_that_it_is_disturbed(disruption)
 
     def _tell_that_it_is_disturbed(self, disruption: Disruption) -> None:
@@ -295,7 +295,7 @@ class Session:
 
     def redact(self, text: str) -> str:
         """`text` without secrets and fit for a terminal."""
-        return (self._report.run.cleaner if self._report else CLEANER).shown(text)
+        return (self._report.run.cleaner if self._report else CLEANER).for_terminal(text)
 
     def record_setup_error(self, error: HarnessError) -> None:
         """Notes what keeps the cluster from being used at all."""

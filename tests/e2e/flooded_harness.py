@@ -100,7 +100,7 @@ def main(how: str, folder: str, machine: str = "") -> None:
         said = f"{type(error).__name__}: {error}"
     more = peak() - before
     moments = [began, *(m for m in MOMENTS if m > began), _now()]
-    lost = lease.lost
+    lost = lease.loss_reason
     lease.give_back()
     host.close()
     print(json.dumps({"said": said, "more": more, "lost": lost, "longest": max(b - a for a, b in pairwise(moments))}), flush=True)

@@ -1,4 +1,4 @@
-"""What each disruption demands of a stranger's cluster before it is done: proof, asked by kind, and never more than it needs."""
+"""What each disruption demands of an attached cluster before it is done: proof, asked by kind, and never more than it needs."""
 
 from __future__ import annotations
 
@@ -185,4 +185,4 @@ def test_within_another_fencing_is_asked_all_the_same():
     look = lambda s: Preconditions(s, frozenset({"node freeze"}))  # noqa: E731
     guard = Preflight(subject, frozenset({"node freeze"}), str, make_preconditions=look)  # type: ignore[arg-type]
     with pytest.raises(Inconclusive, match="fencing is not proven: nothing is started"):
-        guard.before("node freeze", within=True)
+        guard.demand_permission("node freeze", within=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from harness import cli
 from harness.cluster.capture_sources import CaptureSources, Source
 from harness.config import cluster_config, trust
 from harness.core.errors import BadUse, Inconclusive, Unusable
@@ -127,10 +128,11 @@ def test_its_end_is_told_to_all_and_the_next_capture_begins_another(network: Net
     with network.of("a") as a, network.of("b") as b:
         _, program = network.begun[0]
         program.said.put("nsenter: cannot open the namespace")
-        program.close()
+        program.said.put(None)
         for capture in (a, b):
             with pytest.raises(Inconclusive, match="capture at the network has ended; it said: nsenter: cannot open"):
                 capture.mark()
+        assert program.closed
     with network.of("a") as again:
         assert again.mark() == 0 and len(network.begun) == 2
 
@@ -233,3 +235,9 @@ def test_hosts_of_it_are_hosts_of_the_file() -> None:
         cluster_config.parse(
             default_cluster.cluster_data(overrides={"network_capture": {"command": COMMAND, "hosts": ["lknode03"]}}), Path("x")
         )
+
+
+@pytest.mark.parametrize("plan", ["{", "[]", '{"buffer": "much"}'])
+def test_a_plan_that_cannot_be_read_is_one_sentence(plan: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["lab", "capture", plan]) == 2
+    assert "give" in capsys.readouterr().err

@@ -116,7 +116,7 @@ def _matrix(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from harness.commands.fleet.admission import Admission
     from harness.commands.fleet.fleet_clusters import is_here, leaves_run, words_for
-    from harness.commands.fleet.machine_load import LoadReader
+    from harness.commands.fleet.local_cpu_load import LoadReader
     from harness.commands.fleet.process_pool import Job
     from harness.core.errors import BadUse, Unusable
     from harness.core.files import expand_user

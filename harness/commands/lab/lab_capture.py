@@ -31,9 +31,10 @@ def _capture(arguments: argparse.Namespace) -> int:
     from harness.remote import script_transport
     from harness.remote.captures.capture_session import DEFAULT_PLAN
 
-    plan = {**DEFAULT_PLAN, **_read_plan(arguments.plan)}
+    plan: dict[str, Any] = {**DEFAULT_PLAN, **_read_plan(arguments.plan)}
     lab = lab_registry.find(arguments.name)
     fabric = lab.ask("fabric")
+    plan["buffer"] *= len(fabric["legs"])  # one socket hears all of them
     python = [sys.executable, *script_transport.QUICKLY, "-c", script_transport.source("link_capture").decode()]
     command = nsenter.fabric_command(lab, fabric["netns"], [*python, json.dumps({**plan, "links": fabric["legs"]})])
     sys.stdout.flush()
@@ -45,6 +46,6 @@ def _read_plan(text: str) -> dict[str, Any]:
         plan = json.loads(text)
     except ValueError as error:
         raise BadUse(f"the plan is no JSON ({error}); give an object, such as " + "'{\"ports\": [1521]}'") from error
-    if not isinstance(plan, dict):
+    if not isinstance(plan, dict) or not isinstance(plan.get("buffer", 0), int):
         raise BadUse("the plan is no JSON object; give one, such as " + "'{\"ports\": [1521]}'")
     return plan

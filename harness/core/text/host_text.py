@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from harness.core.text.late_pattern import LatePattern
+
 # Control characters (a terminal obeys them), the Unicode marks that turn the reading direction of what follows, and what is there without
 # being seen: soft hyphens, characters of no width, fillers, variation selectors and tags.
 _UNSEEN = re.compile(
@@ -11,8 +13,8 @@ _UNSEEN = re.compile(
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 # Commands that CI services take from a job's output: Azure DevOps anywhere in a line, GitHub at its beginning, where wrapping may put one.
-_CI_COMMAND = re.compile(r"#(?=#(?:vso)?\[)|(?<!\S):(?=:[a-zA-Z][a-zA-Z-]*(?: [^\n]*?)?::)")
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_CI_COMMAND = LatePattern(r"#(?=#(?:vso)?\[)|(?<!\S):(?=:[a-zA-Z][a-zA-Z-]*(?: [^\n]*?)?::)")
+_NOT_XML = LatePattern("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def storable(text: str) -> str:

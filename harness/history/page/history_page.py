@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Container
 from dataclasses import dataclass
@@ -13,9 +11,9 @@ from markupsafe import Markup
 
 from harness.core.text import wording
 from harness.history.nightly_lines import ClusterHistory, History, Line
-from harness.history.page.strip_data import first_run_on_page, page_data
+from harness.history.page.history_chart_data import first_run_on_page, page_data
 from harness.history.stability import State
-from harness.report.html.page_environment import page_environment, style
+from harness.report.html.page_environment import inline_script, page_environment, style
 from harness.report.record.labels import LABEL, MARK, node_before
 from harness.report.record.run_record import Result
 
@@ -78,8 +76,7 @@ def html(history: History, reports: Container[str]) -> str:
         left_out=first,
         data=Markup(data),
         style=style(_TEMPLATES / "history.css"),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **inline_script(script),
         count=wording.count,
         label=lambda outcome: LABEL[Result(outcome)],
         mark=lambda outcome: MARK[Result(outcome)],

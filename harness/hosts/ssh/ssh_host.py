@@ -18,7 +18,7 @@ from harness.config.cluster_config import Cluster, Machine
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, Unusable
 from harness.core.timeline import Timeline
-from harness.hosts.host import Command, CommandFailed, CommandResult, Host, HostUnreachable, WrongHostKey
+from harness.hosts.host import Command, CommandResult, Host, HostUnreachable, WrongHostKey
 from harness.hosts.interrupt_shield import run_uninterrupted
 from harness.hosts.output_limits import OUTPUT_AT_MOST
 from harness.hosts.root_rights import ABSENT, is_marked_for_root, refusal_sentence, refusals_line, sudo_lines, sudo_refusal
@@ -32,7 +32,7 @@ from harness.hosts.ssh.ssh_process import SshProcess, close, execute, finish
 T = TypeVar("T")
 
 
-class SshHost:
+class SshHost(Host):
     """Implements `Host` for `machine`, through another host when one is given. Safe to use from several threads."""
 
     def __init__(self, machine: Machine, *, timeline: Timeline | None = None, through: SshHost | None = None) -> None:
@@ -82,13 +82,6 @@ class SshHost:
         if not is_marked_for_root(command) and len(ask(refusals_line(lines)).out.splitlines()) < len(lines):
             return result
         raise Unusable(refusal_sentence(self.name, self.machine.ssh.user, refusal, lines))
-
-    def check(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> str:
-        """Run, demand exit 0 (CommandFailed otherwise) and return standard output."""
-        result = self.run(command, limit=limit, input=input)
-        if not result.ok:
-            raise CommandFailed(result)
-        return result.out
 
     def start(self, command: Command) -> SshProcess:
         """Start and stream. The command must end when its input does: sshd ends nothing when the channel closes."""

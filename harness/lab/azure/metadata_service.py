@@ -14,11 +14,11 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from harness.core.errors import HarnessError
-from harness.lab.azure.listener_server import ListenerServer
 from harness.lab.azure.relayed_socket import read_caller
 from harness.lab.azure.resources import instance_metadata
 from harness.lab.azure.resources.instance_metadata import Refusal
 from harness.lab.azure.state.azure_state import AzureState
+from harness.lab.azure.threaded_http_server import ListenerServer
 
 IDLE_TIMEOUT_S = 60.0
 LONGEST_BODY = 1 << 16

@@ -20,12 +20,12 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from harness.core.errors import HarnessError
 from harness.lab.azure import control_endpoint, url_routing
-from harness.lab.azure.listener_server import ListenerServer
 from harness.lab.azure.relayed_socket import read_caller
 from harness.lab.azure.state import api_faults
 from harness.lab.azure.state.azure_state import AzureState
 from harness.lab.azure.state.http_types import Answer, Problem, Request
 from harness.lab.azure.state.oauth_tokens import challenge, cloud_metadata, revocation_challenge
+from harness.lab.azure.threaded_http_server import ListenerServer
 from harness.lab.network.platform_endpoints import RESOURCE_MANAGER_NAME
 
 IDLE_TIMEOUT_S = 300.0  # a connection that says nothing for so long is closed

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.core.deadline import Deadline
-from harness.lab.guests.keeper_client import KeeperClient
+from harness.lab.guests.container_keeper_client import KeeperClient
 from harness.lab.guests.ssh_proxy import own_netns, sshd_answers
 
 BOOT_TIMEOUT_S = 300.0  # until its sshd answers

@@ -24,6 +24,17 @@ SOCKETS = "/run/lab-sockets"
 TMPFILES = f"""L+ {pacemaker.FENCE_SOCKET} - - - - {SOCKETS}/fence.sock
 z /var/lib/pacemaker/cib/cib.xml 0600 hacluster haclient -
 """
+DHCP_NETWORK = """[Match]
+Name=eth*
+
+[Network]
+DHCP=ipv4
+LinkLocalAddressing=no
+
+[DHCPv4]
+ClientIdentifier=mac
+"""
+DHCP_UNITS = {"multi-user.target": "systemd-networkd.service", "network-online.target": "systemd-networkd-wait-online.service"}
 UNITS = ("corosync", "pacemaker")  # that the distribution's packages have started at boot
 
 
@@ -109,10 +120,22 @@ def container_plans(
         binds = {f"{REPOSITORY / 'harness'}": f"{LIBRARY}/harness:ro"}
         if isinstance(machine, Node):
             binds |= {str(shared.disk): str(DISK_SOURCE), str(shared.sockets): SOCKETS}
+        asks = settings.containers[machine.name].dhcp
+        if asks:
+            ask_by_dhcp(seed)
         name = f"{prefix}-{machine.name}"
         hosts = {m.name: str(m.address) for m in cluster.machines} | ({RESOURCE_MANAGER_NAME: RESOURCE_MANAGER} if azure else {})
         container_plans_made.append(
-            ContainerPlan(machine.name, name, image.tag, fabric.guest_lines(topology.of(machine.name)), seed.disk, run_folder, hosts, binds)
+            ContainerPlan(
+                machine.name,
+                name,
+                image.tag,
+                fabric.guest_lines(topology.of(machine.name), asks=asks),
+                seed.disk,
+                run_folder,
+                hosts,
+                binds,
+            )
         )
     return container_plans_made
 
@@ -143,6 +166,15 @@ def write_seed(
             mask = seed.disk / f"etc/systemd/system/{unit}.service"
             mask.parent.mkdir(parents=True, exist_ok=True)
             mask.symlink_to("/dev/null")
+
+
+def ask_by_dhcp(seed: Seed) -> None:
+    """Have systemd's own network manager ask on every NIC, and what needs the network wait for it."""
+    seed.write("etc/systemd/network/lab.network", DHCP_NETWORK)
+    for target, unit in DHCP_UNITS.items():
+        wanted = seed.disk / f"etc/systemd/system/{target}.wants/{unit}"
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        wanted.symlink_to(f"/lib/systemd/system/{unit}")
 
 
 def image_of(guest: GuestSettings | None) -> image_store.Image | None:

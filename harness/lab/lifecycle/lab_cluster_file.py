@@ -35,7 +35,7 @@ def cluster_file_text(data: dict[str, Any], name: str, listeners: dict[str, sock
     power = [sys.executable, "-m", "harness.cli", "lab", "power", "--name", name]
     capture = [sys.executable, "-m", "harness.cli", "lab", "capture", "--name", name]
     table = {
-        **data,
+        **{key: value for key, value in data.items() if key != "network_capture"},  # another network's
         "name": name,
         "client": reachable(data["client"]),
         "nodes": [reachable(node) for node in data["nodes"]],

@@ -57,9 +57,12 @@ def detach(topology: Topology, host: str) -> None:
     batch([f"link del {nic.leg}" for nic in topology.of(host)])
 
 
-def guest_lines(nics: list[Nic]) -> list[str]:
-    """What a guest sets up inside, as DHCP would: only the first NIC gets a default gateway (facts FAB-11)."""
+def guest_lines(nics: list[Nic], *, asks: bool = False) -> list[str]:
+    """What a guest sets up inside, as DHCP would: only the first NIC gets a default gateway (facts FAB-11). One that `asks` for that by
+    DHCP itself has its NICs with their hardware addresses, and nothing more."""
     lines = ["link set lo up"]
+    if asks:
+        return lines + [f"link set {nic.name} address {nic.mac}" for nic in nics]
     for nic in nics:
         lines += [f"link set {nic.name} address {nic.mac} up", f"address add {nic.address}/{nic.subnet.prefixlen} dev {nic.name}"]
     return [*lines, f"route add default via {nics[0].gateway} dev {nics[0].name}"]

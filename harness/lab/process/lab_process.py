@@ -24,15 +24,15 @@ from harness.lab import lab_config, lifekeeper_config, topology
 from harness.lab.control.control_socket import Server
 from harness.lab.guests import container_provisioning, host_provisioning
 from harness.lab.guests.container import ContainerGuest
+from harness.lab.guests.container_keeper_client import KeeperClient
 from harness.lab.guests.disk_reservation import Storage
 from harness.lab.guests.fencing import Fencing
 from harness.lab.guests.guest import Guest
-from harness.lab.guests.keeper_client import KeeperClient
 from harness.lab.guests.namespace import NamespaceGuest
 from harness.lab.guests.ssh_proxy import Gate, own_netns
 from harness.lab.linux import linux_syscalls
 from harness.lab.linux.nft import Nft
-from harness.lab.network import fabric, fabric_ruleset, platform_endpoints
+from harness.lab.network import dhcp, fabric, fabric_ruleset, platform_endpoints
 from harness.lab.network.balancer import Balancer
 from harness.lab.network.health_probe import Prober
 from harness.lab.network.nsg import Nsg
@@ -92,6 +92,10 @@ class Lab:
         fabric.sysctl("netfilter/nf_conntrack_tcp_loose", 0)  # a forgotten flow must not come back by itself (IDLE-02)
         fabric.sysctl("netfilter/nf_conntrack_tcp_timeout_syn_sent", UNANSWERED_S)
         self.nft.run(fabric_ruleset.ruleset(self.cluster, self.topology, self.settings) + self.nsg.ruleset())
+        if asking := dhcp.nics_of(self.topology, self.settings.with_dhcp):
+            fabric.batch(dhcp.address_lines(self.cluster, asking))
+            self.nft.run(dhcp.ruleset(self.cluster, asking))
+            self.keep(dhcp.run(dhcp.configuration(self.cluster, self.topology, self.settings.with_dhcp), ROOT / "dhcp.conf"))
         self.balancer.start()
         self.resets = self._resets()
         self.timings["network_s"] = time.monotonic() - began

@@ -11,12 +11,12 @@ from pathlib import Path
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
+from harness.hosts.detached_jobs import run_to_its_end
 from harness.hosts.host import Command, CommandResult, Host, HostUnreachable
-from harness.hosts.jobs import run_to_its_end
 from harness.hosts.root_rights import ROOT, as_root, read_by_root
 from harness.managers.data_mirror import check_mirror
-from harness.managers.log_window import fetch_line, window
-from harness.managers.manager import MAX_LOG_LENGTH, Answer, ClusterState, LogWindow, Manager, NodeState, Question, SwitchRefused
+from harness.managers.linux_base import OnLinux
+from harness.managers.manager import Answer, ClusterState, NodeState, Question, SwitchRefused
 from harness.managers.parse.lcdstatus_parse import parse
 from harness.managers.rules.boot_start_rules import at_boot_line, by_units
 from harness.managers.rules.lifekeeper_disk_rules import fenced_by, mirrored_by
@@ -47,7 +47,7 @@ def address_in(row: str) -> str | None:
     return match[0] if match else None
 
 
-class LifeKeeper(Manager):
+class LifeKeeper(OnLinux):
     """Reads each node over its own connection; drives from the node that is to act."""
 
     name = "LifeKeeper"
@@ -60,18 +60,15 @@ class LifeKeeper(Manager):
     usual_daemons = ("lcm", "lcd", "lkcheck")  # LKL-02
 
     def __init__(self, cluster: cluster_config.Cluster, hosts: Mapping[str, Host]) -> None:
-        self._cluster = cluster
-        self._hosts = hosts
+        super().__init__(cluster, hosts)
         self._bin = cluster.manager.root / "bin"
 
-    def state(self, *, limit: float = 10.0) -> ClusterState:
-        return self._state_in(self._read_status(limit))
+    def _node_state(self, node: str, limit: float) -> NodeState:
+        return self._node_state_in(node, self._read_node_status(node, limit))
 
     def _read_status(self, limit: float) -> dict[str, CommandResult | str]:
         """What lcdstatus prints on every node, or why a node could not be asked."""
-        names = [n.name for n in self._cluster.nodes]
-        with ThreadPoolExecutor(max_workers=len(names)) as pool:  # a node that does not answer must not age what the other says
-            return dict(zip(names, pool.map(lambda n: self._read_node_status(n, limit), names), strict=True))
+        return self._each(lambda node: self._read_node_status(node, limit))
 
     def _read_node_status(self, node: str, limit: float) -> CommandResult | str:
         try:
@@ -102,12 +99,9 @@ class LifeKeeper(Manager):
         return [shlex.join(self._action_command(self._cluster.manager.resource, "restore", []))]
 
     def unlisted_members(self, *, limit: float = 10.0) -> list[str]:
-        names = [n.name for n in self._cluster.nodes]
-        with ThreadPoolExecutor(max_workers=len(names)) as pool:
-            outputs = list(pool.map(lambda n: self._ask(n, self._read_command("lcdstatus", "-q"), limit), names))
-        sentences = []
-        for name, output in zip(names, outputs, strict=True):
-            sentences += [output.why] if output.text is None else of_lifekeeper(output.text, name, self._cluster.manager.resource, names)
+        resource, sentences = self._cluster.manager.resource, []
+        for name, output in self._ask_each(self._read_command("lcdstatus", "-q"), limit).items():
+            sentences += [output.why] if output.text is None else of_lifekeeper(output.text, name, resource, self._names)
         return list(dict.fromkeys(sentences))
 
     def unrelated_resources(self, *, limit: float = 10.0) -> frozenset[str]:
@@ -177,9 +171,7 @@ class LifeKeeper(Manager):
 
     def _ask_each(self, command: Command, limit: float) -> dict[str, NodeOutput]:
         """What every node says to a command that only reads, asked at once."""
-        names = [n.name for n in self._cluster.nodes]
-        with ThreadPoolExecutor(max_workers=len(names)) as pool:
-            return dict(zip(names, pool.map(lambda n: self._ask(n, command, limit), names), strict=True))
+        return self._each(lambda node: self._ask(node, command, limit))
 
     def _ask(self, node: str, command: Command, limit: float) -> NodeOutput:
         """What a command that only reads printed, or why that cannot be used."""
@@ -208,8 +200,7 @@ class LifeKeeper(Manager):
         command = self._action_command(tag, action, options)
         result = run_to_its_end(self._hosts[node], command, deadline)
         wanted = action == "restore"
-        status = self._read_node_status(node, max(deadline.within(10.0), 5.0))
-        state = self._node_state_in(node, status).resources.get(tag)
+        state = self._node_state(node, max(deadline.within(10.0), 5.0)).resources.get(tag)
         if state is None or state.active is not wanted:
             message = (result.err.strip() or result.out.strip() or "nothing").splitlines()[-1]
             raise SwitchRefused(f"{node}: `{' '.join(command)}` left {tag} {state or 'unknown'} (exit {result.exit}); it said: {message}")
@@ -236,9 +227,3 @@ class LifeKeeper(Manager):
         names = "|".join(re.escape(name) for name in self.daemons(manager.daemons)) or "$"
         by_name = f"ps -eo pid=,comm= | awk -v n={shlex.quote(f'^({names})$')} '$2 ~ n {{ print $1 }}'"
         return f"{by_name}; cat {files} </dev/null 2>/dev/null" if files else by_name
-
-    def recent_log(self, node: str, *, lines: int = 200) -> str:
-        return self._hosts[node].run(read_by_root(f"tail -n {lines:d}", str(self.log))).out
-
-    def log_between(self, node: str, begin: float, end: float, *, most: int = MAX_LOG_LENGTH) -> LogWindow:
-        return window(self._hosts[node].run(fetch_line(self.log), limit=30.0).out, begin, end, most)

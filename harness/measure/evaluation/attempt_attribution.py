@@ -26,7 +26,7 @@ UNKNOWN_CLOCK_ERROR_S = 0.1  # for a host whose clock was never compared; such a
 
 
 class Traced(NamedTuple):
-    """One sample and the node it was traced to: the one that answered it or, when it failed, received it. None: no witness saw it.
+    """One sample and the node it was traced to: the one that answered it or, when it failed, received it. None: no capture saw it.
 
     `outcome` is a sample's, or wrong-node (see `expected_responder`). Times are seconds on the harness's monotonic clock.
     """
@@ -38,12 +38,12 @@ class Traced(NamedTuple):
     detail: str = ""
 
     @property
-    def ended(self) -> float:
+    def ended_at(self) -> float:
         """When its outcome was known, on the harness's clock."""
         return self.at + self.seconds
 
     @property
-    def good(self) -> bool:
+    def is_answered(self) -> bool:
         """Whether it was answered."""
         return self.outcome == ANSWERED
 
@@ -146,7 +146,7 @@ class _OnNoNic:
         ends = [e.at for e in recording.events if e.host == host and e.kind == "witness-end"]
         self._first = in_order[0].at if in_order else 0.0
         self._last = max(ends, default=in_order[-1].at - STAMPED_LATE_S if in_order else 0.0)
-        self._missing = observation_gaps.unwitnessed_spans(recording, host)
+        self._missing = observation_gaps.uncaptured_spans(recording, host)
         self._opened: dict[str, tuple[int, bool]] = {}  # of each series with a kept connection: its port, and whether it stayed inside
         self._left_at: dict[tuple[int, int], list[float]] = defaultdict(list)
         for s in in_order:

@@ -17,8 +17,8 @@ from harness.measure.evaluation import (
     expected_responder,
     figure_wording,
     observation_gaps,
-    outages,
-    phases,
+    outage_phases,
+    series_outages,
     timing_quality,
 )
 from harness.measure.evaluation.attempt_attribution import Traces
@@ -67,7 +67,7 @@ def evaluate(recording: Recording, *, budget_s: float | None = None, calibration
     case = replace(case, hosts=_judge_hosts(recording, case.window))
     views = [look_at(case, series, traces[series.id]) for series in header.series]
     all_series = [judge_series(view, traces[view.series.id]) for view in views]
-    boundaries = phases.boundaries(phases.Scene(recording, traces, all_series, anchor, after))
+    boundaries = outage_phases.boundaries(outage_phases.Scene(recording, traces, all_series, anchor, after))
     tokens = judge_tokens(case, views, expected_responder.both_answered(recording, plain))
     ended = disruption_traits.judge_end(recording)
     return Measured(
@@ -107,7 +107,7 @@ def _serving_node(recording: Recording, traces: Traces) -> str | None:
         vip_ups = sorted((e.at, e.host) for e in recording.events if e.kind == "vip-up")
         return vip_ups[-1][1] if vip_ups else recording.header.active or None
     answers = [
-        (series.origin != attempt.node, attempt.ended, attempt.node)
+        (series.origin != attempt.node, attempt.ended_at, attempt.node)
         for series in recording.header.series
         for attempt in traces.get(series.id, ())
         if attempt.spoke and attempt.node is not None
@@ -115,8 +115,8 @@ def _serving_node(recording: Recording, traces: Traces) -> str | None:
     outside = [series for series in recording.header.series if series.kind == NEW and series.origin == recording.header.client]
     spoken = [attempt for series in outside for attempt in traces.get(series.id, ()) if attempt.spoke]
     if spoken:
-        first_spoken_at, last_spoken_at = min(attempt.ended for attempt in spoken), max(attempt.ended for attempt in spoken)
-        last_known_at = max((attempt.ended for attempt in spoken if attempt.node is not None), default=first_spoken_at)
+        first_spoken_at, last_spoken_at = min(attempt.ended_at for attempt in spoken), max(attempt.ended_at for attempt in spoken)
+        last_known_at = max((attempt.ended_at for attempt in spoken if attempt.node is not None), default=first_spoken_at)
         if last_spoken_at - last_known_at > timing_quality.arrives_s(min(series.period_s for series in outside)):
             return None
     if observation_gaps.unseen_nodes(recording):
@@ -128,7 +128,7 @@ def _serving_node(recording: Recording, traces: Traces) -> str | None:
 
 def _measured_window(case: Case, traces: Traces) -> tuple[float, float]:
     """The measured time: from the disruption until shortly after the last path has recovered; without an outage, all of it."""
-    ends = [run.end for series in _judged_series(case) for run in outages.runs_of_failure(series, traces[series.id])]
+    ends = [run.end for series in _judged_series(case) for run in series_outages.runs_of_failure(series, traces[series.id])]
     finished = [stop for stop in ends if stop is not None and stop > case.anchor]
     if not finished or None in ends:
         return case.anchor, case.end
@@ -174,8 +174,8 @@ def _judge_noise(case: Case, views: Sequence[View]) -> Verdict:
     verdicts = [case.hosts[t.origin] for t in judged if t.origin in case.hosts]
     verdicts += [judge_gaps(view) for view in views if view.series in judged]
     for view in views:
-        if view.before:
-            verdicts.append(timing_quality.judge_host(case.recording, view.series.origin, view.before[0].start - 1.0, case.anchor))
+        if view.runs_before:
+            verdicts.append(timing_quality.judge_host(case.recording, view.series.origin, view.runs_before[0].start - 1.0, case.anchor))
     return all_of(verdicts)
 
 
@@ -210,7 +210,7 @@ def _judge_place(case: Case) -> Verdict:
     wanted = "the other node had to take over" if header.moves else "nothing had to move"
     if not case.recording.complete:
         return inconclusive(f"{after} answered last when the recording was cut off, and {wanted}")
-    waited_s = (case.end if case.undone is None else case.undone) - case.anchor
+    waited_s = (case.end if case.undo_begin is None else case.undo_begin) - case.anchor
     if header.moves and case.recording.mark("whole") is None and waited_s <= case.budget_s:
         return inconclusive(f"{after} answered last, and {wanted}; but only {waited_s:.2f} s were waited for that")
     return failed(f"{after} answers in the end, and {wanted}")
@@ -257,12 +257,12 @@ def _describe_event(text: str, data: dict) -> str:
 
 
 def _unwatched_notes(recording: Recording) -> list[str]:
-    """When which node's packets were not watched, as the witness told."""
+    """When which node's packets were not watched, as the capture told."""
     end, anchor = observation_gaps.extent(recording)[1], recording.mark("begin") or 0.0
     return [
         f"{node}: its packets were not all watched from {start - anchor:+.2f} s to {min(stop, end) - anchor:+.2f} s"
         for node in recording.header.nodes
-        for start, stop in observation_gaps.unwitnessed_spans(recording, node)
+        for start, stop in observation_gaps.uncaptured_spans(recording, node)
     ]
 
 
@@ -293,4 +293,4 @@ def _notes(case: Case, all_series: Sequence[SeriesResult], boundaries: Sequence[
         if unknown and result.kind != PINNED:  # its SYN may be older than the recording
             notes.append(f"{result.id}: no packet capture shows who answered {unknown} of {result.attempts} attempts")
     period = min((series.period_s for series in recording.header.series), default=0.0)
-    return [*notes, *phases.out_of_order(boundaries, case.anchor, period)]
+    return [*notes, *outage_phases.out_of_order(boundaries, case.anchor, period)]

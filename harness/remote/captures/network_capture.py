@@ -139,6 +139,7 @@ class _SharedProcess:
             with self._lock:
                 self._ended = True
                 listeners = list(self._listeners)
+            self._process.close()
             for listener in listeners:
                 listener.end(f"the capture at the network has ended; it said: {last_word}")
 

@@ -13,9 +13,8 @@ from harness.core.errors import DeadlineExceeded, Inconclusive, Unusable
 from harness.hosts.host import Host, HostUnreachable, Process
 from harness.hosts.output_limits import Lines
 from harness.hosts.ssh.forwarding import Forwarding, Opening
-from harness.remote import host_capabilities
-from harness.remote.agents import powershell_agent, shell_agent
-from harness.remote.agents.agent_launch import PERIODS_S, AgentSeries
+from harness.remote.agents import shell_agent
+from harness.remote.agents.agent_launch import AgentSeries
 from harness.remote.agents.direct_tcpip_attempt import speak
 from harness.remote.agents.spool_reader import OUTCOMES
 from harness.remote.connections.attempt import Attempt
@@ -23,6 +22,7 @@ from harness.remote.connections.attempt_outcome import AttemptOutcome
 from harness.remote.connections.connector_base import ConnectorBase
 from harness.remote.connections.single_use_port import admit, open_listener
 from harness.remote.connections.tcp_tunnel import CHUNK, Link
+from harness.remote.connections.windows_attempts import attempts_from
 from harness.remote.host_capabilities import FORWARDED, Capabilities, Kind, forwarding_of
 
 START_TIMEOUT_S = 15.0
@@ -44,23 +44,21 @@ class FallbackConnector(ConnectorBase):
             raise Unusable(f"{self.name}: without Python no connection can be made from a chosen address ({source})")
         if self._capabilities.kind is Kind.FORWARDING:
             return self._attempts_by_sshd(destination, port, count, limit, spacing)
+        if self._capabilities.kind in (Kind.POWERSHELL, Kind.COMPILED):
+            return attempts_from(self._host, destination, port, count=count, limit=limit, spacing=spacing)
         return self._attempts_by_script(destination, port, count, limit, spacing)
 
-    # --- by a script
+    # --- by its shell
 
     def _attempts_by_script(self, destination: str, port: int, count: int, limit: float, spacing: float) -> list[Attempt]:
         """The measuring agent, for so many ticks; anew for those that a busy host could not begin, because here no moment is measured."""
-        period = next(p for p in PERIODS_S if p >= max(self._least_period_s(), min(spacing, PERIODS_S[-1])))
+        period = next(p for p in (0.1, 0.25) if p >= min(spacing, 0.25))
         series = AgentSeries("attempt", destination, port, period_s=period, limit_s=limit)
         deadline = Deadline(START_TIMEOUT_S + (count + 1) * period + 2 * limit)  # until nothing that began before the last can be under way
         attempts: list[Attempt] = []
         while len(attempts) < count:
             attempts += self._run_script(series, count - len(attempts), deadline)
         return attempts
-
-    def _least_period_s(self) -> float:
-        """The shortest period of the script that makes the attempts, in seconds."""
-        return host_capabilities.SHELL.least_period_s if self._capabilities.kind is Kind.SHELL else powershell_agent.MIN_PERIOD_S
 
     def _run_script(self, series: AgentSeries, count: int, deadline: Deadline) -> list[Attempt]:
         """Of `count` attempts those that began. Raises DeadlineExceeded, HostUnreachable, Inconclusive."""
@@ -82,13 +80,10 @@ class FallbackConnector(ConnectorBase):
         raise HostUnreachable(f"{self.name}: the connection was lost during {count} {what}")
 
     def _start(self, series: AgentSeries, lifetime_s: float, count: int) -> Process:
-        if self._capabilities.kind in (Kind.POWERSHELL, Kind.COMPILED):  # one attempt is not worth a compiler
-            return powershell_agent.start(self._host, [series.wire()], lifetime_s=lifetime_s, attempts=count)
         return shell_agent.start(self._host, [series], lifetime_s=lifetime_s, attempts=count)
 
     def _read(self, process: Process, count: int) -> list[bytes]:
-        """The lines of all `count` attempts by their beginnings, or fewer where the stream ends before: the script makes no more, and a
-        silent attempt ends after later ones that were answered."""
+        """The lines of all `count` attempts by their beginnings, or fewer where the stream ends before: the script makes no more."""
         lines_by_start: dict[int, bytes] = {}
         splitter = Lines()
         while len(lines_by_start) < count and (data := process.recv(CHUNK)):

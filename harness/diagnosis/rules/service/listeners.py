@@ -22,7 +22,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             explains = what_follows(evidence, node.name, port)
             yield from _full(host, port, what, explains)
             yield from _overrun(evidence, host, port, what)
-            yield from _stopped(host, port, what, explains)
+            yield from _stopped_process_causes(host, port, what, explains)
             yield from _no_descriptors(host, port, what, explains)
             yield from _read_only(evidence, host, port, what)
             yield from _shared(evidence, host, port, what, explains)
@@ -169,7 +169,7 @@ def _are_two_programs(evidence: Evidence, host: HostSeen, service: Service, firs
     )
 
 
-def _stopped(host: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
+def _stopped_process_causes(host: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
     for listener in host.listening(port):
         letter = host.processes.get(listener.pid or 0, "")
         if letter in ("T", "t"):

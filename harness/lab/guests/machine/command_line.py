@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-FORMAT = 1  # of the machine: with another one a snapshot is of another machine
+FORMAT = 2  # of the machine: with another one a snapshot is of another machine
 PROGRAMS = {"x86_64": "qemu-system-x86_64"}  # by machine architecture, as Python names it
 FIRMWARE_NAME = "romfile="  # of a NIC: none, so that nothing is looked for on the network
 MANAGEMENT_NET = "192.168.255.0/24"  # between QEMU and the machine only
-MANAGEMENT_ADDRESS = "192.168.255.15/24"  # the first one that QEMU's DHCP would give
 HOST_ADDRESS = "192.168.255.2"  # QEMU's own there: the loopback of the network namespace that QEMU is in
 # Without virtualisation the processor's own counters run with the host's and are measured wrongly while other processes have the host's
 # processors: time is taken from the chip set's, which QEMU keeps right.
 EMULATED_CLOCKS = ("clocksource=hpet", "nolapic_timer", "tsc=unstable", "no_timer_check")
-# What the kernel does against faults of real processors costs an emulated one much, and helps nobody.
-EMULATED_PROCESSOR = ("mitigations=off", "audit=0")
+# What the kernel does against faults of real processors and against attackers costs an emulated one much; no lab is a sandbox.
+EMULATED_PROCESSOR = ("mitigations=off", "audit=0", "apparmor=0", "init_on_alloc=0", "rcupdate.rcu_expedited=1", "nowatchdog")
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,8 @@ class MachineHardware:
     disk: Path  # its image, which is only read
     nics: tuple[MachineNic, ...]  # in the order in which they are found
     console: Path  # what it writes to its serial console is appended there
+    management: MachineNic  # by which it is logged in to, with the address below
+    management_address: str
     shared_disk: Path | None = None  # of both nodes
     append: tuple[str, ...] = field(default=())  # further words for the kernel
 
@@ -83,8 +84,8 @@ def command_line(name: str, hardware: MachineHardware, files: InheritedFiles) ->
     for nic in hardware.nics:
         words += ["-netdev", f"tap,id={nic.name},fd={files.taps[nic.name]}"]
         words += ["-device", f"virtio-net-pci,netdev={nic.name},id=nic-{nic.name},mac={nic.mac},{FIRMWARE_NAME}"]
-    words += ["-netdev", f"user,id=management,net={MANAGEMENT_NET},hostfwd=tcp:127.0.0.1:22-:22"]
-    words += ["-device", f"virtio-net-pci,netdev=management,id=nic-management,{FIRMWARE_NAME}"]
+    words += ["-netdev", f"user,id=management,net={MANAGEMENT_NET},hostfwd=tcp:127.0.0.1:22-{hardware.management_address}:22"]
+    words += ["-device", f"virtio-net-pci,netdev=management,id=nic-management,mac={hardware.management.mac},{FIRMWARE_NAME}"]
     return words
 
 

@@ -57,6 +57,7 @@ class VirtualMachine:
         self.name = plan.name
         self.pid: int | None = None
         self._process: subprocess.Popen | None = None
+        self._process_fd: int | None = None  # by which its end is known, though it has been waited for
         self._monitor: QmpMonitor | None = None
         self._frozen = False
         self._overlay: int | None = None
@@ -109,7 +110,7 @@ class VirtualMachine:
             self._process.kill()
             self._process.wait()
             raise OSError(f"{self.name}: {error}; QEMU's own words are in the lab's log") from None
-        self.pid, self._monitor = self._process.pid, monitor
+        self.pid, self._monitor, self._process_fd = self._process.pid, monitor, os.pidfd_open(self._process.pid)
         return LEGS_ARE_THERE
 
     def _make_overlay(self) -> int:
@@ -167,8 +168,8 @@ class VirtualMachine:
 
     def end_fd(self) -> int:
         """A new file that becomes readable when QEMU has ended."""
-        assert self.pid is not None
-        return os.pidfd_open(self.pid)
+        assert self._process_fd is not None
+        return os.dup(self._process_fd)
 
     def forget_network(self) -> None:
         """Its management network stays, for the next time that it has power."""
@@ -182,6 +183,9 @@ class VirtualMachine:
         process.kill()
         process.wait()
         monitor.close()
+        if self._process_fd is not None:
+            os.close(self._process_fd)
+            self._process_fd = None
 
     async def shutdown(self) -> None:
         """Press its power button (ACPI), which systemd takes as the wish to stop everything in order."""

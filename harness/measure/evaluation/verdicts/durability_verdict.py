@@ -128,7 +128,7 @@ def _judge_writes(case: Case, views: Sequence[View], origin: str) -> Verdict | N
     ):
         return None
     view = origin_views[0]
-    counted = case.undone if view.effect == OUT else case.anchor
+    counted = case.undo_begin if view.effect == OUT else case.anchor
     if counted is None:
         return None  # the path's own verdict says that it is not known when it was undone
     name = f"tokens over the {view.path} path from {origin}" if view.path != "client" else "tokens over the client path"
@@ -140,7 +140,7 @@ def _judge_writes(case: Case, views: Sequence[View], origin: str) -> Verdict | N
         recovered_before = any(t.at >= min(starts_at) for t in acknowledged)
         return _judge_no_more_writes(case, name, end - (since if recovered_before else counted), end, acknowledged)
     # an outage of the undoing's
-    of_the_undoing = case.lasts and case.undone is not None and since >= case.undone - timing_quality.MAX_SAMPLE_DELAY_S
+    of_the_undoing = case.lasts and case.undo_begin is not None and since >= case.undo_begin - timing_quality.MAX_SAMPLE_DELAY_S
     took_s = later[0].at + later[0].seconds - (since if of_the_undoing else counted)
     worst = _judge_silence(case, name, took_s)
     for token, next_token in pairwise([t for t in acknowledged if t.at >= counted]):  # the database may recover behind a path that is right
@@ -178,7 +178,9 @@ def _judge_both_active(case: Case, both: Sequence[Span], what: str) -> Verdict:
     sentence = f"both {' and '.join(header.nodes)} {what}, from {spans}{' …' if len(both) > MAX_NAMED else ''}"
     if not (header.both_may_answer or (bool(header.expects) and all(effect == ANY for effect in header.expects.values()))):
         return failed(f"{sentence}: two active nodes")
-    longest = max(end - (case.undone if case.undone is not None and start >= case.undone else case.anchor) for start, end in both)
+    longest = max(
+        end - (case.undo_begin if case.undo_begin is not None and start >= case.undo_begin else case.anchor) for start, end in both
+    )
     if longest > case.budget_s:
         return failed(
             f"{sentence}: two active nodes, for longer than the {case.budget_s:.2f} s in which an isolated one must have been fenced"

@@ -11,9 +11,9 @@ import math
 from collections.abc import Sequence
 
 from harness.core.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
-from harness.measure.evaluation import observation_gaps, outages, timing_quality
+from harness.measure.evaluation import observation_gaps, series_outages, timing_quality
 from harness.measure.evaluation.attempt_attribution import WRONG_NODE, Traced
-from harness.measure.evaluation.outages import Run
+from harness.measure.evaluation.series_outages import Run
 from harness.measure.evaluation.series_view import ANY, OUT, UNTOUCHED, Case, View
 from harness.measure.evaluation.verdicts import unidentified_responders
 from harness.measure.evaluation.verdicts.expected_outage import judge_being_out
@@ -23,7 +23,7 @@ from harness.remote.recording.recording import PINNED, Series
 
 def look_at(case: Case, series: Series, attempts: Sequence[Traced]) -> View:
     """The series with its attempts and outages, as it is judged."""
-    runs = outages.runs_of_failure(series, attempts)
+    runs = series_outages.runs_of_failure(series, attempts)
     return View(
         case,
         series,
@@ -35,7 +35,7 @@ def look_at(case: Case, series: Series, attempts: Sequence[Traced]) -> View:
 
 def judge_series(view: View, attempts: Sequence[Traced]) -> SeriesResult:
     """All about one series; `attempts` with those that are no evidence."""
-    series, out = view.series, view.out
+    series, out = view.series, view.counted_figure
     return SeriesResult(
         id=series.id,
         path=view.path,
@@ -43,9 +43,9 @@ def judge_series(view: View, attempts: Sequence[Traced]) -> SeriesResult:
         service=series.service,
         kind=series.kind,
         period_s=series.period_s,
-        segments=outages.segments(series, attempts),
+        segments=series_outages.segments(series, attempts),
         outages=[
-            outages.outage(
+            series_outages.outage(
                 series,
                 run,
                 until=view.until,
@@ -156,7 +156,7 @@ def _judge_no_return(view: View, run: Run) -> Verdict:
         return inconclusive(f"{view.describe(run)}; it may not be the node that serves in the end, which nobody saw")
     until = view.until
     figure = view.figure(run, until)
-    undone = view.case.undone
+    undone = view.case.undo_begin
     waited_s = 0.0 if figure is None else figure.seconds
     if view.effect == ANY:
         waited_s = 0.0 if undone is None else max(0.0, until - max(undone, run.start))
@@ -203,8 +203,8 @@ def _judge_budget(view: View, run: Run, end: float) -> Verdict:
 def _judge_doubts(view: View) -> list[Verdict]:
     """What makes this series's figures uncertain."""
     verdicts = _judge_measuring(view)
-    if view.before:
-        verdicts.append(inconclusive(f"out before the disruption already: {view.describe(view.before[-1])}"))
+    if view.runs_before:
+        verdicts.append(inconclusive(f"out before the disruption already: {view.describe(view.runs_before[-1])}"))
     return [*verdicts, *unidentified_responders.judge_unidentified(view)]
 
 

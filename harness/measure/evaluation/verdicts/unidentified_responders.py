@@ -25,12 +25,12 @@ def judge_unidentified(view: View) -> list[Verdict]:
         return []
     answers = [attempt for attempt in view.attempts if attempt.spoke]
     later = [attempt for attempt in answers if attempt.at > since]
-    until = view.case.end - arrives_s(view.series.period_s)  # what a witness saw last may still have been on its way
-    unknown = [attempt for attempt in unbridged_answers(answers, view.series.period_s) if since < attempt.at and attempt.ended < until]
+    until = view.case.end - arrives_s(view.series.period_s)  # what a capture saw last may still have been on its way
+    unknown = [attempt for attempt in unbridged_answers(answers, view.series.period_s) if since < attempt.at and attempt.ended_at < until]
     if (
         view.case.recording.header.both_may_answer
     ):  # at worst it was the isolated node: time out, that the figure and the budget hold anyhow
-        unknown = [attempt for attempt in unknown if attempt.ended > _out_anyhow_until(view)]
+        unknown = [attempt for attempt in unknown if attempt.ended_at > _out_anyhow_until(view)]
     if not unknown:
         return []
     span = f"{unknown[0].at - view.case.anchor:+.2f} s to {unknown[-1].at - view.case.anchor:+.2f} s"
@@ -86,7 +86,7 @@ def _why(view: View, unknown: Sequence[Traced]) -> str:
     unwatched_nodes = [
         node
         for node in recording.header.nodes
-        if any(a <= unknown[-1].ended and unknown[0].at <= b for a, b in observation_gaps.unwitnessed_spans(recording, node))
+        if any(a <= unknown[-1].ended_at and unknown[0].at <= b for a, b in observation_gaps.uncaptured_spans(recording, node))
     ]
     return (
         f"the packets of {' and '.join(unwatched_nodes)} were not watched then"

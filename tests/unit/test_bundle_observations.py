@@ -18,7 +18,7 @@ from harness.check.check_result import PathLine
 from harness.core.errors import BadUse
 from harness.core.finding import Finding, Weight
 from harness.core.verdict import failed
-from harness.diagnosis import observation
+from harness.diagnosis import bundle_observations
 from harness.diagnosis.evidence import Direct, Evidence, PathSeen, ProbesSeen
 from harness.explain.failure_causes import FailureStates
 from harness.report.record.run_record import StateRecord
@@ -70,7 +70,7 @@ def an_evidence(rng: random.Random) -> Evidence:
 @pytest.mark.parametrize("seed", range(50))
 def test_it_comes_back_as_it_was(seed: int) -> None:
     one = an_evidence(random.Random(seed))
-    back = observation.parse(json.loads(json.dumps(observation.as_data(one, FOUND))), CLUSTER)
+    back = bundle_observations.parse(json.loads(json.dumps(bundle_observations.as_data(one, FOUND))), CLUSTER)
     same = ("active", "moved", "paths", "probes", "direct", "asked_by_probe")
     assert {name: getattr(back, name) for name in same} == {name: getattr(one, name) for name in same}
     assert tuple(back.findings) == FOUND
@@ -82,7 +82,7 @@ def observed(of: Any, /, **more: Any) -> dict[str, Any]:
     untranslated = {"arrived_as": frozenset({str(of.vip)})}
     tried = [path(p.path, services[p.service.name], **untranslated) for p in paths() if p.service.name in services and p.path != "inside"]
     line = PathLine("client", tried[0].service.name, "lkclient", "reaches", "W2", "W2", "", "fail", "not translated")
-    data = observation.as_data(evidence(cluster=of, paths=tried, probes={"lknode01": probed("lknode01")}), FOUND)
+    data = bundle_observations.as_data(evidence(cluster=of, paths=tried, probes={"lknode01": probed("lknode01")}), FOUND)
     verdict = {"outcome": "fail", "reason": "the client is not served"}
     return {**data, "lines": [line.__dict__], "cluster": verdict, **more}
 
@@ -98,8 +98,8 @@ def test_causes_of_paths_and_what_services_say_are_in_a_bundle(tmp_path: Path) -
     without, there = bundle_check.look(a_bundle(tmp_path)), bundle_check.look(with_it(tmp_path))
     floating = "floating IP is on"
     assert not [c for c in told(without) if floating in c] and [c for c in told(there) if floating in c]
-    assert FOUND[0] in there.found and [p.outcome for p in there.paths] == ["fail"] and "not served" in there.cluster_verdict.reason
-    assert "not in a bundle" in {f.what for f in without.found} and "not in a bundle" not in {f.what for f in there.found}
+    assert FOUND[0] in there.findings and [p.outcome for p in there.paths] == ["fail"] and "not served" in there.cluster_verdict.reason
+    assert "not in a bundle" in {f.what for f in without.findings} and "not in a bundle" not in {f.what for f in there.findings}
 
 
 def test_what_somebody_else_tried_takes_its_place(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_where_that_names_nothing_it_is_judged_by_its_own_paths(tmp_path: Path, 
 def test_paths_that_were_held_against_another_active_node_are_not_judged(tmp_path: Path) -> None:
     found = bundle_check.look(with_it(tmp_path, active="lknode02"))
     assert not [c for c in told(found) if "floating IP is on" in c] and found.paths == []
-    assert [f.weight for f in found.found if f.what == "roles"] == [Weight.UNKNOWN]
+    assert [f.weight for f in found.findings if f.what == "roles"] == [Weight.UNKNOWN]
 
 
 def test_why_there_are_none_is_told(tmp_path: Path) -> None:
@@ -173,5 +173,5 @@ def test_what_names_nothing_of_the_cluster_is_left_out(tmp_path: Path) -> None:
     data["direct"] = [{"origin": "lkclient", "node": "nobody", "port": 80, "outcome": "silent", "detail": ""}]
     data["probes"] = [{**data["probes"][0], "node": "nobody"}]
     data["paths"] = [{**data["paths"][0], "service": "nobody"}, {**data["paths"][0], "origin": "nobody"}]
-    back = observation.parse(data | {"active": "nobody"}, a_cluster())
+    back = bundle_observations.parse(data | {"active": "nobody"}, a_cluster())
     assert (back.active, back.paths, back.probes, back.direct) == (None, [], {}, [])

@@ -2,7 +2,7 @@
 
 The codes W1 to W9 are those of the expectation matrix (facts/azure-ilb section 11); W10 is what W5 is on Windows, whose stealth mode sends
 no RST (facts WNET-13). A packet belongs to the attempt when it carries the origin's address and local port; clocks are never compared.
-Precondition: every witness was watching before the attempt started and was marked after it ended, and `packets` holds only what came
+Precondition: every capture was watching before the attempt started and was marked after it ended, and `packets` holds only what came
 between.
 
 Receive-all on Windows does not see the loopback interface. There an attempt stayed inside its origin when it was answered or refused and
@@ -40,7 +40,7 @@ class Way:
     reason: str = ""
 
     @property
-    def known(self) -> bool:
+    def is_known(self) -> bool:
         """Whether the packets told how the attempt travelled."""
         return self.code != UNKNOWN
 
@@ -76,7 +76,7 @@ def classify_all(
 
 
 def classify(attempt: Attempt, packets: PacketsByHost, cluster: Cluster, *, without_loopback: Collection[str] = ()) -> Way:
-    """The way that `attempt` took, from what each witness saw (`packets` by host name; a host that is missing was not watched)."""
+    """The way that `attempt` took, from what each capture saw (`packets` by host name; a host that is missing was not watched)."""
     if attempt.local_port is None or attempt.local_address is None:
         return _unknown_way(attempt, None, f"it has no local port, so its packets cannot be told ({attempt.detail})")
     traces = _sort_packets(attempt, packets)

@@ -20,7 +20,7 @@ from parser_inputs import INPUTS, NODES, SEED, Truth, active_in, agrees, mangled
 from harness.hosts.host import NotReadable
 from harness.hosts.windows.script_protocol import Row, read_answer
 from harness.managers.kinds import lifekeeper_windows
-from harness.managers.manager import ClusterState, NodeState
+from harness.managers.manager import ClusterState, NodeState, Question
 from harness.managers.parse.lcdstatus_parse import parse
 from harness.managers.parse.pacemaker_parse import comm_paths, hand_move_ids, node_state
 from harness.managers.parse.wsfc_parse import allowed, read
@@ -128,7 +128,7 @@ def test_windows_cluster() -> None:
         node = rng.choice(NODES)
         unsupported(name, text, windows_cluster(node, text), wsfc.supported(node, text))
         try:
-            case = allowed(NODES[0], wsfc.GROUP, NODES[1], read(read_answer(text).rows))
+            case = allowed(NODES[0], wsfc.GROUP, NODES[1], read(read_answer(text).rows), Question.LOST)
         except NotReadable:
             continue
         if not all(isinstance(words, str) and words for words in (*case.against, *case.unknown)):

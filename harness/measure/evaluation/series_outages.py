@@ -82,7 +82,7 @@ def segments(series: Series, attempts: Sequence[Traced]) -> list[Segment]:
     """Runs of attempts that ended alike, at the same node; each lasts until the next begins, unless attempts are missing there."""
     rows: list[Segment] = []
     for attempt in attempts:
-        end = max(attempt.at + series.period_s, attempt.ended) if series.kind == PINNED else attempt.at + series.period_s
+        end = max(attempt.at + series.period_s, attempt.ended_at) if series.kind == PINNED else attempt.at + series.period_s
         last = rows[-1] if rows else None
         if last is not None and (last.outcome, last.node) == (attempt.outcome, attempt.node) and not _has_hole(series, last, attempt):
             rows[-1] = Segment(last.start, end, last.outcome, last.node, last.count + 1)
@@ -106,13 +106,13 @@ def runs_of_failure(series: Series, attempts: Iterable[Traced]) -> list[Run]:
     failed: list[Traced] = []
     before: float | None = None
     for index, attempt in enumerate(attempts):
-        if not attempt.good:
+        if not attempt.is_answered:
             failed.append(attempt)
         elif failed:
             end = _recovered_at(series, attempts, index, usual)
             runs.append(Run(failed[0].at, end, _last_out_at(series, attempts, index, end, failed[-1].at), tuple(failed), before))
             failed = []
-        if attempt.good:
+        if attempt.is_answered:
             before = attempt.at
     if failed:
         runs.append(Run(failed[0].at, None, failed[-1].at, tuple(failed), before))
@@ -126,9 +126,9 @@ def longest_stall(series: Series, attempts: Sequence[Traced], start: float, end:
     evidence = [attempt for attempt in attempts if attempt.evidence]
     usual, out, outage_end = usual_seconds(evidence), False, start
     for index, attempt in enumerate(evidence):
-        if not attempt.good or out:  # what waited for the end of an outage is part of that
-            outage_end = _recovered_at(series, evidence, index, usual) if attempt.good else outage_end
-            out = not attempt.good
+        if not attempt.is_answered or out:  # what waited for the end of an outage is part of that
+            outage_end = _recovered_at(series, evidence, index, usual) if attempt.is_answered else outage_end
+            out = not attempt.is_answered
         elif attempt.seconds - usual > least and outage_end <= attempt.at <= end:
             withheld = _recovered_at(series, evidence, index, usual) - attempt.at
             if withheld > max(least, longest[1]):
@@ -138,20 +138,20 @@ def longest_stall(series: Series, attempts: Sequence[Traced], start: float, end:
 
 def usual_seconds(attempts: Iterable[Traced]) -> float:
     """How long a right answer usually takes."""
-    return median([attempt.seconds for attempt in attempts if attempt.good] or [0.0])
+    return median([attempt.seconds for attempt in attempts if attempt.is_answered] or [0.0])
 
 
 def _recovered_at(series: Series, attempts: Sequence[Traced], index: int, usual: float) -> float:
     """When the path had recovered, by the first good attempt (at `index`) and those that came while it waited."""
     first = attempts[index]
-    answered_at = first.ended
+    answered_at = first.ended_at
     for attempt in attempts[index + 1 :]:
         if attempt.at >= answered_at:
             break
-        if not attempt.good:
+        if not attempt.is_answered:
             answered_at = min(answered_at, attempt.at)  # out again by then
             break
-        answered_at = min(answered_at, attempt.ended)
+        answered_at = min(answered_at, attempt.ended_at)
     waited_s = answered_at - usual - first.at
     return first.at + waited_s if waited_s > series.period_s else first.at
 
@@ -162,10 +162,10 @@ def _last_out_at(series: Series, attempts: Sequence[Traced], index: int, end: fl
 
     Heartbeats of one connection tell no more than the first of them: TCP sends the lost one again first, later than the path was back.
     """
-    waiting = [attempt for attempt in takewhile(lambda attempt: attempt.at < end, attempts[index:]) if attempt.good]
+    waiting = [attempt for attempt in takewhile(lambda attempt: attempt.at < end, attempts[index:]) if attempt.is_answered]
     if series.kind == PINNED or len(waiting) < 2:
         return failed_at
-    answered = [attempt.ended for attempt in waiting]
+    answered = [attempt.ended_at for attempt in waiting]
     burst = max(answered) - min(answered) <= (waiting[-1].at - waiting[0].at) / 2
     return max(failed_at, min(waiting[-1].at, end - series.period_s)) if burst else failed_at
 

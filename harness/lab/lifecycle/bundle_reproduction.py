@@ -29,7 +29,7 @@ LISTEN_TIMEOUT_S = 10.0  # until a program that was started in a host listens
 
 def suspend_checks(shape: Shape) -> None:
     """Keep the manager's checks from mending what is set by hand; called before the lab comes up."""
-    if not shape.broken:
+    if not shape.needs_checks_off:
         return
     if shape.data["manager"]["kind"] == "pacemaker":
         shape.differs.append("Pacemaker checks its resources and will fix what was broken here")
@@ -112,7 +112,7 @@ class _Making:
         """The active node, and what is out of service there."""
         assert shape.active is not None
         deadline = Deadline(JOIN_TIMEOUT_S + 2 * self._cluster.manager.takeover_s)
-        # Whole, that is past its start. In a second round paths may be cut and parts out of service: then whoever leads is enough.
+        # Healthy, that is past its start. In a second round paths may be cut and parts out of service: then whoever leads is enough.
         is_in_service = (lambda s: s.leading is not None) if self._is_second_round else (lambda s: s.healthy)
         deadline.wait_for(self._manager.state, until=is_in_service, what="the lab's cluster being in service", every=0.1)
         self._is_second_round = True

@@ -13,6 +13,7 @@ from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen, PathSeen
 from harness.diagnosis.required_flows import join_names
 from harness.diagnosis.rules.network import links
+from harness.diagnosis.rules.network.congestion_marks import is_stopped_by_marks
 from harness.diagnosis.rules.network.host_firewall import is_doubted
 from harness.diagnosis.rules.network.name_resolution import looked_up_slowly
 from harness.diagnosis.rules.network.routes import answers_from, way_of
@@ -72,7 +73,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             explains=tuple(p.name for p in paths),
             general=lost_at_nic
             or all(p.name in waits for p in paths)  # for a name
-            or any(p.hung and is_doubted(evidence, evidence.active or "", p) for p in paths),  # by its firewall
+            or any(p.hung and is_doubted(evidence, evidence.active or "", p) for p in paths)  # by its firewall
+            or all(is_stopped_by_marks(evidence, p) for p in paths),
         )
 
 

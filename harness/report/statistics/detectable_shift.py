@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from statistics import NormalDist, variance
 
 from harness.report.statistics.mann_whitney import difference
-from harness.report.statistics.shift_test import CONFIDENCE, Stratum, shift_test
+from harness.report.statistics.stratified_shift import CONFIDENCE, Stratum, shift_test
 
 POWER = 0.8
 """How often the shift that is stated as visible would be seen."""

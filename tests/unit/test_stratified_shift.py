@@ -9,8 +9,8 @@ from statistics import NormalDist
 
 import pytest
 
-from harness.report.statistics.shift_test import holm, least_p, shift_test
-from harness.report.statistics.visible_shift import visible_shift
+from harness.report.statistics.detectable_shift import visible_shift
+from harness.report.statistics.stratified_shift import holm, least_p, shift_test
 
 CRITICAL = NormalDist().inv_cdf(0.98)
 ONE = [1.42, 1.58, 1.33, 1.71, 1.49, 1.66, 1.52]

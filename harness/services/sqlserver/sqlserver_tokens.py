@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import TracebackType
 
 from harness.core.deadline import Deadline
-from harness.services.sqlserver.session import Session
+from harness.services.sqlserver.sqlserver_session import Session
 from harness.services.token_table import TABLE, TokenTable
 
 NODE = "cast(serverproperty('ComputerNamePhysicalNetBIOS') as nvarchar(128))"

@@ -6,7 +6,7 @@ import socket
 import ssl
 import struct
 
-from harness.services.sqlserver.tds import HEADER, LAST, PRELOGIN, REPLY
+from harness.services.sqlserver.tds_protocol import HEADER, LAST, PRELOGIN, REPLY
 
 ATTENTION = 0x06
 TLS_RECORD = 0x16  # the first byte of a client that begins with TLS (facts SQL-20)

@@ -15,9 +15,9 @@ from report_sample import a_builder
 
 from harness import cli
 from harness.report.run_reader import load_record
-from harness.report.statistics.compare_runs import Change, _rows, compare, compare_series
 from harness.report.statistics.mann_whitney import _approximate_p, doubled_midranks, least_p, mann_whitney
 from harness.report.statistics.outage_statistics import Group
+from harness.report.statistics.run_comparison import Change, _rows, compare, compare_series
 
 # Hollander and Wolfe, Nonparametric Statistical Methods, table 4.1: permeability constants of the human chorioamnion.
 AT_TERM = [0.80, 0.83, 1.89, 1.04, 1.45, 1.38, 1.91, 1.64, 0.73, 1.46]

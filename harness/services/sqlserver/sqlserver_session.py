@@ -1,4 +1,4 @@
-"""A session with a SQL Server in which every wait has a deadline: python-tds over `transport`."""
+"""A session with a SQL Server in which every wait has a deadline: python-tds over `tds_transport`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from harness.core.errors import BadUse, Unusable
 from harness.services import certificates
 from harness.services.deadline_socket import dial
 from harness.services.service_kind import NotServing, TurnedAway, WrongAnswer
-from harness.services.sqlserver.tds import ServerError
-from harness.services.sqlserver.transport import Encryption, Stop, TdsTransport
+from harness.services.sqlserver.tds_protocol import ServerError
+from harness.services.sqlserver.tds_transport import Encryption, Stop, TdsTransport
 
 logging.getLogger("pytds").addHandler(logging.NullHandler())  # what it would print of time-outs is in the errors that it raises
 ENCRYPT = ("yes", "no", "login", "strict")

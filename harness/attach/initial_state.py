@@ -1,4 +1,4 @@
-"""How a stranger's cluster was before anything was done to it, to compare with how it is left."""
+"""How an attached cluster was before anything was done to it, to compare with how it is left."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from harness.core.errors import HarnessError
 from harness.managers.manager import ClusterState
 
 
-class StateBefore(BaseModel):
+class RecordedState(BaseModel):
     """`resources`: node → tag → its state in words; `failures`: node → tag → how many failures the manager counts there."""
 
     resources: dict[str, dict[str, str]] = {}
     failures: dict[str, dict[str, int]] = {}
 
 
-def look(subject: ClusterUnderTest) -> StateBefore:
-    """Raises HarnessError."""
+def record_state(subject: ClusterUnderTest) -> RecordedState:
+    """The state as it is now. Raises HarnessError."""
     return _make_state(subject.manager.state(), subject.manager.fail_counts())
 
 
-def _make_state(state: ClusterState, failures: dict[str, dict[str, int]]) -> StateBefore:
+def _make_state(state: ClusterState, failures: dict[str, dict[str, int]]) -> RecordedState:
     states = {name: {tag: str(resource_state) for tag, resource_state in node.resources.items()} for name, node in state.nodes.items()}
-    return StateBefore(resources=states, failures=failures)
+    return RecordedState(resources=states, failures=failures)
 
 
-def differences(before: StateBefore, now: StateBefore) -> list[str]:
+def differences(before: RecordedState, now: RecordedState) -> list[str]:
     """Sentences, none when it is as it was found. Pure."""
     changes = [
         f"{tag} is {now.resources.get(node, {}).get(tag, 'gone')} on {node}, it was {state_before}"
@@ -47,7 +47,7 @@ def differences(before: StateBefore, now: StateBefore) -> list[str]:
     ]
 
 
-def raised_fail_counts(before: StateBefore, now: StateBefore) -> list[tuple[str, str, int, int]]:
+def raised_fail_counts(before: RecordedState, now: RecordedState) -> list[tuple[str, str, int, int]]:
     """Node, resource, and its fail count before and now, where that has grown: at its threshold the next real failure bans the node."""
     return [
         (node, tag, before.failures.get(node, {}).get(tag, 0), count)
@@ -57,7 +57,7 @@ def raised_fail_counts(before: StateBefore, now: StateBefore) -> list[tuple[str,
     ]
 
 
-def forget_ours(subject: ClusterUnderTest, before: StateBefore) -> None:
+def forget_ours(subject: ClusterUnderTest, before: RecordedState) -> None:
     """Delete the failures that were counted since, where there were none before: a count can be deleted and not be set.
 
     What is deleted is looked at anew by the manager, which calls it out of service for a moment: that is waited for. Raises nothing: what
@@ -65,7 +65,7 @@ def forget_ours(subject: ClusterUnderTest, before: StateBefore) -> None:
     """
     limit_s = subject.cluster.manager.takeover_s
     try:
-        new_failures = [(node, tag) for node, tag, count_before, _ in raised_fail_counts(before, look(subject)) if not count_before]
+        new_failures = [(node, tag) for node, tag, count_before, _ in raised_fail_counts(before, record_state(subject)) if not count_before]
         for node, tag in new_failures:
             subject.manager.clear_failure(tag, node, deadline=Deadline(limit_s))
         if new_failures:

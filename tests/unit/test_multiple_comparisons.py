@@ -8,9 +8,9 @@ import random
 
 import pytest
 
-from harness.report.statistics.joint_test import Block, joint_test
 from harness.report.statistics.mann_whitney import mann_whitney
-from harness.report.statistics.shift_test import holm
+from harness.report.statistics.multiple_comparisons import Block, joint_test
+from harness.report.statistics.stratified_shift import holm
 
 BEFORE, AFTER = [1.0, 2.0, 2.0, 5.0, 3.0], [2.0, 6.0, 7.0, 5.5]
 

@@ -30,20 +30,20 @@ class Scene:
     after: str | None
 
     @property
-    def old(self) -> str:
+    def node_before(self) -> str:
         """The node that was active before."""
         return self.recording.header.active
 
     @property
-    def moved(self) -> bool:
+    def has_moved(self) -> bool:
         """Whether another node is active afterwards."""
-        return self.after not in (None, self.old)
+        return self.after not in (None, self.node_before)
 
     @cached_property
-    def new(self) -> str:
+    def node_after(self) -> str:
         """The node on which everything is looked for: the one that served in the end, or that took the VIP, or the old one."""
-        takers = [e.host for e in self.events("vip-up") if e.host != self.old]
-        return self.after if self.moved and self.after else (takers[0] if takers else self.old)
+        takers = [e.host for e in self.events("vip-up") if e.host != self.node_before]
+        return self.after if self.has_moved and self.after else (takers[0] if takers else self.node_before)
 
     @cached_property
     def services(self) -> dict[int, str]:
@@ -117,17 +117,17 @@ def _find_noticed(scene: Scene, name: str) -> Boundary:
 
 def _find_stopped(scene: Scene, name: str) -> Boundary:
     """The old side is stopped when the last of its services and the VIP are gone there."""
-    old = scene.old
-    first_up = next((e.at for e in scene.events("vip-up", scene.new)), float("inf")) if scene.new != old else float("inf")
+    old = scene.node_before
+    first_up = next((e.at for e in scene.events("vip-up", scene.node_after)), float("inf")) if scene.node_after != old else float("inf")
     gone_at: dict[str, float] = {}
     for event in [*scene.events("listener-down", old), *scene.events("vip-down", old)]:
         what = "VIP" if event.kind == "vip-down" else scene.services.get(_port(event), "")
         # what was stopped again after everything had moved (a node that boots, an undoing) is another story
         if what and (what not in gone_at or event.at <= first_up):
             gone_at[what] = event.at
-    if scene.new == old and not gone_at:
+    if scene.node_after == old and not gone_at:
         return _not_observed(name, NOTHING_MOVED)
-    wanted = {*scene.services.values(), "VIP"} if scene.new != old else set(gone_at)
+    wanted = {*scene.services.values(), "VIP"} if scene.node_after != old else set(gone_at)
     if missing := sorted(wanted - set(gone_at)):
         lost_at = next((start for start, _ in observation_gaps.lost_spans(scene.recording, old) if start >= scene.anchor - 1.0), None)
         if lost_at is not None:
@@ -140,37 +140,37 @@ def _find_stopped(scene: Scene, name: str) -> Boundary:
 
 
 def _find_vip_moved(scene: Scene, name: str) -> Boundary:
-    if scene.new == scene.old:
+    if scene.node_after == scene.node_before:
         return _not_observed(name, NOTHING_MOVED)
-    ups = scene.events("vip-up", scene.new)
+    ups = scene.events("vip-up", scene.node_after)
     if not ups:
-        return _not_observed(name, f"{scene.recording.header.vip} was not seen to appear on {scene.new}")
-    return Boundary(name, ups[0].at, f"{scene.recording.header.vip} appeared{_event_text(ups[0])}", scene.new)
+        return _not_observed(name, f"{scene.recording.header.vip} was not seen to appear on {scene.node_after}")
+    return Boundary(name, ups[0].at, f"{scene.recording.header.vip} appeared{_event_text(ups[0])}", scene.node_after)
 
 
 def _find_service_up(scene: Scene, name: str) -> Boundary:
     ups: dict[str, float] = {}
-    for event in scene.events("listener-up", scene.new):
+    for event in scene.events("listener-up", scene.node_after):
         service = scene.services.get(_port(event))
         if service:
             ups.setdefault(service, event.at)
-    if scene.new == scene.old and not ups:
+    if scene.node_after == scene.node_before and not ups:
         return _not_observed(name, NOTHING_MOVED)
-    wanted = set(scene.services.values()) if scene.new != scene.old else set(ups)
+    wanted = set(scene.services.values()) if scene.node_after != scene.node_before else set(ups)
     if missing := sorted(wanted - set(ups)):
         others_up = f" ({_list_moments(scene, ups)} did)" if ups else ""
         return _not_observed(
-            name, f"{', '.join(missing)} was not seen to begin listening on {scene.new}{others_up}; perhaps always listening there"
+            name, f"{', '.join(missing)} was not seen to begin listening on {scene.node_after}{others_up}; perhaps always listening there"
         )
     if not wanted:
         return _not_observed(name, "no attempt at a service was recorded")
     last = max(ups, key=lambda what: ups[what])
-    return Boundary(name, ups[last], f"listening: {_list_moments(scene, ups)}", scene.new)
+    return Boundary(name, ups[last], f"listening: {_list_moments(scene, ups)}", scene.node_after)
 
 
 def _find_database_ready(scene: Scene, name: str) -> Boundary:
     header = scene.recording.header
-    recovery = database_recovery.ready(header.series, scene.traces, scene.new, scene.anchor)
+    recovery = database_recovery.ready(header.series, scene.traces, scene.node_after, scene.anchor)
     return (
         _not_observed(name, recovery.evidence) if recovery.at is None else Boundary(name, recovery.at, recovery.evidence, recovery.origin)
     )
@@ -178,12 +178,12 @@ def _find_database_ready(scene: Scene, name: str) -> Boundary:
 
 def _find_probe_answered(scene: Scene, name: str) -> Boundary:
     header = scene.recording.header
-    if scene.new == scene.old:
+    if scene.node_after == scene.node_before:
         return _not_observed(name, NOTHING_MOVED)
     answers = (
         s.at
         for s in scene.recording.sightings
-        if s.what == "syn-ack" and s.host == scene.new and s.outgoing and s.sport == header.probe_port and s.at >= scene.anchor
+        if s.what == "syn-ack" and s.host == scene.node_after and s.outgoing and s.sport == header.probe_port and s.at >= scene.anchor
         if not header.probe_source or s.dst == header.probe_source
     )
     at = min(answers, default=None)
@@ -192,12 +192,12 @@ def _find_probe_answered(scene: Scene, name: str) -> Boundary:
 
 def _find_balancer_switched(scene: Scene, name: str) -> Boundary:
     header, hosts = scene.recording.header, scene.recording.node_of_address
-    if scene.new == scene.old:
+    if scene.node_after == scene.node_before:
         return _not_observed(name, NOTHING_MOVED)
     arrivals = [
         s
         for s in scene.recording.sightings
-        if s.what == "syn" and s.host == scene.new and not s.outgoing and s.interface != LOOPBACK and s.at >= scene.anchor
+        if s.what == "syn" and s.host == scene.node_after and not s.outgoing and s.interface != LOOPBACK and s.at >= scene.anchor
         if s.dport in scene.services and hosts.get(s.src) == header.client
     ]
     first = min(arrivals, key=lambda s: s.at, default=None)
@@ -207,30 +207,32 @@ def _find_balancer_switched(scene: Scene, name: str) -> Boundary:
 
 def _node_boundary(scene: Scene, name: str, at: float | None, evidence: str, what: str) -> Boundary:
     if at is not None:
-        return Boundary(name, at, evidence, scene.new)
-    blind = scene.new in observation_gaps.unwatched_nodes(scene.recording)
-    return _not_observed(name, f"{scene.new} could not capture packets" if blind else f"{scene.new} was not seen to {what}")
+        return Boundary(name, at, evidence, scene.node_after)
+    blind = scene.node_after in observation_gaps.unwatched_nodes(scene.recording)
+    return _not_observed(name, f"{scene.node_after} could not capture packets" if blind else f"{scene.node_after} was not seen to {what}")
 
 
 def _find_first_answer(scene: Scene, name: str) -> Boundary:
     """By the new node; where nothing moved, the first one after the first outage."""
     since = scene.anchor
-    if scene.new == scene.old:
-        ends = [o.end for t in scene.series for o in t.outages if o.end is not None and o.end >= scene.anchor and t.origin != scene.old]
+    if scene.node_after == scene.node_before:
+        ends = [
+            o.end for t in scene.series for o in t.outages if o.end is not None and o.end >= scene.anchor and t.origin != scene.node_before
+        ]
         if not ends:
             return _not_observed(name, "no path from outside was out and came back")
         since = min(ends)
     answers = [
-        (attempt.ended, series.id, series.origin)
+        (attempt.ended_at, series.id, series.origin)
         for series in scene.recording.header.series
-        if series.origin != scene.new
+        if series.origin != scene.node_after
         for attempt in scene.traces.get(series.id, ())
-        if attempt.good and attempt.node == scene.new and attempt.at >= since
+        if attempt.is_answered and attempt.node == scene.node_after and attempt.at >= since
     ]
     if not answers:
-        return _not_observed(name, f"no path from outside was seen to be answered by {scene.new}")
+        return _not_observed(name, f"no path from outside was seen to be answered by {scene.node_after}")
     at, series_id, origin = min(answers)
-    return Boundary(name, at, f"{series_id}: first right answer by {scene.new}", origin)
+    return Boundary(name, at, f"{series_id}: first right answer by {scene.node_after}", origin)
 
 
 def _find_all_recovered(scene: Scene, name: str) -> Boundary:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from harness.services import certificates
 from harness.services.deadline_socket import BoundedSocket, quoted
 from harness.services.service_kind import NotTheService, TurnedAway, WrongAnswer
-from harness.services.sqlserver import tds
+from harness.services.sqlserver import tds_protocol
 from harness.services.tls_channel import TlsChannel
 
 ALPN = "tds/8.0"  # facts SQL-20
@@ -32,7 +32,12 @@ class Encryption(NamedTuple):
     @property
     def prelogin_value(self) -> int:
         """What PRELOGIN says of it."""
-        return {"no": tds.NOT_SUPPORTED, "login": tds.LOGIN_ONLY, "yes": tds.ON, "strict": tds.NOT_SUPPORTED}[self.mode]
+        return {
+            "no": tds_protocol.NOT_SUPPORTED,
+            "login": tds_protocol.LOGIN_ONLY,
+            "yes": tds_protocol.ON,
+            "strict": tds_protocol.NOT_SUPPORTED,
+        }[self.mode]
 
 
 class Stop(Exception):
@@ -47,7 +52,7 @@ class TdsTransport:
     """What the driver takes for a socket. `explain` turns the errors in the answer to a log-in into what is raised."""
 
     def __init__(
-        self, sock: BoundedSocket, server: str, encryption: Encryption, explain: Callable[[list[tds.ServerError]], Exception]
+        self, sock: BoundedSocket, server: str, encryption: Encryption, explain: Callable[[list[tds_protocol.ServerError]], Exception]
     ) -> None:
         self.sock = sock
         self._server, self._encryption, self._explain = server, encryption, explain
@@ -120,42 +125,51 @@ class TdsTransport:
         if self._encryption.mode == "strict":
             self._tls = TlsChannel(self._context(), self._encryption.name, self._plain_send, self._receive_some)
             self._tls.shake_hands()
-        options = tds.prelogin_options(message[tds.HEADER.size :])
-        self._send(tds.packet(tds.PRELOGIN, tds.prelogin({**options, tds.ENCRYPTION: bytes([self._encryption.prelogin_value])})))
+        options = tds_protocol.prelogin_options(message[tds_protocol.HEADER.size :])
+        self._send(
+            tds_protocol.packet(
+                tds_protocol.PRELOGIN, tds_protocol.prelogin({**options, tds_protocol.ENCRYPTION: bytes([self._encryption.prelogin_value])})
+            )
+        )
         kind, body = self._message()
         try:
-            server_options = tds.prelogin_options(body) if kind == tds.REPLY else {}
+            server_options = tds_protocol.prelogin_options(body) if kind == tds_protocol.REPLY else {}
         except ValueError:
             server_options = {}
-        if tds.VERSION not in server_options:
+        if tds_protocol.VERSION not in server_options:
             raise NotTheService(f"{self._server} does not speak SQL Server's protocol (TDS); it said {quoted(bytes([kind]) + body)}")
-        server_encryption = (server_options.get(tds.ENCRYPTION) or bytes([tds.NOT_SUPPORTED]))[0]
+        server_encryption = (server_options.get(tds_protocol.ENCRYPTION) or bytes([tds_protocol.NOT_SUPPORTED]))[0]
         if self._encryption.mode != "strict":
             self._agree_on_encryption(server_encryption)
-        rewritten = tds.prelogin({**server_options, tds.ENCRYPTION: bytes([tds.NOT_SUPPORTED]), tds.MARS: b"\0"})
-        self._ready += tds.packet(tds.REPLY, rewritten)
+        rewritten = tds_protocol.prelogin(
+            {**server_options, tds_protocol.ENCRYPTION: bytes([tds_protocol.NOT_SUPPORTED]), tds_protocol.MARS: b"\0"}
+        )
+        self._ready += tds_protocol.packet(tds_protocol.REPLY, rewritten)
         self._on_send = self._login
 
     def _agree_on_encryption(self, server_encryption: int) -> None:
         mode = self._encryption.mode
-        if mode == "no" and server_encryption in (tds.ON, tds.REQUIRED):
+        if mode == "no" and server_encryption in (tds_protocol.ON, tds_protocol.REQUIRED):
             raise TurnedAway(f'{self._server} demands encryption; set encrypt = "yes" for this service')
-        if mode == "yes" and server_encryption not in (tds.ON, tds.REQUIRED):
+        if mode == "yes" and server_encryption not in (tds_protocol.ON, tds_protocol.REQUIRED):
             raise WrongAnswer(f'{self._server} does not encrypt, and encrypt = "yes" is set; nothing of the account was told')
-        if mode == "login" and server_encryption == tds.NOT_SUPPORTED:
+        if mode == "login" and server_encryption == tds_protocol.NOT_SUPPORTED:
             raise WrongAnswer(f"{self._server} cannot encrypt even the log-in; the password was not told")
         if mode == "no":
             return
         self._tls = TlsChannel(
-            self._context(), self._encryption.name, lambda data: self._plain_send(tds.packet(tds.PRELOGIN, data)), self._handshake_piece
+            self._context(),
+            self._encryption.name,
+            lambda data: self._plain_send(tds_protocol.packet(tds_protocol.PRELOGIN, data)),
+            self._handshake_piece,
         )
         self._tls.shake_hands()
         self._tls.send, self._tls.receive = self._plain_send, self._receive_some
-        self._only_login = server_encryption == tds.LOGIN_ONLY
+        self._only_login = server_encryption == tds_protocol.LOGIN_ONLY
 
     def _handshake_piece(self) -> bytes:
         kind, body = self._plain_message()
-        if kind not in (tds.PRELOGIN, tds.REPLY):
+        if kind not in (tds_protocol.PRELOGIN, tds_protocol.REPLY):
             raise NotTheService(f"{self._server} broke the TLS handshake off with a message of type {kind:#x}")
         return body
 
@@ -165,7 +179,7 @@ class TdsTransport:
         if self._only_login:
             self._tls, self._only_login = None, False
         self._on_receive = self._login_answer
-        if message[1] & tds.LAST:
+        if message[1] & tds_protocol.LAST:
             self._on_send = self._send
 
     def _first_answer(self) -> None:
@@ -173,16 +187,16 @@ class TdsTransport:
 
     def _login_answer(self) -> None:
         kind, body = self._message()
-        if errors := tds.login_errors(body):
+        if errors := tds_protocol.login_errors(body):
             raise self._explain(errors)
-        if route := tds.parse_routing(body):
+        if route := tds_protocol.parse_routing(body):
             raise WrongAnswer(
                 f"{self._server} sends its clients on to {route.host}, port {route.port}, past the load balancer; nothing here follows"
             )
         for offset in range(0, len(body), 4000):  # in packets of the size that the driver reads
-            status = tds.LAST if offset + 4000 >= len(body) else 0
+            status = tds_protocol.LAST if offset + 4000 >= len(body) else 0
             chunk = body[offset : offset + 4000]
-            self._ready += tds.HEADER.pack(kind, status, tds.HEADER.size + len(chunk), 0, 1, 0) + chunk
+            self._ready += tds_protocol.HEADER.pack(kind, status, tds_protocol.HEADER.size + len(chunk), 0, 1, 0) + chunk
         self._on_receive = self._pass_on
 
     def _pass_on(self) -> None:
@@ -217,12 +231,16 @@ class TdsTransport:
 
     def _whole_message(self, exactly: Callable[[int], bytes]) -> tuple[int, bytes]:
         body, kind, status = b"", 0, 0
-        while not status & tds.LAST:
-            head = exactly(tds.HEADER.size)
-            kind, status, length, *_ = tds.HEADER.unpack(head)
-            if kind not in (tds.REPLY, tds.PRELOGIN) or not tds.HEADER.size <= length or len(body) > MAX_ANSWER_BYTES:
+        while not status & tds_protocol.LAST:
+            head = exactly(tds_protocol.HEADER.size)
+            kind, status, length, *_ = tds_protocol.HEADER.unpack(head)
+            if (
+                kind not in (tds_protocol.REPLY, tds_protocol.PRELOGIN)
+                or not tds_protocol.HEADER.size <= length
+                or len(body) > MAX_ANSWER_BYTES
+            ):
                 raise NotTheService(f"{self._server} does not speak SQL Server's protocol (TDS); it said {quoted(head)}")
-            body += exactly(length - tds.HEADER.size)
+            body += exactly(length - tds_protocol.HEADER.size)
         return kind, body
 
     def _exactly_plain(self, size: int) -> bytes:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.lab.services.tds import tds_request, tds_response, tsql
-from harness.lab.services.tds.channel import ATTENTION, Channel, NotTds
+from harness.lab.services.tds import tds_request, tds_response, tsql_translation
 from harness.lab.services.tds.postgres_backend import Backend, Refused, Rows
-from harness.services.sqlserver import tds
+from harness.lab.services.tds.tds_channel import ATTENTION, Channel, NotTds
+from harness.services.sqlserver import tds_protocol
 
 BATCH, RPC, TRANSACTION, LOGIN7 = 0x01, 0x03, 0x0E, 0x10
 PROGRAM = "Stand-in of a lab, not SQL Server"
@@ -81,26 +81,26 @@ class Conversation:
                 raise NotTds("TLS at once, and there is no certificate")
             self._channel.shake_hands(self._server.strict, in_packets=False)
         kind, _, body = self._channel.read()
-        if kind != tds.PRELOGIN:
+        if kind != tds_protocol.PRELOGIN:
             raise NotTds(f"type {kind:#x} instead of PRELOGIN")
         try:
-            client_options = tds.prelogin_options(body)
+            client_options = tds_protocol.prelogin_options(body)
         except ValueError as error:
             raise NotTds(str(error)) from None
-        client_encryption = (client_options.get(tds.ENCRYPTION) or bytes([tds.NOT_SUPPORTED]))[0]
-        server_encryption = tds.NOT_SUPPORTED if strict else negotiate_encryption(client_encryption, self._server.encryption)
+        client_encryption = (client_options.get(tds_protocol.ENCRYPTION) or bytes([tds_protocol.NOT_SUPPORTED]))[0]
+        server_encryption = tds_protocol.NOT_SUPPORTED if strict else negotiate_encryption(client_encryption, self._server.encryption)
         options = {
-            tds.VERSION: b"\x10\x00\x00\x00\x00\x00",
-            tds.ENCRYPTION: bytes([server_encryption]),
-            tds.INSTANCE: b"\0",
-            tds.THREAD: b"",
-            tds.MARS: b"\0",
+            tds_protocol.VERSION: b"\x10\x00\x00\x00\x00\x00",
+            tds_protocol.ENCRYPTION: bytes([server_encryption]),
+            tds_protocol.INSTANCE: b"\0",
+            tds_protocol.THREAD: b"",
+            tds_protocol.MARS: b"\0",
         }
-        self._channel.write(tds.prelogin(options))
-        if server_encryption != tds.NOT_SUPPORTED and client_encryption != tds.NOT_SUPPORTED:
+        self._channel.write(tds_protocol.prelogin(options))
+        if server_encryption != tds_protocol.NOT_SUPPORTED and client_encryption != tds_protocol.NOT_SUPPORTED:
             assert self._server.context is not None
             self._channel.shake_hands(self._server.context, in_packets=True)
-        kind, _, body = self._channel.read(only_first_encrypted=server_encryption == tds.LOGIN_ONLY)
+        kind, _, body = self._channel.read(only_first_encrypted=server_encryption == tds_protocol.LOGIN_ONLY)
         if kind != LOGIN7:
             raise NotTds(f"type {kind:#x} instead of LOGIN7")
         login = tds_request.login7(body)
@@ -216,14 +216,14 @@ class Conversation:
         self._channel.write(response)
 
     def _batch(self, text: str) -> bytes:
-        answers = [self._statement(statement, []) for statement in tsql.statements(text)] or [(b"", 0)]
+        answers = [self._statement(statement, []) for statement in tsql_translation.statements(text)] or [(b"", 0)]
         return b"".join(
             body
             + tds_response.done(tds_response.COUNTED | (tds_response.MORE if n < len(answers) else 0), count, command=tds_response.SELECT)
             for n, (body, count) in enumerate(answers, 1)
         )
 
-    def _statement(self, statement: tsql.Statement, parameters: Sequence[tuple[str | None, int]]) -> tuple[bytes, int]:
+    def _statement(self, statement: tsql_translation.Statement, parameters: Sequence[tuple[str | None, int]]) -> tuple[bytes, int]:
         """What one statement answers, without its DONE, and the number of rows."""
         if statement.kind == "ignored":
             return b"", 0
@@ -244,10 +244,14 @@ class Conversation:
     def _call(self, call: tds_request.Call) -> bytes:
         parameters = call.parameters
         if call.number == tds_request.EXECUTESQL:
-            statement, names, values = _text_parameter(parameters, 0), tsql.declared_names(_text_parameter(parameters, 1)), parameters[2:]
+            statement, names, values = (
+                _text_parameter(parameters, 0),
+                tsql_translation.declared_names(_text_parameter(parameters, 1)),
+                parameters[2:],
+            )
             return self._execute(statement, names, values)
         if call.number in (tds_request.PREPEXEC, tds_request.PREPARE):
-            names, statement = tsql.declared_names(_text_parameter(parameters, 1)), _text_parameter(parameters, 2)
+            names, statement = tsql_translation.declared_names(_text_parameter(parameters, 1)), _text_parameter(parameters, 2)
             handle = len(self._prepared) + 1
             self._prepared[handle] = (statement, names)
             trailer = tds_response.return_status() + tds_response.return_handle(handle) + tds_response.done(token=tds_response.DONEPROC)
@@ -269,7 +273,7 @@ class Conversation:
             for n, name in enumerate(names)
         ]
         response = b""
-        for single_statement in tsql.statements(tsql.with_parameters(statement, names)):
+        for single_statement in tsql_translation.statements(tsql_translation.with_parameters(statement, names)):
             body, count = self._statement(single_statement, [(p.value, p.oid) for p in values])
             response += body + tds_response.done(
                 tds_response.MORE | tds_response.COUNTED, count, tds_response.DONEINPROC, tds_response.SELECT
@@ -330,10 +334,12 @@ class Conversation:
 def negotiate_encryption(client_encryption: int, policy: str) -> int:
     """The server's answer to a client's wish to encrypt (facts SQL-06)."""
     if policy == "none":
-        return tds.NOT_SUPPORTED
+        return tds_protocol.NOT_SUPPORTED
     if policy == "forced":
-        return tds.ON if client_encryption in (tds.ON, tds.REQUIRED) else tds.REQUIRED
-    return {tds.LOGIN_ONLY: tds.LOGIN_ONLY, tds.NOT_SUPPORTED: tds.NOT_SUPPORTED}.get(client_encryption, tds.ON)
+        return tds_protocol.ON if client_encryption in (tds_protocol.ON, tds_protocol.REQUIRED) else tds_protocol.REQUIRED
+    return {tds_protocol.LOGIN_ONLY: tds_protocol.LOGIN_ONLY, tds_protocol.NOT_SUPPORTED: tds_protocol.NOT_SUPPORTED}.get(
+        client_encryption, tds_protocol.ON
+    )
 
 
 def _text_parameter(parameters: Sequence[tds_request.Parameter], n: int) -> str:

@@ -65,13 +65,13 @@ class Prepared:
 
 def prepare(folder: Path, data: dict[str, Any]) -> Prepared:
     """Make the certificate and the secret in the lab's folder, and bind the port. Raises BadUse when the file has an [azure] already."""
-    from harness.lab import certificate  # cryptography, which a lab without Azure needs not
+    from harness.lab import certificate_authority  # cryptography, which a lab without Azure needs not
 
     if "azure" in data:
         raise BadUse("the file has an [azure] table already, and --azure would write another; leave one of them out")
     azure_folder = folder / AZURE_FILES
     azure_folder.mkdir(mode=0o700)
-    certificate.make(azure_folder, ("127.0.0.1", RESOURCE_MANAGER), names=(RESOURCE_MANAGER_NAME,))
+    certificate_authority.make(azure_folder, ("127.0.0.1", RESOURCE_MANAGER), names=(RESOURCE_MANAGER_NAME,))
     secret = azure_folder / "client-secret"
     secret.touch(mode=0o600)
     secret.write_text(secrets.token_urlsafe(24) + "\n")

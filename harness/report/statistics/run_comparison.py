@@ -19,11 +19,11 @@ from harness.core.text.wording import count, seconds
 from harness.core.verdict import Outcome
 from harness.report.record.run_record import PathName, RunRecord
 from harness.report.statistics.comparability import not_known_whether_comparable
-from harness.report.statistics.joint_test import Block, joint_test
 from harness.report.statistics.mann_whitney import Test, least_p, mann_whitney
+from harness.report.statistics.multiple_comparisons import Block, joint_test
 from harness.report.statistics.outage_statistics import Group, SeriesFigure, figures, groups
 from harness.report.statistics.series_identity import changes, context_of
-from harness.report.statistics.shift_test import holm
+from harness.report.statistics.stratified_shift import holm
 
 SIGNIFICANCE_LEVEL = 0.05
 """Of all claims of a comparison together."""
