@@ -70,7 +70,7 @@ def test_no_secret_is_in_one(tmp_path) -> None:
     ],
 )
 def test_what_a_host_says_is_no_command_of_a_ci_service(said: str) -> None:
-    for shown in (visible(said), one_line(said), Cleaner([]).shown(said)):
+    for shown in (visible(said), one_line(said), Cleaner([]).for_terminal(said)):
         assert "##vso[" not in shown and "##[" not in shown
         assert not any(line.lstrip().startswith("::") for part in shown.split(" ") for line in part.splitlines()), shown
         assert "\\u0023#" in shown or "\\u003a:" in shown, "it can still be read"
