@@ -19,7 +19,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Unusable
 from harness.hosts.host import HostUnreachable
 from harness.measure.connection_rates import OTHER_PERIOD_S, wished_period_s
-from harness.measure.evaluation.timing_quality import MAX_SAMPLE_DELAY_S, MIN_CALM_LINES, is_calm
+from harness.measure.evaluation.timing_quality import MIN_CALM_LINES, is_calm
 from harness.measure.live_state import Live
 from harness.measure.unrecorded_time import UnrecordedTime
 from harness.remote.agents.agent_factory import Measures, agent_of
@@ -182,10 +182,9 @@ class Meter:
                     self._unrecorded.begin(self.recorded_until)
 
     def unwatched_s(self, after: float) -> float:
-        """For how many seconds a path may have been out unseen between `after`, when an earlier recording (any meter's) ended,
-        and the beginning of the newest: none, where the agents saw every path in service throughout. What an agent told only when the
-        recording had ended may be of its last second, which counts then too."""
-        return 0.0 if self._unrecorded_before.in_service(after) else max(0.0, self._since - after) + MAX_SAMPLE_DELAY_S
+        """For how many seconds a path may have been out unseen between `after`, when an earlier recording (any meter's) ended, and the
+        beginning of the newest."""
+        return self._unrecorded_before.in_doubt_s(after)
 
     def clock(self, host: str) -> Clock | None:
         """The newest measurement of a host's clock."""

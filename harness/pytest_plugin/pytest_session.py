@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,7 @@ from harness.pytest_plugin.measurement_plan import Plan, Planned
 from harness.pytest_plugin.measurement_session import MeasurementSession
 from harness.pytest_plugin.run_evidence import RunEvidence, explain
 from harness.pytest_plugin.session_lab import SessionLab
+from harness.report.ci_annotations import ci_annotations
 from harness.report.record.run_directory import Run
 from harness.report.record.run_record import ClusterKind
 from harness.report.run_record_builder import Finished, ReportBuilder
@@ -354,6 +356,11 @@ class Session:
     def not_as_found(self) -> str:
         """The sentence that says so, or empty."""
         return self.redact(self._report.run.record.not_as_found) if self._report is not None else ""
+
+    def ci_annotations(self) -> list[str]:
+        """What failed, in lines for the CI service that this is on; none elsewhere."""
+        assert self._report is not None
+        return ci_annotations(self._report.run.record, os.environ, self._report.run.cleaner.text)
 
     def summary(self) -> str:
         """The run's summary as text for the terminal."""
