@@ -57,6 +57,7 @@ def changed(before: str, after: str) -> str:
         (changed("<status", BAN.format("ip", "-1000000")), "the constraint avoid forbids lknode02"),
         (changed("<status", BAN.format("cluster-services", "-INFINITY")), "the constraint avoid forbids lknode02"),
         (changed('name="lknode02" id="2"', 'name="lknode02" id="2" health="red"'), "lknode02's health is red"),
+        (changed('stop-all-resources="false"', 'stop-all-resources="true"'), "told to stop all resources"),
         (changed("<status", FAILURE.format("web_start_0", A, 6)), "web is not configured right, says its agent"),
         (changed("<status", FAILURE.format("web_start_0", B, 5)), "web failed on lknode02"),
     ],
