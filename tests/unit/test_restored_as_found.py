@@ -143,6 +143,22 @@ def test_what_the_manager_has_against_it_besides_its_state_counts() -> None:
     assert not verdict and "!nofailover" in verdict.reason and "nothing to move" not in verdict.reason and not manager.moves
 
 
+def test_nothing_is_moved_across_a_split() -> None:
+    dead = tuple(CommPath(path.peer, path.addresses, False) for path in PATHS)
+    manager = Manager(both(NodeState("lknode01", True, {"ip": B}, dead), NodeState("lknode02", True, {"ip": B}, dead)))
+    verdict = restore.put_back(subject_of(manager), "lknode01", patience_s=0.5)
+    assert not verdict and not manager.moves
+
+
+def test_a_move_that_went_elsewhere_is_not_as_it_was() -> None:
+    """The manager says that it is done, and the service is on the other node again."""
+    manager = Manager(both(node("lknode01", ip=B), node("lknode02", ip=S)))
+    manager.switch_over = lambda to, *, deadline: manager.moves.append(to)  # type: ignore[method-assign]
+    verdict = restore.put_back(subject_of(manager), "lknode01", patience_s=0.5)
+    assert manager.moves == ["lknode01"] and not verdict and "lknode02 is active, lknode01 was" in verdict.reason
+    assert "on lknode01, as root, `" in verdict.reason
+
+
 class Watchdog:
     def __init__(self) -> None:
         self.told: list[str] = []
