@@ -232,6 +232,15 @@ def test_without_a_plan_nothing_is_done(tmp_path: Path) -> None:
         one.before(SimpleNamespace(name="switchover"))  # type: ignore[arg-type]
 
 
+def test_nothing_is_moved_on_a_cluster_that_another_run_has_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    moved: list[str] = []
+    monkeypatch.setattr(disruptive_run, "put_back", lambda subject, active, *about, **more: moved.append(active) or passed("as it was"))
+    one, _, lease = an_attached(tmp_path)
+    lease.stolen = "run 2 has it"
+    verdict = one.end(broken=False)
+    assert verdict is not None and not verdict and "nothing was put back: run 2 has it" in verdict.reason and not moved
+
+
 def test_nothing_done_nothing_kept(tmp_path: Path) -> None:
     one, watchdog, lease = an_attached(tmp_path, disturbed=False)
     assert one.end(broken=True) is None and one.give_back() == []
