@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from harness.check.findings import service_findings
 from harness.check.findings.firewall_findings import evaluate_firewalls
 from harness.check.findings.node_findings import judge, of_pages
 from harness.check.host_survey import Survey, survey, unreachable
-from harness.check.manager_survey import ask_manager
+from harness.check.manager_survey import ManagerSurvey, ask_manager
 from harness.check.unreachable_node import second_way
-from harness.cluster import probe_question
+from harness.cluster import http_probe_request
 from harness.cluster.cluster_under_test import CaptureWindow, ClusterUnderTest
 from harness.cluster.connection_tolerance import find_unbearable
 from harness.cluster.invariants import by_identity, judge_balancer, judge_vip_place, nothing_left, probe_answered
@@ -29,42 +29,40 @@ from harness.core.errors import BadUse, HarnessError, Inconclusive, Unusable
 from harness.core.finding import Finding, Weight
 from harness.core.timeline import Timeline
 from harness.core.verdict import Verdict, all_of, failed, inconclusive, passed
+from harness.diagnosis.bundle_observations import as_data
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence
-from harness.diagnosis.observation import as_data
 from harness.expectations.connectivity_matrix import Origin
 from harness.hosts.host import Host
 from harness.managers.manager import ClusterState
+from harness.remote.connections.worker_session import ConnectionWorker
 from harness.services import service_registry
 
 MAX_LOOKS_WHILE_ROLES_MOVE = 3  # looks at a cluster whose roles move meanwhile, before it is told as that
 
 
-def look(cluster: Cluster, *, run_command: bool = False, file: Path | str = "FILE") -> Findings:
+def look(subject: ClusterUnderTest, *, run_command: bool = False, file: Path | str = "FILE") -> Findings:
     """Look at everything, and again where a role moved meanwhile. What cannot be reached is a finding, and the rest is judged without it;
     with `run_command`, a node that SSH does not reach is read by Azure's; `file` is the cluster's, for what a person is told to do with it.
 
     Raises Unusable when no node can be reached.
     """
+    cluster = subject.cluster
     in_azure = _in_azure(cluster)
     left_out = not_agreed_to(cluster, file)
-    subject = ClusterUnderTest(cluster, Timeline())
-    try:
-        findings = [*left_out, *unreachable(subject)]
-        with second_way(subject, chosen=run_command) as (instead, notes):
-            findings += notes
-            if all(n.name in subject.absent for n in cluster.nodes) and not instead:
-                if cluster.azure is None:
-                    raise Unusable(findings[len(left_out)].says)
-                return Findings(None, inconclusive("no node lets anybody log in"), [], [*findings, *in_azure(None)])
-            aside = find_unbearable(subject)
-            if len(aside) == len(cluster.services):
-                raise next(iter(aside.values()))  # no path would be left
-            findings += service_findings.set_aside(subject.cluster, aside)
-            result = _look_until_at_rest(subject, instead, aside)
-        return _judge(result, findings, in_azure)
-    finally:
-        subject.close()
+    findings = [*left_out, *unreachable(subject)]
+    with second_way(subject, chosen=run_command) as (instead, notes):
+        findings += notes
+        if all(n.name in subject.absent for n in cluster.nodes) and not instead:
+            if cluster.azure is None:
+                raise Unusable(findings[len(left_out)].says)
+            return Findings(None, inconclusive("no node lets anybody log in"), [], [*findings, *in_azure(None)])
+        aside = find_unbearable(subject)
+        if len(aside) == len(cluster.services):
+            raise next(iter(aside.values()))  # no path would be left
+        findings += service_findings.set_aside(subject.cluster, aside)
+        result = _look_until_at_rest(subject, instead, aside)
+    return _judge(result, findings, in_azure)
 
 
 def not_agreed_to(cluster: Cluster, file: Path | str) -> list[Finding]:
@@ -95,17 +93,21 @@ def _look_once(subject: ClusterUnderTest, instead: Mapping[str, Host], aside: Co
     with ExitStack() as stack, ThreadPoolExecutor(max_workers=1) as background:
         left_of_us = background.submit(lambda: None if subject.absent else _judge_guarded(lambda: nothing_left(subject)))
         # The hosts tell of their sockets before there are attempts, which could fill a listener's queue.
-        sight, manager_answers, surveyed, _ = subject.together(
+        manager_answers: ManagerSurvey
+        surveyed: Survey
+        sight, manager_answers, surveyed, *_ = subject.together(
             lambda: _open_capture(subject, stack),
             lambda: ask_manager(subject, instead),
             lambda: survey(subject, instead),
             lambda: _load(cluster),
+            lambda: _begin_workers(subject),
         )
         since, state, active = Deadline(0.0), manager_answers.state, manager_answers.active
-        subject.absent |= {f.host for f in surveyed.lost}
+        subject.absent |= {f.host for f in surveyed.lost_hosts}
         evaluated = evaluate_firewalls(cluster, surveyed.facts, state)
-        more = [*manager_answers.found, *surveyed.lost, *judge(cluster, state, surveyed.facts, evaluated)]
-        checks, direct, of_services, probe = [], [], [], None
+        more = [*manager_answers.findings, *surveyed.lost_hosts, *judge(cluster, state, surveyed.facts, evaluated)]
+        checks: list[PathCheck] = []
+        direct, of_services, probe = [], [], None
         if active is not None:
             origins = [o for o in Origin if subject.origin(o, active) not in subject.absent]
             services = [s for s in cluster.services if s.name not in aside]
@@ -123,16 +125,18 @@ def _look_once(subject: ClusterUnderTest, instead: Mapping[str, Host], aside: Co
         cluster_verdict = _cluster_verdict(subject, state, surveyed, checks, probe, left_of_us.result())
         if active is not None and not all(c.verdict for c in checks):
             direct = evidence_gathering.direct(subject, active, only_standby=False, aside=aside)
-        statuses = probe_question.ask(subject, (subject.standby_of(active), cluster.client.name)) if active else {}
-        probes_by_node, packets = _seen_on_the_wire(sight, cluster, since)
+        statuses = http_probe_request.ask(subject, (subject.standby_of(active), cluster.client.name)) if active else {}
         # One that is away would be waited for once more.
-        after = state if instead or subject.absent else subject.manager.state().without(manager_answers.unrelated_resources)
+        (probes_by_node, packets), after = subject.together(
+            lambda: _seen_on_the_wire(sight, cluster, since),
+            lambda: state if instead or subject.absent else subject.manager.state().without(manager_answers.unrelated_resources),
+        )
     moved = _roles(state) != _roles(after)
     evidence = Evidence(
         cluster,
         state,
         active,
-        surveyed.seen,
+        surveyed.hosts_seen,
         evidence_gathering.paths(checks, packets, cluster),
         probes_by_node,
         direct,
@@ -178,8 +182,9 @@ def _roles(state: ClusterState) -> dict[str, dict[str, bool]]:
 
 
 def observed(cluster: Cluster, file: Path | str) -> dict[str, Any]:
-    """What a look tries and captures, as data for an archive (`harness.diagnosis.observation`). Raises as `look` does."""
-    findings = look(cluster, file=file)
+    """What a look tries and captures, as data for an archive (`harness.diagnosis.bundle_observations`). Raises as `look` does."""
+    with closing(ClusterUnderTest(cluster, Timeline())) as subject:
+        findings = look(subject, file=file)
     if findings.evidence is None:
         raise Unusable("no node lets anybody log in")
     return _as_data(findings, findings.evidence)
@@ -216,6 +221,18 @@ def _load(cluster: Cluster) -> None:
     for kind in {s.kind for s in cluster.services}:
         with suppress(ImportError):  # whoever needs it tells
             service_registry.kind(kind).load()
+
+
+def _begin_workers(subject: ClusterUnderTest) -> None:
+    """What makes connections on each host, while the hosts tell of themselves."""
+
+    def begin(name: str) -> None:
+        with suppress(HarnessError):  # it is tried again by the paths that begin there, which say it
+            resident = subject.residents[name]
+            if isinstance(resident, ConnectionWorker):
+                resident.begin()
+
+    subject.together(*(lambda n=n: begin(n) for n in subject.hosts if n not in subject.absent))
 
 
 def _seen_on_the_wire(sight: CaptureWindow | None, cluster: Cluster, since: Deadline) -> tuple[dict, dict[str, list]]:

@@ -23,7 +23,6 @@ from harness.diagnosis.evidence import HostSeen
 from harness.hosts.host import CommandFailed, Host, HostUnreachable
 from harness.hosts.shell_command import CommandTookTooLong
 from harness.hosts.ssh.ssh_host import give_up
-from harness.hosts.windows.windows_host import WindowsHost
 
 T = TypeVar("T")
 LIVENESS_TIMEOUT_S = 3.0  # for a host that left a question unanswered to say that it is there
@@ -36,11 +35,11 @@ class _Lost(Exception):
 
 @dataclass(frozen=True)
 class Survey:
-    """What the hosts told: `seen` of the Linux ones, `facts` of all; `lost` has a finding for each that stopped answering meanwhile."""
+    """What hosts told: `hosts_seen` of Linux ones, `facts` of all; `lost_hosts`: a finding for each that stopped answering meanwhile."""
 
-    seen: Mapping[str, HostSeen] = field(default_factory=dict)
+    hosts_seen: Mapping[str, HostSeen] = field(default_factory=dict)
     facts: Mapping[str, NodeFacts] = field(default_factory=dict)
-    lost: tuple[Finding, ...] = ()
+    lost_hosts: tuple[Finding, ...] = ()
 
 
 def unreachable(subject: ClusterUnderTest) -> list[Finding]:
@@ -87,8 +86,8 @@ def _survey_host(subject: ClusterUnderTest, machine: Machine, instead: Host | No
     try:
         if instead is not None:
             return _survey_at_once(subject, machine, instead)
-        if not subject.runs_commands(machine.name):
-            return None, NodeFacts(machine.name)
+        if machine.name == subject.cluster.client.name and not subject.runs_commands(machine.name):
+            return None, NodeFacts(machine.name)  # a node that runs nothing is absent
         return _survey_by_script(subject, machine) if machine.platform == "linux" else (None, _survey_windows(subject, machine))
     except _Lost as lost:
         return _unreachable(machine.name, str(lost))
@@ -145,6 +144,8 @@ def _survey_in_pieces(subject: ClusterUnderTest, machine: Machine, instead: Host
 
 def _survey_windows(subject: ClusterUnderTest, machine: Machine) -> NodeFacts:
     """Raises _Lost when it stops answering meanwhile."""
+    from harness.hosts.windows.windows_host import WindowsHost  # few clusters need it
+
     cluster, host, facts = subject.cluster, subject.hosts[machine.name], WindowsHost(subject.hosts[machine.name])
     not_told: list[str] = []
 

@@ -25,7 +25,7 @@ def find_unbearable(subject: ClusterUnderTest, *, many: bool = False) -> dict[st
     """By its name, each service that does not bear it, and why; one connection each from the client's host. What is silent is heard for a
     second, on MySQL's own port as if there were `many`. Raises BadUse for a service's settings."""
     client = subject.cluster.client.name
-    found: dict[str, Unbearable] = {}
+    unbearable: dict[str, Unbearable] = {}
     for service in subject.cluster.services if client not in subject.absent else ():
         kind = service_registry.kind(service.kind)
         if isinstance(kind, DemandsTolerance):
@@ -33,9 +33,9 @@ def find_unbearable(subject: ClusterUnderTest, *, many: bool = False) -> dict[st
             try:
                 ask_over_the_path(subject, client, service, kind.demand_bearable, limit)
             except Unbearable as error:
-                found[service.name] = error
+                unbearable[service.name] = error
             except BadUse:
                 raise
             except (NotTheService, HarnessError, OSError):
                 continue  # nobody greets there now
-    return found
+    return unbearable

@@ -12,7 +12,7 @@ from harness.config.cluster_config import Service
 from harness.core.errors import DeadlineExceeded
 from harness.core.verdict import Verdict, failed, inconclusive, passed
 from harness.services import service_registry
-from harness.services.service_kind import FillsSegments, NotTheService
+from harness.services.service_kind import FillsSegments, NotTheService, WrongAnswer
 
 FULL_TIMEOUT_S = 1.5  # for three retransmissions of what is lost
 SMALL_TIMEOUT_S = 5.0
@@ -26,11 +26,12 @@ class FullSegments:
     passes: bool | None = None
     says: str = "full-sized segments were not tried"
     slow: bool = False  # short exchanges were not answered in time, either
+    wrong: str = ""  # it came through, and was answered what it should not, though the short exchange before it was answered rightly
 
     @property
     def verdict(self) -> Verdict:
         """What the exchange says of the path."""
-        if self.passes is False:
+        if self.passes is False or self.wrong:
             return failed(self.says)
         return inconclusive(self.says) if self.slow else passed(self.says)
 
@@ -64,6 +65,8 @@ def compare_sizes(path_text: str, large: Callable[[float], str], small: Callable
             )
         limit = max(FULL_TIMEOUT_S, SECOND_TIMEOUT_FACTOR * (time.monotonic() - started_at))
         outcome, unanswered_text = _try_exchange(lambda: large(limit))
+    except WrongAnswer as error:
+        return FullSegments(True, f"{path_text}: the service answers, and not always what it should: {error}", wrong=str(error))
     except (NotTheService, OSError) as error:
         return FullSegments(None, f"{path_text}: it does not take what fills a segment: {error}")
     if outcome:

@@ -15,7 +15,7 @@ from harness.core.errors import DeadlineExceeded, HarnessError
 from harness.core.verdict import Verdict, all_of, failed, inconclusive, passed
 from harness.expectations.connectivity_matrix import Cell, Origin, PathObservation, Role, Situation, expectation, judge, judge_outcomes
 from harness.remote.captures.attempt_address import with_addresses
-from harness.remote.captures.wire_codes import Way, classify_all
+from harness.remote.captures.wire_code_classifier import Way, classify_all
 from harness.remote.connections.attempt import Attempt, attempt
 from harness.remote.connections.attempt_outcome import AttemptOutcome
 from harness.services import service_registry
@@ -35,7 +35,7 @@ class Introduction:
     that take part is too busy to tell that from slowness, in words. `own_words`: the service itself said what keeps it from serving."""
 
     verdict: Verdict
-    said: str
+    reply: str
     hung: bool = False
     overload: str = ""
     own_words: bool = False
@@ -116,13 +116,14 @@ def check_path(
     expected_node = active if expected.ways[0].by is Role.ACTIVE else subject.standby_of(active)
     if one_node and in_full and {a.answered for a in attempts} == {True, False}:
         own_words = _own_words(subject, host, service, expected_node)
-        introduction = Introduction(verdict, own_words.said if own_words else "")
+        introduction = Introduction(verdict, own_words.reply if own_words else "")
     elif verdict and one_node:
         introduction = ask_identity(subject, host, service, expected_node, packets_tell=not unseen_reason)
         if not introduction.connected and in_full:
             introduction = _own_words(subject, host, service, expected_node) or introduction
         if introduction.verdict and in_full:
             full = ask_in_full(subject, host, service)
+            introduction = Introduction(full.verdict, full.wrong, own_words=True) if full.wrong else introduction
         verdict = all_of([verdict, introduction.verdict, *([full.verdict] if full is not NOT_ASKED else [])])
     return PathCheck(
         origin,
@@ -133,7 +134,7 @@ def check_path(
         attempts,
         ways,
         active,
-        introduction.said,
+        introduction.reply,
         verdict,
         time.monotonic() - started_at,
         full=full,
@@ -184,9 +185,9 @@ def ask_identity(
     kind = service_registry.kind(service.kind)
     try:
         identity = ask_over_the_path(subject, host, service, kind.who_are_you, limit)
-        said = identity.said
+        identity_text = identity.said
         if isinstance(kind, Proof):
-            said += f", {ask_over_the_path(subject, host, service, kind.is_it_really_you, limit)}"
+            identity_text += f", {ask_over_the_path(subject, host, service, kind.is_it_really_you, limit)}"
     except TurnedAway as error:
         return Introduction(failed(f"{path_text}: the {service.kind} service turned us away: {error}"), str(error), own_words=True)
     except WrongAnswer as error:
@@ -216,14 +217,17 @@ def ask_identity(
         identity, subject.cluster, _process_starts(subject, service) if identity.node is None and identity.started else {}
     )
     if node is None and not packets_tell:
-        return Introduction(inconclusive(f"{path_text}: which node answered is not known: {node_text}, and no packets tell it"), said)
+        return Introduction(
+            inconclusive(f"{path_text}: which node answered is not known: {node_text}, and no packets tell it"), identity_text
+        )
     if node is None:
-        return Introduction(passed(f"it speaks {service.kind}; the packets tell the node ({node_text})"), said)
+        return Introduction(passed(f"it speaks {service.kind}; the packets tell the node ({node_text})"), identity_text)
     if node != expected_node:
         return Introduction(
-            failed(f"{path_text}: expected {expected_node}, but {node_text}"), f"{said}, as {expected_node} was expected, but {node_text}"
+            failed(f"{path_text}: expected {expected_node}, but {node_text}"),
+            f"{identity_text}, as {expected_node} was expected, but {node_text}",
         )
-    return Introduction(passed(node_text), said)
+    return Introduction(passed(node_text), identity_text)
 
 
 def _own_words(subject: ClusterUnderTest, host: str, service: Service, expected_node: str) -> Introduction | None:

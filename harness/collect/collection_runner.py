@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness import __version__
+from harness.cluster.capture_sources import CaptureSources
 from harness.collect import collectors
 from harness.collect.bundle import CLUSTER, FORMAT, INDEX, Bundle, truncate
 from harness.collect.collectors import Collector
@@ -32,9 +33,8 @@ from harness.hosts.windows.script_runner import ask
 from harness.hosts.windows.windows_host import moment
 from harness.managers.manager import MAX_LOG_LENGTH, ClusterState, Manager, Question
 from harness.managers.probe_responder_resources import favoured
-from harness.remote.captures.capture_factory import capture_of
 from harness.remote.host_capabilities import COMPILED, FULL
-from harness.remote.recording import pcapng
+from harness.remote.recording import pcapng_writer
 
 LOGIN_TIMEOUT_S = 10.0  # to log in to a host and run `true` there
 HOST_TIMEOUT_S = 90.0  # for all collectors of one host together; captures come on top
@@ -73,6 +73,8 @@ class Gathering:
         self, cluster: Cluster, hosts: Mapping[str, Host], manager: Manager, span: Span, bundle: Bundle, host_s: float = HOST_TIMEOUT_S
     ) -> None:
         self.host_s = host_s
+        windows = {m.name for m in cluster.machines if m.platform == "windows"}
+        self.captures = CaptureSources(cluster, hosts, lambda name: COMPILED if name in windows else FULL)
         self.cluster, self.hosts, self.manager, self.span, self.bundle = cluster, hosts, manager, span, bundle
         self.reports = {m.name: HostReport(m.name, str(m.address)) for m in cluster.machines}
         self.state: dict[str, Any] = {}
@@ -90,8 +92,9 @@ class Gathering:
                 for host in self.hosts.values():
                     host.close()
                 raise
-            finally:  # in a run the host is asked again, for other things
-                for host in self.hosts.values():
+            finally:
+                self.captures.close()
+                for host in self.hosts.values():  # in a run the host is asked again, for other things
                     give_up(host, None)
 
     def _state(self) -> None:
@@ -153,7 +156,7 @@ class Gathering:
         if self.span.capture_s:
             with self._recording_faults(report, "capture"):
                 self._demand_time_left()
-                self._capture(report, machine, host)
+                self._capture(report, machine)
 
     def _collect(self, report: HostReport, host: Host, row: Collector, deadline: Deadline, ahead: float) -> None:
         began = time.monotonic()
@@ -192,27 +195,29 @@ class Gathering:
             report, "manager.log", "The cluster manager's log in the time window", window.text, window.left_out, time.monotonic() - began
         )
 
-    def _capture(self, report: HostReport, machine: Machine, host: Host) -> None:
+    def _capture(self, report: HostReport, machine: Machine) -> None:
         """Headers only: what connections carry is nobody's business, and may hold secrets."""
         ports = [self.cluster.load_balancer.probe.port, *(s.port for s in self.cluster.services)]
         seconds = min(self.span.capture_s, MAX_CAPTURE_S)
-        bears = COMPILED if machine.platform == "windows" else FULL
-        with capture_of(host, bears, machine.ssh.python, ports=ports) as witness:
+        capture = self.captures.begin(machine.name, ports=ports)
+        try:
             capturing = Deadline(seconds)
             # Asking for marks all along notices at once when the host is gone.
             capturing.wait_for(
-                witness.mark, until=lambda n: n >= MAX_PACKETS or capturing.expired, what=f"{machine.name}: its capture", every=0.5
+                capture.mark, until=lambda n: n >= MAX_PACKETS or capturing.expired, what=f"{machine.name}: its capture", every=0.5
             )
-            packets = [p.headers for p in witness.packets(0, MAX_PACKETS)]
-            loss = (witness.drop_reason or f"the kernel dropped {witness.dropped} packets") if witness.dropped else ""
+            packets = [p.headers for p in capture.packets(0, MAX_PACKETS)]
+            loss = (capture.drop_reason or f"the kernel dropped {capture.dropped} packets") if capture.dropped else ""
+        finally:
+            capture.stop()
         note = "; ".join(
             filter(
                 None,
                 [
                     f"stopped at its limit of {MAX_PACKETS} packets" if len(packets) >= MAX_PACKETS else "",
                     loss,
-                    witness.unproven,
-                    "" if witness.loopback else "what stays inside the host is not captured there",
+                    capture.unproven,
+                    "" if capture.loopback else "what stays inside the host is not captured there",
                 ],
             )
         )
@@ -221,7 +226,7 @@ class Gathering:
             report,
             name,
             f"Packets of {seconds:g} s, headers only",
-            self.bundle.packets(name, pcapng.encode(packets, host=report.name)),
+            self.bundle.packets(name, pcapng_writer.encode(packets, host=report.name)),
             note,
             seconds,
         )

@@ -28,57 +28,61 @@ def known_secrets(cluster: Cluster, data: Mapping[str, Any], environment: Mappin
     `data` is the file's content as it was written, `cluster` the same with absolute paths.
     """
     environment = os.environ if environment is None else environment
-    found = set(_written_out(data))
+    values_found = set(_written_out(data))
     for name, value in environment.items():
         if sensitive(name) and value.lower() not in PROSE and not _is_a_place(value):
-            found |= _secrets_in(value)
+            values_found |= _secrets_in(value)
         elif name.lower().endswith("_file") and sensitive(name[: -len("_file")]) and Path(value).is_file():
-            found |= {line for text in _content(value, name)[0] for line in text.splitlines()[:1]}  # such as AZURE_FEDERATED_TOKEN_FILE
+            values_found |= {
+                line for text in _content(value, name)[0] for line in text.splitlines()[:1]
+            }  # such as AZURE_FEDERATED_TOKEN_FILE
     notes = []
     if cluster.azure is not None and cluster.azure.client_secret_variable is not None:
-        found |= _secrets_in(environment.get(cluster.azure.client_secret_variable, ""))
+        values_found |= _secrets_in(environment.get(cluster.azure.client_secret_variable, ""))
     if cluster.azure is not None and cluster.azure.client_secret_file is not None:
         secret, note = _content(cluster.azure.client_secret_file, "azure: client_secret_file")
-        found |= {line for text in secret for line in text.splitlines()[:1]}
+        values_found |= {line for text in secret for line in text.splitlines()[:1]}
         notes += note
     for service in cluster.services:
         for key, value in service.settings.items():
             if key.endswith("_env"):
-                found |= _secrets_in(environment.get(value, ""))
+                values_found |= _secrets_in(environment.get(value, ""))
             elif key == "password_command":
                 try:
                     secret_said = given.password({key: value})
-                    found |= {secret_said.reveal()} if secret_said else set()
+                    values_found |= {secret_said.reveal()} if secret_said else set()
                 except BadUse as error:
                     notes.append(f"services {service.name}: {error}, so that what it says could not be looked for")
             elif key.endswith("_file"):
                 secret, note = _content(value, f"services {service.name}: {key}")
                 # As the services read it: of a password's file the first line.
-                found |= {line for text in secret for line in text.splitlines()[:1]} if key == "password_file" else set()
-                found |= {one for text in secret for one in _secrets_in(text)} if key != "password_file" else set()
+                values_found |= {line for text in secret for line in text.splitlines()[:1]} if key == "password_file" else set()
+                values_found |= {word_in_text for text in secret for word_in_text in _secrets_in(text)} if key != "password_file" else set()
                 notes += note
     for machine in cluster.machines:
         if machine.ssh.key is not None:
             secret, note = _content(machine.ssh.key, f"{machine.name}: ssh.key")
             # A line of it is enough to give it away, but its frame is no secret.
-            found |= {line for text in secret for line in text.splitlines() if line and "-----" not in line}
+            values_found |= {line for text in secret for line in text.splitlines() if line and "-----" not in line}
             notes += note
     # A command's own words may hold a token.
-    found |= {word for words in _commands(cluster) for word in secret_words(words)}
-    found = {value for value in found if value.strip()}
-    weak = {value for value in found if _is_weak(value, _words_of(cluster))}
+    values_found |= {word for words in _commands(cluster) for word in secret_words(words)}
+    values_found = {value for value in values_found if value.strip()}
+    weak = {value for value in values_found if _is_weak(value, _words_of(cluster))}
     if weak:
         notes.append(
             f"{len(weak)} of the secrets are too short, or are names or numbers of this cluster as well, so that they were left where they "
             "stand; look for them yourself, and change them"
         )
-    return found - weak, notes
+    return values_found - weak, notes
 
 
 def _commands(cluster: Cluster) -> Iterator[Sequence[str]]:
     """Every command that the cluster file names."""
     if power := cluster.power:
         yield from (words for words in (power.off, power.on, power.reboot, power.freeze, power.thaw) if words)
+    if cluster.network_capture:
+        yield cluster.network_capture.command
     yield cluster.manager.mirror_check
     for service in cluster.services:
         for key, command in service.settings.items():

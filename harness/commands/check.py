@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,20 +36,27 @@ def add_to(commands) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from harness.check import bundle_check
-    from harness.check.cluster_check import look
-    from harness.collect.known_secrets import known_secrets
-    from harness.config import cluster_config
-    from harness.core.terminal import CLEANER
-
     if arguments.bundle:
         if arguments.cluster or arguments.run_command or arguments.trust_cluster_file:
             raise BadUse("a bundle holds its own cluster file, and nothing is asked of a host; leave out the other options, or the bundle")
+        from harness.check import bundle_check
+
         return _print_findings(bundle_check.look(Path(arguments.bundle)), arguments)
+    from harness.cluster.cluster_under_test import ClusterUnderTest
+    from harness.collect.known_secrets import known_secrets
+    from harness.config import cluster_config
+    from harness.core.terminal import CLEANER
+    from harness.core.timeline import Timeline
+
     file = cluster_file(arguments.cluster)
     cluster = cluster_config.load(file, trusted=arguments.trust_cluster_file, only_looked_at=True)
     CLEANER.knows(known_secrets(cluster, {})[0])
-    return _print_findings(look(cluster, run_command=arguments.run_command, file=file), arguments)
+    with closing(ClusterUnderTest(cluster, Timeline())) as subject:
+        subject.begin_log_ins()
+        from harness.check.cluster_check import look  # what judges takes as long to load as the hosts take to let us in
+
+        findings = look(subject, run_command=arguments.run_command, file=file)
+    return _print_findings(findings, arguments)
 
 
 def _print_findings(findings: Findings, arguments: argparse.Namespace) -> int:
@@ -56,7 +64,7 @@ def _print_findings(findings: Findings, arguments: argparse.Namespace) -> int:
     from harness.core.terminal import CLEANER
 
     worst = findings.exit_code
-    unreachable = "; ".join(f.says for f in findings.found if f.weight is Weight.UNREACHABLE)
+    unreachable = "; ".join(f.says for f in findings.findings if f.weight is Weight.UNREACHABLE)
     if arguments.json:
         error = {"error": unreachable} if unreachable else {}
         print_json(CLEANER.data({**findings.as_data(), **error, "exit_code": int(worst)}))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.commands import trust
-from harness.commands.shared_options import add, add_cluster, cluster_file, duration, print_json
+from harness.commands.shared_options import add, add_cluster, cluster_file, print_json
 from harness.core.errors import BadUse, ExitCode, Unusable
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ def _readable(cluster: Cluster, hosts: dict[str, Host], *, run_command: bool) ->
 def span_of(arguments: argparse.Namespace, now: float) -> Span:
     """The time window that the options ask for. Raises BadUse."""
     from harness.collect.collection_runner import Span
+    from harness.core.time_span import parse_time_span
 
     if arguments.since and (arguments.begin or arguments.end):
         raise BadUse("--since and --from or --to are both given; keep one")
@@ -111,7 +112,7 @@ def span_of(arguments: argparse.Namespace, now: float) -> Span:
     begin = (
         _moment("--from", arguments.begin)
         if arguments.begin
-        else now - (duration("--since", arguments.since) if arguments.since else DEFAULT_SINCE_S)
+        else now - (parse_time_span("--since", arguments.since) if arguments.since else DEFAULT_SINCE_S)
     )
     if begin >= end:
         raise BadUse("the time window is empty: its beginning is not before its end (the end is now when there is no --to)")

@@ -53,12 +53,12 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """A command complains of what it does not know itself: its own options are those that may have been meant."""
-        known, unknown = super().parse_known_args(args, namespace)
+        parsed, unknown = super().parse_known_args(args, namespace)
         if unknown:
             options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
             suggestions = [suggestion for suggestion in (nearest_word(word, self._option_string_actions) for word in options) if suggestion]
             self.error(f"unrecognized arguments: {' '.join(unknown)}{_did_you_mean(suggestions)}")
-        return known, unknown
+        return parsed, unknown
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from harness.core.errors import BadUse
 Command = Callable[[argparse.Namespace], int]
 
 SCHEMA_VERSION = 2  # goes up when a program that reads a command's JSON could be misled: a key is removed, renamed, or means something else
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 TAKES_A_COMMAND = (("lab", "exec"), ("lab", "ssh"))  # whose words behind the host are no options of ours
 
 
@@ -46,12 +44,12 @@ def cluster_file(option: str | None) -> Path:
         raise BadUse(f"say which cluster with --cluster FILE, or start a lab ({error})") from None
 
 
-def duration(option: str, text: str) -> float:
-    """The seconds of `90s`, `30m`, `2h` or `1d`, given to that option. Raises BadUse."""
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smhd])", text)
-    if not match or not float(match[1]):
-        raise BadUse(f"{option} {text}: is no span of time; write 90s, 30m, 2h or 1d")
-    return float(match[1]) * UNITS[match[2]]
+def demand_platform(namespace: argparse.Namespace) -> None:
+    """Before a command that `needs_linux` does anything. Raises Unusable elsewhere."""
+    if getattr(namespace, "needs_linux", False):
+        from harness.lab.lifecycle.linux_required import demand_linux
+
+        demand_linux()
 
 
 def print_json(data: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from harness.config import trust
 from harness.config.azure_config import Azure
 from harness.config.cluster_manager_config import Manager
 from harness.config.config_types import Name, OneOf, Part, Port, Seconds
+from harness.config.network_capture_config import NetworkCaptureTable
 from harness.core.errors import BadUse
 from harness.core.files import expand_user
 from harness.core.toml_file import content, toml
@@ -162,6 +163,7 @@ class Cluster(Part):
     services: Annotated[list[Service], Field(min_length=1)]
     manager: Manager = Manager()
     power: Power | None = None
+    network_capture: NetworkCaptureTable | None = None
     azure: Azure | None = None
     budget: Budget = Budget()
     lab: dict[str, Any] = Field({}, description="settings of the lab, which checks them itself; ignored on any other cluster")
@@ -221,6 +223,11 @@ class Cluster(Part):
             *(
                 f"azure.virtual_machines: {host} is no host of this file; name {', '.join(sorted(names))}"
                 for host in (self.azure.virtual_machines if self.azure else {})
+                if host not in names
+            ),
+            *(
+                f"network_capture.hosts: {host} is no host of this file; name {', '.join(sorted(names))}"
+                for host in (self.network_capture.hosts if self.network_capture else [])
                 if host not in names
             ),
             *(

@@ -33,10 +33,12 @@ def trust_requests(data: Mapping[str, Any], *, with_arguments: bool = False) -> 
     who is to look through them now; they may be secrets, and what is kept or sent on has the program only."""
     services, show = data.get("services"), _words if with_arguments else _program
     mirror_check = _table(data.get("manager")).get("mirror_check")
+    capture = _table(data.get("network_capture")).get("command")
     return [
         *(ask for service in (services if isinstance(services, list) else []) for ask in _service_requests(service, show)),
         *([f"manager.mirror_check runs `{show(mirror_check)}` on a node"] if mirror_check else []),
         *(f"power.{to} runs `{show(words)}` on this machine" for to, words in _table(data.get("power")).items()),
+        *([f"network_capture.command runs `{show(capture)}` on this machine"] if capture else []),
         *azure_requests(_table(data.get("azure"))),
     ]
 
@@ -100,7 +102,7 @@ def withhold(cluster: Cluster, requests: list[str]) -> Cluster:
         services.append(service.model_copy(update={"settings": kept_settings | {WITHHELD: withheld_keys[0]}}) if withheld_keys else service)
     azure = cluster.azure and (None if azure_requests(cluster.azure.model_dump()) else cluster.azure)
     manager = cluster.manager.model_copy(update={"mirror_check": []})
-    reduced = cluster.model_copy(update={"services": services, "azure": azure, "power": None, "manager": manager})
+    reduced = cluster.model_copy(update={"services": services, "azure": azure, "power": None, "network_capture": None, "manager": manager})
     return reduced.that_leaves_out(requests)
 
 
@@ -154,8 +156,8 @@ def _words(value: Any) -> str:
 
 
 def _program(value: Any) -> str:
-    shown = program_only(value)
-    return one_line(" ".join(map(str, shown)) if isinstance(shown, list) else str(shown))
+    program_words = program_only(value)
+    return one_line(" ".join(map(str, program_words)) if isinstance(program_words, list) else str(program_words))
 
 
 def _hash(content: bytes) -> str:

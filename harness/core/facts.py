@@ -24,8 +24,8 @@ def rows() -> dict[str, str]:
 def fact(name: str) -> str:
     """What the fact of that id says."""
     texts = rows()
-    wanted = name.strip().upper()
-    if wanted in texts:
-        return texts[wanted]
-    near = difflib.get_close_matches(wanted, texts, 3)
+    fact_id = name.strip().upper()
+    if fact_id in texts:
+        return texts[fact_id]
+    near = difflib.get_close_matches(fact_id, texts, 3)
     raise BadUse(f"{name}: there is no such fact" + (f"; did you mean {' or '.join(near)}?" if near else "; docs/facts.md has them all"))

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from harness.config.cluster_config import Design
 from harness.core.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
+from harness.expectations.wire_code_meanings import MEANINGS
 
 
 class Origin(StrEnum):
@@ -49,20 +50,6 @@ class Situation(StrEnum):
     ALL_PROBED_UP = "no backend healthy, AllProbedUp"
 
 
-WAYS = {
-    "W1": "to its private address",
-    "W2": "to the VIP, untranslated",
-    "W3": "without leaving the server",
-    "W4": "the SYN comes back as private address to private address",
-    "W5": "by the node's own RST",
-    "W6": "without leaving the server",
-    "W7": "the node that gets the SYN does not hold the VIP",
-    "W8": "the SYN reaches no node",
-    "W9": "the SYN comes back unchanged",
-    "W10": "a Windows node keeps silent where nobody listens",
-}
-
-
 @dataclass(frozen=True)
 class Expectation:
     """One way an attempt may end, and the wire code that proves it. It prints itself."""
@@ -73,7 +60,7 @@ class Expectation:
 
     def __str__(self) -> str:
         result = f"reaches the {self.by} node" if self.by else self.outcome
-        return f"{result} ({self.way}: {WAYS[self.way]})"
+        return f"{result} ({self.way}: {MEANINGS[self.way]})"
 
 
 def reaches(by: Role, way: str) -> Expectation:

@@ -20,11 +20,11 @@ from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence, PathSeen, ProbesSeen
 from harness.diagnosis.wire_code_causes import RouteTaken
 from harness.expectations.connectivity_matrix import Cell, Origin, PathObservation, Role, expectation, judge, judge_outcomes
+from harness.expectations.wire_code_meanings import MEANINGS
 from harness.explain.capture_attempts import CapturedAttempt, Seen, Span, captured_attempts, find_capture_host, with_directions
 from harness.explain.explanation_output import LocatedCause, failures_first
 from harness.managers.manager import ClusterState, NodeState
 from harness.remote.captures import capture_file
-from harness.remote.captures.wire_codes import MEANING
 from harness.remote.recording.packets import Packet
 
 MAX_FILES = 16
@@ -104,7 +104,7 @@ class CaptureExplanation:
             codes = ", ".join(f"{code} × {number}" for code, number in p.ways.items())
             lines.append(f"{p.verdict.outcome:13} {p.path:8} {p.service.name:9} {count(len(p.attempts), 'attempt')}: {p.outcomes}; {codes}")
         codes_shown = {code for p in self.paths for code in wire_code_causes.codes(" ".join(p.ways))}
-        lines += [f"{code}: {MEANING[code]}" for code in sorted(codes_shown)]
+        lines += [f"{code}: {MEANINGS[code]}" for code in sorted(codes_shown)]
         if not self.paths:
             lines.append("no connection to one of the cluster's services is in it")
         return "\n".join([*lines, *(one_line(note) for note in self.notes)])
@@ -208,14 +208,14 @@ def _paths(attempts: Sequence[CapturedAttempt], cluster: Cluster, active: str | 
             attempts_on_path = tuple(attempt for attempt in attempts_at_service if _path(attempt, active) == path)
             expected = expectation(cluster.design, Origin(path))
             observed = [_path_observation(attempt, active) for attempt in attempts_on_path]
-            unseen = [attempt for attempt in attempts_on_path if not attempt.way.known]
+            unseen = [attempt for attempt in attempts_on_path if not attempt.way.is_known]
             if unseen and len(unseen) == len(attempts_on_path):
                 verdict = judge_outcomes(expected, observed, unseen[0].way.reason)
             else:
                 verdict = judge(expected, observed)
             if active is None and verdict.outcome is Outcome.PASS:
                 verdict = inconclusive(f"{verdict.reason}; which node is active is not in it")
-            codes = Counter(attempt.way.code if attempt.way.known else _possible_code(attempt, cluster) for attempt in attempts_on_path)
+            codes = Counter(attempt.way.code if attempt.way.is_known else _possible_code(attempt, cluster) for attempt in attempts_on_path)
             yield CapturedPath(path, service, expected, attempts_on_path, dict(codes.most_common()), verdict)
 
 
@@ -266,7 +266,7 @@ def _causes_by_wire(paths: Sequence[CapturedPath], cluster: Cluster) -> Iterator
     for p in paths:
         for attempt in p.attempts:
             as_expected = any(e.outcome == attempt.outcome and attempt.way.code in (e.way, "W?") for e in p.expected.ways)
-            codes = [attempt.way.code] if attempt.way.known else wire_code_causes.codes(_possible_code(attempt, cluster))[-1:]
+            codes = [attempt.way.code] if attempt.way.is_known else wire_code_causes.codes(_possible_code(attempt, cluster))[-1:]
             for code in codes if not as_expected else ():
                 groups.setdefault((code, attempt.way.node or ""), []).append((p, attempt))
     for (code, node), pairs in groups.items():
@@ -291,7 +291,7 @@ def _attempts_line(p: CapturedPath, attempts: Sequence[CapturedAttempt]) -> str:
 
 def _limit_certainty(cause: Cause, attempts: Sequence[CapturedAttempt]) -> Cause:
     """Where the code was only inferred from the outcome, the cause is no more than likely."""
-    if all(attempt.way.known for attempt in attempts) or cause.certainty is not Certainty.CERTAIN:
+    if all(attempt.way.is_known for attempt in attempts) or cause.certainty is not Certainty.CERTAIN:
         return cause
     unseen = f"not all hosts were watched: {attempts[0].way.reason}"
     return replace(cause, certainty=Certainty.LIKELY, otherwise="; ".join(filter(None, [unseen, cause.otherwise])))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.core.errors import BadUse
+from harness.core.time_span import DAY_S
 
-DAY_S = 86400.0
-DAYS = {"d": 1, "w": 7, "y": 365}
 PACK_AFTER_S = DAY_S
 """A run is packed once nobody looks at it any more."""
 PAGE, PAGE_S = "report.html", 30 * DAY_S
@@ -51,14 +48,6 @@ class Step:
     bytes: int
     pack: bool
     """Or is it removed?"""
-
-
-def span(words: str) -> float:
-    """Seconds of `90d`, `12w` or `1y`. Raises BadUse."""
-    match = re.fullmatch(r"([0-9]{1,5})([dwy])", words)
-    if match is None or int(match[1]) == 0:
-        raise BadUse(f"{words}: is no span of time; write days, weeks or years, such as 90d, 12w or 1y")
-    return int(match[1]) * DAYS[match[2]] * DAY_S
 
 
 def plan(runs: Iterable[StoredFolder], keep: Keep) -> list[Step]:

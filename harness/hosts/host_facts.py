@@ -8,7 +8,6 @@ from harness.config.cluster_config import Machine
 from harness.hosts.host import Host
 from harness.hosts.linux.linux_host import LinuxHost
 from harness.hosts.linux.linux_parse import InterfaceAddress, Listener, Route
-from harness.hosts.windows.windows_host import WindowsHost
 
 
 class HostFacts(Protocol):
@@ -41,4 +40,8 @@ class HostFacts(Protocol):
 
 def facts_of(machine: Machine, host: Host) -> HostFacts:
     """The reader of facts for a machine's platform."""
-    return WindowsHost(host) if machine.platform == "windows" else LinuxHost(host)
+    if machine.platform == "windows":
+        from harness.hosts.windows.windows_host import WindowsHost  # half of what there is to load, and few clusters need it
+
+        return WindowsHost(host)
+    return LinuxHost(host)

@@ -19,7 +19,7 @@ from harness.lab import topology
 SSH_PORT = 22
 
 AzureTag = Literal["VirtualNetwork", "AzureLoadBalancer", "Internet", "*"]
-GUESTS = ("namespace", "container")  # what a lab's host can be made of
+GUESTS = ("namespace", "container", "machine")  # what a lab's host can be made of
 MANAGERS = ("lifekeeper", "pacemaker")  # that a lab can have
 PLATFORMS = ("linux", "windows")  # of its nodes; Windows is a stand-in on Linux
 # What a manager's kind is in the cluster file where the nodes are such stand-ins; there it is a stand-in, too.
@@ -87,10 +87,13 @@ class Unknowns(Part):
 class GuestSettings(Part):
     """What one host of the lab is made of (docs/guests.md)."""
 
-    kind: Literal["namespace", "container"] = Field(
-        "namespace", description="namespaces of this machine, or a container of an image with its systemd"
+    kind: Literal["namespace", "container", "machine"] = Field(
+        "namespace", description="namespaces of this machine, a container of an image with its systemd, or a virtual machine of one"
     )
-    image: str = Field("pacemaker", description="of a container: an image that `lkharness lab image list` shows")
+    image: str = Field("pacemaker", description="of a container or a machine: an image that `lkharness lab image list` shows")
+    memory_mb: Annotated[int, Field(ge=256)] = Field(768, description="of a machine")
+    processors: Annotated[int, Field(ge=1, le=64)] = Field(1, description="of a machine")
+    dhcp: bool = Field(False, description="its NICs ask for their addresses, as on Azure, instead of being given them; not for namespaces")
 
 
 class LabSettings(Part):
@@ -102,6 +105,11 @@ class LabSettings(Part):
     rules: list[ExtraRule] = Field([], description="load-balancing rules besides those of the services")
     nsg: dict[str, list[NsgRule]] = Field({}, description="custom rules by NIC (`lknode01.eth0`) or subnet (`subnet1`)")
     guests: dict[str, GuestSettings] = Field({}, description="what a host is made of, by its name; a host not named is a namespace")
+    capture: Literal["hosts", "fabric"] | None = Field(
+        None,
+        description="where the hosts' packets are captured: on the hosts alone, or at the fabric's end of their links, so that nothing "
+        "runs on them for it; left out, on the hosts but for containers and for hosts that cannot",
+    )
     fence: Literal["lab", "azure"] = Field(
         "lab",
         description="what Pacemaker fences with: the lab's own device, or the distribution's fence_azure_arm through the lab's Azure API",
@@ -114,10 +122,24 @@ class LabSettings(Part):
         """What the host is made of."""
         return self.guests[host].kind if host in self.guests else "namespace"
 
+    def captured_at_fabric(self, host: str) -> bool:
+        """Are its packets captured at the fabric's end of its links, although the host might do it?"""
+        return self.capture == "fabric" or (self.capture is None and self.kind_of(host) != "namespace")
+
+    @property
+    def with_dhcp(self) -> list[str]:
+        """The hosts whose NICs ask for their addresses."""
+        return [name for name, guest in self.guests.items() if guest.dhcp]
+
     @property
     def containers(self) -> dict[str, GuestSettings]:
         """The hosts that are containers."""
         return {name: guest for name, guest in self.guests.items() if guest.kind == "container"}
+
+    @property
+    def machines(self) -> dict[str, GuestSettings]:
+        """The hosts that are virtual machines."""
+        return {name: guest for name, guest in self.guests.items() if guest.kind == "machine"}
 
 
 def has_windows(cluster: Cluster) -> bool:
@@ -143,10 +165,17 @@ def _guests_that_cannot_be(cluster: Cluster, settings: LabSettings) -> list[str]
     hosts = [m.name for m in cluster.machines]
     nodes = [n.name for n in cluster.nodes]
     faults = [f"  lab.guests.{name}: there is no such host; there are {', '.join(hosts)}" for name in settings.guests if name not in hosts]
-    if settings.containers and cluster.manager.kind != "pacemaker":
-        faults.append('  lab.guests: the stand-in for LifeKeeper runs in namespaces only; set manager.kind to "pacemaker" for containers')
-    if settings.containers:
+    with_images = {**settings.containers, **settings.machines}
+    if with_images and cluster.manager.kind != "pacemaker":
+        kinds = " and ".join(sorted({f"{guest.kind}s" for guest in with_images.values()}))
+        faults.append(f'  lab.guests: the stand-in for LifeKeeper runs in namespaces only; set manager.kind to "pacemaker" for {kinds}')
+    if with_images:
         faults += [f"  services: the stand-in for {s.name} (mssql) runs in namespaces only" for s in cluster.services if s.kind == "mssql"]
+    faults += [
+        f"  lab.guests.{name}.dhcp: a namespace has no DHCP client; leave it out, or make it a container or a machine"
+        for name in settings.with_dhcp
+        if settings.kind_of(name) == "namespace"
+    ]
     if len({settings.kind_of(name) for name in nodes}) > 1:
         faults.append(f"  lab.guests: {' and '.join(nodes)} share a disk, so they must be of one kind")
     return faults

@@ -47,6 +47,7 @@ class NodeState:
     """What a node's cluster manager says; `running` is False when there is nobody to ask, and `why` then says so.
 
     `stopped`: the node was asked, and its manager does not run; otherwise a node that is not `running` is one that could not be asked.
+    `quorum`: whether its part of the cluster has quorum, where the manager told that.
     """
 
     node: str
@@ -55,6 +56,7 @@ class NodeState:
     comm_paths: tuple[CommPath, ...]
     why: str = ""
     stopped: bool = False
+    quorum: bool | None = None
 
     @property
     def has_everything(self) -> bool:

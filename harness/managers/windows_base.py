@@ -77,16 +77,16 @@ class OnWindows(Manager):
         return len(words) >= 5 and words[-2] == "level" and words[-1].isdecimal() and 0 < int(words[-1]) <= MAX_ALARMING_LEVEL
 
     def recent_log(self, node: str, *, lines: int = 200) -> str:
-        found = self._events(node, time.time() - MAX_LOG_AGE_S, time.time() + 3600, min(lines, EVENTS_AT_MOST))
-        return "".join(f"{event}\n" for event in found)
+        events = self._events(node, time.time() - MAX_LOG_AGE_S, time.time() + 3600, min(lines, EVENTS_AT_MOST))
+        return "".join(f"{event}\n" for event in events)
 
     def log_between(self, node: str, begin: float, end: float, *, most: int = MAX_LOG_LENGTH) -> LogWindow:
         try:
-            found = self._events(node, begin, end, EVENTS_AT_MOST)
+            events = self._events(node, begin, end, EVENTS_AT_MOST)
         except CommandFailed as error:
             return LogWindow("", f"the event log could not be read: {error}")
-        full = [f"only the newest {EVENTS_AT_MOST} events were asked for"] if len(found) >= EVENTS_AT_MOST else []
-        return bounded([str(event) for event in found], most, full)
+        limits = [f"only the newest {EVENTS_AT_MOST} events were asked for"] if len(events) >= EVENTS_AT_MOST else []
+        return bounded([str(event) for event in events], most, limits)
 
     def _events(self, node: str, begin: float, end: float, most: int) -> list[Event]:
         host = WindowsHost(self._hosts[node], limit=60.0)
@@ -116,13 +116,13 @@ class OnWindows(Manager):
         return "; ".join(self.switch_over_lines(to))
 
 
-def starting(service: str, told: Mapping[str, str]) -> Answer:
+def starting(service: str, start_types: Mapping[str, str]) -> Answer:
     """Does the service start with every node? By its start type on each; empty where that was not told. Pure."""
-    disabled = [node for node, how in told.items() if how == DISABLED]
+    disabled = [node for node, start_type in start_types.items() if start_type == DISABLED]
     against = [f"{node}: the service {service} is disabled, so it is not started when the node boots" for node in disabled]
     unknown = [
-        f"{node}: whether {service} starts at boot is not known (its start type is {how or 'not told'}; manager.starts_at_boot says it)"
-        for node, how in told.items()
-        if not how.startswith(AUTOMATIC) and how != DISABLED
+        f"{node}: whether {service} starts at boot is not known (start type {start_type or 'not told'}; manager.starts_at_boot says it)"
+        for node, start_type in start_types.items()
+        if not start_type.startswith(AUTOMATIC) and start_type != DISABLED
     ]
     return answer(against, unknown)

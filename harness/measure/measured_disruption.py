@@ -1,4 +1,4 @@
-"""One measured disruption from beginning to end: warm up, do it, follow the paths, undo it, see the cluster whole, read the tokens."""
+"""One measured disruption from beginning to end: warm up, do it, follow the paths, undo it, see the cluster healthy, read the tokens."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class MeasuredDisruption:
         self._disruption = disruption
         self._before = subject.active
         self._say = say
-        self._done = False
-        self._began = self._happened = self._seen = 0.0  # seconds, monotonic: asked for, done, and seen to be so
+        self._is_begun = False
+        self._began = self._happened = self._seen_at = 0.0  # seconds, monotonic: asked for, done, and seen to be so
 
     def record(self, path: Path, start: Start) -> None:
         """Do it, and leave its recording at `path`. The disruption is undone whatever happens.
@@ -193,7 +193,7 @@ class MeasuredDisruption:
         limit_s = disruption.allowance().seconds + self._subject.cluster.manager.takeover_s
         self._say(f"{disruption.name}: {disruption.sentence}")
         began = time.monotonic()
-        self._done = True
+        self._is_begun = True
         try:
             undo.begin(self._subject, disruption, Deadline(limit_s, anchor=began))
         finally:
@@ -204,8 +204,8 @@ class MeasuredDisruption:
         recorder.add(Budget(time.monotonic(), allowance.seconds, allowance.because))
         disruption.took_effect(Deadline(limit_s, anchor=began))
         recorder.add(Mark(time.monotonic(), "took-effect"))
-        self._seen = time.monotonic()
-        self._began, self._happened = began, min(max(began, happened), self._seen)  # a host's word, and no moment to come
+        self._seen_at = time.monotonic()
+        self._began, self._happened = began, min(max(began, happened), self._seen_at)  # a host's word, and no moment to come
 
     def _exact_moment(self, began: float) -> float:
         """The moment on the host's own clock where the host told it, else when the harness asked for it."""
@@ -222,7 +222,7 @@ class MeasuredDisruption:
         disruption = self._disruption
         effects = disruption.expects[self._subject.cluster.design].values()
         # Arming its undoing may take longer than it has to last. What must be out is judged from when it was seen to be in force.
-        lasts = Deadline(disruption.lasts_s, anchor=self._seen if Effect.OUT in effects else self._happened)
+        lasts = Deadline(disruption.lasts_s, anchor=self._seen_at if Effect.OUT in effects else self._happened)
         if Effect.RECOVERS in effects:
             budget = Deadline(disruption.allowance().seconds + FIRST_SAMPLE_S, anchor=self._began)
             self._record_recovery(self._hosts_to_recover(), budget, recorder)
@@ -255,7 +255,7 @@ class MeasuredDisruption:
 
     def _undo(self, recorder: Recorder) -> None:
         """First undone, then noted: a disk that is full must not keep a node without power."""
-        if not self._done:
+        if not self._is_begun:
             return
         began = time.monotonic()
         try:

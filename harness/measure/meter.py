@@ -12,16 +12,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness.cluster.capture_sources import Source
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.config.cluster_config import Cluster, Service
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Unusable
+from harness.hosts.host import HostUnreachable
 from harness.measure.connection_rates import OTHER_PERIOD_S, wished_period_s
 from harness.measure.evaluation.timing_quality import MIN_CALM_LINES, is_calm
 from harness.measure.live_state import Live
+from harness.measure.unrecorded_time import UnrecordedTime
 from harness.remote.agents.agent_factory import Measures, agent_of
 from harness.remote.agents.agent_launch import AgentPlan, AgentSeries, AgentWatch, bearable
-from harness.remote.captures.capture_factory import capture_of
 from harness.remote.captures.capture_session import SYN, PacketCapture
 from harness.remote.captures.continuous_capture import Watched
 from harness.remote.host_capabilities import Capabilities, Kind
@@ -87,16 +89,24 @@ class Meter:
         names = [m.name for m in cluster.machines]
         self._capabilities = dict(zip(names, subject.together(*(lambda n=n: subject.capabilities(n) for n in names)), strict=True))
         self.series = series_of(cluster, period_s, self._capabilities)
-        sentences = {name: capabilities.sentence(name, period_s) for name, capabilities in self._capabilities.items()}
+        at_network = [node.name for node in cluster.nodes if subject.captures.at_network(node.name)]
+        sentences = {
+            name: capabilities.sentence(name, period_s, captured_elsewhere=name in at_network)
+            for name, capabilities in self._capabilities.items()
+        }
         self.coarse = {name: sentence for name, sentence in sentences.items() if sentence}  # hosts that bear less than the whole agent
         self.addresses = addresses_of(cluster)
         compiled = [name for name, capabilities in self._capabilities.items() if capabilities.kind is Kind.COMPILED]
         self.live = Live(self.series, self.addresses, (str(probe.source), probe.port), without_loopback=compiled)
         self.blind: dict[str, str] = {}  # nodes whose packets cannot be watched, and why
+        self._at_network: frozenset[str] = frozenset()  # nodes whose packets are captured at the network's end of their links
         self._lifetime_s = lifetime_s
         self._agents: dict[str, Measures] = {}
         self._recorder: Recorder | None = None
-        self._since = 0.0  # when its recording began
+        self._since = 0.0  # when its recording began …
+        self.recorded_until: float | None = None  # … and the newest one ended; None before that
+        self._unrecorded = UnrecordedTime(self.series)  # since it ended …
+        self._unrecorded_before = self._unrecorded  # … and before it began
         self._watched: dict[str, Watched] = {}
         self._clocks: dict[str, Clock] = {}
         self._standing: dict[
@@ -108,7 +118,10 @@ class Meter:
 
     def start(self) -> None:
         """Returns when every agent measures. Raises HostUnreachable, or Unusable when a host cannot run it."""
-        self.subject.together(*(lambda n=n.name: self._check_capture(n) for n in self.subject.cluster.nodes))
+        nodes = [node.name for node in self.subject.cluster.nodes]
+        self.subject.together(*(lambda n=n: self._check_capture(n) for n in nodes))
+        self._at_network = frozenset(node for node in nodes if self.subject.captures.at_network(node))
+        self.live.without_loopback |= {node for node in nodes if self.subject.captures.without_loopback(node)}
         for machine in self.subject.cluster.machines:
             self._agents[machine.name] = self._make_agent(machine.name)
         self.subject.together(*(a.start for a in self._agents.values()))
@@ -118,19 +131,24 @@ class Meter:
         return agent_of(self.subject.hosts[name], self._capabilities[name], self.subject.python(name), plan, _MeterSink(self, name))
 
     def _check_capture(self, node: str) -> None:
-        """Find out whether a node's packets may be watched."""
-        if not self._capabilities[node].captures:
+        """Find out whether a node's packets may be watched, and where. Where a check of paths has watched them already, that is known."""
+        if node in self.subject.evidence():
+            return
+        captures = self.subject.captures
+        if captures.source(node) is Source.NONE and not self._capabilities[node].captures:
             self.blind[node] = f"{node}: its packets cannot be watched without Python"
             return
         try:
             with self._make_capture(node):
                 return
         except Unusable as error:
-            self.blind[node] = str(error)
+            if isinstance(error, HostUnreachable) or not captures.fall_back(node, str(error)):
+                self.blind[node] = str(error)
+                return
+        self._check_capture(node)
 
     def _make_capture(self, node: str, tell: Callable[[Packet], None] | None = None) -> PacketCapture:
-        host, capabilities, python = self.subject.hosts[node], self._capabilities[node], self.subject.python(node)
-        return capture_of(host, capabilities, python, flags=SYN, tell=tell, newest=tell is not None)
+        return self.subject.captures.make(node, flags=SYN, tell=tell, newest=tell is not None)
 
     def stop(self) -> list[str]:
         """End the agents and remove what they left. Returns what could not be done, in sentences."""
@@ -144,6 +162,7 @@ class Meter:
         with Recorder(path, replace(header, wall_minus_mono=time.time() - time.monotonic()), clean=self.subject.cleaner.data) as recorder:
             with self._lock:
                 self._recorder, self._since = recorder, time.monotonic()
+                self._unrecorded.end(self._since)
                 for clock in self._clocks.values():
                     recorder.add(clock)
                 for event in self._standing.values():
@@ -158,7 +177,14 @@ class Meter:
                 self._end_watching(path.parent)
                 with self._lock:
                     self._flush()
-                    self._recorder = None
+                    self._recorder, self.recorded_until = None, time.monotonic()
+                    self._unrecorded_before, self._unrecorded = self._unrecorded, UnrecordedTime(self.series)
+                    self._unrecorded.begin(self.recorded_until)
+
+    def unwatched_s(self, after: float) -> float:
+        """For how many seconds a path may have been out unseen between `after`, when an earlier recording (any meter's) ended, and the
+        beginning of the newest."""
+        return self._unrecorded_before.in_doubt_s(after)
 
     def clock(self, host: str) -> Clock | None:
         """The newest measurement of a host's clock."""
@@ -251,7 +277,7 @@ class Meter:
         self.subject.together(*(lambda n=n, agent=agent: renew(n, agent) for n, agent in expiring.items()))
 
     def _renew_kept(self) -> None:
-        """Kept connections are made anew under the eyes of the witnesses: a node that answers one from before would not be known."""
+        """Kept connections are made anew while captures run: a node that answers one from before would not be known."""
         for name, agent in self._agents.items():
             try:
                 agent.renew()
@@ -261,7 +287,8 @@ class Meter:
     def _take_packet(self, node: str, packet: Packet) -> None:
         if packet.protocol != "tcp":
             return
-        clock = self._clocks.get(node)
+        # What is captured at the network has this machine's clock, whatever the node's is.
+        clock = None if node in self._at_network and not packet.local else self._clocks.get(node)
         at = packet.time + clock.wall_s if clock else packet.time - time.time() + time.monotonic()
         what = "syn" if packet.is_syn else "syn-ack" if packet.is_syn_ack else "rst" if packet.is_rst else "data"
         captured = CapturedPacket(at, node, packet.interface, what, packet.src, packet.sport, packet.dst, packet.dport, packet.outgoing)
@@ -280,6 +307,7 @@ class Meter:
     def samples(self, series: str, rows: list[Sample]) -> None:
         """Takes attempts from an agent, for the screen and the recording; what began before that is not its concern, whenever it ended."""
         self.live.samples(series, rows)
+        self._unrecorded.samples(series, rows)
         with self._lock:
             self._flush()
             if self._recorder is not None:

@@ -6,7 +6,7 @@ stored or shown holds one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from harness.core.errors import BadUse, Unusable
 from harness.core.files import others_may_read
 from harness.core.redaction.command_secrets import secret_words
 from harness.core.text.host_text import one_line
-from harness.notify.state_change import StateChange, change_of
+from harness.notify.state_change import Change, StateChange, changes_of
 from harness.report.record.run_directory import Run
 from harness.report.record.run_record import RunRecord
 from harness.report.run_reader import runs_before
@@ -35,11 +35,11 @@ class Notifier:
         """Send what changed with a finished run, if anything did. Empty, or why it could not be sent, without a secret."""
         unreadable: list[str] = []  # says nothing of the state
         older = list(runs_before(run.id, run.directory.parent, unreadable, at_most=MAX_OLDER))
-        change = change_of(run.record, older, self.still_after)
-        if change is None:
+        changes = changes_of(run.record, older, self.still_after)
+        if not changes:
             return ""
         run.cleaner.knows([*self.urls, *secret_words(self.urls)])
-        return self.send(*message(run.record, change, run.cleaner.text))
+        return self.send(*message(run.record, changes, run.cleaner.text))
 
     def send(self, title: str, body: str) -> str:
         """Empty, or how many of them did not take it."""
@@ -53,25 +53,31 @@ class Notifier:
         return f"{refused} of {len(self.urls)} receivers did not take the notification “{title}”" if refused else ""
 
 
-def message(run: RunRecord, change: StateChange, clean: Callable[[str], str]) -> tuple[str, str]:
+def message(run: RunRecord, changes: Sequence[StateChange], clean: Callable[[str], str]) -> tuple[str, str]:
     """The title and the text of a notification. `clean` takes secrets out of a text: before it is cut short, because half a secret is not
     known for one. Pure."""
     name = run.cluster.name if run.cluster else "a cluster"
+    kinds = [change.change for change in changes]
     cause = next((cause.sentence for cause in run.causes), "")
-    reason = run.gate.reason if change.change == "gate refused" and run.gate is not None else run.verdict.reason
     lines = [
-        f"{change.change}: {change.against}",
-        _short(clean(reason)),
-        f"cause: {_short(clean(cause))}" if cause else "",
+        *(f"{change.change}: {change.against}" for change in changes),
+        _shorten(clean(_reason(run, kinds))),
+        f"cause: {_shorten(clean(cause))}" if cause else "",
         f"run {run.run_id}, {run.started.iso}",
     ]
-    return clean(one_line(f"lkharness: {name}: {change.change}")), clean("\n".join(one_line(line) for line in lines if line))
+    return clean(one_line(f"lkharness: {name}: {', '.join(kinds)}")), clean("\n".join(one_line(line) for line in lines if line))
+
+
+def _reason(run: RunRecord, kinds: Sequence[Change]) -> str:
+    if Change.NOT_USABLE in kinds or Change.STILL_NOT_USABLE in kinds:
+        return f"the cluster could not be reached or used, so that no test was begun: {run.state_reason}"
+    return run.gate.reason if Change.GATE_REFUSED in kinds and run.gate is not None else run.verdict.reason
 
 
 def load(file: Path, still_after: int) -> Notifier:
     """The receivers in a file: a URL of apprise a line, with comments behind #. Raises BadUse, Unusable where apprise is not installed."""
     if still_after < 2:
-        raise BadUse(f"--notify-after {still_after}: the first failure is told anyhow; give 2 or more")
+        raise BadUse(f"--notify-after {still_after}: the first failure is reported anyhow; give 2 or more")
     try:
         import apprise
     except ImportError:
@@ -92,5 +98,5 @@ def load(file: Path, still_after: int) -> Notifier:
     return Notifier(tuple(url for _, url in urls), still_after)
 
 
-def _short(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= MAX_REASON_LENGTH else f"{text[:MAX_REASON_LENGTH]} …"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,7 +53,8 @@ class MeasurementSession:
         self._calibration: Calibration | None = None
         self._number = 0
         self._soak = soak  # of one, of measurements that passed, the figures alone are kept
-        self.unwatched_s = 0.0  # of a soak, between its rounds: rests, and waiting for the cluster to be healthy and the hosts quiet
+        self.unwatched_s = 0.0  # between recordings, where a path may have been out unseen
+        self._recorded_until: float | None = None  # in seconds of the monotonic clock
 
     def measure(self, make: Callable[[], Disruption], start: Start, *, test: str) -> Measured:
         """Do the disruption under the meter, judge its recording and put it into the report. Raises what the disruption raises.
@@ -77,8 +77,7 @@ class MeasurementSession:
         """Noise comes in bursts; if it does not end, the next try tells so as well as any."""
         assert self._meter is not None
         try:
-            with self.unwatched():
-                self._meter.wait_until_calm(Deadline(CALM_TIMEOUT_S))
+            self._meter.wait_until_calm(Deadline(CALM_TIMEOUT_S))
         except DeadlineExceeded as error:
             self._say(str(error))
 
@@ -88,39 +87,28 @@ class MeasurementSession:
         return noisy and result.verdict.outcome is Outcome.INCONCLUSIVE and self._calibration.verdict.outcome is Outcome.PASS
 
     def _measure(self, disruption: Disruption, start: Start, test: str) -> tuple[Measured, str]:
-        with self.unwatched() if self._number and self._meter is None else contextlib.nullcontext():
-            meter = self._calibrated_meter()
+        meter = self._calibrated_meter()
         self._number += 1
         name = f"{self._number:02d}-{re.sub('[^a-z0-9]+', '-', disruption.name.lower()).strip('-')}"
         path = self._report.run.directory / "evidence" / name / "recording.jsonl"
         disruption.prepare(Deadline(PREPARATION_TIMEOUT_S + self._subject.cluster.manager.takeover_s))
-        self._wait_until_healthy()
+        self._subject.wait_until_healthy(Deadline(self._subject.cluster.manager.boot_s))
         try:
             with self._view.following(meter.live, f"{name}: {disruption.sentence}") if self._view else contextlib.nullcontext():
                 MeasuredDisruption(self._subject, meter, disruption, say=self._say).record(path, start)
         finally:
+            self._count_unwatched(meter)
             result = self._judge(path, name, test)
         assert result is not None  # a recording that came to its end has a header
         return result, name
 
-    def _wait_until_healthy(self) -> None:
-        """Where the first look does not find it so, the paths may be out meanwhile, and nobody sees that."""
-        began = time.monotonic()
-        if self._subject.state().healthy:
+    def _count_unwatched(self, meter: Meter) -> None:
+        """Between the recording before and the newest one, if there is a new one."""
+        if meter.recorded_until is None or meter.recorded_until == self._recorded_until:
             return
-        try:
-            self._subject.wait_until_healthy(Deadline(self._subject.cluster.manager.boot_s))
-        finally:
-            self.unwatched_s += time.monotonic() - began
-
-    @contextlib.contextmanager
-    def unwatched(self) -> Iterator[None]:
-        """What is done in it is added to `unwatched_s`."""
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self.unwatched_s += time.monotonic() - began
+        if self._recorded_until is not None:
+            self.unwatched_s += meter.unwatched_s(self._recorded_until)
+        self._recorded_until = meter.recorded_until
 
     def _judge(self, path: Path, name: str, test: str) -> Measured | None:
         """Also of a recording that was cut short: what it holds belongs into the report."""

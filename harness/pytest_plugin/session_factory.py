@@ -10,7 +10,6 @@ from typing import Any
 
 from harness.config import cluster_config, trust
 from harness.core.errors import BadUse
-from harness.core.linux_required import demand_linux
 from harness.gate import baseline_runs
 from harness.pytest_plugin.measurement_plan import Plan
 from harness.pytest_plugin.pytest_session import Session
@@ -36,6 +35,8 @@ def make_session(options: Namespace, arguments: Sequence[str], reports: Path) ->
         attached, data = cluster_config.load_with_data(Path(file), trusted=options.trust_cluster_file)
         trust.demand(attached, file)
         return Session(attached, command, reports, lab_data=None, allowed=options.allow_disruption, data=data, **common)
+    from harness.lab.lifecycle.linux_required import demand_linux  # only the default needs the lab
+
     demand_linux()
     data = _lab_data(options)
     cluster = cluster_config.parse(data, Path("the lab's default cluster"))
@@ -45,7 +46,7 @@ def make_session(options: Namespace, arguments: Sequence[str], reports: Path) ->
 def _lab_data(options: Namespace) -> dict[str, Any]:
     """The cluster file of the lab that the options describe, as data. Raises BadUse."""
     from harness.lab import lab_config
-    from harness.lab.lifecycle import default_cluster  # only the default needs the lab
+    from harness.lab.lifecycle import default_cluster
 
     if options.profile not in (None, *default_cluster.PROFILES):
         raise BadUse(f"--profile {options.profile}: there is {' and '.join(default_cluster.PROFILES)}")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -13,6 +11,7 @@ from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, Inconclusive
 from harness.core.text.wording import count, span
+from harness.core.time_span import parse_time_span
 from harness.core.verdict import Outcome, inconclusive
 from harness.disrupt.disruption import Disruption
 from harness.disrupt.none import Nothing
@@ -23,9 +22,9 @@ from harness.remote.recording.recording import NEW, Series
 from harness.report.run_record_builder import ReportBuilder
 from harness.report.statistics.path_availability import availability_of, judge_availability
 
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 ROUND_S = 60.0  # one measurement in which nothing is done
 PAUSES_S = (2.0, 5.0, 15.0, 30.0, 60.0)  # after attempts that failed before anything was done; as often in a row it is given up
+MAX_TROUBLED = 2  # rounds in a row in which nothing was done and a path was out, after which it is measured less often
 AUDIT = "availability over the whole"
 
 
@@ -43,12 +42,10 @@ class Soak:
             if least is not None:
                 raise BadUse("--availability goes with --for: say how long, such as --for 8h")
             return None
-        match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])", duration)
-        if match is None or not float(match[1]):
-            raise BadUse(f"--for {duration}: is no span of time; write 90s, 30m, 8h or 2d")
+        for_s = parse_time_span("--for", duration)
         if least is not None and not 0 < least <= 100:
             raise BadUse(f"--availability {least:g}: a percentage above 0 and at most 100")
-        return cls(float(match[1]) * UNITS[match[2]], least)
+        return cls(for_s, least)
 
 
 class Measuring(Protocol):
@@ -61,9 +58,7 @@ class Measuring(Protocol):
         """Measure less often from now on; False when it cannot."""
 
     unwatched_s: float
-
-    def unwatched(self) -> AbstractContextManager[None]:
-        """What is done in it is added to `unwatched_s`: nobody looks at the paths meanwhile."""
+    """For how long between rounds a path may have been out unseen."""
 
 
 def load_in_words(all_series: Sequence[Series], for_s: float) -> str:
@@ -88,13 +83,14 @@ def load_on(subject: ClusterUnderTest, soak: Soak | None, period_s: float) -> li
 
 
 def keep_measuring(session: Measuring, make: Callable[[], Disruption], start: Start, soak: Soak, *, test: str) -> Measured:
-    """Measure again and again until `start.lasts_s` is over; the worst of what was measured.
+    """Measure again and again until `start.lasts_s` is over; the worst of what was measured. Where paths are out again and again although
+    nothing is done, it measures less often.
 
     A round that could not begin, because paths were out, was not measured to its end: without a budget for the whole, whose figure holds
     what was out in it and the rest after it, nothing passes over it.
     Raises Inconclusive when the paths are not right before anything is done, however rarely it is tried; what a disruption raises.
     """
-    deadline, generator, number, failures = Deadline(start.lasts_s), random.Random(start.seed), 0, 0
+    deadline, generator, number, failures, troubled = Deadline(start.lasts_s), random.Random(start.seed), 0, 0, 0
     worst: Measured | None = None
     unsteady: list[NotSteady] = []
     while worst is None or not deadline.expired:
@@ -107,17 +103,25 @@ def keep_measuring(session: Measuring, make: Callable[[], Disruption], start: St
             if failures >= len(PAUSES_S) or (deadline.expired and worst is not None):
                 raise Inconclusive(f"the soak was given up after {failures + 1} such beginnings in a row: {error}") from error
             unsteady.append(error)
-            with session.unwatched():
-                session.back_off()
-                _pause(PAUSES_S[failures])
+            session.back_off()
+            _pause(PAUSES_S[failures])
             failures += 1
             continue
         number, failures = number + 1, 0
+        troubled = troubled + 1 if was_out_by_itself(result) else 0
+        if troubled >= MAX_TROUBLED:  # that may be the measuring's own doing
+            session.back_off()
+            troubled = 0
         if worst is None or _badness(result) > _badness(worst):
             worst = result
     if unsteady and soak.least_percent is None and worst.verdict.outcome is Outcome.PASS:
         return replace(worst, verdict=inconclusive(f"{count(len(unsteady), 'round')} could not begin: {unsteady[0]}"))
     return worst
+
+
+def was_out_by_itself(result: Measured) -> bool:
+    """Was a path out in a round in which nothing is done? Pure."""
+    return result.disruption == Nothing.name and any(series.outages for series in result.series)
 
 
 def is_spent(result: Measured, soak: Soak) -> bool:
@@ -128,7 +132,7 @@ def is_spent(result: Measured, soak: Soak) -> bool:
     if result.verdict.outcome is not Outcome.PASS:
         return False
     by_itself = soak.least_percent is None and result.disruption != Nothing.name
-    return by_itself or not any(series.outages or series.unmeasured_s for series in result.series)
+    return by_itself or not any(series.outages or series.unmeasured_s or series.unmeasured_before_s for series in result.series)
 
 
 def _pause(length: float) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.connection_tolerance import demand_bearable
 from harness.core.errors import BadUse, HarnessError, Unusable
+from harness.core.time_span import DAY_S
 from harness.hosts.host import HostUnreachable
 from harness.hosts.root_rights import SUDO
 from harness.measure.meter import ATTEMPT_TIMEOUT_S, series_plan
@@ -24,7 +25,6 @@ from harness.services.service_kind import Hello
 LOW_PERIOD_S, FAST_PERIOD_S = 0.1, 0.01  # of the first service from the client; of that service from any host, while something is wrong
 OTHER_PERIOD_S = 0.25  # of everything else: a service that forks for each connection must not be what the recorder wears down
 LOOK_S = 0.25  # from one look at listeners and the log to the next
-DAY_S = 86400.0
 LOOK_LIMIT_S = 20.0
 Plan = dict[AgentSeries, float]  # of one host: each series with its fast period in seconds
 

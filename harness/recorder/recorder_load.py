@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from harness.core.text.wording import count
+from harness.core.time_span import DAY_S
 from harness.remote.agents.agent_launch import AgentSeries
 from harness.remote.agents.recorder_link import RecorderOptions
 
 CONNECTION_BYTES = 600  # of packets for one connection that says a short word and hears a short answer: seven packets with their headers
-DAY_S = 86400.0
 MEASURED_CPU = (
-    "less than 1 % of one core at the low rate (docs/recorder.md says how that was measured; `record status` tells what it is here)"
+    "less than 1 % of one core at the low rate (docs/recorder.md says how that was measured; `record status` shows what it is here)"
 )
 
 

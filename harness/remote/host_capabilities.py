@@ -12,6 +12,7 @@ from harness.hosts.ssh.ssh_connection import SessionsTaken
 from harness.hosts.ssh.ssh_host import SshHost
 
 QUESTION_TIMEOUT_S = 15.0
+OWN_PACKETS = "its own packets"
 
 # What it takes: bash 4 with /dev/tcp, and the few tools that the script calls.
 QUESTION = """echo lkharness-asks
@@ -75,20 +76,21 @@ class Capabilities:
         """The period that is possible there when this one is asked for, in seconds."""
         return max(wanted_s, self.least_period_s)
 
-    def sentence(self, host: str, asked_s: float) -> str:
-        """What is left, for the report; "" where nothing is missing."""
+    def sentence(self, host: str, asked_s: float, *, captured_elsewhere: bool = False) -> str:
+        """What is left, for the report; "" where nothing is missing. `captured_elsewhere`: its packets are, at the network."""
         if self.full:
             return ""
         real = self.period_s(asked_s)
         instead = f" instead of the {asked_s * 1000:g} ms asked for" if real > asked_s else ""
+        missing = [what for what in self.skip_reason if what != OWN_PACKETS or not captured_elsewhere]
         return (
             f"{host} {self.how}: the resolution that is left is {real * 1000:g} ms{instead}, "
-            f"and not measured from there are {', '.join(self.skip_reason)}"
+            f"and not measured from there are {', '.join(missing)}"
         )
 
 
 FULL = Capabilities(Kind.PYTHON, keeps=True)
-NOT_WITHOUT_PYTHON = ("pinned connections", "its own packets", "its events (VIP, listeners, log)")
+NOT_WITHOUT_PYTHON = ("pinned connections", OWN_PACKETS, "its events (VIP, listeners, log)")
 POWERSHELL = Capabilities(Kind.POWERSHELL, 0.05, how="runs Windows, so it is measured by PowerShell", skip_reason=NOT_WITHOUT_PYTHON)
 COMPILED = Capabilities(
     Kind.COMPILED,

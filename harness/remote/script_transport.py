@@ -19,6 +19,8 @@ PARTS = {  # of those that are too long for one file
     "flight_recorder": ("agent_attempts", "agent_monitors", "agent", "flight_recorder"),
     "recorder_control": ("agent_folder", "recorder_control"),
     "connection_worker": ("connection_attempt", "connection_worker"),
+    "packet_capture": ("capture_socket", "packet_capture"),
+    "link_capture": ("capture_socket", "link_capture"),
 }
 
 # Those that need root, and where a host's administrator may put a copy that is root's own (`installed`), so that sudoers can name it.

@@ -41,8 +41,8 @@ class BudgetRow:
     @property
     def used(self) -> str:
         """How much of the budget the figure is: `42 %`; empty where there is no figure, or no budget for it."""
-        known = self.allowed_s and self.figure.known and not self.figure.never
-        return f"{100 * self.figure.value / self.allowed_s:.0f} %" if known else ""
+        is_known = self.allowed_s and self.figure.known and not self.figure.never
+        return f"{100 * self.figure.value / self.allowed_s:.0f} %" if is_known else ""
 
 
 def allowed_in_words(expects: str, budget_s: float) -> str:

@@ -8,7 +8,7 @@ from harness.core.text.host_text import one_line
 from harness.core.text.wording import count, seconds
 from harness.report.budget_rows import allowed_in_words, budget_rows
 from harness.report.lab_disclaimer import is_lab, lab_manager, lab_silent_about
-from harness.report.record.labels import LABEL, MARK, node_before, skipped_by_reason, where
+from harness.report.record.labels import LABEL, MARK, cluster_in_words, node_before, skipped_by_reason
 from harness.report.record.run_record import Result, RunRecord
 from harness.report.record.run_verdict import severity
 from harness.report.record.series_record import SeriesRecord
@@ -22,7 +22,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&@$]|:(?=//)|(?<=www)\.)")
 def markdown(run: RunRecord) -> str:
     """The verdict, what failed and why, the gate's word, each path against its budget, and the figures of new connections."""
     lines = [
-        f"## {MARK[run.verdict.outcome]} {LABEL[run.verdict.outcome]}: connectivity of {plain(where(run.cluster))}",
+        f"## {MARK[run.verdict.outcome]} {LABEL[run.verdict.outcome]}: connectivity of {plain(cluster_in_words(run.cluster))}",
         "",
         f"{plain(run.verdict.reason)}",
         "",
@@ -36,8 +36,8 @@ def markdown(run: RunRecord) -> str:
 
 def plain(text: str) -> str:
     """Text from outside as it is to be read: on one line, nothing in it is a link, a mention, HTML or another column."""
-    shown = one_line(text)
-    return _SPECIAL.sub(r"\\\1", shown if len(shown) <= MAX_LENGTH else f"{shown[: MAX_LENGTH - 1]}…")
+    line = one_line(text)
+    return _SPECIAL.sub(r"\\\1", line if len(line) <= MAX_LENGTH else f"{line[: MAX_LENGTH - 1]}…")
 
 
 def _causes(run: RunRecord) -> list[str]:
@@ -48,8 +48,11 @@ def _causes(run: RunRecord) -> list[str]:
 
 
 def _failed(run: RunRecord) -> list[str]:
-    found = [(t.verdict, t.title) for t in run.tests] + [(a.verdict, f"audit: {a.name}") for a in run.audits]
-    bad = sorted((one for one in found if one[0].outcome in (Result.FAIL, Result.INCONCLUSIVE)), key=lambda one: severity(one[0].outcome))
+    verdicts = [(t.verdict, t.title) for t in run.tests] + [(a.verdict, f"audit: {a.name}") for a in run.audits]
+    bad = sorted(
+        (verdict_and_title for verdict_and_title in verdicts if verdict_and_title[0].outcome in (Result.FAIL, Result.INCONCLUSIVE)),
+        key=lambda verdict_and_title: severity(verdict_and_title[0].outcome),
+    )
     rows = [f"| {MARK[verdict.outcome]} | {plain(title)} | {plain(verdict.reason)} |" for verdict, title in bad[:MAX_ROWS]]
     more = [f"\n… and {len(bad) - MAX_ROWS} more in the report"] if len(bad) > MAX_ROWS else []
     return ["", "### What did not pass", "", "| | test | reason |", "|---|---|---|", *rows, *more] if rows else []
@@ -57,8 +60,8 @@ def _failed(run: RunRecord) -> list[str]:
 
 def _availability(run: RunRecord) -> list[str]:
     rows = [
-        f"| {one.path} | {plain(one.service)} | {one.percent:.4f} % | {seconds(one.out_s)} | {seconds(one.measured_s)} |"
-        for one in run.availability
+        f"| {entry.path} | {plain(entry.service)} | {entry.percent:.4f} % | {seconds(entry.out_s)} | {seconds(entry.measured_s)} |"
+        for entry in run.availability
     ]
     return ["", "### Availability", "", "| path | service | in service | out | measured |", "|---|---|---|---|---|", *rows] if rows else []
 
@@ -67,17 +70,20 @@ def _gate(run: RunRecord) -> list[str]:
     if run.gate is None:
         return []
     mark = {"pass": "✓", "fail": "✗"}
-    rows = [f"| {mark.get(one.outcome, '?')} | {plain(one.about)} | {plain(one.reason)} |" for one in run.gate.findings[:MAX_ROWS]]
+    rows = [
+        f"| {mark.get(finding.outcome, '?')} | {plain(finding.about)} | {plain(finding.reason)} |"
+        for finding in run.gate.findings[:MAX_ROWS]
+    ]
     head = ["", f"### Gate {plain(run.gate.file)}: {plain(run.gate.reason)}"]
     return [*head, "", "| | demand | reason |", "|---|---|---|", *rows] if rows else head
 
 
 def _budgets(run: RunRecord) -> list[str]:
-    found = budget_rows(run)
+    budgets = budget_rows(run)
     rows = [
-        f"| {MARK[one.result]} | {plain(one.group.name)} | {one.path} | {plain(one.figure.words)} | {one.allowed} | {one.used or '–'} "
-        f"| {plain(one.longest) or '–'} | {plain(one.over) or '–'} |"
-        for one in found[:MAX_ROWS]
+        f"| {MARK[row.result]} | {plain(row.group.name)} | {row.path} | {plain(row.figure.words)} | {row.allowed} | {row.used or '–'} "
+        f"| {plain(row.longest) or '–'} | {plain(row.over) or '–'} |"
+        for row in budgets[:MAX_ROWS]
     ]
     head = [
         "",
@@ -86,17 +92,17 @@ def _budgets(run: RunRecord) -> list[str]:
         "| | disruption | path | recovered after, at worst | budget | used | longest phase | phase over its part of the budget |",
         "|---" * 8 + "|",
     ]
-    more = [f"\n… and {len(found) - MAX_ROWS} more in the report"] if len(found) > MAX_ROWS else []
+    more = [f"\n… and {len(budgets) - MAX_ROWS} more in the report"] if len(budgets) > MAX_ROWS else []
     return [*head, *rows, *more] if rows else []
 
 
 def _figures(run: RunRecord) -> list[str]:
-    shown = [one for one in run.series if one.kind == "new" and one.n and one.expects != "any"]
+    measured_series = [series for series in run.series if series.kind == "new" and series.n and series.expects != "any"]
     rows = [
-        f"| {plain(one.disruption)} from {plain(node_before(one.before))} | {one.path} | {plain(one.service)} | {one.n} "
-        f"| {_or_never(one.median_s)} | {_or_never(one.p95_s)} | {_or_never(one.max_s)} | {_interval(one)} "
-        f"| {allowed_in_words(one.expects, one.budget_s)} |"
-        for one in shown[:MAX_ROWS]
+        f"| {plain(series.disruption)} from {plain(node_before(series.before))} | {series.path} | {plain(series.service)} | {series.n} "
+        f"| {_or_never(series.median_s)} | {_or_never(series.p95_s)} | {_or_never(series.max_s)} | {_interval(series)} "
+        f"| {allowed_in_words(series.expects, series.budget_s)} |"
+        for series in measured_series[:MAX_ROWS]
     ]
     head = [
         "",
@@ -105,18 +111,22 @@ def _figures(run: RunRecord) -> list[str]:
         "| disruption | path | service | n | median | p95 | max | 95 % of the median | budget |",
         "|---" * 9 + "|",
     ]
-    more = [f"\n… and {len(shown) - MAX_ROWS} more series in run.json"] if len(shown) > MAX_ROWS else []
+    more = [f"\n… and {len(measured_series) - MAX_ROWS} more series in run.json"] if len(measured_series) > MAX_ROWS else []
     return [*head, *rows, *more] if rows else []
 
 
 def _skipped(run: RunRecord) -> list[str]:
-    found = skipped_by_reason(run)
-    return ["", *(f"- skipped {count(len(tests), 'test')}: {plain(reason)}" for reason, tests in found.items())] if found else []
+    tests_by_reason = skipped_by_reason(run)
+    return (
+        ["", *(f"- skipped {count(len(tests), 'test')}: {plain(reason)}" for reason, tests in tests_by_reason.items())]
+        if tests_by_reason
+        else []
+    )
 
 
 def _or_never(value: float | None) -> str:
     return "never" if value is None else seconds(value)
 
 
-def _interval(one: SeriesRecord) -> str:
-    return "–" if one.interval_s is None else f"{seconds(one.interval_s[0])} to {_or_never(one.interval_s[1])}"
+def _interval(series: SeriesRecord) -> str:
+    return "–" if series.interval_s is None else f"{seconds(series.interval_s[0])} to {_or_never(series.interval_s[1])}"

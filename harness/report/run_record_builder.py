@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.config.cluster_config import Cluster
+from harness.config.cluster_manager_config import DEFAULT_CHECK_LIMIT_S
 from harness.core.errors import ExitCode, HarnessError
 from harness.core.verdict import Verdict, inconclusive
 from harness.report.record.gate_record import GateRecord
@@ -36,7 +37,7 @@ from harness.report.record.run_record import (
     TestRecord,
 )
 from harness.report.record.run_verdict import judge_recovery, judge_test
-from harness.report.render import render
+from harness.report.report_rendering import render
 from harness.report.statistics.series_figures import series_of
 
 _UNFINISHED = Judgement.of(inconclusive("the run ended before this test did"))
@@ -319,9 +320,12 @@ def summarise_cluster(cluster: Cluster, kind: ClusterKind, *, active: str | None
             "manager.takeover_s": manager.takeover_s,
             "manager.boot_s": manager.boot_s,
             "load_balancer.idle_timeout_s": balancer.idle_timeout_s,
+            "manager.check_limit_s": manager.check_limit_s or DEFAULT_CHECK_LIMIT_S,
+            **({"manager.hc_timeout_s": manager.hc_timeout_s} if manager.hc_timeout_s is not None else {}),
             "budget.margin_s": cluster.budget.margin_s,
-            **({"budget.recovery_s": cluster.budget.recovery_s} if cluster.budget.recovery_s else {}),
+            "budget.recovery_s": cluster.budget.recovery_s,
         },
+        heartbeats_missed=manager.heartbeats_missed,
         active_at_start=active,
         manager=manager.kind,
     )

@@ -45,8 +45,8 @@ class TlsChannel:
         """Whatever comes next, decrypted. Raises ConnectionResetError at its end."""
         while True:
             try:
-                if piece := self.object.read(MAX_PIECE_BYTES):
-                    return piece
+                if chunk := self.object.read(MAX_PIECE_BYTES):
+                    return chunk
                 raise ConnectionResetError("the server ended TLS")
             except ssl.SSLWantReadError:
                 self._in.write(self.receive())
@@ -66,8 +66,8 @@ class TlsStream(io.RawIOBase):
         return self._channel.object.getpeercert(binary_form=True)
 
     def _receive(self) -> bytes:
-        if piece := self._sock.recv(MAX_PIECE_BYTES):
-            return piece
+        if chunk := self._sock.recv(MAX_PIECE_BYTES):
+            return chunk
         raise ConnectionResetError("the server closed the connection")
 
     def sendall(self, data: Any) -> None:
@@ -89,9 +89,9 @@ class TlsStream(io.RawIOBase):
                 self._unread = self._channel.read()
             except (ConnectionResetError, ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 self._ended = True
-        piece, self._unread = self._unread[: len(buffer)], self._unread[len(buffer) :]
-        buffer[: len(piece)] = piece
-        return len(piece)
+        chunk, self._unread = self._unread[: len(buffer)], self._unread[len(buffer) :]
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
 
     def close(self) -> None:
         """Hang up."""

@@ -96,8 +96,8 @@ def _read_answer(sock: BoundedSocket, host: str, port: int) -> tuple[int, bytes]
 
 def _read(sock: BoundedSocket, size: int) -> bytes:
     received = b""
-    while len(received) < size and (piece := sock.recv(size - len(received))):
-        received += piece
+    while len(received) < size and (chunk := sock.recv(size - len(received))):
+        received += chunk
     return received
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from deployments import SUBSCRIPTION, run_of, up
+from arm_answers import SUBSCRIPTION
+from azure_up import run_of, up
 
 from harness.azure.provision import creation_record, deletion_retry, teardown
 from harness.cli import main

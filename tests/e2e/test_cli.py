@@ -19,6 +19,7 @@ from command_shell import Shell, Traces, one_sentence, shell_in
 from harness import cli
 from harness.lab.lifecycle import default_cluster
 from harness.lab.lifecycle.ssh_keys import make as make_key
+from tests.notification_receiver import notification_receiver
 
 CLIENT_PATH = "tests/acceptance/test_client_path.py"
 
@@ -335,9 +336,14 @@ def test_check_a_cluster_that_cannot_be_used(labs: Shell, case: str, request: py
 # A port that says nothing is the same to the suite as one that refuses, and both ways of a bad file are.
 @pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.deep if c in ("silent_port", "faulty_file") else ()) for c in CASES])
 def test_attach_to_a_cluster_that_cannot_be_used(labs: Shell, case: str, tmp_path: Path, request: pytest.FixtureRequest):
-    """The same for the suite; where the file was good there is a report that says why nothing was tested."""
+    """The same for the suite; where the file was good there is a report that says why nothing was tested, and it is notified."""
     file, says, code = request.getfixturevalue(case)
-    done = labs.pytest(CLIENT_PATH, "-q", "--cluster", file, "--reports", tmp_path / "reports")
+    receivers = tmp_path / "receivers"
+    with notification_receiver() as (port, received):
+        receivers.write_text(f"json://127.0.0.1:{port}/\n")
+        receivers.chmod(0o600)
+        words = (CLIENT_PATH, "-q", "--cluster", file, "--reports", tmp_path / "reports", "--notify", receivers)
+        done = labs.pytest(*words, GITHUB_ACTIONS="true")
     said = done.stdout + done.stderr
     assert done.returncode == code, said
     assert says in said and "Traceback" not in said and "INTERNALERROR" not in said
@@ -346,6 +352,10 @@ def test_attach_to_a_cluster_that_cannot_be_used(labs: Shell, case: str, tmp_pat
         record = json.loads((tmp_path / "reports/latest/run.json").read_text())
         assert (record["state"], record["exit_code"]) == ("unusable", 4) and says in record["verdict"]["reason"]
         assert (tmp_path / "reports/latest/report.html").stat().st_size
+        assert "\n::error title=the run::the environment was not usable" in done.stdout
+    titles = [notification["title"] for notification in received]
+    assert titles == ([f"lkharness: {record['cluster']['name']}: not usable"] if code == 4 else [])
+    assert all("so that no test was begun: " in notification["message"] for notification in received)
 
 
 def test_clean_removes_the_dead_only(labs: Shell):

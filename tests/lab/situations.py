@@ -1,4 +1,4 @@
-"""The situations of the expectation matrix as data, and the hand that brings a lab into them.
+"""The situations of the expectation matrix as data, and what brings a lab into them.
 
 The cluster manager is stopped first, with everything left running, so that nobody puts back what a situation takes away.
 """
@@ -16,6 +16,7 @@ from harness.core.timeline import Timeline
 from harness.expectations.connectivity_matrix import Situation
 from harness.lab import lifekeeper_config
 from harness.lab.lifecycle import launch
+from tests.lab.fabric_witness import FabricWitness
 
 LIMIT_S = 120.0  # for the balancer to believe: probes come every quarter of a second
 
@@ -83,6 +84,7 @@ class Stage:
         self.listener = next(s for s in self.cluster.services if s.kind == "oracle")
         self.probed_itself = self.cluster.load_balancer.probe.port == self.listener.port
         self._responder = Service(name="responder", kind="tcp", port=self.cluster.load_balancer.probe.port, tag="responder")
+        self.fabric = FabricWitness(self.subject)
         self._now = {self.active: Has(), self.standby: Has()}
         self._nobody_healthy = "AllProbedDown"
 
@@ -145,6 +147,7 @@ class Stage:
 
     def down(self) -> None:
         try:
+            self.fabric.stop()
             self.subject.close()
         finally:
             self.lab.down()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +19,9 @@ from harness.lab.control import lab_registry, nsenter
 from harness.lab.guests import container_keeper
 from harness.lab.guests.images import container_engine, image_store
 from harness.lab.lifecycle import default_cluster, launch
+from harness.lab.network import dhcp
 
-NODE = "lknode02"
+NODE, ASKS = "lknode02", "lknode01"
 pytestmark = pytest.mark.deep
 
 
@@ -39,7 +41,10 @@ def data(design: str = "nat") -> dict:
 
 @pytest.fixture(scope="module")
 def lab(used):
-    made = launch.up(data(), name=f"test-containers-{os.getpid()}", persistent=False, network_only=True)
+    given = data()
+    if shutil.which(dhcp.PROGRAM):
+        given["lab"]["guests"] = {**given["lab"]["guests"], ASKS: {"kind": "container", "dhcp": True}}
+    made = launch.up(given, name=f"test-containers-{os.getpid()}", persistent=False, network_only=True)
     yield made.record
     made.down()
 
@@ -47,6 +52,31 @@ def lab(used):
 def test_each_has_its_own_init_and_only_the_fabric_s_legs(lab):
     said = nsenter.run(lab, NODE, ["sh", "-c", "cat /proc/1/comm; hostname; ls /sys/class/net; nft list ruleset"]).stdout
     assert said.split() == ["systemd", NODE, "eth0", "eth1", "lo"]
+
+
+def addresses(lab: lab_registry.LabRecord) -> list[str]:
+    """Of the guest that asks: NIC, address, and whether it came by DHCP, which is then for ever."""
+    links = json.loads(nsenter.run(lab, ASKS, ["ip", "-4", "-json", "address"]).stdout)
+    return [
+        f"{link['ifname']} {a['local']}/{a['prefixlen']} {a.get('protocol', '')}".strip()
+        for link in links
+        for a in link["addr_info"]
+        if link["ifname"] != "lo"
+    ]
+
+
+@pytest.mark.skipif(shutil.which(dhcp.PROGRAM) is None, reason="needs dnsmasq (Debian package dnsmasq-base)")
+def test_one_that_asks_is_given_its_addresses_and_routes(lab):
+    """By its own network manager, from the fabric, after it has lost its power, too."""
+    wanted = ["eth0 10.20.1.11/24", "eth1 10.20.2.11/24"]
+    for again in (True, False):
+        Deadline(120).wait_for(lambda: addresses(lab), until=lambda found: found == wanted, what="both addresses", every=0.2)
+        routes = nsenter.run(lab, ASKS, ["ip", "-4", "route"]).stdout.splitlines()
+        told = sorted(line.split(" src")[0].split(" proto")[0] for line in routes if "proto dhcp" in line)
+        assert told == [f"{target} via 10.20.1.1 dev eth0" for target in ("168.63.129.16", "169.254.169.254", "default")]
+        if again:
+            lab.ask("power", limit=300, node=ASKS, to="off")
+            lab.ask("power", limit=300, node=ASKS, to="on")
 
 
 def test_its_power_is_lost_and_given_back_with_its_disk_as_it_was(lab):

@@ -47,11 +47,17 @@ def stage(stage_of, design: Design, situation: Situation):
 
 @pytest.mark.parametrize(("design", "situation"), ROWS)
 def test_row(stage: Stage, design: Design, situation: Situation):
-    """Every path does what its cell says, by the wire codes of the cell, and the right node says who it is."""
-    checks = stage.subject.together(*(lambda o=o: check_path(stage.subject, o, stage.listener, stage.active, situation) for o in Origin))
-    for check in checks:
+    """Every path does what its cell says, by the wire codes of the cell, and the right node says who it is. What the fabric sees of the
+    same attempts gives the same code for each, with the hosts' loopback interfaces and without."""
+    with stage.fabric.sights() as sights:
+        checks = stage.subject.together(
+            *(lambda o=o: check_path(stage.subject, o, stage.listener, stage.active, situation) for o in Origin)
+        )
+        ways = {sight.place: [sight.ways(check.attempts) for check in checks] for sight in sights}
+    for i, check in enumerate(checks):
         assert check.verdict, f"{check.origin}: {check.verdict}"
         assert {w.code for w in check.ways} == {e.way for e in check.expected.ways}, check.codes
+        assert {place: [w.code for w in seen[i]] for place, seen in ways.items()} == {place: [w.code for w in check.ways] for place in ways}
         answerer = {e.by for e in check.expected.ways}
         assert bool(check.identity) == (not check.expected.mixed and answerer != {None}), f"{check.origin}: identity {check.identity!r}"
 

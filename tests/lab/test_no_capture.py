@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 
+from harness.cluster.capture_sources import Source
 from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.cluster.path_check import check_path
 from harness.config import cluster_config
 from harness.core.timeline import Timeline
+from harness.expectations.connectivity_matrix import Origin
 from harness.lab.lifecycle import default_cluster, launch
 from harness.remote.recording import recording
 from harness.remote.recording.recording import Recording
@@ -30,9 +33,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.CompletedProcess[str], Path]]:
-    """A measured switchover to the node that is blind."""
-    data = default_cluster.cluster_data(overrides={"services": default_cluster.DEFAULT_CLUSTER["services"][:1]})
+def lab() -> Iterator[launch.RunningLab]:
+    """A lab with a node that is blind."""
+    overrides = {
+        "services": default_cluster.DEFAULT_CLUSTER["services"][:1],
+        "lab": {"capture": "hosts"},
+    }  # as where no fabric can be asked
+    data = default_cluster.cluster_data(overrides=overrides)
     data["nodes"] = [{**n, "ssh": {"python": PYTHON}} if n["name"] == BLIND else n for n in data["nodes"]]
     lab = launch.up(data, name=f"blind-{os.getpid()}", persistent=False)
     try:
@@ -42,21 +49,27 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.C
         blind = host.run([PYTHON, "-c", "import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW)"])
         assert blind.exit != 0 and "Operation not permitted" in blind.err, "the wrapper drops nothing, so this would prove nothing"
         subject.close()
-        reports = tmp_path_factory.mktemp("reports")
-        words = [*PYTEST, "tests/failover", "-q", "--allow-disruption", "--disruption", "switchover"]
-        environment = {k: v for k, v in os.environ.items() if k not in ("LKHARNESS_CLUSTER", "PYTEST_ADDOPTS")}
-        done = subprocess.run(
-            [sys.executable, *words, "--cluster", lab.cluster_file, "--reports", reports],
-            cwd=REPOSITORY,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        (folder,) = reports.glob("2*")
-        yield done, folder
+        yield lab
     finally:
         lab.down()
+
+
+@pytest.fixture(scope="module")
+def run(lab: launch.RunningLab, tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """A measured switchover to the node that is blind."""
+    reports = tmp_path_factory.mktemp("reports")
+    words = [*PYTEST, "tests/failover", "-q", "--allow-disruption", "--disruption", "switchover"]
+    environment = {k: v for k, v in os.environ.items() if k not in ("LKHARNESS_CLUSTER", "PYTEST_ADDOPTS")}
+    done = subprocess.run(
+        [sys.executable, *words, "--cluster", lab.cluster_file, "--reports", reports],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    (folder,) = reports.glob("2*")
+    return done, folder
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +120,23 @@ def test_who_answered_comes_from_the_socket_table(record, seen):
         assert by <= {"lknode01", BLIND, None}, (series["id"], by)
         # A connection lives for a millisecond, and the table is looked at every five: of ten attempts a second none may be met.
         assert BLIND in by or series["period_s"] > least, (series["id"], by)
+
+
+def test_where_the_network_can_be_asked_it_is_seen_there(lab: launch.RunningLab) -> None:
+    """Its packets then have wire codes, and what stays inside it is told by no link having carried it."""
+    command = [sys.executable, "-m", "harness.cli", "lab", "capture", "--name", lab.record.name]
+    file = lab.cluster_file.with_name("with-network.toml")
+    file.write_text(f"{lab.cluster_file.read_text()}\n[network_capture]\ncommand = {json.dumps(command)}\n")
+    subject = ClusterUnderTest(cluster_config.load(file, trusted=True), Timeline())
+    try:
+        (service,), active = subject.cluster.services, subject.active
+        for origin in Origin:
+            check = check_path(subject, origin, service, active)
+            assert check.verdict and {w.code for w in check.ways} == {"W3" if origin is Origin.INSIDE else "W1"}, (
+                f"{origin}: {check.verdict}"
+            )
+        sources = {name: subject.captures.source(name) for name in subject.hosts}
+        assert sources == dict.fromkeys(sources, Source.HOST) | {BLIND: Source.NETWORK}
+        assert "not permitted" in subject.capture_refused[BLIND]
+    finally:
+        subject.close()

@@ -12,7 +12,7 @@ from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.hosts.ssh.ssh_host import SshHost
 from harness.hosts.windows.boot_identity import boot_of, booted_between
-from harness.hosts.windows.scheduled_undo import Deed, Thing, WindowsDeadman, effect_in_force, remains, rule_name
+from harness.hosts.windows.scheduled_undo import Deed, WindowsChange, WindowsDeadman, effect_in_force, remains, rule_name
 from harness.hosts.windows.script_runner import ask, runner_of
 from harness.hosts.windows.windows_host import WindowsHost
 from harness.lab.control import nsenter
@@ -57,14 +57,14 @@ def test_a_node_is_asked_cut_off_and_undoes_it_by_itself() -> None:
 
             deadman = WindowsDeadman(host, "a cut", longest=600.0, lease=LEASE)
             rule = rule_name(deadman.token)
-            thing = Thing("firewall", rule=rule)
+            change = WindowsChange("firewall", rule=rule)
             deed = Deed("cut", {"Rule": rule, "Local": [str(node.address)], "Remote": [str(other.address)]})
-            assert deadman.do(thing, deed, limit=60.0) is not None
+            assert deadman.do(change, deed, limit=60.0) is not None
             connect = ["timeout", "1", "bash", "-c", f"exec 3<>/dev/tcp/{node.address}/22"]
-            assert effect_in_force(host, thing)[0] and nsenter.run(lab.record, other.name, connect).returncode == 124
+            assert effect_in_force(host, change)[0] and nsenter.run(lab.record, other.name, connect).returncode == 124
             assert remains(host) == [f"undoing {deadman.token} of {deadman.of}"]
             assert deadman.undo(Deadline(120.0)) is True
-            assert remains(host) == [] and not effect_in_force(host, thing)[0]
+            assert remains(host) == [] and not effect_in_force(host, change)[0]
             connect[1] = "60"
             assert nsenter.run(lab.record, other.name, connect).returncode == 0
             assert ask(host, "lease", {**said, "Verb": "give"}, limit=60.0).rows[0]["State"] == "gone"
@@ -80,11 +80,11 @@ def test_what_a_power_loss_interrupted_is_undone_after_the_boot() -> None:
         node, other = cluster_config.load(lab.cluster_file, trusted=True).nodes
         for thing_of, deed_of in (
             (
-                lambda rule: Thing("firewall", rule=rule),
+                lambda rule: WindowsChange("firewall", rule=rule),
                 lambda rule: Deed("cut", {"Rule": rule, "Local": [str(node.address)], "Remote": [str(other.address)]}),
             ),
             (
-                lambda rule: Thing("nic", nic="Ethernet 2", address=str(node.second_address)),
+                lambda rule: WindowsChange("nic", nic="Ethernet 2", address=str(node.second_address)),
                 lambda rule: Deed("nic-down", {"Nic": "Ethernet 2", "Address": str(node.second_address)}),
             ),
         ):

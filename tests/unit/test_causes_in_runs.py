@@ -153,7 +153,7 @@ class Gathered(RunEvidence):
 
 
 def test_the_state_is_kept_once_for_each_test_and_of_the_first_few(builder: ReportBuilder) -> None:
-    evidence = Gathered(None, builder, {}, own=True)  # type: ignore[arg-type]
+    evidence = Gathered(None, builder, {}, is_own_cluster=True)  # type: ignore[arg-type]
     for number in range(MAX_STATES + 2):
         for _ in range(2):
             evidence.collect_state(f"t::{number}")
@@ -163,7 +163,7 @@ def test_the_state_is_kept_once_for_each_test_and_of_the_first_few(builder: Repo
 
 def test_a_stranger_s_cluster_is_not_kept_disturbed_for_it(builder: ReportBuilder) -> None:
     """It is asked when all is undone, and that is said."""
-    evidence = Gathered(None, builder, {}, own=False)  # type: ignore[arg-type]
+    evidence = Gathered(None, builder, {}, is_own_cluster=False)  # type: ignore[arg-type]
     builder.begin_test("t::one", "One")
     builder.disruption("power loss", target="lknode01")
     evidence.collect_state("t::one", "power loss")

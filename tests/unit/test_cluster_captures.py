@@ -9,9 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.cluster import cluster_under_test
+from harness.cluster import capture_sources, cluster_under_test
 from harness.core.errors import Inconclusive, Unusable
 from harness.core.timeline import Timeline
+from harness.hosts.host import HostUnreachable
 from harness.remote import host_capabilities
 from harness.remote.captures.capture_session import mark_all
 
@@ -57,14 +58,16 @@ class Capture:
 def subject(monkeypatch):
     """Two hosts, each with a Python, and captures that tell what was asked of them in `told`."""
     told: list[str] = []
-    monkeypatch.setattr(cluster_under_test, "capture_of", lambda host, capabilities, python, newest: Capture(host, python, told=told))
+    monkeypatch.setattr(capture_sources, "capture_of", lambda host, capabilities, python, newest: Capture(host, python, told=told))
     made = cluster_under_test.ClusterUnderTest.__new__(cluster_under_test.ClusterUnderTest)
     made.cluster = SimpleNamespace(machines=[SimpleNamespace(name=n, ssh=SimpleNamespace(python="")) for n in ("a", "b")])
     made.hosts, made.absent, made.timeline = {"a": "a", "b": "b"}, set(), Timeline()
-    made._witnesses, made.capture_refused = {}, {}
+    made._capture_by_host, made._log_ins = {}, {}
     made._capabilities = {n: host_capabilities.FULL for n in ("a", "b")}
     made._capability_locks = {n: threading.Lock() for n in ("a", "b")}
     made._capture_locks, made._failed_captures = {n: threading.Lock() for n in ("a", "b")}, {}
+    made.cluster.network_capture = None
+    made.captures = capture_sources.CaptureSources(made.cluster, made.hosts, made.capabilities)
     made.told = told
     return made
 
@@ -84,26 +87,26 @@ def test_one_that_died_is_told_and_the_others_are_marked():
 def test_a_capture_that_died_is_begun_again(subject):
     with subject.watched():
         pass
-    died = subject._witnesses["a"]
+    died = subject._capture_by_host["a"]
     died.dead = True
     with subject.watched() as sight:
         assert set(sight.packets()) == {"a", "b"}
-    assert died.stopped and subject._witnesses["a"] is not died
+    assert died.stopped and subject._capture_by_host["a"] is not died
     assert subject.told.count("a begins") == 2 and subject.told.count("b begins") == 1
 
 
 def test_one_that_dies_meanwhile_leaves_nothing_to_be_said(subject):
     with subject.watched() as sight:
-        subject._witnesses["a"].dead = True
+        subject._capture_by_host["a"].dead = True
         with pytest.raises(Inconclusive, match="a died"):
             sight.packets()
 
 
 def test_whoever_finds_it_begun_again_does_not_begin_it_once_more(subject):
     old = Capture("a", dead=True)
-    subject._witnesses["a"] = Capture("a", told=subject.told)  # another thread was quicker
+    subject._capture_by_host["a"] = Capture("a", told=subject.told)  # another thread was quicker
     witness, start = subject._begin_capture("a", old, Inconclusive("died"), contextlib.ExitStack())
-    assert (witness, start) == (subject._witnesses["a"], 7) and "a begins" not in subject.told
+    assert (witness, start) == (subject._capture_by_host["a"], 7) and "a begins" not in subject.told
 
 
 def test_of_many_that_wait_for_a_host_that_does_not_answer_one_tries(subject, monkeypatch):
@@ -122,7 +125,7 @@ def test_of_many_that_wait_for_a_host_that_does_not_answer_one_tries(subject, mo
             one.start = start
         return one
 
-    monkeypatch.setattr(cluster_under_test, "capture_of", silent)
+    monkeypatch.setattr(capture_sources, "capture_of", silent)
     lock = subject._capture_locks["a"]
 
     class Counted:
@@ -146,9 +149,7 @@ def test_of_many_that_wait_for_a_host_that_does_not_answer_one_tries(subject, mo
     assert begun == ["a"]
     waiting.reset()
     subject._capture_locks["a"] = lock
-    monkeypatch.setattr(
-        cluster_under_test, "capture_of", lambda host, capabilities, python, newest: Capture(host, python, told=subject.told)
-    )
+    monkeypatch.setattr(capture_sources, "capture_of", lambda host, capabilities, python, newest: Capture(host, python, told=subject.told))
     with subject.watched("a") as sight:  # a later look tries anew
         assert sight.watching == ("a",)
 
@@ -156,8 +157,8 @@ def test_of_many_that_wait_for_a_host_that_does_not_answer_one_tries(subject, mo
 def test_packets_are_held_while_somebody_watches_and_no_longer(subject):
     for _ in range(2):  # begun by the first, found by the second
         with subject.watched(), subject.watched("a"):
-            assert {name: one.held for name, one in subject._witnesses.items()} == {"a": 2, "b": 1}
-        assert not any(one.held for one in subject._witnesses.values())
+            assert {name: one.held for name, one in subject._capture_by_host.items()} == {"a": 2, "b": 1}
+        assert not any(one.held for one in subject._capture_by_host.values())
 
 
 def test_a_windows_host_that_allows_no_capture_is_asked_once_and_judged_by_outcomes(subject, monkeypatch):
@@ -167,7 +168,7 @@ def test_a_windows_host_that_allows_no_capture_is_asked_once_and_judged_by_outco
             one.start = lambda: (_ for _ in ()).throw(Unusable("a: receive-all was refused: AccessDenied"))
         return one
 
-    monkeypatch.setattr(cluster_under_test, "capture_of", refused)
+    monkeypatch.setattr(capture_sources, "capture_of", refused)
     subject._capabilities["a"] = host_capabilities.COMPILED
     for _ in range(2):
         with subject.watched() as sight:
@@ -179,6 +180,28 @@ def test_a_linux_host_that_allows_no_capture_is_an_error(subject, monkeypatch):
     def refused(host, capabilities, python, newest):
         raise Unusable(f"{host}: no root")
 
-    monkeypatch.setattr(cluster_under_test, "capture_of", refused)
+    monkeypatch.setattr(capture_sources, "capture_of", refused)
     with pytest.raises(Unusable, match="no root"), subject.watched():
         raise AssertionError("it is not watched")
+
+
+def test_a_log_in_that_was_begun_ahead_is_the_first_ones_answer_and_is_not_tried_twice(subject):
+    tried: list[str] = []
+
+    class Host:
+        def __init__(self, name):
+            self.name = name
+
+        def check(self, command):
+            tried.append(self.name)
+            if self.name == "b":
+                raise HostUnreachable("b: refused")
+
+    subject.hosts = {n: Host(n) for n in ("a", "b")}
+    subject.begin_log_ins()
+    subject.let_in("a")
+    with pytest.raises(HostUnreachable, match="refused"):
+        subject.let_in("b")
+    assert sorted(tried) == ["a", "b"]
+    subject.let_in("a")
+    assert sorted(tried) == ["a", "a", "b"], "whoever asks later asks the host"

@@ -24,7 +24,7 @@ from harness.commands.collect import span_of
 from harness.config import cluster_config
 from harness.config.azure_config import Credential
 from harness.core.errors import BadUse, Unusable
-from harness.core.redaction.redactor import GONE, Redactor
+from harness.core.redaction.redactor import REMOVED, Redactor
 from harness.lab.lifecycle import default_cluster
 
 CANARY = "ka/na+ri 'enn€vogel\"7"
@@ -45,11 +45,11 @@ def test_a_secret_that_contains_another_leaves_nothing() -> None:
 def test_what_was_seen_before_is_cleaned_and_counted_again() -> None:
     redactor = Redactor(["abcd"])
     said = [redactor.clean(text) for text in ("an address", "x abcd y", "an address", "x abcd y", "password=hunter2", "password=hunter2")]
-    assert said == ["an address", f"x {GONE} y"] * 2 + [f"password={GONE}"] * 2 and redactor.removed == 4
+    assert said == ["an address", f"x {REMOVED} y"] * 2 + [f"password={REMOVED}"] * 2 and redactor.removed == 4
 
 
 def test_a_short_secret_does_not_shred_the_text() -> None:
-    assert Redactor(["ab"]).clean("cab ab table") == f"cab {GONE} table"
+    assert Redactor(["ab"]).clean("cab ab table") == f"cab {REMOVED} table"
 
 
 @pytest.mark.parametrize(
@@ -145,23 +145,23 @@ def test_how_one_logs_in_to_azure_is_no_secret_and_the_file_can_be_read_again(ki
     clean = without_secrets({**default_cluster.cluster_data(), "azure": azure}, Redactor(set()))
     again = cluster_config.parse(Redactor(set()).clean_data(clean), Path("bundle"), only_looked_at=True)
     assert again.azure is not None and again.azure.credential == kind
-    assert Redactor(set()).clean_data({"credential": "0nEofth3m!"}) == {"credential": GONE}
+    assert Redactor(set()).clean_data({"credential": "0nEofth3m!"}) == {"credential": REMOVED}
     assert kind not in known_secrets(*cluster_and_data(tmp_path, azure=azure), {})[0]  # or it would be taken out wherever it stands
     as_text = json.loads(Redactor(set()).clean(json.dumps(clean, indent=2)))  # as it stands in the bundle
     assert as_text["azure"]["credential"] == kind
     for text in ('credential = "0nEofth3m!"', 'my_credential = "cli"', '"credentials": "cli"'):
-        assert GONE in Redactor(set()).clean(text)
+        assert REMOVED in Redactor(set()).clean(text)
 
 
 def test_the_archive_is_whole_private_and_clean(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "b.tar.gz"
     with Bundle(path, Redactor([CANARY]), max_text_bytes=1000) as bundle:
-        assert bundle.text("hosts/a.txt", f"x {CANARY} y") == len(f"x {GONE} y")
+        assert bundle.text("hosts/a.txt", f"x {CANARY} y") == len(f"x {REMOVED} y")
         assert bundle.text("hosts/large.txt", "x" * 2000) is None
         bundle.data("index.json", {"format": 1, "why": [CANARY]})
         bundle.data("cluster.json", {"password": 5})
     assert path.stat().st_mode & 0o77 == 0 and [p.name for p in path.parent.iterdir()] == ["b.tar.gz"]
-    assert read(path) == ({"format": 1, "why": [GONE]}, {"password": GONE})
+    assert read(path) == ({"format": 1, "why": [REMOVED]}, {"password": REMOVED})
 
 
 def test_an_archive_that_fails_leaves_nothing(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def index_of(**facts: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_healthy_cluster_asks_for_nothing_special() -> None:
     shape = shape_of(index_of(), default_cluster.cluster_data(), {})
-    assert (shape.active, shape.bindings, shape.vips, shape.cuts, shape.out, shape.broken) == ("lknode01", [], [], [], [], False)
+    assert (shape.active, shape.bindings, shape.vips, shape.cuts, shape.out, shape.needs_checks_off) == ("lknode01", [], [], [], [], False)
     cluster_config.parse({"name": "x", **shape.data}, Path("x"))
 
 
@@ -291,7 +291,7 @@ def test_faults_become_what_is_done_to_the_lab() -> None:
         Binding("lknode02", 12345, None, (ANY,), sshd=True),
     ]
     assert shape.sysctls == {"lknode01": {"net.ipv4.conf.eth0.rp_filter": "1"}}
-    assert set(shape.cuts) == {("10.20.2.12", "10.20.2.11"), ("10.20.2.11", "10.20.2.12")} and shape.broken
+    assert set(shape.cuts) == {("10.20.2.12", "10.20.2.11"), ("10.20.2.11", "10.20.2.12")} and shape.needs_checks_off
 
 
 def test_a_probe_of_sshd_itself_goes_to_another_port() -> None:

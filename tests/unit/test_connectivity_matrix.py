@@ -10,7 +10,6 @@ from harness.config.cluster_config import Design
 from harness.core.verdict import Outcome
 from harness.expectations.connectivity_matrix import (
     MATRIX,
-    WAYS,
     Cell,
     Origin,
     PathObservation,
@@ -25,6 +24,7 @@ from harness.expectations.connectivity_matrix import (
     refused,
     silent,
 )
+from harness.expectations.wire_code_meanings import MEANINGS
 
 PRIVATE, VIP = "10.20.1.11", "10.20.1.200"
 CELLS = [(d, s, o) for d, rows in MATRIX.items() for s in rows for o in Origin]
@@ -47,7 +47,7 @@ def test_every_cell_passes_on_what_it_says(design, situation, origin):
     expected = expectation(design, origin, situation)
     verdict = judge(expected, seen_as(expected))
     assert verdict
-    assert all(WAYS[e.way] in verdict.reason for e in expected.ways)
+    assert all(MEANINGS[e.way] in verdict.reason for e in expected.ways)
 
 
 def test_every_other_cell_fails_on_it():

@@ -10,6 +10,7 @@ import pytest
 
 from harness.core.errors import Inconclusive
 from harness.remote import scripts
+from harness.remote.connections import connector_without_python
 from harness.remote.connections.attempt_outcome import AttemptOutcome
 from harness.remote.connections.connector_without_python import TOO_BUSY, FallbackConnector
 from harness.remote.host_capabilities import Kind
@@ -67,6 +68,16 @@ def test_a_host_that_stays_too_busy_is_said_at_the_end_of_the_time(monkeypatch: 
     with pytest.raises(Inconclusive, match="its host was too busy to begin it in time"):
         made.attempts("10.20.1.200", 1521, count=1, limit=2.0, spacing=0.0, source=None)
     assert asked == [1]
+
+
+def test_a_windows_host_is_asked_by_a_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    host: Any = SimpleNamespace(name="lknode01")
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(connector_without_python, "attempts_from", lambda host, *where, **how: asked.append(how) or [])
+    for kind in (Kind.POWERSHELL, Kind.COMPILED):
+        capabilities: Any = SimpleNamespace(kind=kind)
+        FallbackConnector(host, capabilities).attempts("10.20.1.200", 1521, count=3, limit=1.0, spacing=0.1, source=None)
+    assert asked == [{"count": 3, "limit": 1.0, "spacing": 0.1}] * 2
 
 
 def test_the_agent_says_it_in_these_words() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from test_diagnosis import CLUSTER, client, diagnose, drop, evidence, faults, listening, nft, node, only, paths
+from diagnosis_sample import CLUSTER, client, drop, evidence, faults, listening, nft, node, only, paths
 
 from harness.core.finding import Finding, Weight
 from harness.diagnosis.cause import Certainty
+from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Direct, Evidence
 from harness.diagnosis.firewall import parse
 from harness.diagnosis.linux_host_script_parse import host

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from test_diagnosis import BY_ETH0, CLUSTER, SILENT, WEB, client, diagnose, evidence, faults, listening, node, only, paths, with_host
+from diagnosis_sample import BY_ETH0, CLUSTER, SILENT, WEB, client, evidence, faults, listening, node, only, paths, with_host
 
 from harness.config import cluster_config
 from harness.core.finding import Finding, Weight
+from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Direct, Socket
 from harness.diagnosis.firewall import parse
 from harness.diagnosis.linux_host_script_parse import host

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from test_diagnosis import client, faults, node, only, with_host
+from diagnosis_sample import client, faults, node, only, with_host
 
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Socket

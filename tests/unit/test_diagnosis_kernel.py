@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from test_diagnosis import (
+from diagnosis_sample import (
     CLUSTER,
     IN,
     OUT,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
-from test_diagnosis import (
+from diagnosis_sample import (
     CLUSTER,
     SILENT,
+    SWALLOWED,
     WEB,
     chosen,
     client,
     evidence,
     faults,
     listening,
+    nft,
     node,
     only,
     paths,
@@ -224,3 +227,94 @@ def test_since_when_a_connection_is_quiet_and_what_connection_tracking_is_set_to
     seen = linux_host_script_parse.host("lkclient", f"@@ sockets\n{line}@@ sysctls\n{settings}")
     assert [(s.idle_s, s.unheard_s) for s in seen.sockets] == [(5.0, 2.0)]
     assert (seen.sysctls["nf_conntrack_tcp_timeout_established"], seen.sysctls["nf_conntrack_tcp_loose"]) == ("600", "1")
+
+
+TRACKS_NOT = (
+    "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport {0} -j CT --notrack\nCOMMIT\n"
+    "*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT {1} [0:0]\n-A OUTPUT -o lo -j ACCEPT\n"
+    "-A OUTPUT -m conntrack --ctstate NEW,RELATED,ESTABLISHED -j ACCEPT\nCOMMIT\n"
+)
+
+
+def test_answers_that_are_dropped_because_they_are_not_tracked_say_so_and_no_security_group_is_guessed() -> None:
+    closed = parse(TRACKS_NOT.format(1521, "DROP"))
+    attempts = [Direct(origin, "lknode02", 1521, "silent") for origin in ("lkclient", "lknode01")]
+    there = with_host(node("lknode02", firewall=closed), direct=attempts)
+    cause = only(
+        there,
+        "lknode02",
+        "the answers of port 1521",
+        "policy drop",
+        "with connection tracking it would pass",
+        "CT --notrack",
+        "could not take over",
+    )
+    assert "take the exemption from tracking away" in cause.do
+    assert faults(diagnose(with_host(node("lknode02", firewall=parse(TRACKS_NOT.format(1521, "ACCEPT")))))) == []
+    dropped = parse(
+        TRACKS_NOT.format(9, "DROP").replace("-A OUTPUT -o lo", "-A OUTPUT -p tcp -m tcp --sport 1521 -j DROP\n-A OUTPUT -o lo")
+    )
+    (other,) = faults(diagnose(with_host(node("lknode02", firewall=dropped), direct=attempts)))
+    assert "tracking" not in other.says + other.do, "it would be dropped all the same"
+
+
+REDIRECTS = (
+    "*nat\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport 1521 -j REDIRECT --to-ports 1599\nCOMMIT\n"
+)
+
+
+@pytest.mark.parametrize("listens", [1599, 7])
+def test_a_redirect_that_is_not_asked_about_what_is_not_tracked(listens: int) -> None:
+    listener = next(s for s in CLUSTER.services if s.port == 1521)
+    listeners = [listening(p) for p in (12345, listens, *(s.port for s in CLUSTER.services if s.port != 1521))]
+    refused = {"outcome": "fail", "outcomes": frozenset({"refused"})}
+    seen = [replace(p, **refused) if p.service == listener else p for p in paths()]
+    text = REDIRECTS + TRACKS_NOT.format(1521, "ACCEPT")
+    told = with_host(node("lknode01", listeners=listeners, firewall=parse(text)), paths=seen)
+    (cause, *more) = faults(diagnose(told))
+    if listens == 1599:
+        assert (
+            "redirected to port 1599" in cause.says
+            and "CT --notrack" in cause.says
+            and "nobody listens on port" not in cause.says
+            and not more
+        )
+    else:
+        assert "nobody listens on port 1521" in cause.says, "then it is no redirect that is missing"
+    both = [*listeners, listening(1521)]
+    assert faults(diagnose(with_host(node("lknode01", listeners=both, firewall=parse(text))))) == [], "it is served where it arrives"
+    sound = with_host(node("lknode01", listeners=listeners, firewall=parse(REDIRECTS)))
+    assert (faults(diagnose(sound)) == []) is (listens == 1599), "served by another port, and redirected to it"
+
+
+def test_a_port_that_the_clients_own_firewall_lets_nothing_out_to_is_not_the_standbys_security_group() -> None:
+    out = parse("*filter\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -p tcp -m tcp --dport 5432 -j DROP\nCOMMIT\n")
+    attempts = [Direct("lkclient", "lknode02", 5432, "silent")]
+    told = faults(diagnose(with_host(client(firewall=out), direct=attempts)))
+    assert [c.host for c in told] == ["lkclient"], told
+    (group,) = faults(diagnose(with_host(client(), direct=attempts)))
+    assert "network security group (NSG) at lknode02" in group.says
+
+
+def test_a_rule_against_connections_that_ask_for_ecn() -> None:
+    """Only the client asks for it; the other node's connections pass."""
+    marks = json.dumps([{"match": {"op": "==", "left": {"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, ["ecn", "cwr"]]},
+                                   "right": ["ecn", "cwr"]}}, {"drop": None}])  # fmt: skip
+    closed = node("lknode01", firewall=parse(nft(marks)))
+    lost = [replace(p, **SWALLOWED) if p.path == "client" else p for p in paths()]
+    cause = only(with_host(closed, paths=lost), "lknode01", "ask for ECN", "drop", "lkclient", "tcp_ecn=2")
+    assert {p.name for p in lost if p.path == "client"} == set(cause.explains) and cause.certainty is Certainty.LIKELY
+    (general,) = faults(diagnose(evidence(paths=lost)))
+    assert "ECN" not in general.says and "neither answers nor refuses" in general.says
+    assert faults(diagnose(with_host(closed))) == [], "nobody is known to ask for it, and nothing is lost"
+    # Known to ask: by the second SYN some are answered, or all of them late.
+    asks, late = client(sysctls={"tcp_ecn": "1"}), {"outcome": "fail", "outcomes": frozenset({"answered", "silent"})}
+    for changes, certainty in (({**late, "hung": True, "identity": "it said nothing in time"}, Certainty.CERTAIN), ({}, Certainty.LIKELY)):
+        some = with_host(closed, paths=[replace(p, **changes) if p.path == "client" else p for p in paths()])
+        told = only(replace(some, hosts={**some.hosts, "lkclient": asks}), "lknode01", "ask for ECN", "a second later")
+        assert told.certainty is certainty and bool(told.explains) is bool(changes)
+    refuses = with_host(closed, paths=lost)
+    unasked = replace(refuses, hosts={n: h for n, h in refuses.hosts.items() if n != "lkclient"})
+    assert "ask for ECN" in faults(diagnose(unasked))[0].says, "of a client that told nothing it may be so"
+    without = replace(refuses, hosts={**refuses.hosts, "lkclient": client(sysctls={"tcp_ecn": "2"})})
+    assert "ECN" not in faults(diagnose(without))[0].says, "it asks for nothing by itself"

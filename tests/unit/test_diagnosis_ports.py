@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from test_diagnosis import WEB, faults, listening, node, only, with_host
+from diagnosis_sample import WEB, faults, listening, node, only, with_host
 
 from harness.diagnosis.cause import Certainty
 from harness.diagnosis.engine import diagnose

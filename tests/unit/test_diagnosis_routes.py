@@ -7,22 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from test_diagnosis import (
-    BY_ETH0,
-    CLUSTER,
-    LOCAL,
-    PROBE,
-    SILENT,
-    chosen,
-    client,
-    faults,
-    node,
-    only,
-    paths,
-    probed,
-    swallowed,
-    with_host,
-)
+from diagnosis_sample import BY_ETH0, CLUSTER, LOCAL, PROBE, SILENT, chosen, client, faults, node, only, paths, probed, swallowed, with_host
 
 from harness.config.cluster_config import Design
 from harness.core.finding import Finding, Weight

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from test_diagnosis import CLUSTER, client, diagnose, evidence, faults, listening, node, only
+from diagnosis_sample import CLUSTER, client, evidence, faults, listening, node, only
 
 from harness.collect.linux_host_script import script
 from harness.diagnosis.cause import Certainty
+from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.linux_host_script_parse import host
 from harness.managers.manager_registry import manager_of
@@ -75,3 +77,32 @@ def test_how_a_host_tells_of_accounts() -> None:
     text = subprocess.run(["sh", "-c", getent + part], capture_output=True, text=True).stdout
     assert host("lknode01", text).logins == {"postgres": "/bin/bash", "mysql": None, "oracle": None, "mssql": None}
     assert "secret" not in text
+
+
+@pytest.mark.parametrize(
+    ("standby", "active", "uid", "found"),
+    [
+        ("6000", "1024", 101, True),
+        ("6000", "1024", 0, False),  # root may take any
+        ("1024", "1024", 101, False),
+        ("6000", "6000", 101, False),  # then it has the capability
+        ("5432", "1024", 101, False),
+        ("6000", "", 101, False),
+    ],
+)
+def test_a_port_that_an_ordinary_account_may_not_take_on_the_standby(standby: str, active: str, uid: int, found: bool) -> None:
+    sound = running(HERE)
+    first, second = (
+        replace(sound.hosts[name], limits=host("it", f"@@ limits\nnet/ipv4/ip_unprivileged_port_start:{value}\n").limits)
+        for name, value in (("lknode01", active), ("lknode02", standby))
+    )
+    told = replace(sound, hosts={**sound.hosts, "lknode01": replace(first, accounts={DATABASE.port: frozenset({uid})}), "lknode02": second})
+    if found:
+        only(
+            told,
+            "lknode02",
+            "may take no port below 6000",
+            "ip_unprivileged_port_start; 1024 on lknode01",
+            "listens on port 5432 as postgres",
+        )
+    assert found or faults(diagnose(told)) == []

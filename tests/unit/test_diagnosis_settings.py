@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from test_diagnosis import CLUSTER, evidence, faults, node, only, state
+from diagnosis_sample import CLUSTER, evidence, faults, node, only, state
 
 from harness.diagnosis import linux_host_script_parse
 from harness.diagnosis.cause import Certainty
@@ -202,3 +202,42 @@ def test_what_fails_alone_is_told_as_that_and_each_reason_with_its_own_remedy() 
     assert "when a resource fails" not in simulated.says and "crm_simulate -sL" in simulated.do
     by_hand = only(evidence(may_move={Question.LOST: no("the constraint cli-ban forbids lknode02")}), "lknode02")
     assert "by hand" in by_hand.do
+
+
+FENCED_NODES = '<nodes><node id="1" uname="lknode01"/><node id="2" uname="lknode02"/></nodes>'
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (
+            pair("pcmk_host_map", "lknode01:lknode02;lknode02:lknode01"),
+            ["cut off lknode02 when lknode01", "cut off lknode01 when lknode02"],
+        ),
+        (pair("pcmk_host_map", "lknode01:vm-a;lknode02:vm-a"), ["cut off one machine, vm-a, for lknode01", "cut off one machine"]),
+        (pair("pcmk_host_map", "lknode01:lknode01 lknode02:lknode01"), ["cut off lknode01 when lknode02"]),
+        (pair("pcmk_host_list", "lknode01") + pair("plug", "LKNODE02"), ["cut off lknode02 when lknode01"]),
+        (pair("pcmk_host_map", "lknode01:vm-a;lknode02:vm-b"), []),
+        (pair("pcmk_host_map", "lknode01:1,2;lknode02:3,4"), []),
+        (pair("pcmk_host_map", "LKNODE01:lknode01;lknode02:lknode02"), []),
+        (pair("pcmk_host_map", "other1:lknode01;other2:lknode01"), []),
+        (pair("pcmk_host_list", "lknode01 lknode02") + pair("port", "lknode01"), []),
+        (pair("pcmk_host_list", "lknode01") + pair("plug", "vm-a"), []),
+    ],
+)
+def test_a_fence_device_that_would_cut_off_the_other_node(given: str, says: list[str]) -> None:
+    configuration = CIB.format(**{**NAMES, "fence": given}).replace("<resources>", f"{FENCED_NODES}<resources>", 1)
+    settings = of_pacemaker(configuration)
+    assert len(settings) == len(says) and all(word in one.says for word, one in zip(says, settings, strict=True)), settings
+
+
+def test_lifekeeper_that_looks_once_a_day() -> None:
+    told = replace(
+        evidence(), hosts={n: node(n, settings=of_lifekeeper(f"LKCHECKINTERVAL={s}")) for n, s in (("lknode01", 86400), ("lknode02", 120))}
+    )
+    only(told, "lknode01", "LKCHECKINTERVAL is 86400 s", "once in 24 hours", "120")
+    both = replace(told, hosts={n: node(n, settings=of_lifekeeper("LKCHECKINTERVAL=86400")) for n in ("lknode01", "lknode02")})
+    assert [c.certainty for c in diagnose(both).causes if "LKCHECKINTERVAL" in c.says] == [Certainty.POSSIBLE] * 2, "it may be meant"
+    for value in ("900", "0", "nonsense", ""):
+        hosts = {n: node(n, settings=of_lifekeeper(f"LKCHECKINTERVAL={value}\nA=1")) for n in ("lknode01", "lknode02")}
+        assert faults(diagnose(replace(told, hosts=hosts))) == []

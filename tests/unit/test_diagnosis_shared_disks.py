@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from test_diagnosis import IN, OUT, client, diagnose, evidence, faults, node, only, paths, state
+from diagnosis_sample import IN, OUT, client, evidence, faults, node, only, paths, state
 
 from harness.collect.linux_host_script import _FSTAB
 from harness.core.finding import Finding, Weight
 from harness.diagnosis.cause import Certainty
+from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence, PathSeen
 from harness.diagnosis.linux_host_script_parse import host
 

@@ -51,7 +51,7 @@ def test_it_loads_as_it_is_and_with_everything_uncommented(tmp_path: Path) -> No
     file.write_text("\n".join(lines))
     full = cluster_config.load(file, trusted=True)
     assert full.power is not None and full.manager.hc_timeout_s == 10.0
-    different = {"power", "azure", "client", "nodes", "manager", "lab", "services"}
+    different = {"power", "network_capture", "azure", "client", "nodes", "manager", "lab", "services"}
     assert full.model_dump(exclude=different) == plain.model_dump(exclude=different)
     assert plain.services == full.services[:1] and full.services[1].kind == "postgres"
     unset = {"hc_timeout_s", "quorum", "starts_at_boot", "check_limit_s", "daemons"}

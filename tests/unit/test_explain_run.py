@@ -90,3 +90,12 @@ def test_a_verdict_that_quotes_hundreds_of_attempts_is_told_shortly(builder: Rep
     builder.finish()
     says = explain_run(builder.run.directory).causes[0].cause.says
     assert says.startswith("the beginning is not known") and len(says) < 700 and "more like it in the report" in says
+
+
+def test_a_long_verdict_of_one_clause_is_cut_between_words(builder: ReportBuilder) -> None:
+    """Half a word may be half a secret, which no pattern knows."""
+    builder.begin_test("t::one", "One")
+    builder.end_test(failed(" ".join(["password"] * 200)))
+    builder.finish()
+    says = explain_run(builder.run.directory).causes[0].cause.says
+    assert len(says) < 700 and says.endswith("password …")

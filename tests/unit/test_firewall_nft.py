@@ -169,3 +169,9 @@ def test_an_address_that_a_rule_gave_is_on_a_nic_that_is_not_known() -> None:
     nat = "table ip n {\n chain pre {\n type nat hook prerouting priority dstnat;\n tcp dport 80 redirect to :8080\n }\n}\n"
     filtered = PREROUTING.format(STRONG).replace("prerouting priority mangle", "input priority 0")
     assert evaluate(parse(nat + filtered), replace(VISITOR, own_nic="eth0")).passes is None
+
+
+@pytest.mark.parametrize(("mode", "words"), [("random", "what it draws by lot (`numgen`)"), ("inc", "whose turn it is (`numgen`)")])
+def test_a_rule_that_takes_some_packets_of_many_says_so(mode: str, words: str) -> None:
+    decision = decide(CLIENT, [match({"numgen": {"mode": mode, "mod": 5, "offset": 0}}, 2, "<"), {"drop": None}])
+    assert decision.outcome is Outcome.CANNOT_TELL and decision.why.startswith(words)

@@ -11,9 +11,9 @@ import pytest
 
 from harness import cli
 from harness.commands.fleet import admission, fleet
-from harness.commands.fleet.admission import ALONE_S, TOGETHER_S, Admission, Decision, busy, decide
+from harness.commands.fleet.admission import MAX_HELD_ALONE_S, MAX_HELD_S, Admission, Decision, busy_reason, decide
 from harness.commands.fleet.fleet_clusters import is_here
-from harness.commands.fleet.machine_load import PRESSURE, WINDOW_S, LoadReader, MachineLoad
+from harness.commands.fleet.local_cpu_load import PRESSURE, WINDOW_S, LoadReader, MachineLoad
 from harness.commands.fleet.process_pool import Job, Pool
 
 QUIET, BUSY = MachineLoad(10.0, 5.0), MachineLoad(99.0, 5.0)
@@ -30,7 +30,7 @@ QUIET, BUSY = MachineLoad(10.0, 5.0), MachineLoad(99.0, 5.0)
     ],
 )
 def test_a_busy_machine_is_told_by_what_waits_else_by_its_load(load, words):
-    assert busy(load).startswith(words) and bool(busy(load)) == bool(words)
+    assert busy_reason(load).startswith(words) and bool(busy_reason(load)) == bool(words)
 
 
 @pytest.mark.parametrize(
@@ -42,16 +42,16 @@ def test_a_busy_machine_is_told_by_what_waits_else_by_its_load(load, words):
         (QUIET, 2, 0.0, 0.0, 4, False),
         (QUIET, 1, 0.0, 0.0, 1, False),
         (BUSY, 0, 0.0, 0.0, 64, False),
-        (BUSY, 0, TOGETHER_S - 1, 0.0, 2, False),
-        (BUSY, 0, TOGETHER_S, 0.0, 2, True),
-        (BUSY, 0, 99.0, ALONE_S - 1, 2, False),  # what others do here may end …
-        (BUSY, 0, 99.0, ALONE_S, 2, True),  # … or not
+        (BUSY, 0, MAX_HELD_S - 1, 0.0, 2, False),
+        (BUSY, 0, MAX_HELD_S, 0.0, 2, True),
+        (BUSY, 0, 99.0, MAX_HELD_ALONE_S - 1, 2, False),  # what others do here may end …
+        (BUSY, 0, 99.0, MAX_HELD_ALONE_S, 2, True),  # … or not
         (MachineLoad(), 7, 0.0, 0.0, 2, True),  # where nothing is known the number alone limits
     ],
 )
 def test_when_one_of_this_machine_begins(load, just_begun, held_s, alone_s, processors, begins):
-    decision = decide(load, just_begun=just_begun, held_s=held_s, alone_s=alone_s, processors=processors)
-    assert decision == Decision(begins, busy(load))
+    decision = decide(load, recent_starts=just_begun, held_s=held_s, alone_s=alone_s, processors=processors)
+    assert decision == Decision(begins, busy_reason(load))
 
 
 class Rehearsal:
@@ -94,11 +94,11 @@ def test_nothing_is_held_for_ever_and_the_page_names_what_began_on_a_busy_machin
     fleet = Rehearsal([0, 1])
     fleet.load = BUSY
     assert fleet.asked([0, 1], []) is None
-    assert fleet.asked([0, 1], [], later=ALONE_S - 1) is None
+    assert fleet.asked([0, 1], [], later=MAX_HELD_ALONE_S - 1) is None
     assert fleet.asked([0, 1], [], later=1) == 0
     assert fleet.said[1].startswith("a: begins although this machine is still busy, after it was held back for 30.0 s: in 99 %")
-    assert fleet.asked([1], [0], later=ALONE_S) is None  # another's time is its own, and longer while the first one runs
-    assert fleet.asked([1], [0], later=TOGETHER_S - 1) is None
+    assert fleet.asked([1], [0], later=MAX_HELD_ALONE_S) is None  # another's time is its own, and longer while the first one runs
+    assert fleet.asked([1], [0], later=MAX_HELD_S - 1) is None
     assert fleet.asked([1], [0], later=1) == 1
     assert len(fleet.said) == 3 and fleet.said[1:] == fleet.admission.notes()[1:]
     assert fleet.admission.notes()[0].startswith("2 clusters of this machine waited to begin, 10 min 30 s in all")
@@ -109,8 +109,8 @@ def test_a_run_that_ended_leaves_the_machine_time_to_become_quiet_however_long_i
     assert fleet.asked([0, 1], []) == 0
     fleet.load = BUSY
     assert fleet.asked([1], [0], later=WINDOW_S) is None
-    assert fleet.asked([1], [], later=ALONE_S * 3) is None
-    assert fleet.asked([1], [], later=ALONE_S - 1) is None
+    assert fleet.asked([1], [], later=MAX_HELD_ALONE_S * 3) is None
+    assert fleet.asked([1], [], later=MAX_HELD_ALONE_S - 1) is None
     assert fleet.asked([1], [], later=1) == 1
 
 
@@ -166,8 +166,8 @@ def test_which_clusters_are_on_this_machine(tmp_path, text, here):
 def test_a_fleet_says_on_its_page_and_in_json_that_it_held_back(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(fleet, "PROGRAM", (sys.executable, "-S", "-c", "print('looked')"))
-    monkeypatch.setattr(admission, "ALONE_S", 0.5)
-    monkeypatch.setattr("harness.commands.fleet.machine_load.LoadReader.__call__", lambda self: BUSY)
+    monkeypatch.setattr(admission, "MAX_HELD_ALONE_S", 0.5)
+    monkeypatch.setattr("harness.commands.fleet.local_cpu_load.LoadReader.__call__", lambda self: BUSY)
     Path("one.toml").write_text(lab("127.0.0.1"))
     for words, told in (("acceptance", True), ("check", False)):  # what measures nothing asks for no quiet machine
         cli.main(["fleet", "one.toml", "--", words])
@@ -203,16 +203,16 @@ def test_on_a_machine_that_one_makes_busy_the_next_one_begins_after_it(tmp_path)
 
     def admits(waiting: Sequence[int], running: Collection[int]) -> int | None:
         chosen = one(waiting, running)
-        if chosen is None and 0 in running and busy(loads[-1]):
+        if chosen is None and 0 in running and busy_reason(loads[-1]):
             heard.touch()
         return chosen
 
     one = Admission(["busy", "next"], [0, 1], load, lambda sentence: None, processors=1)
     pool = Pool(
         2,
-        begun=lambda index: began.append((index, list(ended))),
-        ended=lambda index, end: ended.append(index),
-        interrupted=lambda running: None,
+        on_begin=lambda index: began.append((index, list(ended))),
+        on_end=lambda index, end: ended.append(index),
+        on_interrupt=lambda running: None,
         admits=admits,
     )
     assert [end.returned for end in pool.run(jobs)] == [0, 0]

@@ -147,14 +147,14 @@ def test_a_second_ctrl_c_does_not_reach_a_child_that_undoes(tmp_path):
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    pool = Pool(1, begun=lambda index: None, ended=lambda index, end: None, interrupted=interrupted)
+    pool = Pool(1, on_begin=lambda index: None, on_end=lambda index, end: None, on_interrupt=interrupted)
     (end,) = pool.run([Job("one", (sys.executable, "-S", "-c", UNDOING, str(tmp_path)), tmp_path / "log")])
     thread.join()
     assert end.returned == 0 and heard == [[0], [0]]
 
 
 def test_a_program_that_cannot_be_started_is_an_outcome(tmp_path):
-    pool = Pool(1, begun=lambda index: None, ended=lambda index, end: None, interrupted=lambda running: None)
+    pool = Pool(1, on_begin=lambda index: None, on_end=lambda index, end: None, on_interrupt=lambda running: None)
     (end,) = pool.run([Job("one", (str(tmp_path / "absent"),), tmp_path / "log")])
     assert end.returned is None and end.fault == "it could not be started (No such file or directory)"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
-from test_diagnosis import WEB, evidence, faults, node, only, path, paths, with_host
+from diagnosis_sample import WEB, evidence, faults, node, only, path, paths, with_host
 
 from harness.cluster import full_mtu_exchange
 from harness.cluster.full_mtu_exchange import compare_sizes
@@ -17,7 +17,7 @@ from harness.core.errors import DeadlineExceeded
 from harness.core.verdict import Outcome
 from harness.diagnosis.engine import diagnose
 from harness.services.kinds.http import Http
-from harness.services.service_kind import FULL_BYTES, NotTheService
+from harness.services.service_kind import FULL_BYTES, NotTheService, WrongAnswer
 
 LOST = DeadlineExceeded("10.20.1.200:80 did not answer a GET of 3100 bytes within 1.5 s")
 
@@ -43,6 +43,7 @@ CASES = {
     "passes the second time": ([LOST, "there"], ["hello"], 2.0, True, Outcome.PASS, "second time", [1.5, 8.0]),
     "the short one is lost too": ([LOST], [DeadlineExceeded("who")], 5.0, None, Outcome.INCONCLUSIVE, "who; is it overloaded?", [1.5]),
     "it does not take a long one": ([ConnectionResetError("closed")], [], 0.0, None, Outcome.PASS, "closed", [1.5]),
+    "its proxy has no backend": ([WrongAnswer("502")], [], 0.0, True, Outcome.FAIL, "not always what it should: 502", [1.5]),
     "it is another service by now": ([LOST], [NotTheService("it said hello")], 0.0, None, Outcome.PASS, "it said hello", [1.5]),
 }
 
@@ -87,6 +88,16 @@ def test_a_web_server_is_asked_more_than_two_segments_and_any_answer_counts(hear
     status[0] = said
     assert Http().full_sized("127.0.0.1", port, settings={"path": "/x"}, deadline=Deadline(60.0)) == "there"
     assert lengths[0] > FULL_BYTES >= 2 * 1460
+
+
+@pytest.mark.parametrize("said", [502, 504])
+def test_a_proxy_whose_backend_does_not_answer_the_second_question_serves_some_only(heard: tuple, said: int) -> None:
+    port, _, status = heard
+    status[0] = said
+    with pytest.raises(WrongAnswer, match=f"answered the second GET /x with {said} .*some requests are served and some are not"):
+        Http().full_sized("127.0.0.1", port, settings={"path": "/x"}, deadline=Deadline(60.0))
+    as_meant = {"path": "/x", "status": str(said)}
+    assert Http().full_sized("127.0.0.1", port, settings=as_meant, deadline=Deadline(60.0)) == "there"
 
 
 def lost(origin: str, service=WEB):

@@ -15,8 +15,9 @@ from recordings import a_switchover, store
 from harness import cli
 from harness.core.errors import BadUse
 from harness.core.files import open_text, write_atomically
+from harness.core.time_span import DAY_S
 from harness.history import run_removal
-from harness.history.retention_plan import DAY_S, Keep, Step, StoredFolder, plan, span
+from harness.history.retention_plan import Keep, Step, StoredFolder, plan
 from harness.history.run_removal import carry_out, own_file
 from harness.remote.recording.recording import read
 from harness.report.run_reader import load_record, load_timeline
@@ -24,11 +25,11 @@ from harness.report.run_reader import load_record, load_timeline
 KEEP = Keep(90 * DAY_S, 365 * DAY_S)
 
 
-def test_spans_in_words():
-    assert (span("90d"), span("2w"), span("1y")) == (90 * DAY_S, 14 * DAY_S, 365 * DAY_S)
-    for bad in ("", "90", "d", "-1d", "0d", "1.5d", "1h", "1d ", "999999d", "\u0661d"):
-        with pytest.raises(BadUse, match="is no span of time"):
-            span(bad)
+@pytest.mark.parametrize("words", [("--keep", "3m"), ("--keep", "23h"), ("--keep", "90d", "--keep-failed", "3m")])
+def test_what_was_meant_as_months_is_refused(tmp_path, words, capsys):
+    a_night(tmp_path, 0, [some_figures([1.0])])
+    assert cli.main(["history", str(tmp_path), *words, "--yes"]) == 2
+    assert "is too short; write 1d or more" in capsys.readouterr().err
 
 
 def a_folder(age: float, *, passed=True, entered=True, newest=False) -> StoredFolder:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from test_diagnosis import CLUSTER, evidence, faults, path
+from diagnosis_sample import CLUSTER, evidence, faults, path
 
 from harness.cluster import host_load, path_check
 from harness.cluster.host_load import judge_load

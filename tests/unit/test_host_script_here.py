@@ -14,7 +14,7 @@ from harness.collect import linux_host_script
 from harness.diagnosis.linux_host_script_parse import host
 from harness.hosts.deadman import deadman_scripts
 from harness.managers.manager_registry import manager_of
-from tests.unit.test_diagnosis import CLUSTER
+from tests.unit.diagnosis_sample import CLUSTER
 
 SHELLS = [shell for shell in ("dash", "bash") if shutil.which(shell)]
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir() or not SHELLS, reason="needs Linux and a shell of it")

@@ -53,7 +53,7 @@ def test_a_small_file_takes_no_memory(tmp_path: Path, kind: bytes) -> None:
 
 def test_what_is_passed_over_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A member that nobody reads costs the time of unpacking it; one without an end would for ever."""
-    monkeypatch.setattr(bundle, "UNPACKED_AT_MOST", 1024 * 1024)
+    monkeypatch.setattr(bundle, "MAX_UNPACKED_BYTES", 1024 * 1024)
     for size, refused in ((100_000, False), (2_000_000, True)):
         path = tmp_path / f"{size}.tar.gz"
         with tarfile.open(path, "w:gz") as tar:

@@ -96,18 +96,3 @@ def test_a_host_is_calm_when_its_newest_seconds_all_were():
     assert is_calm(CLIENT, [late, *[QUIET] * MIN_CALM_LINES], 0.01)
     assert not is_calm(CLIENT, [QUIET] * (MIN_CALM_LINES - 1), 0.01)
     assert not is_calm(CLIENT, [QUIET, QUIET, late], 0.01) and not is_calm(CLIENT, [stolen, QUIET, QUIET], 0.01)
-
-
-@pytest.mark.parametrize(("whole", "waited"), [((True,), False), ((False, False, True), True)])
-def test_waiting_for_the_cluster_to_be_healthy_is_time_in_which_nobody_looks(whole, waited):
-    looks = iter(whole)
-    manager = SimpleNamespace(state=lambda: SimpleNamespace(healthy=next(looks)))
-    cluster = SimpleNamespace(manager=SimpleNamespace(boot_s=60.0))
-    measuring = Scripted([])
-    measuring._subject = SimpleNamespace(
-        state=manager.state,
-        cluster=cluster,
-        wait_until_healthy=lambda deadline: deadline.wait_for(manager.state, until=lambda s: s.healthy, what=""),
-    )
-    measuring._wait_until_healthy()
-    assert bool(measuring.unwatched_s > 0.05) is waited and next(looks, None) is None

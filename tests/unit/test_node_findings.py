@@ -203,3 +203,16 @@ def test_what_is_done_about_a_silent_port_follows_from_what_the_manager_says_of_
         probe = next(f for f in seen if f.what == "probe port")
         assert "nobody listens on 12345" in probe.says and words in probe.do, probe
         assert not any("INADDR_ANY" in f.says or "only" in f.says for f in seen)
+
+
+def test_a_service_on_another_port_that_a_rule_redirects_to_is_listened_to() -> None:
+    redirects = "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport {} -j REDIRECT --to-ports 1599\nCOMMIT\n"
+    service = CLUSTER.services[0]
+    moved = [replace(one, port=1599) if one.port == service.port else one for one in LISTENING]
+    for firewall, words in (
+        (redirects.format(service.port), []),
+        (redirects.format(9), ["nobody listens there"]),
+        ("", ["nobody listens there"]),
+    ):
+        told = [f.says for f in found(replace(ACTIVE, listeners=moved, firewall=firewall)) if f.what == f"listener of {service.name}"]
+        assert told == words, firewall

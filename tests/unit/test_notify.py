@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import ClassVar
 
 import pytest
 
@@ -24,22 +21,36 @@ from harness.report.record.run_exit_code import exit_code_of
 from harness.report.record.run_record import CauseRecord, ClusterKind, Judgement, Moment, RunRecord, RunState, TestRecord
 from harness.report.record.run_verdict import judge
 from harness.report.run_record_builder import summarise_cluster
+from tests.notification_receiver import notification_receiver
 
 CLUSTER = cluster_config.parse(default_cluster.cluster_data(None, {}), Path("the lab's default cluster"))
+UNREACHABLE = "lknode01: 10.20.1.11:22 does not answer; is the host up?"
 VERDICTS = {"p": passed("fine"), "f": failed("out for 9 s"), "i": inconclusive("noise"), "r": passed("fine")}
 
 
 def shaped(record: RunRecord, kind: str, file: str = "tests/failover/test_failover.py", tests: Sequence[str] = ("test",)) -> RunRecord:
-    """A finished run: p(assed), f(ailed), i(nconclusive), r(efused by its gate)."""
+    """A run that ended: p(assed), f(ailed), i(nconclusive), r(efused by its gate), u(sable was nothing), c (Ctrl-C before the first test),
+    b(ad use)."""
     record.cluster = summarise_cluster(CLUSTER, ClusterKind.ATTACHED)
+    if kind in "ucb":
+        record.state = {"u": RunState.UNUSABLE, "c": RunState.INTERRUPTED, "b": RunState.BAD_USE}[kind]
+        record.state_reason = UNREACHABLE
+        return judged(record)
     record.state = "finished"
     verdict = Judgement.of(VERDICTS[kind])
     record.tests = [TestRecord(id=f"{file}::{test}", title="t", started=Moment.now(), verdict=verdict) for test in tests]
     record.gate = GateRecord(file="gate.toml", sha256="0", outcome="refused", reason="too few runs") if kind == "r" else None
-    said = judge(record)
-    code = exit_code_of(record, said)
-    record.verdict, record.exit_code = Judgement.of(said), int(code)
+    return judged(record)
+
+
+def judged(record: RunRecord) -> RunRecord:
+    verdict = judge(record)
+    record.verdict, record.exit_code = Judgement.of(verdict), exit_code_of(record, verdict).value
     return record
+
+
+def changes_of(run: RunRecord, before: Sequence[RunRecord]) -> list[str]:
+    return [str(change.change) for change in state_change.changes_of(run, before, 3)]
 
 
 @dataclass
@@ -75,10 +86,46 @@ def runs(tmp_path) -> Runs:
     ],
 )
 def test_each_change_is_told_once(runs, nights, told) -> None:
-    names = {"1": "first failure", "3": "still failing", "R": "recovered", "G": "gate refused", ".": None}
+    names = {"1": "first failure", "3": "still failing", "R": "recovered", "G": "gate refused"}
     records = [runs.made(kind).record for kind in nights]
-    found = [state_change.change_of(one, records[:number][::-1], 3) for number, one in enumerate(records)]
-    assert [one and str(one.change) for one in found] == [names[mark] for mark in told]
+    changes = [changes_of(record, records[:number][::-1]) for number, record in enumerate(records)]
+    assert changes == [[] if mark == "." else [names[mark]] for mark in told]
+
+
+@pytest.mark.parametrize(
+    ("nights", "told"),
+    [
+        ("u", "N"),
+        ("puuuup", "- N - S - A"),
+        ("pupu", "- N A N"),
+        ("puiu", "- N A N"),  # a run that could not be judged was on the cluster
+        ("uubcuu", "N - - - S -"),  # neither bad use nor Ctrl-C says anything of the cluster
+        ("pucp", "- N - A"),
+        ("fup", "1 N A+R"),  # what failed before the cluster was away fails no more
+        ("puf", "- N A+1"),
+        ("fuf", "1 N A"),
+        ("fuff", "1 N A 3"),
+        ("pur", "- N A+G"),
+    ],
+)
+def test_a_cluster_that_cannot_be_used_is_told_once_and_by_itself(runs, nights, told) -> None:
+    names = {"N": "not usable", "S": "still not usable", "A": "usable again"}
+    names |= {"1": "first failure", "3": "still failing", "R": "recovered", "G": "gate refused"}
+    records = [runs.made(kind).record for kind in nights]
+    changes = [changes_of(record, records[:number][::-1]) for number, record in enumerate(records)]
+    assert changes == [[] if word == "-" else [names[mark] for mark in word.split("+")] for word in told.split()]
+
+
+def test_that_a_cluster_cannot_be_used_is_of_all_its_runs_and_of_no_other_cluster(runs) -> None:
+    unreachable = runs.made("u").record
+    assert changes_of(runs.made("p", file="tests/acceptance/test_paths.py").record, [unreachable]) == ["usable again"]
+    elsewhere = runs.made("p").record
+    assert elsewhere.cluster is not None
+    elsewhere.cluster.vip = "10.9.9.9"
+    assert changes_of(elsewhere, [unreachable]) == [] and changes_of(unreachable, [elsewhere]) == ["not usable"]
+    unknown = runs.made("u").record
+    unknown.cluster = None
+    assert changes_of(unknown, [unreachable]) == ["not usable"]  # nobody knows that it is the same
 
 
 def test_other_tests_and_other_clusters_are_none_of_its_runs(runs) -> None:
@@ -86,10 +133,10 @@ def test_other_tests_and_other_clusters_are_none_of_its_runs(runs) -> None:
     elsewhere = runs.made("f").record
     assert elsewhere.cluster is not None
     elsewhere.cluster.vip = "10.9.9.9"
-    assert state_change.change_of(runs.made("p").record, before, 3) == state_change.StateChange(
-        state_change.Change.RECOVERED, "1 run in a row had failed"
-    )
-    assert state_change.change_of(runs.made("p").record, [elsewhere], 3) is None
+    assert state_change.changes_of(runs.made("p").record, before, 3) == [
+        state_change.StateChange(state_change.Change.RECOVERED, "1 run in a row had failed")
+    ]
+    assert changes_of(runs.made("p").record, [elsewhere]) == []
 
 
 NIGHT = ("test_disruption[power loss]", "test_disruption[switchover]")
@@ -99,10 +146,9 @@ TWICE = (*NIGHT, *(f"{test[:-1]} 2]" for test in NIGHT))
 def test_one_disruption_alone_ends_no_failure_of_a_whole_night(runs) -> None:
     failed_night = runs.made("f", tests=NIGHT).record
     alone = runs.made("p", tests=NIGHT[:1]).record
-    assert state_change.change_of(alone, [failed_night], 3) is None
-    assert state_change.change_of(runs.made("f", tests=NIGHT).record, [alone, failed_night], 3) is None  # the second night, not the first
-    whole = state_change.change_of(runs.made("p", tests=TWICE).record, [alone, failed_night], 3)
-    assert whole is not None and whole.change is state_change.Change.RECOVERED  # repeated, it is the same
+    assert changes_of(alone, [failed_night]) == []
+    assert changes_of(runs.made("f", tests=NIGHT).record, [alone, failed_night]) == []  # the second night, not the first
+    assert changes_of(runs.made("p", tests=TWICE).record, [alone, failed_night]) == ["recovered"]  # repeated, it is the same
 
 
 @pytest.mark.parametrize(
@@ -115,7 +161,7 @@ def test_one_disruption_alone_ends_no_failure_of_a_whole_night(runs) -> None:
     ],
 )
 def test_which_runs_are_alike(runs, one, other, same) -> None:
-    assert state_change.alike(runs.made("p", tests=one).record, runs.made("f", tests=other).record) is same
+    assert state_change.is_comparable(runs.made("p", tests=one).record, runs.made("f", tests=other).record) is same
 
 
 @pytest.mark.parametrize(
@@ -125,38 +171,30 @@ def test_which_runs_are_alike(runs, one, other, same) -> None:
 def test_a_run_that_a_failure_ended_early_is_of_the_whole_night(runs, word, state, same) -> None:
     short, whole = runs.made("f", tests=NIGHT[:1]).record, runs.made("p", tests=NIGHT).record
     short.command, short.state = ["pytest", word], RunState(state)
-    assert state_change.alike(short, whole) is state_change.alike(whole, short) is same
+    assert state_change.is_comparable(short, whole) is state_change.is_comparable(whole, short) is same
     short.verdict = Judgement.of(VERDICTS["p"])
-    assert not state_change.alike(short, whole)  # nothing ended it
-
-
-class Receiver(BaseHTTPRequestHandler):
-    """Keeps what it is told."""
-
-    heard: ClassVar[list[dict]] = []
-
-    def do_POST(self) -> None:
-        self.heard.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
+    assert not state_change.is_comparable(short, whole)  # nothing ended it
 
 
 def test_a_change_is_sent_without_a_secret_and_a_receiver_that_is_away_is_told(runs, monkeypatch) -> None:
-    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
+    with notification_receiver() as (port, received):
         secret = "hunter2hunter2"
-        urls = (f"json://user:{secret}@127.0.0.1:{server.server_port}/", "json://user:otherword99@127.0.0.1:1/")
+        urls = (f"json://user:{secret}@127.0.0.1:{port}/", "json://user:otherword99@127.0.0.1:1/")
         run = runs.made("f")
         run.record.verdict = Judgement.of(failed(f"it said {urls[0]}, and password={secret}"))
         said = Notifier(urls).tell(run)
-        server.shutdown()
     assert said == "1 of 2 receivers did not take the notification “lkharness: lab: first failure”"
-    (sent,) = Receiver.heard
+    (sent,) = received
     assert sent["title"] == "lkharness: lab: first failure" and run.record.run_id in sent["message"]
     assert secret not in json.dumps(sent) and secret not in said
+
+
+def test_that_a_cluster_cannot_be_used_has_a_sentence_of_its_own_without_a_secret(runs) -> None:
+    run = runs.made("u")
+    run.record.state_reason = f"{UNREACHABLE} password=hunter2hunter2"
+    title, body = notifier.message(run.record, state_change.changes_of(run.record, [], 3), run.cleaner.text)
+    assert title == "lkharness: lab: not usable" and "hunter2" not in body
+    assert f"the cluster could not be reached or used, so that no test was begun: {UNREACHABLE}" in body and "run before" in body
 
 
 @pytest.mark.parametrize("before", [480, 490, 500 - len("password=")])
@@ -168,7 +206,7 @@ def test_no_part_of_a_secret_is_left_where_a_text_is_cut_short(runs, before, sec
     run.record.verdict = Judgement.of(failed("x" * before + " " + secret))
     run.record.causes = [CauseRecord(says="y" * (before - len("lkclient: ")) + " " + secret, host="lkclient", certainty="likely", do="z")]
     told = state_change.StateChange(state_change.Change.FIRST_FAILURE, "against")
-    body = notifier.message(run.record, told, run.cleaner.text)[1]
+    body = notifier.message(run.record, [told], run.cleaner.text)[1]
     assert "hunt" not in body and "known" not in body and "x" * before in body and "cause: " in body
 
 

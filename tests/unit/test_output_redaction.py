@@ -18,7 +18,7 @@ from harness.config import cluster_config, service_settings
 from harness.core.errors import Unusable
 from harness.core.redaction import output_redaction, read_secrets
 from harness.core.redaction.output_redaction import Cleaner
-from harness.core.redaction.redactor import GONE
+from harness.core.redaction.redactor import REMOVED
 from harness.core.terminal import guarded
 from harness.core.text.host_text import visible
 from harness.core.verdict import failed, inconclusive
@@ -29,7 +29,7 @@ from harness.pytest_plugin.live_view import LiveView
 from harness.pytest_plugin.measurement_plan import MeasurementOptions, Plan
 from harness.pytest_plugin.pytest_session import Session
 from harness.report.record.run_directory import Run
-from harness.report.render import render
+from harness.report.report_rendering import render
 from harness.report.run_record_builder import ReportBuilder
 from harness.report.terminal_summary import summary
 from harness.services.service_kind import Identity
@@ -64,8 +64,8 @@ def test_what_a_host_says_gets_into_no_file_of_a_run(tmp_path: Path) -> None:
     files = {path.name: path.read_text() for path in run.directory.rglob("*") if path.is_file()}
     assert set(files) == {"run.json", "timeline.jsonl", "report.html", "junit.xml", "summary.md", "a.log"}
     leaks = [(name, canary) for name, text in files.items() for canary in (CANARY, "canary-unknown", "canary-option") if canary in text]
-    assert not leaks and all(GONE in text.replace("\\", "") for text in files.values())
-    assert CANARY not in run.cleaner.shown(summary(run.record, run.directory))
+    assert not leaks and all(REMOVED in text.replace("\\", "") for text in files.values())
+    assert CANARY not in run.cleaner.for_terminal(summary(run.record, run.directory))
     assert json.loads(files["run.json"])["tests"][0]["verdict"]["outcome"] == "fail"
 
 
@@ -97,7 +97,7 @@ def test_a_host_cannot_reach_the_terminal_by_what_it_says() -> None:
         str(Unusable(HOSTILE)),
         failed(HOSTILE).reason,
         Identity("tcp", HOSTILE, node=HOSTILE, facts={"a": HOSTILE}).said,
-        Cleaner().shown(HOSTILE),
+        Cleaner().for_terminal(HOSTILE),
         visible(HOSTILE),
     ]
     assert not any(c in text for text in texts for c in OBEYED)
@@ -141,7 +141,7 @@ def test_every_verb_uses_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 def test_a_sentence_for_a_program_is_cleaned_like_one_for_a_person(capsys: pytest.CaptureFixture[str]) -> None:
     assert print_error("lknode01 said: login failed, password=canary-1", 4, {"run": "x"}) == 4
-    assert json.loads(capsys.readouterr().out)["error"] == f"lknode01 said: login failed, password={GONE}"
+    assert json.loads(capsys.readouterr().out)["error"] == f"lknode01 said: login failed, password={REMOVED}"
 
 
 def test_the_last_line_of_a_run_is_cleaned(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_the_last_line_of_a_run_is_cleaned(tmp_path: Path) -> None:
     session._report.run.cleaner.knows(["Kn0wn-canary"])
     said = "THE CLUSTER IS NOT AS IT WAS FOUND: crm_resource exited 1 and said: Kn0wn-canary --password canary-2"
     session._report.run.record = SimpleNamespace(not_as_found=said)  # type: ignore[assignment]
-    assert session.not_as_found() == f"THE CLUSTER IS NOT AS IT WAS FOUND: crm_resource exited 1 and said: {GONE} --password {GONE}"
+    assert session.not_as_found() == f"THE CLUSTER IS NOT AS IT WAS FOUND: crm_resource exited 1 and said: {REMOVED} --password {REMOVED}"
 
 
 def test_what_a_message_quotes_of_an_output_begins_at_a_blank() -> None:
@@ -176,7 +176,7 @@ def test_a_password_that_was_renewed_while_a_run_goes_on_is_known_as_soon_as_it_
             file.write_text(f"{renewed}\n")
             assert cleaner.text(f"login {renewed} failed") == f"login {renewed} failed"
             assert service_settings.password({"password_file": str(file)}) is not None
-            assert cleaner.text(f"login {renewed} failed") == f"login {GONE} failed"
+            assert cleaner.text(f"login {renewed} failed") == f"login {REMOVED} failed"
     file.write_text("fourth-canary\n")
     assert service_settings.password({"password_file": str(file)}) and "fourth" in cleaner.text("fourth-canary"), "nobody is told any more"
 
@@ -207,4 +207,4 @@ def test_two_secrets_that_are_read_at_once_are_both_known(monkeypatch: pytest.Mo
     go_on.set()
     first.join()
     second.join()
-    assert cleaner.text("canary-a canary-b") == f"{GONE} {GONE}"
+    assert cleaner.text("canary-a canary-b") == f"{REMOVED} {REMOVED}"

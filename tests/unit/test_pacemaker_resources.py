@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_diagnosis import CLUSTER, IN, OUT, WEB, evidence, faults, node, only, state, with_host
+from diagnosis_sample import CLUSTER, IN, OUT, WEB, evidence, faults, node, only, state, with_host
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.engine import diagnose

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.core.redaction import named_values
-from harness.core.redaction.named_values import HEAD, MAX_LENGTH, MAX_LINES
+from harness.core.redaction.assignments.assignment_heads import HEAD, head_places
+from harness.core.redaction.assignments.named_values import remove_named_values
+from harness.core.redaction.assignments.value_lines import MAX_LENGTH, MAX_LINES
 from harness.core.redaction.output_redaction import Cleaner
-from harness.core.redaction.redactor import GONE, PATTERNS, Redactor
+from harness.core.redaction.redactor import PATTERNS, REMOVED, Redactor
 from harness.core.redaction.secret_names import BEGINNINGS
 from harness.core.redaction.value_forms import Form
 from tests.secret_samples import HARMLESS, OVER_LINES, SECRET
@@ -38,7 +39,7 @@ def test_the_table_is_as_long_as_it_was_meant() -> None:
 def test_a_secret_that_nobody_knows_goes_and_the_rest_stays(sample: str) -> None:
     secret = fresh(sample)
     clean = Redactor().clean(f"a line before\n{sample.replace('§', secret)}\nthe last line\n")
-    assert secret not in clean and GONE in clean
+    assert secret not in clean and REMOVED in clean
     assert clean.startswith("a line before\n") and clean.endswith("\nthe last line\n")
     assert clean.count("stays") == sample.count("stays"), clean
     assert Redactor().clean(clean) == clean
@@ -83,9 +84,9 @@ def test_a_secret_word_of_a_list_and_the_value_of_a_pair() -> None:
         "tags": [{"Key": "AdminPassword", "Value": 7}, {"key": "password_file", "value": "stays"}],
     }
     assert Redactor().clean_data(data) == {
-        "words": ["tool", "--password", GONE, "--host", "stays"],
-        "env": [{"name": "DB_PASSWORD", "value": GONE}, {"name": "HOST", "value": "stays"}],
-        "tags": [{"Key": "AdminPassword", "Value": GONE}, {"key": "password_file", "value": "stays"}],
+        "words": ["tool", "--password", REMOVED, "--host", "stays"],
+        "env": [{"name": "DB_PASSWORD", "value": REMOVED}, {"name": "HOST", "value": "stays"}],
+        "tags": [{"Key": "AdminPassword", "Value": REMOVED}, {"key": "password_file", "value": "stays"}],
     }
     assert Cleaner().data(data["words"]) == Redactor().clean_data(data)["words"]
 
@@ -110,7 +111,7 @@ def test_a_form_that_never_ends_takes_no_more_than_its_limit(begun: str) -> None
 
 def test_a_quote_that_never_closes_ends_at_its_line() -> None:
     for behind in ('said "hello" to it', 'name = "stays"', "and nothing more", 'a = ""'):
-        assert Redactor().clean(f'password="cut off\n{behind}\nmore') == f"password={GONE}\n{behind}\nmore"
+        assert Redactor().clean(f'password="cut off\n{behind}\nmore') == f"password={REMOVED}\n{behind}\nmore"
 
 
 def test_a_log_that_never_ends_its_form_goes_on_after_the_limit() -> None:
@@ -124,8 +125,8 @@ def test_a_log_that_never_ends_its_form_goes_on_after_the_limit() -> None:
 def test_a_name_begins_with_one_of_the_words_that_are_looked_for(data: st.DataObject) -> None:
     taken = data.draw(st.from_regex(HEAD, alphabet=st.characters(max_codepoint=127)))
     text, small = taken, taken.lower()
-    assert named_values.without(f"{text}x9Canary", f"{small}x9canary") != "" and any(word in small for word in BEGINNINGS)
-    assert any(HEAD.match(taken, at) for at in named_values._places(text, small))
+    assert remove_named_values(f"{text}x9Canary", f"{small}x9canary") != "" and any(word in small for word in BEGINNINGS)
+    assert any(HEAD.match(taken, at) for at in head_places(text, small))
 
 
 HOSTILE = (

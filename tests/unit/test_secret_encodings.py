@@ -20,7 +20,7 @@ from harness.collect.known_secrets import known_secrets, without_secrets
 from harness.config import cluster_config, trust
 from harness.core.redaction import redactor
 from harness.core.redaction.compressed_values import MAX_TEXT_BYTES, unpacked
-from harness.core.redaction.redactor import GONE, Redactor
+from harness.core.redaction.redactor import REMOVED, Redactor
 from harness.core.redaction.secret_encodings import pattern_of
 from harness.core.redaction.secret_names import sensitive
 from harness.core.redaction.value_forms import Form
@@ -62,7 +62,7 @@ def test_what_looks_like_a_secret_goes(example: str) -> None:
     assert "§" in example
     said = f"a line before\n{example.replace('§', CANARY)}\nlines after\n"
     clean = Redactor().clean(said)
-    assert CANARY not in clean and GONE in clean and clean.startswith("a line before\n")
+    assert CANARY not in clean and REMOVED in clean and clean.startswith("a line before\n")
 
 
 # Of one whose name comes behind the value nothing is known any more.
@@ -102,8 +102,8 @@ def test_what_is_no_secret_stays(example: str) -> None:
 def test_a_known_value_goes_in_every_form(encoding: str, value: str) -> None:
     written = ENCODINGS[encoding](value)
     clean = Redactor([value]).clean(f"before {written} after")
-    assert GONE in clean and clean.startswith("before ") and clean.endswith(" after")
-    rest = clean.removeprefix("before ").removesuffix(" after").replace(GONE, "")
+    assert REMOVED in clean and clean.startswith("before ") and clean.endswith(" after")
+    rest = clean.removeprefix("before ").removesuffix(" after").replace(REMOVED, "")
     rest = re.sub(r'[\\"{}:=,\s]', "", rest)
     # What is left is what stood around it: quotes, what was encoded with it, and the ends of that.
     assert len(rest) <= 12, rest
@@ -124,7 +124,7 @@ def test_utf16_that_was_read_as_bytes() -> None:
 )
 def test_a_short_value_goes_only_where_all_of_it_stands(value: str, line: str) -> None:
     assert Redactor([value]).clean(line) == line
-    assert Redactor([value]).clean(f"said '{value}'.") == f"said '{GONE}'."
+    assert Redactor([value]).clean(f"said '{value}'.") == f"said '{REMOVED}'."
 
 
 def test_a_document_of_several_lines_does_not_shred_the_evidence() -> None:
@@ -241,7 +241,7 @@ def test_a_known_value_in_what_is_compressed_and_then_base64_goes_with_all_of_it
         text = f"{'settings of some tool; ' * 2}{'x' * length}\npassphrase {SAFE}\n"
         written = code(pack(text.encode())).decode()
         clean = Redactor([SAFE]).clean_known(f"before {written} after\n")
-        assert clean.split() == ["before", GONE, "after"], clean
+        assert clean.split() == ["before", REMOVED, "after"], clean
         assert Redactor(["another-canary"]).clean_known(written) == written
 
 
@@ -249,7 +249,7 @@ def test_a_few_bytes_that_stand_for_very_many_are_unpacked_no_further_than_the_l
     bomb = base64.b64encode(gzip.compress(bytes(64 * 1024 * 1024))).decode()
     assert len(unpacked(bomb)) <= MAX_TEXT_BYTES
     behind = base64.b64encode(gzip.compress(b"x" * (MAX_TEXT_BYTES + 99) + SAFE.encode())).decode()
-    assert Redactor([SAFE]).clean_known(f"before {behind} after") == f"before {GONE} after", "what is not read may hold a value"
+    assert Redactor([SAFE]).clean_known(f"before {behind} after") == f"before {REMOVED} after", "what is not read may hold a value"
     assert unpacked("eJ" + "A" * 40) == "" and unpacked("H4sI" + "A" * 41) == ""
 
 
@@ -264,9 +264,9 @@ def test_a_value_that_stands_in_a_text_has_no_other_searched_for(monkeypatch: py
     compiled: list[str] = []
     monkeypatch.setattr(redactor, "pattern_of", lambda value: (compiled.append(value), pattern_of(value))[1])
     known = Redactor(["a-word-of-an-option", "a-key-" + 64 * "k", "b-key-" + 64 * "k"])
-    assert known.clean_known("pytest -p a-word-of-an-option") == f"pytest -p {GONE}"
+    assert known.clean_known("pytest -p a-word-of-an-option") == f"pytest -p {REMOVED}"
     assert compiled == ["a-word-of-an-option"]
-    assert known.clean_known(f"a-word-of-an-option, b-key-{64 * 'k'}") == f"{GONE}, {GONE}", "each by itself"
+    assert known.clean_known(f"a-word-of-an-option, b-key-{64 * 'k'}") == f"{REMOVED}, {REMOVED}", "each by itself"
 
 
 @pytest.mark.parametrize("end", ["! -----END RSA PRIVATE KEY-----", "-----END RSA PRIVATE KEY-----"])

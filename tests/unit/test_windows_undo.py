@@ -14,7 +14,16 @@ from harness.core.errors import Unusable
 from harness.hosts.deadman.deadman_switch import ArmedUndo, UndoFailed
 from harness.hosts.host import HostUnreachable
 from harness.hosts.windows import scheduled_undo
-from harness.hosts.windows.scheduled_undo import Deed, Thing, WindowsDeadman, guard, reason_it_cannot_undo, remains, rule_name, waits_s
+from harness.hosts.windows.scheduled_undo import (
+    Deed,
+    WindowsChange,
+    WindowsDeadman,
+    guard,
+    reason_it_cannot_undo,
+    remains,
+    rule_name,
+    waits_s,
+)
 
 LONG_S = 120.0
 
@@ -42,16 +51,16 @@ class Hold:
             on_armed=self.told.append,
             on_undone=self.seen.append,
         )
-        self.thing = Thing("firewall", rule=rule_name(self.deadman.token))
+        self.change = WindowsChange("firewall", rule=rule_name(self.deadman.token))
 
     def do(self, **about) -> None:
-        self.deadman.do(self.thing, Deed("cut", {"Rule": self.thing.rule, "Local": ["10.20.2.12"], "Remote": ["10.20.2.11"]}), **about)
+        self.deadman.do(self.change, Deed("cut", {"Rule": self.change.rule, "Local": ["10.20.2.12"], "Remote": ["10.20.2.11"]}), **about)
 
 
 def begun(node: WindowsNode, **about) -> Hold:
     hold = Hold(node, **about)
     hold.do(limit=LONG_S)
-    assert node.rules == {hold.thing.rule} and set(node.armed) == {hold.deadman.token}
+    assert node.rules == {hold.change.rule} and set(node.armed) == {hold.deadman.token}
     return hold
 
 
@@ -113,8 +122,8 @@ def test_a_task_that_somebody_removed_is_armed_anew_as_long_as_the_thing_is_ther
 
 def test_a_nic_whose_task_is_gone_is_seen_by_the_thing_itself(node):
     hold = Hold(node)
-    hold.thing = Thing("nic", nic="Ethernet 2", address="10.20.2.11")
-    hold.deadman.do(hold.thing, Deed("nic-down", {"Nic": "Ethernet 2", "Address": "10.20.2.11"}), limit=LONG_S)
+    hold.change = WindowsChange("nic", nic="Ethernet 2", address="10.20.2.11")
+    hold.deadman.do(hold.change, Deed("nic-down", {"Nic": "Ethernet 2", "Address": "10.20.2.11"}), limit=LONG_S)
     assert node.off == {"Ethernet 2"}
     node.armed.clear()
     assert hold.deadman.undo(Deadline(LONG_S)) is True and node.off == set()
@@ -156,10 +165,13 @@ def test_a_connection_that_dies_of_the_deed_is_no_fault_where_it_may(node):
         raise HostUnreachable("the connection broke")
 
     node.plays["nic-down"] = severed
-    thing, deed = Thing("nic", nic="Ethernet", address="10.20.1.11"), Deed("nic-down", {"Nic": "Ethernet", "Address": "10.20.1.11"})
-    assert Hold(node).deadman.do(thing, deed, limit=LONG_S, severs=True) is None
+    change, deed = (
+        WindowsChange("nic", nic="Ethernet", address="10.20.1.11"),
+        Deed("nic-down", {"Nic": "Ethernet", "Address": "10.20.1.11"}),
+    )
+    assert Hold(node).deadman.do(change, deed, limit=LONG_S, severs=True) is None
     with pytest.raises(HostUnreachable):
-        Hold(node).deadman.do(thing, deed, limit=LONG_S)
+        Hold(node).deadman.do(change, deed, limit=LONG_S)
 
 
 def test_the_watchdog_sends_the_same(node):

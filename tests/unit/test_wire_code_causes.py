@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 
 from harness.diagnosis.wire_code_causes import RouteTaken, cause, codes
-from harness.remote.captures.wire_codes import MEANING
+from harness.expectations.wire_code_meanings import MEANINGS
 
 AS_EXPECTED = ("W1", "W2", "W3")
 
 
-@pytest.mark.parametrize("code", MEANING)
+@pytest.mark.parametrize("code", MEANINGS)
 def test_every_code_that_captures_tell_is_read_out_of_a_check(code: str) -> None:
     assert codes(f"{code} × 3, W?") == [code]
     assert codes(f"refused ({code} from node-b)") == [code]
 
 
-@pytest.mark.parametrize("code", MEANING)
+@pytest.mark.parametrize("code", MEANINGS)
 def test_a_code_has_a_cause_that_names_it_unless_it_is_no_fault(code: str) -> None:
     found = cause(RouteTaken(code, "client -> ILB", "postgres", 5432, "lkclient", "node-a"))
     assert (found is None) == (code in AS_EXPECTED)

@@ -23,7 +23,7 @@ def provider_of(path: str) -> str:
 def with_version(url: str, versions: Mapping[str, str]) -> str:
     """The same URL, with the version that is asked for of its provider; one without any is left alone. Namespaces are without case."""
     version_by_provider = {name.lower(): version for name, version in versions.items()}.get(provider_of(urlsplit(url).path).lower())
-    return _VERSION.sub(lambda found: f"{found[1]}{version_by_provider}", url) if version_by_provider else url
+    return _VERSION.sub(lambda match: f"{match[1]}{version_by_provider}", url) if version_by_provider else url
 
 
 def template_with_versions(template: Mapping[str, Any], versions: Mapping[str, str]) -> dict[str, Any]:

@@ -16,10 +16,11 @@ from harness.azure.provision.template import prices, template
 from harness.config.cluster_config import Azure
 from harness.core.errors import BadUse
 from harness.core.files import expand_user
+from harness.core.time_span import DAY_S, parse_time_span
 
 OWN_TAGS = (RUN, OWNER, EXPIRES)
 MIN_RSA_KEY_LENGTH = 360  # base64 characters: a key of 2048 bits has 372, one of 1024 has 204
-MAX_CLUSTER_LIFETIME_S = 30 * 86400.0  # a cluster that somebody forgot costs until then
+MAX_CLUSTER_LIFETIME_S = 30 * DAY_S  # a cluster that somebody forgot costs until then
 FREE_PUBLISHERS = ("debian", "canonical")  # whose images in the marketplace cost no more than the machine
 INCLUDED_BALANCER_RULES = 5  # of a load balancer; each further one costs extra
 GROUPS = "Microsoft.Resources/resourceGroups"
@@ -192,19 +193,6 @@ def _price(hour: float | None) -> str:
     return "   $ ?   " if hour is None else f"$ {hour:7.4f}"
 
 
-def span_s(text: str) -> float:
-    """90m, 8h, 2d. Raises BadUse."""
-    match = re.fullmatch(r"(\d{1,4})([mhd])", text)
-    if not match or not int(match[1]):
-        raise BadUse(f"--expires {text}: is no span of time; write 90m, 8h or 2d")
-    seconds = int(match[1]) * {"m": 60, "h": 3600, "d": 86400}[match[2]]
-    if seconds > MAX_CLUSTER_LIFETIME_S:
-        raise BadUse(
-            f"--expires {text}: is too long; write at most {MAX_CLUSTER_LIFETIME_S / 86400:.0f}d, and lengthen it by the tag {EXPIRES}"
-        )
-    return seconds
-
-
 def expires_in(text: str) -> float:
-    """When something ends that lasts for a span such as `4h`, in seconds since 1970; raises BadUse."""
-    return time.time() + span_s(text)
+    """When a cluster ends that lasts for a span such as `4h`, in seconds since 1970; the tag can be set to a later time. Raises BadUse."""
+    return time.time() + parse_time_span("--expires", text, at_most_s=MAX_CLUSTER_LIFETIME_S)

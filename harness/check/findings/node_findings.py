@@ -36,7 +36,8 @@ def judge(
             for why in facts.not_told
         ]
         if node is not None:
-            findings += [*_of_its_role(cluster, node, facts, name == active, state)] if active is not None else []
+            firewall = evaluated.get(name)
+            findings += [*_of_its_role(cluster, node, facts, name == active, state, firewall)] if active is not None else []
             findings += _sysctls(node, facts)
             if facts.windows is not None:
                 findings += windows_findings.findings(cluster, node, facts.windows, facts.addresses, facts.listeners)
@@ -51,10 +52,12 @@ def of_pages(findings: Iterable[Finding], active: str | None, answers_by_node: M
     return [f for f in findings if f.what != "probe port" or f.host == active or not turns_away(answers_by_node.get(f.host, ""))]
 
 
-def _of_its_role(cluster: Cluster, node: Node, facts: NodeFacts, leads: bool, state: ClusterState) -> Iterator[Finding]:
+def _of_its_role(
+    cluster: Cluster, node: Node, facts: NodeFacts, leads: bool, state: ClusterState, firewall: FirewallVerdict | None
+) -> Iterator[Finding]:
     yield from _vip(cluster, node, facts, leads, state)
     yield from _routes(cluster, node, facts, leads)
-    yield from _listeners(cluster, node, facts, leads, state)
+    yield from _listeners(cluster, node, facts, leads, state, firewall)
 
 
 def _start(cluster: Cluster, state: ClusterState, node: str, tags: list[str]) -> str:
@@ -126,7 +129,9 @@ def _routes(cluster: Cluster, node: Node, facts: NodeFacts, leads: bool) -> Iter
         )
 
 
-def _listeners(cluster: Cluster, node: Node, facts: NodeFacts, leads: bool, state: ClusterState) -> Iterator[Finding]:
+def _listeners(
+    cluster: Cluster, node: Node, facts: NodeFacts, leads: bool, state: ClusterState, firewall: FirewallVerdict | None
+) -> Iterator[Finding]:
     if facts.listeners is None:
         return
     port, private = cluster.load_balancer.probe.port, str(node.address)
@@ -149,7 +154,8 @@ def _listeners(cluster: Cluster, node: Node, facts: NodeFacts, leads: bool, stat
             Weight.FAULT, facts.node, "probe port", f"{who} listens on {port}, and the node is not active", do, ("PRB-22", "TRP-06")
         )
     for service in cluster.services:
-        on = {x.address for x in facts.listeners if x.port == service.port}
+        ports = {service.port, *(firewall.redirected(service.port) if leads and firewall else ())}
+        on = {x.address for x in facts.listeners if x.port in ports}
         if leads:
             verdict = listens_rightly(cluster.design, on, private, str(cluster.vip))
             if not verdict:

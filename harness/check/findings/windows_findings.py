@@ -75,10 +75,10 @@ def _needed_ports(cluster: Cluster) -> dict[int, str]:
 
 def _ports(cluster: Cluster, node: Node, settings: Sequence[Row], listeners: Sequence[Listener] | None) -> Iterator[Finding]:
     excluded = [row for row in settings if row["K"] == "excluded"]
-    heard = {listener.port for listener in listeners or ()}
+    listening_ports = {listener.port for listener in listeners or ()}
     for port, what in _needed_ports(cluster).items():
         blocks = [row for row in excluded if _within(port, row)]
-        if blocks and port not in heard and not any(row["Name"] == "*" for row in blocks):
+        if blocks and port not in listening_ports and not any(row["Name"] == "*" for row in blocks):
             says = f"{port}, {what}, lies in a range that Windows has given away ({_range(blocks[0])}): who wants it gets error 10013"
             do = "end what reserved that range (WinNAT, Hyper-V), and exclude the port for its service by netsh before that starts"
             yield Finding(Weight.NOTE, node.name, "excluded ports", says, do, ("WNET-68", "WNET-69"))

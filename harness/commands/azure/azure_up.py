@@ -32,7 +32,12 @@ def add_to(verbs) -> None:
     add_place_options(up)
     up.add_argument("--location", metavar="REGION", required=True, help="Azure's name of the region, such as westeurope")
     up.add_argument("--owner", metavar="NAME", required=True, help="who answers for it; a tag on everything")
-    up.add_argument("--expires", metavar="TIME", default="8h", help="when `azure sweep` may remove it: 90m, 8h (the default), 2d …")
+    up.add_argument(
+        "--expires",
+        metavar="TIME",
+        default="8h",
+        help="when `azure sweep` may remove it: 90m, 8h (the default), 2d, at most 30d; its tag may say later",
+    )
     up.add_argument(
         "--tag", metavar="KEY=VALUE", action="append", default=[], help="one more tag on everything; can be given several times"
     )
@@ -105,7 +110,7 @@ def _minutes(text: str) -> float:
 
 
 def _up(arguments: argparse.Namespace) -> int:
-    from harness.azure.provision import deployment_request, manager_install, provision, validation
+    from harness.azure.provision import deployment_request, deployment_validation, manager_install, provision
     from harness.azure.provision.deployment_settings import azure_of
     from harness.azure.provision.template import prices
     from harness.config import cluster_config
@@ -118,7 +123,7 @@ def _up(arguments: argparse.Namespace) -> int:
             "none to fetch packages by (facts ILB-23); give --outbound, too"
         )
     request = _request(arguments)
-    validation.check(request)
+    deployment_validation.check(request)
     planned = deployment_request.plan(request, azure, prices.prices_of(arguments.prices, arguments.location))
     file = Path(arguments.cluster_file or f"{request.run}.toml")
     for output in (file, _known_hosts(file)):

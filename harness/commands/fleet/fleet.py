@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.commands.shared_options import add, duration, print_json
+from harness.commands.shared_options import add, print_json
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
 ABOUT = "run one command on many clusters, each in its own process; one page and one exit code"
 EXAMPLE = "lkharness fleet clusters/*.toml --at-once 4 -- failover --allow-disruption --disruption switchover"
-ORDER = "exit code of the whole, the worst in this order: 1 failed, 2 bad use, 4 not reachable, 3 could not be judged, 0 all passed"
+ORDER = "exit code of the fleet, the worst in this order: 1 failed, 2 bad use, 4 not reachable, 3 could not be judged, 0 all passed"
+PROGRAM = (sys.executable, "-m", "harness.cli")
 REPORTS = "reports/fleet"
 PAGE = "fleet.html"
 LOG = "output.log"
-PROGRAM = (sys.executable, "-m", "harness.cli")
 VERBS = ("run", "matrix", "merge")
 
 
 def divided(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """The arguments before `--`, and those behind it, which are another command's; `fleet FILE` is written out as `fleet run FILE`."""
-    own = list(arguments)
-    if own[:1] != ["fleet"]:
-        return own, []
-    place = own.index("--") if "--" in own else len(own)
-    own, behind = own[:place], own[place + 1 :]
-    if len(own) > 1 and own[1] not in (*VERBS, "-h", "--help"):
-        own.insert(1, "run")
-    return own, behind
+    fleet_words = list(arguments)
+    if fleet_words[:1] != ["fleet"]:
+        return fleet_words, []
+    place = fleet_words.index("--") if "--" in fleet_words else len(fleet_words)
+    fleet_words, command = fleet_words[:place], fleet_words[place + 1 :]
+    if len(fleet_words) > 1 and fleet_words[1] not in (*VERBS, "-h", "--help"):
+        fleet_words.insert(1, "run")
+    return fleet_words, command
 
 
 def add_to(commands) -> None:
@@ -100,51 +100,52 @@ def _members(files: Sequence[str]) -> list[Member]:
     return members
 
 
-def _matrix(given: argparse.Namespace) -> int:
+def _matrix(arguments: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
     from harness.commands.fleet.fleet_clusters import matrix
 
-    members = _members(given.clusters)
-    if given.json:
+    members = _members(arguments.clusters)
+    if arguments.json:
         print_json(matrix(members, datetime.now(UTC).isoformat(timespec="seconds")))
     else:
         print("\n".join(f"{member.index} {member.name} {member.cluster}" for member in members))
     return 0
 
 
-def _run(given: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     from harness.commands.fleet.admission import Admission
     from harness.commands.fleet.fleet_clusters import is_here, leaves_run, words_for
-    from harness.commands.fleet.machine_load import LoadReader
+    from harness.commands.fleet.local_cpu_load import LoadReader
     from harness.commands.fleet.process_pool import Job
     from harness.core.errors import BadUse, Unusable
     from harness.core.files import expand_user
 
-    reports = expand_user(given.reports)
-    at_once = (os.cpu_count() or 1) if given.at_once is None else given.at_once
+    reports = expand_user(arguments.reports)
+    at_once = (os.cpu_count() or 1) if arguments.at_once is None else arguments.at_once
     if at_once < 1:
         raise BadUse(f"--at-once {at_once}: at least one cluster is run at a time")
-    members = _members(given.clusters)
-    words = [words_for(member, given.behind, reports) for member in members]
+    members = _members(arguments.clusters)
+    words = [words_for(member, arguments.behind, reports) for member in members]
     try:
         for member in members:
             (reports / member.name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Unusable(f"{reports}: no folder can be made there ({error.strerror or error}); name another with --reports") from error
     jobs = [Job(m.name, (*PROGRAM, *w), reports / m.name / LOG) for m, w in zip(members, words, strict=True)]
-    tell = _Teller(given.json)
+    tell = _Teller(arguments.json)
     here = [
-        m.index for m in members if leaves_run(given.behind) and is_here(Path(m.cluster))
+        m.index for m in members if leaves_run(arguments.behind) and is_here(Path(m.cluster))
     ]  # only what measures asks for a quiet machine
     admission = Admission([m.name for m in members], here, LoadReader(), tell, processors=os.cpu_count() or 1)
-    outcomes = _run_all(members, jobs, at_once, given.behind, admission, tell)
-    return _finish(outcomes, reports, given.behind, as_json=given.json, notes=admission.notes())
+    outcomes = _run_all(members, jobs, at_once, arguments.behind, admission, tell)
+    return _finish(outcomes, reports, arguments.behind, as_json=arguments.json, notes=admission.notes())
 
 
 def _run_all(
     members: Sequence[Member], jobs: Sequence[Job], at_once: int, command: Sequence[str], admission: Admission, tell: _Teller
 ) -> list[Outcome]:
+    from harness.commands.fleet.child_process import ForkServer, start_interpreter
     from harness.commands.fleet.fleet_clusters import leaves_run
     from harness.commands.fleet.fleet_outcome import WORDS, Outcome, of_process
     from harness.commands.fleet.fleet_runs import folders_in, last_words, new_runs
@@ -158,25 +159,27 @@ def _run_all(
     before = [folders_in(job.log.parent) for job in jobs]
     outcomes: dict[int, Outcome] = {}
 
-    def begun(index: int) -> None:
+    def note_begin(index: int) -> None:
         tell(f"{members[index].name}: began")
 
-    def ended(index: int, end: ProcessEnd) -> None:
+    def note_end(index: int, end: ProcessEnd) -> None:
         member, log = members[index], jobs[index].log
         if end.returned is None:
             outcomes[index] = Outcome(member.name, member.cluster, ExitCode.INCONCLUSIVE, end.fault)
         else:
-            runs, said = new_runs(log.parent, before[index]), last_words(log, cleaner)
-            code, reason, run = of_process(end.returned, runs, said, leaves_run=leaves_run(command))
+            runs, output_end = new_runs(log.parent, before[index]), last_words(log, cleaner)
+            code, reason, run = of_process(end.returned, runs, output_end, leaves_run=leaves_run(command))
             outcomes[index] = Outcome(member.name, member.cluster, code, reason, run.folder if run else None, end.seconds, log)
-        one = outcomes[index]
-        tell(f"{one.name}: {WORDS[one.code]} ({seconds(end.seconds)}): {one.reason}")
+        outcome = outcomes[index]
+        tell(f"{outcome.name}: {WORDS[outcome.code]} ({seconds(end.seconds)}): {outcome.reason}")
 
-    def interrupted(running: list[int]) -> None:
+    def note_interrupt(running: list[int]) -> None:
         names = ", ".join(members[index].name for index in running)
         tell(f"interrupted: waiting until these have undone what they did, within limits of their own: {names or 'none'}")
 
-    Pool(at_once, begun=begun, ended=ended, interrupted=interrupted, admits=admission).run(jobs)
+    with ForkServer() as server:
+        start = server.start if len(jobs) > 1 else start_interpreter
+        Pool(at_once, on_begin=note_begin, on_end=note_end, on_interrupt=note_interrupt, admits=admission, start=start).run(jobs)
     return [outcomes[index] for index in range(len(members))]
 
 
@@ -197,21 +200,22 @@ class _Teller:
             self._quiet = True
 
 
-def _merge(given: argparse.Namespace) -> int:
+def _merge(arguments: argparse.Namespace) -> int:
     from datetime import UTC, datetime, timedelta
 
     from harness.commands.fleet.fleet_runs import came_back
-    from harness.core.errors import BadUse
     from harness.core.files import expand_user
+    from harness.core.time_span import parse_time_span
 
-    expected, planned = _expected(given.expected) if given.expected else ([], None)
-    if given.within:
-        try:
-            planned = datetime.now(UTC) - timedelta(seconds=duration("--within", given.within))
-        except OverflowError:
-            raise BadUse(f"--within {given.within}: is longer than any calendar; write 90m, 12h or 1d") from None
+    expected, planned = _expected(arguments.expected) if arguments.expected else ([], None)
+    if arguments.within:
+        planned = datetime.now(UTC) - timedelta(seconds=parse_time_span("--within", arguments.within))
     return _finish(
-        came_back(given.runs, expected, planned), expand_user(given.reports), ["merged"], as_json=given.json, tell=not given.json
+        came_back(arguments.runs, expected, planned),
+        expand_user(arguments.reports),
+        ["merged"],
+        as_json=arguments.json,
+        tell=not arguments.json,
     )
 
 
@@ -246,25 +250,27 @@ def _finish(
     title = Cleaner(secret_words(["lkharness", *words])).text(" ".join(words))  # a secret may have blanks
     try:
         reports.mkdir(parents=True, exist_ok=True)
-        page = write_atomically(reports / PAGE, html(outcomes, title=title, beside=reports, notes=notes))
+        page = write_atomically(reports / PAGE, html(outcomes, title=title, page_folder=reports, notes=notes))
     except OSError as error:
         raise Unusable(f"{reports}: {PAGE} cannot be written there ({error.strerror or error}); free space or change its rights") from error
     code = fleet_code(outcomes)
     if as_json:
-        print_json({"page": str(page), "exit_code": int(code), "notes": list(notes), "clusters": [_as_data(one) for one in outcomes]})
+        print_json(
+            {"page": str(page), "exit_code": int(code), "notes": list(notes), "clusters": [_as_data(outcome) for outcome in outcomes]}
+        )
         return int(code)
     if tell:
-        print("\n".join(one_line(f"{one.name}: {WORDS[one.code]}: {one.reason}") for one in sorted_worst_first(outcomes)))
+        print("\n".join(one_line(f"{outcome.name}: {WORDS[outcome.code]}: {outcome.reason}") for outcome in sorted_worst_first(outcomes)))
     print(f"{summary(outcomes)}\npage: {page}")
     return int(code)
 
 
-def _as_data(one: Outcome) -> dict[str, Any]:
+def _as_data(outcome: Outcome) -> dict[str, Any]:
     return {
-        "name": one.name,
-        "cluster": one.cluster,
-        "exit_code": int(one.code),
-        "reason": one.reason,
-        "run": str(one.run) if one.run else None,
-        "seconds": one.seconds,
+        "name": outcome.name,
+        "cluster": outcome.cluster,
+        "exit_code": int(outcome.code),
+        "reason": outcome.reason,
+        "run": str(outcome.run) if outcome.run else None,
+        "seconds": outcome.seconds,
     }

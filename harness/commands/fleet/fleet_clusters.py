@@ -71,18 +71,18 @@ def planned_in(data: Any) -> datetime | None:
     if not isinstance(data, dict) or "planned" not in data:
         return None
     try:
-        found = datetime.fromisoformat(data["planned"])
+        planned = datetime.fromisoformat(data["planned"])
     except (TypeError, ValueError):
-        found = None
-    if found is None or found.tzinfo is None:
+        planned = None
+    if planned is None or planned.tzinfo is None:
         raise BadUse("it is not what `lkharness fleet matrix --json` prints; make it again")
-    return found
+    return planned
 
 
 def members_in(data: Any) -> list[Member]:
     """The members that `matrix` wrote. Raises BadUse."""
     try:
-        return [Member(int(one["index"]), str(one["cluster"]), str(one["name"])) for one in data["include"]]
+        return [Member(int(row["index"]), str(row["cluster"]), str(row["name"])) for row in data["include"]]
     except (KeyError, TypeError, ValueError):
         raise BadUse("it is not what `lkharness fleet matrix --json` prints; make it again") from None
 
@@ -94,9 +94,11 @@ def words_for(member: Member, command: Sequence[str], reports: Path) -> list[str
     name, *more = command
     if name not in COMMANDS:
         raise BadUse(f"{name!r} cannot be run on a fleet; behind -- stands one of {', '.join(COMMANDS)}")
-    given = next((option for option in FLEETS_OWN if any(word == option or word.startswith(f"{option}=") for word in more)), None)
-    if given is not None:
-        raise BadUse(f"{given} cannot stand behind --, because every cluster is given its own; write it before --, where there is one")
+    reserved_option = next((option for option in FLEETS_OWN if any(word == option or word.startswith(f"{option}=") for word in more)), None)
+    if reserved_option is not None:
+        raise BadUse(
+            f"{reserved_option} cannot stand behind --, because every cluster is given its own; write it before --, where there is one"
+        )
     return [name, "--cluster", member.cluster, *(["--reports", str(reports / member.name)] if name != "check" else []), *more]
 
 
@@ -110,7 +112,7 @@ def is_here(file: Path) -> bool:
     says what is wrong with it."""
     try:
         nodes = tomllib.loads(file.read_text(encoding="utf-8"))["nodes"]
-        hosts = [one["ssh"]["host"] for one in nodes if "jump" not in one["ssh"]]
+        hosts = [node["ssh"]["host"] for node in nodes if "jump" not in node["ssh"]]
     except (OSError, ValueError, RecursionError, LookupError, TypeError):
         return False
     return any(map(_is_loopback, hosts))

@@ -64,12 +64,12 @@ def fleet_code(outcomes: Iterable[Outcome]) -> ExitCode:
 
 def sorted_worst_first(outcomes: Iterable[Outcome]) -> list[Outcome]:
     """For a reader; equal ones stay in their order."""
-    return sorted(outcomes, key=lambda one: WORST_FIRST.index(one.code))
+    return sorted(outcomes, key=lambda outcome: WORST_FIRST.index(outcome.code))
 
 
 def summary(outcomes: Iterable[Outcome]) -> str:
     """`8 clusters: 1 failed, 7 passed`, the worst first."""
-    codes = [one.code for one in outcomes]
+    codes = [outcome.code for outcome in outcomes]
     return f"{count(len(codes), 'cluster')}: " + ", ".join(f"{codes.count(c)} {WORDS[c]}" for c in WORST_FIRST if c in codes)
 
 
@@ -79,17 +79,17 @@ def of_process(returned: int, stored: Iterable[Stored], last_words: str, *, leav
     Where run.json and the process disagree (it was killed at its very end), the worse one counts. One that should leave a run and left
     none has looked at nothing (a suite whose tests were all skipped makes none), so that it may not claim a pass.
     """
-    run = min(stored, key=lambda one: WORST_FIRST.index(one.code), default=None)
-    known = returned in {code.value for code in ExitCode}
-    own = ExitCode(returned) if known else ExitCode.INCONCLUSIVE
-    how = _end_in_words(returned)
-    if run is None and leaves_run and own is ExitCode.PASSED:
+    run = min(stored, key=lambda stored_run: WORST_FIRST.index(stored_run.code), default=None)
+    is_exit_code = returned in {code.value for code in ExitCode}
+    process_code = ExitCode(returned) if is_exit_code else ExitCode.INCONCLUSIVE
+    ending = _end_in_words(returned)
+    if run is None and leaves_run and process_code is ExitCode.PASSED:
         return ExitCode.INCONCLUSIVE, f"nothing was looked at, there is no run of it; it said: {last_words or 'nothing'}", None
     if run is None:
-        said = f": {last_words}" if last_words else ""
-        return own, f"it {how}{said}" if not known or not last_words else last_words, None
-    code = worst((own, run.code))
-    return code, run.reason if code is run.code else f"its process {how}; its run says: {run.reason}", run
+        quoted = f": {last_words}" if last_words else ""
+        return process_code, f"it {ending}{quoted}" if not is_exit_code or not last_words else last_words, None
+    code = worst((process_code, run.code))
+    return code, run.reason if code is run.code else f"its process {ending}; its run says: {run.reason}", run
 
 
 def _end_in_words(returned: int) -> str:

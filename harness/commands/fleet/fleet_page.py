@@ -15,17 +15,17 @@ from harness.report.record.labels import MARK
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
-def html(outcomes: Sequence[Outcome], *, title: str, beside: Path, notes: Sequence[str] = ()) -> str:
+def html(outcomes: Sequence[Outcome], *, title: str, page_folder: Path, notes: Sequence[str] = ()) -> str:
     """Render the page, which will lie in the folder `beside`; `notes` are about the fleet as a whole. Whatever came from outside is escaped
     and made visible."""
     environment = page_environment(_TEMPLATES)
     return environment.get_template("fleet.html.j2").render(
         title=title,
-        outcomes=[(one, link(one, beside)) for one in sorted_worst_first(outcomes)],
+        outcomes=[(outcome, link(outcome, page_folder)) for outcome in sorted_worst_first(outcomes)],
         summary=summary(outcomes),
         notes=notes,
         code=int(fleet_code(outcomes)),
-        tone=max((one.tone.value for one in outcomes if one.code is fleet_code(outcomes)), default="inconclusive"),
+        tone=max((outcome.tone.value for outcome in outcomes if outcome.code is fleet_code(outcomes)), default="inconclusive"),
         words=WORDS,
         mark=MARK,
         seconds=wording.seconds,
@@ -33,13 +33,13 @@ def html(outcomes: Sequence[Outcome], *, title: str, beside: Path, notes: Sequen
     )
 
 
-def link(outcome: Outcome, beside: Path) -> str:
+def link(outcome: Outcome, page_folder: Path) -> str:
     """Where its report lies, or what its process said; empty where neither is there. Relative, so that the folder can be moved."""
     files = [outcome.run / "report.html"] if outcome.run else []
-    file = next((one for one in [*files, *([outcome.log] if outcome.log else [])] if one.is_file()), None)
+    file = next((candidate for candidate in [*files, *([outcome.log] if outcome.log else [])] if candidate.is_file()), None)
     if file is None:
         return ""
     try:
-        return quote(Path(os.path.relpath(file, beside)).as_posix())
+        return quote(Path(os.path.relpath(file, page_folder)).as_posix())
     except ValueError:  # another drive
         return file.resolve().as_uri()

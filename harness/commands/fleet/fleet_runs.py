@@ -18,7 +18,7 @@ from harness.report.record.run_folders import is_run_folder, run_folders
 from harness.report.record.run_record import ClusterSummary, Judgement, Moment
 from harness.report.run_reader import faults_in_words, load_data
 
-CLOCKS_S = 600.0
+MAX_CLOCK_ERROR_S = 600.0
 """By so many seconds the clocks of the machine that planned and of one that ran may differ; another night is further away."""
 MAX_LOG_BYTES = 64 * 1024  # of a process's output, from its end
 
@@ -66,38 +66,38 @@ def last_words(log: Path, cleaner: Cleaner) -> str:
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - MAX_LOG_BYTES))
-            said = file.read().decode("utf-8", "backslashreplace")
+            output_end = file.read().decode("utf-8", "backslashreplace")
     except OSError as error:
         return f"its output cannot be read ({error.strerror or error})"
-    lines = [line for line in map(one_line, said.splitlines()) if line]
+    lines = [line for line in map(one_line, output_end.splitlines()) if line]
     return cleaner.text(lines[-1]).removeprefix("lkharness: ") if lines else ""
 
 
-def came_back(given: Sequence[str], expected: Sequence[Member], planned: datetime | None = None) -> list[Outcome]:
+def came_back(run_paths: Sequence[str], expected: Sequence[Member], planned: datetime | None = None) -> list[Outcome]:
     """The outcome of every RUN that was given and of every cluster that was expected; what did not come back is named.
 
     A RUN is a run's folder, or a folder that holds runs: its newest. One that is given twice, be it by `latest` or as a copy, counts once.
     One that began before `planned` is of another night. Raises BadUse where there is no run and none was expected.
     """
-    found, missing = list[Outcome](), list[Outcome]()
-    seen: set[str] = set()
-    for path in map(Path, given):
+    outcomes, missing = list[Outcome](), list[Outcome]()
+    run_ids: set[str] = set()
+    for path in map(Path, run_paths):
         run = _run_of(path)
         if run is None:
             missing.append(Outcome(path.name, str(path), ExitCode.INCONCLUSIVE, f"it did not come back: {path} holds no run"))
             continue
-        id, outcome = _outcome(run, expected, planned)
-        if id not in seen:
-            found.append(outcome)
-        seen.add(id)
-    if not found and not expected:
-        raise BadUse(f"{', '.join(given)}: no run is there; name runs' folders, or folders that hold runs")
-    names = {one.name for one in found}
-    missing = [one for one in missing if one.name not in {member.name for member in expected}]
+        run_id, outcome = _outcome(run, expected, planned)
+        if run_id not in run_ids:
+            outcomes.append(outcome)
+        run_ids.add(run_id)
+    if not outcomes and not expected:
+        raise BadUse(f"{', '.join(run_paths)}: no run is there; name runs' folders, or folders that hold runs")
+    names = {listed_outcome.name for listed_outcome in outcomes}
+    missing = [listed_outcome for listed_outcome in missing if listed_outcome.name not in {member.name for member in expected}]
     for member in expected:
         if member.name not in names:
             missing.append(Outcome(member.name, member.cluster, ExitCode.INCONCLUSIVE, "it did not come back: no run of it was given"))
-    return [*found, *missing]
+    return [*outcomes, *missing]
 
 
 def _run_of(path: Path) -> Path | None:
@@ -112,14 +112,14 @@ def _outcome(run: Path, expected: Sequence[Member], planned: datetime | None) ->
     try:
         head = _head(run)
     except BadUse as error:
-        named = _expected("", run, expected)
-        return str(run), Outcome(named.name if named else run.parent.name, str(run), ExitCode.INCONCLUSIVE, str(error), run)
+        member = _expected("", run, expected)
+        return str(run), Outcome(member.name if member else run.parent.name, str(run), ExitCode.INCONCLUSIVE, str(error), run)
     file = cluster_file_of(head.command)
-    named = _expected(file, run, expected)
+    member = _expected(file, run, expected)
     folder = run.parent.name if is_run_folder(run) else run.name
-    name = named.name if named else head.cluster.name if head.cluster else Path(file).stem or folder
-    cluster = named.cluster if named else file
-    if planned is not None and head.started is not None and head.started.epoch < planned.timestamp() - CLOCKS_S:
+    name = member.name if member else head.cluster.name if head.cluster else Path(file).stem or folder
+    cluster = member.cluster if member else file
+    if planned is not None and head.started is not None and head.started.epoch < planned.timestamp() - MAX_CLOCK_ERROR_S:
         when = f"its newest run began at {head.started.iso}, before {planned.isoformat(timespec='seconds')}, and is of another night"
         return head.run_id or str(run), Outcome(name, cluster, ExitCode.INCONCLUSIVE, f"it did not come back: {when}", run)
     return head.run_id or str(run), Outcome(name, cluster, head.exit_code, head.verdict.reason, run, head.seconds)

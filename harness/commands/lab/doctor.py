@@ -16,14 +16,18 @@ def add_to(commands) -> None:
         "--manager", choices=["lifekeeper", "pacemaker", "wsfc"], default="lifekeeper", help="for a lab with this cluster manager"
     )
     doctor.add_argument("--platform", choices=["linux", "windows"], default="linux", help="for a lab with nodes of this platform")
-    doctor.add_argument("--guests", choices=["namespace", "container"], default="namespace", help="for a lab with nodes of this kind")
+    doctor.add_argument(
+        "--guests", choices=["namespace", "container", "machine"], default="namespace", help="for a lab with nodes of this kind"
+    )
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from harness.lab.lifecycle.doctor import containers, examine
+    from harness.lab.lifecycle.doctor import containers, examine, machines
 
     windows = arguments.platform == "windows" or arguments.manager == "wsfc"
     findings, container_findings = examine(arguments.manager, windows=windows), containers()
+    if arguments.guests == "machine":
+        findings = findings + machines()
     if arguments.guests == "container":
         findings, container_findings = findings + container_findings, []
     lacking = [f.what for f in findings if not f.ok]

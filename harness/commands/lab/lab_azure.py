@@ -19,9 +19,11 @@ def add_to(verbs) -> None:
         help="Azure's API of a lab that was brought up with --azure",
         epilog="example: lkharness lab azure fault throttled --path powerOff",
     )
-    whats = azure.add_subparsers(title="what to do", metavar="WHAT", required=True, parser_class=type(azure))
+    verbs_of_azure = azure.add_subparsers(title="what to do", metavar="WHAT", required=True, parser_class=type(azure))
 
-    fault = add(whats, "fault", _fault, "switch a fault of the API on", "lkharness lab azure fault dropped-after --path powerOff --times 1")
+    fault = add(
+        verbs_of_azure, "fault", _fault, "switch a fault of the API on", "lkharness lab azure fault dropped-after --path powerOff --times 1"
+    )
     _lab(fault)
     fault.add_argument("kind", nargs="?", help="which (without it: those there are, and those switched on)")
     fault.add_argument("--method", metavar="METHOD", help="only for requests of this method (default: any)")
@@ -33,16 +35,22 @@ def add_to(verbs) -> None:
         "--retry-after", type=int, metavar="SECONDS", help="with throttled and unavailable: what Retry-After says (default: 1)"
     )
 
-    wrong = add(whats, "wrong", _wrong, "switch a misconfiguration on", "lkharness lab azure wrong floating-ip")
-    _lab(wrong)
-    wrong.add_argument("kind", nargs="*", help="which (without it: those there are, and those switched on)")
+    misconfiguration = add(
+        verbs_of_azure, "wrong", _switch_misconfigurations, "switch a misconfiguration on", "lkharness lab azure wrong floating-ip"
+    )
+    _lab(misconfiguration)
+    misconfiguration.add_argument("kind", nargs="*", help="which (without it: those there are, and those switched on)")
 
-    requests = add(whats, "requests", _requests, "tell the requests received", "lkharness lab azure requests --method POST --path powerOff")
+    requests = add(
+        verbs_of_azure, "requests", _requests, "list the requests received", "lkharness lab azure requests --method POST --path powerOff"
+    )
     _lab(requests)
     requests.add_argument("--method", default="", metavar="METHOD")
     requests.add_argument("--path", default="", metavar="REGEX")
 
-    clear = add(whats, "clear", _clear, "switch every fault and misconfiguration off, and empty the record", "lkharness lab azure clear")
+    clear = add(
+        verbs_of_azure, "clear", _clear, "switch every fault and misconfiguration off, and empty the record", "lkharness lab azure clear"
+    )
     _lab(clear)
 
 
@@ -82,7 +90,7 @@ def _fault(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _wrong(arguments: argparse.Namespace) -> int:
+def _switch_misconfigurations(arguments: argparse.Namespace) -> int:
     client = _control_client(arguments)
     client.wrong(*arguments.kind)
     wrongs = client.wrongs()

@@ -11,20 +11,26 @@ from harness.core.errors import BadUse, HarnessError
 
 def add_to(verbs) -> None:
     """Adds the command to the parser."""
-    image = verbs.add_parser("image", help="images for guests of kind container", epilog="example: lkharness lab image build pacemaker")
+    image = verbs.add_parser(
+        "image", help="images for guests of kind container and machine", epilog="example: lkharness lab image build pacemaker"
+    )
     whats = image.add_subparsers(title="what to do", metavar="WHAT", required=True, parser_class=type(image))
     build = add(whats, "build", _build, "build an image, unless it is there already", "lkharness lab image build pacemaker")
     build.add_argument("image", help="the name of a recipe: pacemaker")
-    add(whats, "list", _list, "tell the images that were built here, with their sizes", "lkharness lab image list")
+    build.add_argument("--machine", action="store_true", help="with a machine disk: a kernel, and the image's files as a disk")
+    add(whats, "list", _list, "list the images that were built here, with their sizes", "lkharness lab image list")
     remove = add(whats, "remove", _remove, "remove an image, all of its versions", "lkharness lab image remove pacemaker")
     remove.add_argument("image", help="its name, as `lkharness lab image list` shows it")
 
 
 def _build(arguments: argparse.Namespace) -> int:
-    from harness.lab.guests.images import image_build, image_recipe
+    from harness.lab.guests.images import image_build, image_recipe, machine_image
 
     recipe = image_recipe.recipe(arguments.image)
-    image = image_build.build(recipe, lambda text: print(f"  {text}", file=sys.stderr, flush=True))
+    say = lambda text: print(f"  {text}", file=sys.stderr, flush=True)  # noqa: E731
+    image = image_build.build(recipe, say)
+    if arguments.machine:
+        machine_image.make(image, say)
     if arguments.json:
         print_json(_image_data(image))
     else:

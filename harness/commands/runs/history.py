@@ -12,9 +12,9 @@ from harness.commands.shared_options import add, print_json
 
 if TYPE_CHECKING:
     from harness.history.nightly_lines import History, Line
-    from harness.history.run_import import Caught
+    from harness.history.run_import import ImportResult
 
-ABOUT = "tell what changed from run to run, and write index.html beside the runs"
+ABOUT = "show what changed from run to run, and write index.html beside the runs"
 PAGE = "index.html"
 MAX_CHANGES = 10  # that the terminal tells of a cluster
 
@@ -29,7 +29,7 @@ def add_to(commands) -> None:
     history_keep.add_options(history)
 
 
-def _history(given: argparse.Namespace) -> int:
+def _history(arguments: argparse.Namespace) -> int:
     from harness.core.errors import BadUse, ExitCode, Unusable
     from harness.core.files import expand_user, write_atomically
     from harness.history.nightly_lines import history
@@ -37,50 +37,52 @@ def _history(given: argparse.Namespace) -> int:
     from harness.history.run_import import catch_up
     from harness.history.store import FILE, Store
 
-    reports = expand_user(given.reports)
+    reports = expand_user(arguments.reports)
     if not reports.is_dir():
         raise BadUse(f"{reports}: is no folder; name the one that holds the runs, such as reports")
     with Store(reports / FILE) as store:
-        caught = catch_up(reports, store, anew=given.rebuild)
-        kept = None
-        if given.keep or given.keep_failed or given.yes:
-            kept = history_keep.clean(given, reports, store)
+        caught = catch_up(reports, store, anew=arguments.rebuild)
+        cleaning = None
+        if arguments.keep or arguments.keep_failed or arguments.yes:
+            cleaning = history_keep.clean(arguments, reports, store)
             catch_up(reports, store)  # what was packed is the same run
-        found = history(store.runs(), store.series(), store.points())
-    with_report = {run.folder for run in found.runs if (reports / run.folder / "report.html").is_file()}
+        run_history = history(store.runs(), store.series(), store.points())
+    with_report = {run.folder for run in run_history.runs if (reports / run.folder / "report.html").is_file()}
     try:
-        page = write_atomically(reports / PAGE, html(found, with_report))
+        page = write_atomically(reports / PAGE, html(run_history, with_report))
     except OSError as error:
         raise Unusable(f"{reports}: {PAGE} cannot be written there ({error.strerror or error}); free space or change its rights") from error
-    if given.json:
-        print_json({**_as_data(found, caught, page), **({"kept": kept} if kept is not None else {})})
+    if arguments.json:
+        print_json({**_as_data(run_history, caught, page), **({"kept": cleaning} if cleaning is not None else {})})
     else:
-        print(_as_text(found, caught, page))
-    return int(ExitCode.UNUSABLE) if kept is not None and kept["faults"] else 0
+        print(_as_text(run_history, caught, page))
+    return int(ExitCode.UNUSABLE) if cleaning is not None and cleaning["faults"] else 0
 
 
-def _as_text(found: History, caught: Caught, page: Path) -> str:
+def _as_text(run_history: History, caught: ImportResult, page: Path) -> str:
     from harness.core.text.host_text import one_line
     from harness.core.text.wording import count
     from harness.history.stability import State
 
-    lines = [f"{count(len(found.runs), 'run')}, {caught.entered} of them entered now"]
+    lines = [f"{count(len(run_history.runs), 'run')}, {caught.entered} of them entered now"]
     lines += [f"left out: {sentence}" for sentence in caught.unreadable]
     if caught.unfinished:
         lines.append(f"{count(len(caught.unfinished), 'run')} not ended, or killed: {', '.join(caught.unfinished[:5])}")
-    for cluster in found.clusters:
+    for cluster in run_history.clusters:
         unsteady = [line for line in cluster.lines if line.stability.state is not State.STEADY]
-        changed = sorted(((p, line) for line in cluster.lines for p in line.change_points), key=lambda one: -one[0].run)
+        changed = sorted(
+            ((p, line) for line in cluster.lines for p in line.change_points), key=lambda point_and_line: -point_and_line[0].run
+        )
         steady = f"{len(cluster.lines) - len(unsteady)} of {count(len(cluster.lines), 'line')} steady, {count(len(changed), 'change')}"
         lines.append(f"{'the lab' if cluster.kind == 'lab' else cluster.name}: {steady}")
         lines += [f"  {line.stability.state.value}: {line.name}: {line.stability.sentence}" for line in unsteady]
-        lines += [f"  {found.runs[p.run].iso[:10]} {line.name}: {p.sentence}" for p, line in changed[:MAX_CHANGES]]
+        lines += [f"  {run_history.runs[p.run].iso[:10]} {line.name}: {p.sentence}" for p, line in changed[:MAX_CHANGES]]
         if len(changed) > MAX_CHANGES:
             lines.append(f"  … and {count(len(changed) - MAX_CHANGES, 'more change')} on the page")
     return "\n".join(one_line(line) if not line.startswith("  ") else f"  {one_line(line.strip())}" for line in [*lines, f"page: {page}"])
 
 
-def _as_data(found: History, caught: Caught, page: Path) -> dict[str, Any]:
+def _as_data(run_history: History, caught: ImportResult, page: Path) -> dict[str, Any]:
     return {
         "page": str(page),
         "entered": caught.entered,
@@ -88,15 +90,16 @@ def _as_data(found: History, caught: Caught, page: Path) -> dict[str, Any]:
         "unreadable": caught.unreadable,
         "runs": [
             {"run_id": r.run_id, "folder": r.folder, "started": r.iso, "outcome": r.outcome, "exit_code": r.exit_code, "context": r.context}
-            for r in found.runs
+            for r in run_history.runs
         ],
         "clusters": [
-            {"key": c.key, "name": c.name, "kind": c.kind, "lines": [_line(line, found) for line in c.lines]} for c in found.clusters
+            {"key": c.key, "name": c.name, "kind": c.kind, "lines": [_line(line, run_history) for line in c.lines]}
+            for c in run_history.clusters
         ],
     }
 
 
-def _line(line: Line, found: History) -> dict[str, Any]:
+def _line(line: Line, run_history: History) -> dict[str, Any]:
     return {
         "disruption": line.disruption,
         "from": line.before,
@@ -107,7 +110,7 @@ def _line(line: Line, found: History) -> dict[str, Any]:
         "reason": line.stability.sentence,
         "changes": [
             {
-                "run_id": found.runs[point.run].run_id,
+                "run_id": run_history.runs[point.run].run_id,
                 "shift_s": point.by if point.by is not None and math.isfinite(point.by) else None,
                 "because": list(point.because),
                 "new_series": point.new_series,
@@ -117,7 +120,7 @@ def _line(line: Line, found: History) -> dict[str, Any]:
         ],
         "nights": [
             {
-                "run_id": found.runs[c.run].run_id,
+                "run_id": run_history.runs[c.run].run_id,
                 "series": c.series,
                 "n": c.n,
                 "median_s": c.median,

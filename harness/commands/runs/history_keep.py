@@ -26,22 +26,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="do what --keep lists without asking")
 
 
-def clean(given: argparse.Namespace, reports: Path, store: Store) -> dict[str, Any]:
+def clean(arguments: argparse.Namespace, reports: Path, store: Store) -> dict[str, Any]:
     """List what is to go, ask, and do it; what became of it, as data. Raises BadUse for spans that are none, Unusable for what failed."""
-    from harness.history.retention_plan import Keep, plan, span
-    from harness.history.run_removal import carry_out, held
+    from harness.core.time_span import DAY_S, parse_time_span
+    from harness.history.retention_plan import Keep, plan
+    from harness.history.run_removal import carry_out, finished_folders
 
-    if given.keep is None:
+    if arguments.keep is None:
         raise BadUse("--keep-failed and --yes go with --keep; say how long to keep what passed, such as --keep 90d")
-    keep = Keep(span(given.keep), span(given.keep_failed or given.keep))
+    passed_s = parse_time_span("--keep", arguments.keep, at_least_s=DAY_S)  # 3m is three minutes, and whoever writes that means months
+    keep = Keep(passed_s, parse_time_span("--keep-failed", arguments.keep_failed, at_least_s=DAY_S) if arguments.keep_failed else passed_s)
     if keep.failed_s < keep.passed_s:
-        raise BadUse(f"--keep-failed {given.keep_failed} is shorter than --keep {given.keep}; give at least that")
-    steps = plan(held(reports, store.runs(), time.time()), keep)
-    if not given.json:
+        raise BadUse(f"--keep-failed {arguments.keep_failed} is shorter than --keep {arguments.keep}; give at least that")
+    steps = plan(finished_folders(reports, store.runs(), time.time()), keep)
+    if not arguments.json:
         print(listed(steps))
-    agreed = bool(steps) and (given.yes or (not given.json and _agrees()))
+    agreed = bool(steps) and (arguments.yes or (not arguments.json and _agrees()))
     faults = carry_out(reports, steps) if agreed else []
-    if agreed and faults and not given.json:
+    if agreed and faults and not arguments.json:
         raise Unusable("; ".join(faults[:3]) + (f"; and {len(faults) - 3} more" if len(faults) > 3 else ""))
     return {"done": agreed, "faults": faults, "steps": [{"file": f"{s.folder}/{s.file}", "bytes": s.bytes, "pack": s.pack} for s in steps]}
 
@@ -55,11 +57,11 @@ def listed(steps: list[Step]) -> str:
     lines = []
     folders = list(dict.fromkeys(step.folder for step in steps))
     for folder in folders[:MAX_LISTED]:
-        mine = [step for step in steps if step.folder == folder]
+        folder_steps = [step for step in steps if step.folder == folder]
         parts = [
-            f"{what} {count(len(some), 'file')} of {sum(step.bytes for step in some) / 1e6:.1f} MB"
-            for what, pack in (("remove", False), ("pack", True))
-            if (some := [step for step in mine if step.pack is pack])
+            f"{verb} {count(len(chosen_steps), 'file')} of {sum(step.bytes for step in chosen_steps) / 1e6:.1f} MB"
+            for verb, pack in (("remove", False), ("pack", True))
+            if (chosen_steps := [step for step in folder_steps if step.pack is pack])
         ]
         lines.append(f"{folder}: {', '.join(parts)}")
     if len(folders) > MAX_LISTED:

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from harness.core.redaction.redactor import GONE
+from harness.core.redaction.redactor import REMOVED
 from harness.core.redaction.secret_names import sensitive
 
 MAX_DEPTH = 3  # lines within lines: `ssh host "sh -c '…'"`
@@ -53,8 +53,8 @@ def program_only(command: Any) -> Any:
     """A command, as words or as a line, without its arguments, which may be secret themselves."""
     if isinstance(command, str):
         program, blank, _ = command.strip().partition(" ")
-        return f"{program} {GONE}" if blank else program
-    return [*command[:1], GONE] if isinstance(command, list) and len(command) > 1 else command
+        return f"{program} {REMOVED}" if blank else program
+    return [*command[:1], REMOVED] if isinstance(command, list) and len(command) > 1 else command
 
 
 def secret_words(command: Sequence[str]) -> set[str]:

@@ -19,11 +19,11 @@ _PACKED = re.compile(
 
 def unpacked(packed: str) -> str:
     """The text that base64 of gzip or zlib holds, as far as it can be unpacked; empty where it is none."""
-    return _read(packed)[0]
+    return _unpack(packed)[0]
 
 
-def _read(packed: str) -> tuple[str, bool]:
-    """Its text, and whether there is more of it than is unpacked."""
+def _unpack(packed: str) -> tuple[str, bool]:
+    """The text, and whether there is more of it than is unpacked."""
     plain = re.sub(r"[\s=]", "", packed).replace("-", "+").replace("_", "/")
     raw = base64.b64decode(plain[: len(plain) - (len(plain) % 4 == 1)] + "=" * (-len(plain) % 4 % 3))
     reader = zlib.decompressobj(EITHER_FORMAT)
@@ -34,16 +34,16 @@ def _read(packed: str) -> tuple[str, bool]:
     return text.decode("utf-8", "replace"), bool(reader.unconsumed_tail)
 
 
-def without(text: str, secret: Callable[[str], bool], instead: str) -> tuple[str, int]:
+def remove_from_compressed(text: str, secret: Callable[[str], bool], instead: str) -> tuple[str, int]:
     """`text` where every packed piece whose text is a secret's is replaced whole, and how many those were."""
-    found = 0
+    removed = 0
 
-    def one(piece: re.Match[str]) -> str:
-        nonlocal found
-        inside, more = _read(piece[0])
-        if not (more or secret(inside)):  # what was not read to its end may hold one
-            return piece[0]
-        found += 1
+    def replace_secret(packed: re.Match[str]) -> str:
+        nonlocal removed
+        unpacked_text, is_longer = _unpack(packed[0])
+        if not (is_longer or secret(unpacked_text)):  # what was not read to its end may hold one
+            return packed[0]
+        removed += 1
         return instead
 
-    return _PACKED.sub(one, text), found
+    return _PACKED.sub(replace_secret, text), removed

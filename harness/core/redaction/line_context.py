@@ -6,16 +6,17 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
+from harness.core.redaction.assignments.value_lines import LOG_PREFIX, MAX_LENGTH, MAX_LINES
 from harness.core.redaction.directive_patterns import FTP_USER, PPP_HEADING
-from harness.core.redaction.named_values import LOG_PREFIX, MAX_LENGTH, MAX_LINES
 from harness.core.redaction.secret_names import SHORT_WORDS, WORDS
-from harness.core.redaction.value_forms import GONE, NAMES
+from harness.core.redaction.value_forms import NAMES, REMOVED
+from harness.core.text.late_pattern import LatePattern
 
 MAX_BETWEEN = 6  # lines between a name and its value: other fields of the same thing
 MAX_CACHED_LINES = 20_000
 
 _END = r"[ \t\r,;)\]]{0,8}\Z"
-_GOES_ON = re.compile(
+_GOES_ON = LatePattern(
     rf"(?:{WORDS}|{SHORT_WORDS})\w{{0,20}}(?:"
     r"\\{0,8}[\"']?\]?[ \t]{0,40}(?:=>|:=|\+=|=|:[ \t]?[a-zA-Z]{1,9}[ \t]?=|:(?![/:]))[ \t]{0,40}"  # a name, its sign and
     rf"(?:{_END}|[\[{{(@$`]|[|>][-+\d]{{0,2}}(?:[ \t]{{1,4}}#|{_END})|[\"']?<<|[rbfu]{{0,2}}"
@@ -33,7 +34,7 @@ _GOES_ON = re.compile(
 )
 _USER_OF_FTP = re.compile(FTP_USER)
 
-_KEY = re.compile(r"-----BEGIN [A-Za-z0-9 ]{0,60}(?:PRIVATE KEY|Static key)")
+_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Za-z0-9 ]{0,60}(?:PRIVATE KEY|Static key)")
 
 
 @lru_cache(MAX_CACHED_LINES)
@@ -53,35 +54,35 @@ class LineContext:
     def __init__(self, clean: Callable[[str], str], begins: Callable[[str], bool] = goes_on) -> None:
         self._clean, self._begins = clean, begins
         self._lines: list[str] = []
-        self._said = ""  # what became of them
-        self._left = 0
+        self._cleaned_text = ""  # of `_lines`
+        self._lines_left = 0  # that may stand between a name and its value
 
-    def next(self, line: str, said: str) -> str:
-        """What is to be said of the next line; `said` is what would be said of it alone."""
+    def next(self, line: str, cleaned: str) -> str:
+        """The next line without secrets; `cleaned` is what is left of it when it stands alone."""
         if self._lines:
-            before, after = self._said, self._clean("\n".join((*self._lines, line)))
-            if after != f"{before}\n{said}":
-                self._left = MAX_BETWEEN
-                said = self._last_of(before, after, line)
+            before, after = self._cleaned_text, self._clean("\n".join((*self._lines, line)))
+            if after != f"{before}\n{cleaned}":
+                self._lines_left = MAX_BETWEEN
+                cleaned = self._last_line(before, after, line)
             else:
-                self._left -= 1
+                self._lines_left -= 1
                 if self._begins(line):
                     self._lines = []
             if self._lines:
                 self._lines.append(line)
-                self._said = after
-                if not self._left or len(self._lines) > MAX_LINES or sum(map(len, self._lines)) > MAX_LENGTH:
+                self._cleaned_text = after
+                if not self._lines_left or len(self._lines) > MAX_LINES or sum(map(len, self._lines)) > MAX_LENGTH:
                     self._lines = []
         if not self._lines and self._begins(line):
-            self._lines, self._said, self._left = [line], said, MAX_BETWEEN
-        return said
+            self._lines, self._cleaned_text, self._lines_left = [line], cleaned, MAX_BETWEEN
+        return cleaned
 
-    def _last_of(self, before: str, after: str, line: str) -> str:
+    def _last_line(self, before: str, after: str, line: str) -> str:
         """What is left of the last line, which belongs to a value or has one."""
         if after.count("\n") == before.count("\n") + 1:
             return self._clean(after.rpartition("\n")[2])
         prefix = LOG_PREFIX.match(line)
-        return (prefix[0] if prefix else "") + GONE + (after[len(before) :].lstrip("\n") if after.startswith(before) else "")
+        return (prefix[0] if prefix else "") + REMOVED + (after[len(before) :].lstrip("\n") if after.startswith(before) else "")
 
 
 def cleaned_in_order(lines: Sequence[str], clean: Callable[[str], str]) -> list[str]:
@@ -94,4 +95,4 @@ def cleaned_in_order(lines: Sequence[str], clean: Callable[[str], str]) -> list[
 
 def _begins(line: str) -> bool:
     """Of a list, a private key as well; the keys in a followed log have lines of their own count."""
-    return goes_on(line) or _KEY.search(line) is not None
+    return goes_on(line) or _PRIVATE_KEY.search(line) is not None

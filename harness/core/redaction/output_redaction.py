@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.core.redaction.line_context import LineContext, cleaned_in_order
 from harness.core.redaction.redactor import CLOSING, Redactor
-from harness.core.redaction.value_forms import GONE
+from harness.core.redaction.value_forms import REMOVED
 from harness.core.text.host_text import visible
 
 MAX_CACHED_TEXTS = 20_000  # texts: a run says the same sentences over and over
@@ -52,11 +52,11 @@ class Cleaner:
         """`text` without secrets, the known ones and what looks like one."""
         return self._clean(text)
 
-    def known(self, text: str) -> str:
+    def without_known(self, text: str) -> str:
         """`text` without the known ones only, for what must stay readable by programs."""
         return self._clean_known(text)
 
-    def shown(self, text: str) -> str:
+    def for_terminal(self, text: str) -> str:
         """The same as `text`, fit for a terminal."""
         return visible(self._clean(text))
 
@@ -86,7 +86,7 @@ class Cleaner:
                     del self._in_key[log]
                 else:
                     self._in_key[log] = since + 1
-                line = _LAST_WORD.sub(GONE, line)
+                line = _LAST_WORD.sub(REMOVED, line)
             if log not in self._contexts:
                 self._contexts[log] = LineContext(self.text)
             return self._contexts[log].next(line, self._clean(line))

@@ -12,12 +12,12 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from harness.core.redaction import argument_patterns, compressed_values, directive_patterns, named_values, secret_patterns
+from harness.core.redaction import argument_patterns, compressed_values, directive_patterns, secret_patterns
+from harness.core.redaction.assignments.named_values import remove_named_values, says_how
 from harness.core.redaction.line_context import cleaned_in_order
-from harness.core.redaction.named_values import says_how
 from harness.core.redaction.secret_encodings import MIN_SUBSTRING_LENGTH, head_of, pattern_of
 from harness.core.redaction.secret_names import sensitive
-from harness.core.redaction.value_forms import GONE, NAMES, Patterns
+from harness.core.redaction.value_forms import NAMES, REMOVED, Patterns
 
 _AFTER_NAMES = (*argument_patterns.PATTERNS, *secret_patterns.PATTERNS, *directive_patterns.PATTERNS)
 _OF_NO_NAME = tuple(form for form in _AFTER_NAMES if NAMES not in (form.words, form.also))  # in texts without any word of a name
@@ -62,25 +62,25 @@ class Redactor:
     def _cleaned(self, text: str) -> str:
         text = self.clean_known(text)
         text = _without_rests_of_keys(text)
-        before = text.count(GONE)
+        before = text.count(REMOVED)
         text = _replaced(text, secret_patterns.KEYS)
         small = _small(text)
         if small is None or _any_in(small, NAMES):
-            text = named_values.without(text, small)
+            text = remove_named_values(text, small)
         text = _replaced(text, _AFTER_NAMES)
-        self.removed += max(0, text.count(GONE) - before)
+        self.removed += max(0, text.count(REMOVED) - before)
         return text
 
     def clean_known(self, text: str) -> str:
         """`text` without the values that are known."""
         if not self._values:
             return text
-        text, packed = compressed_values.without(text, self._holds_known, GONE)
+        text, packed = compressed_values.remove_from_compressed(text, self._holds_known, REMOVED)
         self.removed += packed
         near = self._near(text)
         if not near:
             return text
-        text, times = _all_forms(near).subn(GONE, text)
+        text, times = _all_forms(near).subn(REMOVED, text)
         self.removed += times
         return text
 
@@ -101,7 +101,7 @@ class Redactor:
         """The same for JSON-like data: every string in it, and everything of any kind whose name says that it is a secret."""
         if name and sensitive(name) and not says_how(name, data) and not isinstance(data, bool) and data not in (None, "", [], {}):
             self.removed += 1
-            return GONE
+            return REMOVED
         if isinstance(data, dict):
             secret = _value_of_a_pair(data)
             return {
@@ -131,8 +131,8 @@ def _small(text: str) -> str | None:
 
 def _replaced(text: str, patterns: Patterns) -> str:
     small = _small(text)
-    named = small is None or _any_in(small, NAMES)
-    for words, pattern, instead, also in patterns if named or patterns is not _AFTER_NAMES else _OF_NO_NAME:
+    may_have_name = small is None or _any_in(small, NAMES)
+    for words, pattern, instead, also in patterns if may_have_name or patterns is not _AFTER_NAMES else _OF_NO_NAME:
         if small is not None and words is not NAMES and not _any_in(small, words):
             continue
         if small is None or not also or also is NAMES or _any_in(small, also):
@@ -166,10 +166,10 @@ def _without_rests_of_keys(text: str) -> str:
     lines = text.split("\n")
     for end in (number for number, line in enumerate(lines) if _END.search(line)):
         at = _END.search(lines[end]).start()  # type: ignore[union-attr]
-        lines[end] = _BASE64_WORDS.sub(GONE, lines[end][:at]) + lines[end][at:]
+        lines[end] = _BASE64_WORDS.sub(REMOVED, lines[end][:at]) + lines[end][at:]
         for number in range(end - 1, max(-1, end - 1 - MAX_KEY_LINES), -1):
-            found = _BASE64_LINE.search(lines[number])
-            if "-----BEGIN" in lines[number] or not found or (len(found[1]) < 32 and number != end - 1):
+            match = _BASE64_LINE.search(lines[number])
+            if "-----BEGIN" in lines[number] or not match or (len(match[1]) < 32 and number != end - 1):
                 break
-            lines[number] = lines[number][: found.start(1)] + GONE + lines[number][found.end(1) :]
+            lines[number] = lines[number][: match.start(1)] + REMOVED + lines[number][match.end(1) :]
     return "\n".join(lines)

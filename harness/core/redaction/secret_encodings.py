@@ -36,30 +36,30 @@ def head_of(value: str) -> str:
         return pattern_of(value)
     plain = _WRAP.join(map(_character, value[:HEAD_LENGTH]))
     raws = (value.encode("utf-8", "surrogateescape"), value.encode("utf-16-le", "surrogatepass"))
-    coded = [found for raw in raws for found in _base64(raw, HEAD_LENGTH)]
+    coded = [encoded for raw in raws for encoded in _base64(raw, HEAD_LENGTH)]
     return "|".join([plain, *(_hexadecimal(raw[:HEAD_LENGTH]) for raw in raws), *coded])
 
 
-def _character(one: str) -> str:
-    if one.isascii() and one.isalnum():
-        return one
-    raw, code = one.encode("utf-8", "surrogateescape"), ord(one)
-    units = one.encode("utf-16-be", "surrogatepass").hex()
+def _character(character: str) -> str:
+    if character.isascii() and character.isalnum():
+        return character
+    raw, code = character.encode("utf-8", "surrogateescape"), ord(character)
+    units = character.encode("utf-16-be", "surrogatepass").hex()
     ways = [
-        rf"{_BACK}{re.escape(one)}",
+        rf"{_BACK}{re.escape(character)}",
         rf"(?i:{_WRAP.join(f'(?:%(?:25)?|=|{_BACK}x){byte:02x}' for byte in raw)})",
         "".join(rf"{_BACK}0?{byte:03o}" for byte in raw),
         rf"(?i:{''.join(rf'{_BACK}u{units[i : i + 4]}' for i in range(0, len(units), 4))})",
         rf"&(?:amp;)?#(?:{code}|(?i:x0{{0,4}}{code:x}));",
     ]
-    if one in _NAMED:
-        ways.append(rf"&(?:amp;)?{_NAMED[one]};")
-    if one == " ":
+    if character in _NAMED:
+        ways.append(rf"&(?:amp;)?{_NAMED[character]};")
+    if character == " ":
         ways.append(r"\+")
-    if one == "'":
+    if character == "'":
         ways += ["'\"'\"'", r"'\\''", "''"]  # a shell's ways, and SQL's
-    if one in "\n\t\r":
-        ways.append(_BACK + {"\n": "n", "\t": "t", "\r": "r"}[one])
+    if character in "\n\t\r":
+        ways.append(_BACK + {"\n": "n", "\t": "t", "\r": "r"}[character])
     return f"(?:{'|'.join(ways)})"
 
 
@@ -71,13 +71,17 @@ def _base64(raw: bytes, length: int | None = None) -> list[str]:
     """Of what stands between other things: only the characters that the value alone decides, and those that it shares with them.
 
     With `length`, only so many of the first."""
-    found = []
+    patterns = []
     for before in range(3):
         coded = base64.b64encode(bytes(before) + raw).decode()
         begin, end = (0, 2, 3)[before], (before + len(raw)) * 8 // 6
         if end - begin >= MIN_ENCODED_LENGTH:
-            either = _BREAK.join({"+": r"[+\-]", "/": "[/_]"}.get(one, one) for one in coded[begin:end][:length])
-            shared = "" if length is not None or (before + len(raw)) % 3 == 0 else rf"(?:{_BREAK}[A-Za-z0-9+/_-]={{0,2}})?"
-            begun = "[A-Za-z0-9+/_-]?" if before and length is None else ""  # to find where the rest is, it says nothing, and costs much
-            found.append(f"{begun}{either}{shared}")
-    return found
+            whole_characters = _BREAK.join(
+                {"+": r"[+\-]", "/": "[/_]"}.get(character, character) for character in coded[begin:end][:length]
+            )
+            last_characters = "" if length is not None or (before + len(raw)) % 3 == 0 else rf"(?:{_BREAK}[A-Za-z0-9+/_-]={{0,2}})?"
+            first_character = (
+                "[A-Za-z0-9+/_-]?" if before and length is None else ""
+            )  # to find where the rest is, it says nothing, and costs much
+            patterns.append(f"{first_character}{whole_characters}{last_characters}")
+    return patterns

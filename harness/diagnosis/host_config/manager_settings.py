@@ -29,6 +29,8 @@ TIME = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|msec|us|usec|s|sec|m|min|h|hr)?\s*"
 SECONDS = {"ms": 0.001, "msec": 0.001, "us": 1e-6, "usec": 1e-6, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "hr": 3600.0}
 OPERATION_TIMEOUT_S = 20.0  # Pacemaker's own, where nothing is set
 NUMBER = re.compile(r"[0-9]{1,12}")
+MAPPED = re.compile(r"([\w.-]+)[:=]([^;\s]+)")  # an entry of pcmk_host_map
+RARE_CHECKS_S = 3600.0
 HARD_ERRORS = {"2": "wrong arguments", "3": "not implemented", "4": "no permission", "5": "not installed", "6": "not configured"}
 SETTING = re.compile(r"\s*(?:export\s+)?(?P<name>[A-Za-z_]\w*)=(?P<value>\"[^\"]*\"|'[^']*'|[^\s#]*)")
 
@@ -51,7 +53,15 @@ def of_pacemaker(configuration: str) -> tuple[Setting, ...]:
     return (
         ()
         if root is None
-        else (*_options(root), *_resources(root), *_fence_devices(root), *_operations(root), *_ignored_stops(root), *_hard_errors(root))
+        else (
+            *_options(root),
+            *_resources(root),
+            *_fence_devices(root),
+            *_swapped_maps(root),
+            *_operations(root),
+            *_ignored_stops(root),
+            *_hard_errors(root),
+        )
     )
 
 
@@ -87,6 +97,12 @@ def lifekeeper_ip_checks(settings: Mapping[str, Mapping[str, str]]) -> Iterator[
 def hc_timeout(settings: Mapping[str, str]) -> float | None:
     """HC_TIMEOUT in seconds, where it is set to a number."""
     return _number(settings.get("HC_TIMEOUT", ""), None)
+
+
+def lifekeeper_checks(settings: Mapping[str, str]) -> float | None:
+    """How often LifeKeeper looks at what is in service (LKL-41), in seconds, where that is so rarely that nobody can mean it to last."""
+    interval = _number(settings.get("LKCHECKINTERVAL", ""), None)
+    return interval if interval is not None and interval >= RARE_CHECKS_S else None
 
 
 def _number(text: str, absent: float | None) -> float | None:
@@ -180,6 +196,37 @@ def _fence_devices(root: xml.Element) -> Iterator[Setting]:
                     f"the configuration: {tag}, {name}={parameters[name]}",
                     f"take {name} away from {tag}, or give it an action that cuts the node off (off, reboot)",
                 )
+
+
+def _swapped_maps(root: xml.Element) -> Iterator[Setting]:
+    """A device that would cut off another node than the one to be fenced: by its map of nodes to the names that it knows, or, of a device
+    for one node, by the name that it is given."""
+    nodes = {node.get("uname", "").lower() for node in root.iterfind("configuration/nodes/node")}
+    for device in root.iterfind("configuration/resources//primitive[@class='stonith']"):
+        parameters = _meta(device, "instance_attributes/nvpair")
+        tag = device.get("id", "")
+        pairs = {name: plugs for name, plugs in MAPPED.findall(parameters.get("pcmk_host_map", ""))}
+        listed = parameters.get("pcmk_host_list", "").split()
+        plug = next((parameters[name] for name in ("plug", "port", "nodename") if name in parameters), "")
+        where = "pcmk_host_map"
+        if not pairs and plug and len(listed) == 1:
+            pairs, where = {listed[0]: plug}, "the name of the machine"
+        plugs_by_node = {name: plugs.lower().split(",") for name, plugs in pairs.items() if name.lower() in nodes}
+        for name, plugs in plugs_by_node.items():
+            same = [other for other in plugs_by_node if other != name and set(plugs_by_node[other]) & set(plugs)]
+            if wrong := [p for p in plugs if p in nodes and p != name.lower()]:
+                would = f"cut off {wrong[0]} when {name} is to be fenced"
+            elif same and not nodes & set(plugs):
+                would = f"cut off one machine, {pairs[name]}, for {name} and for {same[0]}"
+            else:
+                continue
+            yield Setting(
+                f"the fence device {tag} would {would} ({where}: {name} is {pairs[name]}): the node that still serves could be cut off, "
+                "and the lost one go on",
+                f"the configuration: {tag}, {where}: {name} is {pairs[name]}",
+                f"give {name} the name that the device knows it by (in Azure the virtual machine's), in {where} of {tag}; what it knows is "
+                f"told by `stonith_admin --list-targets={tag}` and the agent's own list; in a quiet hour try it on the standby",
+            )
 
 
 def _operations(root: xml.Element) -> Iterator[Setting]:

@@ -13,6 +13,7 @@ from harness.managers.unlisted_members import lies_on
 ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 PORT = re.compile(r"--port[ =](\d{1,5})(?!\d)")
 PLAIN = re.compile(r"[\w.:-]+", re.ASCII)
+ADDRESS_AGENTS = ("IPaddr2", "IPaddr")
 OFF = ("false", "no", "off", "n", "0")
 
 
@@ -49,10 +50,14 @@ def parse(text: str, ip_tag: str) -> dict[str, str]:
             settings["ip nic"] = nic
         if tag == ip_tag and ADDRESS.fullmatch(parameters.get("ip", "")):
             settings["ip address"] = parameters["ip"]
+        if agent in ADDRESS_AGENTS and ADDRESS.fullmatch(parameters.get("ip", "")):
+            settings[f"address {tag}"] = parameters["ip"]
         if port := parameters.get("port") or (PORT.search(parameters.get("cmdline_options", "")) or ("", ""))[1]:
             settings[f"port {tag}"] = port
         if watched := _monitor_state(primitive, definitions):
             settings[f"monitor {tag}"] = watched
+    settings |= {f"clone of {tag}": clone for clone, tag in _copied(root)}
+    settings |= {f"disabled {tag}": "yes" for tag in _disabled(root)}
     for ban in root.iterfind(".//constraints/rsc_location"):
         if ban.get("score", "").lstrip("-") in ("INFINITY", "1000000") and ban.get("score", "").startswith("-"):
             ban_key = f"kept off {ban.get('rsc')}"
@@ -66,6 +71,22 @@ def parse(text: str, ip_tag: str) -> dict[str, str]:
     for pair in root.iterfind(".//crm_config//nvpair"):
         settings[f"option {pair.get('name')}"] = pair.get("value", "")
     return settings
+
+
+def _copied(root: xml.Element) -> Iterator[tuple[str, str]]:
+    """Clones, each with a resource that it runs on several nodes at once; what is promoted on one node does another thing on the others."""
+    for clone in root.iterfind("configuration/resources//clone"):
+        meta = {v.get("name", ""): v.get("value", "").lower() for v in clone.iterfind("meta_attributes/nvpair")}
+        if meta.get("clone-max") != "1" and meta.get("promotable", "false") in OFF:
+            yield from ((clone.get("id", ""), primitive.get("id", "")) for primitive in clone.iter("primitive"))
+
+
+def _disabled(root: xml.Element) -> Iterator[str]:
+    """Resources that are told to stay stopped, themselves or with what they are in."""
+    for block in root.iterfind("configuration/resources//*"):
+        meta = {v.get("name", ""): v.get("value", "").lower() for v in block.iterfind("meta_attributes/nvpair")}
+        if block.tag in ("primitive", "group", "clone", "master") and meta.get("target-role") == "stopped":
+            yield from (primitive.get("id", "") for primitive in block.iter("primitive"))
 
 
 def _definitions(root: xml.Element, primitive: xml.Element) -> list[xml.Element]:

@@ -13,7 +13,7 @@ from harness.disrupt.lease_and_role_check import with_permission_checks
 from harness.hosts.deadman.deadman_switch import Deadman, Script
 from harness.hosts.linux.linux_host import TOOLS
 from harness.hosts.root_rights import as_root
-from harness.hosts.windows.scheduled_undo import Deed, Thing, WindowsDeadman, reason_it_cannot_undo
+from harness.hosts.windows.scheduled_undo import Deed, WindowsChange, WindowsDeadman, reason_it_cannot_undo
 
 if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest
@@ -36,7 +36,7 @@ class OnHost(Disruption):
     def script(self, id: str) -> Script:
         """What to do on the target and how to undo it; `id` is a name for it alone."""
 
-    def deed(self, token: str) -> tuple[Thing, Deed]:
+    def deed(self, token: str) -> tuple[WindowsChange, Deed]:
         """What is done to a Windows target and the script that does it; `token` is the undoing's. Raises Unusable where there is none."""
         raise Unusable(f"{self.name}: {self.target()} is a Windows node, and there is no script for it")
 
@@ -55,9 +55,9 @@ class OnHost(Disruption):
 
     def steps(self) -> list[Step]:
         if self.by_script:
-            thing, deed = self.deed("RUN")
-            words = " ".join(f"-{key} {value}" for key, value in (deed.parameters | thing.parameters).items())
-            undo = f"the scheduled task lkharness-RUN of SYSTEM: {thing.kind} {thing.rule or thing.nic}"
+            change, deed = self.deed("RUN")
+            words = " ".join(f"-{key} {value}" for key, value in (deed.parameters | change.parameters).items())
+            undo = f"the scheduled task lkharness-RUN of SYSTEM: {change.kind} {change.rule or change.nic}"
             return [Step(self.target(), "do", f"{deed.script}.ps1 {words}"), Step(self.target(), "undo", undo)]
         script = self.script("lkharness_RUN_NAME")
         return [Step(self.target(), "do", script.act.strip()), Step(self.target(), "undo", script.undo.strip())]
@@ -82,10 +82,10 @@ class OnHost(Disruption):
             on_armed=subject.arming,
             on_undone=subject.disarmed,
         )
-        thing, deed = self.deed(deadman.token)
+        change, deed = self.deed(deadman.token)
         demand_role(subject, self)
         self._tasks.append(deadman)
-        moment = deadman.do(thing, deed, limit=deadline.within(10.0 if self.severs else 60.0), severs=self.severs)
+        moment = deadman.do(change, deed, limit=deadline.within(10.0 if self.severs else 60.0), severs=self.severs)
         self.moment = Moment(target, *moment) if moment else None
 
     def cannot_undo(self) -> str | None:

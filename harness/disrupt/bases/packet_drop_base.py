@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Unusable
+from harness.disrupt.bases.block_rule_effect import no_effect
 from harness.disrupt.bases.host_fault_base import SBIN, OnHost
-from harness.disrupt.bases.windows_firewall import no_effect
 from harness.disrupt.disruption import EffectLost
 from harness.hosts.deadman.deadman_switch import Script, quoted
 from harness.hosts.root_rights import as_root
-from harness.hosts.windows.scheduled_undo import Deed, Thing, effect_in_force, rule_name
+from harness.hosts.windows.scheduled_undo import Deed, WindowsChange, effect_in_force, rule_name
 from harness.hosts.windows.windows_host import WindowsHost
 
 
@@ -42,7 +42,7 @@ class Cut(OnHost):
     """Says what to drop on which node."""
 
     _table = ""
-    _thing: Thing | None = None
+    _change: WindowsChange | None = None
     _at_effect: Counters | None = None  # when the effect was seen
 
     @abstractmethod
@@ -63,11 +63,11 @@ class Cut(OnHost):
         why = no_effect(facts.addresses(), facts.firewall(), self.blocks().local)
         return f"{self.target()}: {why}" if why else None
 
-    def deed(self, token: str) -> tuple[Thing, Deed]:
+    def deed(self, token: str) -> tuple[WindowsChange, Deed]:
         blocks = self.blocks()
-        self._thing = Thing("firewall", rule=rule_name(token))
-        parameters: dict[str, object] = {"Rule": self._thing.rule, "Local": list(blocks.local), "Remote": list(blocks.remote)}
-        return self._thing, Deed("cut", parameters | ({"Port": blocks.port} if blocks.port else {}))
+        self._change = WindowsChange("firewall", rule=rule_name(token))
+        parameters: dict[str, object] = {"Rule": self._change.rule, "Local": list(blocks.local), "Remote": list(blocks.remote)}
+        return self._change, Deed("cut", parameters | ({"Port": blocks.port} if blocks.port else {}))
 
     def script(self, id: str) -> Script:
         self._table = f"inet {id}"
@@ -105,22 +105,22 @@ class Cut(OnHost):
             raise EffectLost(f"{self.target()}: {reason}; it is not known since when, or for how long, nothing was cut")
 
     def _wait_until_enforced(self, deadline: Deadline) -> None:
-        thing, host = self._thing, self._subject.hosts[self.target()]
-        assert thing is not None  # it was begun
+        change, host = self._change, self._subject.hosts[self.target()]
+        assert change is not None  # it was begun
 
         def is_in_force() -> bool:
-            return effect_in_force(host, thing, limit=max(deadline.remaining(), 1.0))[0]
+            return effect_in_force(host, change, limit=max(deadline.remaining(), 1.0))[0]
 
-        deadline.wait_for(is_in_force, what=f"Windows Firewall enforcing the rules of {thing.rule} on {self.target()}", every=0.2)
-        self._at_effect = Counters(thing.rule)
+        deadline.wait_for(is_in_force, what=f"Windows Firewall enforcing the rules of {change.rule} on {self.target()}", every=0.2)
+        self._at_effect = Counters(change.rule)
 
     def _lift(self, deadline: Deadline) -> None:
         """A last look, and the undoing whatever that says; a host that cannot be asked says nothing of its rules."""
         reason = ""
-        if self._at_effect is not None and self._thing is not None and self._tasks:
+        if self._at_effect is not None and self._change is not None and self._tasks:
             try:
                 still_in_force, why = effect_in_force(
-                    self._subject.hosts[self.target()], self._thing, limit=max(deadline.within(30.0), 1.0)
+                    self._subject.hosts[self.target()], self._change, limit=max(deadline.within(30.0), 1.0)
                 )
                 reason = "" if still_in_force else f"the block rules were not in force any more{': ' + why if why else ''}"
             except HarnessError as error:

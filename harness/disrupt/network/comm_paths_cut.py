@@ -27,13 +27,13 @@ class _AtTheStandby(Cut):
 
     def __init__(self, subject: ClusterUnderTest) -> None:
         super().__init__(subject)
-        self._own, self._peer = subject.cluster.peer_of(self._node), subject.cluster.node(self._node)
+        self._standby, self._peer = subject.cluster.peer_of(self._node), subject.cluster.node(self._node)
 
     def target(self) -> str:
-        return self._own.name
+        return self._standby.name
 
     def skip_reason(self) -> str | None:
-        if self._own.ssh.jump == self._peer.name or self._peer.ssh.jump == self._own.name:
+        if self._standby.ssh.jump == self._peer.name or self._peer.ssh.jump == self._standby.name:
             return "one node is logged in to through the other, and the cut would cut that off"
         return super().skip_reason()
 
@@ -54,7 +54,7 @@ class _AtTheStandby(Cut):
 
     def pairs(self) -> list[tuple[str, str]]:
         """The addresses between which paths are cut."""
-        own_node, peer_node = self._own, self._peer
+        own_node, peer_node = self._standby, self._peer
         return [(str(own_node.address), str(peer_node.address)), (str(own_node.second_address), str(peer_node.second_address))]
 
 
@@ -106,7 +106,7 @@ class OneCommPathCut(_AtTheStandby):
 
     def drops(self) -> Drops:
         """Everything between the nodes in Subnet#2."""
-        return drops_between(self._own.second_address, self._peer.second_address)
+        return drops_between(self._standby.second_address, self._peer.second_address)
 
     def pairs(self) -> list[tuple[str, str]]:
         return super().pairs()[1:]
@@ -141,7 +141,9 @@ class AllCommPathsCut(_AtTheStandby):
 
     def drops(self) -> Drops:
         """Everything between the nodes in both subnets."""
-        return drops_between(self._own.address, self._peer.address) + drops_between(self._own.second_address, self._peer.second_address)
+        return drops_between(self._standby.address, self._peer.address) + drops_between(
+            self._standby.second_address, self._peer.second_address
+        )
 
 
 class OneWayCut(AllCommPathsCut):
@@ -153,6 +155,6 @@ class OneWayCut(AllCommPathsCut):
 
     def drops(self) -> Drops:
         """What the peer sends to the node, in both subnets."""
-        own_node, peer_node = self._own, self._peer
+        own_node, peer_node = self._standby, self._peer
         in_first_subnet = drops_between(own_node.address, peer_node.address, outbound=False)
         return in_first_subnet + drops_between(own_node.second_address, peer_node.second_address, outbound=False)

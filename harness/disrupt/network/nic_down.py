@@ -12,7 +12,7 @@ from harness.disrupt.network.probe_blocked import STAYS_OUT, allowance_without_p
 from harness.expectations import outage_budget
 from harness.hosts.deadman.deadman_switch import Script
 from harness.hosts.host import HostUnreachable
-from harness.hosts.windows.scheduled_undo import NAME, Deed, Thing, effect_in_force
+from harness.hosts.windows.scheduled_undo import NAME, Deed, WindowsChange, effect_in_force
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address
@@ -118,7 +118,7 @@ class _NicDown(OnHost):
     takes_away = True  # the harness may reach it by that NIC only
     severs = True
     cuts = True
-    _thing: Thing | None = None
+    _change: WindowsChange | None = None
     needs = BY_FAILURE
     failures = 1
     on_windows = ""
@@ -142,9 +142,9 @@ class _NicDown(OnHost):
             None if NAME.fullmatch(nic) else f"{self._node}: the program that would enable the NIC again cannot be given its name {nic!r}"
         )
 
-    def deed(self, token: str) -> tuple[Thing, Deed]:
-        self._thing = Thing("nic", nic=self._nic(), address=str(self._address))
-        return self._thing, Deed("nic-down", {"Nic": self._thing.nic, "Address": self._thing.address})
+    def deed(self, token: str) -> tuple[WindowsChange, Deed]:
+        self._change = WindowsChange("nic", nic=self._nic(), address=str(self._address))
+        return self._change, Deed("nic-down", {"Nic": self._change.nic, "Address": self._change.address})
 
     def _nic(self) -> str:
         """The name of the adapter that has the address. Raises Inconclusive when none has."""
@@ -168,18 +168,18 @@ class _NicDown(OnHost):
 
     def _wait_until_disabled(self, deadline: Deadline) -> None:
         """The adapter is disabled by Windows' own word, or the host is silent."""
-        host, thing = self._subject.hosts[self._node], self._thing
-        assert thing is not None  # it was begun
+        host, change = self._subject.hosts[self._node], self._change
+        assert change is not None  # it was begun
 
         def is_down() -> bool:
             if not host.alive(limit=2.0):
                 return True
             try:
-                return effect_in_force(host, thing, limit=max(deadline.within(10.0), 1.0))[0]
+                return effect_in_force(host, change, limit=max(deadline.within(10.0), 1.0))[0]
             except (HostUnreachable, DeadlineExceeded):
                 return False
 
-        deadline.wait_for(is_down, what=f"{thing.nic} on {self._node} being disabled", every=0.2)
+        deadline.wait_for(is_down, what=f"{change.nic} on {self._node} being disabled", every=0.2)
 
 
 class NicDownSubnet1(_NicDown):

@@ -31,7 +31,7 @@ NOT_HEARD = (HostUnreachable, DeadlineExceeded, NotReadable)
 
 
 @dataclass(frozen=True)
-class Thing:
+class WindowsChange:
     """What is done and undone: firewall rules of a name, or an adapter that is off, whose address is to come back."""
 
     kind: str
@@ -91,16 +91,16 @@ class WindowsDeadman:
         self._lease, self._tell_armed, self._tell_undone = lease, on_armed, on_undone
         self._armed: ArmedUndo | None = None
 
-    def do(self, thing: Thing, deed: Deed, *, limit: float, severs: bool = False) -> tuple[float, float] | None:
+    def do(self, change: WindowsChange, deed: Deed, *, limit: float, severs: bool = False) -> tuple[float, float] | None:
         """Arm, then do; the host's wall clock before and after, or None when it could not tell any more.
 
         With `severs` the connection to the host may die of it. Raises CommandFailed, HostUnreachable, DeadlineExceeded, NotReadable;
         after any of them `undo` must be called, because the thing may have been done.
         """
-        armed = ArmedUndo(self.host.name, self.token, self.of, json.dumps(asdict(thing)), "", self.longest, "windows")
+        armed = ArmedUndo(self.host.name, self.token, self.of, json.dumps(asdict(change)), "", self.longest, "windows")
         self._tell_armed(armed)
         self._armed = armed
-        arm(self.host, armed, thing, waits_s(self.longest), self._lease)
+        arm(self.host, armed, change, waits_s(self.longest), self._lease)
         try:
             row = rows_of(self.host, deed.script, {**deed.parameters, "Undo": self.token, "Lease": self._lease}, limit=limit)[0]
         except (HostUnreachable, DeadlineExceeded):
@@ -121,9 +121,9 @@ class WindowsDeadman:
         return by_us
 
 
-def arm(host: Host, armed: ArmedUndo, thing: Thing, seconds: int, lease: str = "") -> None:
+def arm(host: Host, armed: ArmedUndo, change: WindowsChange, seconds: int, lease: str = "") -> None:
     """Raises Unusable where nothing could be armed, so that nothing is done; HostUnreachable, DeadlineExceeded."""
-    parameters = {"Token": armed.token, "Of": armed.of, "Seconds": seconds, "Guard": guard(), "Lease": lease, **thing.parameters}
+    parameters = {"Token": armed.token, "Of": armed.of, "Seconds": seconds, "Guard": guard(), "Lease": lease, **change.parameters}
     answer = ask(host, "undo-arm", parameters, limit=ARM_TIMEOUT_S)
     if not answer.ok:
         raise Unusable(f"{host.name}: its undoing could not be armed, so nothing was done: {answer.why}")
@@ -135,7 +135,7 @@ def send_undoing(host: Host, armed: ArmedUndo, *, limit: float) -> bool:
     Where nothing is armed there any more, the thing itself is looked at: somebody may have removed the task, and not what was done.
     Raises UndoFailed with the last reason, when `limit` seconds have passed.
     """
-    thing = Thing(**json.loads(armed.undo))
+    change = WindowsChange(**json.loads(armed.undo))
     is_begun, by_us, why = False, False, "there was no time"
 
     def try_once() -> bool:
@@ -143,15 +143,15 @@ def send_undoing(host: Host, armed: ArmedUndo, *, limit: float) -> bool:
         try:
             rows = rows_of(host, "undo-list", {"Token": armed.token}, limit=LOOK_TIMEOUT_S)
             if not rows:
-                if not still_stands(host, thing):
+                if not still_stands(host, change):
                     return True
-                arm(host, armed, thing, 0)
+                arm(host, armed, change, 0)
                 is_begun = by_us = True
                 why = "nothing was armed there any more; it was armed anew"
                 return False
             why = f"it is {rows[0]['State']} there"
             if not is_begun:
-                is_begun = _begin_task(host, armed, thing)
+                is_begun = _begin_task(host, armed, change)
                 by_us = by_us or is_begun
             return False
         except (*NOT_HEARD, CommandFailed, Unusable) as error:
@@ -168,7 +168,7 @@ def send_undoing(host: Host, armed: ArmedUndo, *, limit: float) -> bool:
     return by_us
 
 
-def _begin_task(host: Host, armed: ArmedUndo, thing: Thing) -> bool:
+def _begin_task(host: Host, armed: ArmedUndo, change: WindowsChange) -> bool:
     """Told to begin. A folder or a rule whose task is gone is armed anew. False when it had just ended."""
     answer = ask(host, "undo-begin", {"Token": armed.token}, limit=LOOK_TIMEOUT_S)
     if answer.ok:
@@ -177,18 +177,18 @@ def _begin_task(host: Host, armed: ArmedUndo, thing: Thing) -> bool:
         raise ScriptFailed(host.name, "undo-begin", answer)
     if not rows_of(host, "undo-list", {"Token": armed.token}, limit=LOOK_TIMEOUT_S):
         return False
-    arm(host, armed, thing, 0)
+    arm(host, armed, change, 0)
     return True
 
 
-def still_stands(host: Host, thing: Thing) -> bool:
+def still_stands(host: Host, change: WindowsChange) -> bool:
     """Is anything of it still so? Raises what `rows_of` raises."""
-    return rows_of(host, "effect", thing.parameters, limit=LOOK_TIMEOUT_S)[0]["There"] is True
+    return rows_of(host, "effect", change.parameters, limit=LOOK_TIMEOUT_S)[0]["There"] is True
 
 
-def effect_in_force(host: Host, thing: Thing, *, limit: float = LOOK_TIMEOUT_S) -> tuple[bool, str]:
+def effect_in_force(host: Host, change: WindowsChange, *, limit: float = LOOK_TIMEOUT_S) -> tuple[bool, str]:
     """Is it done and does it have its effect? With what the host says where not. Raises what `rows_of` raises."""
-    row = rows_of(host, "effect", thing.parameters, limit=limit)[0]
+    row = rows_of(host, "effect", change.parameters, limit=limit)[0]
     return row["InForce"] is True, str(row["Why"])
 
 

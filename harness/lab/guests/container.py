@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import select
 import subprocess
@@ -14,11 +13,12 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.core.deadline import Deadline
-from harness.lab.guests.keeper_client import KeeperClient
-from harness.lab.guests.ssh_proxy import own_netns, socket_inside
+from harness.lab.guests.container_keeper_client import KeeperClient
+from harness.lab.guests.ssh_proxy import own_netns, sshd_answers
 
 BOOT_TIMEOUT_S = 300.0  # until its sshd answers
-ASK_AGAIN_S = 0.02
+POLL_INTERVAL_S = 0.02
+ANSWER_TIMEOUT_S = 2.0  # of one question
 POWER_ON = "power-on"  # a FIFO in the folder that lab and container share: its first process waits for a line in it
 SYSCTLS = {  # as every host of the lab has them (see guests/namespace.py)
     "ipv6/conf/all/disable_ipv6": 1,
@@ -55,7 +55,7 @@ class ContainerGuest:
         self.pid: int | None = None
         self._frozen = self._changes = False
         self._keeper = keeper
-        self._made = False
+        self._is_created = False
         self._netns: int | None = None
         self._process: int | None = None  # pidfd of its first process
         self._go: int | None = None
@@ -83,7 +83,7 @@ class ContainerGuest:
             self._changes = False
 
     async def _start(self) -> str:
-        if not self._made:
+        if not self._is_created:
             binds = {str(self.plan.shared): "/run/lab", **self.plan.binds}
             options = {
                 "image": self.plan.image,
@@ -93,7 +93,7 @@ class ContainerGuest:
                 "seed": str(self.plan.seed),
             }
             await self._ask("create", **options)
-            self._made = True
+            self._is_created = True
         fifo = self.plan.shared / POWER_ON
         fifo.unlink(missing_ok=True)
         os.mkfifo(fifo, 0o600)
@@ -122,21 +122,14 @@ class ContainerGuest:
                     console, _ = await self._ask("console")
                     problem = "ended while it booted" if self.has_ended else f"had no sshd that answers after {BOOT_TIMEOUT_S:g} s"
                     raise OSError(f"{self.name} {problem}; its console: {console or 'nothing'}")
-                await asyncio.sleep(ASK_AGAIN_S)
+                await asyncio.sleep(POLL_INTERVAL_S)
         finally:
             os.close(home)
         os.close(self._go)
         self._go = None
 
     async def _answers(self, home: int) -> bool:
-        if self._netns is None:
-            return False
-        loop = asyncio.get_running_loop()
-        with socket_inside(self._netns, home) as line, contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(2.0):
-                await loop.sock_connect(line, ("127.0.0.1", 22))
-                return (await loop.sock_recv(line, 4)) == b"SSH-"
-        return False
+        return self._netns is not None and await sshd_answers(self._netns, home, limit=ANSWER_TIMEOUT_S)
 
     @property
     def has_ended(self) -> bool:

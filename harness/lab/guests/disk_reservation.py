@@ -98,8 +98,10 @@ class Storage:
         before = self._witness.holder
         answer = self._witness.carry_out(request, time.monotonic())
         if (holder := self._witness.holder) != before:
-            taken = f", taken from {before}" if holder and before else ""
-            self._note("storage", "witness", f"{holder} has the witness disk{taken}" if holder else "nobody has the witness disk")
+            previous_holder_text = f", taken from {before}" if holder and before else ""
+            self._note(
+                "storage", "witness", f"{holder} has the witness disk{previous_holder_text}" if holder else "nobody has the witness disk"
+            )
         return answer
 
     def _fence(self, victim: str) -> None:

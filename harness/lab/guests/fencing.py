@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -18,6 +19,10 @@ class Fencing:
         self._power = power
         self._note = note
         self._turn = asyncio.Lock()
+
+    async def serve_machine(self, listener: socket.socket) -> asyncio.AbstractServer:
+        """Listens for the fence agents of a host that no socket file reaches."""
+        return await asyncio.start_server(self._answer, sock=listener)
 
     async def serve(self, socket_path: Path) -> asyncio.AbstractServer:
         """Listens for the fence agents on that socket."""

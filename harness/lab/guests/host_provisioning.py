@@ -43,7 +43,7 @@ def plans(cluster: Cluster, settings: LabSettings, topology: Topology, root: Pat
         disk = FileSystem(root / "hosts" / machine.name, keep, shared if is_node else {}, overlays)
         disk.format()
         disk.write("etc/hostname", f"{machine.name}\n")
-        disk.write("etc/hosts", _hosts_file(cluster, azure=azure))
+        disk.write("etc/hosts", hosts_file(cluster, azure=azure))
         if azure:
             disk.write(AZURE_CA, (folder / AZURE_FILES / "ca.pem").read_text())
         install_sshd(disk, machine.name, folder, motd=stand_in_note(cluster))
@@ -62,7 +62,8 @@ def plans(cluster: Cluster, settings: LabSettings, topology: Topology, root: Pat
     return host_plans
 
 
-def _hosts_file(cluster: Cluster, *, azure: bool) -> str:
+def hosts_file(cluster: Cluster, *, azure: bool) -> str:
+    """Its /etc/hosts; `azure`: with the name of Azure's API."""
     lines = ["127.0.0.1 localhost", *(f"{m.address} {m.name}" for m in cluster.machines)]
     lines += [f"{RESOURCE_MANAGER} {RESOURCE_MANAGER_NAME}"] if azure else []
     return "".join(f"{line}\n" for line in lines)

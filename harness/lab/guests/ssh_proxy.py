@@ -179,6 +179,16 @@ def socket_inside(netns: int, home: int) -> socket.socket:
     return inner
 
 
+async def sshd_answers(netns: int, home: int, *, limit: float) -> bool:
+    """Whether the sshd in that network namespace greets within `limit` seconds; `home` is this process's own."""
+    loop = asyncio.get_running_loop()
+    with socket_inside(netns, home) as line, contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(limit):
+            await loop.sock_connect(line, SSHD)
+            return (await loop.sock_recv(line, 4)) == b"SSH-"
+    return False
+
+
 def _close(end: socket.socket, *, abruptly: bool) -> None:
     if abruptly:
         with contextlib.suppress(OSError):

@@ -32,6 +32,13 @@ PACEMAKER: dict[str, dict[str, Any]] = {
     "azure": {"heartbeat_s": 22.0, "heartbeats_missed": 3, "check_interval_s": 10.0, "takeover_s": 60.0, "boot_s": 120.0},
 }
 
+# On virtual machines, which may be emulated: then everything takes ten times as long, and starting a program most of a second.
+PACEMAKER_ON_MACHINES: dict[str, Any] = {
+    "load_balancer": {"probe": {"interval_s": 1.0}, "idle_timeout_s": 15.0},
+    "manager": {"heartbeat_s": 5.0, "heartbeats_missed": 3, "check_interval_s": 10.0, "takeover_s": 90.0, "boot_s": 300.0},
+    "budget": {"margin_s": 10.0},
+}
+
 # A failover cluster of Windows. Its fast timers are the lab's, as everywhere.
 WSFC: dict[str, dict[str, Any]] = {
     "fast": {},
@@ -65,7 +72,7 @@ AZURE_IMAGE = "pacemaker-azure"  # the recipe of an image with Azure's packages
 
 
 def cluster_data(profile: Profile | None = None, overrides: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A whole cluster file as data: the figure, the profile's timers, and over both what was given."""
+    """A complete cluster file as data: the figure, the profile's timers, and over both what was given."""
     overrides = overrides or {}
     profile_name = profile or overrides.get("lab", {}).get("profile", "fast")
     base = merge_tables(DEFAULT_CLUSTER, PROFILES[profile_name])
@@ -73,8 +80,16 @@ def cluster_data(profile: Profile | None = None, overrides: dict[str, Any] | Non
     kind = manager.get("kind") if isinstance(manager, dict) else None
     if kind in ("pacemaker", "wsfc"):
         base = merge_tables(base, {"manager": (PACEMAKER if kind == "pacemaker" else WSFC)[profile_name]})
+    if kind == "pacemaker" and profile_name == "fast" and _has_machines(overrides):
+        base = merge_tables(base, PACEMAKER_ON_MACHINES)
     data = merge_tables(base, overrides)
     return merge_tables(data, {"lab": {"profile": profile_name}})
+
+
+def _has_machines(data: dict[str, Any]) -> bool:
+    lab = data.get("lab")
+    guests = lab.get("guests") if isinstance(lab, dict) else None
+    return isinstance(guests, dict) and any(isinstance(guest, dict) and guest.get("kind") == "machine" for guest in guests.values())
 
 
 def with_guests(data: dict[str, Any], kind: str, *, azure: bool = False) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import select
 import shutil
 import socket
@@ -14,21 +13,24 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
-
-import tomli_w
+from typing import TYPE_CHECKING, Any
 
 from harness.config import cluster_config, trust
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, HarnessError, Unusable
 from harness.lab import lab_config, lifekeeper_config
-from harness.lab.azure import launch_api
+from harness.lab.azure import api_launch
 from harness.lab.control import control_socket, lab_registry
 from harness.lab.guests.host_provisioning import MSSQL_FILES, REPOSITORY, WINDOWS_PROGRAMS, stand_in_note
 from harness.lab.guests.images.image_store import cache_folder
 from harness.lab.guests.windows import install as windows
 from harness.lab.lifecycle import container_launch, doctor, ssh_keys
+from harness.lab.lifecycle.lab_cluster_file import cluster_file_text, database_password_file
+from harness.lab.network import dhcp
 from harness.lab.services.postgres_template import ensure_template
+
+if TYPE_CHECKING:
+    from harness.lab.lifecycle import machine_launch
 
 Progress = Callable[[str], None]
 _TAKEN = (
@@ -53,8 +55,8 @@ class RunningLab:
     def known_cut(self, host: str, seconds: float) -> tuple[float, float]:
         """Cut a host off for `seconds`; returns when that began and ended, on this machine's monotonic clock."""
         assert self.record.pid is not None
-        begun, ended = control_socket.ask(self.record.pid, "known_cut", limit=seconds + 10.0, node=host, seconds=seconds)
-        return begun, ended
+        began, ended = control_socket.ask(self.record.pid, "known_cut", limit=seconds + 10.0, node=host, seconds=seconds)
+        return began, ended
 
     def down(self) -> None:
         """Ends the lab and everything that runs in it; does nothing for one that has ended."""
@@ -74,17 +76,25 @@ def up(
     network_only: bool = False,
     azure: bool = False,
     agreed: bool = True,
+    may_resume: bool = True,
 ) -> RunningLab:
     """Bring up the lab that `data` (a cluster file's content) describes; with `azure` its stand-in for Azure's API beside it.
 
+    `may_resume`: machines go on from a snapshot of the same lab, where there is one.
     `agreed`: somebody has agreed to all that `data` asks of this machine, so that the lab's own cluster file is agreed to as well.
     Raises BadUse for faults of the file, Unusable (with what would mend it) when this machine cannot carry the lab.
     """
-    _demand_possible(data, name)
-    deadline, began = Deadline(max(limit, container_launch.UP_TIMEOUT_S) if _has_containers(data) else limit), time.time()
+    settings = _demand_possible(data, name)
+    machines: machine_launch.PreparedMachines | None = None
+    if settings.machines:
+        from harness.lab.lifecycle import machine_launch  # what other labs come up without
+
+        machines = machine_launch.prepare(data, settings, progress, bare=network_only, azure=azure, may_resume=may_resume)
+        limit = max(limit, machine_launch.UP_TIMEOUT_S)
+    deadline, began = Deadline(max(limit, container_launch.UP_TIMEOUT_S) if settings.containers else limit), time.time()
     folder = _fresh_folder(name)
     with _owned(folder, name):
-        return _bring_up(
+        lab = _bring_up(
             data,
             name,
             folder,
@@ -95,7 +105,11 @@ def up(
             network_only=network_only,
             azure=azure,
             agreed=agreed,
+            machines=machines,
         )
+        if machines and machines.snapshot:
+            machine_launch.set_clocks(lab.record, settings.machines)
+        return lab
 
 
 @contextmanager
@@ -121,27 +135,33 @@ def _bring_up(
     network_only: bool,
     azure: bool,
     agreed: bool,
+    machines: machine_launch.PreparedMachines | None,
 ) -> RunningLab:
     ready = interrupted = False
     process = None
     keeper: container_launch.Prepared | None = None
     lifeline, hold = os.pipe()
-    heard, said = os.pipe()
+    news_read_fd, news_write_fd = os.pipe()
     listeners: dict[str, socket.socket] = {}
-    stand_in: launch_api.Prepared | None = None
+    stand_in: api_launch.Prepared | None = None
     try:
         if azure:
-            stand_in = launch_api.prepare(folder, data)
+            stand_in = api_launch.prepare(folder, data)
             data = {**data, "azure": stand_in.table}
+        if machines:
+            machines.give_keys(folder)
         listeners = _prepare(data, name, folder, network_only=network_only)
         if agreed:
             trust.agree_to_own(folder / "cluster.toml")
         keeper = container_launch.prepare(folder, name)
         doors = {host: s.fileno() for host, s in listeners.items()}
         order = {
-            **_places(name, folder),
+            "name": name,
+            "folder": str(folder),
+            "cluster_file": str(folder / "cluster.toml"),
             **(keeper.order if keeper else {}),
-            "said_fd": said,
+            **(machines.order if machines else {}),
+            "said_fd": news_write_fd,
             "lifeline_fd": lifeline,
             "listeners": doors,
             "persistent": persistent,
@@ -151,10 +171,10 @@ def _bring_up(
             "limit": max(1.0, deadline.remaining() - REASON_MARGIN_S),  # so that it can say itself what is missing
             "began": began,
         }
-        process = _spawn(order, folder, [said, lifeline, *doors.values(), *(keeper.fds if keeper else [])])
-        os.close(said)
-        said = -1
-        timings = _hear(heard, process, folder, deadline, progress)
+        process = _spawn(order, folder, [news_write_fd, lifeline, *doors.values(), *(keeper.fds if keeper else [])])
+        os.close(news_write_fd)
+        news_write_fd = -1
+        timings = _hear(news_read_fd, process, folder, deadline, progress)
         if stand_in:
             stand_in.start(folder, deadline)
             progress(f"Azure's API up after {deadline.elapsed():.2f} s")
@@ -166,7 +186,7 @@ def _bring_up(
     finally:
         for listener in [*listeners.values(), *([stand_in.listener] if stand_in else [])]:
             listener.close()
-        for fd in (lifeline, heard, said):
+        for fd in (lifeline, news_read_fd, news_write_fd):
             if fd >= 0:
                 os.close(fd)
         if keeper:
@@ -177,22 +197,16 @@ def _bring_up(
             _abandon(process, folder, keeper, keep_log=not interrupted)
 
 
-def _demand_possible(data: dict[str, Any], name: str) -> None:
-    """Raises BadUse for a cluster file with faults, Unusable where this machine lacks what its lab needs."""
+def _demand_possible(data: dict[str, Any], name: str) -> lab_config.LabSettings:
+    """The lab's settings. Raises BadUse for a cluster file with faults, Unusable where this machine lacks what its lab needs."""
     file = lab_registry.folder_of(name) / "cluster.toml"
-    lab_config.make_lab_config(cluster_config.parse(data, file), file)  # from here on every table is one
+    settings = lab_config.make_lab_config(cluster_config.parse(data, file), file)  # from here on every table is one
     os.environ["PATH"] = doctor.PATHS  # an ordinary user's lacks the folders where the lab's programs are
     windows_nodes = any(node.get("platform") == "windows" for node in data.get("nodes", ()))
     doctor.demand(data.get("manager", {}).get("kind", "lifekeeper"), windows=windows_nodes)
-
-
-def _has_containers(data: dict[str, Any]) -> bool:
-    return any(guest.get("kind") == "container" for guest in data.get("lab", {}).get("guests", {}).values())
-
-
-def _places(name: str, folder: Path) -> dict[str, str]:
-    """The part of the order that says which lab it is and where its files are."""
-    return {"name": name, "folder": str(folder), "cluster_file": str(folder / "cluster.toml")}
+    if settings.with_dhcp:
+        dhcp.demand()
+    return settings
 
 
 def _fresh_folder(name: str) -> Path:
@@ -218,30 +232,31 @@ def _prepare(data: dict[str, Any], name: str, folder: Path, *, network_only: boo
     """Write the folder's content; return the listening loopback socket of each host."""
     file = folder / "cluster.toml"
     cluster = cluster_config.parse(data, file)
-    of_manager = lifekeeper_config.known_of_manager(cluster, lab_config.make_lab_config(cluster, file))
+    settings = lab_config.make_lab_config(cluster, file)
+    of_manager = lifekeeper_config.known_of_manager(cluster, settings)
     if not network_only:
         _ports_can_be_shared_out(cluster, file)
-    (folder / "keys").mkdir(mode=0o700)
-    ssh_keys.make(folder / "keys", "login")
-    listeners, known = {}, ""
+    listeners = {}
     for machine in cluster.machines:
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
         listeners[machine.name] = listener
-        known += ssh_keys.known_hosts_line(listener.getsockname()[1], str(machine.address), ssh_keys.make(folder / "keys", machine.name))
-    (folder / "known_hosts").write_text(known)
+    ssh_keys.write_all(folder, [(m.name, str(m.address), listeners[m.name].getsockname()[1]) for m in cluster.machines])
     if any(service.kind == "mssql" for service in cluster.services):
-        from harness.lab import certificate  # cryptography, which most labs need not
+        from harness.lab import certificate_authority  # cryptography, which most labs need not
 
         (folder / MSSQL_FILES).mkdir(mode=0o700)
-        addresses = dict.fromkeys(str(one) for one in (cluster.vip, *(node.address for node in cluster.nodes)))
-        certificate.make(folder / MSSQL_FILES, list(addresses), of="stand-in for SQL Server")
+        addresses = dict.fromkeys(str(address) for address in (cluster.vip, *(node.address for node in cluster.nodes)))
+        certificate_authority.make(folder / MSSQL_FILES, list(addresses), of="stand-in for SQL Server")
     if lab_config.has_windows(cluster):
         (folder / WINDOWS_PROGRAMS).mkdir()
-        for program, made in windows.compile_programs(cache_folder()).items():
-            shutil.copyfile(made, folder / WINDOWS_PROGRAMS / f"{program}.exe")
-    file.write_text(_cluster_file({**data, "manager": {**of_manager, **data.get("manager", {})}}, name, listeners, stand_in_note(cluster)))
+        for program, program_file in windows.compile_programs(cache_folder()).items():
+            shutil.copyfile(program_file, folder / WINDOWS_PROGRAMS / f"{program}.exe")
+    at_fabric = [machine.name for machine in cluster.machines if settings.captured_at_fabric(machine.name)]
+    by_fabric = None if settings.capture == "hosts" else at_fabric
+    completed = {**data, "manager": {**of_manager, **data.get("manager", {})}}
+    file.write_text(cluster_file_text(completed, name, listeners, stand_in_note(cluster), by_fabric))
     return listeners
 
 
@@ -253,60 +268,10 @@ def _ports_can_be_shared_out(cluster: cluster_config.Cluster, file: Path) -> Non
             raise BadUse(f"{file}: services: {service.name} has the probe's port {port}; in a lab the responder needs a port of its own")
 
 
-def _password_file() -> Path:
-    """The labs' database password, made once on this machine so that the template can be kept."""
-    file = cache_folder() / "database-password"
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        new = file.with_suffix(f".{os.getpid()}")
-        new.touch(mode=0o600)
-        new.write_text(secrets.token_urlsafe(18))
-        new.replace(file)
-    return file
-
-
 def _database_template(data: dict[str, Any]) -> str:
     if not any(service["kind"] in lab_config.DATABASES for service in data["services"]):
         return ""
-    return str(ensure_template(cache_folder(), _password_file().read_text()))
-
-
-def _cluster_file(data: dict[str, Any], name: str, listeners: dict[str, socket.socket], note: str) -> str:
-    """The file that the harness attaches to this lab with, as it would to any cluster."""
-
-    def reachable(machine: dict[str, Any]) -> dict[str, Any]:
-        ssh = {
-            "host": "127.0.0.1",
-            "port": listeners[machine["name"]].getsockname()[1],
-            "user": "root",
-            "key": "keys/login",
-            "known_hosts": "known_hosts",
-        }
-        if machine.get("platform", "linux") == "linux":
-            ssh["python"] = "/opt/lab/bin/python3"
-        return {**machine, "ssh": {**ssh, **machine.get("ssh", {})}}
-
-    power = [sys.executable, "-m", "harness.cli", "lab", "power", "--name", name]
-    whole = {
-        **data,
-        "name": name,
-        "client": reachable(data["client"]),
-        "nodes": [reachable(node) for node in data["nodes"]],
-        "services": [_with_password(service) for service in data["services"]],
-        "power": {
-            **{to: [*power, to, "{node}", "--for", "{seconds}"] for to in ("off", "freeze")},
-            **{to: [*power, to, "{node}"] for to in ("on", "reboot", "thaw")},
-        },
-    }
-    return f"# Written by `lkharness lab up`. {note}\n" + tomli_w.dumps(whole)
-
-
-def _with_password(service: dict[str, Any]) -> dict[str, Any]:
-    if service["kind"] not in lab_config.DATABASES:
-        return service
-    given = service.get("settings", {})
-    trusts = {"ca_file": f"{MSSQL_FILES}/ca.pem"} if service["kind"] == "mssql" and "trust_certificate" not in given else {}
-    return {**service, "settings": {"password_file": str(_password_file()), **trusts, **given}}
+    return str(ensure_template(cache_folder(), database_password_file().read_text()))
 
 
 def _spawn(order: dict[str, Any], folder: Path, fds: list[int]) -> subprocess.Popen:
@@ -327,16 +292,16 @@ def _spawn(order: dict[str, Any], folder: Path, fds: list[int]) -> subprocess.Po
         )
 
 
-def _hear(heard: int, process: subprocess.Popen, folder: Path, deadline: Deadline, progress: Progress) -> dict[str, float]:
+def _hear(news_fd: int, process: subprocess.Popen, folder: Path, deadline: Deadline, progress: Progress) -> dict[str, float]:
     """Follow the first process's news until it is ready. Raises what it failed with."""
     buffer = b""
     while True:
-        if not select.select([heard], [], [], deadline.remaining())[0]:
+        if not select.select([news_fd], [], [], deadline.remaining())[0]:
             raise Unusable(
                 f"the lab was not ready within {deadline.seconds:g} s; its log is {_kept_log(folder)}; "
                 "`lkharness doctor` says what this machine lacks"
             )
-        chunk = os.read(heard, 65536)
+        chunk = os.read(news_fd, 65536)
         if not chunk:
             raise Unusable(_last_words(process, folder))
         buffer += chunk

@@ -69,8 +69,8 @@ def _write(path: Path, name: str, python: str, config: Path | None) -> Path:
 
 def _in_perl(name: str, python: list[str], config: Path | None) -> str:
     values = {"name": name, "stand_in": STAND_IN, "config": str(config or command_client.DEFAULT_CONFIG), "run": command_client.DEFAULT_RUN}
-    given = "".join(f"my ${key} = {_quoted(value)};\n" for key, value in values.items())
-    return f"#!{PERL}\n# {STAND_IN}\n{given}my @python = ({', '.join(map(_quoted, python))});\n{CLIENT}"
+    declarations = "".join(f"my ${key} = {_quoted(value)};\n" for key, value in values.items())
+    return f"#!{PERL}\n# {STAND_IN}\n{declarations}my @python = ({', '.join(map(_quoted, python))});\n{CLIENT}"
 
 
 def _quoted(word: str) -> str:

@@ -15,15 +15,15 @@ from harness.lab.lifekeeper.config.stand_in_settings import Config
 from harness.lab.lifekeeper.config.tunables import read_tunables
 from harness.lab.lifekeeper.hierarchy.failover_decision import Failover
 from harness.lab.lifekeeper.hierarchy.hierarchy_engine import Busy, Engine, Refused
-from harness.lab.lifekeeper.hierarchy.local_recovery import Recovery
+from harness.lab.lifekeeper.hierarchy.local_recovery import FAILOVERS, Recovery
 from harness.lab.lifekeeper.hierarchy.manual_switchover import Switching
 from harness.lab.lifekeeper.hierarchy.quorum import Quorum
 from harness.lab.lifekeeper.hierarchy.resource_tree import Tree
-from harness.lab.lifekeeper.hierarchy.state_store import Store
+from harness.lab.lifekeeper.hierarchy.state_store import PAUSED, Store
 from harness.lab.lifekeeper.log import Code, Journal, Log
 from harness.lab.lifekeeper.resource_types import make
 from harness.lab.lifekeeper.resource_types.fork_server import ForkServer
-from harness.lab.lifekeeper.resource_types.resource_type import Surroundings
+from harness.lab.lifekeeper.resource_types.resource_type import ResourceContext
 
 
 class Node:
@@ -38,13 +38,13 @@ class Node:
         self.tree = Tree(config.resources)
         self.store = Store(Path(config.directories.state) / "state.json", list(self.tree.resources), self._on_state)
         self.warm = ForkServer(config.warm_interpreter)
-        around = Surroundings(config, lambda: read_tunables(tunables_file), self.store.has_flag, self.store.remove_flag, self.warm)
-        self.kinds = {r.tag: make(r, around) for r in config.resources}
+        context = ResourceContext(config, lambda: read_tunables(tunables_file), self.store.has_flag, self.store.remove_flag, self.warm)
+        self.kinds = {r.tag: make(r, context) for r in config.resources}
         self.engine = Engine(config, self.tree, self.store, self.kinds, self.log, self.journal)
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.comm = Comm(config, self.tunables, self.log, self.journal, self._on_comm)
         self.switching = Switching(self.engine, self.comm)
-        self.recovery = Recovery(self.engine, self.comm, self.tunables.LKCHECKINTERVAL)
+        self.recovery = Recovery(self.engine, self.comm, self.tunables)
         witness = config.witness
         self.quorum = Quorum(config, self.tunables, witness, self.comm.contact, self._on_witness) if witness else None
         self.failover = Failover(self.switching, self.recovery, self.tunables, self.quorum)
@@ -160,7 +160,13 @@ class Node:
         self.journal.note("state", **{"tag": tag, "from": before, "to": state, "reason": reason})
 
     def _about_me(self) -> dict[str, Any]:
-        return {"phase": self.phase, "states": self.store.states(), "claims": sorted(self.switching.claims), "formed": self.failover.formed}
+        return {
+            "phase": self.phase,
+            "states": self.store.states(),
+            "claims": sorted(self.switching.claims),
+            "formed": self.failover.formed,
+            "paused": self.store.has_flag(PAUSED),
+        }
 
     def _answer_call(self, op: str, args: dict[str, Any]) -> dict[str, Any]:
         if op == "states":
@@ -180,6 +186,7 @@ class Node:
             why_not = self.failover.may_take_over()
             if why_not is not None:
                 return {"error": why_not}
+            self.store.add_moments(FAILOVERS, args.get("failovers", ()))
             tags = self.tree.below(tag for tag in args["tags"] if tag in self.tree.resources)
             self._events.put(lambda: self.failover.take_over(tags))
             return {"ok": True}

@@ -58,7 +58,7 @@ class Balancer:
         self.members = [Member(nic) for nic in topology.members]
         self.no_healthy_backends: str = settings.no_healthy_backends
         self.switch_seconds: list[float] = []
-        self._wanted: list[str] | None = None
+        self._applied_names: list[str] | None = None
         self._forgetting: set[asyncio.Task] = set()
 
     def member(self, host: str) -> Member:
@@ -82,15 +82,15 @@ class Balancer:
     def start(self) -> None:
         """Puts the balancer's frame of nftables rules into the fabric, with no member yet."""
         self._nft.run(self._frame())
-        self._wanted = []
+        self._applied_names = []
 
     def apply(self) -> None:
         """Put the members' present state on the data path; costs about 0.1 ms once the verdict is in."""
         members = self.eligible()
         names = [m.nic.host for m in members]
-        if names == self._wanted:
+        if names == self._applied_names:
             return
-        self._wanted = names
+        self._applied_names = names
         delay = self._settings.unknowns.verdict_to_data_path_s  # OQ-17: every verdict takes its own time to arrive
         if delay:
             asyncio.get_running_loop().call_later(delay, self._switch, members)

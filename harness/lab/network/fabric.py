@@ -19,7 +19,8 @@ FLOATING_TABLE = 100  # plus a NIC's mark: the routing table of floating-IP flow
 
 
 def up(cluster: Cluster, topology: Topology, namespaces: dict[str, str], arp_answers: str) -> None:
-    """Make the fabric in this process's network namespace, with legs into `namespaces`: each host's network namespace, a pid or a path."""
+    """Make the fabric in this process's network namespace, with legs into `namespaces`: each host's network namespace, a pid or a path;
+    the empty string where the legs are there already."""
     _forward_like_a_fabric()
     lines = [
         "link set lo up",
@@ -44,7 +45,7 @@ def own_addresses(cluster: Cluster) -> list[IPv4Address]:
 
 
 def attach(cluster: Cluster, topology: Topology, host: str, namespace: str) -> None:
-    """Connect a host that has just been powered on; `namespace` is its network namespace, as `ip` takes it."""
+    """Connect a host that has just been powered on; `namespace` is its network namespace, as `ip` takes it, or empty (see `up`)."""
     nics = topology.of(host)
     batch(_legs(cluster, nics, namespace))
     for nic in nics:
@@ -56,9 +57,12 @@ def detach(topology: Topology, host: str) -> None:
     batch([f"link del {nic.leg}" for nic in topology.of(host)])
 
 
-def guest_lines(nics: list[Nic]) -> list[str]:
-    """What a guest sets up inside, as DHCP would: only the first NIC gets a default gateway (facts FAB-11)."""
+def guest_lines(nics: list[Nic], *, asks: bool = False) -> list[str]:
+    """What a guest sets up inside, as DHCP would: only the first NIC gets a default gateway (facts FAB-11). One that `asks` for that by
+    DHCP itself has its NICs with their hardware addresses, and nothing more."""
     lines = ["link set lo up"]
+    if asks:
+        return lines + [f"link set {nic.name} address {nic.mac}" for nic in nics]
     for nic in nics:
         lines += [f"link set {nic.name} address {nic.mac} up", f"address add {nic.address}/{nic.subnet.prefixlen} dev {nic.name}"]
     return [*lines, f"route add default via {nics[0].gateway} dev {nics[0].name}"]
@@ -68,7 +72,9 @@ def _legs(cluster: Cluster, nics: list[Nic], namespace: str) -> list[str]:
     lines = []
     for nic in nics:
         lines += [
-            f"link add {nic.leg} address {FABRIC_MAC} type veth peer name {nic.name} netns {namespace}",
+            f"link add {nic.leg} address {FABRIC_MAC} type veth peer name {nic.name} netns {namespace}"
+            if namespace
+            else f"link set {nic.leg} address {FABRIC_MAC}",
             f"link set {nic.leg} up",
             f"route add {nic.address}/32 dev {nic.leg}",
             # A permanent neighbour: no ARP delays a first packet, and no gratuitous ARP moves an address (FAB-06).
@@ -105,6 +111,14 @@ def _forward_like_a_fabric() -> None:
         sysctl(f"ipv4/conf/{scope}/rp_filter", 0)
         sysctl(f"ipv4/conf/{scope}/send_redirects", 0)
     sysctl("ipv4/conf/default/proxy_arp", 1)
+
+
+def settle_leg(leg: str) -> None:
+    """What `up` has every leg made with, for one that was made before it, or by somebody else."""
+    sysctl(f"ipv6/conf/{leg}/disable_ipv6", 1)
+    sysctl(f"ipv4/conf/{leg}/rp_filter", 0)
+    sysctl(f"ipv4/conf/{leg}/send_redirects", 0)
+    sysctl(f"ipv4/conf/{leg}/proxy_arp", 1)
 
 
 def _answer_for_all_neighbours(leg: str) -> None:

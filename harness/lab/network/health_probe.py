@@ -99,7 +99,7 @@ class Prober:
         self._note = note
         self._power_of = power_of
         self._held: asyncio.StreamWriter | None = None
-        self._kept: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._open_connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self.judge = Judge(probe, unknowns)
         self.sent = 0
 
@@ -128,10 +128,10 @@ class Prober:
                 self.sent += 1
                 return await (self._tcp() if self._probe.protocol == "tcp" else self._http())
         except TimeoutError:
-            self._drop_kept()
+            self._drop_connection()
             return Result(False, "Down_Probe_TcpProbeTimeout" if self._probe.protocol == "tcp" else "Down_Probe_HttpNoResponse")
         except OSError as error:
-            self._drop_kept()
+            self._drop_connection()
             if self._probe.protocol == "tcp":
                 return Result(False, "Down_Probe_TcpProbeTimeout")  # no code of its own for a refusal (API-04)
             refused = isinstance(error, ConnectionRefusedError) and self._unknowns.http_probe_refused == "at-once"  # OQ-14
@@ -156,7 +156,7 @@ class Prober:
             self._held = None
 
     async def _http(self) -> Result:
-        reader, writer = self._kept or await self._connect()
+        reader, writer = self._open_connection or await self._connect()
         keep = self._unknowns.probe_connection == "keep-alive"
         try:
             connection = "keep-alive" if keep else "close"
@@ -168,11 +168,11 @@ class Prober:
             response_headers = await self._headers(reader)
             if keep and status.isdigit() and response_headers.get("connection", "").lower() != "close":
                 await reader.readexactly(int(response_headers.get("content-length", "0")))
-                self._kept = (reader, writer)
+                self._open_connection = (reader, writer)
         except asyncio.IncompleteReadError as error:
             raise ConnectionResetError from error
         finally:
-            if self._kept is None or self._kept[1] is not writer:
+            if self._open_connection is None or self._open_connection[1] is not writer:
                 writer.close()
         if not status.isdigit():
             raise ConnectionResetError("no HTTP status")
@@ -188,7 +188,7 @@ class Prober:
             headers[name.strip().lower()] = value.strip()
         return headers
 
-    def _drop_kept(self) -> None:
-        if self._kept:
-            self._kept[1].close()
-            self._kept = None
+    def _drop_connection(self) -> None:
+        if self._open_connection:
+            self._open_connection[1].close()
+            self._open_connection = None

@@ -28,9 +28,9 @@ LAB_FENCE_S, AZURE_FENCE_S = (
 LIMITS_S = {"start": 60, "stop": 60}  # how long an agent may take; the agents' own hints
 
 
-def text(cluster: Cluster, *, azure: Mapping[str, str] | None = None) -> str:
+def text(cluster: Cluster, *, azure: Mapping[str, str] | None = None, disk_device: str | None = None) -> str:
     """The whole CIB, as both nodes find it on their disks when they boot for the first time. `azure`: what fence_azure_arm needs to know of
-    the subscription, where it is what fences."""
+    the subscription, where it is what fences; `disk_device`: the block device that is the shared disk, else it is a folder, DISK_SOURCE."""
     cib = xml.Element("cib", {"validate-with": SCHEMA, "admin_epoch": "1", "epoch": "1", "num_updates": "0"})
     configuration = xml.SubElement(cib, "configuration")
     options = xml.SubElement(xml.SubElement(configuration, "crm_config"), "cluster_property_set", id="cib-bootstrap-options")
@@ -41,7 +41,10 @@ def text(cluster: Cluster, *, azure: Mapping[str, str] | None = None) -> str:
     _fence(resources, cluster, azure)
     group = xml.SubElement(resources, "group", id=cluster.manager.resource)
     if any(s.kind in DATABASES for s in cluster.services):
-        parameters = {"device": str(DISK_SOURCE), "directory": str(MOUNTPOINT), "fstype": "none", "options": "bind"}
+        mounted = (
+            {"device": disk_device, "fstype": "ext4"} if disk_device else {"device": str(DISK_SOURCE), "fstype": "none", "options": "bind"}
+        )
+        parameters = {"directory": str(MOUNTPOINT), **mounted}
         _primitive(group, cluster, DISK, "Filesystem", parameters)
     for service in sorted(cluster.services, key=lambda s: s.kind not in DATABASES):
         _service(group, cluster, service)

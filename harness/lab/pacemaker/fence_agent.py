@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 SOCKET = Path("/run/fence.sock")
+DEVICE = Path("/etc/lkharness-lab/fence-device")  # where the lab is not reached by a socket file: its address and port
 REQUEST_TIMEOUT_S = 15.0
 SILENT = {"monitor", "status", "list", "validate-all"}
 METADATA = """<?xml version="1.0" ?>
@@ -50,11 +51,19 @@ def main() -> int:
 
 def ask(**request: str) -> dict:
     """One question to the lab's fence device, as a JSON line each way; raises OSError."""
-    with socket.socket(socket.AF_UNIX) as line:
-        line.settimeout(REQUEST_TIMEOUT_S)
-        line.connect(str(SOCKET))
+    with _connect() as line:
         line.sendall(json.dumps(request).encode() + b"\n")
         return json.loads(line.makefile("rb").readline())
+
+
+def _connect() -> socket.socket:
+    if DEVICE.exists():
+        address, port = DEVICE.read_text().split()
+        return socket.create_connection((address, int(port)), timeout=REQUEST_TIMEOUT_S)
+    line = socket.socket(socket.AF_UNIX)
+    line.settimeout(REQUEST_TIMEOUT_S)
+    line.connect(str(SOCKET))
+    return line
 
 
 if __name__ == "__main__":

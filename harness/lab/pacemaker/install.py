@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.config.cluster_config import Cluster
 from harness.lab.lifekeeper_config import PYTHON
 from harness.lab.linux.host_filesystem import Disk, FileSystem
-from harness.lab.pacemaker import cib, monitor_hook
+from harness.lab.pacemaker import cib, fence_agent, monitor_hook
 
 START = "/opt/lab/bin/cluster-start"
 CONSENSUS = 1.2  # how many tokens long the rest has to agree that a node is gone; Corosync's own default
@@ -28,23 +28,43 @@ set -a; . /etc/default/pacemaker; set +a
 corosync || exit 1
 setsid pacemakerd </dev/null >>/var/log/pacemaker/pacemakerd.out 2>&1 &
 """
+FENCE_METADATA = "/opt/lab/fence_lab.xml"
+# Pacemaker gives an agent five seconds for its description, which is less than an interpreter may take to start in an emulated machine.
+FENCE_SCRIPT = f"""#!/bin/sh
+options=$(cat)
+case "$options" in
+  *action=metadata*) exec cat {FENCE_METADATA} ;;
+esac
+exec {PYTHON} -m harness.lab.pacemaker.fence_agent "$@" <<END
+$options
+END
+"""
 ENVIRONMENT = "PCMK_logfile=/var/log/pacemaker/pacemaker.log\nPCMK_logfacility=none\n"
 PAM = "auth sufficient pam_rootok.so\naccount sufficient pam_permit.so\npassword required pam_deny.so\nsession sufficient pam_permit.so\n"
 
 
 def configure(
-    disk: Disk, cluster: Cluster, secret: str, sbin: str, *, azure: Mapping[str, str] | None = None, environment: str = ""
+    disk: Disk,
+    cluster: Cluster,
+    secret: str,
+    sbin: str,
+    *,
+    azure: Mapping[str, str] | None = None,
+    environment: str = "",
+    disk_device: str | None = None,
 ) -> None:
     """What every node has of the lab, whatever it is made of. `secret` is the lab's own; Corosync's key is made of it, so that both nodes
-    have the same. `sbin` is where /usr/sbin lies on this disk; `azure` as the CIB takes it; `environment`: further lines of Pacemaker's."""
+    have the same. `sbin` is where /usr/sbin lies on this disk; `azure` and `disk_device` as the CIB takes them;
+    `environment`: further lines of Pacemaker's."""
     disk.write("etc/corosync/corosync.conf", corosync(cluster))
     key = disk.disk / "etc/corosync/authkey"
     key.write_bytes(hashlib.shake_256(b"corosync " + secret.encode()).digest(256))
     key.chmod(0o400)
     disk.write("etc/default/pacemaker", ENVIRONMENT + environment)
     disk.write(monitor_hook.PATH.lstrip("/"), monitor_hook.script(), mode=0o755)
-    disk.write(f"{sbin}/{cib.FENCE_AGENT}", f'#!/bin/sh\nexec {PYTHON} -m harness.lab.pacemaker.fence_agent "$@"\n', mode=0o755)
-    disk.write(CIB, cib.text(cluster, azure=azure), mode=0o600)
+    disk.write(f"{sbin}/{cib.FENCE_AGENT}", FENCE_SCRIPT, mode=0o755)
+    disk.write(FENCE_METADATA.lstrip("/"), f"{fence_agent.METADATA}\n")
+    disk.write(CIB, cib.text(cluster, azure=azure, disk_device=disk_device), mode=0o600)
 
 
 def install(disk: FileSystem, cluster: Cluster, secret: str) -> None:

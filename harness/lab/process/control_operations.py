@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 from harness.lab.control.control_socket import Operation
@@ -30,6 +31,9 @@ class Operations(HostPower):
             "block_probe": self.block_probe,
             "unblock_probe": self.unblock_probe,
             "nft": self.nft,
+            "fabric": self.fabric,
+            "link": self.link,
+            "save_machines": self.save_machines,
         }
 
     async def status(self) -> dict[str, Any]:
@@ -126,9 +130,47 @@ class Operations(HostPower):
         """Lets the balancer's probes reach a node again."""
         self._lab.nft.run(f"delete element ip fabric blocked_probes {{ {self._member(node).nic.address} }}")
 
+    async def fabric(self) -> dict[str, Any]:
+        """The fabric's network namespace, as the number of a file that this process has open, and of each of its legs the host at the other
+        end and the name that the NIC has there. This process itself may be in a host's namespace for a moment, when somebody logs in."""
+        legs = {nic.leg: [nic.host, nic.name] for nic in self._lab.topology.nics}
+        return {"netns": self._lab.home, "legs": legs}
+
     async def nft(self) -> str:
         """The rules in force, for a person to read."""
         return self._lab.nft.run("list ruleset")
+
+    async def link(self, node: str, nic: str, plugged: bool) -> None:
+        """Pull the cable of a NIC, or put it in: the host sees that the link is down, which no cut of the fabric's shows it."""
+        from harness.lab.guests.machine.virtual_machine import VirtualMachine  # labs without machines come up without
+
+        host = self._host(node)
+        if not isinstance(host, VirtualMachine):
+            raise ValueError(f"{node} is a guest of kind {host.kind}, whose NICs have no cable to be pulled; a machine's have")
+        await host.set_link(nic, plugged=plugged)
+        self._lab.note("lab", "link", f"{node}: {nic} {'plugged in' if plugged else 'unplugged'}", node=node, nic=nic, plugged=plugged)
+
+    async def save_machines(self, folder: str) -> list[str]:
+        """Write every machine's disk with its memory, and the shared disk, into a folder; they stand still meanwhile. Returns which."""
+        from harness.lab.guests.machine import machine_snapshot
+        from harness.lab.guests.machine.virtual_machine import VirtualMachine
+
+        machines = [host for host in self._lab.hosts.values() if isinstance(host, VirtualMachine)]
+        for host in machines:
+            if host.power != "on":
+                raise ValueError(f"{host.name} is {host.power}; a snapshot is of machines that run")
+        try:
+            for host in machines:
+                await self._freeze(host)
+            for host in machines:
+                await host.save(machine_snapshot.disk_of(Path(folder), host.name))
+            machine_snapshot.copy(self._lab.machines_disk, Path(folder, machine_snapshot.SHARED_DISK))
+        finally:
+            for host in machines:
+                if host.power == "frozen":
+                    await self._thaw(host)
+        self._lab.note("lab", "snapshot", "the machines were written to a snapshot, and stood still meanwhile")
+        return [host.name for host in machines]
 
     def _member(self, name: str):
         members = {m.nic.host: m for m in self._lab.balancer.members}

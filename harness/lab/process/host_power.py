@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from harness.lab.guests.guest import Guest
-from harness.lab.network import fabric
+from harness.lab.network import dhcp, fabric
 
 if TYPE_CHECKING:
     from harness.lab.process.lab_process import Lab
@@ -110,6 +110,8 @@ class HostPower:
             network_namespace = await host.power_on()
             pid = host.pid
             fabric.attach(lab.cluster, lab.topology, host.name, network_namespace)
+            if host.name in lab.settings.with_dhcp:
+                fabric.batch(dhcp.address_lines(lab.cluster, dhcp.nics_of(lab.topology, [host.name])))
             self._reconnect(host.name)
             for prober in lab.probers:
                 if prober._member.nic.host == host.name:

@@ -24,15 +24,15 @@ from harness.lab import lab_config, lifekeeper_config, topology
 from harness.lab.control.control_socket import Server
 from harness.lab.guests import container_provisioning, host_provisioning
 from harness.lab.guests.container import ContainerGuest
+from harness.lab.guests.container_keeper_client import KeeperClient
 from harness.lab.guests.disk_reservation import Storage
 from harness.lab.guests.fencing import Fencing
 from harness.lab.guests.guest import Guest
-from harness.lab.guests.keeper_client import KeeperClient
 from harness.lab.guests.namespace import NamespaceGuest
 from harness.lab.guests.ssh_proxy import Gate, own_netns
 from harness.lab.linux import linux_syscalls
 from harness.lab.linux.nft import Nft
-from harness.lab.network import fabric, fabric_ruleset, platform_endpoints
+from harness.lab.network import dhcp, fabric, fabric_ruleset, platform_endpoints
 from harness.lab.network.balancer import Balancer
 from harness.lab.network.health_probe import Prober
 from harness.lab.network.nsg import Nsg
@@ -69,7 +69,9 @@ class Lab:
         self.resets: Resets | None = None
         self.operations = Operations(self)
         self.shared = container_provisioning.Shared(Path(order.get("shared_folder", ROOT)))  # used by containers only
+        self.machines_disk = ROOT / "shared.raw"  # that both nodes see, where they are machines
         self.gates: dict[str, Gate] = {}
+        self.home = -1  # the fabric's network namespace, this process's own, from when it serves on
         self._tasks: set[asyncio.Task] = set()
 
     def power_of(self, host: str) -> str:
@@ -90,6 +92,10 @@ class Lab:
         fabric.sysctl("netfilter/nf_conntrack_tcp_loose", 0)  # a forgotten flow must not come back by itself (IDLE-02)
         fabric.sysctl("netfilter/nf_conntrack_tcp_timeout_syn_sent", UNANSWERED_S)
         self.nft.run(fabric_ruleset.ruleset(self.cluster, self.topology, self.settings) + self.nsg.ruleset())
+        if asking := dhcp.nics_of(self.topology, self.settings.with_dhcp):
+            fabric.batch(dhcp.address_lines(self.cluster, asking))
+            self.nft.run(dhcp.ruleset(self.cluster, asking))
+            self.keep(dhcp.run(dhcp.configuration(self.cluster, self.topology, self.settings.with_dhcp), ROOT / "dhcp.conf"))
         self.balancer.start()
         self.resets = self._resets()
         self.timings["network_s"] = time.monotonic() - began
@@ -115,23 +121,42 @@ class Lab:
                 *lab_arguments, self.folder, self.shared, prefix=self.order["container_prefix"], bare=bare, azure=self.order["azure"]
             )
             guests |= {plan.name: ContainerGuest(plan, keeper) for plan in plans}
+        if self.settings.machines:
+            from harness.lab.guests.machine import machine_provisioning, virtual_machine  # other labs come up without
+
+            machine_plans = machine_provisioning.machine_plans(
+                *lab_arguments,
+                self.folder,
+                self.machines_disk,
+                accelerator=self.order["accelerator"],
+                snapshot=Path(self.order["snapshot"]) if self.order["snapshot"] else None,
+                bare=bare,
+                azure=bool(self.order["azure"]),
+            )
+            guests |= {plan.name: virtual_machine.VirtualMachine(plan) for plan in machine_plans}
         return {machine.name: guests[machine.name] for machine in self.cluster.machines}
 
     async def serve(self, listeners: dict[str, socket.socket]) -> None:
         """Brings everything up, then serves until the lab is told to end."""
-        home = own_netns()
+        self.home = own_netns()
         self.storage = Storage(ROOT / "shared", lambda name: self.hosts[name].processes(), self.note)
         await self.storage.serve(ROOT / "storage.sock")
         fencing = Fencing(self.power_of, self.operations.power, self.note)
         await fencing.serve(ROOT / "fence.sock")
         if self.settings.containers:
             await fencing.serve(self.shared.fence_socket)
+        if self.settings.machines:
+            from harness.lab.guests.machine import machine_provisioning
+
+            for host in self.hosts.values():
+                if host.kind == "machine":
+                    await fencing.serve_machine(machine_provisioning.fence_listener(host, self.home))
         for prober in self.probers:
             self.keep(prober.run())
         if self.resets:
             self.keep(self.resets.run())
         for name, listener in listeners.items():
-            self.gates[name] = Gate(listener, self.hosts[name].own_netns, home)
+            self.gates[name] = Gate(listener, self.hosts[name].own_netns, self.home)
             self.keep(self.gates[name].run())
         if self.order["azure"]:
             await platform_endpoints.serve()
@@ -194,11 +219,11 @@ def _tell_failure(news_fd: int, error: BaseException) -> None:
 
 
 def _make_shared_disk(lab: Lab) -> None:
-    """The disk that both nodes see, with the database on it: in memory for namespaces, in the lab's folder for containers."""
+    """The disk that both nodes see, with the database on it: in memory for namespaces and machines, in the lab's folder for containers."""
     template, disk = lab.order["database_template"], ROOT / "shared"
     if lab.settings.containers:
         lab.shared.prepare()
-    nodes_image = container_provisioning.image_of_nodes(lab.cluster, lab.settings)
+    nodes_image = container_provisioning.image_of(lab.settings.containers.get(lab.cluster.nodes[0].name))
     if nodes_image:
         disk = lab.shared.disk
     if template:
@@ -207,6 +232,14 @@ def _make_shared_disk(lab: Lab) -> None:
             copy_template(Path(template), disk / folders[kind].name)
         if nodes_image:
             lab.shared.give_database(nodes_image)
+    if lab.settings.kind_of(lab.cluster.nodes[0].name) == "machine":
+        from harness.lab.guests.machine import machine_provisioning, machine_snapshot
+
+        machines_image = container_provisioning.image_of(lab.settings.machines.get(lab.cluster.nodes[0].name))
+        owner = machines_image.ids("postgres") if template and machines_image else None
+        if lab.order["snapshot"]:
+            return machine_snapshot.copy(Path(lab.order["snapshot"], machine_snapshot.SHARED_DISK), lab.machines_disk)
+        machine_provisioning.make_shared_disk(disk, lab.machines_disk, lab.settings.shared_disk_mb, owner)
 
 
 async def _live(lab: Lab, news_fd: int, lifeline: int) -> None:

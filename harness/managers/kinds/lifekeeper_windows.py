@@ -35,8 +35,8 @@ def address_in(row: str) -> str | None:
     """The address in an IP resource's row of `ins_list`: its id is the address; else the one in its info that is no netmask (LKW-06)."""
     fields = row.strip("\r\n").split("\x01")
     if len(fields) > 5:
-        found = [x for field in (fields[4], fields[5]) for x in DOTTED.findall(field) if not x.startswith("255.")]
-        return found[0] if found else None
+        addresses = [dotted for field in (fields[4], fields[5]) for dotted in DOTTED.findall(field) if not dotted.startswith("255.")]
+        return addresses[0] if addresses else None
     return None
 
 
@@ -94,15 +94,15 @@ class LifeKeeperWindows(OnWindows):
         return NodeOutput("".join(row["Text"] for row in answer.rows)) if answer.ok else NodeOutput(None, answer.why)
 
     def unlisted_members(self, *, limit: float = 10.0) -> list[str]:
-        found = []
-        for node, told in self._each(lambda node: self._listed(node, limit)).items():
-            if told.text is None:
-                found.append(f"{node}: what else the cluster has besides what its file names could not be read: {told.why}")
+        sentences = []
+        for node, table in self._each(lambda node: self._table(node, limit)).items():
+            if table.text is None:
+                sentences.append(f"{node}: what else the cluster has besides what its file names could not be read: {table.why}")
             else:
-                found += of_lifekeeper(told.text, node, self._cluster.manager.resource, self._names)
-        return list(dict.fromkeys(found))
+                sentences += of_lifekeeper(table.text, node, self._cluster.manager.resource, self._names)
+        return list(dict.fromkeys(sentences))
 
-    def _listed(self, node: str, limit: float) -> NodeOutput:
+    def _table(self, node: str, limit: float) -> NodeOutput:
         try:
             answer = self._command(node, "lcdstatus", ["-q"], limit)
         except NOT_ASKED as error:
@@ -136,15 +136,15 @@ class LifeKeeperWindows(OnWindows):
         Raises StillRunning when it takes longer than the deadline; it then goes on."""
         host, words = self._hosts[node], [*options, "-t", tag, "-a", action]
         line = f"perform_action {' '.join(words)}"
-        found = ask(host, PROGRAM, {"Command": "perform_action", **self._root}, limit=max(deadline.within(20.0), 5.0))
-        if not found.ok:
-            raise SwitchRefused(f"{node}: `{line}` was not run: {found.why}{advice(found)}")
-        own = found.rows[0]
-        done = run_to_its_end(host, own["Program"], [*own["Words"], *words], own["Folder"], line, deadline)
-        seen = self._node_state(node, max(deadline.within(20.0), 5.0)).resources.get(tag)
-        if seen is None or seen.active is not (action == "restore"):
-            heard = f"exit {done.exit}); it said: {last_words(done.out, done.err)}"
-            raise SwitchRefused(f"{node}: `{line}` left {tag} {seen or 'unknown'} ({heard}")
+        program_answer = ask(host, PROGRAM, {"Command": "perform_action", **self._root}, limit=max(deadline.within(20.0), 5.0))
+        if not program_answer.ok:
+            raise SwitchRefused(f"{node}: `{line}` was not run: {program_answer.why}{advice(program_answer)}")
+        program = program_answer.rows[0]
+        result = run_to_its_end(host, program["Program"], [*program["Words"], *words], program["Folder"], line, deadline)
+        resource = self._node_state(node, max(deadline.within(20.0), 5.0)).resources.get(tag)
+        if resource is None or resource.active is not (action == "restore"):
+            ending = f"exit {result.exit}); it said: {last_words(result.out, result.err)}"
+            raise SwitchRefused(f"{node}: `{line}` left {tag} {resource or 'unknown'} ({ending}")
 
     def address_of(self, tag: str, node: str) -> str | None:
         answer = self._command(node, "ins_list", ["-t", tag], 20.0)

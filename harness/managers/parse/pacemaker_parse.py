@@ -140,9 +140,9 @@ def node_state(node: str, monitor: str, links: str, peer: str, pairs: Mapping[st
         return NodeState(node, False, {}, paths, f"Pacemaker there knows no node {node}; it knows {', '.join(reading.nodes) or 'none'}")
     why = takes_nothing(node, me)
     if me.get("online") != "true":  # whatever it says runs there, it is not of the cluster
-        return NodeState(node, False, {}, paths, why, stopped=True)
+        return NodeState(node, False, {}, paths, why, stopped=True, quorum=reading.quorum)
     resources = {tag: _state(element, tag, node, reading) for tag, element in reading.resources.items()}
-    return NodeState(node, not why, resources, paths, why, stopped=bool(why))
+    return NodeState(node, not why, resources, paths, why, stopped=bool(why), quorum=reading.quorum)
 
 
 def takes_nothing(node: str, me: Mapping[str, str]) -> str:

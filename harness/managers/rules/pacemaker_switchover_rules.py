@@ -7,7 +7,7 @@ forbade, quorum without the other node, and whether fencing can work.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from xml.etree import ElementTree as xml
 
 from harness.hosts.root_rights import ROOT
@@ -200,8 +200,9 @@ def by_fencing(fencing: Answer, reading: Reading) -> Case:
     return case
 
 
-def by_cluster(to: str, reading: Reading, *, health: bool = True) -> Case:
-    """What the cluster's own options and the target's flags say of a switchover to it. Pure."""
+def by_cluster(to: str, reading: Reading, *, health: bool = True, attributes: Mapping[str, str] | None = None) -> Case:
+    """What the cluster's own options and the target's flags say of a switchover to it. `attributes`: what a constraint's rule holds against
+    the node, by the constraint's id. Pure."""
     if reading.why:
         return Case(unknown=[f"{to}: {reading.why}"])
     case = Case()
@@ -226,9 +227,13 @@ def by_cluster(to: str, reading: Reading, *, health: bool = True) -> Case:
     if health and reading.nodes.get(to, {}).get("health", "green") == "red":
         case.against.append(f"{to}'s health is red, so it takes nothing over")
     ours = {*reading.resources, *reading.groups}
-    if banned := sorted((id, resource) for id, resource, node in reading.bans if node == to and resource in ours):
-        banned_resources = ", ".join(dict.fromkeys(resource for _, resource in banned))
-        case.against.append(f"the constraint {', '.join(dict.fromkeys(id for id, _ in banned))} forbids {to} (for {banned_resources})")
+    banned = sorted((id, resource) for id, resource, node in reading.bans if node == to and resource in ours)
+    bans_by_reason: dict[str, list[tuple[str, str]]] = {}
+    for id, resource in banned:
+        bans_by_reason.setdefault((attributes or {}).get(id, ""), []).append((id, resource))
+    for reason, bans in bans_by_reason.items():
+        ids, banned_resources = (", ".join(dict.fromkeys(ban[i] for ban in bans)) for i in (0, 1))
+        case.against.append(f"the constraint {ids} forbids {to} (for {banned_resources})" + (f": {reason}" if reason else ""))
     failed = sorted(tag for tag, node in reading.failed_on if node == to and tag in reading.resources)
     if failed:
         case.against.append(f"{', '.join(failed)} failed on {to}, and will not be tried there before `crm_resource --cleanup`")

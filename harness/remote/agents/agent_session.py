@@ -65,7 +65,7 @@ class Agent:
         self._folders_left: list[list[str]] = []  # folders of agents that were started and not yet removed, by agent
         self._process: Process | None = None
         self._heard_at = 0.0
-        self._lost: set[str] = set()
+        self._lost_kinds: set[str] = set()
         self._trying: Deadline | None = None
         self._telling = threading.RLock()
         self._clocked, self._over, self._stopping = threading.Event(), threading.Event(), threading.Event()
@@ -293,11 +293,11 @@ class Agent:
     def _tell(self, kind: str, reason: str) -> None:
         """Once for each loss; it began when the host was last heard."""
         with self._telling:
-            if kind not in self._lost and not self._stopping.is_set():
-                self._lost.add(kind)
+            if kind not in self._lost_kinds and not self._stopping.is_set():
+                self._lost_kinds.add(kind)
                 self._sink.event(NodeEvent(self._heard_at, self.name, kind, reason))
 
     def _tell_return(self, lost_kind: str, kind: str, text: str) -> None:
-        if lost_kind in self._lost:
-            self._lost.discard(lost_kind)
+        if lost_kind in self._lost_kinds:
+            self._lost_kinds.discard(lost_kind)
             self._sink.event(NodeEvent(time.monotonic(), self.name, kind, text))

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError
-from harness.hosts.ssh.forwarding import Forwarding, Opening
+from harness.hosts.ssh.forwarding import ChannelOpening, Forwarding
 from harness.remote.agents.agent_launch import AgentPlan, AgentSeries
 from harness.remote.agents.agent_session import LOST_TIMEOUT_S, PING_EVERY_S, RETRY_INTERVAL_S, START_TIMEOUT_S, Sink
 from harness.remote.agents.direct_tcpip_attempt import speak
@@ -34,7 +34,7 @@ class ForwardingAgent:
         self._forwarding: Forwarding | None = None
         self._half_trip_s = 0.0  # of a round trip
         self._threads: list[threading.Thread] = []
-        self._lost = False
+        self._is_lost = False
         self._heard_at = time.monotonic()
         self._look_now = False
 
@@ -96,7 +96,7 @@ class ForwardingAgent:
 
     def _try_all(self, all_series: Sequence[AgentSeries]) -> None:
         forwarding = self._forwarding
-        if forwarding is None or self._lost:
+        if forwarding is None or self._is_lost:
             return  # as when an agent's host is lost: nothing is measured, and that is told
         for series in all_series:
             try:
@@ -105,14 +105,14 @@ class ForwardingAgent:
                 return  # the thread that watches tells
             threading.Thread(target=self._follow, args=(series, forwarding, opening), daemon=True).start()
 
-    def _follow(self, series: AgentSeries, forwarding: Forwarding, opening: Opening) -> None:
+    def _follow(self, series: AgentSeries, forwarding: Forwarding, opening: ChannelOpening) -> None:
         began, half_trip_s = opening.asked_at + self._half_trip_s, self._half_trip_s
         trips = 2 if series.say else 1  # to have the connection, and to have what is said on it answered
         deadline = Deadline(series.limit_s + 2 * trips * half_trip_s, anchor=opening.asked_at)
         result = speak(forwarding, opening, series.say, series.expect, deadline, again=series.again)
         if result.outcome == "silent" and not self._sshd_answers(forwarding, series.limit_s):
             return
-        if forwarding.usable and not self._lost:  # else it ended with the way to the host, and says nothing of the path
+        if forwarding.usable and not self._is_lost:  # else it ended with the way to the host, and says nothing of the path
             seconds = max(0.0, result.ended - opening.asked_at - 2 * trips * half_trip_s)
             self._sink.samples(series.id, [Sample(began, seconds, result.outcome, 0, result.detail)])
 
@@ -167,8 +167,8 @@ class ForwardingAgent:
         old.close()
 
     def _tell(self, *, is_lost: bool, reason: str) -> None:
-        if is_lost != self._lost:
-            self._lost = is_lost
+        if is_lost != self._is_lost:
+            self._is_lost = is_lost
             self._sink.event(
                 NodeEvent(self._heard_at if is_lost else time.monotonic(), self.name, "host-lost" if is_lost else "host-back", reason)
             )

@@ -17,7 +17,7 @@ from functools import cache
 
 from harness.core.errors import BadUse
 from harness.hosts.host import Host, Process
-from harness.hosts.output_limits import Lines
+from harness.hosts.output_limits import LineSplitter
 from harness.remote import script_transport
 from harness.remote.agents.agent_launch import AgentSeries
 from harness.remote.recording.recording import NEW
@@ -95,7 +95,7 @@ class JudgedStream:
     def __init__(self, process: Process, series: Sequence[AgentSeries]) -> None:
         self._process = process
         self._series = series
-        self._lines = Lines()
+        self._lines = LineSplitter()
         self._judged_attempts: deque[tuple[bytes, bytes]] = deque(maxlen=MAX_REMEMBERED_ATTEMPTS)
         self.addresses = Addresses()
 
@@ -141,13 +141,13 @@ class JudgedStream:
         self._process.close()
 
 
-def judge_answer(series: AgentSeries, took_us: int, heard: bytes | None) -> tuple[bytes, bytes]:
+def judge_answer(series: AgentSeries, took_us: int, answer_hex: bytes | None) -> tuple[bytes, bytes]:
     """The outcome's letter and a detail, for what was heard (in hexadecimal; None: the connect alone is the answer). Pure."""
     if took_us > _micros(series.limit_s):
         return b"s", b"answered after %d ms" % (took_us // 1000)
-    if heard is None:
+    if answer_hex is None:
         return b"a", b""
-    answer = binascii.unhexlify(heard)
+    answer = binascii.unhexlify(answer_hex)
     if not answer:
         return b"x", b"closed without a word"
     if re.search(series.expect, answer):

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Inconclusive, Unusable
 from harness.hosts.host import Host, HostUnreachable, Process
-from harness.hosts.output_limits import Lines
-from harness.hosts.ssh.forwarding import Forwarding, Opening
-from harness.remote.agents import powershell_agent, shell_agent
+from harness.hosts.output_limits import LineSplitter
+from harness.hosts.ssh.forwarding import ChannelOpening, Forwarding
+from harness.remote.agents import shell_agent
 from harness.remote.agents.agent_launch import AgentSeries
 from harness.remote.agents.direct_tcpip_attempt import speak
 from harness.remote.agents.spool_reader import OUTCOMES
@@ -22,6 +22,7 @@ from harness.remote.connections.attempt_outcome import AttemptOutcome
 from harness.remote.connections.connector_base import ConnectorBase
 from harness.remote.connections.single_use_port import admit, open_listener
 from harness.remote.connections.tcp_tunnel import CHUNK, Link
+from harness.remote.connections.windows_attempts import attempts_from
 from harness.remote.host_capabilities import FORWARDED, Capabilities, Kind, forwarding_of
 
 START_TIMEOUT_S = 15.0
@@ -43,9 +44,11 @@ class FallbackConnector(ConnectorBase):
             raise Unusable(f"{self.name}: without Python no connection can be made from a chosen address ({source})")
         if self._capabilities.kind is Kind.FORWARDING:
             return self._attempts_by_sshd(destination, port, count, limit, spacing)
+        if self._capabilities.kind in (Kind.POWERSHELL, Kind.COMPILED):
+            return attempts_from(self._host, destination, port, count=count, limit=limit, spacing=spacing)
         return self._attempts_by_script(destination, port, count, limit, spacing)
 
-    # --- by a script
+    # --- by its shell
 
     def _attempts_by_script(self, destination: str, port: int, count: int, limit: float, spacing: float) -> list[Attempt]:
         """The measuring agent, for so many ticks; anew for those that a busy host could not begin, because here no moment is measured."""
@@ -65,7 +68,7 @@ class FallbackConnector(ConnectorBase):
         timer.daemon = True
         timer.start()
         try:
-            lines = self._read(process, series, count)
+            lines = self._read(process, count)
         finally:
             timer.cancel()
             process.close()
@@ -77,19 +80,15 @@ class FallbackConnector(ConnectorBase):
         raise HostUnreachable(f"{self.name}: the connection was lost during {count} {what}")
 
     def _start(self, series: AgentSeries, lifetime_s: float, count: int) -> Process:
-        if self._capabilities.kind in (Kind.POWERSHELL, Kind.COMPILED):  # one attempt is not worth a compiler
-            return powershell_agent.start(self._host, [series.wire()], lifetime_s=lifetime_s)
         return shell_agent.start(self._host, [series], lifetime_s=lifetime_s, attempts=count)
 
-    def _read(self, process: Process, series: AgentSeries, count: int) -> list[bytes]:
-        """The lines of the first `count` that began. The shell's script makes no more; PowerShell's goes on, and a silent attempt ends
-        after later ones that were answered."""
+    def _read(self, process: Process, count: int) -> list[bytes]:
+        """The lines of all `count` attempts by their beginnings, or fewer where the stream ends before: the script makes no more."""
         lines_by_start: dict[int, bytes] = {}
-        splitter = Lines()
-        first_of = _all_lines if self._capabilities.kind is Kind.SHELL else _first_lines
-        while not (first := first_of(lines_by_start, count, series)) and (data := process.recv(CHUNK)):
+        splitter = LineSplitter()
+        while len(lines_by_start) < count and (data := process.recv(CHUNK)):
             lines_by_start |= {int(line.split(b" ", 3)[2]): line for line in splitter.feed(data) if line.startswith(b"s ")}
-        return first
+        return [lines_by_start[at] for at in sorted(lines_by_start)]
 
     def _parse_attempt(self, line: bytes, series: AgentSeries, process: Process) -> Attempt:
         _, number, at, took, letter, port, detail = line.decode("utf-8", "replace").rstrip("\r").split(" ", 6)
@@ -111,7 +110,7 @@ class FallbackConnector(ConnectorBase):
         return [self._try_connection(forwarding, opening, destination, port, limit) for opening in openings]
 
     def _try_connection(
-        self, forwarding: Forwarding, opening: Opening, destination: str, port: int, limit: float, *, keep: bool = False
+        self, forwarding: Forwarding, opening: ChannelOpening, destination: str, port: int, limit: float, *, keep: bool = False
     ) -> Attempt:
         result = speak(forwarding, opening, b"", b"", Deadline(limit, anchor=opening.asked_at), keep=keep)
         if not forwarding.usable:
@@ -181,19 +180,7 @@ class FallbackConnector(ConnectorBase):
                 self._forwarding = None
 
 
-def _all_lines(lines_by_start: dict[int, bytes], count: int, series: AgentSeries) -> list[bytes]:
-    """All `count` attempts of a script that makes no more, of rows by their beginnings (µs); none while one is under way."""
-    return [lines_by_start[at] for at in sorted(lines_by_start)] if len(lines_by_start) == count else []
-
-
-def _first_lines(lines_by_start: dict[int, bytes], count: int, series: AgentSeries) -> list[bytes]:
-    """The `count` that began first, of rows by their beginnings (µs); none while one that began before them may still be under way."""
-    starts = sorted(lines_by_start)
-    settled_us = (series.limit_s + series.period_s) * 1e6
-    return [lines_by_start[at] for at in starts[:count]] if len(starts) > count and starts[-1] >= starts[count - 1] + settled_us else []
-
-
-def _carry(listener: socket.socket, opening: Opening, lifetime: float) -> None:
+def _carry(listener: socket.socket, opening: ChannelOpening, lifetime: float) -> None:
     """Carry one client's bytes to the channel and back; the end of either side's stream reaches the other."""
     client = admit(listener, Deadline(lifetime))
     if client is None:
@@ -209,7 +196,7 @@ def _carry(listener: socket.socket, opening: Opening, lifetime: float) -> None:
         back.join(lifetime)
 
 
-def _bring_back(opening: Opening, client: socket.socket, lifetime: float) -> None:
+def _bring_back(opening: ChannelOpening, client: socket.socket, lifetime: float) -> None:
     opening.channel.settimeout(lifetime)
     with contextlib.suppress(OSError, EOFError):
         while data := opening.channel.recv(CHUNK):

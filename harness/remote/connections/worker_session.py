@@ -58,6 +58,10 @@ class ConnectionWorker:
             raise
         return request
 
+    def begin(self) -> None:
+        """Start the script, so that the first request need not wait for it. Raises what `ask` does."""
+        run_uninterrupted(lambda: self._living_process())
+
     def close(self) -> None:
         """End the script; requests under way are told. Asking again starts a new one."""
         run_uninterrupted(self._close)

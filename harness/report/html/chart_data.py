@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from harness.core.text.host_text import visible
+from harness.core.text.host_text import cut_at_word, visible
 from harness.core.text.wording import seconds
 from harness.measure.measurement_result import ChartRow, Measured, SeriesResult
 from harness.remote.recording.recording import NEW
@@ -165,11 +165,8 @@ def _log(measured: Measured) -> tuple[list[tuple[float, str, str]], int]:
     begin, end = measured.anchor - 1, max([measured.anchor, *boundary_times]) + 1
     nearest = sorted(measured.log, key=lambda line: max(begin - line[0], line[0] - end, 0.0))
     lines = sorted(nearest[:MAX_LINES], key=lambda line: line[0])
-    return [(_ms(moment, measured), visible(host), _shorten(visible(text))) for moment, host, text in lines], len(measured.log) - len(lines)
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= MAX_LINE_LENGTH else text[: MAX_LINE_LENGTH - 1] + "…"
+    rows = [(_ms(moment, measured), visible(host), cut_at_word(visible(text), MAX_LINE_LENGTH)) for moment, host, text in lines]
+    return rows, len(measured.log) - len(lines)
 
 
 def _ms(moment: float, measured: Measured) -> float:

@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 from harness.core.text.wording import seconds
+from harness.expectations.wire_code_meanings import MEANINGS
 from harness.report.record.run_record import ClusterKind, ClusterSummary, RecoveryRecord, Result, RunRecord, TestRecord
 
 LABEL = {Result.PASS: "PASSED", Result.FAIL: "FAILED", Result.INCONCLUSIVE: "INCONCLUSIVE", Result.SKIPPED: "SKIPPED", None: "NOT CHECKED"}
 MARK = {Result.PASS: "✓", Result.FAIL: "✗", Result.INCONCLUSIVE: "?", Result.SKIPPED: "-", None: "·"}
-
-# The wire codes of the expectation matrix (azure-ilb facts, section 11).
-TRAVELLED = {
-    "W1": "through the ILB, arrived at the node's private address",
-    "W2": "through the ILB, arrived at the virtual address",
-    "W3": "inside the node, on no NIC",
-    "W4": "hairpin: its own packet came back from the ILB, rewritten, and died",
-    "W5": "reached a node, whose kernel refused",
-    "W6": "refused inside the node, on no NIC",
-    "W7": "reached a node that does not hold the virtual address: no answer",
-    "W8": "left its origin and reached no node",
-    "W9": "its own packet came back from the ILB unchanged and died",
-    "W10": "reached a Windows node, which kept silent",
-}
 
 
 def route_in_words(wire: str | None) -> str:
     """How a connection travelled, in words; a code that is not known is shown as it is."""
     if not wire:
         return "not seen"
-    return f"{TRAVELLED[wire]} ({wire})" if wire in TRAVELLED else wire
+    return f"{MEANINGS[wire]} ({wire})" if wire in MEANINGS else wire
 
 
-def where(cluster: ClusterSummary | None) -> str:
+def cluster_in_words(cluster: ClusterSummary | None) -> str:
     """On what the run was made: `the lab “demo”, design nat`."""
     if cluster is None:
         return "a cluster that was never reached"

@@ -49,7 +49,7 @@ class Run:
         self.cleaner = cleaner  # every text of the run's files passes it
         self.record = record
         self.timeline = timeline
-        self._given: set[str] = set()
+        self._reserved_names: set[str] = set()
         self._lock = threading.Lock()
 
     @classmethod
@@ -102,10 +102,10 @@ class Run:
         safe = _safe_name(name)
         with self._lock:
             path, number = self.directory / "evidence" / safe, 1
-            while path.name.lower() in self._given or path.exists():
+            while path.name.lower() in self._reserved_names or path.exists():
                 number += 1
                 path = path.with_name(f"{Path(safe).stem}-{number}{Path(safe).suffix}")
-            self._given.add(path.name.lower())
+            self._reserved_names.add(path.name.lower())
         return path
 
     def collect(self, name: str, collector: Callable[[Path], object]) -> Path | None:

@@ -134,6 +134,8 @@ class ClusterSummary(Record):
     probe: ProbeSummary
     timers: dict[str, Seconds]
     """The timers that budgets follow from, by their names in the cluster file."""
+    heartbeats_missed: int | None = None
+    """After how many missed heartbeats a node counts as lost; null in a record of before."""
     active_at_start: Text | None = None
     """The node that was active when the run began, where that was seen."""
     manager: Text = "lifekeeper"

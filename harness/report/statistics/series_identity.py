@@ -57,6 +57,7 @@ def set_up_of(cluster: ClusterSummary) -> Facts:
         },
         "probe": f"{cluster.probe.protocol} every {cluster.probe.interval_s:g} s, {cluster.probe.threshold} in a row",
         **{f"timer {name}": f"{value:g}" for name, value in cluster.timers.items()},
+        **({"heartbeats missed": str(cluster.heartbeats_missed)} if cluster.heartbeats_missed is not None else {}),
     }
 
 

@@ -82,8 +82,8 @@ def _watch_open(sock: BoundedSocket, host: str, port: int, deadline: Deadline) -
 def _read_greeting(sock: BoundedSocket, host: str, port: int, greeting: re.Pattern[str]) -> Identity:
     received = b""
     try:
-        while not received.endswith(b"\n") and len(received) < MAX_GREETING_BYTES and (piece := sock.recv(MAX_GREETING_BYTES)):
-            received += piece
+        while not received.endswith(b"\n") and len(received) < MAX_GREETING_BYTES and (chunk := sock.recv(MAX_GREETING_BYTES)):
+            received += chunk
     except DeadlineExceeded:
         if not received:
             raise

@@ -79,16 +79,18 @@ def resources(template: Mapping[str, Any], arguments: Mapping[str, Any], *, subs
         count = evaluate(loop["count"], scope)
         loops[loop["name"]] = [evaluate(loop["input"], Scope(values, variable, resource_id, {loop["name"]: i})) for i in range(count)]
 
-    made = []
+    evaluated_resources = []
     for declared in template["resources"]:
         if not evaluate(declared.get("condition", True), scope):
             continue
         loop = declared.get("copy")
         for i in range(evaluate(loop["count"], scope) if loop else 1):
             loop_scope = Scope(values, variable, resource_id, {"": i, loop["name"]: i}) if loop else scope
-            made.append(_evaluate_resource({k: v for k, v in declared.items() if k not in ("copy", "condition")}, loop_scope))
-    ids = {r.id for r in made}
-    return _sort_by_dependency([Resource(r.id, r.type, r.name, r.api_version, r.body, r.after & ids) for r in made])
+            evaluated_resources.append(
+                _evaluate_resource({k: v for k, v in declared.items() if k not in ("copy", "condition")}, loop_scope)
+            )
+    ids = {r.id for r in evaluated_resources}
+    return _sort_by_dependency([Resource(r.id, r.type, r.name, r.api_version, r.body, r.after & ids) for r in evaluated_resources])
 
 
 def _evaluate_resource(declared: Mapping[str, Any], scope: Scope) -> Resource:

@@ -10,7 +10,7 @@ from harness.config.cluster_config import Design
 from harness.core.finding import Weight
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Direct, Evidence, PathSeen
-from harness.diagnosis.firewall import Packet, evaluate, opening
+from harness.diagnosis.firewall import Packet, opening
 from harness.diagnosis.required_flows import join_names
 from harness.diagnosis.rules.network import links
 from harness.diagnosis.rules.network.host_firewall import is_doubted, is_probe_doubted, is_stopped
@@ -108,7 +108,7 @@ def _floating(evidence: Evidence) -> Iterator[Cause]:
 
 def _no_rule(evidence: Evidence, paths: list[PathSeen]) -> Cause:
     service, active = paths[0].service, evidence.active or evidence.cluster.name
-    attempts = evidence.tried(active, service.port)
+    attempts = evidence.direct_attempts(active, service.port)
     lines = [
         f"the packet captures: what {p.origin} sends to {evidence.cluster.vip}:{service.port} reaches no node, other ports do"
         for p in paths
@@ -222,7 +222,9 @@ def _standby_shut(evidence: Evidence) -> Iterator[Cause]:
         host, source = evidence.hosts.get(standby), _address_of(evidence, attempt.origin)
         packet = Packet(source, str(address), attempt.port, in_nic=host.nic_of(address) if host else None)
         decision = (
-            evaluate(host.firewall, host.place_packet(cluster.vip, packet)) if host is not None and host.firewall is not None else None
+            opening(host.firewall, host.place_packet(cluster.vip, packet)).decision
+            if host is not None and host.firewall is not None
+            else None
         )
         if (
             decision is None
@@ -270,20 +272,22 @@ def _address_of(evidence: Evidence, name: str) -> str:
 
 
 def _is_asked_and_answered(evidence: Evidence, attempt: Direct) -> bool:
-    """Do the routes of both ends and the firewall of a node that asks let the attempt leave, and its refusal come back? A client's own
-    are judged by its paths."""
+    """Do the routes of both ends and the firewall of the host that asks let the attempt leave, and its refusal come back? A client's own
+    routes are judged by its paths."""
     cluster, there, here = evidence.cluster, evidence.hosts.get(attempt.node), evidence.hosts.get(attempt.origin)
     address, source = str(cluster.node(attempt.node).address), _address_of(evidence, attempt.origin)
     back = there.routes.get((source, address)) if there else None
     if there is not None and (not there.is_up(address) or (back is not None and not _leads_by(back, there.nic_of(address)))):
         return False  # its answers, refusals too, come back to nobody
-    if attempt.origin == cluster.client.name:
-        return True
-    if here is None or here.firewall is None or attempt.origin in links.at_fault(evidence) or not here.is_up(source):
-        return False
-    out = here.routes.get((address, source))
+    if here is None or here.firewall is None:
+        return attempt.origin == cluster.client.name
     leave = Packet(source, address, attempt.port, hook="output", out_nic=here.nic_of(source))
     passes = opening(here.firewall, here.place_packet(cluster.vip, leave)).passes
+    if attempt.origin == cluster.client.name:
+        return passes is not False
+    if attempt.origin in links.at_fault(evidence) or not here.is_up(source):
+        return False
+    out = here.routes.get((address, source))
     return passes is True and out is not None and _leads_by(out, here.nic_of(source))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from harness.config.cluster_config import Node
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import ANY, Evidence, ProbesSeen
+from harness.diagnosis.rules.cluster.shared_addresses import of_probe_port
 from harness.diagnosis.rules.network import links
 from harness.diagnosis.rules.network.host_firewall import is_probe_doubted
 from harness.expectations.http_probe_answer import is_late, seconds, waits_s, without_time
@@ -25,7 +26,10 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             continue  # its own NIC loses them
         if (there := evidence.hosts.get(node.name)) is not None and not there.is_up(node.address):
             continue  # told as what it is
-        yield _no_probe(evidence, node, evidence.probes[node.name], both=len(unprobed) == len(evidence.cluster.nodes))
+        both = len(unprobed) == len(evidence.cluster.nodes)
+        if both and node.name != evidence.active and evidence.active and _asked_ports(evidence, unprobed):
+            continue  # told once, of the active node
+        yield _no_probe(evidence, node, evidence.probes[node.name], both=both)
     for node, _ in evidence.nodes:
         probes = evidence.probes.get(node.name)
         unanswered = probes and probes.syns.get(probe.port) and not probes.answered and not probes.refused
@@ -76,6 +80,12 @@ def _comes_and_goes(evidence: Evidence) -> Iterator[Cause]:
         )
 
 
+def _asked_ports(evidence: Evidence, nodes: list[Node]) -> str:
+    """The other ports that the probe asks, where it asks the same ones of all these nodes."""
+    (ports, *others) = ({*evidence.probes[node.name].syns} for node in nodes)
+    return ", ".join(map(str, sorted(ports))) if all(other == ports for other in others) else ""
+
+
 def _no_probe(evidence: Evidence, node: Node, probes: ProbesSeen, *, both: bool) -> Cause:
     probe = evidence.cluster.load_balancer.probe
     active = node.name == evidence.active
@@ -83,17 +93,26 @@ def _no_probe(evidence: Evidence, node: Node, probes: ProbesSeen, *, both: bool)
         f"the packet capture on {node.name}: no SYN from {probe.source} to port {probe.port} in {probes.seconds:.1f} s; one is due every "
         f"{probe.interval_s:g} s"
     ]
-    lines += [f"from {d.origin} to {node.address}:{d.port}: {d.outcome}" for d in evidence.tried(node.name, probe.port)[:2]]
+    lines += [f"from {d.origin} to {node.address}:{d.port}: {d.outcome}" for d in evidence.direct_attempts(node.name, probe.port)[:2]]
     explains = OUTSIDE if active else ()
     if probes.syns:
         asked_ports = ", ".join(map(str, sorted(probes.syns)))
+        host = evidence.hosts.get(evidence.active or node.name)
+        answers_asked = host is not None and any(host.listening(port) for port in probes.syns)
+        answers_file = host is not None and bool(host.listening(probe.port))
+        where = (
+            f", where the health-check resource of {host.name} answers" if host and answers_file else ", which is the cluster file's port"
+        )
+        do = f"make the balancer's probe ask {probe.port}, or let the health-check resource and the cluster file have {asked_ports}"
+        if answers_asked and not answers_file:
+            do = f"let the cluster file have {asked_ports} (load_balancer.probe.port), where the health-check resource answers"
         return Cause(
-            f"the load balancer's probe asks port {asked_ports} of {node.name}, not {probe.port}, where the health-check resource answers",
+            f"the load balancer's probe asks port {asked_ports} of {'both nodes' if both else node.name}, not {probe.port}{where}",
             node.name,
             Certainty.CERTAIN,
-            f"make the probe ask {probe.port}, or let the health-check resource and the cluster file have {asked_ports}",
+            do,
             (*lines, f"the packet capture on {node.name}: SYNs from {probe.source} to port {asked_ports}"),
-            explains=(*explains, f"{node.name}:probe port"),
+            explains=(*explains, "*:probe port" if both else f"{node.name}:probe port"),
         )
     if both:
         return Cause(
@@ -240,6 +259,8 @@ def _asks_a_shared_port(evidence: Evidence) -> Iterator[Cause]:
     listeners = {node.name: [s for s in host.listening(port) if s.address in {*ANY, str(node.address)}] for node, host in evidence.nodes}
     if evidence.active is None or evidence.moved or _split(evidence) or evidence.turns_away(evidence.standby):
         return
+    if any(of_probe_port(evidence)):
+        return  # by the manager's own configuration
     if len(listeners) == 2 and all(listeners.values()):
         who = {s.process or "a process" for sockets in listeners.values() for s in sockets}
         both = {s.process for s in listeners[evidence.active]} & {s.process for s in listeners[str(evidence.standby)]}

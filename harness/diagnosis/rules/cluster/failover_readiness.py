@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
-from harness.diagnosis.host_config.manager_settings import hc_timeout, lifekeeper_heartbeats, lifekeeper_ip_checks
+from harness.diagnosis.host_config.manager_settings import hc_timeout, lifekeeper_checks, lifekeeper_heartbeats, lifekeeper_ip_checks
 from harness.diagnosis.required_flows import join_names
+from harness.diagnosis.rules.cluster.lost_quorum import missing_votes
 from harness.managers.manager import Question
 from harness.managers.parse.lifekeeper_parse import STRATEGY
 
@@ -36,6 +37,8 @@ USED_FOR = {
     "net.core.somaxconn": "connections that may wait to be accepted",
     "net.ipv4.ip_local_port_range": "ephemeral ports",
 }
+NO_VOTES = "votes, and quorum needs"  # in the words of the adapter
+OF_ATTRIBUTE = re.compile(r"the node attribute ([\w.-]{1,64}) is ")
 # Where programs of the system lie, which a package brings; what is mounted elsewhere may well be a disk that moves with the services.
 OF_THE_SYSTEM = ("/", "/usr", "/usr/bin", "/usr/sbin", "/usr/local", "/opt")
 
@@ -51,12 +54,14 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             against.setdefault(why, []).append(question)
     reasons, foretold = _reasons_and_consequences(evidence, to, list(against))
     for why in reasons:
+        votes = missing_votes(evidence) if NO_VOTES in why else None
         yield Cause(
-            f"the next failover to {to} would not work{_if(against[why])}: {why}",
+            f"the next failover to {to} would not work{_if(against[why])}: {why}{votes.says if votes else ''}",
             to,
             Certainty.CERTAIN,
-            _remedy(why, to),
+            votes.do if votes else _remedy(why, to),
             (
+                *(votes.seen if votes else ()),
                 *(f"the cluster manager, asked about {question} to {to}: no" for question in against[why]),
                 *(foretold if why == reasons[0] else ()),
             ),
@@ -104,6 +109,12 @@ def _if(questions: list[Question]) -> str:
 
 
 def _remedy(why: str, to: str) -> str:
+    if attribute := OF_ATTRIBUTE.search(why):
+        pings = " (what it pings has to answer; in Azure the default gateway answers no ping, facts FAB-02)" if "by pinging" in why else ""
+        return (
+            f"see why {attribute[1]} is so on {to} (`attrd_updater -Q -n {attribute[1]} -A`): what sets it has to run there and to find "
+            f"what it looks for{pings}; where nobody means the attribute any more, take the constraint away"
+        )
     if "(crm_simulate)" in why:
         return "see what makes it so: `crm_simulate -sL`, failures (`crm_mon -1rf`) and the constraints of what it names"
     if "fence" in why:
@@ -138,7 +149,17 @@ def _settings(evidence: Evidence, to: str) -> Iterator[Cause]:
             do = f"set it in {where} on {node} to what the other node has; it takes effect at the next check, without a restart"
             yield Cause(says, node, Certainty.LIKELY, do, (where,))
     interval_s = evidence.cluster.load_balancer.probe.interval_s
+    everywhere = len(files) == len(of_nodes) and all(map(lifekeeper_checks, files.values()))  # then somebody may well mean it
     for node, settings in files.items():
+        if (interval := lifekeeper_checks(settings)) is not None:
+            yield Cause(
+                f"LKCHECKINTERVAL is {interval:g} s on {node}: LifeKeeper looks at what is in service there once in {interval / 3600:g} "
+                "hours only, and whatever dies meanwhile is noticed by nobody",
+                node,
+                Certainty.POSSIBLE if everywhere else Certainty.LIKELY,
+                f"set it back in {where} on {node} (LifeKeeper's own value is 120)",
+                (f"{where} on {node}: LKCHECKINTERVAL={settings['LKCHECKINTERVAL']}",),
+            )
         patience = hc_timeout(settings)
         if patience is not None and patience <= interval_s:
             yield Cause(

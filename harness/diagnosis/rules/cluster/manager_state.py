@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.manager_log_excerpts import about, recoveries
+from harness.diagnosis.rules.network.connection_tracking import leads_to
 from harness.managers.manager import ResourceState
 from harness.managers.manager_registry import manager_class
 
@@ -23,9 +24,9 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     if evidence.moved:
         return
     yield from _frozen(evidence)
-    yield from _stopped(evidence)
+    yield from _stopped_manager_causes(evidence)
     yield from _both_or_none(evidence)
-    yield from _failed(evidence)
+    yield from _failed_resource_causes(evidence)
     yield from _disagrees(evidence)
     yield from _apart(evidence)
     yield from _ip_resource(evidence)
@@ -84,11 +85,11 @@ def _daemons_in_state(evidence: Evidence, node: str, letter: str) -> dict[int, s
     return run | {pid: name for pid, (state, name) in host.frozen.items() if state.upper() == letter}
 
 
-def _stopped(evidence: Evidence) -> Iterator[Cause]:
+def _stopped_manager_causes(evidence: Evidence) -> Iterator[Cause]:
     """It was asked and does not run, or is no member: what runs there is watched by nobody, and nothing moves there."""
     name = manager_class(evidence.cluster).name
     for node in evidence.state.nodes.values():
-        if node.running or not node.stopped or _daemons_in_state(evidence, node.node, "T"):
+        if node.running or not node.stopped or node.quorum is False or _daemons_in_state(evidence, node.node, "T"):
             continue
         host = evidence.hosts.get(node.node)
         services = [s.name for s in evidence.cluster.services if host is not None and host.listening(s.port)]
@@ -137,7 +138,7 @@ def _both_or_none(evidence: Evidence) -> Iterator[Cause]:
         )
 
 
-def _failed(evidence: Evidence) -> Iterator[Cause]:
+def _failed_resource_causes(evidence: Evidence) -> Iterator[Cause]:
     for node in evidence.state.nodes.values():
         for tag, state in node.resources.items():
             if state is not ResourceState.FAILED or tag == evidence.cluster.manager.resource:
@@ -174,7 +175,7 @@ def _disagrees(evidence: Evidence) -> Iterator[Cause]:
             and not any(_is_in_service(evidence, n, tag) for n in evidence.state.nodes)
         ):
             yield _runs_out_of_service(evidence, active, tag, number, what)
-        if state is None or host.listening(number):
+        if state is None or host.listening(number) or leads_to(evidence, active, number) is not None:
             continue
         if state.active:
             monitor = host.units.get(f"monitor {tag}")

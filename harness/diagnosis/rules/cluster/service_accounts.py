@@ -23,6 +23,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
                 yield from _number(evidence, active, standby, service, uid, name)
                 yield from _missing(active, standby, service, name)
                 yield from _shell(active, standby, service, name)
+        yield from _privileged_port(active, standby, service)
 
 
 def _number(evidence: Evidence, active: HostSeen, standby: HostSeen, service: Service, uid: int, name: str) -> Iterator[Cause]:
@@ -70,6 +71,31 @@ def _shell(active: HostSeen, standby: HostSeen, service: Service, name: str) -> 
             Certainty.LIKELY,
             f"give {name} its shell again on {standby.name}: `usermod -s {here} {name}`",
             tuple(f"`getent passwd {name}` on {host}: shell {shell}" for host, shell in ((standby.name, there), (active.name, here))),
+        )
+
+
+def _privileged_port(active: HostSeen, standby: HostSeen, service: Service) -> Iterator[Cause]:
+    """A port that ordinary accounts may take on the active node and not on the other."""
+    here, there = (host.limits.get("net.ipv4.ip_unprivileged_port_start", "") for host in (active, standby))
+    uids = active.accounts.get(service.port, frozenset())
+    if here.isdigit() and there.isdigit() and uids and 0 not in uids and int(here) <= service.port < int(there):
+        uid = min(uids)
+        who = active.account_names.get(uid, f"uid {uid}")
+        yield Cause(
+            f"on {standby.name} an ordinary account may take no port below {there} (net.ipv4.ip_unprivileged_port_start; {here} on "
+            f"{active.name}), and {service.name} listens on port {service.port} as {who}: after a failover it could not "
+            f"start on {standby.name}",
+            standby.name,
+            Certainty.LIKELY,
+            f"set net.ipv4.ip_unprivileged_port_start on {standby.name} to {here}, below /etc/sysctl.d, or give the program the capability "
+            "CAP_NET_BIND_SERVICE on both nodes",
+            (
+                *(
+                    f"`sysctl net.ipv4.ip_unprivileged_port_start` on {host.name}: {value}"
+                    for host, value in ((standby, there), (active, here))
+                ),
+                f"`ss -tlne` on {active.name}: {who} listens on port {service.port}",
+            ),
         )
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from harness.core.finding import Weight
 from harness.diagnosis.cause import Cause, Certainty
-from harness.diagnosis.evidence import Evidence, HostSeen, PathSeen
-from harness.diagnosis.firewall import evaluate
+from harness.diagnosis.evidence import Evidence, PathSeen
 from harness.diagnosis.host_config.ipsec_policy import Policy, deciding
 from harness.diagnosis.required_flows import FlowVerdict, join_names
+from harness.diagnosis.rules.network.connection_tracking import exempting_rules
 
 SOURCE = re.compile(r"\bsnat\b", re.IGNORECASE)  # a rule that changes the source, in nft's words or in iptables'
 # As the evaluation says that a packet leaves for somebody else.
@@ -24,22 +23,19 @@ OF_CONTENT = re.compile(
 ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 TO_A_PROXY = re.compile(r"-j TPROXY .*?--on-port ([1-9]\d*)")
 COMMUNICATION = "communication path"
-MAX_CONNTRACK_SHARE = 0.95  # of the table of tracked connections: a burst fills the rest
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
-    yield from _full_table(evidence)
-    yield from _forgotten(evidence)
     yield from _ipsec(evidence)
     yield from _swallowed(evidence)
     for host, firewall in evidence.firewalls.items():
-        for rule, fates in firewall.moved.items():
-            yield from _moved(evidence, host, rule, fates)
+        for rule, fates in firewall.translated_by_rule.items():
+            yield from _translation_causes(evidence, host, rule, fates)
         for why, fates in firewall.unsure.items():
             yield from _unsure(evidence, host, why, fates)
-        for (rule, does), fates in firewall.stopped.items():
-            yield _stopped(evidence, host, rule, does, fates)
+        for (rule, does), fates in firewall.stopped_by_rule.items():
+            yield _stop_cause(evidence, host, rule, does, fates)
 
 
 def _unsure(evidence: Evidence, host: str, why: str, fates: Sequence[FlowVerdict]) -> Iterator[Cause]:
@@ -60,7 +56,7 @@ def _unsure(evidence: Evidence, host: str, why: str, fates: Sequence[FlowVerdict
         Certainty.LIKELY,
         "see what that rule does to them (its counter: `nft list ruleset`, `iptables -vnL`); let these pass by a rule before it",
         (
-            *dict.fromkeys(f"{host}'s ruleset, evaluated for {f.found.packet}: cannot tell" for f in lost_flows),
+            *dict.fromkeys(f"{host}'s ruleset, evaluated for {f.opening.packet}: cannot tell" for f in lost_flows),
             *_felt_lines(evidence, host, lost_flows),
         ),
         ("or the service itself hangs; " if opened else "nothing else that was looked at explains it; ")
@@ -115,7 +111,7 @@ def is_probe_doubted(evidence: Evidence, host: str) -> bool:
 
 def is_stopped(evidence: Evidence, host: str, path: PathSeen) -> bool:
     """Is there a rule that surely stops this path, or a part of it?"""
-    fates = [f for verdicts in evidence.firewalls[host].stopped.values() for f in verdicts] if host in evidence.firewalls else []
+    fates = [f for verdicts in evidence.firewalls[host].stopped_by_rule.values() for f in verdicts] if host in evidence.firewalls else []
     return any(fnmatchcase(path.name, pattern) for pattern in _explained_patterns(evidence, host, fates))
 
 
@@ -168,7 +164,7 @@ def _swallowed(evidence: Evidence) -> Iterator[Cause]:
         )
 
 
-def _moved(evidence: Evidence, host: str, rule: str, fates: Sequence[FlowVerdict]) -> Iterator[Cause]:
+def _translation_causes(evidence: Evidence, host: str, rule: str, fates: Sequence[FlowVerdict]) -> Iterator[Cause]:
     """Translated on the way: to another destination, or, of what leaves by a NIC, to have another source (facts FAB-08)."""
     of_source = SOURCE.search(rule) is not None
     translated = [f for f in fates if not of_source or (f.needed.first.hook == "output" and f.needed.first.out_nic != "lo")]
@@ -187,18 +183,21 @@ def _moved(evidence: Evidence, host: str, rule: str, fates: Sequence[FlowVerdict
     )
 
 
-def _stopped(evidence: Evidence, host: str, rule: str, does: str, fates: Sequence[FlowVerdict]) -> Cause:
+def _stop_cause(evidence: Evidence, host: str, rule: str, does: str, fates: Sequence[FlowVerdict]) -> Cause:
     """One cause for each rule that decides, with everything that it stops."""
     serves = any(not f.needed.as_standby for f in fates)
     later = f", so {host} could not take over" if serves and host == evidence.standby else ""
     if later and all(f"*:{COMMUNICATION}" in f.needed.explains for f in fates if not f.needed.as_standby) and _another_path(evidence):
         later = "; the manager has another path, and when that is lost too each node thinks that the other one is gone"
+    untracked = exempting_rules(evidence, host, fates)
+    exempt = f"; with connection tracking it would pass, and it is exempt from that by {untracked}" if untracked else ""
     return Cause(
-        f"its own firewall {does} {join_names(f.lost for f in fates)}: no rule lets it pass before {rule}{_to_nobody(rule)}{later}",
+        f"its own firewall {does} {join_names(f.lost for f in fates)}: no rule lets it pass before {rule}{_to_nobody(rule)}{exempt}{later}",
         host,
         Certainty.CERTAIN,
-        "let these pass by a rule before it, or take the rule away, and make that permanent where the firewall is configured",
-        tuple(dict.fromkeys(f"{host}'s ruleset, evaluated: {f.found.decision.why}" for f in fates)),
+        "let these pass by a rule before it, or take the rule away, and make that permanent where the firewall is configured"
+        + ("; or take the exemption from tracking away, or exempt both directions and let both pass" if untracked else ""),
+        tuple(dict.fromkeys(f"{host}'s ruleset, evaluated: {f.opening.decision.why}" for f in fates)),
         explains=(*_explained_patterns(evidence, host, fates), f"{host}:firewall"),
     )
 
@@ -219,70 +218,3 @@ def _explained_patterns(evidence: Evidence, host: str, fates: Sequence[FlowVerdi
 def _another_path(evidence: Evidence) -> bool:
     """Do the managers still hear each other? Then a communication path that is stopped takes nothing out of service."""
     return any(p.alive for s in evidence.state.nodes.values() for p in s.comm_paths)
-
-
-def _full_table(evidence: Evidence) -> Iterator[Cause]:
-    """The kernel's table of tracked connections: when it is full, what is new is dropped without a word to either end."""
-    for name, host in evidence.hosts.items():
-        number, most = (host.sysctls.get(f"nf_conntrack_{what}", "").strip() for what in ("count", "max"))
-        if not number.isdigit() or not most.isdigit() or not int(most) or int(number) < MAX_CONNTRACK_SHARE * int(most):
-            continue
-        full = int(number) >= int(most)
-        here = ("*/*",) if full and name == evidence.active else tuple(p.name for p in evidence.failed if full and p.origin == name)
-        yield Cause(
-            f"the connection-tracking table of {name} is {'full' if full else 'nearly full'}, {number} of {most} entries: its kernel drops "
-            f"{'what' if full else 'soon what'} is new, probes and clients alike",
-            name,
-            Certainty.CERTAIN if full else Certainty.LIKELY,
-            f"raise net.netfilter.nf_conntrack_max on {name}, and see what fills it (`conntrack -S`, `ss -s`)",
-            (f"net.netfilter on {name}: nf_conntrack_count {number}, nf_conntrack_max {most}",),
-            explains=here,
-        )
-
-
-def _forgotten(evidence: Evidence) -> Iterator[Cause]:
-    """A stateful ruleset whose connection tracking forgets an idle connection before the balancer does: what comes over it next is no
-    packet that opens a connection, and is dropped without a word."""
-    limit = evidence.cluster.load_balancer.idle_timeout_s
-    for node, host in evidence.nodes:
-        timeout = host.sysctls.get("nf_conntrack_tcp_timeout_established", "").strip()
-        dropped_flows = _lost_when_forgotten(evidence, node.name, host) if timeout.isdigit() and int(timeout) < limit else []
-        if not dropped_flows:
-            continue
-        client = evidence.hosts.get(evidence.cluster.client.name) if node.name == evidence.active else None
-        ports = {f.needed.first.destination_port for f in dropped_flows}
-        established = [s for s in (client.sockets if client else ()) if s.state == "ESTAB" and s.peer == str(evidence.cluster.vip)]
-        quiet = [
-            (s, for_s)
-            for s in established
-            if s.peer_port in ports and (for_s := (s.unheard_s if "keepalive" in s.timer else s.idle_s) or 0.0) >= int(timeout)
-        ]
-        seen_idle = f"; {len(quiet)} of the client's are idle for longer now" if quiet else ""
-        yield Cause(
-            f"its own firewall forgets a connection that is idle for {timeout} s, before the balancer's idle timeout of {limit:g} s, and "
-            f"drops what comes after that, as it opens no connection: {join_names(f.needed.question for f in dropped_flows)}{seen_idle}",
-            node.name,
-            Certainty.LIKELY if quiet else Certainty.POSSIBLE,
-            f"raise net.netfilter.nf_conntrack_tcp_timeout_established on {node.name} above {limit:g} (Linux's own value is 432000), or "
-            f"let programs send keepalive more often than every {timeout} s",
-            (
-                f"net.netfilter on {node.name}: nf_conntrack_tcp_timeout_established {timeout}",
-                f"{node.name}'s ruleset, evaluated for a packet in the middle of a connection that is not tracked: dropped",
-                *(f"`ss -tanopi` on the client: {s.owner}, to port {s.peer_port}, silent for {t:.0f} s" for s, t in quiet[:3]),
-            ),
-        )
-
-
-def _lost_when_forgotten(evidence: Evidence, host: str, host_seen: HostSeen) -> list[FlowVerdict]:
-    """What the client sends in the middle of a connection that is tracked no more, and is dropped. The kernel takes such a packet for a
-    new connection, unless it was told not to be loose."""
-    loose = host_seen.sysctls.get("nf_conntrack_tcp_loose", "1").strip() != "0"
-    ports = {s.port for s in evidence.cluster.services}
-    dropped_flows = []
-    for fate in evidence.firewalls[host].fates if host in evidence.firewalls and host_seen.firewall is not None else ():
-        first = fate.needed.first
-        if fate.found.passes and first.source == str(evidence.cluster.client.address) and first.destination_port in ports:
-            later = replace(first, state="new" if loose else "invalid", flags=("ack", "psh"))
-            if host_seen.firewall is not None and evaluate(host_seen.firewall, later).passes is False:
-                dropped_flows.append(fate)
-    return dropped_flows

@@ -28,7 +28,7 @@ class _Reading:
     """A filter that is read from left to right and answered at once; and binds closer than or."""
 
     def __init__(self, filter_text: str, resource: dict[str, Any]) -> None:
-        self._asked, self._resource = filter_text, resource
+        self._filter_text, self._resource = filter_text, resource
         self._tags = {key.lower(): value for key, value in resource.get("tags", {}).items()}  # their names are without case
         self._tag: str | None = None  # the one that tagName named, which tagValue is of
         self.rest: list[tuple[str, str]] = []
@@ -74,7 +74,7 @@ class _Reading:
         operator = self._take("word").lower()
         text = self._take("text")
         if operator not in ("eq", "ne"):
-            raise lab_cannot(f"the filter {self._asked!r}: {operator} is not known, eq, ne and substringof are")
+            raise lab_cannot(f"the filter {self._filter_text!r}: {operator} is not known, eq, ne and substringof are")
         if field == "tagName":
             self._tag = text.lower()
             return (self._tag in self._tags) is (operator == "eq")
@@ -87,7 +87,7 @@ class _Reading:
         for field_name in FIELDS:
             if field_name.lower() == name.lower():
                 return field_name
-        raise lab_cannot(f"the filter {self._asked!r}: {name!r} is not known, {', '.join(FIELDS)} are")
+        raise lab_cannot(f"the filter {self._filter_text!r}: {name!r} is not known, {', '.join(FIELDS)} are")
 
     def _value(self, field: str) -> str:
         if field == "resourceGroup":
@@ -100,5 +100,5 @@ class _Reading:
 
     def _take(self, kind: str, text: str = "") -> str:
         if not self.rest or self.rest[0][0] != kind or (text and self.rest[0][1].lower() != text):
-            raise Problem(400, "InvalidFilterInQueryString", f"Invalid $filter '{self._asked}' specified in the query string.")
+            raise Problem(400, "InvalidFilterInQueryString", f"Invalid $filter '{self._filter_text}' specified in the query string.")
         return self.rest.pop(0)[1].replace("''", "'")

@@ -27,7 +27,7 @@ def build(recipe: Recipe, say: Callable[[str], None] = lambda text: None) -> ima
     """Build it, unless the cache has it. Raises Unusable with mmdebstrap's own last words."""
     folder = image_store.images_folder() / f"{recipe.name}-{recipe.key}"
     if not (folder / image_store.ABOUT).exists():
-        _demand()
+        demand_tools()
         folder.parent.mkdir(parents=True, exist_ok=True)
         _forget_halves(folder.parent)
         temporary_folder = Path(tempfile.mkdtemp(prefix=f".{folder.name}.{os.getpid()}.", dir=folder.parent))
@@ -51,7 +51,8 @@ def lacking() -> list[str]:
     return [package for package in ("mmdebstrap", "eatmydata") if not shutil.which(package)]
 
 
-def _demand() -> None:
+def demand_tools() -> None:
+    """Raises Unusable where something is lacking that building needs."""
     if missing := lacking():
         raise Unusable(
             f"building an image needs {' and '.join(missing)}; fix it with: apt-get install -y --no-install-recommends {' '.join(missing)}"
@@ -76,7 +77,7 @@ def _mmdebstrap(recipe: Recipe, archive: Path) -> None:
     command += [f"--hook-dir={EATMYDATA}"] if EATMYDATA.is_dir() else []
     command += [f"--essential-hook={recipe.before_packages}", f"--customize-hook={recipe.after_packages}"]
     command += [f"--include={','.join(recipe.packages)}", recipe.suite, str(archive)]
-    with tempfile.TemporaryDirectory(prefix="lkharness-image-", dir=_workplace()) as work:
+    with tempfile.TemporaryDirectory(prefix="lkharness-image-", dir=workplace()) as work:
         environment = {**os.environ, "TMPDIR": work, "LC_ALL": "C.UTF-8"}
         completed = subprocess.run(
             command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment, timeout=BUILD_TIMEOUT_S
@@ -92,7 +93,7 @@ def _mmdebstrap(recipe: Recipe, archive: Path) -> None:
         )
 
 
-def _workplace() -> str | None:
+def workplace() -> str | None:
     """Memory, where there is plenty of it: unpacking some 15,000 small files is most of the work."""
     if not MEMORY.is_dir():
         return None

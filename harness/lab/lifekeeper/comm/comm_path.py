@@ -73,7 +73,7 @@ class Path:
         )
 
     def beat(
-        self, stopping: threading.Event, heartbeat: Callable[[], dict[str, Any]], heard: Callable[[Path, dict[str, Any]], None]
+        self, stopping: threading.Event, heartbeat: Callable[[], dict[str, Any]], on_answer: Callable[[Path, dict[str, Any]], None]
     ) -> None:
         """Send a heartbeat each interval until `stopping`, and hear its answer.
 
@@ -86,7 +86,7 @@ class Path:
             try:
                 line = line or self.connect()
                 line.send(heartbeat(), due.remaining())
-                heard(self, line.receive(due.remaining()))
+                on_answer(self, line.receive(due.remaining()))
             except OSError:
                 # An unanswered heartbeat is what DEAD is made of; Comm logs the path's change, not every miss.
                 if line is not None:

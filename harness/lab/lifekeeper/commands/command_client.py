@@ -25,13 +25,13 @@ def main(command: str, words: list[str]) -> int:
         print(f"usage: {command_options.COMMANDS[command][2]}\n{STAND_IN}")
         return 0
     try:
-        given = command_options.parse(command, words)
+        options = command_options.parse(command, words)
     except command_options.Usage as usage:
         return complain(command, str(usage), SYNTAX)
     if command == "lkstart":
         from harness.lab.lifekeeper.commands import lkstart
 
-        return lkstart.main(given)
+        return lkstart.main(options)
     try:
         config, run = _configured()
     except (OSError, ValueError, AttributeError) as error:

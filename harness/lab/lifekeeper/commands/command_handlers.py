@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from harness.lab.lifekeeper.comm.comm_paths import NoContact
 from harness.lab.lifekeeper.commands import command_options, daemon_view, lcdstatus
 from harness.lab.lifekeeper.hierarchy.hierarchy_engine import Busy, Refused
+from harness.lab.lifekeeper.hierarchy.state_store import PAUSED
 from harness.lab.lifekeeper.log import Code
 from harness.lab.lifekeeper.node import Node
 
@@ -57,11 +58,11 @@ class Commands:
         if command not in self._do:
             return Result(SYNTAX, "", f"{command}: not modelled by this stand-in\n")
         try:
-            given = command_options.parse(command, words)
+            options = command_options.parse(command, words)
         except command_options.Usage as usage:
             return Result(SYNTAX, "", f"{command}: {usage}\n")
-        destination = given.get("d", self.node.config.node)
-        return self._do[command](given) if destination == self.node.config.node else self._on_peer(destination, argv)
+        destination = options.get("d", self.node.config.node)
+        return self._do[command](options) if destination == self.node.config.node else self._on_peer(destination, argv)
 
     def _on_peer(self, destination: str, argv: list[str]) -> Result:
         """Over the best path (LKL-26, LKL-37); exit 9 without contact (LKL-24, LKL-63)."""
@@ -87,35 +88,37 @@ class Commands:
         running = node.phase == "running"
         return lcdstatus.Snapshot(node.config, node.tree, node.store.states(), reasons, infos, node.store.flags(), views, running)
 
-    def _lcdstatus(self, given: dict[str, str]) -> Result:
-        root = given.get("r")
+    def _lcdstatus(self, options: dict[str, str]) -> Result:
+        root = options.get("r")
         if root is not None and root not in self.node.tree.roots:
             return Result(DOES_NOT_EXIST, "", f"lcdstatus: {root} is not the root of a hierarchy\n")
-        if "u" in given and self.node.config.unknowns.lcdstatus_u == "refuse":
+        if "u" in options and self.node.config.unknowns.lcdstatus_u == "refuse":
             return Result(SYNTAX, "", "lcdstatus: the meaning of -u is not known, and this stand-in is set to refuse it\n")
-        seen = self.snapshot()
-        if "q" in given or "e" in given:
-            return Result(DONE, lcdstatus.short(seen, backup="e" in given, root=root))
-        return Result(DONE, lcdstatus.long(seen, root))
+        snapshot = self.snapshot()
+        if "q" in options or "e" in options:
+            return Result(DONE, lcdstatus.short(snapshot, backup="e" in options, root=root))
+        return Result(DONE, lcdstatus.long(snapshot, root))
 
-    def _perform_action(self, given: dict[str, str]) -> Result:
-        tag, what, only = given["t"], given["a"], "s" in given
+    def _perform_action(self, options: dict[str, str]) -> Result:
+        tag, action, only = options["t"], options["a"], "s" in options
         if tag not in self.node.tree.resources:
             return Result(DOES_NOT_EXIST, "", f"perform_action: there is no resource {tag}\n")
-        if what not in ("restore", "remove"):
-            return Result(ILLEGAL, "", f"perform_action: action {what} is not modelled; restore and remove are\n")
+        if action not in ("restore", "remove"):
+            return Result(ILLEGAL, "", f"perform_action: action {action} is not modelled; restore and remove are\n")
         unknowns = self.node.config.unknowns
         if self.node.phase == "stopping":
             return Result(unknowns.perform_action_failure_exit, "", f"perform_action: {self.node.config.node} is stopping\n")
-        if what == "restore" and self.node.quorum and self.node.quorum.lost:
+        if action == "restore" and self.node.quorum and self.node.quorum.lost:
             return Result(unknowns.perform_action_failure_exit, "", f"perform_action: {self.node.config.node} has no majority\n")
-        begun = time.monotonic()
+        if action == "restore" and self.node.store.has_flag(PAUSED):
+            return Result(unknowns.perform_action_failure_exit, "", f"perform_action: {self.node.config.node} is paused (WCLU-66)\n")
+        began = time.monotonic()
         try:
-            (self.node.switching.restore if what == "restore" else self.node.switching.remove)(tag, only=only)
+            (self.node.switching.restore if action == "restore" else self.node.switching.remove)(tag, only=only)
         except (Refused, Busy) as error:
-            return Result(unknowns.perform_action_failure_exit, "", f"perform_action: {what} of {tag} failed: {error}\n")
-        said = f"{what} of {tag} on {self.node.config.node} done in {time.monotonic() - begun:.3f} s (stand-in)\n"
-        return Result(DONE, said if unknowns.perform_action_prints else "")
+            return Result(unknowns.perform_action_failure_exit, "", f"perform_action: {action} of {tag} failed: {error}\n")
+        message = f"{action} of {tag} on {self.node.config.node} done in {time.monotonic() - began:.3f} s (stand-in)\n"
+        return Result(DONE, message if unknowns.perform_action_prints else "")
 
     def _ins_list(self, given: dict[str, str]) -> Result:
         node, unknowns = self.node, self.node.config.unknowns
@@ -133,39 +136,39 @@ class Commands:
                 rows.append([*head, node.kinds[r.tag].info(), node.store.state(r.tag), *unknowns.ins_list_rest])
         return Result(DONE, _rows(rows, given))
 
-    def _eqv_list(self, given: dict[str, str]) -> Result:
+    def _eqv_list(self, options: dict[str, str]) -> Result:
         node = self.node
-        if "t" in given and given["t"] not in node.tree.resources:
-            return Result(DOES_NOT_EXIST, "", f"eqv_list: there is no resource {given['t']}\n")
-        if given.get("e", "SHARED") != "SHARED":
-            return Result(ILLEGAL, "", f"eqv_list: equivalency {given['e']} is not modelled; SHARED is\n")
-        tags = [given["t"]] if "t" in given else list(node.tree.resources)
+        if "t" in options and options["t"] not in node.tree.resources:
+            return Result(DOES_NOT_EXIST, "", f"eqv_list: there is no resource {options['t']}\n")
+        if options.get("e", "SHARED") != "SHARED":
+            return Result(ILLEGAL, "", f"eqv_list: equivalency {options['e']} is not modelled; SHARED is\n")
+        tags = [options["t"]] if "t" in options else list(node.tree.resources)
         rows = [[node.config.node, tag, node.config.peer, tag, "SHARED", *node.config.unknowns.eqv_list_rest] for tag in tags]
-        return Result(DONE, _rows(rows, given))
+        return Result(DONE, _rows(rows, options))
 
-    def _dep_list(self, given: dict[str, str]) -> Result:
+    def _dep_list(self, options: dict[str, str]) -> Result:
         """Rows of parent and child. -c: the parents of that child, -p: the children of that parent; -C and -P list all."""
         tree = self.node.tree
         for letter in "cp":
-            if letter in given and given[letter] not in tree.resources:
-                return Result(DOES_NOT_EXIST, "", f"dep_list: there is no resource {given[letter]}\n")
+            if letter in options and options[letter] not in tree.resources:
+                return Result(DOES_NOT_EXIST, "", f"dep_list: there is no resource {options[letter]}\n")
         rows = [
             [parent, child]
             for parent, resource in tree.resources.items()
             for child in resource.children
-            if given.get("p", parent) == parent
-            and given.get("c", child) == child
-            and given.get("a", resource.app) == resource.app
-            and given.get("r", resource.type) == resource.type
+            if options.get("p", parent) == parent
+            and options.get("c", child) == child
+            and options.get("a", resource.app) == resource.app
+            and options.get("r", resource.type) == resource.type
         ]
-        return Result(DONE, _rows(rows, given))
+        return Result(DONE, _rows(rows, options))
 
-    def _flg_test(self, given: dict[str, str]) -> Result:
-        here = self.node.store.has_flag(given["f"])
-        return Result(DONE if here else self.node.config.unknowns.flg_test_absent_exit)
+    def _flg_test(self, options: dict[str, str]) -> Result:
+        is_set = self.node.store.has_flag(options["f"])
+        return Result(DONE if is_set else self.node.config.unknowns.flg_test_absent_exit)
 
-    def _flg_create(self, given: dict[str, str]) -> Result:
-        flag = given["f"]
+    def _flg_create(self, options: dict[str, str]) -> Result:
+        flag = options["f"]
         if not self.node.store.create_flag(flag):
             return Result(ALREADY_EXISTS, "", f"flg_create: flag {flag} already exists\n")
         if flag.endswith("-hc-ng"):
@@ -175,8 +178,8 @@ class Commands:
         self.node.journal.note("flag", flag=flag, set=True)
         return Result(DONE)
 
-    def _flg_remove(self, given: dict[str, str]) -> Result:
-        flag = given["f"]
+    def _flg_remove(self, options: dict[str, str]) -> Result:
+        flag = options["f"]
         if not self.node.store.remove_flag(flag):
             return Result(DOES_NOT_EXIST, "", f"flg_remove: flag {flag} does not exist\n")
         if flag.endswith("-hc-ng"):
@@ -189,9 +192,9 @@ class Commands:
     def _tag_of(self, flag: str) -> str:
         return next((r.tag for r in self.node.config.resources if r.id == flag.removesuffix("-hc-ng")), "")
 
-    def _ins_setstate(self, given: dict[str, str]) -> Result:
+    def _ins_setstate(self, options: dict[str, str]) -> Result:
         """Edits the database and moves nothing (LKL-25)."""
-        tag, state = given["t"], given["S"]
+        tag, state = options["t"], options["S"]
         if tag not in self.node.tree.resources:
             return Result(DOES_NOT_EXIST, "", f"ins_setstate: there is no resource {tag}\n")
         if state not in ("ISP", "ISU", "OSU"):
@@ -200,20 +203,20 @@ class Commands:
         self.node.store.set_state(tag, state, "set by ins_setstate")
         return Result(DONE)
 
-    def _lk_confirmso(self, given: dict[str, str]) -> Result:
-        peer = given.get("y") or given.get("n")
+    def _lk_confirmso(self, options: dict[str, str]) -> Result:
+        peer = options.get("y") or options.get("n")
         if peer != self.node.config.peer:
             return Result(ILLEGAL, "", f"lk_confirmso: {peer} is not the other node\n")
-        if not self.node.failover.confirm("y" in given):
+        if not self.node.failover.confirm("y" in options):
             return Result(DOES_NOT_EXIST, "", f"lk_confirmso: no failover from {peer} waits for an answer\n")
         return Result(DONE)
 
-    def _lkstop(self, given: dict[str, str]) -> Result:
-        failure = self.node.stop(next((mode for mode in "fnr" if mode in given), "plain"))
+    def _lkstop(self, options: dict[str, str]) -> Result:
+        failure = self.node.stop(next((mode for mode in "fnr" if mode in options), "plain"))
         return Result(DONE) if failure is None else Result(1, "", f"lkstop: stopped, but {failure}\n")
 
 
-def _rows(rows: Iterable[list[str]], given: dict[str, str]) -> str:
+def _rows(rows: Iterable[list[str]], options: dict[str, str]) -> str:
     """One row per line, fields separated by byte 0x01 or the character of -f (LKL-18)."""
-    separator = given.get("f", "\x01")
+    separator = options.get("f", "\x01")
     return "".join(separator.join(row) + "\n" for row in rows)

@@ -41,7 +41,7 @@ def parse(command: str, words: list[str]) -> dict[str, str]:
         if words != ["--get-policies"]:
             raise Usage(f"only --get-policies is modelled; usage: {usage}")
         return {}
-    found: dict[str, str] = {}
+    options: dict[str, str] = {}
     rest = list(words)
     while rest:
         word = rest.pop(0)
@@ -51,17 +51,17 @@ def parse(command: str, words: list[str]) -> dict[str, str]:
         while letters:
             letter, letters = letters[0], letters[1:]
             if letter in plain:
-                found[letter] = ""
+                options[letter] = ""
             elif letter in valued:
                 if not letters and not rest:
                     raise Usage(f"option -{letter} needs a value; usage: {usage}")
-                found[letter], letters = (letters or rest.pop(0)), ""
+                options[letter], letters = (letters or rest.pop(0)), ""
             else:
                 raise Usage(f"option -{letter} is not modelled; usage: {usage}")
-    missing = [letter for letter in REQUIRED.get(command, "") if letter not in found]
+    missing = [letter for letter in REQUIRED.get(command, "") if letter not in options]
     if missing:
         raise Usage(f"option -{missing[0]} is missing; usage: {usage}")
-    clash = [letter for letter in EXCLUSIVE.get(command, "") if letter in found]
+    clash = [letter for letter in EXCLUSIVE.get(command, "") if letter in options]
     if len(clash) > 1 or (command == "lk_confirmso" and not clash):
         raise Usage(f"give one of {', '.join('-' + x for x in EXCLUSIVE[command])}; usage: {usage}")
-    return found
+    return options

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.lab.lifekeeper.hierarchy.state_store import PAUSED
 from harness.lab.lifekeeper.node import Node
 
 ASKED_AS = "standin_view"
@@ -24,10 +25,14 @@ def view(node: Node) -> dict[str, Any]:
         "states": node.store.states(),
         "claims": sorted(node.switching.claims),
         "contact": comm.contact(),
-        "of_peer": {key: of_peer[key] for key in ("phase", "states", "claims") if key in of_peer},
+        "paused": node.store.has_flag(PAUSED),
+        "failover_threshold": node.tunables.STANDIN_FAILOVERS,
+        "failover_period_s": node.tunables.STANDIN_FAILOVER_PERIOD,
+        "of_peer": {key: of_peer[key] for key in ("phase", "states", "claims", "paused") if key in of_peer},
         "paths": [{"local": path.ends.local, "peer": path.ends.peer, "alive": path.alive} for path in comm.paths],
         "witness": quorum and {"holder": quorum.holder(), "reachable": quorum.reachable(), "lost": quorum.lost},
         "resources": [
-            {"tag": one.tag, "kind": one.kind, "children": list(one.children), "parameters": one.parameters} for one in config.resources
+            {"tag": resource.tag, "kind": resource.kind, "children": list(resource.children), "parameters": resource.parameters}
+            for resource in config.resources
         ],
     }

@@ -13,12 +13,12 @@ from harness.lab.lifekeeper.config.stand_in_settings import Config, load
 from harness.lab.lifekeeper.node import Node
 
 
-def main(given: dict[str, str]) -> int:
+def main(options: dict[str, str]) -> int:
     """Exit 0 when it runs (also when it already did), 1 when the configuration cannot be used or -w ran out."""
     try:
-        wait = Deadline(float(given["w"])) if "w" in given else None
+        wait = Deadline(float(options["w"])) if "w" in options else None
     except ValueError:
-        return _complain(f"-w needs seconds, not {given['w']!r}", 2)
+        return _complain(f"-w needs seconds, not {options['w']!r}", 2)
     try:
         config = load()
         handle = lock(config)

@@ -170,13 +170,13 @@ def _tree_faults(config: Config) -> list[str]:
     children = {r.tag: r.children for r in config.resources}
     faults = [f"resources ({tag}): child {c} is not a resource" for tag, cs in children.items() for c in cs if c not in children]
     for tag in children:
-        seen, todo = set(), list(children[tag])
+        descendants, todo = set(), list(children[tag])
         while todo:
             child = todo.pop()
-            if child not in seen:
-                seen.add(child)
+            if child not in descendants:
+                descendants.add(child)
                 todo += children.get(child, ())
-        if tag in seen:
+        if tag in descendants:
             faults.append(f"resources ({tag}): depends on itself")
     return faults
 

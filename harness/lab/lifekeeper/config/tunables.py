@@ -7,6 +7,8 @@ from pathlib import Path
 
 from harness.core.errors import BadUse
 
+UNCOUNTED = 1_000_000  # more than any run of a lab reaches
+
 
 @dataclass(frozen=True)
 class Tunables:
@@ -21,6 +23,11 @@ class Tunables:
     NOBCASTPING: int = 0  # LKL-52
     NOIPUNIQUE: int = 0  # LKL-52
     IP_NOLINKCHECK: int = 0  # LKL-52
+    # Of the stand-in's own, as a failover cluster of Windows counts them (WCLU-81 to WCLU-84); LifeKeeper counts none.
+    STANDIN_RESTARTS: int = UNCOUNTED  # RestartThreshold: of one resource within the period; the failure after them moves the role
+    STANDIN_RESTART_PERIOD: float = 900.0
+    STANDIN_FAILOVERS: int = UNCOUNTED  # FailoverThreshold: of the role within the period; the failure after them leaves it failed
+    STANDIN_FAILOVER_PERIOD: float = 6 * 3600.0
     ignored: tuple[str, ...] = ()
 
     @property
@@ -49,7 +56,7 @@ def read_tunables(path: Path) -> Tunables:
         return Tunables()
     except OSError as error:
         raise BadUse(f"{path}: cannot be read ({error.strerror}); fix or remove the file") from error
-    known = {f.name: NUMBERS[str(f.type)] for f in fields(Tunables) if str(f.type) in NUMBERS}
+    conversions = {f.name: NUMBERS[str(f.type)] for f in fields(Tunables) if str(f.type) in NUMBERS}
     values: dict[str, float] = {}
     ignored: list[str] = []
     faults: list[str] = []
@@ -59,11 +66,11 @@ def read_tunables(path: Path) -> Tunables:
             continue
         if not equals:
             faults.append(f"line {number}: {line!r} is not KEY=value")
-        elif key not in known:
+        elif key not in conversions:
             ignored.append(key)
         else:
             try:
-                values[key] = known[key](value.strip().strip("\"'"))
+                values[key] = conversions[key](value.strip().strip("\"'"))
             except ValueError:
                 faults.append(f"line {number}: {key} must be a number, not {value!r}")
     faults += [f"{key} must not be negative" for key, value in values.items() if value < 0]

@@ -13,7 +13,7 @@ def in_order(tags: Iterable[str], waits_for: Callable[[str], Iterable[str]], wor
     """
     todo = dict.fromkeys(tags)
     scope = set(todo)
-    done: set[str] = set()
+    succeeded: set[str] = set()
     running: set[str] = set()
     failed = False
     changed = threading.Condition()
@@ -28,17 +28,17 @@ def in_order(tags: Iterable[str], waits_for: Callable[[str], Iterable[str]], wor
                 running.discard(tag)
                 failed = failed or not good
                 if good:
-                    done.add(tag)
+                    succeeded.add(tag)
                 changed.notify()
 
     with changed:
         while True:
             if not failed:
-                ready = [tag for tag in todo if scope.intersection(waits_for(tag)) <= done]
+                ready = [tag for tag in todo if scope.intersection(waits_for(tag)) <= succeeded]
                 for tag in ready if parallel else ready[: 1 - len(running)]:
                     del todo[tag]
                     running.add(tag)
                     threading.Thread(target=one, args=(tag,), name=f"action {tag}", daemon=True).start()
             if not running:
-                return done
+                return succeeded
             changed.wait()

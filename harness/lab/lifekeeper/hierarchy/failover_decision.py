@@ -12,7 +12,7 @@ from harness.lab.lifekeeper.hierarchy.hierarchy_engine import Busy, Refused
 from harness.lab.lifekeeper.hierarchy.local_recovery import Recovery
 from harness.lab.lifekeeper.hierarchy.manual_switchover import Switching
 from harness.lab.lifekeeper.hierarchy.quorum import Quorum
-from harness.lab.lifekeeper.hierarchy.state_store import IN_SERVICE
+from harness.lab.lifekeeper.hierarchy.state_store import IN_SERVICE, PAUSED
 from harness.lab.lifekeeper.log import Code
 from harness.lab.lifekeeper.resource_types.resource_type import Failed
 
@@ -28,7 +28,7 @@ class Failover:
         self.confirmed: bool | None = None
         self.confirming = False
         self._answered = threading.Condition()
-        self._wanted: set[str] = set()
+        self._tags_to_start: set[str] = set()
         self.formed = False  # this node began the cluster alone, with the witness
 
     # start
@@ -38,20 +38,22 @@ class Failover:
         Otherwise a peer that meets a node fresh from a crash is told that both have everything in service (LKL-40).
         """
         first_at_home = self._first_at_home()
-        self._wanted = set(self.tree.resources) if first_at_home else self.store.wanted_at_start() & set(self.tree.resources)
-        self.store.hold_stop(self._wanted)
-        self._set_all("ILLSTATE" if self._wanted else "OSU", "LifeKeeper is starting")
-        self.switching.claims = set(self._wanted)  # from the first heartbeat on: when both nodes start, one of them has to see it
+        self._tags_to_start = set(self.tree.resources) if first_at_home else self.store.wanted_at_start() & set(self.tree.resources)
+        self.store.hold_stop(self._tags_to_start)
+        self._set_all("ILLSTATE" if self._tags_to_start else "OSU", "LifeKeeper is starting")
+        self.switching.claims = set(self._tags_to_start)  # from the first heartbeat on: when both nodes start, one of them has to see it
 
     def start(self) -> None:
         """Start what was in service at the last stop, unless the peer has it (LKL-49, LKL-50); home starts all at first. With a witness a
         node that hears no peer starts everything where it gets that, as a cluster that forms does, else nothing."""
-        first_at_home, wanted = self._first_at_home(), self._wanted
+        first_at_home, wanted = self._first_at_home(), self._tags_to_start
         if (wanted or self.quorum) and not first_at_home:
             self._wait_for_peer()
         if self.quorum and (first_at_home or not self.comm.contact()):
             self.formed = self.quorum.arbitrate()
             wanted = set(self.tree.resources) if self.formed else set()
+        if self.store.has_flag(PAUSED):
+            wanted = set()
         with self.switching.claiming(wanted):
             mine = wanted if self.formed else {tag for tag in wanted if not self._peer_has_or_takes(tag)}
             self._set_all("OSU", "out of service at the start")
@@ -146,6 +148,8 @@ class Failover:
         peer = self.config.peer
         if self.store.has_flag(f"!nofailover!{peer}"):
             return f"flag !nofailover!{peer} is set"
+        if self.store.has_flag(PAUSED):
+            return "this node is paused (WCLU-66)"
         return f"{peer} was stopped in order" if self.store.fact("peer_stopped") else None
 
     def _ask_to_confirm(self) -> str | None:
@@ -230,6 +234,8 @@ class Failover:
     def may_take_over(self) -> str | None:
         """Why not, or None (LKL-23: `!nofailover!`)."""
         peer = self.config.peer
+        if self.store.has_flag(PAUSED):
+            return f"{self.config.node} is paused (WCLU-66)"
         return f"flag !nofailover!{peer} is set on {self.config.node}" if self.store.has_flag(f"!nofailover!{peer}") else None
 
     def peer_stops(self, args: dict[str, Any]) -> dict[str, Any]:

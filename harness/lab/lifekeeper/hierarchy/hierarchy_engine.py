@@ -57,7 +57,7 @@ class Engine:
             self._lock.release()
             raise Overtaken
         flag = f"!action!{os.getpid():05d}!{int(time.time())}!{by}:{what.capitalize()}_hierarchy"
-        begun = time.monotonic()
+        began = time.monotonic()
         self._doing = f"{what} of {tag} (by {by})"
         try:
             self.epoch += 1
@@ -66,18 +66,18 @@ class Engine:
             self.journal.note("action-begun", action=what, tag=tag, by=by)
             yield
         except BaseException as error:
-            self._ended(what, tag, by, begun, str(error) or type(error).__name__)
+            self._ended(what, tag, by, began, str(error) or type(error).__name__)
             raise
         else:
-            self._ended(what, tag, by, begun, None)
+            self._ended(what, tag, by, began, None)
         finally:
             self.store.remove_flag(flag)
             self._doing = ""
             self.epoch += 1
             self._lock.release()
 
-    def _ended(self, what: str, tag: str, by: str, begun: float, failure: str | None) -> None:
-        seconds = time.monotonic() - begun
+    def _ended(self, what: str, tag: str, by: str, began: float, failure: str | None) -> None:
+        seconds = time.monotonic() - began
         self.journal.note("action-ended", action=what, tag=tag, by=by, ok=failure is None, seconds=round(seconds, 6), reason=failure or "")
         code, text = (Code.ACTION_DONE, "done") if failure is None else (Code.ACTION_FAILED, f"failed: {failure}")
         self.log.write(code, f"{what} {text} after {seconds:.3f} s", program="perform_action", action=what, tag=tag)
@@ -85,8 +85,8 @@ class Engine:
     def restore(self, tags: Iterable[str]) -> None:
         """Bring the tags in service, children before parents; what is already ISP stays as it is. Raises Refused at a failure."""
         todo = [tag for tag in self.tree.children_first() if tag in set(tags) and self.store.state(tag) != "ISP"]
-        done = in_order(todo, self.tree.children, self._restore_one, parallel=self.config.unknowns.parallel)
-        self._demand_all("restore", todo, done)
+        succeeded = in_order(todo, self.tree.children, self._restore_one, parallel=self.config.unknowns.parallel)
+        self._demand_all("restore", todo, succeeded)
 
     def remove(self, tags: Iterable[str]) -> None:
         """Take the tags out of service from the top down. Raises Refused at a failure."""

@@ -7,19 +7,22 @@ import time
 import traceback
 
 from harness.lab.lifekeeper.comm.comm_paths import Comm, NoContact
+from harness.lab.lifekeeper.config.tunables import Tunables
 from harness.lab.lifekeeper.hierarchy.hierarchy_engine import Busy, Engine, Overtaken, Refused
+from harness.lab.lifekeeper.hierarchy.state_store import PAUSED
 from harness.lab.lifekeeper.log import Code
 from harness.lab.lifekeeper.resource_types.bounded_command import RanOut, run
 from harness.lab.lifekeeper.resource_types.resource_type import Failed, Fenced, TimedOut
 
+FAILOVERS = "failovers"  # of the cluster, by a failed resource; each node remembers those of both
 HALT_TIMEOUT_S = 60.0  # the halt command ends this very process; it only returns when it failed
 
 
 class Recovery:
     """Each resource is checked on its own thread, so that one slow check does not hide another's failure."""
 
-    def __init__(self, engine: Engine, comm: Comm, interval: float) -> None:
-        self.engine, self.comm, self.interval = engine, comm, interval
+    def __init__(self, engine: Engine, comm: Comm, tunables: Tunables) -> None:
+        self.engine, self.comm, self.tunables, self.interval = engine, comm, tunables, tunables.LKCHECKINTERVAL
         self.store, self.tree, self.log, self.journal = engine.store, engine.tree, engine.log, engine.journal
         self._running: set[str] = set()
         self._stopping = threading.Event()
@@ -89,13 +92,31 @@ class Recovery:
         except Refused as refused:
             self.halt(Code.HALTED, tag, f"a resource that failed could not be taken out of service ({refused})")
             return
-        self.hand_over(tag, scope)
+        if self._may_fail_over(tag):
+            self.hand_over(tag, scope)
+
+    def _may_fail_over(self, tag: str) -> bool:
+        """False, and the hierarchy stays failed here, when as many failovers are over as the period may have (WCLU-84)."""
+        failovers = self.store.moments(FAILOVERS, self.tunables.STANDIN_FAILOVER_PERIOD)
+        if len(failovers) < self.tunables.STANDIN_FAILOVERS:
+            return True
+        self._write(Code.FAILOVERS_USED_UP, tag, f"no failover: the {self.tunables.STANDIN_FAILOVERS} of the period are used up (WCLU-84)")
+        self.journal.note("failovers-used-up", tag=tag)
+        return False
 
     def _recovered(self, tag: str) -> bool:
         kind = self.engine.kinds[tag]
         if not kind.has_recovery or self.store.state(tag) == "ISU":
             self._write(Code.NO_RECOVERY, tag, "there is no local recovery for it", program="recover")
             return False
+        if self.store.has_flag(PAUSED):
+            self._write(Code.NO_RECOVERY, tag, "this node is paused, and brings nothing online (WCLU-66)", program="recover")
+            return False
+        restarts = self.store.moments(f"restarts of {tag}", self.tunables.STANDIN_RESTART_PERIOD)
+        if len(restarts) >= self.tunables.STANDIN_RESTARTS:
+            self._write(Code.NO_RECOVERY, tag, f"its {len(restarts)} restarts in the period are used up (WCLU-82)", program="recover")
+            return False
+        self.store.add_moments(f"restarts of {tag}", [time.time()])
         failure = self.engine.recover_one(tag)
         if failure is not None:
             self._write(Code.RECOVERY_FAILED, tag, failure, program="recover")
@@ -112,13 +133,15 @@ class Recovery:
     def hand_over(self, tag: str, scope: set[str]) -> bool:
         """Ask the peer to bring the hierarchy in service there; False when it cannot be asked or will not."""
         try:
-            answer = self.comm.call("takeover", tags=sorted(scope), tag=tag)
+            failovers = [*self.store.moments(FAILOVERS, self.tunables.STANDIN_FAILOVER_PERIOD), time.time()]
+            answer = self.comm.call("takeover", tags=sorted(scope), tag=tag, failovers=failovers)
         except NoContact as lost:
             self._write(Code.FAILOVER_WITHHELD, tag, f"nobody can take the hierarchy over: {lost}")
             return False
         if "error" in answer:
             self._write(Code.FAILOVER_WITHHELD, tag, f"{self.engine.config.peer} does not take the hierarchy over: {answer['error']}")
             return False
+        self.store.add_moments(FAILOVERS, failovers)
         self._write(Code.FAILOVER_OUT, tag, f"the hierarchy goes over to {self.engine.config.peer}")
         self.journal.note("failover-out", tag=tag)
         return True

@@ -41,8 +41,8 @@ class Switching:
 
     def removed_for_peer(self, args: dict[str, Any]) -> dict[str, Any]:
         """The peer restores these tags: take them out of service here, with what is above them."""
-        known = [tag for tag in args["tags"] if tag in self.engine.tree.resources]
-        scope = set(known) if args["only"] else self.engine.tree.above(known)
+        known_tags = [tag for tag in args["tags"] if tag in self.engine.tree.resources]
+        scope = set(known_tags) if args["only"] else self.engine.tree.above(known_tags)
         limit = self.engine.config.timers.peer_action_wait_s
         try:
             with self.engine.action("remove", args["tag"], by=self.engine.config.peer, limit=limit):

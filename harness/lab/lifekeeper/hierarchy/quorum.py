@@ -53,10 +53,10 @@ class Quorum:
     def arbitrate(self) -> bool:
         """Take the witness, waiting for as long as a node that is gone may still count as its holder; False when it stays another's."""
         limit = Deadline(self._dead_s + 2 * self._beat_s)
-        while not (taken := self._take() is True) and not limit.expired:
+        while not (holds_witness := self._take() is True) and not limit.expired:
             self._stopping.wait(self._beat_s / 4)
-        self.holds, self.lost = taken, not taken
-        return taken
+        self.holds, self.lost = holds_witness, not holds_witness
+        return holds_witness
 
     def _loop(self) -> None:
         while not self._stopping.wait(self._beat_s):

@@ -59,11 +59,11 @@ class Tree:
 
     @staticmethod
     def _closure(tags: Iterable[str], step) -> set[str]:
-        seen: set[str] = set()
+        closure: set[str] = set()
         todo = list(tags)
         while todo:
             tag = todo.pop()
-            if tag not in seen:
-                seen.add(tag)
+            if tag not in closure:
+                closure.add(tag)
                 todo += step(tag)
-        return seen
+        return closure

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from harness.core.errors import BadUse
 
 IN_SERVICE = ("ISP", "ISU")
+PAUSED = "!paused!"  # a flag of the stand-in's own: as a node of a failover cluster of Windows it is paused (WCLU-66), over boots too
 STATES = (*IN_SERVICE, "OSU", "OSF", "ILLSTATE")  # LKL-14
 
 
@@ -26,6 +28,7 @@ class Store:
         self._flags: list[str] = list(data.get("flags", []))
         self._at_stop: list[str] | None = data.get("in_service_at_stop")
         self._facts: dict[str, bool] = dict(data.get("facts", {}))
+        self._moments: dict[str, list[float]] = dict(data.get("moments", {}))
 
     def save(self) -> None:
         """Writes everything to the node's disk."""
@@ -36,6 +39,7 @@ class Store:
                 "flags": self._flags,
                 "in_service_at_stop": self._at_stop,
                 "facts": self._facts,
+                "moments": self._moments,
             }
             self._path.parent.mkdir(parents=True, exist_ok=True)
             aside = self._path.with_suffix(".new")
@@ -110,6 +114,19 @@ class Store:
             if self._facts.get(name, False) != value:
                 self._facts[name] = value
                 self.save()
+
+    # moments that are counted within a period, on the wall clock, which both nodes of a lab share
+    def add_moments(self, name: str, moments: Iterable[float]) -> None:
+        """Remembers moments (s since the epoch) across a restart, each once."""
+        with self._lock:
+            self._moments[name] = sorted({*self._moments.get(name, ()), *moments})
+            self.save()
+
+    def moments(self, name: str, within: float) -> list[float]:
+        """Those of the last so many seconds."""
+        since = time.time() - within
+        with self._lock:
+            return [moment for moment in self._moments.get(name, ()) if moment >= since]
 
     # flags (LKL-22, LKL-23)
     def flags(self) -> list[str]:

@@ -32,7 +32,7 @@ class ForkServer:
     def __init__(self, interpreter: str | None) -> None:
         self._interpreter = interpreter
         self._server: socket.socket | None = None
-        self._standing: dict[tuple[str, ...], _Forked] = {}  # what waits for its next time, by command
+        self._standing: dict[tuple[str, ...], _ForkedProcess] = {}  # what waits for its next time, by command
         self.pid = 0
 
     def start(self) -> None:
@@ -69,7 +69,7 @@ class ForkServer:
         if line is None:
             return run(argv, limit, extra=extra)
         try:
-            return self._run_forked(_Forked(line), argv, deadline, stays_as)
+            return self._run_forked(_ForkedProcess(line), argv, deadline, stays_as)
         except _NeverBegan:
             return text_or_failed(argv, KILLED, "")
 
@@ -87,27 +87,27 @@ class ForkServer:
             return None
         return ours
 
-    def _run_forked(self, forked: _Forked, argv: Sequence[str], deadline: Deadline, stays_as: tuple[str, ...]) -> str:
+    def _run_forked(self, forked: _ForkedProcess, argv: Sequence[str], deadline: Deadline, stays_as: tuple[str, ...]) -> str:
         """Have the process begin, and tell how it ended; keep it under `stays_as`, where that is something. Raises as `run` does, and
         _NeverBegan."""
-        kept = False
+        is_kept = False
         try:
-            told = forked.outcome(deadline)
-            if stays_as and told["status"] != KILLED:
-                kept = self._standing.setdefault(stays_as, forked) is forked
+            outcome = forked.outcome(deadline)
+            if stays_as and outcome["status"] != KILLED:
+                is_kept = self._standing.setdefault(stays_as, forked) is forked
         except RanOut:
             raise RanOut(f"{argv[0]} {argv[1]} {argv[2]} did not end within {deadline.seconds:g} s and was killed") from None
         finally:
-            if not kept:
+            if not is_kept:
                 forked.line.close()
-        return text_or_failed(argv, told["status"], told["output"])
+        return text_or_failed(argv, outcome["status"], outcome["output"])
 
 
 class _NeverBegan(Exception):
     """The process ended before it had begun with the command."""
 
 
-class _Forked:
+class _ForkedProcess:
     """A forked process, as far as the daemon knows it: its pid is known from its first word."""
 
     def __init__(self, line: socket.socket) -> None:
@@ -116,19 +116,19 @@ class _Forked:
 
     def outcome(self, deadline: Deadline) -> dict[str, str]:
         """Have it run its command; `status` is empty where that ended well. Raises _NeverBegan, or RanOut once it was killed."""
-        said = b""
+        answer = b""
         with contextlib.suppress(ConnectionError):  # it has ended; what it said before counts
             self.line.sendall(b"\n")
-            while said.count(b"\n") < 2:
+            while answer.count(b"\n") < 2:
                 if not select.select([self.line], [], [], deadline.remaining())[0]:
                     self._kill()
                     raise RanOut
-                piece = self.line.recv(65536)
-                if not piece:
+                chunk = self.line.recv(65536)
+                if not chunk:
                     break
-                said += piece
-                self._pid = said.partition(b"\n")[0]
-        began, _, rest = said.partition(b"\n")
+                answer += chunk
+                self._pid = answer.partition(b"\n")[0]
+        began, _, rest = answer.partition(b"\n")
         if not began:
             raise _NeverBegan
         return dict(json.loads(rest)) if rest.endswith(b"\n") else {"status": KILLED, "output": ""}
@@ -142,27 +142,27 @@ class _Forked:
 def _serve(orders: socket.socket) -> NoReturn:
     """The server: one order, one fork. Ends when the daemon does."""
     try:
-        kept = orders.fileno()
-        os.closerange(3, kept)
-        os.closerange(kept + 1, 65536)
+        orders_fd = orders.fileno()
+        os.closerange(3, orders_fd)
+        os.closerange(orders_fd + 1, 65536)
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children here
         while True:
             order, lines, _, _ = socket.recv_fds(orders, 1 << 16, 1)
             if not order:
                 os._exit(0)
-            asked = json.loads(order)
+            order_data = json.loads(order)
             with contextlib.suppress(ImportError):  # the child will say so, with its traceback
-                importlib.import_module(asked["module"])
+                importlib.import_module(order_data["module"])
             if os.fork() == 0:
                 orders.close()
-                _carry_out(asked, socket.socket(fileno=lines[0]))
+                _carry_out(order_data, socket.socket(fileno=lines[0]))
             os.close(lines[0])
     except BaseException:
         traceback.print_exc()
         os._exit(1)
 
 
-def _carry_out(asked: dict[str, Any], line: socket.socket) -> NoReturn:
+def _carry_out(order_data: dict[str, Any], line: socket.socket) -> NoReturn:
     """Be the command: in a session of its own, its output in a file, which a service that it leaves behind may keep open. At each line
     that comes it is run, the pid told before it and the end behind it: once, or until nobody is at the other end."""
     os.setsid()
@@ -172,25 +172,25 @@ def _carry_out(asked: dict[str, Any], line: socket.socket) -> NoReturn:
     os.dup2(output.fileno(), 1)
     os.dup2(output.fileno(), 2)
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115 - whatever they were
-    os.environ.update(asked["extra"])
+    os.environ.update(order_data["extra"])
     try:
         while line.recv(1):
             line.sendall(b"%d\n" % os.getpid())
-            line.sendall(json.dumps(_run_here(asked, output)).encode() + b"\n")
-            if not asked["again"]:
+            line.sendall(json.dumps(_run_here(order_data, output)).encode() + b"\n")
+            if not order_data["again"]:
                 break
     finally:
         os._exit(0)
 
 
-def _run_here(asked: dict[str, Any], output: IO[bytes]) -> dict[str, str]:
+def _run_here(order_data: dict[str, Any], output: IO[bytes]) -> dict[str, str]:
     """The command, run once in this process."""
     status: int | str = 1
     output.seek(0)
     output.truncate()
     try:
-        sys.argv = [asked["module"], *asked["words"]]
-        status = importlib.import_module(asked["module"]).main(asked["words"])
+        sys.argv = [order_data["module"], *order_data["words"]]
+        status = importlib.import_module(order_data["module"]).main(order_data["words"])
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:

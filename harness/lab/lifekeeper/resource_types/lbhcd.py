@@ -32,7 +32,7 @@ def main() -> None:
 def serve(listener: socket.socket, settings: dict) -> None:
     """Accept for ever; the flag is wanted from `hc_timeout` seconds of silence on until the next connection."""
     patience, reply = settings["hc_timeout"], settings["reply"].encode()
-    told, flag_set = False, False
+    first_probe_told, flag_set = False, False
     last = time.monotonic()
     while True:
         if patience is not None:
@@ -51,9 +51,9 @@ def serve(listener: socket.socket, settings: dict) -> None:
                     connection.recv(65536)
                 connection.sendall(reply)
         last = time.monotonic()
-        if not told:
+        if not first_probe_told:
             say("probed")
-            told = True
+            first_probe_told = True
         if flag_set:
             flag_set = not ask(settings["control"], "flg_remove", settings["flag"])
 

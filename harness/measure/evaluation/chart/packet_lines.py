@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from harness.remote.recording.recording import CapturedPacket, Recording
 
-AROUND_S = 0.03
+MAX_DISTANCE_S = 0.03
 MAX_PACKET_LINES = 300  # per measurement: a report has to stay small, and the captures beside it hold all of them
 
 
@@ -17,11 +17,11 @@ def lines(recording: Recording, moments: Iterable[float]) -> list[tuple[float, s
     times = [s.at for s in packets]
     ordered = sorted(set(moments))
     share = max(1, MAX_PACKET_LINES // max(1, len(ordered)))
-    shown: set[int] = set()
+    chosen_indices: set[int] = set()
     for moment in ordered:
-        candidates = range(bisect_left(times, moment - AROUND_S), bisect_right(times, moment + AROUND_S))
-        shown.update(index for _, index in sorted((abs(times[index] - moment), index) for index in candidates)[:share])
-    return [(packets[index].at, packets[index].host, sentence(packets[index])) for index in sorted(shown)]
+        candidates = range(bisect_left(times, moment - MAX_DISTANCE_S), bisect_right(times, moment + MAX_DISTANCE_S))
+        chosen_indices.update(index for _, index in sorted((abs(times[index] - moment), index) for index in candidates)[:share])
+    return [(packets[index].at, packets[index].host, sentence(packets[index])) for index in sorted(chosen_indices)]
 
 
 def sentence(packet: CapturedPacket) -> str:

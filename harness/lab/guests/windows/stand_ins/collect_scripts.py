@@ -21,7 +21,7 @@ ENTRY = re.compile(r"(\w{3} [ \d]\d \d\d:\d\d:\d\d) \S+ [^:]*: (\w+):[^:]*:[^:]*
 CLUSTER = "Microsoft-Windows-FailoverClustering"
 CLUSTER_LOGS = ("System", f"{CLUSTER}/Operational")
 # Of the log's own numbers (harness.lab.lifekeeper.log): the cluster's event and its level (WCLU-91, WCLU-92).
-OF_CLUSTER = {990303: (1135, 1), 990314: (1177, 1), 990200: (1069, 2), 990110: (1069, 2), 990301: (1127, 2)}
+OF_CLUSTER = {990303: (1135, 1), 990314: (1177, 1), 990316: (1254, 2), 990200: (1069, 2), 990110: (1069, 2), 990301: (1127, 2)}
 LEVELS = {"EMERG": 1, "ERROR": 2, "WARN": 3}
 STATES = {"ESTAB": "Established", "LISTEN": "Listen", "TIME-WAIT": "TimeWait", "SYN-SENT": "SynSent", "CLOSE-WAIT": "CloseWait"}
 

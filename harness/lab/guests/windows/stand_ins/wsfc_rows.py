@@ -14,8 +14,8 @@ View = Mapping[str, Any]
 CORE, WITNESS = "Cluster Group", "Quorum Disk"
 IN_SERVICE = ("ISP", "ISU")
 STATES = {"ISP": "Online", "ISU": "Online", "OSU": "Offline", "OSF": "Failed"}
+NEVER_QUARANTINED = 1_000_000  # losses of membership: more than a lab's node has within an hour
 TYPES = {"probed-ip": "IP Address", "disk": "Physical Disk", "gen": "Generic Application"}
-NEVER_COUNTED = 1_000_000  # the lab counts no failovers, so none is ever the last; the product's default is nodes minus 1 (WCLU-84)
 
 
 def service_state(view: View | None) -> str:
@@ -82,18 +82,25 @@ def group_state(states: Iterable[str]) -> str:
 
 
 def node_rows(view: View) -> Iterable[Row]:
-    """Votes are dynamic: of a node that is lost, none (WCLU-71, WCLU-73)."""
-    told = {view["node"]: "Up", view["peer"]: "Down"}
+    """Votes are dynamic: of a node that is lost, none (WCLU-71, WCLU-73); one that is paused votes."""
+    states = {view["node"]: "Paused" if view["paused"] else "Up", view["peer"]: "Down"}
     if view["contact"]:
-        told[view["peer"]] = {"running": "Up", "starting": "Joining"}.get(view["of_peer"].get("phase"), "Down")
-    for name in sorted(told):
-        up = told[name] == "Up"
-        yield {"K": "node", "Name": name, "State": told[name], "Drain": "NotInitiated", "Vote": int(up), "Weight": 1, "Status": "Normal"}
+        running = "Paused" if view["of_peer"].get("paused") else "Up"
+        states[view["peer"]] = {"running": running, "starting": "Joining"}.get(view["of_peer"].get("phase"), "Down")
+    for name, state in sorted(states.items()):
+        vote = int(state in ("Up", "Paused"))
+        yield {"K": "node", "Name": name, "State": state, "Drain": "NotInitiated", "Vote": vote, "Weight": 1, "Status": "Normal"}
 
 
 def group_rows(view: View) -> Iterable[Row]:
     """The core group, which has the witness, and the role."""
-    fixed = {"K": "group", "Threshold": NEVER_COUNTED, "Locked": False, "Status": "0"}
+    fixed = {
+        "K": "group",
+        "Threshold": view["failover_threshold"],
+        "Period": view["failover_period_s"] / 3600,
+        "Locked": False,
+        "Status": "0",
+    }
     yield {**fixed, "Name": CORE, "OwnerNode": _witness_owner(view), "State": _witness_state(view)}
     yield {**fixed, "Name": role(view), "OwnerNode": owner(view), "State": group_state(of_owner(view).values())}
 
@@ -153,6 +160,7 @@ def quorum_row(view: View) -> Row:
         "Dynamic": 1,
         "Fixed": 0,
         "Prevented": 0,
+        "Quarantine": NEVER_QUARANTINED,
     }
 
 

@@ -68,6 +68,8 @@ def wsfc_change(action: str, name: str, node: str = "") -> Iterable[Row]:
     seen = view() if underlying_node.is_failover_cluster() else None
     if seen is None or wsfc_rows.service_state(seen) != "Running":
         raise ScriptError("ClusterEndpointNotRegistered", "the cluster service does not run on this node")  # WCLU-60
+    if action in ("move", "start") and seen["paused"]:  # the product's error id is not known
+        raise ScriptError("StandInPaused", f"{seen['node']} is paused: it takes no role, and brings nothing online (WCLU-66)")
     if action == "move":
         _demand_movable(seen, name, node)
         _begin([f"-t {shlex.quote(wsfc_rows.role(seen))} -a restore"])

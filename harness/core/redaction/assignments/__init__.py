@@ -1,0 +1,1 @@
+"""Secrets that are assigned to a name: `DB_PASSWORD=…`, `password: |`, `{"name": "token", "value": …}`."""
