@@ -214,7 +214,7 @@ def test_a_deed_is_asked_for_twice_and_the_first_time_forgets_what_the_run_has_c
     asked: list[tuple[str, dict[str, Any]]] = []
     one._guard = SimpleNamespace(before=lambda name, **more: asked.append((name, more)))  # type: ignore[assignment]
     watchdog.tell_disruption, lease.cover = lambda disruption: 60.0, lambda seconds: None  # type: ignore[attr-defined]
-    one._state_before = state_before.look(one._subject)
+    one._initial_state = initial_state.record_state(one._subject)
     counts = one._subject.manager.counts
     for within, left in ((True, 1), (False, 0)):
         counts["lknode01"] = {"ip": 1}
