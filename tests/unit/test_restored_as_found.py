@@ -212,13 +212,13 @@ def test_a_deed_is_asked_for_twice_and_the_first_time_forgets_what_the_run_has_c
     """Before it is prepared, and right before it is done; else a few repeats would reach what the manager bears."""
     one, watchdog, lease = an_attached(tmp_path)
     asked: list[tuple[str, dict[str, Any]]] = []
-    one._guard = SimpleNamespace(before=lambda name, **more: asked.append((name, more)))  # type: ignore[assignment]
+    one._guard = SimpleNamespace(demand_permission=lambda name, **more: asked.append((name, more)))  # type: ignore[assignment]
     watchdog.tell_disruption, lease.cover = lambda disruption: 60.0, lambda seconds: None  # type: ignore[attr-defined]
     one._initial_state = initial_state.record_state(one._subject)
     counts = one._subject.manager.counts
     for within, left in ((True, 1), (False, 0)):
         counts["lknode01"] = {"ip": 1}
-        one.before(SimpleNamespace(name="switchover"), within=within)  # type: ignore[arg-type]
+        one.demand_permission(SimpleNamespace(name="switchover"), within=within)  # type: ignore[arg-type]
         assert len(counts["lknode01"]) == left
     one._permit(SimpleNamespace(name="switchover", chosen_as_active="lknode01"))  # type: ignore[arg-type]
     words = [{"within": True}, {"within": False}, {"node": "lknode01"}]
@@ -229,7 +229,7 @@ def test_without_a_plan_nothing_is_done(tmp_path: Path) -> None:
     one, _, _ = an_attached(tmp_path)
     one._guard = None
     with pytest.raises(Inconclusive, match="no plan of it was shown"):
-        one.before(SimpleNamespace(name="switchover"))  # type: ignore[arg-type]
+        one.demand_permission(SimpleNamespace(name="switchover"))  # type: ignore[arg-type]
 
 
 def test_nothing_is_moved_on_a_cluster_that_another_run_has_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
