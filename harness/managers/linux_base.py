@@ -1,39 +1,20 @@
-"""What the managers of Linux clusters share: nodes asked at once, and a log in a file of root's."""
+"""What the managers of Linux clusters share: a state that is made of what each node says, and a log in a file of root's."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
-from harness.config import cluster_config
-from harness.hosts.host import Host
 from harness.hosts.root_rights import read_by_root
 from harness.managers.log_window import fetch_line, window
 from harness.managers.manager import MAX_LOG_LENGTH, ClusterState, LogWindow, Manager, NodeState
-
-T = TypeVar("T")
 
 
 class OnLinux(Manager):
     """Base of the adapters; `log` is the manager's log on each node."""
 
     log: ClassVar[Path]
-
-    def __init__(self, cluster: cluster_config.Cluster, hosts: Mapping[str, Host]) -> None:
-        self._cluster = cluster
-        self._hosts = hosts
-
-    @property
-    def _names(self) -> list[str]:
-        return [n.name for n in self._cluster.nodes]
-
-    def _each(self, work: Callable[[str], T]) -> dict[str, T]:
-        """For every node at once: a node that does not answer must not age what the other says."""
-        with ThreadPoolExecutor(max_workers=len(self._names)) as pool:
-            return dict(zip(self._names, pool.map(work, self._names), strict=True))
 
     @abstractmethod
     def _node_state(self, node: str, limit: float) -> NodeState:
