@@ -13,6 +13,7 @@ import functools
 import gc
 import os
 import sys
+from importlib import import_module
 
 from harness import __version__
 from harness.commands import completion, suite
@@ -25,6 +26,28 @@ EXIT_CODES = (
     "4 environment not reachable or not usable · 130 interrupted"
 )
 INTERRUPTED = 130
+COMMANDS = {  # in the order of the help, and the module of `harness.commands` that adds each
+    "lab": "lab.lab",
+    "init": "init.init",
+    "trust": "trust",
+    "check": "check",
+    "doctor": "lab.doctor",
+    "acceptance": "suite",  # and failover
+    "explain": "runs.explain",
+    "report": "runs.report",
+    "judge": "runs.judge",
+    "compare": "runs.compare",
+    "history": "runs.history",
+    "gate": "runs.gate",
+    "record": "runs.record",
+    "fleet": "fleet.fleet",
+    "collect": "collect",
+    "sudoers": "docs.sudoers",
+    "fact": "docs.fact",
+    "schema": "docs.schema",
+    "azure": "azure.azure",
+    "completion": "completion",
+}
 OBJECTS_PER_COLLECTION = 50_000  # while a command loads its modules there is nothing to collect, and looking took a tenth of its time
 
 
@@ -60,7 +83,7 @@ def _run(arguments: list[str]) -> int:
 
     try:
         own_arguments, arguments_behind = fleet.divided(arguments)
-        namespace = _parser().parse_args(own_arguments)
+        namespace = _parser(*own_arguments[:1]).parse_args(own_arguments)
         namespace.behind = arguments_behind
         demand_platform(namespace)
         return int(namespace.command(namespace))
@@ -81,8 +104,9 @@ def _complain(sentence: str, exit_code: int, *, as_json: bool) -> int:
 
 
 @functools.cache
-def _parser() -> argparse.ArgumentParser:
-    """Made once in a process, for one that runs many commands: it holds nothing of any command line."""
+def _parser(command: str = "") -> argparse.ArgumentParser:
+    """With all commands, or with that one alone, because making all takes as long as loading one. Made once in a process, for one that
+    runs many commands: it holds nothing of any command line."""
     parser = Parser(
         prog="lkharness",
         description="End-to-end connectivity tests for two-node LifeKeeper clusters behind an Azure internal load balancer.",
@@ -91,37 +115,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"lkharness {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
-    from harness.commands import check, collect, trust
-    from harness.commands.azure import azure
-    from harness.commands.docs import fact, schema, sudoers
-    from harness.commands.fleet import fleet
-    from harness.commands.init import init
-    from harness.commands.lab import doctor, lab
-    from harness.commands.runs import compare, explain, gate, history, judge, record, report
-
-    for module in (
-        lab,
-        init,
-        trust,
-        check,
-        doctor,
-        suite,
-        explain,
-        report,
-        judge,
-        compare,
-        history,
-        gate,
-        record,
-        fleet,
-        collect,
-        sudoers,
-        fact,
-        schema,
-        azure,
-        completion,
-    ):
-        module.add_to(commands)
+    for module in [COMMANDS[command]] if command in COMMANDS else COMMANDS.values():
+        import_module(f"harness.commands.{module}").add_to(commands)
     return parser
 
 

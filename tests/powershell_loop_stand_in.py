@@ -54,7 +54,7 @@ class Loop:
             ahead = float((self._folder / "clock").read_text()) if (self._folder / "clock").exists() else 0.0
             self._say({"lkharness": 1, "id": said["id"], "stuck": 0, "clock": time.time() + ahead, "step": CLOCK_STEP_S})
             return
-        name, parameters = script_protocol.asked(line)
+        name, parameters = script_protocol.parse_question(line)
         if "text" in said:
             if said["text"][1:] != script_contract.contract_of(name).text:
                 wrong(f"the text of {name} is not the product's own file")

@@ -1,4 +1,4 @@
-"""What a disruption demands of a stranger's cluster, and what speaks against it; only what is proven counts as yes.
+"""What a disruption demands of an attached cluster, and what speaks against it; only what is proven counts as yes.
 
 One object is one look: whatever is asked twice of the cluster is asked once.
 """

@@ -1,4 +1,4 @@
-"""A run that may disturb a stranger's cluster, from the lease that it takes to the state that it leaves."""
+"""A run that may disturb an attached cluster, from the lease that it takes to the state that it leaves."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 from harness.attach.disruption_preconditions import Preconditions
 from harness.attach.execution_plan import PlannedDisruption, show
+from harness.attach.initial_state import RecordedState, forget_ours, record_state
 from harness.attach.lease import Lease, on_windows
 from harness.attach.preflight import Preflight
 from harness.attach.restore import by_hand, put_back
-from harness.attach.state_before import StateBefore, forget_ours, look
 from harness.attach.watchdog import FILE, Watchdog, WatchdogConfig, wait_until_healthy
 from harness.cluster import linux_disk_space
 from harness.cluster.cluster_under_test import ClusterUnderTest, StandingDisruption
@@ -39,15 +39,21 @@ class DisruptiveRun:
         self._lease = Lease({n.name: subject.hosts[n.name] for n in subject.cluster.nodes}, run, windows=on_windows(subject.cluster))
         self._guard: Preflight | None = None
         self._active: str | None = None
-        self._state_before: StateBefore | None = None
+        self._initial_state: RecordedState | None = None
         self._seen_as_found = False  # was it seen to be as it was found?
 
     def take(self) -> None:
-        """Raises LeaseHeld with the name of who has the cluster."""
-        self._lease.take()
+        """Raises LeaseHeld with the name of who has the cluster. The watchdog is there first, so that a lease which is had on one node is
+        given back by it, whenever the run is killed."""
         subject = self._subject
         config = WatchdogConfig(cluster=subject.cluster, run=self._run, token=self._lease.token, secrets=subject.cleaner.values)
-        self._watchdog = Watchdog(config, self._folder)
+        watchdog = Watchdog(config, self._folder)
+        try:
+            self._lease.take()
+        except BaseException:
+            watchdog.dismiss()
+            raise
+        self._watchdog = watchdog
         self._subject.timeline.note("harness", "lease", "this run alone may disturb the cluster now")
 
     def show_plan(self, planned: Sequence[PlannedDisruption], say: Callable[[str], None]) -> None:
@@ -60,28 +66,28 @@ class DisruptiveRun:
         else:
             text, names, self._active = plan.as_text(), plan.names, plan.active
             self._subject.skips = plan.skips
-            self._state_before = look(self._subject)
+            self._initial_state = record_state(self._subject)
             if self._watchdog is not None:
-                self._watchdog.tell_found(plan.active, self._state_before)
+                self._watchdog.tell_found(plan.active, self._initial_state)
         say(text)
         self._subject.timeline.note("harness", "plan", text)
         self._guard = Preflight(
-            self._subject, names, lambda: self._lease.lost, self._node_problems, self._standing_faults, self._make_preconditions
+            self._subject, names, lambda: self._lease.loss_reason, self._node_problems, self._standing_faults, self._make_preconditions
         )
         self._subject.lease_line, self._subject.lease_token = self._lease.line, self._lease.token
-        self._subject.lost = lambda: self._lease.lost
+        self._subject.lost = lambda: self._lease.loss_reason
         self._subject.permit = self._permit
         if self._watchdog is not None:
             self._subject.arming, self._subject.disarmed = self._watchdog.tell_armed, self._watchdog.tell_undone
 
-    def before(self, disruption: Disruption, *, within: bool = False) -> None:
+    def demand_permission(self, disruption: Disruption, *, within: bool = False) -> None:
         """Return when the disruption may be done now, or `within` another. Raises Inconclusive."""
         name = disruption.name
         if self._guard is None:
             raise Inconclusive(f"{name} was not done, because no plan of it was shown")
-        if self._state_before is not None and not within:  # else a few repeats would reach the threshold at which the manager bans a node
-            forget_ours(self._subject, self._state_before)
-        self._guard.before(name, within=within)
+        if self._initial_state is not None and not within:  # else a few repeats would reach the threshold at which the manager bans a node
+            forget_ours(self._subject, self._initial_state)
+        self._guard.demand_permission(name, within=within)
         if self._watchdog is not None:
             try:
                 self._lease.cover(self._watchdog.tell_disruption(disruption))
@@ -91,7 +97,7 @@ class DisruptiveRun:
     def _permit(self, disruption: StandingDisruption) -> None:
         """Everything asked once more, right before the deed."""
         if self._guard is not None:
-            self._guard.before(disruption.name, node=disruption.chosen_as_active)
+            self._guard.demand_permission(disruption.name, node=disruption.chosen_as_active)
 
     def _standing_faults(self) -> list[str]:
         verdict = nothing_left(self._subject)
@@ -146,7 +152,7 @@ class DisruptiveRun:
         return put_back(
             self._subject,
             self._active,
-            self._state_before,
+            self._initial_state,
             patience_s=BROKEN_CLUSTER_TIMEOUT_S if broken and not (azure_undone or undoing_was_due) else patience_s,
         )
 

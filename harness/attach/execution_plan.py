@@ -145,7 +145,11 @@ def show(
     subject: ClusterUnderTest, planned_disruptions: Iterable[PlannedDisruption], preconditions: Preconditions | None = None
 ) -> ExecutionPlan:
     """Make the plan. Reads on the hosts, and changes nothing. Raises Inconclusive when no single node is active."""
-    preconditions = preconditions or Preconditions(subject)
+    with subject.one_look():
+        return _make_plan(subject, planned_disruptions, preconditions or Preconditions(subject))
+
+
+def _make_plan(subject: ClusterUnderTest, planned_disruptions: Iterable[PlannedDisruption], preconditions: Preconditions) -> ExecutionPlan:
     active = subject.active
     times_by_disruption = Counter(_resolve(planned, subject.cluster) for planned in planned_disruptions)
     failures = sum(_failures(planned, times) for planned, times in times_by_disruption.items())

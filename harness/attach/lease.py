@@ -121,7 +121,7 @@ class Lease:
         self.stolen = ""
 
     @property
-    def lost(self) -> str:
+    def loss_reason(self) -> str:
         """Why the cluster may no longer be disturbed; empty while it may."""
         if self.stolen:
             return self.stolen

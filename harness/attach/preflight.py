@@ -1,4 +1,4 @@
-"""What must hold on a stranger's cluster before anything is done to it."""
+"""What must hold on an attached cluster before anything is done to it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Preflight:
         self._loss_reason = loss_reason
         self.disturbed = False
 
-    def before(self, name: str, *, within: bool = False, node: str = "") -> None:
+    def demand_permission(self, name: str, *, within: bool = False, node: str = "") -> None:
         """Return when disruption `name` may be done now. Raises Inconclusive with every reason against it; nothing was done then.
 
         `within` another one the cluster is not healthy, which is the point: then only the plan, the lease and fencing are asked. `node`: it

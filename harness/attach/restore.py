@@ -1,8 +1,8 @@
-"""How a stranger's cluster is put back: everything on the node where it was found, and that proved."""
+"""How an attached cluster is put back: everything on the node where it was found, and that proved."""
 
 from __future__ import annotations
 
-from harness.attach.state_before import StateBefore, differences, forget_ours, look
+from harness.attach.initial_state import RecordedState, differences, forget_ours, record_state
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.invariants import audit
 from harness.config.cluster_config import Node
@@ -11,8 +11,8 @@ from harness.core.errors import BadUse, DeadlineExceeded, HarnessError
 from harness.core.verdict import Verdict, failed, passed
 from harness.disrupt.disruption import clear_failures
 from harness.expectations import outage_budget
+from harness.hosts.detached_jobs import StillRunning, unfinished_commands
 from harness.hosts.host import HostUnreachable
-from harness.hosts.jobs import StillRunning, unfinished_commands
 from harness.hosts.windows import windows_jobs
 from harness.managers.manager import ClusterState, ResourceState
 from harness.managers.switchover_readiness import by_state
@@ -20,12 +20,12 @@ from harness.managers.switchover_readiness import by_state
 ACTION_TIMEOUT_S = 1800.0  # how long one action of a manager is waited for: databases that shut down in order take minutes
 
 
-def put_back(subject: ClusterUnderTest, active: str, before: StateBefore | None = None, *, patience_s: float) -> Verdict:
+def put_back(subject: ClusterUnderTest, active: str, before: RecordedState | None = None, *, patience_s: float) -> Verdict:
     """Move everything back to the node that was active when the run began, and say what is not as it was found and what mends it.
 
     `before`: how it was found; every state and every fail count is compared with it.
 
-    Waits `patience_s` seconds for the cluster to be whole, before and after; not where it stands still and the move itself is what
+    Waits `patience_s` seconds for the cluster to be healthy, before and after; not where it stands still and the move itself is what
     makes it whole. The manager has a takeover's and a boot's time for the move, whatever the patience.
     """
     timers = subject.cluster.manager
@@ -59,17 +59,17 @@ def by_hand(subject: ClusterUnderTest, active: str) -> str:
     return f"what brings everything back: on {active}, as root, `{subject.manager.by_hand_line(active)}`"
 
 
-def _wait_for_no_changes(subject: ClusterUnderTest, before: StateBefore) -> list[str]:
+def _wait_for_no_changes(subject: ClusterUnderTest, before: RecordedState) -> list[str]:
     """What is not as it was, when the failures that were counted meanwhile are forgotten and what that started has come to rest."""
     timers = subject.cluster.manager
     forget_ours(subject, before)
     deadline = Deadline(timers.takeover_s)
     try:
         return deadline.wait_for(
-            lambda: differences(before, look(subject)), until=lambda changes: not changes, what="the old state", every=0.5
+            lambda: differences(before, record_state(subject)), until=lambda changes: not changes, what="the old state", every=0.5
         )
     except DeadlineExceeded:
-        return differences(before, look(subject))
+        return differences(before, record_state(subject))
 
 
 def _hint_unless_there(subject: ClusterUnderTest, active: str) -> str:
@@ -81,7 +81,7 @@ def _hint_unless_there(subject: ClusterUnderTest, active: str) -> str:
 
 
 def hindrances(state: ClusterState, active: str) -> list[str]:
-    """Why moving everything to `active` would not make a cluster whole that is not; sentences, none when it would. Pure.
+    """Why moving everything to `active` would not make a cluster healthy that is not; sentences, none when it would. Pure.
 
     Every node must be heard, or what it holds might be started twice; nothing may be in service on both, or on its way.
     """
@@ -105,7 +105,7 @@ def hindrances(state: ClusterState, active: str) -> list[str]:
 
 
 def _wait_until_movable(subject: ClusterUnderTest, active: str, deadline: Deadline) -> ClusterState:
-    """The cluster's state when it is whole, or when it has stood still for a takeover's time and moving is what it lacks.
+    """The cluster's state when it is healthy, or when it has stood still for a takeover's time and moving is what it lacks.
 
     What failed because it was disturbed is marked as failed and would not be started; that is cleared as often as it is looked.
     Raises DeadlineExceeded with the last state otherwise.
@@ -166,7 +166,7 @@ def _actions_on(subject: ClusterUnderTest, node: Node) -> list[str]:
     read_unfinished = windows_jobs.unfinished_commands if node.platform == "windows" else unfinished_commands
     try:
         return read_unfinished(subject.hosts[node.name])
-    except (HostUnreachable, DeadlineExceeded):  # the cluster will not be whole without it, and that is said then
+    except (HostUnreachable, DeadlineExceeded):  # the cluster will not be healthy without it, and that is said then
         return []
 
 

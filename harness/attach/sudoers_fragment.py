@@ -36,7 +36,7 @@ PLAIN_NAME = re.compile(r"(?!ALL$)[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 MEANS_SOMETHING = re.compile(r"([,:=\\*?\[\]!#\"])")  # to sudoers, so that it is written with a backslash
 
 
-class Silent:
+class SilentHost:
     """Implements `Host`: nothing is there, every command prints nothing, and each is remembered."""
 
     def __init__(self, name: str) -> None:
@@ -75,7 +75,7 @@ def root_commands(cluster: Cluster, machine: Machine, level: str) -> list[str]:
 
 def look_commands(cluster: Cluster, machine: Machine) -> list[str]:
     """What looking asks root for, on a node by the cluster manager's adapter, too."""
-    hosts = {m.name: Silent(m.name) for m in cluster.machines}
+    hosts = {m.name: SilentHost(m.name) for m in cluster.machines}
     host, is_node = hosts[machine.name], machine.name != cluster.client.name
     manager = manager_of(cluster, hosts)
     host.run(script(cluster, machine, manager))
@@ -110,7 +110,7 @@ def _manager_questions(cluster: Cluster, manager: Manager, node: str) -> list:
 
 def _logs(cluster: Cluster, machine: Machine) -> list:
     """The logs that a measurement follows there."""
-    log = manager_of(cluster, {m.name: Silent(m.name) for m in cluster.machines}).log
+    log = manager_of(cluster, {m.name: SilentHost(m.name) for m in cluster.machines}).log
     return [log] if log and machine.name != cluster.client.name else []
 
 

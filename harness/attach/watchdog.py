@@ -23,10 +23,10 @@ from typing import TextIO
 
 from pydantic import BaseModel, ValidationError
 
+from harness.attach.initial_state import RecordedState
 from harness.attach.lease import Lease, on_windows
 from harness.attach.pending_host_undos import HostUndoings, pending_undos
 from harness.attach.restore import put_back
-from harness.attach.state_before import StateBefore
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.invariants import nothing_left
 from harness.config.cluster_config import Cluster
@@ -68,7 +68,7 @@ class WatchdogMessage(BaseModel):
     farewell: bool = False
     settled: bool = False
     active: str = ""
-    before: StateBefore | None = None
+    before: RecordedState | None = None
     longest_s: float = 0.0
     commands: list[list[str]] = []
     command_s: float = POWER_COMMAND_TIMEOUT_S
@@ -81,7 +81,7 @@ class WatchdogMessage(BaseModel):
 def longest_s(cluster: Cluster, disruption_s: float) -> float:
     """How long after the harness was killed a disrupted cluster is as it was found, at the latest; seconds.
 
-    The host's own undoing, a node's boot and a takeover until it is whole; then the same once more for moving everything back, and the
+    The host's own undoing, a node's boot and a takeover until it is healthy; then the same once more for moving everything back, and the
     balancer, which follows.
     """
     timers = cluster.manager
@@ -89,7 +89,7 @@ def longest_s(cluster: Cluster, disruption_s: float) -> float:
 
 
 class Watchdog:
-    """The harness's side, made as soon as the lease is taken.
+    """The harness's side, made right before the lease is taken.
 
     `tell_found` when the plan is made, `tell_disruption` before every disruption, `dismiss` at the end.
     """
@@ -107,7 +107,7 @@ class Watchdog:
             )
         self._tell(config)
 
-    def tell_found(self, active: str, before: StateBefore | None = None) -> None:
+    def tell_found(self, active: str, before: RecordedState | None = None) -> None:
         """Raises HarnessError when it has ended."""
         self._tell(WatchdogMessage(active=active, before=before))
 
@@ -236,7 +236,7 @@ def put_all_back(config: WatchdogConfig, messages: Sequence[WatchdogMessage], lo
     cleaner = Cleaner(config.secrets)
 
     def say(text: str) -> None:
-        text = cleaner.shown(text)
+        text = cleaner.for_terminal(text)
         with suppress(OSError):  # a full disk may be what killed the run
             print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}", file=log, flush=True)
 

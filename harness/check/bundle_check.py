@@ -23,10 +23,10 @@ from harness.config.cluster_config import Cluster
 from harness.core.errors import BadUse
 from harness.core.finding import Finding, Weight
 from harness.core.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
-from harness.diagnosis import bundle_parse, linux_host_script_parse, observation
+from harness.diagnosis import bundle_observations, bundle_parse, linux_host_script_parse
+from harness.diagnosis.bundle_observations import Observation
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence, HostSeen, PathSeen
-from harness.diagnosis.observation import Observation
 from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, Question, ResourceState, Says
 from harness.managers.probe_responder_resources import favoured
 
@@ -48,7 +48,7 @@ def look(path: Path, paths: Paths | None = None) -> Findings:
         if paths is not None:
             tried = Observation(paths=paths(cluster))
         else:
-            tried = observation.parse(recorded, cluster) if "paths" in recorded else Observation()
+            tried = bundle_observations.parse(recorded, cluster) if "paths" in recorded else Observation()
         lines = [PathLine(**{name: str(line[name]) for name in PathLine.__annotations__}) for line in recorded.get("lines", ())]
         return _judge(cluster, index, texts, tried, lines)
     except (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError) as error:

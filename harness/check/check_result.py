@@ -46,13 +46,13 @@ class PathLine:
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything that one look found. `evidence` is what it was made of, and `beyond_hosts` those of `found` that no host tells: what
+    """Everything that one look found. `evidence` is what it was made of, and `beyond_hosts` those of `findings` that no host tells: what
     services and Azure say."""
 
     active: str | None
     cluster_verdict: Verdict
     paths: list[PathLine]
-    found: list[Finding] = field(default_factory=list)  # what is not as the design demands, and what could not be looked at
+    findings: list[Finding] = field(default_factory=list)  # what is not as the design demands, and what could not be looked at
     diagnosis: Diagnosis = field(default_factory=Diagnosis)
     probe_path: str = ""  # what an HTTP probe asks for, and by node what that was answered, "" where nobody answered
     probe_said: Mapping[str, str] = field(default_factory=dict)
@@ -63,12 +63,12 @@ class Findings:
     def verdict(self) -> Verdict:
         """The verdict on the cluster: its invariants, causes, paths and findings together."""
         causes = [failed(f"{c.host}: {c.says}") for c in self.diagnosis.causes if c.is_fault]
-        return all_of([self.cluster_verdict, *causes, *(p.verdict for p in self.paths), *verdicts(self.found)])
+        return all_of([self.cluster_verdict, *causes, *(p.verdict for p in self.paths), *verdicts(self.findings)])
 
     @property
     def exit_code(self) -> ExitCode:
         """A host that cannot be reached comes before everything else: what was judged without it is not the whole."""
-        if any(f.weight is Weight.UNREACHABLE for f in self.found):
+        if any(f.weight is Weight.UNREACHABLE for f in self.findings):
             return ExitCode.UNUSABLE
         return {Outcome.PASS: ExitCode.PASSED, Outcome.FAIL: ExitCode.FAILED, Outcome.INCONCLUSIVE: ExitCode.INCONCLUSIVE}[
             self.verdict.outcome
@@ -86,7 +86,7 @@ class Findings:
             "cluster": str(self.cluster_verdict),
             "paths": [asdict(p) for p in self.paths],
             "probe": {"path": self.probe_path, "answers": dict(self.probe_said)} if self.probe_said else None,
-            "findings": [asdict(f) for f in self.found],
+            "findings": [asdict(f) for f in self.findings],
         }
 
     def as_text(self) -> str:
@@ -99,5 +99,5 @@ class Findings:
             answers = "; ".join(f"{node}: {answer or 'no connection'}" for node, answer in self.probe_said.items())
             lines.append(f"{'':13} probe              GET {self.probe_path} is answered {answers}")
         lines += [f"{p.outcome:13} {p.path:8} {p.service:9} {p.reason}" for p in self.paths]
-        lines += [str(f) for f in self.found]
+        lines += [str(f) for f in self.findings]
         return "\n".join([*lines, *(cause.as_text(under) for cause, under in causes if not cause.is_fault)])

@@ -15,9 +15,9 @@ from harness.check.findings import service_findings
 from harness.check.findings.firewall_findings import evaluate_firewalls
 from harness.check.findings.node_findings import judge, of_pages
 from harness.check.host_survey import Survey, survey, unreachable
-from harness.check.manager_survey import ask_manager
+from harness.check.manager_survey import ManagerSurvey, ask_manager
 from harness.check.unreachable_node import second_way
-from harness.cluster import probe_question
+from harness.cluster import http_probe_request
 from harness.cluster.cluster_under_test import CaptureWindow, ClusterUnderTest
 from harness.cluster.connection_tolerance import find_unbearable
 from harness.cluster.invariants import by_identity, judge_balancer, judge_vip_place, nothing_left, probe_answered
@@ -29,9 +29,9 @@ from harness.core.errors import BadUse, HarnessError, Inconclusive, Unusable
 from harness.core.finding import Finding, Weight
 from harness.core.timeline import Timeline
 from harness.core.verdict import Verdict, all_of, failed, inconclusive, passed
+from harness.diagnosis.bundle_observations import as_data
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence
-from harness.diagnosis.observation import as_data
 from harness.expectations.connectivity_matrix import Origin
 from harness.hosts.host import Host
 from harness.managers.manager import ClusterState
@@ -93,6 +93,8 @@ def _look_once(subject: ClusterUnderTest, instead: Mapping[str, Host], aside: Co
     with ExitStack() as stack, ThreadPoolExecutor(max_workers=1) as background:
         left_of_us = background.submit(lambda: None if subject.absent else _judge_guarded(lambda: nothing_left(subject)))
         # The hosts tell of their sockets before there are attempts, which could fill a listener's queue.
+        manager_answers: ManagerSurvey
+        surveyed: Survey
         sight, manager_answers, surveyed, *_ = subject.together(
             lambda: _open_capture(subject, stack),
             lambda: ask_manager(subject, instead),
@@ -101,10 +103,11 @@ def _look_once(subject: ClusterUnderTest, instead: Mapping[str, Host], aside: Co
             lambda: _begin_workers(subject),
         )
         since, state, active = Deadline(0.0), manager_answers.state, manager_answers.active
-        subject.absent |= {f.host for f in surveyed.lost}
+        subject.absent |= {f.host for f in surveyed.lost_hosts}
         evaluated = evaluate_firewalls(cluster, surveyed.facts, state)
-        more = [*manager_answers.found, *surveyed.lost, *judge(cluster, state, surveyed.facts, evaluated)]
-        checks, direct, of_services, probe = [], [], [], None
+        more = [*manager_answers.findings, *surveyed.lost_hosts, *judge(cluster, state, surveyed.facts, evaluated)]
+        checks: list[PathCheck] = []
+        direct, of_services, probe = [], [], None
         if active is not None:
             origins = [o for o in Origin if subject.origin(o, active) not in subject.absent]
             services = [s for s in cluster.services if s.name not in aside]
@@ -122,7 +125,7 @@ def _look_once(subject: ClusterUnderTest, instead: Mapping[str, Host], aside: Co
         cluster_verdict = _cluster_verdict(subject, state, surveyed, checks, probe, left_of_us.result())
         if active is not None and not all(c.verdict for c in checks):
             direct = evidence_gathering.direct(subject, active, only_standby=False, aside=aside)
-        statuses = probe_question.ask(subject, (subject.standby_of(active), cluster.client.name)) if active else {}
+        statuses = http_probe_request.ask(subject, (subject.standby_of(active), cluster.client.name)) if active else {}
         # One that is away would be waited for once more.
         (probes_by_node, packets), after = subject.together(
             lambda: _seen_on_the_wire(sight, cluster, since),
@@ -133,7 +136,7 @@ def _look_once(subject: ClusterUnderTest, instead: Mapping[str, Host], aside: Co
         cluster,
         state,
         active,
-        surveyed.seen,
+        surveyed.hosts_seen,
         evidence_gathering.paths(checks, packets, cluster),
         probes_by_node,
         direct,
@@ -179,7 +182,7 @@ def _roles(state: ClusterState) -> dict[str, dict[str, bool]]:
 
 
 def observed(cluster: Cluster, file: Path | str) -> dict[str, Any]:
-    """What a look tries and captures, as data for an archive (`harness.diagnosis.observation`). Raises as `look` does."""
+    """What a look tries and captures, as data for an archive (`harness.diagnosis.bundle_observations`). Raises as `look` does."""
     with closing(ClusterUnderTest(cluster, Timeline())) as subject:
         findings = look(subject, file=file)
     if findings.evidence is None:

@@ -6,11 +6,11 @@ import threading
 from collections.abc import Hashable
 from concurrent.futures import Future
 
-from harness.hosts.host import Command, CommandFailed, CommandResult, Host, Process
+from harness.hosts.host import Command, CommandResult, Host, Process
 from harness.hosts.shell_command import as_line
 
 
-class CachingHost:
+class CachingHost(Host):
     """Implements `Host` for commands that only read. The limit of who asks first counts for all; an error is everybody's."""
 
     def __init__(self, host: Host) -> None:
@@ -31,13 +31,6 @@ class CachingHost:
             except BaseException as error:
                 result_future.set_exception(error)
         return result_future.result()
-
-    def check(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> str:
-        """What the command printed; raises CommandFailed when it failed."""
-        result = self.run(command, limit=limit, input=input)
-        if not result.ok:
-            raise CommandFailed(result)
-        return result.out
 
     def start(self, command: Command) -> Process:
         """Starts a command that is streamed, each time anew."""

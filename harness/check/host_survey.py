@@ -35,11 +35,11 @@ class _Lost(Exception):
 
 @dataclass(frozen=True)
 class Survey:
-    """What the hosts told: `seen` of the Linux ones, `facts` of all; `lost` has a finding for each that stopped answering meanwhile."""
+    """What hosts told: `hosts_seen` of Linux ones, `facts` of all; `lost_hosts`: a finding for each that stopped answering meanwhile."""
 
-    seen: Mapping[str, HostSeen] = field(default_factory=dict)
+    hosts_seen: Mapping[str, HostSeen] = field(default_factory=dict)
     facts: Mapping[str, NodeFacts] = field(default_factory=dict)
-    lost: tuple[Finding, ...] = ()
+    lost_hosts: tuple[Finding, ...] = ()
 
 
 def unreachable(subject: ClusterUnderTest) -> list[Finding]:

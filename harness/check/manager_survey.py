@@ -20,11 +20,11 @@ FAILOVERS = (Question.LOST, Question.FAILED)  # what forbids a told move forbids
 
 @dataclass(frozen=True)
 class ManagerSurvey:
-    """`active` is the node that paths are held against; `found` has what could not be asked the second way."""
+    """`active` is the node that paths are held against; `findings` has what could not be asked the second way."""
 
     state: ClusterState
     active: str | None
-    found: tuple[Finding, ...] = ()
+    findings: tuple[Finding, ...] = ()
     may_move: Mapping[Question, Answer] = field(default_factory=dict)
     fencing: Answer | None = None
     left_behind: tuple[str, ...] = ()

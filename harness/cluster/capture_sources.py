@@ -63,8 +63,8 @@ class CaptureSources:
         host, python, source = self._hosts[name], self._python[name], self.source(name)
         if self._network is None or source in (Source.HOST, Source.NONE):
             return capture_of(host, self._capabilities(name), python, **options)
-        beside = own_loopback(host, python) if source is Source.NETWORK_AND_LOOPBACK else None
-        return PacketCapture(host, python, program=self._network.program(host, own_loopback=beside), **options)
+        loopback_program = own_loopback(host, python) if source is Source.NETWORK_AND_LOOPBACK else None
+        return PacketCapture(host, python, program=self._network.program(host, own_loopback=loopback_program), **options)
 
     def begin(self, name: str, **options: Any) -> PacketCapture:
         """The same, started: on the host, or at the network where the host does not bear or does not allow it. Raises as PacketCapture's

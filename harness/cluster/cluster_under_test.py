@@ -52,7 +52,9 @@ class StandingDisruption(Protocol):
 
 
 class ClusterUnderTest:
-    """Everything that checks and disruptions need; roles are looked up anew whenever they are asked for."""
+    """Everything that checks and disruptions need; roles are looked up anew whenever they are asked for, but within `one_look`."""
+
+    _look: list[ClusterState] | None = None  # within one look: what the manager said, once it has been asked
 
     def __init__(self, cluster: Cluster, timeline: Timeline) -> None:
         self.cluster = cluster
@@ -74,7 +76,7 @@ class ClusterUnderTest:
         self.lost: Callable[[], str] = str
         self.permit: Callable[[StandingDisruption], None] = lambda disruption: None
         self._log_ins: dict[str, Future[None]] = {}  # those begun ahead whose end nobody has asked for
-        self._witnesses: dict[str, PacketCapture] = {}
+        self._capture_by_host: dict[str, PacketCapture] = {}
         self._unrelated: frozenset[str] = frozenset()
         self._unrelated_asked_pause = Deadline(0.0)
         self.captures = CaptureSources(cluster, self.hosts, self.capabilities)
@@ -110,8 +112,8 @@ class ClusterUnderTest:
 
         Raises HostUnreachable, CommandFailed, Unusable.
         """
-        if (begun := self._log_ins.pop(name, None)) is not None:
-            begun.result()
+        if (log_in := self._log_ins.pop(name, None)) is not None:
+            log_in.result()
         else:
             self._log_in(name)
 
@@ -140,13 +142,27 @@ class ClusterUnderTest:
     def state(self, *, limit: float | None = None) -> ClusterState:
         """What the manager says of all that the file names. Another application's resources are left out: they may be anywhere, and may
         have failed. Which those are is asked where the whole is not healthy, and kept. Raises HarnessError as `Manager.state` does."""
+        if self._look:
+            return self._look[0]
         full_state = self.manager.state() if limit is None else self.manager.state(limit=limit)
-        if full_state.healthy:
-            return full_state
-        if not self._unrelated and self._unrelated_asked_pause.expired:
-            self._unrelated = self.manager.unrelated_resources()
-            self._unrelated_asked_pause = Deadline(UNRELATED_INTERVAL_S)
-        return full_state.without(self._unrelated)
+        if not full_state.healthy:
+            if not self._unrelated and self._unrelated_asked_pause.expired:
+                self._unrelated = self.manager.unrelated_resources()
+                self._unrelated_asked_pause = Deadline(UNRELATED_INTERVAL_S)
+            full_state = full_state.without(self._unrelated)
+        if self._look is not None:
+            self._look.append(full_state)
+        return full_state
+
+    @contextlib.contextmanager
+    def one_look(self) -> Iterator[None]:
+        """Within it `state` and `active` are asked of the manager once, whoever asks: for what only describes the cluster, such as a plan,
+        which names the active node in many places. What is done to it, or waits for it, must look anew."""
+        self._look = []
+        try:
+            yield
+        finally:
+            self._look = None
 
     def standby_of(self, active: str) -> str:
         """The node that is not this one."""
@@ -216,7 +232,7 @@ class ClusterUnderTest:
         """Watch the wire on these hosts (all that are present and can be watched when none is named) while the block runs."""
         blind = () if names else self.unwatchable()
         watched_names = names or tuple(m.name for m in self.cluster.machines if m.name not in self.absent and m.name not in blind)
-        captures = {name: capture for name in watched_names if (capture := self._witnesses.get(name)) is not None}
+        captures = {name: capture for name in watched_names if (capture := self._capture_by_host.get(name)) is not None}
         with contextlib.ExitStack() as exit_stack:
             for capture in captures.values():
                 exit_stack.enter_context(capture.holding())
@@ -233,7 +249,7 @@ class ClusterUnderTest:
     def _begin_capture(
         self, name: str, old_capture: PacketCapture | None, reason: Inconclusive | None, exit_stack: contextlib.ExitStack
     ) -> tuple[PacketCapture, int] | None:
-        """A new witness of the host, in place of one that died with it, and the position of what it sees from now on; None for a Windows
+        """A new capture of the host, in place of one that died with it, and the position of what it sees from now on; None for a Windows
         host that does not allow one, whose paths are then judged by outcomes alone.
 
         It watches until the run ends, for hours maybe: behind what `exit_stack` holds it keeps the newest packets alone. Of several that
@@ -243,12 +259,12 @@ class ClusterUnderTest:
             failure = self._failed_captures.get(name)
             if failure is not None and failure is not failure_before:
                 raise failure
-            if self._witnesses.get(name) is old_capture:  # else another thread has begun one meanwhile
+            if self._capture_by_host.get(name) is old_capture:  # else another thread has begun one meanwhile
                 if old_capture is not None:
                     self.timeline.note(name, "packet-capture", f"begins again: {reason}")
                     old_capture.stop()
                 try:
-                    self._witnesses[name] = self._start_capture(name)
+                    self._capture_by_host[name] = self._start_capture(name)
                 except HarnessError as error:
                     self._failed_captures[name] = error
                     if not isinstance(error, Unusable) or self.capabilities(name).kind is not Kind.COMPILED:
@@ -256,7 +272,7 @@ class ClusterUnderTest:
                     self.capture_refused[name] = str(error)
                     self.timeline.note(name, "no-capture", str(error))
                     return None
-            capture = self._witnesses[name]
+            capture = self._capture_by_host[name]
             exit_stack.enter_context(capture.holding())
             return capture, capture.mark()
 
@@ -265,13 +281,13 @@ class ClusterUnderTest:
         capture = self.captures.begin(name, newest=True)
         if self.captures.at_network(name):
             refused = f" ({self.capture_refused[name]})" if name in self.capture_refused else ""
-            beside = ", what stays inside it by itself" if capture.loopback else ""
-            self.timeline.note(name, "packet-capture", f"its packets are captured at the network{beside}{refused}")
+            loopback_words = ", what stays inside it by itself" if capture.loopback else ""
+            self.timeline.note(name, "packet-capture", f"its packets are captured at the network{loopback_words}{refused}")
         return capture
 
     def evidence(self) -> dict[str, PacketCapture]:
-        """The witnesses that have watched, for their captures."""
-        return dict(self._witnesses)
+        """The packet captures that have run, by host."""
+        return dict(self._capture_by_host)
 
     def wait_until_healthy(self, deadline: Deadline) -> ClusterState:
         """Until one node is active, the other stands by and all communication paths are alive. Raises DeadlineExceeded."""
@@ -279,7 +295,7 @@ class ClusterUnderTest:
 
     def close(self) -> None:
         """Ends what runs on the hosts and closes every connection."""
-        for capture in self._witnesses.values():
+        for capture in self._capture_by_host.values():
             capture.stop()
         self.captures.close()
         for worker in self.residents.values():
@@ -311,29 +327,29 @@ class ConnectionWorkers(dict[str, "ConnectionWorker | FallbackConnector"]):
 class CaptureWindow:
     """What the watched hosts saw since the watching began."""
 
-    def __init__(self, witnesses: Mapping[str, PacketCapture], starts: Mapping[str, int]) -> None:
-        self._witnesses = witnesses
+    def __init__(self, captures: Mapping[str, PacketCapture], starts: Mapping[str, int]) -> None:
+        self._capture_by_host = captures
         self._starts = starts
 
     @property
     def watching(self) -> tuple[str, ...]:
         """The hosts that are captured."""
-        return tuple(self._witnesses)
+        return tuple(self._capture_by_host)
 
     @property
     def without_loopback(self) -> frozenset[str]:
         """Those of them whose captures do not see what stays inside the host."""
-        return frozenset(name for name, witness in self._witnesses.items() if not witness.loopback)
+        return frozenset(name for name, capture in self._capture_by_host.items() if not capture.loopback)
 
     def packets(self) -> dict[str, list]:
-        """Per host, everything captured until now, complete. Raises Inconclusive when a witness died or lost packets."""
-        ends, lost_captures = mark_all(self._witnesses)
-        for name, witness in self._witnesses.items():
+        """Per host, everything captured until now, complete. Raises Inconclusive when a capture died or lost packets."""
+        ends, lost_captures = mark_all(self._capture_by_host)
+        for name, capture in self._capture_by_host.items():
             if name in lost_captures:
                 raise lost_captures[name]
-            if witness.dropped:
-                reason = f" ({witness.drop_reason})" if witness.drop_reason else ""
-                raise Inconclusive(f"{name}: the capture lost {witness.dropped} packets{reason}, so absence proves nothing")
-            if witness.unproven:
-                raise Inconclusive(f"{name}: {witness.unproven}")
-        return {n: w.packets(self._starts[n], ends[n]) for n, w in self._witnesses.items()}
+            if capture.dropped:
+                reason = f" ({capture.drop_reason})" if capture.drop_reason else ""
+                raise Inconclusive(f"{name}: the capture lost {capture.dropped} packets{reason}, so absence proves nothing")
+            if capture.unproven:
+                raise Inconclusive(f"{name}: {capture.unproven}")
+        return {n: w.packets(self._starts[n], ends[n]) for n, w in self._capture_by_host.items()}

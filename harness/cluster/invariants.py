@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from harness.cluster import probe_question
+from harness.cluster import http_probe_request
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.path_check import PathCheck, ask_identity, check_path
 from harness.config.cluster_config import Cluster, Node
@@ -15,25 +15,28 @@ from harness.core.verdict import Verdict, all_of, failed, passed
 from harness.expectations.connectivity_matrix import Origin
 from harness.expectations.http_probe_answer import turns_away
 from harness.hosts.deadman.deadman_switch import remains
+from harness.hosts.detached_jobs import unfinished_commands
 from harness.hosts.host import HostUnreachable
-from harness.hosts.jobs import unfinished_commands
 from harness.hosts.linux.linux_parse import InterfaceAddress
 from harness.hosts.windows import scheduled_undo, windows_jobs
-from harness.remote.connections.attempt import attempt
+from harness.remote.connections.attempt import Attempt, attempt
+
+# How long nothing is heard until nobody answers a probe; where the active node has answered it, so many times longer than that took.
+LONGEST_SILENCE_S, SHORTEST_SILENCE_S, SLOWER_THAN_ACTIVE = 1.0, 0.25, 50
 
 T = TypeVar("T")
 
 
 def audit(subject: ClusterUnderTest, *, patience_s: float | None = None, undone: bool = True) -> Verdict:
-    """One active node and a whole cluster, the VIP in one place, one probe answering, the balancer agrees, and, where a disruption may have
-    been `undone`, nothing of ours left: what only reads puts nothing anywhere.
+    """One active node and a healthy cluster, the VIP in one place, one probe answering, the balancer agrees, and, where a disruption
+    may have been `undone`, nothing of ours left: what only reads puts nothing anywhere.
 
-    Waits for the cluster to be whole as long as a node may take to boot, or `patience_s` seconds.
+    Waits for the cluster to be healthy as long as a node may take to boot, or `patience_s` seconds.
     """
     cluster = subject.cluster
     patience = cluster.manager.boot_s + cluster.manager.takeover_s if patience_s is None else patience_s
     # What does not depend on who is active is asked beside the state. Where that was not whole at once, or the answer is no pass, it is
-    # asked again when the cluster is whole, and only that counts.
+    # asked again when the cluster is healthy, and only that counts.
     state, early_addresses, early_left = subject.together(
         subject.state,
         lambda: _try_read(lambda: _read_addresses(subject)),
@@ -46,7 +49,7 @@ def audit(subject: ClusterUnderTest, *, patience_s: float | None = None, undone:
         except DeadlineExceeded as error:
             return failed(str(error) if patience else f"the cluster is not healthy: {subject.state()}")
     active = state.active
-    assert active is not None  # a whole cluster has one
+    assert active is not None  # a healthy cluster has one
     verdicts = subject.together(
         lambda: (early_addresses and judge_vip_place(cluster, active, early_addresses)) or vip_in_place(subject, active),
         lambda: probe_answered(subject, active),
@@ -139,18 +142,27 @@ def probe_answered(subject: ClusterUnderTest, active: str | None) -> Verdict:
     """Whether the active node alone answers on the probe's port; another status than 200 is no answer to an HTTP probe.
 
     The active node's firewall may let in the balancer's probe and nobody else: then it is asked on the node itself. Whether the balancer
-    gets its answers, is seen by whom it sends clients to.
+    gets its answers, is seen by whom it sends clients to. It is asked first, because the time of its answer tells how long the silence of
+    the others is worth waiting for.
     """
     cluster = subject.cluster
     client, port = cluster.client.name, cluster.load_balancer.probe.port
 
-    def is_answered(node: Node) -> bool:
-        origins = (client, node.name) if node.name == active else (client,)
-        return any(attempt(subject.residents[origin], str(node.address), port, count=1)[0].answered for origin in origins)
+    def ask(origin: str, node: Node, limit: float) -> Attempt:
+        return attempt(subject.residents[origin], str(node.address), port, count=1, limit=limit)[0]
 
-    was_answered = subject.together(*(lambda n=n: is_answered(n) for n in cluster.nodes))
-    answering = [n.name for n, answered in zip(cluster.nodes, was_answered, strict=True) if answered]
+    answering, limit = [], LONGEST_SILENCE_S
+    for node in (n for n in cluster.nodes if n.name == active):
+        asked = ask(client, node, limit)
+        if asked.answered:
+            limit = min(limit, max(SHORTEST_SILENCE_S, SLOWER_THAN_ACTIVE * asked.seconds))
+        if asked.answered or ask(node.name, node, limit).answered:
+            answering.append(node.name)
+    others = [n for n in cluster.nodes if n.name != active]
+    were_answered = subject.together(*(lambda n=n: ask(client, n, limit).answered for n in others))
+    answering += [n.name for n, answered in zip(others, were_answered, strict=True) if answered]
+    answering = [n.name for n in cluster.nodes if n.name in answering]
     if set(answering) - {active}:  # a page may run on every node, and answer by the role
-        status_by_node = probe_question.ask(subject, (client,))
+        status_by_node = http_probe_request.ask(subject, (client,))
         answering = [name for name in answering if name == active or not turns_away(status_by_node.get(name, ""))]
     return (passed if answering == [active] else failed)(f"the probe port is answered by {' and '.join(answering) or 'nobody'}")

@@ -15,7 +15,7 @@ from harness.core.errors import DeadlineExceeded, HarnessError
 from harness.core.verdict import Verdict, all_of, failed, inconclusive, passed
 from harness.expectations.connectivity_matrix import Cell, Origin, PathObservation, Role, Situation, expectation, judge, judge_outcomes
 from harness.remote.captures.attempt_address import with_addresses
-from harness.remote.captures.wire_codes import Way, classify_all
+from harness.remote.captures.wire_code_classifier import Way, classify_all
 from harness.remote.connections.attempt import Attempt, attempt
 from harness.remote.connections.attempt_outcome import AttemptOutcome
 from harness.services import service_registry
@@ -35,7 +35,7 @@ class Introduction:
     that take part is too busy to tell that from slowness, in words. `own_words`: the service itself said what keeps it from serving."""
 
     verdict: Verdict
-    said: str
+    reply: str
     hung: bool = False
     overload: str = ""
     own_words: bool = False
@@ -116,7 +116,7 @@ def check_path(
     expected_node = active if expected.ways[0].by is Role.ACTIVE else subject.standby_of(active)
     if one_node and in_full and {a.answered for a in attempts} == {True, False}:
         own_words = _own_words(subject, host, service, expected_node)
-        introduction = Introduction(verdict, own_words.said if own_words else "")
+        introduction = Introduction(verdict, own_words.reply if own_words else "")
     elif verdict and one_node:
         introduction = ask_identity(subject, host, service, expected_node, packets_tell=not unseen_reason)
         if not introduction.connected and in_full:
@@ -134,7 +134,7 @@ def check_path(
         attempts,
         ways,
         active,
-        introduction.said,
+        introduction.reply,
         verdict,
         time.monotonic() - started_at,
         full=full,

@@ -22,10 +22,10 @@ from harness.core.text.host_text import storable
 
 FORMAT = 1
 MB = 1024 * 1024
-TEXT_AT_MOST = 48 * MB  # of all files together, before compression
-INDEX_AT_MOST = 16 * MB  # of index.json; one that is read and larger is no bundle of ours
-UNPACKED_AT_MOST = 128 * MB  # of one that is read; ours have TEXT_AT_MOST and captures besides
-HEADER_AT_MOST = 1 * MB  # of a member's name and attributes
+MAX_TEXT_BYTES = 48 * MB  # of all files together, before compression
+MAX_INDEX_BYTES = 16 * MB  # of index.json; one that is read and larger is no bundle of ours
+MAX_UNPACKED_BYTES = 128 * MB  # of one that is read; ours have MAX_TEXT_BYTES and captures besides
+MAX_HEADER_BYTES = 1 * MB  # of a member's name and attributes
 HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE)
 FILES = (tarfile.REGTYPE, tarfile.AREGTYPE)
 INDEX, CLUSTER = "index.json", "cluster.json"
@@ -47,7 +47,7 @@ def truncate(text: str, max_bytes: int, *, newest: bool = False) -> tuple[str, s
 class Bundle:
     """A .tar.gz that appears under its name when it is complete, readable by its owner only. A context manager."""
 
-    def __init__(self, path: Path, redactor: Redactor, *, max_text_bytes: int = TEXT_AT_MOST) -> None:
+    def __init__(self, path: Path, redactor: Redactor, *, max_text_bytes: int = MAX_TEXT_BYTES) -> None:
         self.path = path
         self.top = re.sub(r"\.(tar\.gz|tgz)$", "", path.name) or "bundle"
         self._redactor = redactor
@@ -115,8 +115,8 @@ class _Member(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
         member = super().frombuf(buf, encoding, errors)
-        if member.type in HEADERS and member.size > HEADER_AT_MOST:
-            raise ValueError(f"a member's header is larger than {HEADER_AT_MOST} bytes")
+        if member.type in HEADERS and member.size > MAX_HEADER_BYTES:
+            raise ValueError(f"a member's header is larger than {MAX_HEADER_BYTES} bytes")
         if member.type not in (*HEADERS, *FILES):
             raise ValueError(f"a member ({member.name[:100]}) is no plain file")
         return member
@@ -127,13 +127,13 @@ class _Bounded:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = gzip.GzipFile(fileobj=file)
-        self._bytes_left = UNPACKED_AT_MOST
+        self._bytes_left = MAX_UNPACKED_BYTES
 
     def read(self, size: int) -> bytes:
         raw = self._file.read(min(size, self._bytes_left + 1))
         self._bytes_left -= len(raw)
         if self._bytes_left < 0:
-            raise ValueError(f"it unpacks to more than {UNPACKED_AT_MOST} bytes")
+            raise ValueError(f"it unpacks to more than {MAX_UNPACKED_BYTES} bytes")
         return raw
 
 
@@ -144,7 +144,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def read_with_texts(path: Path, text_names: re.Pattern[str]) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
-    """The same, and the texts whose names in the bundle match `text_names`, by these names; of all together at most TEXT_AT_MOST bytes."""
+    """The same, and the texts whose names in the bundle match `text_names`, by these names; together MAX_TEXT_BYTES at most."""
     texts: dict[str, str] = {}
     try:
         # As a stream: what is passed over is read in small pieces and counted.
@@ -166,20 +166,20 @@ def read_with_texts(path: Path, text_names: re.Pattern[str]) -> tuple[dict[str, 
 
 def _members(tar: tarfile.TarFile, text_names: re.Pattern[str], texts: dict[str, str]) -> dict[str, dict[str, Any]]:
     tables: dict[str, dict[str, Any]] = {}
-    bytes_left = TEXT_AT_MOST
+    bytes_left = MAX_TEXT_BYTES
     for member in tar:
         name = member.name.partition("/")[2]
         if member.isfile() and text_names.fullmatch(name):
             bytes_left -= member.size
             if bytes_left < 0:
-                raise ValueError(f"its texts are larger than {TEXT_AT_MOST} bytes")
+                raise ValueError(f"its texts are larger than {MAX_TEXT_BYTES} bytes")
             text = tar.extractfile(member)
             texts[name] = text.read().decode("utf-8", "replace") if text else ""
             continue
         if name not in (INDEX, CLUSTER) or not member.isfile():
             continue
-        if member.size > INDEX_AT_MOST:
-            raise ValueError(f"{name} is larger than {INDEX_AT_MOST} bytes")
+        if member.size > MAX_INDEX_BYTES:
+            raise ValueError(f"{name} is larger than {MAX_INDEX_BYTES} bytes")
         file = tar.extractfile(member)
         data = json.loads(file.read()) if file else None
         if not isinstance(data, dict):

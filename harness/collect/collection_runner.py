@@ -34,7 +34,7 @@ from harness.hosts.windows.windows_host import moment
 from harness.managers.manager import MAX_LOG_LENGTH, ClusterState, Manager, Question
 from harness.managers.probe_responder_resources import favoured
 from harness.remote.host_capabilities import COMPILED, FULL
-from harness.remote.recording import pcapng
+from harness.remote.recording import pcapng_writer
 
 LOGIN_TIMEOUT_S = 10.0  # to log in to a host and run `true` there
 HOST_TIMEOUT_S = 90.0  # for all collectors of one host together; captures come on top
@@ -199,25 +199,25 @@ class Gathering:
         """Headers only: what connections carry is nobody's business, and may hold secrets."""
         ports = [self.cluster.load_balancer.probe.port, *(s.port for s in self.cluster.services)]
         seconds = min(self.span.capture_s, MAX_CAPTURE_S)
-        witness = self.captures.begin(machine.name, ports=ports)
+        capture = self.captures.begin(machine.name, ports=ports)
         try:
             capturing = Deadline(seconds)
             # Asking for marks all along notices at once when the host is gone.
             capturing.wait_for(
-                witness.mark, until=lambda n: n >= MAX_PACKETS or capturing.expired, what=f"{machine.name}: its capture", every=0.5
+                capture.mark, until=lambda n: n >= MAX_PACKETS or capturing.expired, what=f"{machine.name}: its capture", every=0.5
             )
-            packets = [p.headers for p in witness.packets(0, MAX_PACKETS)]
-            loss = (witness.drop_reason or f"the kernel dropped {witness.dropped} packets") if witness.dropped else ""
+            packets = [p.headers for p in capture.packets(0, MAX_PACKETS)]
+            loss = (capture.drop_reason or f"the kernel dropped {capture.dropped} packets") if capture.dropped else ""
         finally:
-            witness.stop()
+            capture.stop()
         note = "; ".join(
             filter(
                 None,
                 [
                     f"stopped at its limit of {MAX_PACKETS} packets" if len(packets) >= MAX_PACKETS else "",
                     loss,
-                    witness.unproven,
-                    "" if witness.loopback else "what stays inside the host is not captured there",
+                    capture.unproven,
+                    "" if capture.loopback else "what stays inside the host is not captured there",
                 ],
             )
         )
@@ -226,7 +226,7 @@ class Gathering:
             report,
             name,
             f"Packets of {seconds:g} s, headers only",
-            self.bundle.packets(name, pcapng.encode(packets, host=report.name)),
+            self.bundle.packets(name, pcapng_writer.encode(packets, host=report.name)),
             note,
             seconds,
         )

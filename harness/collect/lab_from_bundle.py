@@ -54,7 +54,7 @@ class Shape:
     differs: list[str] = field(default_factory=list)  # sentences
 
     @property
-    def broken(self) -> bool:
+    def needs_checks_off(self) -> bool:
         """Would the manager's own checks mend what is set here?"""
         return bool(self.bindings or self.vips or self.out)
 
@@ -62,12 +62,12 @@ class Shape:
 def shape_of(index: Mapping[str, Any], cluster: Mapping[str, Any], of_kind: Mapping[str, Mapping[str, str]]) -> Shape:
     """The lab's shape. `of_kind`: the settings that the lab's own service of each kind needs. Raises BadUse for a bundle with holes."""
     try:
-        return _Reading(index, cluster, of_kind).shape
+        return _BundleReader(index, cluster, of_kind).shape
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
         raise BadUse(f"the bundle cannot be made a lab of: its {type(error).__name__} {error}; was it changed by hand?") from error
 
 
-class _Reading:
+class _BundleReader:
     def __init__(self, index: Mapping[str, Any], cluster: Mapping[str, Any], of_kind: Mapping[str, Mapping[str, str]]) -> None:
         self.cluster = cluster
         self.nodes: list[Mapping[str, Any]] = list(cluster["nodes"])

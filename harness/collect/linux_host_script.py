@@ -90,7 +90,7 @@ while read -r a b c soft _; do
 case "$a $b $c" in "Max open files") echo "$pid $n Max open files $soft"; break ;; esac
 done <"/proc/$pid/limits"
 done"""
-_FOLDERS = """for pid; do [ -r "/proc/$pid/cwd/." ] && (cd -P "/proc/$pid/cwd" && printf '= %s ' "$pid" && pwd -P); done; true"""
+_FOLDERS = """for pid; do [ -r "/proc/$pid/cwd/." ] && cd -P "/proc/$pid/cwd" && printf '= %s ' "$pid" && pwd -P && cd /; done; true"""
 # What is mounted at boot, without the options, among which are credentials, and without what is the system's own.
 _FSTAB = """while read -r what place kind options _ || [ -n "$what" ]; do
 case "$what" in \\#*) continue ;; esac
@@ -100,16 +100,16 @@ done </etc/fstab"""
 # Each name at the same time as the others, so that a resolver which is slow with all of them costs the look no more than once; the
 # numeric address asks no resolver, and tells how busy the host is. Prints NAME ADDRESS …, or NAME alone, and `# NAME MILLISECONDS EXIT`; of
 # an address whose name is looked up slowly, `# by:ADDRESS MILLISECONDS EXIT`.
-_NAMES = f"""now() {{ read -r up _ </proc/uptime; echo "${{up%.*}}${{up#*.}}"; }}
+_NAMES = f"""look_up_time() {{ read -r up _ </proc/uptime; now="${{up%.*}}${{up#*.}}"; }}
 newline='
 '
-resolve() {{ began=$(now); said=$($bound getent ahosts "$1"); gave=$?; ended=$(now); all=
+resolve() {{ look_up_time; began=$now; said=$($bound getent ahosts "$1"); gave=$?; look_up_time; all=
 while [ -n "$said" ]; do
 line=${{said%%"$newline"*}}; said=${{said#"$line"}}; said=${{said#"$newline"}}; all="$all ${{line%% *}}"
 done
 [ $gave = 124 ] || echo "$1$all"
-echo "# $1 $(((ended - began) * 10)) $gave"; }}
-looked_up() {{ began=$(now); $bound getent hosts "$1" >/dev/null; gave=$?; ms=$((($(now) - began) * 10))
+echo "# $1 $(((now - began) * 10)) $gave"; }}
+looked_up() {{ look_up_time; began=$now; $bound getent hosts "$1" >/dev/null; gave=$?; look_up_time; ms=$(((now - began) * 10))
 [ $ms -lt 1000 ] || echo "# by:$1 $ms $gave"; }}
 command -v timeout >/dev/null && bound='timeout {NAME_TIMEOUT_S}' || bound="""
 # What has a master, or another hardware address than it was born with; not all that a host of containers has, and of each the beginning.

@@ -64,7 +64,7 @@ def _print_findings(findings: Findings, arguments: argparse.Namespace) -> int:
     from harness.core.terminal import CLEANER
 
     worst = findings.exit_code
-    unreachable = "; ".join(f.says for f in findings.found if f.weight is Weight.UNREACHABLE)
+    unreachable = "; ".join(f.says for f in findings.findings if f.weight is Weight.UNREACHABLE)
     if arguments.json:
         error = {"error": unreachable} if unreachable else {}
         print_json(CLEANER.data({**findings.as_data(), **error, "exit_code": int(worst)}))

@@ -28,7 +28,7 @@ Credential = Literal[
 
 ApiProvider = Annotated[str, Field(pattern=r"^[Mm]icrosoft\.[A-Za-z]+$")]
 ApiVersion = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}(-preview)?$")]
-LEAST_API_VERSIONS = {"microsoft.network": "2022-05-01"}  # facts PRB-08
+MIN_API_VERSIONS = {"microsoft.network": "2022-05-01"}  # facts PRB-08
 
 
 # The ends of the public and the sovereign clouds, by their packages' own constants (facts libraries.md): nobody else gets a token of this
@@ -108,7 +108,7 @@ class Azure(Part):
     def _knows_what_is_judged(cls, versions: dict[str, str]) -> dict[str, str]:
         """An older API leaves out what the harness sets and judges, without a word."""
         for name, version in versions.items():
-            minimum = LEAST_API_VERSIONS.get(name.lower())
+            minimum = MIN_API_VERSIONS.get(name.lower())
             if minimum and version < minimum:
                 raise ValueError(f"{name} = {version!r} knows no probeThreshold; the least is {minimum} (PRB-08)")
         return versions

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
-PACKAGE = Path(str(files("harness")))
+PACKAGE = Path(__file__).parents[1]  # a folder in any case; importlib.resources says the same, and takes long to load
 # None where the package is installed from a wheel.
 REPOSITORY = PACKAGE.parent if (PACKAGE.parent / "tests" / "acceptance").is_dir() else None
 SUITES = ("acceptance", "failover")

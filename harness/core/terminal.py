@@ -42,7 +42,7 @@ class CleanedStream:
 
     def write(self, text: str) -> int:
         """Writes text to the terminal without secrets and without control characters."""
-        self._stream.write(visible(CLEANER.known(text)))
+        self._stream.write(visible(CLEANER.without_known(text)))
         return len(text)
 
     def writelines(self, lines: Any) -> None:

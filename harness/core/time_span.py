@@ -8,12 +8,12 @@ from harness.core.errors import BadUse
 
 DAY_S = 86400.0
 UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": DAY_S, "w": 7 * DAY_S, "y": 365 * DAY_S}
-LONGEST_S = 100 * UNITS_S["y"]
+MAX_SPAN_S = 100 * UNITS_S["y"]
 """Beyond it lie the ends of calendars, to which spans are added and from which they are taken."""
 PATTERN = re.compile(r"([0-9]{1,10}(?:\.[0-9]{1,3})?)([smhdwy])")
 
 
-def parse_time_span(option: str, text: str, *, at_least_s: float = 0.0, at_most_s: float = LONGEST_S) -> float:
+def parse_time_span(option: str, text: str, *, at_least_s: float = 0.0, at_most_s: float = MAX_SPAN_S) -> float:
     """The seconds of `90s`, `30m`, `1.5h`, `2d`, `12w` or `1y` (of 365 days), which was given to that option; m is minutes.
 
     Raises BadUse for what is none, for none at all (`0h`), and for one that is shorter or longer than the option takes.

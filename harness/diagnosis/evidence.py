@@ -264,7 +264,7 @@ class Evidence:
         """What was seen of one path and service; None where that was not tried."""
         return next((p for p in self.paths if p.path == path and p.service.name == service.name), None)
 
-    def tried(self, node: str, port: int) -> list[Direct]:
+    def direct_attempts(self, node: str, port: int) -> list[Direct]:
         """The connections that were tried to a node's own address at that port."""
         return [d for d in self.direct if d.node == node and d.port == port]
 

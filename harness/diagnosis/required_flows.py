@@ -41,17 +41,17 @@ class FlowVerdict:
     """What becomes of one exchange, by which rule."""
 
     needed: RequiredFlow
-    found: Opening
+    opening: Opening
 
     @property
     def lost(self) -> str:
         """In words, what does not pass."""
-        return self.needed.question if self.found.packet == self.needed.first else self.needed.answer
+        return self.needed.question if self.opening.packet == self.needed.first else self.needed.answer
 
     @property
     def does(self) -> str:
         """What the deciding rule does: `drops`, `rejects (with tcp reset)`."""
-        decision = self.found.decision
+        decision = self.opening.decision
         if decision.outcome is Outcome.REJECT:
             return f"rejects (with {decision.reply})"
         return "drops" if decision.outcome is Outcome.DROP else "drops or rejects"
@@ -65,25 +65,25 @@ class FirewallVerdict:
     not_told: str = ""
 
     @property
-    def stopped(self) -> dict[tuple[str, str], list[FlowVerdict]]:
+    def stopped_by_rule(self) -> dict[tuple[str, str], list[FlowVerdict]]:
         """What does not pass, by the rule that decides and what that does."""
-        flows = [f for f in self.fates if f.found.passes is False]
-        return _group_by(flows, lambda f: (f.found.decision.rule, f.does))
+        flows = [f for f in self.fates if f.opening.passes is False]
+        return _group_by(flows, lambda f: (f.opening.decision.rule, f.does))
 
     @property
     def unsure(self) -> dict[str, list[FlowVerdict]]:
         """What cannot be told, by what would have to be known."""
-        return _group_by([f for f in self.fates if f.found.passes is None], lambda f: f.found.decision.why)
+        return _group_by([f for f in self.fates if f.opening.passes is None], lambda f: f.opening.decision.why)
 
     @property
-    def moved(self) -> dict[str, list[FlowVerdict]]:
+    def translated_by_rule(self) -> dict[str, list[FlowVerdict]]:
         """What passes and is given another destination, by the rule that does it."""
-        return _group_by([f for f in self.fates if f.found.passes and f.found.decision.changed], lambda f: f.found.decision.changed)
+        return _group_by([f for f in self.fates if f.opening.passes and f.opening.decision.changed], lambda f: f.opening.decision.changed)
 
     def redirected(self, port: int) -> frozenset[int]:
         """The other ports of the host itself that its rules send connections to, from outside and for this port."""
         come = [f for f in self.fates if f.needed.first.hook == "input" and f.needed.first.in_nic != "lo"]
-        return frozenset(f.found.port for f in come if f.needed.first.destination_port == port and f.found.port not in (None, port))
+        return frozenset(f.opening.port for f in come if f.needed.first.destination_port == port and f.opening.port not in (None, port))
 
 
 def judge_firewall(

@@ -254,7 +254,7 @@ def resolve_disruption(name: str, cluster: Cluster) -> type[Disruption]:
 
 def get_disruption(name: str) -> type[Disruption]:
     """The disruption of that name. Raises BadUse with the names there are, Unusable where plug-ins cannot be used that may have it."""
-    own_disruptions = {kind.name: kind for kinds in DISRUPTIONS.own().values() for kind in kinds}
+    own_disruptions = {kind.name: kind for kinds in DISRUPTIONS.built_in_classes().values() for kind in kinds}
     if name in own_disruptions:
         return own_disruptions[name]
     disruptions = all_of()

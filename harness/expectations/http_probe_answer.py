@@ -6,14 +6,14 @@ import re
 
 from harness.config.cluster_config import Probe
 
-LONGEST_S = 30.0  # that the balancer waits, however long the probe's interval is (facts PRB-11)
+MAX_PROBE_WAIT_S = 30.0  # that the balancer waits, however long the probe's interval is (facts PRB-11)
 SLACK_S = 0.5  # by how much the way to the host that asks may lengthen what is measured
 AFTER = re.compile(r", after (\d{1,4}\.\d) s$")
 
 
 def waits_s(probe: Probe) -> float:
     """Within how many seconds the balancer wants an HTTP probe's status."""
-    return min(probe.interval_s, LONGEST_S)
+    return min(probe.interval_s, MAX_PROBE_WAIT_S)
 
 
 def in_words(status: int, reason: str, took_s: float, probe: Probe) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from harness.config.cluster_config import Cluster, Machine
 from harness.core.errors import BadUse
 from harness.remote.captures.capture_file import UNKNOWN
-from harness.remote.captures.wire_codes import Way, classify
+from harness.remote.captures.wire_code_classifier import Way, classify
 from harness.remote.connections.attempt import Attempt
 from harness.remote.connections.attempt_outcome import AttemptOutcome
 from harness.remote.recording.packets import LOOPBACK, Packet

@@ -208,14 +208,14 @@ def _paths(attempts: Sequence[CapturedAttempt], cluster: Cluster, active: str | 
             attempts_on_path = tuple(attempt for attempt in attempts_at_service if _path(attempt, active) == path)
             expected = expectation(cluster.design, Origin(path))
             observed = [_path_observation(attempt, active) for attempt in attempts_on_path]
-            unseen = [attempt for attempt in attempts_on_path if not attempt.way.known]
+            unseen = [attempt for attempt in attempts_on_path if not attempt.way.is_known]
             if unseen and len(unseen) == len(attempts_on_path):
                 verdict = judge_outcomes(expected, observed, unseen[0].way.reason)
             else:
                 verdict = judge(expected, observed)
             if active is None and verdict.outcome is Outcome.PASS:
                 verdict = inconclusive(f"{verdict.reason}; which node is active is not in it")
-            codes = Counter(attempt.way.code if attempt.way.known else _possible_code(attempt, cluster) for attempt in attempts_on_path)
+            codes = Counter(attempt.way.code if attempt.way.is_known else _possible_code(attempt, cluster) for attempt in attempts_on_path)
             yield CapturedPath(path, service, expected, attempts_on_path, dict(codes.most_common()), verdict)
 
 
@@ -266,7 +266,7 @@ def _causes_by_wire(paths: Sequence[CapturedPath], cluster: Cluster) -> Iterator
     for p in paths:
         for attempt in p.attempts:
             as_expected = any(e.outcome == attempt.outcome and attempt.way.code in (e.way, "W?") for e in p.expected.ways)
-            codes = [attempt.way.code] if attempt.way.known else wire_code_causes.codes(_possible_code(attempt, cluster))[-1:]
+            codes = [attempt.way.code] if attempt.way.is_known else wire_code_causes.codes(_possible_code(attempt, cluster))[-1:]
             for code in codes if not as_expected else ():
                 groups.setdefault((code, attempt.way.node or ""), []).append((p, attempt))
     for (code, node), pairs in groups.items():
@@ -291,7 +291,7 @@ def _attempts_line(p: CapturedPath, attempts: Sequence[CapturedAttempt]) -> str:
 
 def _limit_certainty(cause: Cause, attempts: Sequence[CapturedAttempt]) -> Cause:
     """Where the code was only inferred from the outcome, the cause is no more than likely."""
-    if all(attempt.way.known for attempt in attempts) or cause.certainty is not Certainty.CERTAIN:
+    if all(attempt.way.is_known for attempt in attempts) or cause.certainty is not Certainty.CERTAIN:
         return cause
     unseen = f"not all hosts were watched: {attempts[0].way.reason}"
     return replace(cause, certainty=Certainty.LIKELY, otherwise="; ".join(filter(None, [unseen, cause.otherwise])))

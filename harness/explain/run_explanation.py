@@ -16,7 +16,7 @@ from harness.diagnosis.outages.outage_causes import Explained, explain
 from harness.diagnosis.wire_code_causes import RouteTaken
 from harness.explain.explanation_output import LocatedCause, failures_first
 from harness.explain.failure_causes import FailureStates
-from harness.report.record.labels import LABEL, where
+from harness.report.record.labels import LABEL, cluster_in_words
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import AuditRecord, CauseRecord, CheckRecord, Result, RunRecord, RunState, TestRecord
 from harness.report.run_reader import load_record
@@ -25,7 +25,7 @@ MAX_VERDICT_LENGTH = 300  # characters of a verdict that is told as a cause
 MAX_STORED_CAUSES = 50  # causes in run.json
 BAD = (Result.FAIL, Result.INCONCLUSIVE)
 ENDED_EARLY = (RunState.UNUSABLE, RunState.BAD_USE, RunState.INTERRUPTED)
-LOOK = "look at the cluster as it is with `lkharness check`, which tells the rule and the host"
+LOOK = "look at the cluster as it is with `lkharness check`, which names the rule and the host"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class RunExplanation:
         run = self.run
         lines = [cause.as_text() for cause in self.causes if cause.failed]
         lines += [""] if lines else []
-        lines.append(one_line(f"{LABEL[run.verdict.outcome]}: run {run.run_id}, {seconds(run.seconds)} on {where(run.cluster)}"))
+        lines.append(one_line(f"{LABEL[run.verdict.outcome]}: run {run.run_id}, {seconds(run.seconds)} on {cluster_in_words(run.cluster)}"))
         other_causes = [cause.as_text() for cause in self.causes if not cause.failed]
         if not self.causes:
             lines.append("nothing failed, and no path was out: there is nothing to explain")

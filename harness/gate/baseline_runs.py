@@ -28,7 +28,7 @@ def load_gate(file: str | None) -> LoadedGate | None:
     return loaded
 
 
-def judged(loaded: LoadedGate, reports: Path, run: RunRecord) -> GateRecord:
+def judge_finished_run(loaded: LoadedGate, reports: Path, run: RunRecord) -> GateRecord:
     """The gate's word on a run that has just been made: what keeps it from one is a refusal with that reason, for the run is there."""
     try:
         return gate_record(loaded, run, reports)

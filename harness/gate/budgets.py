@@ -39,11 +39,11 @@ def budget_findings(budgets: Iterable[Budget], run: RunRecord) -> Iterable[GateF
             f"{budget.path} path" if budget.path != "*" else "any path",
         ]
         about = "budget: " + ", ".join([*what, *([f"phase {budget.phase}"] if budget.phase else [])])
-        outcome, reason = _judged(budget, [held for record in run.measurements for held in _of(budget, record)])
+        outcome, reason = _judge_budget(budget, [held for record in run.measurements for held in _of(budget, record)])
         yield GateFinding(about=about, outcome=outcome, reason=reason)
 
 
-def _judged(budget: Budget, held: Sequence[_Held]) -> tuple[str, str]:
+def _judge_budget(budget: Budget, held: Sequence[_Held]) -> tuple[str, str]:
     known_figures = [figure for figure in held if not figure.unknown]
     over = [figure for figure in known_figures if figure.value > budget.seconds]
     lacking = [figure for figure in held if figure.unknown]

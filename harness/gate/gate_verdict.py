@@ -22,7 +22,13 @@ def judge_gate(loaded: LoadedGate, run: RunRecord, baseline: Sequence[RunRecord]
     """`baseline` are the runs that it is held against, comparable ones all of them; empty where the gate demands no comparison. `left_out`
     says of runs that might have been among them why they are not."""
     gate = loaded.gate
-    findings = [*_measured(gate, run), *budget_findings(gate.budget, run), *_skips(gate, run), *_findings(gate, run), *_ended(run)]
+    findings = [
+        *_measured(gate, run),
+        *budget_findings(gate.budget, run),
+        *_skips(gate, run),
+        *_findings(gate, run),
+        *_run_end_findings(run),
+    ]
     if gate.baseline.runs or gate.baseline.last_good:
         findings += _slowdown(gate, run, baseline, left_out)
     failed, refused = ([finding for finding in findings if finding.outcome == what] for what in (FAIL, REFUSED))
@@ -47,7 +53,7 @@ def _first(findings: Sequence[GateFinding], what: str) -> str:
     return f"{count(len(findings), 'demand')} of the gate {what}{', first' if len(findings) > 1 else ''}: {first.about}: {first.reason}"
 
 
-def _ended(run: RunRecord) -> Iterable[GateFinding]:
+def _run_end_findings(run: RunRecord) -> Iterable[GateFinding]:
     """Failed tests and audits, and a run that came to no end or executed nothing, whatever the gate demands besides.
 
     Tests that could not be judged are a finding, which the gate may allow.

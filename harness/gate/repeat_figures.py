@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from harness.core.verdict import Outcome
-from harness.measure.evaluation.phases import stack
+from harness.measure.evaluation.outage_phases import stack
 from harness.measure.measurement_result import Outage
 from harness.remote.recording.recording import INCIDENT
 from harness.report.record.measurement_record import MeasurementRecord
@@ -24,7 +24,7 @@ Direction = tuple[str, str]
 Figures = Mapping[str, float]
 """Of one repeat: its paths by name, `phase NAME`, and `lag of PATH`; in seconds, infinite where a path did not come back."""
 PHASE, LAG = "phase ", "lag of "
-TOGETHER = {"database ready": "first answer"}
+JOINED_PHASES = {"database ready": "first answer"}
 """Moments that come so close together that it is chance which is the last: their time is one phase here, or neither would be steady."""
 
 
@@ -102,7 +102,7 @@ def _phases(record: MeasurementRecord, longest: float) -> dict[str, float]:
     outage = Outage("", measured.anchor, measured.anchor + length, length, 0.0, {}, {}, "")
     durations_s: dict[str, float] = {}
     for name, piece in stack(measured.boundaries, outage):
-        phase = TOGETHER.get(name, name)
+        phase = JOINED_PHASES.get(name, name)
         durations_s[phase] = durations_s.get(phase, 0.0) + piece
     return durations_s
 

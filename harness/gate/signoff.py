@@ -11,7 +11,7 @@ from harness.core.text import wording
 from harness.report.html.page_environment import page_environment, style
 from harness.report.lab_disclaimer import is_lab, lab_stands_in
 from harness.report.record.gate_record import GateRecord
-from harness.report.record.labels import LABEL, MARK, skipped_by_reason, where
+from harness.report.record.labels import LABEL, MARK, cluster_in_words, skipped_by_reason
 from harness.report.record.run_record import Result, RunRecord
 from harness.report.record.run_verdict import worst as worst_of_results
 
@@ -57,7 +57,7 @@ def html(run: RunRecord, gate: GateRecord, files: list[tuple[str, str]]) -> str:
         gate=gate,
         word=LABEL[worst],
         tone=worst.value,
-        where=where(run.cluster),
+        where=cluster_in_words(run.cluster),
         lab=lab_stands_in(run) if is_lab(run) else "",
         unkept=[finding for finding in gate.findings if finding.outcome != "pass"],
         failed=[t for t in run.tests if t.verdict.outcome in (Result.FAIL, Result.INCONCLUSIVE)],

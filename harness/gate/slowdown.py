@@ -11,9 +11,9 @@ from harness.core.text.wording import count, seconds
 from harness.gate.gate_file import Slowdown
 from harness.gate.repeat_figures import LAG, PHASE, Direction, Sample, is_path
 from harness.report.record.gate_record import GateFinding
-from harness.report.statistics.joint_test import Block, Joint, joint_test
-from harness.report.statistics.shift_test import Shift, holm, shift_test
-from harness.report.statistics.visible_shift import visible_shift
+from harness.report.statistics.detectable_shift import visible_shift
+from harness.report.statistics.multiple_comparisons import Block, Joint, joint_test
+from harness.report.statistics.stratified_shift import Shift, holm, shift_test
 
 PASS, FAIL, REFUSED = "pass", "fail", "refused"
 
@@ -74,7 +74,7 @@ def slowdown(
     figures = [replace(figure, p=p) for figure, p in zip(figures, corrected, strict=True)]
     for comparison in ready:
         own_figures = [figure for figure in figures if figure.disruption == comparison.disruption]
-        all_findings += _judged(comparison, own_figures, level, demand, demand.must_see_s or must_see_s)
+        all_findings += _judge_comparison(comparison, own_figures, level, demand, demand.must_see_s or must_see_s)
     return all_findings
 
 
@@ -157,7 +157,7 @@ def _compared(comparison: _Comparison, level: float) -> Iterable[_Figure]:
         yield _Figure(comparison.disruption, name, shift_test(both, alone=False), allowed, visible_shift(both, critical), p)
 
 
-def _judged(
+def _judge_comparison(
     comparison: _Comparison, figures: Sequence[_Figure], level: float, demand: Slowdown, must_see_s: float
 ) -> Iterable[GateFinding]:
     paths = [figure for figure in figures if is_path(figure.name)]

@@ -179,7 +179,7 @@ def _change_points(columns: Sequence[Column], states: Sequence[_State], series_b
     return _merge_near(points, [c.run for c in columns])
 
 
-NEAR = 3
+MAX_MERGED_NIGHTS = 3
 """Nights by which a shift may be found beside what changed: figures scatter, the search may be off by that."""
 
 
@@ -188,7 +188,7 @@ def _merge_near(points: Sequence[ChangePoint], runs: Sequence[int]) -> list[Chan
     place = {run: number for number, run in enumerate(runs)}
     merged: list[ChangePoint] = []
     for point in points:
-        near = merged[-1] if merged and place[point.run] - place[merged[-1].run] <= NEAR else None
+        near = merged[-1] if merged and place[point.run] - place[merged[-1].run] <= MAX_MERGED_NIGHTS else None
         if near is not None and near.because and near.by is None and point.by is not None and not point.because:
             merged[-1] = ChangePoint(near.run, point.by, near.because, near.new_series)
         elif near is not None and not near.because and near.by is not None and point.by is None and point.because:

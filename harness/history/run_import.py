@@ -14,7 +14,7 @@ CHUNK = 50  # runs that are read before they are written together: the lock is h
 
 
 @dataclass
-class Caught:
+class ImportResult:
     """What came of looking at the folders."""
 
     entered: int = 0
@@ -34,13 +34,13 @@ def enter(run_dir: Path) -> bool:
     return True
 
 
-def catch_up(reports: Path, store: Store, *, anew: bool = False) -> Caught:
+def catch_up(reports: Path, store: Store, *, anew: bool = False) -> ImportResult:
     """Enter every finished run that the store does not have as it is now: its harness was killed, it was copied here, or judged again.
 
     `anew` reads all of them. A run whose folder is gone stays: figures are kept for ever.
     """
     stamps = {} if anew else store.stamps()
-    caught, entries = Caught(), list[Entry]()
+    caught, entries = ImportResult(), list[Entry]()
     for folder in run_folders(reports):
         try:
             if stamps.get(folder.name) == stamp_of(folder):

@@ -18,7 +18,7 @@ from harness.report.record.run_folders import run_folders
 from harness.report.run_reader import load_data
 
 
-def held(reports: Path, runs: Iterable[StoredRun], now: float) -> list[StoredFolder]:
+def finished_folders(reports: Path, runs: Iterable[StoredRun], now: float) -> list[StoredFolder]:
     """The folders of finished runs. `now` in seconds since 1970. A run whose run.json cannot be read is left alone. Raises BadUse."""
     run_by_folder = {run.folder: run for run in runs}
     folders = list(run_folders(reports))
@@ -98,10 +98,10 @@ def _pack(path: Path) -> bool:
         temporary.replace(to)
     finally:
         temporary.unlink(missing_ok=True)
-    return _removed(path, was)
+    return _remove_unchanged(path, was)
 
 
-def _removed(path: Path, was: tuple[int, ...]) -> bool:
+def _remove_unchanged(path: Path, was: tuple[int, ...]) -> bool:
     """Remove the file if it is still that one. It is moved aside first, so that nobody writes another between the look and the removal."""
     aside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     path.rename(aside)

@@ -76,6 +76,10 @@ class Host(Protocol):
 
     def check(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> str:
         """Run, demand exit 0 (CommandFailed otherwise) and return standard output."""
+        result = self.run(command, limit=limit, input=input)
+        if not result.ok:
+            raise CommandFailed(result)
+        return result.out
 
     def start(self, command: Command) -> Process:
         """Starts a command that is streamed; raises HostUnreachable."""

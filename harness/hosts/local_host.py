@@ -14,12 +14,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from harness.core.deadline import Deadline
-from harness.hosts.host import Command, CommandFailed, CommandResult, HostUnreachable
-from harness.hosts.output_limits import OUTPUT_AT_MOST, BoundedOutput, Lines, TooMuchOutput
+from harness.hosts.host import Command, CommandResult, Host, HostUnreachable
+from harness.hosts.output_limits import MAX_OUTPUT_BYTES, BoundedOutput, TooMuchOutput, text_lines
 from harness.hosts.shell_command import CommandTookTooLong, as_line, shorten, text
 
 
-class LocalHost:
+class LocalHost(Host):
     """Implements `Host` with processes of this machine. A command ends with everything that it started in its session."""
 
     def __init__(self, name: str = "localhost", *, prefix: Sequence[str] = ()) -> None:
@@ -28,7 +28,7 @@ class LocalHost:
         self._streams: list[LocalProcess] = []
         self._lock = threading.Lock()
 
-    def run(self, command: Command, *, limit: float = 10.0, input: bytes | None = None, most: int = OUTPUT_AT_MOST) -> CommandResult:
+    def run(self, command: Command, *, limit: float = 10.0, input: bytes | None = None, most: int = MAX_OUTPUT_BYTES) -> CommandResult:
         """Run to the end. Raises HostUnreachable when it cannot be started, CommandTookTooLong after `limit` seconds, TooMuchOutput when
         it printed more than `most` bytes."""
         line = as_line(command)
@@ -48,17 +48,10 @@ class LocalHost:
             if process.stdin is not None:
                 with suppress(BrokenPipeError):
                     process.stdin.close()
-        if not (out.whole and err.whole):
+        if not (out.is_complete and err.is_complete):
             raise TooMuchOutput(self.name, shorten(line), process.returncode, max(out.size, err.size), most)
         decoded = text(bytes(out.data)), text(bytes(err.data))
         return CommandResult(self.name, line, process.returncode, *decoded, deadline.anchor, deadline.elapsed())
-
-    def check(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> str:
-        """Run, demand exit 0 (CommandFailed otherwise) and return standard output."""
-        result = self.run(command, limit=limit, input=input)
-        if not result.ok:
-            raise CommandFailed(result)
-        return result.out
 
     def start(self, command: Command) -> LocalProcess:
         """Start and stream; its standard error goes to the harness's own."""
@@ -109,11 +102,7 @@ class LocalProcess:
 
     def lines(self) -> Iterator[str]:
         """What it prints, line by line until it ends."""
-        lines = Lines()
-        while data := self.recv(65536):
-            yield from map(text, lines.feed(data))
-        if rest := lines.rest():
-            yield text(rest)
+        return text_lines(lambda: self.recv(65536))
 
     def send(self, data: bytes) -> None:
         """Write it all. Raises OSError when the process has gone."""

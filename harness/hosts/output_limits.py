@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 from harness.hosts.host import NotReadable
+from harness.hosts.shell_command import text
 
 MIB = 1024 * 1024
-OUTPUT_AT_MOST = 5 * MIB // 2  # bytes of each of a command's two streams; cut into short lines they take some 30 times as much memory
-LINE_AT_MOST = MIB  # bytes of a line of a stream
+MAX_OUTPUT_BYTES = 5 * MIB // 2  # bytes of each of a command's two streams; cut into short lines they take some 30 times as much memory
+MAX_LINE_BYTES = MIB  # bytes of a line of a stream
 
 
 class TooMuchOutput(NotReadable):
@@ -23,7 +26,7 @@ class TooMuchOutput(NotReadable):
 class BoundedOutput:
     """The first bytes of a stream, at most so many; the rest is counted and dropped, so that whoever prints it is not held up."""
 
-    def __init__(self, most: int = OUTPUT_AT_MOST) -> None:
+    def __init__(self, most: int = MAX_OUTPUT_BYTES) -> None:
         self.data = bytearray()
         self.size = 0
         self._most = most
@@ -35,12 +38,12 @@ class BoundedOutput:
             self.data += data[:room]
 
     @property
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether everything was kept."""
         return self.size <= self._most
 
 
-class Lines:
+class LineSplitter:
     """Cuts a stream into lines, each looked at once however it arrives. Raises NotReadable for a line without an end."""
 
     def __init__(self) -> None:
@@ -53,12 +56,21 @@ class Lines:
             lines[0] = bytes(self._rest) + lines[0]
             self._rest.clear()
         self._rest += rest
-        if len(self._rest) > LINE_AT_MOST:
+        if len(self._rest) > MAX_LINE_BYTES:
             size = len(self._rest)
             self._rest.clear()
-            raise NotReadable(f"a line of more than {LINE_AT_MOST / MIB:g} MiB came, which is no answer ({size} bytes so far)")
+            raise NotReadable(f"a line of more than {MAX_LINE_BYTES / MIB:g} MiB came, which is no answer ({size} bytes so far)")
         return lines
 
-    def rest(self) -> bytes:
+    def unfinished_line(self) -> bytes:
         """What came after the last end of a line."""
         return bytes(self._rest)
+
+
+def text_lines(read: Callable[[], bytes]) -> Iterator[str]:
+    """The lines of a stream as text, until `read` returns no more bytes; the last one without its end as well."""
+    lines = LineSplitter()
+    while data := read():
+        yield from map(text, lines.feed(data))
+    if unfinished := lines.unfinished_line():
+        yield text(unfinished)

@@ -14,8 +14,11 @@ from harness.managers.manager import MAX_LOG_LENGTH, LogWindow
 
 MAX_READ_BYTES = 2 * 1024 * 1024  # bytes of the log's end that are looked through
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-SHORT = re.compile(r"(?P<month>[A-Z][a-z]{2}) +(?P<day>\d{1,2}) (?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:\.\d+)?\s", re.ASCII)
-LONG = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:?\d\d)?(?=\s)", re.ASCII)
+SYSLOG_TIME = re.compile(
+    r"(?P<month>[A-Z][a-z]{2}) +(?P<day>\d{1,2}) (?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:\.\d+)?\s",
+    re.ASCII,
+)
+ISO_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:?\d\d)?(?=\s)", re.ASCII)
 ZONE = re.compile(r"[+-]\d{4}\Z", re.ASCII)
 
 
@@ -88,10 +91,10 @@ def _lines_with_times(lines: list[str], zone: timezone, end: float) -> Iterator[
 def time_of(line: str, zone: timezone, near: float) -> float | None:
     """When a line was written, in seconds since the epoch. Syslog's short form has no year: the one that puts it closest to `near`."""
     try:
-        if match := LONG.match(line):
+        if match := ISO_TIME.match(line):
             moment = datetime.fromisoformat(match[0])
             return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp()
-        if (match := SHORT.match(line)) and match["month"] in MONTHS:
+        if (match := SYSLOG_TIME.match(line)) and match["month"] in MONTHS:
             parts = (MONTHS.index(match["month"]) + 1, *(int(match[part]) for part in ("day", "hour", "minute", "second")))
             return _closest_time(parts, zone, near)
     except (ValueError, OverflowError):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError
 from harness.hosts.host import Host
 
+T = TypeVar("T")
 ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 
 
@@ -206,8 +208,18 @@ class Manager(ABC):
     usual_daemons: ClassVar[tuple[str, ...]] = ()  # of its own, by name, that a supervisor brings back; a cluster file may name others
     needs_fencing: ClassVar[bool] = False  # does it take nothing over from a lost node before that is fenced?
 
-    @abstractmethod
-    def __init__(self, cluster: cluster_config.Cluster, hosts: Mapping[str, Host]) -> None: ...
+    def __init__(self, cluster: cluster_config.Cluster, hosts: Mapping[str, Host]) -> None:
+        self._cluster = cluster
+        self._hosts = hosts
+
+    @property
+    def _names(self) -> list[str]:
+        return [node.name for node in self._cluster.nodes]
+
+    def _each(self, work: Callable[[str], T]) -> dict[str, T]:
+        """For every node at once: a node that does not answer must not age what the other says."""
+        with ThreadPoolExecutor(max_workers=len(self._names)) as pool:
+            return dict(zip(self._names, pool.map(work, self._names), strict=True))
 
     @property
     @abstractmethod

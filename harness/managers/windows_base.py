@@ -1,24 +1,21 @@
-"""What the managers of Windows clusters share: nodes asked at once, and the event log as their log."""
+"""What the managers of Windows clusters share: the event log as their log, and services that start at boot."""
 
 from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
-from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Unusable
-from harness.hosts.host import CommandFailed, Host
+from harness.hosts.host import CommandFailed
 from harness.hosts.windows.windows_host import EVENTS_AT_MOST, WindowsHost
 from harness.hosts.windows.windows_parse import Event
 from harness.managers.log_window import bounded
 from harness.managers.manager import MAX_LOG_LENGTH, Answer, LogWindow, Manager, answer
 from harness.managers.rules.boot_start_rules import by_units
 
-T = TypeVar("T")
 AUTOMATIC, DISABLED = "Automatic", "Disabled"
 NOT_ASKED = (Unusable, DeadlineExceeded, CommandFailed)  # what asking a node may end with instead of an answer
 BY_SCRIPT = "a Windows host is asked by its scripts, whose answers are three (yes, no, not known), and not by a line of shell"
@@ -34,19 +31,6 @@ class OnWindows(Manager):
     service: ClassVar[str]
     logs: ClassVar[Sequence[str]] = ("Application", "System")
     log = None  # Windows keeps events, not a file
-
-    def __init__(self, cluster: cluster_config.Cluster, hosts: Mapping[str, Host]) -> None:
-        self._cluster = cluster
-        self._hosts = hosts
-
-    @property
-    def _names(self) -> list[str]:
-        return [n.name for n in self._cluster.nodes]
-
-    def _each(self, work: Callable[[str], T]) -> dict[str, T]:
-        """For every node at once: a node that does not answer must not age what the other says."""
-        with ThreadPoolExecutor(max_workers=len(self._names)) as pool:
-            return dict(zip(self._names, pool.map(work, self._names), strict=True))
 
     def fencing(self, *, limit: float = 20.0) -> Answer:
         """Nothing there tells it, so what may split a cluster is not done."""

@@ -20,7 +20,7 @@ from harness.core.errors import HarnessError, Inconclusive
 from harness.core.verdict import Outcome, Verdict, inconclusive, passed
 from harness.measure.calibration_target_forwarded import ForwardedService
 from harness.measure.evaluation.attempt_attribution import Traced
-from harness.measure.evaluation.outages import runs_of_failure
+from harness.measure.evaluation.series_outages import runs_of_failure
 from harness.remote import script_transport
 from harness.remote.agents.agent_factory import agent_of
 from harness.remote.agents.agent_launch import AgentPlan, AgentSeries, bearable

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from harness.remote.recording.recording import NEW, CapturedPacket, NodeEvent, Sample, Series
 
-KEPT_S = 3.0
+RETENTION_S = 3.0
 TOLD_LATER_S = 0.1  # clocks of hosts are compared to within that
 UNKNOWN = "?"
 
@@ -60,12 +60,12 @@ class Live:
                 recent.append(row)
                 if row.outcome == "answered":
                     self._last_good[series] = row.at
-            horizon = recent[-1].at - KEPT_S if recent else 0.0
+            horizon = recent[-1].at - RETENTION_S if recent else 0.0
             while recent and recent[0].at < horizon:
                 recent.popleft()
 
     def sightings(self, rows: Iterable[CapturedPacket]) -> None:
-        """Takes packets of a witness: probes are what is shown of them."""
+        """Takes packets of a capture: probes are what is shown of them."""
         with self._lock:
             for row in rows:
                 if row.host in self.without_loopback and row.what != "socket":
@@ -83,10 +83,10 @@ class Live:
 
     def _prune(self) -> None:
         now = time.monotonic()
-        if now - self._pruned > KEPT_S:
+        if now - self._pruned > RETENTION_S:
             self._pruned = now
-            self._received = {key: reception for key, reception in self._received.items() if reception[0] > now - 2 * KEPT_S}
-            self._left_at = {key: at for key, at in self._left_at.items() if at > now - 2 * KEPT_S}
+            self._received = {key: reception for key, reception in self._received.items() if reception[0] > now - 2 * RETENTION_S}
+            self._left_at = {key: at for key, at in self._left_at.items() if at > now - 2 * RETENTION_S}
 
     def event(self, event: NodeEvent) -> None:
         """Takes an event; the last one is shown."""
@@ -129,7 +129,7 @@ class Live:
         origin = self._series[series].origin
         reception = self._received.get((origin, sample.port))
         # A port is used again: what then stays inside such a host overwrites nothing.
-        tolerance_s = TOLD_LATER_S + self._series[series].limit_s if origin in self.without_loopback else KEPT_S
+        tolerance_s = TOLD_LATER_S + self._series[series].limit_s if origin in self.without_loopback else RETENTION_S
         if reception is not None and abs(reception[0] - sample.at) < tolerance_s:
             return reception[1]
         return origin if self._series[series].kind == NEW and self._stayed_inside(origin, sample) else None

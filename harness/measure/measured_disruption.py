@@ -1,4 +1,4 @@
-"""One measured disruption from beginning to end: warm up, do it, follow the paths, undo it, see the cluster whole, read the tokens."""
+"""One measured disruption from beginning to end: warm up, do it, follow the paths, undo it, see the cluster healthy, read the tokens."""
 
 from __future__ import annotations
 

@@ -90,6 +90,7 @@ class SeriesResult:
     unknown: str = ""  # why out_s is None: never came back, not measured, out before the disruption, …
     stalled_s: float = 0.0  # the longest time after the disruption in which answers were withheld and came in time all the same
     longest_gap_s: float = 0.0  # the longest time after the disruption in which no attempt was made; nothing shorter can be ruled out
+    unmeasured_before_s: float = 0.0  # for how long of the recording before the disruption nothing was measured
 
 
 @dataclass(frozen=True)

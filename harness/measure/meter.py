@@ -131,7 +131,9 @@ class Meter:
         return agent_of(self.subject.hosts[name], self._capabilities[name], self.subject.python(name), plan, _MeterSink(self, name))
 
     def _check_capture(self, node: str) -> None:
-        """Find out whether a node's packets may be watched, and where."""
+        """Find out whether a node's packets may be watched, and where. Where a check of paths has watched them already, that is known."""
+        if node in self.subject.evidence():
+            return
         captures = self.subject.captures
         if captures.source(node) is Source.NONE and not self._capabilities[node].captures:
             self.blind[node] = f"{node}: its packets cannot be watched without Python"
@@ -180,9 +182,9 @@ class Meter:
                     self._unrecorded.begin(self.recorded_until)
 
     def unwatched_s(self, after: float) -> float:
-        """For how many seconds between `after`, when an earlier recording ended (this meter's, or another's), and the beginning of the
-        newest one a path may have been out unseen: none of it, where the agents saw every path in service throughout."""
-        return 0.0 if self._unrecorded_before.in_service(after) else max(0.0, self._since - after)
+        """For how many seconds a path may have been out unseen between `after`, when an earlier recording (any meter's) ended, and the
+        beginning of the newest."""
+        return self._unrecorded_before.in_doubt_s(after)
 
     def clock(self, host: str) -> Clock | None:
         """The newest measurement of a host's clock."""
@@ -275,7 +277,7 @@ class Meter:
         self.subject.together(*(lambda n=n, agent=agent: renew(n, agent) for n, agent in expiring.items()))
 
     def _renew_kept(self) -> None:
-        """Kept connections are made anew under the eyes of the witnesses: a node that answers one from before would not be known."""
+        """Kept connections are made anew while captures run: a node that answers one from before would not be known."""
         for name, agent in self._agents.items():
             try:
                 agent.renew()

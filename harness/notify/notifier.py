@@ -77,7 +77,7 @@ def _reason(run: RunRecord, kinds: Sequence[Change]) -> str:
 def load(file: Path, still_after: int) -> Notifier:
     """The receivers in a file: a URL of apprise a line, with comments behind #. Raises BadUse, Unusable where apprise is not installed."""
     if still_after < 2:
-        raise BadUse(f"--notify-after {still_after}: the first failure is told anyhow; give 2 or more")
+        raise BadUse(f"--notify-after {still_after}: the first failure is reported anyhow; give 2 or more")
     try:
         import apprise
     except ImportError:

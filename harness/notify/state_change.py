@@ -67,15 +67,15 @@ def _change_of_usability(run: RunRecord, before: Sequence[RunRecord], still_afte
 
 
 def _change_of_tests(run: RunRecord, before: Sequence[RunRecord], still_after: int) -> StateChange | None:
-    comparable = [older for older in before if alike(older, run)]
-    judged = [older for older in comparable if _word(older) is not None]
+    comparable = [older for older in before if is_comparable(older, run)]
+    judged = [older for older in comparable if _conclusive_result(older) is not None]
     if _refused(run):
         return None if comparable and _refused(comparable[0]) else StateChange(Change.GATE_REFUSED, "the gate of the run before did not")
-    word = _word(run)
+    word = _conclusive_result(run)
     if word is None:
         return None
     failed = 0
-    while failed < len(judged) and _word(judged[failed]) is Result.FAIL:
+    while failed < len(judged) and _conclusive_result(judged[failed]) is Result.FAIL:
         failed += 1
     if word is Result.PASS:
         return StateChange(Change.RECOVERED, f"{count(failed, 'run')} in a row had failed") if failed else None
@@ -86,7 +86,7 @@ def _change_of_tests(run: RunRecord, before: Sequence[RunRecord], still_after: i
     return None
 
 
-def alike(run: RunRecord, other: RunRecord) -> bool:
+def is_comparable(run: RunRecord, other: RunRecord) -> bool:
     """Whether two runs are about the same cluster and the same tests, however often each was repeated; of a run that a failure ended early
     the tests that it came to must be among the other's."""
     if not _is_of_same_cluster(run, other):
@@ -108,10 +108,10 @@ def _tests(run: RunRecord) -> frozenset[str]:
 def _ended_early(run: RunRecord) -> bool:
     """Whether a run that failed may not have come to all of its tests."""
     stops = run.state is not RunState.FINISHED or any(STOPS.fullmatch(word) for word in run.command)
-    return stops and bool(run.tests) and _word(run) is Result.FAIL
+    return stops and bool(run.tests) and _conclusive_result(run) is Result.FAIL
 
 
-def _word(run: RunRecord) -> Result | None:
+def _conclusive_result(run: RunRecord) -> Result | None:
     """Pass or fail; None where the run could not be judged."""
     return run.verdict.outcome if run.verdict.outcome in (Result.PASS, Result.FAIL) else None
 
@@ -125,4 +125,4 @@ def _could_use(run: RunRecord) -> bool | None:
 
 
 def _refused(run: RunRecord) -> bool:
-    return run.gate is not None and run.gate.outcome == "refused" and _word(run) is not Result.FAIL
+    return run.gate is not None and run.gate.outcome == "refused" and _conclusive_result(run) is not Result.FAIL

@@ -66,13 +66,13 @@ class Registry:
             self._loaded[name] = self._find_classes(import_module(built_in[name])) if name in built_in else self._load_plugin(name)
         return self._loaded[name]
 
-    def own(self) -> dict[str, tuple[type[Any], ...]]:
+    def built_in_classes(self) -> dict[str, tuple[type[Any], ...]]:
         """Name → what this product's own modules give. Imports them all."""
         return {name: self.load(name) for name in sorted(self.built_in())}
 
     def usable(self) -> dict[str, tuple[type[Any], ...]]:
         """Name → what can be used of it, this product's own first. Imports them all; what cannot be used, `faults` tells."""
-        implementations = self.own()
+        implementations = self.built_in_classes()
         for name in sorted(self.plugged_in().keys() - implementations):
             try:
                 implementations[name] = self.load(name)
@@ -124,10 +124,10 @@ class Registry:
     def _find_classes(self, target: object) -> tuple[type[Any], ...]:
         """Of a class itself; of a module what it defines, and not what it imported."""
         if isinstance(target, ModuleType):
-            return tuple(value for value in vars(target).values() if self._fits(value) and value.__module__ == target.__name__)
-        return (target,) if inspect.isclass(target) and self._fits(target) else ()
+            return tuple(value for value in vars(target).values() if self._is_implementation(value) and value.__module__ == target.__name__)
+        return (target,) if inspect.isclass(target) and self._is_implementation(target) else ()
 
-    def _fits(self, value: object) -> bool:
+    def _is_implementation(self, value: object) -> bool:
         module, _, name = self._base.partition(":")
         base = getattr(import_module(module), name)
         is_concrete = inspect.isclass(value) and issubclass(value, base) and not inspect.isabstract(value)

@@ -285,6 +285,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
         terminalreporter.reportchars = "".join(c for c in terminalreporter.reportchars if c not in "fE")  # the summary names them once
         terminalreporter.section("result of the run")
         terminalreporter.write_line(run_session.summary())
+        for annotation in run_session.ci_annotations():
+            terminalreporter.write_line(annotation)
         if run_session.kept:
             terminalreporter.write_line(run_session.kept)
 

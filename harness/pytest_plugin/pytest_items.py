@@ -19,7 +19,7 @@ class Timer:
 
 
 TIMER = pytest.StashKey[Timer]()
-SHORTEST_S = 1.0  # of a timeout that is set again: 0 would be none
+MIN_TIMEOUT_S = 1.0  # of a timeout that is set again: 0 would be none
 
 
 def timeout_set(item: pytest.Item, settings: Any) -> None:
@@ -36,7 +36,7 @@ def renew_timeout(item: pytest.Item, lasts_s: float) -> None:
     end_timeout(item)
     remaining_s = timer.began + timer.settings.timeout - time.monotonic()
     one_round = timer.settings.timeout - lasts_s
-    limit = max(min(remaining_s, one_round) if one_round > 0 else remaining_s, SHORTEST_S)
+    limit = max(min(remaining_s, one_round) if one_round > 0 else remaining_s, MIN_TIMEOUT_S)
     item.ihook.pytest_timeout_set_timer(item=item, settings=timer.settings._replace(timeout=limit))
 
 

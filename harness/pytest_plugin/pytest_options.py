@@ -18,7 +18,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--allow-unproven",
         action="store_true",
-        help="do also what an attached cluster is not proven to bear; the plan says what that is",
+        help="do also what an attached cluster is not proven to tolerate; the plan says what that is",
     )
     group.addoption(
         "--dry-run", action="store_true", help="show the plan of an attached cluster and every command that would run; do nothing of it"
@@ -60,7 +60,7 @@ def _add_measuring_options(group: pytest.OptionGroup) -> None:
     group.addoption("--disruption", action="append", metavar="NAME", help="measure only this disruption (may be given several times)")
     group.addoption("--repeat", type=int, default=1, metavar="N", help="measure each disruption N times, for a distribution")
     group.addoption("--sweep", type=int, default=0, metavar="N", help="walk the start through the probe's period in N steps instead")
-    group.addoption("--seed", type=int, metavar="S", help="for the start's jitter; without it one is drawn, and told in the report")
+    group.addoption("--seed", type=int, metavar="S", help="for the start's jitter; without it one is drawn, and named in the report")
     group.addoption(
         "--for",
         dest="soak_for",
@@ -81,9 +81,9 @@ def _add_report_options(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--notify",
         metavar="FILE",
-        help="tell when the state of these runs changes: a file with a URL of apprise a line (docs/notifications.md)",
+        help="notify when the state of these runs changes: a file with a URL of apprise a line (docs/notifications.md)",
     )
-    group.addoption("--notify-after", type=int, default=3, metavar="N", help="tell once more when N runs in a row have failed (default 3)")
+    group.addoption("--notify-after", type=int, default=3, metavar="N", help="notify again when N runs in a row have failed (default 3)")
     group.addoption("--readable-reports", action="store_true", help="let everybody on this machine read the run's folder, to publish it")
     group.addoption(
         "--reports", metavar="DIR", default="reports", help="where the run's folder goes (default: reports, in the current folder)"

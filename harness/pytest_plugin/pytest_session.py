@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,7 @@ from harness.pytest_plugin.measurement_plan import Plan, Planned
 from harness.pytest_plugin.measurement_session import MeasurementSession
 from harness.pytest_plugin.run_evidence import RunEvidence, explain
 from harness.pytest_plugin.session_lab import SessionLab
+from harness.report.ci_annotations import ci_annotations
 from harness.report.record.run_directory import Run
 from harness.report.record.run_record import ClusterKind
 from harness.report.run_record_builder import Finished, ReportBuilder
@@ -170,7 +172,7 @@ class Session:
         self._health.start()
 
     def _why_not_healthy(self, subject: ClusterUnderTest) -> str | None:
-        """The lab must be whole. A stranger's cluster need not be: then only what disturbs nothing is tested, and finds what is wrong."""
+        """The lab must be healthy. An attached cluster need not be: then only what disturbs nothing is tested, and finds what is wrong."""
         limit = self.cluster.manager.takeover_s + self.cluster.manager.boot_s
         try:
             return subject.wait_until_healthy(Deadline(limit if self._lab_data else HEALTHY_TIMEOUT_S)).active
@@ -214,7 +216,7 @@ class Session:
         if self._lab_data is None:
             if self._attached is None:
                 raise Inconclusive(f"{disruption.name} was not done: {self.why_not_disturb}")
-            self._attached.before(disruption, within=within)
+            self._attached.demand_permission(disruption, within=within)
             self._tell_that_it_is_disturbed(disruption)
 
     def _tell_that_it_is_disturbed(self, disruption: Disruption) -> None:
@@ -293,7 +295,7 @@ class Session:
 
     def redact(self, text: str) -> str:
         """`text` without secrets and fit for a terminal."""
-        return (self._report.run.cleaner if self._report else CLEANER).shown(text)
+        return (self._report.run.cleaner if self._report else CLEANER).for_terminal(text)
 
     def record_setup_error(self, error: HarnessError) -> None:
         """Notes what keeps the cluster from being used at all."""
@@ -354,6 +356,11 @@ class Session:
     def not_as_found(self) -> str:
         """The sentence that says so, or empty."""
         return self.redact(self._report.run.record.not_as_found) if self._report is not None else ""
+
+    def ci_annotations(self) -> list[str]:
+        """What failed, in lines for the CI service that this is on; none elsewhere."""
+        assert self._report is not None
+        return ci_annotations(self._report.run.record, os.environ, self._report.run.cleaner.text)
 
     def summary(self) -> str:
         """The run's summary as text for the terminal."""

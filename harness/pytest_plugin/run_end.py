@@ -51,7 +51,7 @@ def finish(
         finished = report.finish(RunState.INTERRUPTED, "somebody ended it (Ctrl-C or SIGTERM)")
     else:
         reports = report.run.directory.parent
-        finished = report.finish(gate=partial(baseline_runs.judged, gate, reports) if gate is not None else None)
+        finished = report.finish(gate=partial(baseline_runs.judge_finished_run, gate, reports) if gate is not None else None)
     if finished.files:
         _enter_into_history(report)
         _tell_service(report)

@@ -24,7 +24,7 @@ from harness.report.record.run_record import StateRecord
 from harness.report.run_record_builder import ReportBuilder
 
 MAX_STATES = 3  # of one run: what fails after those fails of the same, or of the first
-STATE_AT_MOST = 8 * MB  # of texts in one of them
+MAX_STATE_BYTES = 8 * MB  # of texts in one of them
 HOST_TIMEOUT_S = 20.0  # after so long a host is asked for nothing more
 LOG_WINDOW_S = 15 * 60.0  # of managers' logs
 
@@ -40,7 +40,7 @@ class RunEvidence:
         """Keep what all hosts say of themselves now and, where nothing is in force, how the paths are, because `test` fails (empty:
         something before the first test); once for each.
 
-        A stranger's cluster is not kept disturbed any longer for it: what is `in_force` there is undone first, and this is called again.
+        An attached cluster is not kept disturbed any longer for it: what is `in_force` there is undone first, and this is called again.
         """
         record, run = self._report.run.record, self._report.run
         if test in self._tests or len(self._tests) >= MAX_STATES or (in_force and not self._is_own_cluster):
@@ -56,7 +56,7 @@ class RunEvidence:
         observe_paths = partial(observed_in_run, subject) if observe else None
 
         def make(redactor: Redactor) -> Bundle:
-            return Bundle(path, redactor, max_text_bytes=STATE_AT_MOST)
+            return Bundle(path, redactor, max_text_bytes=MAX_STATE_BYTES)
 
         span = Span(now - LOG_WINDOW_S, now)
         gather(subject.cluster, self._data, subject.hosts, subject.manager, span, make, host_s=HOST_TIMEOUT_S, observe=observe_paths)
@@ -65,10 +65,10 @@ class RunEvidence:
         """What was captured all the while, what managers logged, and which versions the nodes run."""
         run = self._report.run
         self._ask_versions(run)
-        for name, witness in self._subject.evidence().items():
-            run.collect(f"{name}.pcapng", witness.write_pcap)
-            if witness.left_out:
-                self._report.host_note(name, f"{name}.pcapng has the newest packets: the first {witness.left_out} of the run were not kept")
+        for name, capture in self._subject.evidence().items():
+            run.collect(f"{name}.pcapng", capture.write_pcap)
+            if capture.left_out:
+                self._report.host_note(name, f"{name}.pcapng has the newest packets: the first {capture.left_out} of the run were not kept")
         for node in self._subject.cluster.nodes:
             run.collect(f"{node.name}-manager.log", partial(self._subject.write_manager_log, node.name))
 

@@ -24,6 +24,7 @@ from harness.report.statistics.path_availability import availability_of, judge_a
 
 ROUND_S = 60.0  # one measurement in which nothing is done
 PAUSES_S = (2.0, 5.0, 15.0, 30.0, 60.0)  # after attempts that failed before anything was done; as often in a row it is given up
+MAX_TROUBLED = 2  # rounds in a row in which nothing was done and a path was out, after which it is measured less often
 AUDIT = "availability over the whole"
 
 
@@ -82,13 +83,14 @@ def load_on(subject: ClusterUnderTest, soak: Soak | None, period_s: float) -> li
 
 
 def keep_measuring(session: Measuring, make: Callable[[], Disruption], start: Start, soak: Soak, *, test: str) -> Measured:
-    """Measure again and again until `start.lasts_s` is over; the worst of what was measured.
+    """Measure again and again until `start.lasts_s` is over; the worst of what was measured. Where paths are out again and again although
+    nothing is done, it measures less often.
 
     A round that could not begin, because paths were out, was not measured to its end: without a budget for the whole, whose figure holds
     what was out in it and the rest after it, nothing passes over it.
     Raises Inconclusive when the paths are not right before anything is done, however rarely it is tried; what a disruption raises.
     """
-    deadline, generator, number, failures = Deadline(start.lasts_s), random.Random(start.seed), 0, 0
+    deadline, generator, number, failures, troubled = Deadline(start.lasts_s), random.Random(start.seed), 0, 0, 0
     worst: Measured | None = None
     unsteady: list[NotSteady] = []
     while worst is None or not deadline.expired:
@@ -106,11 +108,20 @@ def keep_measuring(session: Measuring, make: Callable[[], Disruption], start: St
             failures += 1
             continue
         number, failures = number + 1, 0
+        troubled = troubled + 1 if was_out_by_itself(result) else 0
+        if troubled >= MAX_TROUBLED:  # that may be the measuring's own doing
+            session.back_off()
+            troubled = 0
         if worst is None or _badness(result) > _badness(worst):
             worst = result
     if unsteady and soak.least_percent is None and worst.verdict.outcome is Outcome.PASS:
         return replace(worst, verdict=inconclusive(f"{count(len(unsteady), 'round')} could not begin: {unsteady[0]}"))
     return worst
+
+
+def was_out_by_itself(result: Measured) -> bool:
+    """Was a path out in a round in which nothing is done? Pure."""
+    return result.disruption == Nothing.name and any(series.outages for series in result.series)
 
 
 def is_spent(result: Measured, soak: Soak) -> bool:
@@ -121,7 +132,7 @@ def is_spent(result: Measured, soak: Soak) -> bool:
     if result.verdict.outcome is not Outcome.PASS:
         return False
     by_itself = soak.least_percent is None and result.disruption != Nothing.name
-    return by_itself or not any(series.outages or series.unmeasured_s for series in result.series)
+    return by_itself or not any(series.outages or series.unmeasured_s or series.unmeasured_before_s for series in result.series)
 
 
 def _pause(length: float) -> None:

@@ -29,12 +29,12 @@ class HostIncident:
     noise: list[Noise] = field(default_factory=list)
 
     @property
-    def begun(self) -> float:
+    def begun_at(self) -> float:
         """The first moment of which it tells."""
         return min([self.triggered, *(row.at for rows in self.samples.values() for row in rows[:1]), *(e.at for e in self.events[:1])])
 
     @property
-    def ended(self) -> float:
+    def ended_at(self) -> float:
         """The last moment of which it tells."""
         return max([self.triggered, *(row.at for rows in self.samples.values() for row in rows[-1:]), *(e.at for e in self.events[-1:])])
 

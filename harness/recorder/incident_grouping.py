@@ -29,7 +29,7 @@ def groups(incidents: Sequence[HostIncident], offsets: Mapping[str, float]) -> I
 def until(group: Sequence[HostIncident], offsets: Mapping[str, float]) -> float:
     """A file that was triggered by then belongs to the group, on the common clock."""
     first = min(incident.triggered + offsets.get(incident.host, 0.0) for incident in group)
-    return min(max(incident.ended + offsets.get(incident.host, 0.0) for incident in group), first + MAX_TOGETHER_S)
+    return min(max(incident.ended_at + offsets.get(incident.host, 0.0) for incident in group), first + MAX_TOGETHER_S)
 
 
 def waits_for(group: Sequence[HostIncident], going_on: Sequence[tuple[str, float]], offsets: Mapping[str, float]) -> bool:

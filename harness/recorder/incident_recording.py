@@ -48,13 +48,13 @@ def assemble(cluster: Cluster, sources: Sources, all_series: Sequence[Series]) -
     samples = {name: sorted(set(rows)) for name, rows in samples.items()}  # two files of one host may begin with the same half minute
     events = _unique_events(replace(e, at=e.at + shift[incident.host]) for incident in files for e in incident.events)
     noise = [replace(n, at=n.at + shift[incident.host]) for incident in files for n in incident.noise]
-    start = min(incident.begun + shift[incident.host] for incident in files)
-    end = max(incident.ended + shift[incident.host] for incident in files)
+    start = min(incident.begun_at + shift[incident.host] for incident in files)
+    end = max(incident.ended_at + shift[incident.host] for incident in files)
     begin = _first_sign(files, samples, events, shift) - LEAD_S
     roles_before = [
         replace(e, at=e.at + shift[host])
         for host in sources.roles
-        for e in sources.state_before(host, min([begin - shift[host], *(incident.begun for incident in files if incident.host == host)]))
+        for e in sources.state_before(host, min([begin - shift[host], *(incident.begun_at for incident in files if incident.host == host)]))
     ]
     before = [replace(e, at=start) for e in roles_before]
     active = _vip_holder([*roles_before, *(e for e in events if e.at < begin)])

@@ -19,11 +19,11 @@ from harness.recorder.incident_recording import Assembled
 from harness.recorder.incident_sources import Sources
 from harness.remote.recording import recording
 from harness.remote.recording.recording import Clock, Mark, NodeEvent, Noise, Recorder, Series
-from harness.report import reevaluate
+from harness.report import reevaluation
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_directory import Run, evidence_in
 from harness.report.record.run_record import ClusterKind, HostNote, Moment, RunRecord
-from harness.report.render import render, store_record
+from harness.report.report_rendering import render, store_record
 from harness.report.run_record_builder import ReportBuilder
 
 COMMAND = ("lkharness", "record", "fetch")
@@ -44,7 +44,7 @@ def store(subject: ClusterUnderTest, sources: Sources, all_series: Sequence[Seri
     run.record.started = Moment.at_wall_time(when, at=run.record.started.at)
     test = f"recorder/{when:%Y-%m-%dT%H:%M:%S}Z"
     report.begin_test(test, _make_title(assembled), properties={"design": assembled.header.design})
-    path = run.directory / EVIDENCE / reevaluate.RECORDING
+    path = run.directory / EVIDENCE / reevaluation.RECORDING
     _write(subject, assembled, path, run.cleaner)
     result = evaluate(recording.read(path))
     report.measurement(MeasurementRecord.of(result, id=NAME, test=test))
@@ -74,7 +74,7 @@ def complete(subject: ClusterUnderTest, folder: Path, run: RunRecord, sources: S
     Raises Unusable when nothing can be written there.
     """
     assembled = incident_recording.assemble(subject.cluster, sources, all_series)
-    path = folder / EVIDENCE / reevaluate.RECORDING
+    path = folder / EVIDENCE / reevaluation.RECORDING
     new_path = path.with_name(f".{path.name}-new")
     sources_path = path.with_name(incident_sources.FILE)
     try:
@@ -94,8 +94,8 @@ def complete(subject: ClusterUnderTest, folder: Path, run: RunRecord, sources: S
 
 
 def _judge_again(folder: Path, run: RunRecord, assembled: Assembled, sources: Sources) -> None:
-    measurements = reevaluate.rejudge(folder, run, reevaluate.Budgets(None, {}))
-    reevaluate.apply_results(run, measurements)
+    measurements = reevaluation.rejudge(folder, run, reevaluation.Budgets(None, {}))
+    reevaluation.apply_results(run, measurements)
     run.tests[0].title = _make_title(assembled)
     if run.cluster is not None:
         run.cluster.active_at_start = assembled.header.active or None

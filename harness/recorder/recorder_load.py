@@ -11,7 +11,7 @@ from harness.remote.agents.recorder_link import RecorderOptions
 
 CONNECTION_BYTES = 600  # of packets for one connection that says a short word and hears a short answer: seven packets with their headers
 MEASURED_CPU = (
-    "less than 1 % of one core at the low rate (docs/recorder.md says how that was measured; `record status` tells what it is here)"
+    "less than 1 % of one core at the low rate (docs/recorder.md says how that was measured; `record status` shows what it is here)"
 )
 
 

@@ -8,7 +8,7 @@ from harness.core.text.host_text import one_line
 from harness.core.text.wording import count, seconds
 from harness.report.budget_rows import allowed_in_words, budget_rows
 from harness.report.lab_disclaimer import is_lab, lab_manager, lab_silent_about
-from harness.report.record.labels import LABEL, MARK, node_before, skipped_by_reason, where
+from harness.report.record.labels import LABEL, MARK, cluster_in_words, node_before, skipped_by_reason
 from harness.report.record.run_record import Result, RunRecord
 from harness.report.record.run_verdict import severity
 from harness.report.record.series_record import SeriesRecord
@@ -22,7 +22,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&@$]|:(?=//)|(?<=www)\.)")
 def markdown(run: RunRecord) -> str:
     """The verdict, what failed and why, the gate's word, each path against its budget, and the figures of new connections."""
     lines = [
-        f"## {MARK[run.verdict.outcome]} {LABEL[run.verdict.outcome]}: connectivity of {plain(where(run.cluster))}",
+        f"## {MARK[run.verdict.outcome]} {LABEL[run.verdict.outcome]}: connectivity of {plain(cluster_in_words(run.cluster))}",
         "",
         f"{plain(run.verdict.reason)}",
         "",

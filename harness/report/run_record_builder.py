@@ -37,7 +37,7 @@ from harness.report.record.run_record import (
     TestRecord,
 )
 from harness.report.record.run_verdict import judge_recovery, judge_test
-from harness.report.render import render
+from harness.report.report_rendering import render
 from harness.report.statistics.series_figures import series_of
 
 _UNFINISHED = Judgement.of(inconclusive("the run ended before this test did"))

@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.core.text.host_text import one_line
 from harness.core.text.wording import count, seconds
 from harness.report.lab_disclaimer import is_lab, lab_manager, lab_silent_about
-from harness.report.record.labels import LABEL, MARK, skipped_by_reason, where
+from harness.report.record.labels import LABEL, MARK, cluster_in_words, skipped_by_reason
 from harness.report.record.run_record import CauseRecord, Counts, Judgement, PathName, Result, RunRecord
 from harness.report.record.run_verdict import severity, worst
 from harness.report.statistics import outage_statistics
@@ -22,7 +22,7 @@ def summary(run: RunRecord, run_dir: Path, *, width: int = 100) -> str:
     """The verdict, what failed and why, the worst recovery per path, what was skipped, and where the report is."""
     lines = [
         _headline(run),
-        f"{counts_in_words(run.counts)} in {seconds(run.seconds)} on {where(run.cluster)}",
+        f"{counts_in_words(run.counts)} in {seconds(run.seconds)} on {cluster_in_words(run.cluster)}",
     ]
     if is_lab(run):
         lines.append(f"The lab's cluster manager is {lab_manager(run)}: this run says nothing about {lab_silent_about(run)}.")

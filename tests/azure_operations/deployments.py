@@ -6,43 +6,26 @@ to delete what another resource still refers to, as Azure does. No lab and no Az
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-import re
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 import trustme
+from arm_answers import SUBSCRIPTION, error_body, host_key, operation_body, referred_ids, vm_size
+from arm_requests import RequestHandler
 
 from harness.azure.provision import deletion_retry, teardown
-from harness.azure.provision.creation_record import kind_of
 from harness.azure.provision.deployment_request import DeploymentRequest
 from harness.azure.provision.template import template
-from harness.cli import main
 
-SUBSCRIPTION = "00000000-0000-4000-8000-00000000de01"
 STEPS = 3  # so many looks at a deployment until it has ended
-OPTIONS = ["--azure", "where.toml", "--location", "westeurope", "--owner", "me", "--ssh-key", "key.pub", "--yes"]
-
-
-def up(*more: str) -> int:
-    return main(["azure", "up", *OPTIONS, *more])
-
-
-def run_of(said: str) -> str:
-    found = re.search(r"run ([0-9a-f]{8}) makes", said)
-    assert found, said
-    return found[1]
 
 
 @dataclass(frozen=True)
@@ -72,7 +55,7 @@ class Deployments(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), RequestHandler)
         self.groups: dict[str, dict[str, Any]] = {}
         self.resources: dict[str, dict[str, Any]] = {}
         self.deployments: dict[str, dict[str, Any]] = {}
@@ -89,7 +72,7 @@ class Deployments(ThreadingHTTPServer):
         self.on_delete: Callable[[str, int], tuple[int, Any] | None] = lambda name, times: None
         self.deletes: dict[str, int] = {}
         self.fresh_404 = self._fresh = 0
-        self.skus: list[dict[str, Any]] = [_sku("Standard_D2s_v5")]
+        self.skus: list[dict[str, Any]] = [vm_size("Standard_D2s_v5")]
         self.usages: list[dict[str, Any]] = []
         self.image_plan: dict[str, str] | None = None
         self.terms_accepted = True
@@ -191,7 +174,7 @@ poll_s = 0.05
         if said and not said.accepted:
             return said.status, said.body
         if self.deployments.get(id.lower(), {}).get("state") == "Running":
-            return 409, _error("DeploymentActive", "Unable to edit or replace the deployment: the previous one is still active.")
+            return 409, error_body("DeploymentActive", "Unable to edit or replace the deployment: the previous one is still active.")
         self.deploy(id, body)
         return (said.status, said.body) if said else (201, {"id": id, "properties": {"provisioningState": "Accepted"}})
 
@@ -203,13 +186,13 @@ poll_s = 0.05
         share = 1 if deployment["cancelled"] else len(deployment["wanted"]) if deployment["looks"] >= deployment["steps"] else 4
         for resource in [r for r in deployment["wanted"] if r.id.lower() not in self.resources][:share]:
             if resource.name in self.fails:
-                failed = _operation(resource, "Failed", self.fails[resource.name])
+                failed = operation_body(resource, "Failed", self.fails[resource.name])
                 if self.status_message is not None:
                     failed["properties"]["statusMessage"] = self.status_message
                 deployment["operations"].append(failed)
                 deployment["state"] = "Failed"
                 return
-            extra = {"uses": sorted(_uses(resource.body["properties"]))}
+            extra = {"uses": sorted(referred_ids(resource.body["properties"]))}
             body = {"id": resource.id, "name": resource.name, "type": resource.type, "tags": resource.body["tags"], **extra}
             if resource.type.endswith("/publicIPAddresses"):
                 body["properties"] = self.public_addresses
@@ -217,7 +200,7 @@ poll_s = 0.05
             if disk := resource.body["properties"].get("storageProfile", {}).get("osDisk"):
                 group = resource.id.split("/")[4]
                 self.add("Microsoft.Compute/disks", disk["name"], group, managedBy=resource.id, tags=resource.body["tags"])
-            deployment["operations"].append(_operation(resource, "Succeeded", None))
+            deployment["operations"].append(operation_body(resource, "Succeeded", None))
         if deployment["cancelled"]:  # what was under way comes into being all the same
             deployment["state"] = "Canceled"
         elif deployment["looks"] >= deployment["steps"] and not self.never_ends:
@@ -229,11 +212,11 @@ poll_s = 0.05
             said = (
                 "The client does not have authorization to perform action 'Microsoft.Resources/deployments/cancel/action' over scope 's'."
             )
-            return 403, _error("AuthorizationFailed", said)
+            return 403, error_body("AuthorizationFailed", said)
         if key not in self.deployments:
-            return 404, _error("DeploymentNotFound", "no such deployment")
+            return 404, error_body("DeploymentNotFound", "no such deployment")
         if self.deployments[key]["state"] != "Running":
-            return 409, _error("DeploymentCannotBeCancelled", "it is not running")
+            return 409, error_body("DeploymentCannotBeCancelled", "it is not running")
         self.deployments[key]["cancelled"] = True
         return 204, None
 
@@ -243,7 +226,7 @@ poll_s = 0.05
             said = (
                 f"The scope '{id}' cannot perform delete operation because following scope(s) are locked: '{id}'. Please remove the lock."
             )
-            return 409, _error("ScopeLocked", said)
+            return 409, error_body("ScopeLocked", said)
         self.deletes[name] = self.deletes.get(name, 0) + 1
         if answer := self.on_delete(name, self.deletes[name]):
             return answer
@@ -254,16 +237,16 @@ poll_s = 0.05
                     del every[one]
             return 202, None
         if self.deployments.get(key, {}).get("state") == "Running":  # its reference: one that is running cannot be deleted
-            return 409, _error("DeploymentCannotBeDeleted", "it is running")
+            return 409, error_body("DeploymentCannotBeDeleted", "it is running")
         if key in self.deployments:
             del self.deployments[key]
             return 204, None
         if key not in self.resources:
-            return 404, _error("ResourceNotFound", f"The Resource '{id}' was not found.")
+            return 404, error_body("ResourceNotFound", f"The Resource '{id}' was not found.")
         others = [r for k, r in self.resources.items() if k != key]
         users = [r["name"] for r in others if any(u == key or u.startswith(key + "/") for u in r.get("uses", []))]
         if users:
-            return 400, _error("InUse", f"{id} is in use by {', '.join(users)}.")
+            return 400, error_body("InUse", f"{id} is in use by {', '.join(users)}.")
         gone = self.resources.pop(key)
         if gone["type"].lower().endswith("virtualmachines"):  # deleteOption: Delete
             disks = [k for k, r in self.resources.items() if str(r.get("managedBy", "")).lower() == key]
@@ -271,167 +254,6 @@ poll_s = 0.05
             for other in [u for u in gone.get("uses", []) if "/networkinterfaces/" in u] + disks + extensions:
                 self.resources.pop(other, None)
         return 202, None
-
-
-def host_key(machine: str) -> str:
-    """A machine's public host key, such as ssh-keygen writes it; no private one belongs to it."""
-    kind = b"ssh-ed25519"
-    raw = len(kind).to_bytes(4, "big") + kind + (32).to_bytes(4, "big") + hashlib.sha256(machine.encode()).digest()
-    return f"{kind.decode()} {base64.b64encode(raw).decode()}"
-
-
-def _sku(name: str, family: str = "standardDSv5Family", cores: str = "2", **more: Any) -> dict[str, Any]:
-    """As Resource SKUs - List has one."""
-    place = {"location": "westeurope", "zones": ["1", "2", "3"]}
-    about = {"resourceType": "virtualMachines", "name": name, "family": family, "locations": ["westeurope"], "locationInfo": [place]}
-    return {**about, "capabilities": [{"name": "vCPUs", "value": cores}], "restrictions": [], **more}
-
-
-def _uses(value: Any) -> set[str]:
-    if isinstance(value, dict):
-        own = {value["id"].lower()} if isinstance(value.get("id"), str) and value["id"].startswith("/") else set()
-        return own.union(*map(_uses, value.values()))
-    return set().union(*map(_uses, value)) if isinstance(value, list) else set()
-
-
-def _operation(resource: template.Resource, state: str, error: dict[str, Any] | None) -> dict[str, Any]:
-    target = {"id": resource.id, "resourceName": resource.name, "resourceType": resource.type}
-    return {"properties": {"provisioningState": state, "targetResource": target, "statusMessage": {"error": error} if error else None}}
-
-
-def _succeeded(operation: dict[str, Any]) -> bool:
-    return bool(operation["properties"]["provisioningState"] == "Succeeded")
-
-
-def _error(code: str, message: str) -> dict[str, Any]:
-    return {"error": {"code": code, "message": message}}
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # an answer is one packet
-    disable_nagle_algorithm = True
-    server: Deployments
-
-    def _serve(self) -> None:
-        parts = urlsplit(self.path)
-        path, query = unquote(parts.path).rstrip("/"), dict(parse_qsl(parts.query))
-        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if "/oauth2/" in path or "openid" in path:
-            return self._say(*self._login(path))
-        self.server.asked.append((self.command, path))
-        body = json.loads(raw) if raw else None
-        self._say(*self._answer(path, query, body))
-
-    do_GET = do_PUT = do_POST = do_DELETE = do_PATCH = _serve
-
-    def _login(self, path: str) -> tuple[int, Any]:
-        base = self.server.url
-        if path.endswith("/token"):
-            return 200, {"token_type": "Bearer", "expires_in": 3600, "access_token": "a-token"}
-        tenant = path.split("/")[1]
-        return 200, {
-            "token_endpoint": f"{base}/{tenant}/oauth2/v2.0/token",
-            "authorization_endpoint": f"{base}/{tenant}/oauth2/v2.0/authorize",
-            "issuer": f"{base}/{tenant}/v2.0",
-        }
-
-    def _answer(self, path: str, query: dict[str, str], body: Any) -> tuple[int | None, Any]:
-        server, key = self.server, path.lower()
-        if (said := server.besides(self.command, path, body)) is not None:
-            return said
-        if server.read_only and self.command != "GET":
-            return 403, _error("AuthorizationFailed", "The client does not have authorization to perform action 'a/write' over scope 's'.")
-        if server._fresh and "/resourcegroups/" in key:
-            server._fresh -= 1
-            return 404, _error("ResourceGroupNotFound", f"Resource group '{path.split('/')[4]}' could not be found.")
-        if (said := _of_region(server, key)) is not None:
-            return 200, said
-        if self.command == "DELETE":
-            return server.delete(path)
-        if key.endswith("/runcommand"):
-            mark = re.search(r"'begin ([0-9a-f]+)'", "\n".join(body["script"]))
-            out = f"begin {mark[1]}\n{server.says(path.split('/')[-2])}\nend {mark[1]} 0\n" if mark else ""
-            return 200, {"value": [{"code": "ComponentStatus/StdOut/succeeded", "message": out}]}
-        if key.endswith("/cancel"):
-            return server.cancel(key.removesuffix("/cancel"))
-        if found := re.fullmatch(r"(.*/deployments/[^/]+)(/operations)?", key):
-            if self.command == "PUT":
-                return server.put(path, body)
-            deployment = server.deployments.get(found[1])
-            if deployment is None:
-                return 404, _error("DeploymentNotFound", "no such deployment")
-            if found[2]:
-                return 200, {"value": deployment["operations"]}
-            server.looks += 1
-            if said := server.on_look(server.looks):
-                return said
-            server.look(deployment)
-            made = [{"id": o["properties"]["targetResource"]["id"]} for o in deployment["operations"] if _succeeded(o)]
-            ended = {"outputResources": made} if deployment["state"] == "Succeeded" else {}
-            properties = {"provisioningState": deployment["state"], "parameters": deployment["parameters"], **ended}
-            return 200, {"id": path, "tags": deployment["tags"], "properties": properties}
-        if key.endswith("/resources"):
-            scope = key.removesuffix("/resources")
-            every = [r for r in [*server.resources.values(), *server.ghosts] if r["name"] not in server.unlisted]
-            return 200, {"value": [_shown(r, query) for r in every if r["id"].lower().startswith(scope + "/") and _wanted(r, query)]}
-        if found := re.fullmatch(r"(.*/resourcegroups/[^/]+)/providers/([^/]+/[^/]+)", key):
-            group, kind = found.groups()
-            if kind == "microsoft.resources/deployments":
-                return 200, {"value": [{"name": k.rpartition("/")[2]} for k in server.deployments if k.startswith(group + "/")]}
-            return 200, {"value": [r for k, r in server.resources.items() if k.startswith(group + "/") and kind_of(k) == kind]}
-        if key.endswith("/resourcegroups"):
-            return 200, {"value": [g for g in server.groups.values() if _wanted(g, query)]}
-        if self.command == "PUT" and re.fullmatch(r"/subscriptions/[^/]+/resourcegroups/[^/]+", key):
-            new = key not in server.groups
-            server.groups[key] = {"id": path, "name": path.rpartition("/")[2], **body}
-            server._fresh = server.fresh_404 if new else 0
-            return 201 if new else 200, server.groups[key]
-        there = server.groups.get(key) or server.resources.get(key)
-        return (200, there) if there else (404, _error("ResourceGroupNotFound", f"'{path}' could not be found."))
-
-    def _say(self, status: int | None, body: Any) -> None:
-        if status is None:
-            self.close_connection = True
-            return
-        data = b"" if body is None else json.dumps(body).encode()
-        self.send_response(status)
-        if status == 202:
-            self.send_header("Location", f"{self.server.url}/subscriptions/{SUBSCRIPTION}/resourcegroups?api-version=2021-04-01")
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """The test looks at `asked`."""
-
-
-def _of_region(server: Deployments, key: str) -> Any:
-    """What a region has, and what the subscription may have of it."""
-    if key.endswith("/microsoft.compute/skus"):
-        return {"value": server.skus}
-    if re.search(r"/microsoft.compute/locations/[^/]+/usages$", key):
-        return {"value": server.usages}
-    if key.endswith("/agreements/current"):
-        return {"properties": {"accepted": server.terms_accepted}}
-    if found := re.search(r"/vmimage/offers/[^/]+/skus/[^/]+/versions(/[^/]+)?$", key):
-        about = {"name": "1.0.0", "location": "westeurope", "id": key}
-        return {**about, "properties": {"plan": server.image_plan}} if found[1] else [about]
-    return None
-
-
-def _wanted(resource: dict[str, Any], query: dict[str, str]) -> bool:
-    found = re.fullmatch(r"tagName eq '([^']+)'(?: and tagValue eq '([^']*)')?", query.get("$filter", ""))
-    if not found:
-        return True
-    tags = resource.get("tags") or {}
-    return found[1] in tags and found[2] in (None, tags[found[1]])
-
-
-def _shown(resource: dict[str, Any], query: dict[str, str]) -> dict[str, Any]:
-    """Azure leaves the tags out of a list of resources that is filtered by a tag (its reference, Resources - List, $filter)."""
-    return {k: v for k, v in resource.items() if k != "tags"} if "tagName" in query.get("$filter", "") else resource
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from deployments import Deployments, _error
+from arm_answers import error_body
+from deployments import Deployments
 
 Said = tuple[int | None, Any]
 CHILDREN = (
@@ -75,7 +76,7 @@ class Subscription(Deployments):
         owner, _, kind = parent.rpartition("/")
         if owner in self.resources:
             children = [c for k in CHILDREN if k.lower() == kind for c in self.shown(owner).get("properties", {}).get(k, [])]
-            return next(((200, c) for c in children if c["name"].lower() == last), (404, _error("NotFound", f"{path} was not found.")))
+            return next(((200, c) for c in children if c["name"].lower() == last), (404, error_body("NotFound", f"{path} was not found.")))
         return None
 
     def shown(self, key: str) -> dict[str, Any]:
@@ -111,7 +112,7 @@ class Subscription(Deployments):
 
     def _tags(self, method: str, key: str, body: Any) -> Said:
         if key not in self.resources:
-            return 404, _error("ResourceNotFound", f"{key} was not found.")
+            return 404, error_body("ResourceNotFound", f"{key} was not found.")
         tags = self.resources[key].setdefault("tags", {})
         if method == "PATCH":
             given = body["properties"]["tags"]
@@ -122,7 +123,7 @@ class Subscription(Deployments):
     def _rule_gone(self, path: str) -> Said:
         owner, _, name = path.partition("/securityRules/")
         if owner.rpartition("/")[2] in self.locked:
-            return 409, _error("ScopeLocked", f"The scope '{path}' cannot perform delete operation because of a lock.")
+            return 409, error_body("ScopeLocked", f"The scope '{path}' cannot perform delete operation because of a lock.")
         properties = self.resources[owner.lower()]["properties"]
         properties["securityRules"] = [r for r in properties.get("securityRules", []) if r["name"] != name]
         return 200, None
@@ -160,7 +161,7 @@ class Subscription(Deployments):
     def _script(self, machine: str, body: Any) -> Said:
         if self.scripts_busy:
             self.scripts_busy -= 1
-            return 409, _error("Conflict", "Run command extension execution is in progress. Please wait for completion.")
+            return 409, error_body("Conflict", "Run command extension execution is in progress. Please wait for completion.")
         script = "\n".join(body["script"])
         found = re.search(r"begin ([0-9a-f]{16})", script)
         assert found

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from deployments import _sku, up
+from arm_answers import vm_size
+from azure_up import up
 
-from harness.azure.provision import availability
+from harness.azure.provision import sku_availability
 from harness.azure.provision.template import template
 
 GIVEN = {"location": "West Europe", "tags": {}, "design": "nat", "sshPublicKey": "ssh-ed25519 AAAA me"}
@@ -27,26 +28,26 @@ def usage(name: str, now: int, limit: int) -> dict[str, Any]:
 
 
 SIZES = [
-    (_sku("Standard_D2s_v5"), {}, ""),
-    (_sku("Standard_D2s_v5", locationInfo=[HERE]), {"vmSize": "standard_d2S_v5"}, ""),
-    (_sku("Standard_D4s_v5"), {}, "has no such machines"),
-    (_sku("Standard_D2s_v5", resourceType="disks"), {}, "has no such machines"),
-    (_sku("Standard_D2s_v5", restrictions=[restricted("Location")]), {}, "may not have it in westeurope (NotAvailableForSubscription)"),
+    (vm_size("Standard_D2s_v5"), {}, ""),
+    (vm_size("Standard_D2s_v5", locationInfo=[HERE]), {"vmSize": "standard_d2S_v5"}, ""),
+    (vm_size("Standard_D4s_v5"), {}, "has no such machines"),
+    (vm_size("Standard_D2s_v5", resourceType="disks"), {}, "has no such machines"),
+    (vm_size("Standard_D2s_v5", restrictions=[restricted("Location")]), {}, "may not have it in westeurope (NotAvailableForSubscription)"),
     (
-        _sku("Standard_D2s_v5", restrictions=[restricted("Zone", "1")]),
+        vm_size("Standard_D2s_v5", restrictions=[restricted("Zone", "1")]),
         {},
         "may not have it in zone 1 of westeurope (zones that it may: 2,3)",
     ),
-    (_sku("Standard_D2s_v5", restrictions=[restricted("Zone", "1")]), {"zones": ["2", "3"]}, ""),
-    (_sku("Standard_D2s_v5", restrictions=[restricted("Zone", "1", "2", "3")]), {"placement": "availability-set"}, ""),
-    (_sku("Standard_D2s_v5", locationInfo=[{"location": "westeurope", "zones": []}]), {}, "give --placement availability-set"),
-    (_sku("Standard_D2s_v5", locationInfo=[{"location": "westeurope"}]), {"placement": "availability-set"}, ""),
+    (vm_size("Standard_D2s_v5", restrictions=[restricted("Zone", "1")]), {"zones": ["2", "3"]}, ""),
+    (vm_size("Standard_D2s_v5", restrictions=[restricted("Zone", "1", "2", "3")]), {"placement": "availability-set"}, ""),
+    (vm_size("Standard_D2s_v5", locationInfo=[{"location": "westeurope", "zones": []}]), {}, "give --placement availability-set"),
+    (vm_size("Standard_D2s_v5", locationInfo=[{"location": "westeurope"}]), {"placement": "availability-set"}, ""),
 ]
 
 
 @pytest.mark.parametrize(("sku", "over", "says"), SIZES)
 def test_sizes(sku, over, says):
-    faults = availability.machine_faults(wished(**over), "westeurope", [sku])
+    faults = sku_availability.machine_faults(wished(**over), "westeurope", [sku])
     assert (len(faults) == 1 and says in faults[0]) if says else faults == []
 
 
@@ -60,7 +61,7 @@ QUOTAS = [
 
 @pytest.mark.parametrize(("usages", "over"), QUOTAS)
 def test_quotas(usages, over):
-    faults = availability.quota_faults(wished(), "westeurope", [_sku("Standard_D2s_v5")], usages)
+    faults = sku_availability.quota_faults(wished(), "westeurope", [vm_size("Standard_D2s_v5")], usages)
     assert [next(name for name in over if name in fault) for fault in faults] == over
     assert all("this needs 6" in fault for fault in faults)
 

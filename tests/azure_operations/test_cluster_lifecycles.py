@@ -17,7 +17,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from deployments import run_of, serving, up
+from azure_up import run_of, up
+from deployments import serving
 from killed_harness import Killed, living
 from subscription import Subscription
 

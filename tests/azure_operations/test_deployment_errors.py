@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from deployments import Answer, up
+from azure_up import up
+from deployments import Answer
 
 from harness.azure.client.arm_error_details import innermost_errors
 

@@ -13,6 +13,7 @@ from azure_labs import AzureLab
 
 from harness.azure.client import sdk_clients
 from harness.azure.client.arm import Arm
+from harness.azure.faults.network_faults import DESCRIPTION
 from harness.azure.faults.undo_leftovers import UndoResult, heal
 from harness.azure.faults.undo_tag import KEY, Undo
 from harness.azure.faults.undo_tag_validation import Ours
@@ -62,8 +63,15 @@ def changes(lab: AzureLab) -> list[str]:
     ]
 
 
-def put_rule(lab: AzureLab, group: Tagged, name: str, access: str) -> None:
-    properties: dict[str, Any] = {"priority": 300, "direction": "Inbound", "access": access, "protocol": "Tcp", "sourcePortRange": "*"}
+def put_rule(lab: AzureLab, group: Tagged, name: str, access: str, description: str) -> None:
+    properties: dict[str, Any] = {
+        "description": description,
+        "priority": 300,
+        "direction": "Inbound",
+        "access": access,
+        "protocol": "Tcp",
+        "sourcePortRange": "*",
+    }
     properties |= {"sourceAddressPrefix": "*", "destinationAddressPrefix": "*", "destinationPortRange": "22"}
     group.arm.put(f"{group.id}/securityRules/{name}", {"properties": properties}, "making a rule", api="2024-05-01")
 
@@ -74,11 +82,19 @@ def group_of(lab: AzureLab) -> Tagged:
     return Tagged(lab, "Microsoft.Network/networkSecurityGroups", found["name"])
 
 
-@pytest.mark.parametrize(("name", "access"), [("AllowSSH", "Allow"), ("lkharness-deny-abcdef", "Allow"), ("lkharness-deny-abcdef", "Deny")])
-def test_a_rule_that_no_harness_made_is_not_deleted(lab: AzureLab, name: str, access: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "access", "description"),
+    [
+        ("AllowSSH", "Allow", ""),
+        ("deny-all-from-internet", "Deny", DESCRIPTION),
+        ("lkharness-deny-abcdef", "Allow", ""),
+        ("lkharness-deny-abcdef", "Deny", ""),
+    ],
+)
+def test_a_rule_that_no_harness_made_is_not_deleted(lab: AzureLab, name: str, access: str, description: str) -> None:
     """Neither one of any other name, nor one of our name that says something else."""
     group = group_of(lab)
-    put_rule(lab, group, name, access)
+    put_rule(lab, group, name, access, description)
     try:
         (told,) = healed(lab, group, Undo("rule", **OLD, name=name))
         assert told.failed and "was not obeyed" in told.failed and changes(lab) == []

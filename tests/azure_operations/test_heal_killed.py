@@ -317,7 +317,7 @@ def test_an_undoing_that_was_cut_short_is_taken_up_at_the_run_s_end(
     assert attached._watchdog.told == ["settled", "given back", "dismissed"]  # type: ignore[union-attr]
 
 
-def test_one_that_fails_at_the_end_too_is_left_to_the_guardian(lab: AzureLab, attached: DisruptiveRun) -> None:
+def test_one_that_fails_at_the_end_too_is_left_to_the_watchdog(lab: AzureLab, attached: DisruptiveRun) -> None:
     one = powered_off(attached)
     lab.own("faults", "POST", {"kind": "forbidden", "method": "POST", "path": "/start$", "times": 0})
     try:

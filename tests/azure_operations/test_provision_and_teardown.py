@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deployments import SUBSCRIPTION, run_of, up
+from arm_answers import SUBSCRIPTION
+from azure_up import run_of, up
 
 from harness.azure.provision import creation_record
 from harness.azure.provision.template import prices

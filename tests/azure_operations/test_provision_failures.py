@@ -10,7 +10,7 @@ import signal
 from typing import Any
 
 import pytest
-from deployments import run_of, up
+from azure_up import run_of, up
 
 from harness.azure.provision import manager_install, template_deployment
 from harness.cli import main

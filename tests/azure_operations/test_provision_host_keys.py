@@ -9,7 +9,8 @@ import base64
 from pathlib import Path
 
 import pytest
-from deployments import host_key, up
+from arm_answers import host_key
+from azure_up import up
 
 from harness.azure.provision.ssh_access import host_keys
 from harness.config import cluster_config

@@ -6,7 +6,7 @@ Against the stand-in for deployments, with the real Azure packages; no Azure is 
 from __future__ import annotations
 
 import pytest
-from deployments import up
+from azure_up import up
 
 from harness.azure.provision.ssh_access import jump_host
 from harness.config import cluster_config

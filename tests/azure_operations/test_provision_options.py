@@ -8,7 +8,8 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from deployments import OPTIONS, SUBSCRIPTION, up
+from arm_answers import SUBSCRIPTION
+from azure_up import OPTIONS, up
 
 from harness import cli
 from harness.azure.provision.provision import cluster_file

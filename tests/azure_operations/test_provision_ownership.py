@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from deployments import SUBSCRIPTION, run_of, up
+from arm_answers import SUBSCRIPTION
+from azure_up import run_of, up
 
-from harness.azure.provision import creation_record, deletion_retry
+from harness.azure.provision import creation_record, deletion_retry, teardown
 from harness.cli import main
 
 QUOTA: dict[str, Any] = {"code": "SkuNotAvailable", "message": "The requested size is not available."}
@@ -68,12 +69,16 @@ def test_the_group_stays_when_somebody_put_a_machine_there_that_no_list_of_all_s
     assert "left: the resource group lk-test stays: it holds what run" in capsys.readouterr().err
 
 
-def test_the_group_stays_when_something_shows_at_the_second_look(arm, capsys):
+@pytest.mark.parametrize("shows", ["before the first look", "between the two looks"])
+def test_the_group_stays_when_something_shows_at_the_second_look(arm, capsys, monkeypatch, shows):
     assert up() == 0
     run = run_of(capsys.readouterr().out)
     arm.add("Microsoft.Sql/servers", "payroll")
     arm.unlisted = {"payroll"}
-    arm.on_delete = lambda name, times: arm.unlisted.clear() if name == "nsg2" else None
+    if shows == "between the two looks":
+        monkeypatch.setattr(teardown, "pause", lambda seconds, deadline: arm.unlisted.clear())
+    else:
+        arm.on_delete = lambda name, times: arm.unlisted.clear() if name == "nsg2" else None
     assert down(run) == 4
     assert arm.names() == {"payroll"}
 
@@ -88,6 +93,24 @@ def test_copied_tags_make_nothing_the_run_s(arm, capsys):
     assert down(run) == 4
     assert arm.names() == {"payroll", "prod-db"} and len(arm.groups) == 1
     assert "no record says that the run made it" in capsys.readouterr().err
+
+
+def test_what_only_bears_the_tag_in_anothers_group_is_told(arm, capsys):
+    arm.add_group("lk-test", of="somebody")
+    assert up() == 0
+    run = run_of(capsys.readouterr().out)
+    arm.add("Microsoft.Sql/servers", "payroll", tags={"lkharness-run": run})
+    assert down(run) == 4
+    assert arm.names() == {"payroll"} and "left: " in (said := capsys.readouterr().err) and "no record says that the run made it" in said
+
+
+def test_what_loses_the_tag_while_it_is_removed_is_left_alone(arm, capsys):
+    assert up() == 0
+    run = run_of(capsys.readouterr().out)
+    (group,) = (r for r in arm.resources.values() if r["name"] == "nsg2")
+    arm.on_delete = lambda name, times: group["tags"].clear()
+    assert down(run) == 4
+    assert arm.names() == {"nsg2"} and "nsg2: does not bear this run's tag any more" in capsys.readouterr().err
 
 
 def test_sweep_deletes_nothing_by_a_tag_alone(arm, capsys):

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deployments import SUBSCRIPTION, up
+from arm_answers import SUBSCRIPTION
+from azure_up import up
 
 from harness.azure.provision.template import prices
 

@@ -12,7 +12,7 @@ import random
 from typing import Any
 
 import pytest
-from deployments import run_of, up
+from azure_up import run_of, up
 
 from harness.azure.provision import creation_record, teardown
 from harness.cli import main

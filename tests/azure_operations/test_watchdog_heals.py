@@ -39,7 +39,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", [pytest.param("azure NSG deny", marks=pytest.mark.deep), "azure VM power off"])
-def test_the_guardian_undoes_what_azure_did(lab: AzureLab, tmp_path: Path, name: str) -> None:
+def test_the_watchdog_undoes_what_azure_did(lab: AzureLab, tmp_path: Path, name: str) -> None:
     words = [*PYTEST, "-q", "-c", str(ROOT / "pyproject.toml")]
     words += ["--rootdir", str(ROOT), str(ROOT / "tests/failover"), "--disruption", name, "--period", "100"]
     words += ["--cluster", str(lab.file), "--allow-disruption", "--reports", str(tmp_path)]

@@ -19,12 +19,12 @@ from pathlib import Path
 
 from harness.core.files import write_atomically
 from harness.lab.lifecycle import default_cluster, launch
-from tests.bench import agent, fleet, metering, pages
+from tests.bench import agent, fleet, metering, pages, recorder
 from tests.bench.rows import HEAD, Row, line, row, user
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "reports" / "bench.json"
-PARTS = ("networks", "clusters", "commands", "suites", "fleet", "metering", "agent", "pages")
+PARTS = ("networks", "clusters", "commands", "suites", "fleet", "metering", "agent", "recorder", "pages")
 
 
 def networks(runs: int) -> Iterator[Row]:
@@ -120,6 +120,7 @@ def main() -> int:
         "fleet": lambda: fleet.fleet(1 if given.quick else 3),
         "metering": lambda: metering.metering(cuts),
         "agent": lambda: agent.rows(given.runs, given.soak),
+        "recorder": lambda: recorder.recorder(given.soak),
         "pages": lambda: pages.pages(given.runs),
     }
     chosen = given.only or [name for name in parts if not (given.quick and name == "suites")]
@@ -143,7 +144,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--runs", type=int, default=7, help="runs behind each median (default 7)")
     parser.add_argument("--cuts", type=int, default=0, help="cuts of each length that the methods are held against (default 20)")
-    parser.add_argument("--soak", type=float, default=60.0, metavar="SECONDS", help="how long the agent's memory is watched (default 60)")
+    parser.add_argument("--soak", type=float, default=60.0, metavar="SECONDS", help="how long agent and recorder are watched (default 60)")
     parser.add_argument(
         "--only", action="append", choices=PARTS, metavar="PART", help=f"one part alone, of {', '.join(PARTS)}; may be repeated"
     )

@@ -2,7 +2,7 @@
 
 The client is cut off by the lab for a known time; every method connects from there to the VIP. How each one's user reads an outage:
 
-ours    as the product does (harness.measure.evaluation.outages): from the first failed attempt to the first right one after it
+ours    as the product does (harness.measure.evaluation.series_outages): from the first failed attempt to the first right one after it
 others  from their log, which has a line for each attempt when it ended: the longest time between two lines that say `ok`, one after the
         other, less the time that usually lies between them. Never seen when no line says that it failed and nothing came later than
         twice the usual time: then nobody who reads the log has a reason to stop there.

@@ -20,7 +20,7 @@ from harness.hosts.bounded_parse import MAX_DOCUMENT_LENGTH
 from harness.hosts.host import Host
 from harness.hosts.linux import linux_parse
 from harness.hosts.local_host import LocalHost
-from harness.hosts.output_limits import OUTPUT_AT_MOST
+from harness.hosts.output_limits import MAX_OUTPUT_BYTES
 from harness.hosts.ssh.ssh_host import SshHost
 from harness.hosts.windows import powershell
 from harness.managers.parse import pacemaker_parse
@@ -64,10 +64,10 @@ FLOODS: dict[str, Callable[[Host], str]] = {
         printed('<a b=""/>', MAX_DOCUMENT_LENGTH - 100, "<crm_mon>", "</crm_mon>"),
         lambda said: f"crm_mon: {pacemaker_parse.read(said).why}",
     ),
-    "short lines, as many as are read": lambda host: asked(host, f"yes x | head -c {OUTPUT_AT_MOST}", linux_parse.listeners),
+    "short lines, as many as are read": lambda host: asked(host, f"yes x | head -c {MAX_OUTPUT_BYTES}", linux_parse.listeners),
     "1 MiB of CLIXML": lambda host: asked(host, printed(SAYS, MIB, "#< CLIXML <Objs >"), lambda said: len(powershell.clean_errors(said))),
     "CLIXML, as much as is read": lambda host: asked(
-        host, printed(SAYS, OUTPUT_AT_MOST - 100, "#< CLIXML <Objs >"), lambda said: len(powershell.clean_errors(said))
+        host, printed(SAYS, MAX_OUTPUT_BYTES - 100, "#< CLIXML <Objs >"), lambda said: len(powershell.clean_errors(said))
     ),
 }
 
@@ -100,7 +100,7 @@ def main(how: str, folder: str, machine: str = "") -> None:
         said = f"{type(error).__name__}: {error}"
     more = peak() - before
     moments = [began, *(m for m in MOMENTS if m > began), _now()]
-    lost = lease.lost
+    lost = lease.loss_reason
     lease.give_back()
     host.close()
     print(json.dumps({"said": said, "more": more, "lost": lost, "longest": max(b - a for a, b in pairwise(moments))}), flush=True)

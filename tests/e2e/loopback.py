@@ -1,4 +1,4 @@
-"""Servers on loopback, for tests that make connections; used by those of attempts, relays and the resident."""
+"""Servers on loopback, for tests that make connections; used by those of attempts, tunnels and the connection worker."""
 
 from __future__ import annotations
 

@@ -342,7 +342,8 @@ def test_attach_to_a_cluster_that_cannot_be_used(labs: Shell, case: str, tmp_pat
     with notification_receiver() as (port, received):
         receivers.write_text(f"json://127.0.0.1:{port}/\n")
         receivers.chmod(0o600)
-        done = labs.pytest(CLIENT_PATH, "-q", "--cluster", file, "--reports", tmp_path / "reports", "--notify", receivers)
+        words = (CLIENT_PATH, "-q", "--cluster", file, "--reports", tmp_path / "reports", "--notify", receivers)
+        done = labs.pytest(*words, GITHUB_ACTIONS="true")
     said = done.stdout + done.stderr
     assert done.returncode == code, said
     assert says in said and "Traceback" not in said and "INTERNALERROR" not in said
@@ -351,6 +352,7 @@ def test_attach_to_a_cluster_that_cannot_be_used(labs: Shell, case: str, tmp_pat
         record = json.loads((tmp_path / "reports/latest/run.json").read_text())
         assert (record["state"], record["exit_code"]) == ("unusable", 4) and says in record["verdict"]["reason"]
         assert (tmp_path / "reports/latest/report.html").stat().st_size
+        assert "\n::error title=the run::the environment was not usable" in done.stdout
     titles = [notification["title"] for notification in received]
     assert titles == ([f"lkharness: {record['cluster']['name']}: not usable"] if code == 4 else [])
     assert all("so that no test was begun: " in notification["message"] for notification in received)

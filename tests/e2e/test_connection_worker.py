@@ -1,4 +1,4 @@
-"""The resident: many requests at once, its death and its successors, and that it leaves nothing behind."""
+"""The connection worker: many requests at once, its death and its successors, and that it leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -138,21 +138,6 @@ def test_all_that_is_said_is_told_as_by_the_others(program: Path) -> None:
     assert details["babble"] == {"said b'go away\\n'"}
 
 
-def test_after_so_many_attempts_of_each_series_it_ends(program: Path) -> None:
-    with service() as answers, service("hang") as silent:
-        all_series = [series("a", answers.port, period_s=0.05), series("s", silent.port, period_s=0.05, limit_s=0.3)]
-        plan_of_all = csharp_agent.plan_lines([one.wire() for one in all_series], lifetime_s=LIMIT, attempts=3)
-        # Its input stays open: it ends by itself, when the last has its outcome.
-        with subprocess.Popen(["mono", str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-            assert process.stdin and process.stdout
-            process.stdin.write(plan_of_all)
-            process.stdin.flush()
-            lines = process.stdout.read().decode().splitlines()
-    samples = sorted(tuple(line.split()[i] for i in (1, 4)) for line in lines if line.startswith("s "))
-    assert samples == [("0", "a")] * 3 + [("1", "s")] * 3
-    assert "each series had its attempts" in lines[-2] and lines[-1] == "x"
-
-
 @agent_fixtures.needs_namespaces
 def test_the_vip_listeners_and_who_is_connected_are_told_as_by_the_others(program: Path) -> None:
     vip = "10.20.1.200"

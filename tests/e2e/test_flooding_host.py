@@ -58,7 +58,7 @@ def test_output_without_end_is_kept_as_far_as_is_read(host) -> None:
     host.run("true", limit=120)  # so that none of the time is spent on the way there
     with pytest.raises(CommandTookTooLong) as raised:
         host.run(ENDLESS, limit=2.0)
-    assert 0 < len(raised.value.out) <= output_limits.OUTPUT_AT_MOST and len(str(raised.value)) < 2000
+    assert 0 < len(raised.value.out) <= output_limits.MAX_OUTPUT_BYTES and len(str(raised.value)) < 2000
 
 
 def test_a_command_that_reads_much_and_says_nothing_is_fed(host) -> None:
@@ -106,7 +106,7 @@ class Flood:
         return data
 
     def lines(self) -> Iterator[str]:
-        cut = output_limits.Lines()
+        cut = output_limits.LineSplitter()
         while data := self.recv(65536):
             yield from (line.decode() for line in cut.feed(data))
 

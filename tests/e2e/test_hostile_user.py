@@ -18,7 +18,7 @@ from harness.attach.lease import FOLDER as LEASE
 from harness.attach.lease import Lease
 from harness.core.deadline import Deadline
 from harness.hosts.deadman.deadman_switch import FOLDER, Deadman, Script, remains
-from harness.hosts.jobs import FOLDER as JOBS
+from harness.hosts.detached_jobs import FOLDER as JOBS
 from harness.hosts.local_host import LocalHost
 from harness.lab.control import lab_registry
 from harness.remote.agents.agent_session import Agent
@@ -67,7 +67,7 @@ def test_the_lease_and_a_job(here: LocalHost) -> None:
     holds = nobody.start(["sh", "-c", "exec 9</run; flock 9; echo held; exec sleep 600"])  # of what everybody may open
     assert next(holds.lines()) == "held"
     lease.cover(60.0)
-    assert here.run(lease.line).ok and not lease.lost
+    assert here.run(lease.line).ok and not lease.loss_reason
     assert lease.give_back() == []
     holds.close()
     assert here.run(f"ls {LEASE} {LEASE}.lock").exit == 2

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -112,6 +114,25 @@ def test_a_server_of_plain_http_that_is_asked_by_tls(web: Web) -> None:
         port, ended = listener.getsockname()[1], pool.submit(answer)
         with pytest.raises(NotTheService, match=rf"127.0.0.1:{port} was asked by TLS, and its answer is none of TLS, .* plain HTTP"):
             HTTP.who_are_you("127.0.0.1", port, settings=web.settings, deadline=Deadline(60))
+        ended.result()
+
+
+@pytest.mark.parametrize(("days", "says"), [(-400, r"; and it expired on 20\d\d-\d\d-\d\d \d\d:\d\d UTC"), (30, "is not to be checked$")])
+def test_a_certificate_that_nobody_vouches_for_may_have_expired_too(tmp_path: Path, days: float, says: str) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate(tmp_path, "localhost", days=days))
+
+    def serve() -> None:
+        for _ in range(2):
+            sock, _ = listener.accept()
+            with contextlib.suppress(ssl.SSLError, ConnectionError):  # the first is broken off by who checks
+                context.wrap_socket(sock, server_side=True).close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        listener.settimeout(60)
+        port, ended = listener.getsockname()[1], pool.submit(serve)
+        with pytest.raises(WrongAnswer, match=rf"certificate is not to be trusted: .*{says}"):
+            HTTP.who_are_you("127.0.0.1", port, settings={"tls": "yes", "certificate_name": "127.0.0.1"}, deadline=Deadline(60))
         ended.result()
 
 

@@ -13,8 +13,8 @@ import pytest
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Unusable
+from harness.hosts.detached_jobs import JobLost, StillRunning, run_to_its_end, unfinished_commands
 from harness.hosts.host import Command, CommandResult, HostUnreachable
-from harness.hosts.jobs import JobLost, StillRunning, run_to_its_end, unfinished_commands
 from harness.hosts.local_host import LocalHost
 from harness.hosts.shell_command import wrap_command
 from harness.lab.lifecycle import default_cluster
@@ -114,7 +114,7 @@ def test_a_folder_of_somebody_elses_is_refused(folder: str, tmp_path: Path):
 @pytest.fixture
 def slow_lifekeeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> LifeKeeper:
     """perform_action waits for its child, as a restore does for a database's start."""
-    monkeypatch.setattr("harness.hosts.jobs.FOLDER", folder)
+    monkeypatch.setattr("harness.hosts.detached_jobs.FOLDER", folder)
     bin = tmp_path / "LifeKeeper" / "bin"
     bin.mkdir(parents=True)
     child = f"trap 'echo killed >{tmp_path}/state' TERM; until [ -e {tmp_path}/go ]; do sleep 0.05; done; echo ISP >{tmp_path}/state"

@@ -1,4 +1,4 @@
-"""A run against a stranger's cluster, killed at a random moment: within the time that its plan states the cluster is as found, the
+"""A run against an attached cluster, killed at a random moment: within the time that its plan states the cluster is as found, the
 active node included, and the lease is gone (issue 4, section 5). Once; with --deep 50 times (LKHARNESS_KILLS sets how many), and as
 often on stand-ins for Windows.
 """

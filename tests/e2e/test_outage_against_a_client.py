@@ -32,7 +32,7 @@ from lab_services import LIMIT, open_folder
 from harness.core.deadline import Deadline
 from harness.hosts.local_host import LocalHost
 from harness.lab.services import node_process, postgres, postgres_template
-from harness.measure.evaluation import database_recovery, outages
+from harness.measure.evaluation import database_recovery, series_outages
 from harness.measure.evaluation.attempt_attribution import Traced
 from harness.remote.recording.recording import NEW, Series
 from harness.services import service_registry
@@ -148,12 +148,12 @@ def by_the_meter(seen: Seen) -> tuple[Span, set[str]]:
     to the meter: then it lasted no longer than from the beginning of the one to the end of the other."""
     one = Series("t", "here", "postgres", NEW, 5432, PERIOD_S, 1.0)
     rows = sorted(seen.rows["t"], key=lambda row: row.at)
-    runs = outages.runs_of_failure(one, [Traced(r.at, r.seconds, r.outcome, None, r.detail) for r in rows])
+    runs = series_outages.runs_of_failure(one, [Traced(r.at, r.seconds, r.outcome, None, r.detail) for r in rows])
     assert all(run.end is not None for run in runs), runs
     if not runs:
         return Span(0.0, 0.0, 0.0, max(b.at + b.seconds - a.at for a, b in pairwise(rows))), set()
     run = max(runs, key=lambda run: run.seconds(0.0))
-    told = outages.outage(one, run, until=0.0, reason="", expected=True)
+    told = series_outages.outage(one, run, until=0.0, reason="", expected=True)
     assert told.end is not None and told.min_s is not None and told.max_s is not None
     return Span(told.start, told.end, told.min_s, told.max_s), {database_recovery.code_of(one.detail) for one in run.failed} - {""}
 

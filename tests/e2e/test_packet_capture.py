@@ -1,4 +1,4 @@
-"""Witnesses, between a client and a node that are network namespaces of our own."""
+"""Packet captures, between a client and a node that are network namespaces of our own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.config import cluster_config
 from harness.core.errors import Inconclusive, Unusable
 from harness.hosts.local_host import LocalHost
 from harness.remote.captures.capture_session import PacketCapture
-from harness.remote.captures.wire_codes import classify
+from harness.remote.captures.wire_code_classifier import classify
 from harness.remote.connections.attempt import attempt
 from harness.remote.connections.attempt_outcome import AttemptOutcome
 from harness.remote.connections.worker_session import ConnectionWorker

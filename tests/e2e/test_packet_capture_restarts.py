@@ -1,4 +1,4 @@
-"""The witness's life is in the recording: when it ended, when another took its place, what the kernel dropped."""
+"""A packet capture's run is in the recording: when it ended, when another took its place, what the kernel dropped."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from windows_server import asked, reset, start_windows, swap
 
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
-from harness.hosts.jobs import StillRunning
+from harness.hosts.detached_jobs import StillRunning
 from harness.hosts.ssh.ssh_host import SshHost
 from harness.managers.manager import CommPath, Question, ResourceState, SwitchRefused
 from harness.managers.manager_registry import manager_of
@@ -161,7 +161,7 @@ def test_a_windows_cluster_may_switch_over_and_why_not(lab):
     assert lab.manager.may_switch_over("lknode02").yes
     assert "has everything in service already" in str(lab.manager.may_switch_over("lknode01"))
     lab.becomes("lknode02", "allowed", "not")
-    no = str(lab.manager.may_switch_over("lknode02"))
+    no = str(lab.manager.may_switch_over("lknode02", Question.LOST))
     for reason in ("paused for maintenance", "no possible owner of ip-10.20.1.200", "the quorum witness Cloud Witness is Failed"):
         assert reason in no
 

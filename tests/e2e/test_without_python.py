@@ -21,7 +21,7 @@ from harness.hosts.host import Host
 from harness.hosts.ssh import forwarding
 from harness.hosts.ssh.ssh_host import SshHost
 from harness.measure.evaluation.attempt_attribution import Traced
-from harness.measure.evaluation.outages import runs_of_failure
+from harness.measure.evaluation.series_outages import runs_of_failure
 from harness.remote import host_capabilities
 from harness.remote.agents import shell_agent
 from harness.remote.agents.agent_factory import Measures, agent_of

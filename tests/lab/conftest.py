@@ -1,4 +1,4 @@
-"""Labs for conformance tests: the network alone (0.3 s), with a hand in every host."""
+"""Labs for conformance tests: the network alone (0.3 s), with a way to run programs in every host."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def go(i):
     s = socket.socket(); s.settimeout(limit); r = {"hello": None}
     try:
         s.bind((source, 0)); s.connect((to, port)); r["outcome"] = "answered"
-        r["port"] = s.getsockname()[1]
+        r["port"] = s.getsockname()[1]; s.settimeout(60)  # what was taken is answered, on a busy machine after more than the limit
         line = s.makefile().readline(); r["hello"] = json.loads(line) if line.startswith("{") else line
     except ConnectionRefusedError: r["outcome"] = "refused"
     except TimeoutError: r["outcome"] = r.get("outcome") or "silent"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from harness.cluster.cluster_under_test import CaptureWindow, ClusterUnderTest
 from harness.remote.captures.capture_session import PacketCapture, mark_all
 from harness.remote.captures.network_capture import NetworkCapture, own_loopback
-from harness.remote.captures.wire_codes import Way, classify_all
+from harness.remote.captures.wire_code_classifier import Way, classify_all
 from harness.remote.connections.attempt import Attempt
 
 

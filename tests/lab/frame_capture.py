@@ -1,4 +1,4 @@
-"""Eyes and hands on the wire of a lab's hosts: every frame of every NIC, frames made with scapy, and the states that tests put a lab in.
+"""Captures and sends frames at a lab's hosts: every frame of every NIC, frames made with scapy, and the states that tests put a lab in.
 
 scapy works in the test's own process; what runs in a host is a few lines of plain Python, which start in 20 ms.
 """

@@ -1,4 +1,4 @@
-"""The situations of the expectation matrix as data, and the hand that brings a lab into them.
+"""The situations of the expectation matrix as data, and what brings a lab into them.
 
 The cluster manager is stopped first, with everything left running, so that nobody puts back what a situation takes away.
 """

@@ -5,6 +5,7 @@ A Pacemaker pair on Azure (one ring, fencing by fence_azure_arm, two groups), by
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from argparse import Namespace
 from pathlib import Path
@@ -65,6 +66,7 @@ def plan_of(manager: Any, told: cluster_config.Cluster, hosts: dict[str, Node], 
         state=lambda **limit: manager.state(**limit),
         hosts={**hosts, told.client.name: hosts[N1]},
         facts={m.name: facts for m in told.machines},
+        one_look=contextlib.nullcontext,
     )
     options = Namespace(
         disruption=list(names), period=10, repeat=1, sweep=0, seed=None, allow_unproven=allow_unproven, soak_for=None, availability=None

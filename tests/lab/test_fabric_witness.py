@@ -17,7 +17,7 @@ from harness.config.cluster_config import Design
 from harness.core.deadline import Deadline
 from harness.expectations.connectivity_matrix import MATRIX, Situation
 from harness.lab.lifecycle import default_cluster, launch
-from harness.remote.captures.wire_codes import UNKNOWN, classify_all
+from harness.remote.captures.wire_code_classifier import UNKNOWN, classify_all
 from harness.remote.connections.attempt import Attempt, attempt
 from tests.deep_option import number
 from tests.lab.situations import HEALTHY, Stage, placement, stages

@@ -16,8 +16,11 @@ from harness.hosts.ssh.ssh_host import SshHost
 from harness.hosts.windows.script_runner import ask
 from harness.hosts.windows.windows_host import WindowsHost
 from harness.hosts.windows.windows_parse import ClusterAddress
+from harness.lab.control import nsenter
 from harness.lab.lifecycle import default_cluster, launch
-from harness.lab.lifecycle.status import read_status
+from harness.lab.lifecycle.lab_status import read_status
+from harness.lab.lifekeeper.hierarchy.state_store import PAUSED
+from harness.lab.lifekeeper.install import DEFAULT_ROOT
 from harness.managers.kinds.wsfc import Wsfc
 from harness.managers.manager import Question, SwitchRefused
 
@@ -63,6 +66,16 @@ def test_a_windows_cluster_of_the_lab_is_read_moved_and_survives_a_power_loss() 
         assert [manager.has_in_service(tag, node) for node in (FIRST, SECOND)] == [True, False]
         with pytest.raises(SwitchRefused, match=f"listener-1521 depends on {tag}"):
             manager.take_out(tag, FIRST, deadline=Deadline(LIMIT_S))
+
+        flag = [str(DEFAULT_ROOT / "bin/flg_create"), "-f", PAUSED]
+        assert nsenter.run(lab.record, SECOND, flag).returncode == 0
+        for question in Question:
+            answer = manager.may_switch_over(SECOND, question)
+            assert answer.no and f"{SECOND} is paused for maintenance" in answer.because[0], str(answer)
+        with pytest.raises(SwitchRefused, match=f"{SECOND} is paused"):
+            manager.switch_over(SECOND, deadline=Deadline(LIMIT_S))
+        assert nsenter.run(lab.record, SECOND, [str(DEFAULT_ROOT / "bin/flg_remove"), "-f", PAUSED]).returncode == 0
+        assert manager.may_switch_over(SECOND).yes and manager.fencing().yes
 
         began = time.time()
         manager.take_out("listener-1521", FIRST, deadline=Deadline(LIMIT_S))

@@ -87,7 +87,12 @@ class Base:
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Base]:
-    lab = launch.up(default_cluster.cluster_data(overrides={"services": SERVICES}), name=f"tokens-{os.getpid()}", persistent=False)
+    # A busy machine takes longer to be in service again, and how long is not asked here.
+    lab = launch.up(
+        default_cluster.cluster_data(overrides={"services": SERVICES, "budget": {"margin_s": 60.0}}),
+        name=f"tokens-{os.getpid()}",
+        persistent=False,
+    )
     try:
         made = Base(lab, tmp_path_factory.mktemp("tokens"))
         try:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from powershell_process import Loop, guard_program
+from powershell_process import SCENES, Loop, guard_program
 
-from harness.hosts.windows.script_contract import contract_of, misfit
+from harness.hosts.windows.script_contract import contract_of, contracts, misfit
 
 TOKEN, LEASE = "0123456789abcdef", "fedcba9876543210"
 RULE = f"lkharness-{TOKEN}"
 ARM = {"Token": TOKEN, "Of": "a/cut", "Seconds": 50, "Kind": "firewall", "Rule": RULE, "Guard": guard_program()}
 CUT = {"Rule": RULE, "Local": ["10.20.2.12"], "Remote": ["10.20.2.11"], "Undo": TOKEN}
+NIC_DOWN = {"Nic": "Ethernet", "Address": "10.20.1.11", "Undo": TOKEN}
 
 
 class Node:
@@ -79,7 +81,7 @@ def test_a_probe_s_port_alone_is_cut_in_one_rule(nodes):
     assert not (node.folder / "rules" / f"{RULE}-out").exists()
 
 
-@pytest.mark.parametrize(("name", "given"), [("cut", CUT), ("nic-down", {"Nic": "Ethernet", "Address": "10.20.1.11", "Undo": TOKEN})])
+@pytest.mark.parametrize(("name", "given"), [("cut", CUT), ("nic-down", NIC_DOWN)])
 def test_nothing_is_done_that_nobody_undoes(nodes, name, given):
     node = nodes("many")
     assert node(name, **given).error == "NotArmed" and not (node.folder / "rules").exists()
@@ -168,6 +170,33 @@ def test_what_a_host_can_do_by_itself_is_told_in_every_scene(nodes, scene):
     answer = node("undo-readiness")
     assert answer.ok and answer.rows[0]["Module"] is True and answer.rows[0]["FolderFault"] == ""
     assert node("undo-list").ok and node("boot").ok
+
+
+@pytest.mark.parametrize("scene", [scene for scene in SCENES if scene != "slow"])
+def test_each_answers_in_every_scene_as_its_contract_says_or_with_an_error(nodes, scene):
+    """Which of both it is the tests above say, where it matters; a half answer it is never."""
+    node = nodes(scene)
+    lease = {"Token": LEASE, "Holder": "x", "Term": 60, "Longest": 3600}
+    asked = [
+        ("lease", {"Verb": "take", **lease}), ("undo-readiness", {}), ("boot", {}), ("undo-list", {}), ("undo-arm", ARM), ("cut", CUT),
+        ("effect", {"Kind": "firewall", "Rule": RULE}), ("effect", {"Kind": "nic", "Nic": "Ethernet", "Address": "10.20.1.11"}),
+        ("nic-down", NIC_DOWN), ("process-owner", {"Id": os.getpid()}), ("process-kill", {"Id": os.getpid(), "StartedAt": "never"}),
+        ("undo-begin", {"Token": TOKEN}), ("undo-list", {"Token": TOKEN}), ("lease", {"Verb": "give", **lease}),
+    ]  # fmt: skip
+    assert {name for name, _ in asked} == {name for name, one in contracts().items() if one.path.parent.name == "disruption"}
+    for name, given in asked:
+        answer = node(name, **given)
+        assert answer.ok or (answer.error and answer.why), (name, answer)
+
+
+@pytest.mark.parametrize("name", ["effect", "process-owner", "undo-list", "undo-readiness", "nic-down"])
+def test_what_waits_for_windows_ends_at_its_limit(nodes, name):
+    """The others wait for nothing but files of ours."""
+    node = nodes("slow")
+    assert node("undo-arm", **ARM).ok
+    given = {"effect": {"Kind": "nic", "Nic": "Ethernet", "Address": "10.20.1.11"}, "nic-down": NIC_DOWN, "process-owner": {"Id": 1}}
+    answer = node.loop.answer(name, given.get(name, {}), limit=1.5)
+    assert not answer.ok and answer.error == "Limit"
 
 
 def test_a_task_that_does_not_begin_is_taken_away_again(nodes):

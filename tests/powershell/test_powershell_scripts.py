@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+
 import pytest
 from powershell_process import SCENES, Loop, as_json, job_runner
 
@@ -20,13 +23,18 @@ ASKED: dict[str, dict] = {
     "operating-system": {}, "routes": {}, "connections": {}, "time-source": {}, "processes": {}, "versions": {}, "adapters": {},
     "lifekeeper-program": {"Command": "perform_action"}, "job-state": {}, "job-remove": {"Name": "0" * 12},
     "job-start": {"Name": "1" * 12, "Line": "true", "Program": "/bin/true", "Runner": job_runner()},
+    "attempts": {"Address": "127.0.0.1", "Port": 1, "Count": 2, "EveryMs": 10, "LimitMs": 2000},
 }  # fmt: skip
 # Of these no cmdlet of Windows is asked, or one whose failure is a warning only.
 BY_FILES = ("process", "processes", "lifekeeper-settings", "lifekeeper-program", "job-state", "job-remove")
-NO_CMDLET = (*BY_FILES, "versions", "time-source")
+NO_CMDLET = (*BY_FILES, "versions", "time-source", "attempts")
 NEEDS_NO_CMDLET = (*NO_CMDLET, "lifekeeper-command")
 MISSING = {("service-change", "none"), ("service-change", "one"), ("wsfc-state", "none"), ("wsfc-change", "none")}
-SLOW = [name for name in ASKED if name not in BY_FILES]
+SLOW = [name for name in ASKED if name not in (*BY_FILES, "attempts")]  # that one's limit, and a file's, have tests of their own
+# What a script does only where it is asked for it.
+ALSO = [("wsfc-state", {"Group": "role"}), ("wsfc-state", {"Resource": "ip"}), ("wsfc-change", {"Action": "start", "Name": "ip"})]
+ALSO += [("wsfc-change", {"Action": "stop", "Name": "ip"}), ("service", {"Name": "Life", "Prefix": True}), ("host", {})]
+ALSO += [("service-change", {"Name": "LifeKeeper", "Action": "start"}), ("lifekeeper-command", {"Command": "flg_list"})]
 
 
 def test_every_script_is_asked():
@@ -52,6 +60,14 @@ def test_its_answer_is_what_its_contract_says(loops, name, scene):
         assert "Der Dienst antwortet langsam" in answer.warnings
 
 
+@pytest.mark.parametrize("scene", [scene for scene in SCENES if scene != "slow"])
+@pytest.mark.parametrize(("name", "parameters"), ALSO, ids=str)
+def test_what_it_is_asked_besides_is_answered_as_its_contract_says_or_with_an_error(loops, name, parameters, scene):
+    answer = loops(scene).answer(name, parameters)
+    assert answer.ok or (answer.error and answer.why), as_json(answer)
+    assert [fault for row in answer.rows if (fault := misfit(contract_of(name), row))] == []
+
+
 @pytest.mark.parametrize("name", ["addresses", "listeners", "interfaces", "events", "service"])
 def test_none_is_no_row_and_not_a_null(loops, name):
     answer = loops("none").answer(name, ASKED[name])
@@ -67,6 +83,47 @@ def test_none_of_a_firewall_and_of_ports(loops):
 def test_what_does_not_answer_ends_at_its_limit(loops, name):
     answer = loops("slow").answer(name, ASKED[name], limit=1.5)
     assert not answer.ok and answer.error == "Limit"
+
+
+def test_a_file_that_cannot_be_read_to_its_end_ends_at_the_limit(environment, tmp_path):
+    """A share that hangs, for example: the answer comes all the same."""
+    file = tmp_path / "etc" / "default" / "LifeKeeper"
+    file.parent.mkdir(parents=True)
+    os.mkfifo(file)
+    loop = Loop(environment("many", LKROOT=str(tmp_path)))
+    assert loop.line().ready
+    answer = loop.answer("lifekeeper-settings", {}, limit=1.5)
+    assert not answer.ok and answer.error == "Limit"
+    assert loop.answer("host", {}).ok, "no other waits for it"
+    os.close(os.open(file, os.O_WRONLY))  # who reads it has its end now
+    assert loop.end() == 0
+
+
+def test_connections_are_answered_refused_and_silent(loops):
+    def asked(port: int, **more: int) -> list[dict]:
+        given = {"Address": "127.0.0.1", "Port": port, "Count": 3, "EveryMs": 50, "LimitMs": 1000, **more}
+        answer = loops("many").answer("attempts", given)
+        assert answer.ok, as_json(answer)
+        assert not any(misfit(contract_of("attempts"), row) for row in answer.rows)
+        return list(answer.rows)
+
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
+        port = listener.getsockname()[1]
+        rows = asked(port)
+        assert [row["Outcome"] for row in rows] == ["answered"] * 3
+        assert sorted(listener.accept()[1][1] for _ in range(3)) == sorted(int(row["Port"]) for row in rows)
+    assert [row["Outcome"] for row in asked(port, Count=1)] == ["ConnectionRefused"]
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.create_connection(full.getsockname()):
+        silent = asked(full.getsockname()[1], LimitMs=300)
+        assert [row["Outcome"] for row in silent] == ["silent"] * 3 and min(row["TookMs"] for row in silent) >= 300
+        hung = {"Address": "127.0.0.1", "Port": full.getsockname()[1], "Count": 1, "EveryMs": 50, "LimitMs": 600000}
+        assert loops("many").answer("attempts", hung, limit=1.5).error == "Limit"
+
+
+@pytest.mark.parametrize("given", [{"Count": 0}, {"Count": 257}, {"Address": "no address"}, {"Port": 70000}])
+def test_connections_that_cannot_be_meant_are_refused(loops, given):
+    answer = loops("many").answer("attempts", {**ASKED["attempts"], **given})
+    assert not answer.ok and answer.message and answer.rows == ()
 
 
 def test_addresses_are_parsed(loops):
@@ -204,8 +261,11 @@ def test_the_cluster_for_a_role_and_for_a_resource(loops):
     role = loop.answer("wsfc-state", {"Group": "role"}).rows
     owners = {row["Name"]: row["Nodes"] for row in role if row["K"] == "owners"}
     assert owners == {"ip": ["LKNODE01", "LKNODE02"], QUOTES: ["LKNODE01", "LKNODE02"]}
+    periods = {row["Name"]: row["Period"] for row in role if row["K"] == "group"}
+    assert periods == {"role": 6, QUOTES: None}
     (quorum,) = [row for row in role if row["K"] == "quorum"]
     assert (quorum["Witness"], quorum["WitnessVote"], quorum["Dynamic"], quorum["Fixed"]) == ("Cloud Witness", 1, 1, 0)
+    assert quorum["Quarantine"] == 3
     one = loops("one").answer("wsfc-state", {"Group": "role"}).rows
     assert [row["Witness"] for row in one if row["K"] == "quorum"] == [None]
     resource = loop.answer("wsfc-state", {"Resource": "ip"}).rows

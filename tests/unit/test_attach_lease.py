@@ -27,7 +27,7 @@ def test_the_second_is_refused_and_told_of_the_first(tmp_path: Path):
     assert (tmp_path / "lease").exists(), "who was refused must not take it away"
     assert first.give_back() == [] and not (tmp_path / "lease").exists()
     second.take()
-    assert not second.lost
+    assert not second.loss_reason
     second.give_back()
 
 
@@ -61,7 +61,7 @@ def test_a_lease_that_was_lost_says_so(tmp_path: Path):
     record = tmp_path / "lease" / "lease"
     lines = record.read_text().splitlines()
     record.write_text("\n".join(["another", "somebody@elsewhere, run run-9", *lines[2:]]) + "\n")
-    assert "somebody@elsewhere" in Deadline(5.0).wait_for(lambda: held.lost, what="the loss being seen", every=0.05)
+    assert "somebody@elsewhere" in Deadline(5.0).wait_for(lambda: held.loss_reason, what="the loss being seen", every=0.05)
     held.give_back()
     assert record.exists()
 

@@ -105,7 +105,7 @@ def test_whether_a_node_that_was_not_reached_may_take_over_is_not_asked(tmp_path
 def test_a_bundle_of_before_names_what_it_can_and_says_what_it_lacks(tmp_path: Path) -> None:
     found = bundle_check.look(a_bundle(tmp_path))
     assert any(c.host == "lknode01" and "prefix /24" in c.says for c in found.diagnosis.causes), told(found)
-    lacks = {(f.host, f.what) for f in found.found if f.weight != "fault"}
+    lacks = {(f.host, f.what) for f in found.findings if f.weight != "fault"}
     assert {("lknode01", "not told"), ("lknode02", "log-in"), ("demo", "not in a bundle")} <= lacks
     assert found.paths == [] and "paths were not tried" in found.as_text()
 

@@ -124,7 +124,7 @@ def test_a_password_in_any_setting_gets_nowhere(path, kind, tmp_path):
     try:
         cluster = cluster_config.parse(data, tmp_path / "cluster.toml")
     except BadUse as error:
-        assert CANARY not in Cleaner().shown(str(error))
+        assert CANARY not in Cleaner().for_terminal(str(error))
         return
     kept = json.dumps(without_secrets(data, Redactor(known_secrets(cluster, data, {})[0])))
     assert not found_in(kept.encode(), CANARY), kept

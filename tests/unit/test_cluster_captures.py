@@ -62,7 +62,7 @@ def subject(monkeypatch):
     made = cluster_under_test.ClusterUnderTest.__new__(cluster_under_test.ClusterUnderTest)
     made.cluster = SimpleNamespace(machines=[SimpleNamespace(name=n, ssh=SimpleNamespace(python="")) for n in ("a", "b")])
     made.hosts, made.absent, made.timeline = {"a": "a", "b": "b"}, set(), Timeline()
-    made._witnesses, made._log_ins = {}, {}
+    made._capture_by_host, made._log_ins = {}, {}
     made._capabilities = {n: host_capabilities.FULL for n in ("a", "b")}
     made._capability_locks = {n: threading.Lock() for n in ("a", "b")}
     made._capture_locks, made._failed_captures = {n: threading.Lock() for n in ("a", "b")}, {}
@@ -87,26 +87,26 @@ def test_one_that_died_is_told_and_the_others_are_marked():
 def test_a_capture_that_died_is_begun_again(subject):
     with subject.watched():
         pass
-    died = subject._witnesses["a"]
+    died = subject._capture_by_host["a"]
     died.dead = True
     with subject.watched() as sight:
         assert set(sight.packets()) == {"a", "b"}
-    assert died.stopped and subject._witnesses["a"] is not died
+    assert died.stopped and subject._capture_by_host["a"] is not died
     assert subject.told.count("a begins") == 2 and subject.told.count("b begins") == 1
 
 
 def test_one_that_dies_meanwhile_leaves_nothing_to_be_said(subject):
     with subject.watched() as sight:
-        subject._witnesses["a"].dead = True
+        subject._capture_by_host["a"].dead = True
         with pytest.raises(Inconclusive, match="a died"):
             sight.packets()
 
 
 def test_whoever_finds_it_begun_again_does_not_begin_it_once_more(subject):
     old = Capture("a", dead=True)
-    subject._witnesses["a"] = Capture("a", told=subject.told)  # another thread was quicker
+    subject._capture_by_host["a"] = Capture("a", told=subject.told)  # another thread was quicker
     witness, start = subject._begin_capture("a", old, Inconclusive("died"), contextlib.ExitStack())
-    assert (witness, start) == (subject._witnesses["a"], 7) and "a begins" not in subject.told
+    assert (witness, start) == (subject._capture_by_host["a"], 7) and "a begins" not in subject.told
 
 
 def test_of_many_that_wait_for_a_host_that_does_not_answer_one_tries(subject, monkeypatch):
@@ -157,8 +157,8 @@ def test_of_many_that_wait_for_a_host_that_does_not_answer_one_tries(subject, mo
 def test_packets_are_held_while_somebody_watches_and_no_longer(subject):
     for _ in range(2):  # begun by the first, found by the second
         with subject.watched(), subject.watched("a"):
-            assert {name: one.held for name, one in subject._witnesses.items()} == {"a": 2, "b": 1}
-        assert not any(one.held for one in subject._witnesses.values())
+            assert {name: one.held for name, one in subject._capture_by_host.items()} == {"a": 2, "b": 1}
+        assert not any(one.held for one in subject._capture_by_host.values())
 
 
 def test_a_windows_host_that_allows_no_capture_is_asked_once_and_judged_by_outcomes(subject, monkeypatch):

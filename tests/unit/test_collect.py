@@ -273,7 +273,7 @@ def index_of(**facts: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_healthy_cluster_asks_for_nothing_special() -> None:
     shape = shape_of(index_of(), default_cluster.cluster_data(), {})
-    assert (shape.active, shape.bindings, shape.vips, shape.cuts, shape.out, shape.broken) == ("lknode01", [], [], [], [], False)
+    assert (shape.active, shape.bindings, shape.vips, shape.cuts, shape.out, shape.needs_checks_off) == ("lknode01", [], [], [], [], False)
     cluster_config.parse({"name": "x", **shape.data}, Path("x"))
 
 
@@ -291,7 +291,7 @@ def test_faults_become_what_is_done_to_the_lab() -> None:
         Binding("lknode02", 12345, None, (ANY,), sshd=True),
     ]
     assert shape.sysctls == {"lknode01": {"net.ipv4.conf.eth0.rp_filter": "1"}}
-    assert set(shape.cuts) == {("10.20.2.12", "10.20.2.11"), ("10.20.2.11", "10.20.2.12")} and shape.broken
+    assert set(shape.cuts) == {("10.20.2.12", "10.20.2.11"), ("10.20.2.11", "10.20.2.12")} and shape.needs_checks_off
 
 
 def test_a_probe_of_sshd_itself_goes_to_another_port() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -51,8 +52,6 @@ def test_an_abbreviation_of_two_options_is_not_guessed() -> None:
 
 def test_an_option_means_the_same_everywhere() -> None:
     """One option, one kind of value: a flag of one command takes no file in another, and what counts minutes counts them everywhere."""
-    import argparse
-
     seen: dict[str, set[tuple[bool, str | None]]] = {}
 
     def walk(parser: argparse.ArgumentParser) -> None:
@@ -115,3 +114,15 @@ def test_bash_completes(program: Path, typed: str, offered: set[str], pytestconf
     environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": str(pytestconfig.rootpath)}
     done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert {word.strip() for word in done.stdout.splitlines()} - {"-h", "--help", ""} == offered, done.stderr
+
+
+def test_a_command_alone_is_parsed_as_among_all() -> None:
+    def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+        return next(action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+
+    every = subcommands(cli._parser())
+    assert [*every] == [name for command in cli.COMMANDS for name in ([command, "failover"] if command == "acceptance" else [command])]
+    for name in cli.COMMANDS:
+        alone = subcommands(cli._parser(name))
+        assert name in alone and len(alone) < 3 and alone[name].format_help() == every[name].format_help()
+    assert len(subcommands(cli._parser("chekc"))) == len(every), "among all of them the one that was meant is found"

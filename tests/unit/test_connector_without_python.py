@@ -10,6 +10,7 @@ import pytest
 
 from harness.core.errors import Inconclusive
 from harness.remote import scripts
+from harness.remote.connections import connector_without_python
 from harness.remote.connections.attempt_outcome import AttemptOutcome
 from harness.remote.connections.connector_without_python import TOO_BUSY, FallbackConnector
 from harness.remote.host_capabilities import Kind
@@ -69,24 +70,16 @@ def test_a_host_that_stays_too_busy_is_said_at_the_end_of_the_time(monkeypatch: 
     assert asked == [1]
 
 
+def test_a_windows_host_is_asked_by_a_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    host: Any = SimpleNamespace(name="lknode01")
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(connector_without_python, "attempts_from", lambda host, *where, **how: asked.append(how) or [])
+    for kind in (Kind.POWERSHELL, Kind.COMPILED):
+        capabilities: Any = SimpleNamespace(kind=kind)
+        FallbackConnector(host, capabilities).attempts("10.20.1.200", 1521, count=3, limit=1.0, spacing=0.1, source=None)
+    assert asked == [{"count": 3, "limit": 1.0, "spacing": 0.1}] * 2
+
+
 def test_the_agent_says_it_in_these_words() -> None:
     (folder,) = scripts.__path__
     assert TOO_BUSY in (Path(folder) / "agent.sh").read_bytes()
-
-
-def test_powershell_s_script_is_told_how_many_and_makes_them_at_its_own_least_period(monkeypatch: pytest.MonkeyPatch) -> None:
-    host: Any = SimpleNamespace(name="lknode01")
-    capabilities: Any = SimpleNamespace(kind=Kind.COMPILED)
-    made, asked = FallbackConnector(host, capabilities), []
-    late_silent = [b"s 0 300 250 a 40003 \n", b"s 0 100 900 s 40001 \ns 0 200 250 a 40002 \n"]
-
-    def start(host: object, all_series: Any, *, lifetime_s: float, attempts: int) -> Any:
-        asked.append((all_series[0]["period"], attempts))
-        return Script(list(late_silent))
-
-    monkeypatch.setattr("harness.remote.agents.powershell_agent.start", start)
-    attempts = made.attempts("10.20.1.200", 1521, count=3, limit=1.0, spacing=0.0, source=None)
-    assert asked == [(0.05, 3)]
-    assert [one.local_port for one in attempts] == [40001, 40002, 40003]
-    made.attempts("10.20.1.200", 1521, count=3, limit=1.0, spacing=0.1, source=None)
-    assert asked[-1] == (0.1, 3)

@@ -11,7 +11,7 @@ from harness.config import cluster_config
 from harness.expectations import outage_budget
 from harness.lab.lifecycle import default_cluster
 from harness.measure.evaluation.database_recovery import code_of
-from harness.measure.evaluation.phases import stack
+from harness.measure.evaluation.outage_phases import stack
 from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.remote.recording.recording import Recording
 

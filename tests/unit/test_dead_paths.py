@@ -9,8 +9,8 @@ import pytest
 
 from harness.collect.lab_from_bundle import Shape
 from harness.config import cluster_config
-from harness.lab.lifecycle import apply_bundle_state, default_cluster
-from harness.lab.lifecycle.apply_bundle_state import still_alive
+from harness.lab.lifecycle import bundle_reproduction, default_cluster
+from harness.lab.lifecycle.bundle_reproduction import still_alive
 from harness.managers.manager import ClusterState, CommPath, NodeState
 
 CUTS = [("10.20.2.11", "10.20.2.12"), ("10.20.2.12", "10.20.2.11")]
@@ -46,11 +46,11 @@ class Telling:
 
 @pytest.mark.parametrize(("times", "failed"), [(0, 0), (2, 0), (10**9, 1)])
 def test_it_is_waited_for_and_told_when_it_does_not_come(monkeypatch: pytest.MonkeyPatch, times: int, failed: int) -> None:
-    monkeypatch.setattr(apply_bundle_state, "JOIN_TIMEOUT_S", 0.5 if failed else 60.0)
+    monkeypatch.setattr(bundle_reproduction, "JOIN_TIMEOUT_S", 0.5 if failed else 60.0)
     data = {**default_cluster.cluster_data(), "manager": {"heartbeat_s": 0.01}}
     manager: Any = Telling(times)
     lab: Any = None
-    making = apply_bundle_state._Making(lab, cluster_config.parse(data, Path("a test's")), manager)
+    making = bundle_reproduction._Reproduction(lab, cluster_config.parse(data, Path("a test's")), manager)
     making.know_dead_paths(Shape({}, cuts=CUTS))
     assert len(making.failed) == failed and manager.times < times
     assert all("communication paths" in said and "10.20.2.11/10.20.2.12" in said for said in making.failed)

@@ -10,7 +10,7 @@ from diagnosis_sample import CLUSTER, PROBE, SILENT, WEB, client, evidence, faul
 
 from harness.check import captured_evidence
 from harness.collect.linux_host_script import script
-from harness.diagnosis import observation
+from harness.diagnosis import bundle_observations
 from harness.diagnosis.cause import Certainty
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Direct, Evidence, HostSeen, Link
@@ -148,9 +148,9 @@ def test_how_tc_tells_of_them() -> None:
     text = f"@@ queues\n{CODEL}\n{SLOW}{COUNTS.format(90, 1, 2, 90, 3)}@@ shapers\n{CLASSES}@@ rules\n"
     slow, htb, hfsc, police, drop = host("lknode01", text).queues
     assert slow == queueing.Queue("eth0", "tbf", SLOW.strip(), True, rate=4e3, largest=1600.0, sent=1, dropped=2, waiting=3)
-    assert (htb.rate, htb.whole, htb.dropped, htb.waiting, hfsc.rate) == (2e6, False, 7, 2, 2e5)
-    assert (police.kind, police.rate, police.whole, police.dropped, police.nic) == ("police", 8e3, True, 80, "eth0")
-    assert (drop.kind, drop.whole, drop.incoming) == ("drop", False, True)
+    assert (htb.rate, htb.carries_all, htb.dropped, htb.waiting, hfsc.rate) == (2e6, False, 7, 2, 2e5)
+    assert (police.kind, police.rate, police.carries_all, police.dropped, police.nic) == ("police", 8e3, True, 80, "eth0")
+    assert (drop.kind, drop.carries_all, drop.incoming) == ("drop", False, True)
     (lossy,) = queueing.parse(LOSSY)
     assert (lossy.loss, lossy.delay_s) == (30, 0.1)
     for broken in ("qdisc", "qdisc tbf", "class", "= ", "qdisc tbf 1: dev", "police 0x1 rate", "\x00", " Sent x"):
@@ -238,10 +238,10 @@ def test_which_frames_came_for_another_hardware_address() -> None:
     assert of(came("otherhost"), came("otherhost"), came("otherhost", "10.20.1.77")) == {"10.20.1.12": 2}
     assert of(came("otherhost"), came("host", nic="macvlan0")) == {}  # the device below sees a macvlan's frames too
     whole = evidence(probes={"lknode02": probed("lknode02", misdelivered={"10.20.1.12": 2})})
-    assert observation.parse(observation.as_data(whole, ()), CLUSTER).probes == whole.probes
-    before = observation.as_data(whole, ())
+    assert bundle_observations.parse(bundle_observations.as_data(whole, ()), CLUSTER).probes == whole.probes
+    before = bundle_observations.as_data(whole, ())
     del before["probes"][0]["misdelivered"]
-    assert observation.parse(before, CLUSTER).probes["lknode02"].misdelivered == {}
+    assert bundle_observations.parse(before, CLUSTER).probes["lknode02"].misdelivered == {}
 
 
 LINKS = r"""2: eth0@if5: <BROADCAST,UP,LOWER_UP> mtu 1500 qdisc noqueue master br0 state UP mode DEFAULT group default qlen 1000\    link/ether 02:00:00:00:00:01 brd ff:ff:ff:ff:ff:ff link-netnsid 0 promiscuity 1 \    veth \    bridge_slave state forwarding priority 32

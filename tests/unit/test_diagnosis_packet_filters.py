@@ -281,6 +281,8 @@ def test_a_redirect_that_is_not_asked_about_what_is_not_tracked(listens: int) ->
         )
     else:
         assert "nobody listens on port 1521" in cause.says, "then it is no redirect that is missing"
+    both = [*listeners, listening(1521)]
+    assert faults(diagnose(with_host(node("lknode01", listeners=both, firewall=parse(text))))) == [], "it is served where it arrives"
     sound = with_host(node("lknode01", listeners=listeners, firewall=parse(REDIRECTS)))
     assert (faults(diagnose(sound)) == []) is (listens == 1599), "served by another port, and redirected to it"
 
@@ -298,11 +300,21 @@ def test_a_rule_against_connections_that_ask_for_ecn() -> None:
     """Only the client asks for it; the other node's connections pass."""
     marks = json.dumps([{"match": {"op": "==", "left": {"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, ["ecn", "cwr"]]},
                                    "right": ["ecn", "cwr"]}}, {"drop": None}])  # fmt: skip
+    closed = node("lknode01", firewall=parse(nft(marks)))
     lost = [replace(p, **SWALLOWED) if p.path == "client" else p for p in paths()]
-    cause = only(
-        with_host(node("lknode01", firewall=parse(nft(marks))), paths=lost), "lknode01", "ask for ECN", "drop", "lkclient", "tcp_ecn=2"
-    )
-    assert {p.name for p in lost if p.path == "client"} == set(cause.explains)
+    cause = only(with_host(closed, paths=lost), "lknode01", "ask for ECN", "drop", "lkclient", "tcp_ecn=2")
+    assert {p.name for p in lost if p.path == "client"} == set(cause.explains) and cause.certainty is Certainty.LIKELY
     (general,) = faults(diagnose(evidence(paths=lost)))
     assert "ECN" not in general.says and "neither answers nor refuses" in general.says
-    assert faults(diagnose(with_host(node("lknode01", firewall=parse(nft(marks)))))) == [], "nobody asks for it, or nothing is lost"
+    assert faults(diagnose(with_host(closed))) == [], "nobody is known to ask for it, and nothing is lost"
+    # Known to ask: by the second SYN some are answered, or all of them late.
+    asks, late = client(sysctls={"tcp_ecn": "1"}), {"outcome": "fail", "outcomes": frozenset({"answered", "silent"})}
+    for changes, certainty in (({**late, "hung": True, "identity": "it said nothing in time"}, Certainty.CERTAIN), ({}, Certainty.LIKELY)):
+        some = with_host(closed, paths=[replace(p, **changes) if p.path == "client" else p for p in paths()])
+        told = only(replace(some, hosts={**some.hosts, "lkclient": asks}), "lknode01", "ask for ECN", "a second later")
+        assert told.certainty is certainty and bool(told.explains) is bool(changes)
+    refuses = with_host(closed, paths=lost)
+    unasked = replace(refuses, hosts={n: h for n, h in refuses.hosts.items() if n != "lkclient"})
+    assert "ask for ECN" in faults(diagnose(unasked))[0].says, "of a client that told nothing it may be so"
+    without = replace(refuses, hosts={**refuses.hosts, "lkclient": client(sysctls={"tcp_ecn": "2"})})
+    assert "ECN" not in faults(diagnose(without))[0].says, "it asks for nothing by itself"

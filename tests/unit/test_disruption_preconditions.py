@@ -1,7 +1,8 @@
-"""What each disruption demands of a stranger's cluster before it is done: proof, asked by kind, and never more than it needs."""
+"""What each disruption demands of an attached cluster before it is done: proof, asked by kind, and never more than it needs."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from types import SimpleNamespace
 
@@ -133,6 +134,7 @@ def test_a_plan_adds_up_what_the_manager_counts():
         standby_of=lambda a: CLUSTER.peer_of(a).name,
         cluster=CLUSTER,
         active="lknode01",
+        one_look=contextlib.nullcontext,
     )
     (entry,) = show(subject, wanted, Preconditions(subject)).entries  # type: ignore[arg-type]
     assert "1 failures of db are counted already, and 5 more would reach 5" in entry.skipped
@@ -151,6 +153,7 @@ def test_a_soak_says_that_it_repeats_and_is_refused_by_any_failure_that_is_count
             standby_of=lambda a: CLUSTER.peer_of(a).name,
             cluster=CLUSTER,
             active="lknode01",
+            one_look=contextlib.nullcontext,
         )
         (entry,) = show(subject, [crash], Preconditions(subject)).entries  # type: ignore[arg-type]
         assert entry.title == "service crash, again and again for 8 h"
@@ -182,4 +185,4 @@ def test_within_another_fencing_is_asked_all_the_same():
     look = lambda s: Preconditions(s, frozenset({"node freeze"}))  # noqa: E731
     guard = Preflight(subject, frozenset({"node freeze"}), str, make_preconditions=look)  # type: ignore[arg-type]
     with pytest.raises(Inconclusive, match="fencing is not proven: nothing is started"):
-        guard.before("node freeze", within=True)
+        guard.demand_permission("node freeze", within=True)

@@ -18,7 +18,7 @@ from harness.config.cluster_config import parse
 from harness.core.errors import BadUse
 from harness.explain.capture_explanation import CaptureExplanation, explain_captures
 from harness.remote.captures import capture_file
-from harness.remote.recording import pcapng
+from harness.remote.recording import pcapng_writer
 from harness.remote.recording.packets import Packet, decode
 
 VIP, A, S, C, PROBER = "10.20.1.200", "10.20.1.11", "10.20.1.12", "10.20.1.20", "168.63.129.16"
@@ -81,7 +81,7 @@ def shown(folder: Path, cluster, **hosts: list[Packet]) -> CaptureExplanation:
         own = {"lknode01": A, "lknode02": S, "lkclient": C}[name]
         answers = probed(own)[1] in packets
         first, last = (probed(own, answers=answers, at=at) for at in (0.0, LATER))
-        path.write_bytes(pcapng.encode([*first, *packets, *last], host=name))
+        path.write_bytes(pcapng_writer.encode([*first, *packets, *last], host=name))
         files.append(str(path))
     return explain_captures(files, cluster)
 
@@ -141,7 +141,7 @@ def test_a_capture_without_probes_does_not_show_that_none_come(tmp_path: Path, c
     """It may have been made of the services' ports alone."""
     path = tmp_path / "lknode01.pcapng"
     path.write_bytes(
-        pcapng.encode([syn(C, A, "host", at=0.0), answer(A, C, "outgoing"), syn(C, A, "host", at=9.0, port=2)], host="lknode01")
+        pcapng_writer.encode([syn(C, A, "host", at=0.0), answer(A, C, "outgoing"), syn(C, A, "host", at=9.0, port=2)], host="lknode01")
     )
     found = explain_captures([str(path)], cluster)
     assert found.causes == () and found.paths[0].ways == {"W1": 1}
@@ -182,7 +182,7 @@ def test_whose_capture_it_is_must_be_clear(tmp_path: Path, cluster) -> None:
 
 
 def a_capture() -> bytes:
-    return pcapng.encode([*probed(A), syn(C, A, "host"), answer(A, C, "outgoing"), *probed(A, at=3.0)], host="lknode01")
+    return pcapng_writer.encode([*probed(A), syn(C, A, "host"), answer(A, C, "outgoing"), *probed(A, at=3.0)], host="lknode01")
 
 
 def test_a_file_that_is_cut_off_anywhere_is_said_to_be(tmp_path: Path, cluster) -> None:
@@ -250,7 +250,7 @@ def test_a_pipe_is_refused(tmp_path: Path, cluster) -> None:
 
 def test_json_has_causes_as_check_has(tmp_path: Path, file: Path, capsys) -> None:
     path = tmp_path / "lkclient.pcapng"
-    path.write_bytes(pcapng.encode([LEFT, answer(VIP, C, "host", "RA"), syn(C, VIP, "outgoing", at=5.0)], host="lkclient"))
+    path.write_bytes(pcapng_writer.encode([LEFT, answer(VIP, C, "host", "RA"), syn(C, VIP, "outgoing", at=5.0)], host="lkclient"))
     assert main(["explain", str(path), "--cluster", str(file), "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert {"says", "host", "certainty", "evidence", "do", "else", "symptoms"} <= set(told["causes"][0])

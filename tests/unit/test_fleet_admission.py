@@ -13,7 +13,7 @@ from harness import cli
 from harness.commands.fleet import admission, fleet
 from harness.commands.fleet.admission import MAX_HELD_ALONE_S, MAX_HELD_S, Admission, Decision, busy_reason, decide
 from harness.commands.fleet.fleet_clusters import is_here
-from harness.commands.fleet.machine_load import PRESSURE, WINDOW_S, LoadReader, MachineLoad
+from harness.commands.fleet.local_cpu_load import PRESSURE, WINDOW_S, LoadReader, MachineLoad
 from harness.commands.fleet.process_pool import Job, Pool
 
 QUIET, BUSY = MachineLoad(10.0, 5.0), MachineLoad(99.0, 5.0)
@@ -167,7 +167,7 @@ def test_a_fleet_says_on_its_page_and_in_json_that_it_held_back(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(fleet, "PROGRAM", (sys.executable, "-S", "-c", "print('looked')"))
     monkeypatch.setattr(admission, "MAX_HELD_ALONE_S", 0.5)
-    monkeypatch.setattr("harness.commands.fleet.machine_load.LoadReader.__call__", lambda self: BUSY)
+    monkeypatch.setattr("harness.commands.fleet.local_cpu_load.LoadReader.__call__", lambda self: BUSY)
     Path("one.toml").write_text(lab("127.0.0.1"))
     for words, told in (("acceptance", True), ("check", False)):  # what measures nothing asks for no quiet machine
         cli.main(["fleet", "one.toml", "--", words])

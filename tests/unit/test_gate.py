@@ -15,7 +15,7 @@ from harness import cli
 from harness.core import package_data
 from harness.core.errors import BadUse
 from harness.gate import baseline_runs
-from harness.gate.baseline_runs import baseline, judged, load_gate
+from harness.gate.baseline_runs import baseline, judge_finished_run, load_gate
 from harness.gate.gate_file import Gate, LoadedGate, load
 from harness.gate.gate_verdict import judge_gate
 from harness.gate.repeat_figures import samples
@@ -122,7 +122,9 @@ def test_what_must_not_be_compared_is_refused_by_compare_and_gate(tmp_path, caps
     assert cli.main(["compare", str(tmp_path / one.run_id), str(tmp_path / one.run_id)]) == 2
     assert "the same run twice" in capsys.readouterr().err
     loaded = load_gate(str(tmp_path / "gate.toml"))
-    assert judged(loaded, tmp_path, other).outcome == "refused"  # at a run's end the run is there: nothing to refuse but the word
+    assert (
+        judge_finished_run(loaded, tmp_path, other).outcome == "refused"
+    )  # at a run's end the run is there: nothing to refuse but the word
 
 
 def test_a_failed_run_or_one_that_did_not_end_is_not_let_through_by_a_gate_that_demands_nothing(tmp_path):
@@ -139,7 +141,7 @@ def test_the_first_nights_make_a_baseline_though_the_gate_had_no_word_on_them(tm
     gate = gate_of("[baseline]\nlast_good = 3")
     builder = a_builder(tmp_path)
     add_to(builder, repeats(FAST))
-    assert int(builder.finish(gate=partial(judged, gate, tmp_path)).exit_code) == 3
+    assert int(builder.finish(gate=partial(judge_finished_run, gate, tmp_path)).exit_code) == 3
     builder.run.close()
     failed = a_run(tmp_path, FAST)
     failed.tests[0].verdict = Judgement(outcome="fail", reason="nobody answered")
@@ -150,7 +152,7 @@ def test_the_first_nights_make_a_baseline_though_the_gate_had_no_word_on_them(tm
 
 def test_a_fault_of_the_gate_leaves_the_run_its_verdict(tmp_path, monkeypatch):
     monkeypatch.setattr(baseline_runs, "judge_gate", lambda *_: 1 / 0)
-    said = judged(gate_of(""), tmp_path, a_run(tmp_path, FAST))
+    said = judge_finished_run(gate_of(""), tmp_path, a_run(tmp_path, FAST))
     assert said.outcome == "refused" and "ZeroDivisionError" in said.reason
 
 
@@ -191,7 +193,7 @@ def test_the_gate_is_part_of_the_runs_verdict_exit_code_and_renderings(tmp_path)
     for text, code in (("[[budget]]\nseconds = 9", 0), ("[[budget]]\nseconds = 0.1", 1), ("[baseline]\nlast_good = 3", 3)):
         builder = a_builder(tmp_path / str(code))
         add_to(builder, repeats([1.0, 1.2]))
-        finished = builder.finish(gate=partial(judged, gate_of(text), tmp_path / str(code)))
+        finished = builder.finish(gate=partial(judge_finished_run, gate_of(text), tmp_path / str(code)))
         builder.run.close()
         run = load_record(builder.run.directory)
         assert int(finished.exit_code) == run.exit_code == code

@@ -18,10 +18,10 @@ from harness.measure.measurement_result import Measured, Outage, SeriesResult
 from harness.report.junit import junit
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import Result, RunRecord
-from harness.report.render import render
+from harness.report.report_rendering import render
 from harness.report.run_reader import load_record
 from harness.report.statistics import outage_statistics
-from harness.report.statistics.compare_runs import Change, compare
+from harness.report.statistics.run_comparison import Change, compare
 from harness.report.statistics.series_figures import series_of
 from harness.report.terminal_summary import summary
 

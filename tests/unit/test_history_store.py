@@ -23,7 +23,7 @@ from harness.core.errors import BadUse
 from harness.history.run_entry import read_entry
 from harness.history.run_import import catch_up, enter
 from harness.history.store import FILE, Store
-from harness.report.render import store_record
+from harness.report.report_rendering import store_record
 from harness.report.run_reader import load_record
 from harness.report.statistics.series_identity import changes
 

@@ -65,7 +65,8 @@ class Power(HostPower):
         super().__init__(
             SimpleNamespace(  # type: ignore[arg-type]
                 hosts={NODE: machine}, cluster=SimpleNamespace(manager=manager), keep=self.keep, note=MagicMock(), nft=MagicMock(),
-                topology=SimpleNamespace(of=lambda _name: []), gates=defaultdict(MagicMock), probers=[],
+                topology=SimpleNamespace(of=lambda _name: []),
+                settings=SimpleNamespace(with_dhcp=()), gates=defaultdict(MagicMock), probers=[],
             )
         )  # fmt: skip
 

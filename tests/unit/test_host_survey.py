@@ -54,9 +54,9 @@ def surveyed(says: str | Exception, alive: bool = True) -> tuple[host_survey.Sur
 @pytest.mark.parametrize("error", [HostUnreachable("lknode01: the connection was lost"), CommandTookTooLong("lknode01", "x", 20.0, "", "")])
 def test_a_host_that_is_lost_meanwhile_is_told_with_its_error(error: Exception) -> None:
     found, _ = surveyed(error, alive=False)
-    (gone,) = found.lost
+    (gone,) = found.lost_hosts
     assert (gone.weight, gone.host, gone.what, gone.says) == (Weight.UNREACHABLE, "lknode01", "log-in", str(error))
-    assert set(found.facts) == {"lkclient", "lknode02"} == set(found.seen)
+    assert set(found.facts) == {"lkclient", "lknode02"} == set(found.hosts_seen)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_host_that_is_lost_meanwhile_is_told_with_its_error(error: Exception) 
 )
 def test_a_host_that_is_there_and_tells_nothing_is_told_with_its_error(error: Exception) -> None:
     found, _ = surveyed(error)
-    assert not found.lost and str(error) in found.facts["lknode01"].not_told[0]
+    assert not found.lost_hosts and str(error) in found.facts["lknode01"].not_told[0]
 
 
 def test_of_a_script_that_hangs_in_one_tool_what_came_before_counts() -> None:

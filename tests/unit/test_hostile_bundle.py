@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gzip
 import io
@@ -48,6 +49,20 @@ def test_a_small_file_takes_no_memory(tmp_path: Path, kind: bytes) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 40 * 1024 * 1024
+
+
+def test_what_is_passed_over_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member that nobody reads costs the time of unpacking it; one without an end would for ever."""
+    monkeypatch.setattr(bundle, "MAX_UNPACKED_BYTES", 1024 * 1024)
+    for size, refused in ((100_000, False), (2_000_000, True)):
+        path = tmp_path / f"{size}.tar.gz"
+        with tarfile.open(path, "w:gz") as tar:
+            for name, raw in (("other.txt", bytes(size)), ("index.json", b'{"format": 1}'), ("cluster.json", b"{}")):
+                entry = tarfile.TarInfo(f"x/{name}")
+                entry.size = len(raw)
+                tar.addfile(entry, io.BytesIO(raw))
+        with pytest.raises(BadUse, match="unpacks to more than 1048576 bytes") if refused else contextlib.nullcontext():
+            bundle.read(path)
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])

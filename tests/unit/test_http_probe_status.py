@@ -14,7 +14,7 @@ from diagnosis_sample import SILENT, evidence, faults, listening, node, only, pa
 
 from harness.check.check_result import Findings
 from harness.check.findings.node_findings import of_pages
-from harness.cluster import invariants, probe_question
+from harness.cluster import http_probe_request, invariants
 from harness.config import cluster_config
 from harness.core.finding import Finding, Weight
 from harness.core.verdict import passed
@@ -47,7 +47,7 @@ def responder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ASKED.append((origin, address, ""))
         yield SimpleNamespace(host="127.0.0.1", port=None if address == "10.20.1.13" else server.server_port)
 
-    monkeypatch.setattr(probe_question, "relay", link)
+    monkeypatch.setattr(http_probe_request, "relay", link)
     ASKED.clear()
     yield
     server.shutdown()
@@ -74,7 +74,7 @@ SLOWLY = cluster_config.parse(
 
 @pytest.mark.parametrize(("path", "said"), [("/ok", "200 OK"), ("/other", "404 Not Found")])
 def test_its_path_is_asked_on_each_node_and_the_status_told(responder: None, path: str, said: str) -> None:
-    found = probe_question.ask(subject(path, set()), ORIGINS)  # type: ignore[arg-type]
+    found = http_probe_request.ask(subject(path, set()), ORIGINS)  # type: ignore[arg-type]
     assert found == {"lknode01": said, "lknode02": ""} and ("lknode02", "10.20.1.11", path) in ASKED
     told = Findings("lknode01", passed("whole"), [], probe_path=path, probe_said=found)
     assert f"GET {path} is answered lknode01: {said}; lknode02: no connection" in told.as_text()
@@ -82,13 +82,13 @@ def test_its_path_is_asked_on_each_node_and_the_status_told(responder: None, pat
 
 
 def test_without_the_standby_the_client_asks(responder: None) -> None:
-    probe_question.ask(subject("/ok", {"lknode02"}), ORIGINS)  # type: ignore[arg-type]
+    http_probe_request.ask(subject("/ok", {"lknode02"}), ORIGINS)  # type: ignore[arg-type]
     assert {origin for origin, *_ in ASKED} == {"lkclient"}
-    assert probe_question.ask(subject("/ok", set(ORIGINS)), ORIGINS) == {}  # type: ignore[arg-type]
+    assert http_probe_request.ask(subject("/ok", set(ORIGINS)), ORIGINS) == {}  # type: ignore[arg-type]
 
 
 def test_a_tcp_probe_asks_nothing() -> None:
-    assert probe_question.ask(subject("/ok", set(), "tcp"), ORIGINS) == {}  # type: ignore[arg-type]
+    assert http_probe_request.ask(subject("/ok", set(), "tcp"), ORIGINS) == {}  # type: ignore[arg-type]
     assert Findings("lknode01", passed("whole"), []).as_data()["probe"] is None
 
 
@@ -129,12 +129,31 @@ def test_without_such_an_answer_an_open_probe_port_on_the_standby_is_a_fault(ans
 
 @pytest.mark.parametrize(("said", "answering"), [("503 x", "lknode01"), ("200 OK", "lknode01 and lknode02"), ("", "lknode01 and lknode02")])
 def test_an_audit_takes_another_status_than_200_for_no_answer(monkeypatch: pytest.MonkeyPatch, said: str, answering: str) -> None:
-    monkeypatch.setattr(invariants, "attempt", lambda *_, **__: [SimpleNamespace(answered=True)])
-    monkeypatch.setattr(probe_question, "ask", lambda *_: {"lknode01": "200 OK", "lknode02": said})
+    monkeypatch.setattr(invariants, "attempt", lambda *_, **__: [SimpleNamespace(answered=True, seconds=0.001)])
+    monkeypatch.setattr(http_probe_request, "ask", lambda *_: {"lknode01": "200 OK", "lknode02": said})
     there = subject("/primary", set())
     there.cluster.client = SimpleNamespace(name="lkclient")
     verdict = invariants.probe_answered(there, "lknode01")  # type: ignore[arg-type]
     assert verdict.reason == f"the probe port is answered by {answering}" and bool(verdict) is (answering == "lknode01")
+
+
+@pytest.mark.parametrize(("took_s", "waits_s"), [(0.0001, 0.25), (0.01, 0.5), (0.3, 1.0), (None, 1.0)])
+def test_a_node_that_keeps_silent_is_waited_for_by_what_the_active_one_took(
+    monkeypatch: pytest.MonkeyPatch, took_s: float | None, waits_s: float
+) -> None:
+    there = subject("/primary", set())
+    there.cluster.client = SimpleNamespace(name="lkclient")
+    names = {str(n.address): n.name for n in there.cluster.nodes}
+    limits: list[tuple[str, float]] = []
+
+    def tried(origin: object, address: str, port: int, *, count: int, limit: float) -> list[SimpleNamespace]:
+        limits.append((names[address], limit))
+        return [SimpleNamespace(answered=names[address] == "lknode02" and took_s is not None, seconds=took_s)]
+
+    monkeypatch.setattr(invariants, "attempt", tried)
+    verdict = invariants.probe_answered(there, "lknode02")  # type: ignore[arg-type]
+    assert bool(verdict) is (took_s is not None)
+    assert limits[0] == ("lknode02", 1.0) and limits[-1] == ("lknode01", pytest.approx(waits_s))
 
 
 @pytest.mark.parametrize(("listens", "answering"), [("lknode01", "lknode01"), ("", "nobody"), ("lknode02", "nobody")])
@@ -149,7 +168,7 @@ def test_a_port_that_a_firewall_keeps_for_the_balancer_is_asked_on_the_active_no
 
     def tried(origin: str, address: str, port: int, **_: object) -> list[SimpleNamespace]:
         asked.append(origin)
-        return [SimpleNamespace(answered=origin == addresses[address] == listens)]
+        return [SimpleNamespace(answered=origin == addresses[address] == listens, seconds=0.001)]
 
     monkeypatch.setattr(invariants, "attempt", tried)
     verdict = invariants.probe_answered(there, "lknode01")  # type: ignore[arg-type]

@@ -226,9 +226,11 @@ def test_a_pass_is_not_said_of_an_incident_whose_client_could_not_be_asked(tmp_p
     links[CLIENT].fails = HostUnreachable("the client was not reached")
     (run,) = fetch(found, tmp_path).runs
     assert outcome(run)[0] == "inconclusive" and f"what {CLIENT} kept of it is not known" in outcome(run)[1]
-    from harness.report import reevaluate
+    from harness.report import reevaluation
 
-    assert reevaluate.exit_code(reevaluate.rejudge(run, load_record(run), reevaluate.Budgets(None, {}))) == 3, "nor when it is judged again"
+    assert reevaluation.exit_code(reevaluation.rejudge(run, load_record(run), reevaluation.Budgets(None, {}))) == 3, (
+        "nor when it is judged again"
+    )
     links[CLIENT].fails = None
     assert fetch(found, tmp_path).completed == [run] and outcome(run)[0] == "pass"
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness.managers.kinds.lifekeeper import address_in, notices, parse
-from harness.managers.manager import ClusterState, CommPath, NodeState, ResourceState
+from harness.config import cluster_config
+from harness.hosts.host import Command, CommandResult, HostUnreachable
+from harness.lab.lifecycle import default_cluster
+from harness.managers.kinds.lifekeeper import LifeKeeper, address_in, notices, parse
+from harness.managers.manager import ClusterState, CommPath, NodeState, Question, ResourceState
+from harness.managers.switchover_readiness import by_state
 
 HEADER = "LOCAL     TAG              ID              STATE     PRIO  PRIMARY\n"
 ACTIVE = (  # LKL-09
@@ -34,6 +39,8 @@ MACHINE   NETWORK ADDRESSES/DEVICE       STATE     PRIO
 lknode01  TCP     10.20.1.12/10.20.1.11  ALIVE        1
 lknode01  TCP     10.20.2.12/10.20.2.11  DEAD         2
 """
+SECOND = "lknode01  pgsql            pgsql           OSF          1  lknode01\n"
+BESIDE = ACTIVE.replace("\nMACHINE", f"{SECOND}\nMACHINE")
 STOPPED = "LifeKeeper does not appear to be running.\n"  # LKL-10
 IN, OUT = ResourceState.IN_SERVICE, ResourceState.STANDBY
 
@@ -225,3 +232,43 @@ def test_no_address_is_made_up(row: str) -> None:
 def test_notices_are_told_by_the_form_of_the_line(line: str, means: bool) -> None:
     """LKL-62."""
     assert notices(line) is means
+
+
+class Node:
+    """A host that keeps what it was asked. `status` is what lcdstatus prints there; None: it cannot be reached."""
+
+    def __init__(self, name: str, status: str | None, exit: int = 0) -> None:
+        self.name, self.status, self.exit = name, status, exit
+        self.asked: list[str] = []
+
+    def run(self, command: Command, *, limit: float = 10.0) -> CommandResult:
+        words = command if isinstance(command, str) else " ".join(command)
+        self.asked.append(words)
+        if self.status is None:
+            raise HostUnreachable(f"{self.name} does not answer")
+        is_status = "lcdstatus" in words
+        return CommandResult(self.name, words, self.exit if is_status else 0, self.status if is_status else "", "", 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (Node("lknode01", ACTIVE), Node("lknode02", STANDBY)),
+        (Node("lknode01", ACTIVE), Node("lknode02", None)),
+        (Node("lknode01", ACTIVE), Node("lknode02", "", 127)),
+        (Node("lknode01", BESIDE), Node("lknode02", STANDBY)),
+        (Node("lknode01", BESIDE, 1), Node("lknode02", STANDBY)),  # what another application has is read of a good exit alone
+    ],
+)
+def test_whether_a_switchover_is_allowed_is_read_from_one_look_at_each_node(first: Node, second: Node) -> None:
+    """It is what the state and another application's resources say, each asked by itself."""
+    cluster = cluster_config.parse(default_cluster.cluster_data(), Path("x"))
+    manager = LifeKeeper(cluster, {"lknode01": first, "lknode02": second})  # type: ignore[dict-item]
+    unrelated, state = manager.unrelated_resources(), manager.state()
+    for node in (first, second):
+        node.asked.clear()
+    answer = manager.may_switch_over("lknode02")
+    assert [sum("lcdstatus" in words for words in node.asked) for node in (first, second)] == [1, 1]
+    alone = by_state("lknode02", state.without(unrelated), Question.TOLD).answer
+    assert set(alone.because) <= set(answer.because) and answer.no >= alone.no, (alone, answer)
+    assert ("pgsql" in " ".join(answer.because)) is ("pgsql" in " ".join(alone.because)), (alone, answer)

@@ -7,7 +7,7 @@ import time
 import pytest
 from recordings import ADDRESSES, CLIENT, PROBE, A, B, a_series
 
-from harness.measure.live_state import KEPT_S, UNKNOWN, Live
+from harness.measure.live_state import RETENTION_S, UNKNOWN, Live
 from harness.remote.recording.recording import PINNED, CapturedPacket, NodeEvent, Sample
 
 SOURCE = "168.63.129.16"
@@ -80,7 +80,7 @@ def test_other_packets_tell_nothing(live, now, seen):
 
 def test_an_old_packet_from_the_same_port_is_another_attempts(live, now):
     live.samples(SERIES.id, [answered(now, 40000)])
-    live.sightings([syn(now - KEPT_S - 0.1, B, 40000)])
+    live.sightings([syn(now - RETENTION_S - 0.1, B, 40000)])
     assert standing(live).node is None
 
 
@@ -151,9 +151,9 @@ def test_for_how_long_it_is_out(live, now):
 
 def test_for_how_long_when_it_is_longer_than_anything_is_remembered(live, now):
     live.samples(SERIES.id, [answered(now, 1)])
-    for second in range(1, 3 * int(KEPT_S)):
+    for second in range(1, 3 * int(RETENTION_S)):
         live.samples(SERIES.id, [answered(now + second, 1 + second, "silent")])
-    assert standing(live).recovered_after_s == pytest.approx(3 * int(KEPT_S) - 1)
+    assert standing(live).recovered_after_s == pytest.approx(3 * int(RETENTION_S) - 1)
 
 
 def test_the_last_probe_of_each_node(live, now):

@@ -15,7 +15,7 @@ from harness.config import cluster_config
 from harness.lab import topology
 from harness.lab.guests.images import machine_image, newc_archive
 from harness.lab.guests.machine import acceleration, machine_provisioning
-from harness.lab.guests.machine.command_line import InheritedFiles, MachineHardware, MachineNic, command_line
+from harness.lab.guests.machine.qemu_command_line import InheritedFiles, MachineHardware, MachineNic, command_line
 from harness.lab.lifecycle import default_cluster
 from harness.lab.pacemaker import cib, fence_agent, install
 
@@ -29,6 +29,8 @@ HARDWARE = MachineHardware(
     disk=Path("/image/disk, of mine.raw"),
     nics=(MachineNic("eth0", "00:0d:3a:14:01:0b"), MachineNic("eth1", "00:0d:3a:14:02:0b")),
     console=Path("/lab/console.log"),
+    management=MachineNic("mgmt0", "52:54:00:ff:00:0b"),
+    management_address="192.168.255.11",
 )
 FILES = InheritedFiles(monitor=3, initrd=4, overlay=5, taps={"eth0": 6, "eth1": 7})
 
@@ -57,9 +59,13 @@ def test_it_waits_for_its_legs_and_its_end_is_left_to_the_lab() -> None:
 def test_each_nic_has_its_tap_and_the_last_one_is_the_management_s() -> None:
     words = command_line("n", HARDWARE, FILES)
     assert options(words, "netdev")[:2] == ["tap,id=eth0,fd=6", "tap,id=eth1,fd=7"]
-    assert "hostfwd=tcp:127.0.0.1:22-:22" in options(words, "netdev")[2] and len(options(words, "netdev")) == 3
+    assert "hostfwd=tcp:127.0.0.1:22-192.168.255.11:22" in options(words, "netdev")[2] and len(options(words, "netdev")) == 3
     cards = [device for device in options(words, "device") if device.startswith("virtio-net-pci")]
-    assert [card.split("mac=")[1].split(",")[0] for card in cards[:2]] == ["00:0d:3a:14:01:0b", "00:0d:3a:14:02:0b"]
+    assert [card.split("mac=")[1].split(",")[0] for card in cards] == [
+        "00:0d:3a:14:01:0b",
+        "00:0d:3a:14:02:0b",
+        "52:54:00:ff:00:0b",
+    ]
 
 
 def test_only_an_emulated_machine_takes_its_time_from_the_chip_set() -> None:
@@ -107,11 +113,11 @@ def test_drivers_come_after_what_they_need_and_built_in_ones_are_left_out(tmp_pa
 
 def test_addresses_are_given_as_in_every_guest_and_the_management_s_beside_them() -> None:
     nics = topology.make_topology(CLUSTER).of("lknode01")
-    script = machine_provisioning.network_script(nics)
+    script = machine_provisioning.network_script(nics, "192.168.255.11")
     lines = script.split("<<END\n")[1].splitlines()
     assert lines[:3] == ["link set lo up", "link set eth2 name mgmt0", "link set mgmt0 up"]
     assert "address add 10.20.1.11/24 dev eth0" in lines and "route add default via 10.20.1.1 dev eth0" in lines
-    assert lines[-2:] == ["address add 192.168.255.15/24 dev mgmt0", "END"]
+    assert lines[-2:] == ["address add 192.168.255.11/24 dev mgmt0", "END"]
     assert "echo 0 > /proc/sys/net/ipv4/tcp_timestamps" in script
 
 

@@ -73,6 +73,20 @@ def test_an_answer_is_found_by_its_number_whatever_comes_before_it() -> None:
     talk(conversation)
 
 
+def test_an_answer_that_comes_twice_is_taken_once() -> None:
+    async def conversation(monitor: QmpMonitor, fake: FakeMonitor) -> None:
+        asking = asyncio.create_task(monitor.ask("stop"))
+        asked = await fake.hear()
+        for text in ("once", "twice"):
+            fake.say({"return": text, "id": asked["id"]})
+        assert await asking == "once"
+        asking = asyncio.create_task(monitor.ask("cont"))
+        fake.say({"return": {}, "id": (await fake.hear())["id"]})
+        assert await asking == {}
+
+    talk(conversation)
+
+
 def test_arguments_and_a_refusal_in_qemu_s_own_words() -> None:
     async def conversation(monitor: QmpMonitor, fake: FakeMonitor) -> None:
         asking = asyncio.create_task(monitor.ask("set_link", {"name": "nic-eth9", "up": False}))
@@ -157,6 +171,22 @@ def test_a_job_is_followed_to_its_end_and_dismissed() -> None:
         first = jobs.asked[0]
         assert first["execute"] == "snapshot-save" and first["arguments"]["devices"] == ["disk"]
         assert jobs.asked[-1]["arguments"] == {"id": first["arguments"]["job-id"]}
+
+    talk(conversation)
+
+
+def test_a_job_that_ended_between_a_look_and_the_next_is_not_waited_for() -> None:
+    async def conversation(monitor: QmpMonitor, fake: FakeMonitor) -> None:
+        running = asyncio.create_task(monitor.run_job("snapshot-save", {}, limit=20))
+        job, status = None, "running"
+        while (request := await fake.hear())["execute"] != "job-dismiss":
+            job = job or request["arguments"]["job-id"]
+            if request["execute"] == "query-jobs" and status == "running":
+                fake.say({"event": "JOB_STATUS_CHANGE", "data": {"status": "concluded"}})  # the last one, told before the answer
+            fake.say({"return": [{"id": job, "status": status}] if request["execute"] == "query-jobs" else {}, "id": request["id"]})
+            status = "concluded" if request["execute"] == "query-jobs" else status
+        fake.say({"return": {}, "id": request["id"]})
+        await running
 
     talk(conversation)
 

@@ -9,14 +9,14 @@ from types import SimpleNamespace
 import pytest
 from recordings import a_header
 
-from harness.cluster.capture_sources import CaptureSources
+from harness.cluster.capture_sources import CaptureSources, Source
 from harness.config import cluster_config
-from harness.core.errors import Inconclusive
+from harness.core.errors import Inconclusive, Unusable
 from harness.core.redaction.output_redaction import Cleaner
 from harness.lab.lifecycle import default_cluster
 from harness.measure import meter as module
 from harness.measure.meter import Meter
-from harness.remote.host_capabilities import FORWARDED
+from harness.remote.host_capabilities import FORWARDED, FULL
 from harness.remote.recording.recording import NodeEvent
 
 
@@ -54,6 +54,7 @@ def meter(cluster, monkeypatch) -> tuple[Meter, list[str]]:
     subject = SimpleNamespace(
         cluster=cluster,
         capabilities=lambda name: FORWARDED,
+        evidence=dict,
         together=together,
         hosts={m.name: None for m in cluster.machines},
         python=lambda name: "python3",
@@ -101,3 +102,20 @@ def test_what_a_hosts_program_said_when_it_ended_is_shown_without_secrets(meter)
     for kind in ("agent-lost", "witness-lost", "host-lost"):
         it.event(NodeEvent(1.0, "lknode01", kind, "bash: login Kn0wn-canary --password canary-2 refused"))
         assert it.live.news == f"lknode01: {kind} bash: login [removed] --password [removed] refused"
+
+
+def test_whether_packets_may_be_watched_is_not_tried_again_where_they_were(cluster) -> None:
+    tried: list[str] = []
+
+    def refused(node: str, **_: object) -> object:
+        tried.append(node)
+        raise Unusable("it may not")
+
+    first, second = (node.name for node in cluster.nodes)
+    captures = SimpleNamespace(source=lambda name: Source.HOST, make=refused, fall_back=lambda name, why: False)
+    meter = Meter.__new__(Meter)
+    meter.subject = SimpleNamespace(cluster=cluster, captures=captures, evidence=lambda: {first: None})  # type: ignore[assignment]
+    meter.blind, meter._capabilities = {}, {first: FULL, second: FULL}
+    for node in (first, second):
+        meter._check_capture(node)
+    assert tried == [second] and meter.blind == {second: "it may not"}

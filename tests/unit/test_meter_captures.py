@@ -43,6 +43,7 @@ def a_meter(
         hosts={m.name: SimpleNamespace(name=m.name) for m in cluster.machines},
         python=lambda name: "python3",
         manager=SimpleNamespace(log=None),
+        evidence=dict,
     )
     subject.captures = CaptureSources(cluster, subject.hosts, subject.capabilities)
 

@@ -161,7 +161,7 @@ def test_one_disruption_alone_ends_no_failure_of_a_whole_night(runs) -> None:
     ],
 )
 def test_which_runs_are_alike(runs, one, other, same) -> None:
-    assert state_change.alike(runs.made("p", tests=one).record, runs.made("f", tests=other).record) is same
+    assert state_change.is_comparable(runs.made("p", tests=one).record, runs.made("f", tests=other).record) is same
 
 
 @pytest.mark.parametrize(
@@ -171,9 +171,9 @@ def test_which_runs_are_alike(runs, one, other, same) -> None:
 def test_a_run_that_a_failure_ended_early_is_of_the_whole_night(runs, word, state, same) -> None:
     short, whole = runs.made("f", tests=NIGHT[:1]).record, runs.made("p", tests=NIGHT).record
     short.command, short.state = ["pytest", word], RunState(state)
-    assert state_change.alike(short, whole) is state_change.alike(whole, short) is same
+    assert state_change.is_comparable(short, whole) is state_change.is_comparable(whole, short) is same
     short.verdict = Judgement.of(VERDICTS["p"])
-    assert not state_change.alike(short, whole)  # nothing ended it
+    assert not state_change.is_comparable(short, whole)  # nothing ended it
 
 
 def test_a_change_is_sent_without_a_secret_and_a_receiver_that_is_away_is_told(runs, monkeypatch) -> None:

@@ -11,7 +11,7 @@ from harness.core.verdict import failed, inconclusive, passed
 from harness.diagnosis.cause import Certainty
 from harness.diagnosis.outages.budget_terms import Term, share, terms
 from harness.diagnosis.outages.outage_causes import explain
-from harness.diagnosis.outages.path_phases import Cutter
+from harness.diagnosis.outages.path_phases import OutageCutter
 from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.measure.measurement_result import PHASES, Boundary, ChartRow, Measured, Outage, Segment, SeriesResult
 
@@ -56,7 +56,7 @@ def test_what_is_no_sum_has_no_parts(words: str) -> None:
 
 def test_the_pieces_add_up_to_the_outage() -> None:
     for result in (evaluate(a_switchover()), a_measured(a_series())):
-        cutter = Cutter(result)
+        cutter = OutageCutter(result)
         for series in result.series:
             for outage in series.outages:
                 assert sum(p.seconds for p in cutter.cut(series, outage).pieces) == pytest.approx(outage.seconds)
@@ -74,13 +74,13 @@ def test_a_path_waits_for_its_own_service_and_not_for_another() -> None:
     """The cluster's last service listens at 20 s; `web` did so at 12.5 s, and was reached when the balancer had switched."""
     result = a_measured(a_series("web", end=14.1, start=9.95), a_series("db", end=20.1, start=9.9), up={"web": 12.5, "db": 20.0})
     assert {one.series.service: one.phases.longest.name for one in explain(result).outages} == {"web": "stopped", "db": "service up"}
-    names = [p.name for p in Cutter(result).cut(result.series[0], result.series[0].outages[0]).pieces]
+    names = [p.name for p in OutageCutter(result).cut(result.series[0], result.series[0].outages[0]).pieces]
     assert names == ["noticed", "stopped", "vip moved", "service up", "probe answered", "balancer switched", "first answer"]
 
 
 def test_the_inside_path_does_not_wait_for_the_balancer() -> None:
     result = a_measured(a_series(path="inside"))
-    names = {p.name for p in Cutter(result).cut(result.series[0], result.series[0].outages[0]).pieces}
+    names = {p.name for p in OutageCutter(result).cut(result.series[0], result.series[0].outages[0]).pieces}
     assert not names & {"probe answered", "balancer switched"}
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from recordings import A, B, a_series, during_a_cut, during_a_freeze, open_loop
 
 from harness.measure.evaluation.attempt_attribution import Traced
-from harness.measure.evaluation.outages import outage, runs_of_failure, segments
+from harness.measure.evaluation.series_outages import outage, runs_of_failure, segments
 from harness.remote.recording.recording import PINNED
 
 PERIODS = (0.001, 0.01, 0.05, 0.1, 0.25)

@@ -29,7 +29,7 @@ from harness.pytest_plugin.live_view import LiveView
 from harness.pytest_plugin.measurement_plan import MeasurementOptions, Plan
 from harness.pytest_plugin.pytest_session import Session
 from harness.report.record.run_directory import Run
-from harness.report.render import render
+from harness.report.report_rendering import render
 from harness.report.run_record_builder import ReportBuilder
 from harness.report.terminal_summary import summary
 from harness.services.service_kind import Identity
@@ -65,7 +65,7 @@ def test_what_a_host_says_gets_into_no_file_of_a_run(tmp_path: Path) -> None:
     assert set(files) == {"run.json", "timeline.jsonl", "report.html", "junit.xml", "summary.md", "a.log"}
     leaks = [(name, canary) for name, text in files.items() for canary in (CANARY, "canary-unknown", "canary-option") if canary in text]
     assert not leaks and all(REMOVED in text.replace("\\", "") for text in files.values())
-    assert CANARY not in run.cleaner.shown(summary(run.record, run.directory))
+    assert CANARY not in run.cleaner.for_terminal(summary(run.record, run.directory))
     assert json.loads(files["run.json"])["tests"][0]["verdict"]["outcome"] == "fail"
 
 
@@ -97,7 +97,7 @@ def test_a_host_cannot_reach_the_terminal_by_what_it_says() -> None:
         str(Unusable(HOSTILE)),
         failed(HOSTILE).reason,
         Identity("tcp", HOSTILE, node=HOSTILE, facts={"a": HOSTILE}).said,
-        Cleaner().shown(HOSTILE),
+        Cleaner().for_terminal(HOSTILE),
         visible(HOSTILE),
     ]
     assert not any(c in text for text in texts for c in OBEYED)

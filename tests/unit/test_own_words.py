@@ -21,13 +21,13 @@ from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence
 from harness.expectations.connectivity_matrix import Origin
 from harness.hosts.linux.linux_parse import InterfaceAddress
-from harness.remote.captures.wire_codes import Way
+from harness.remote.captures.wire_code_classifier import Way
 from harness.remote.connections.attempt import Attempt
 from harness.remote.connections.attempt_outcome import AttemptOutcome
 from harness.services import oracle_session, service_registry
 from harness.services.service_kind import NotServing, NotTheService, TurnedAway, WrongAnswer
-from harness.services.sqlserver import session as mssql_session
-from harness.services.sqlserver.tds import ServerError
+from harness.services.sqlserver import sqlserver_session as mssql_session
+from harness.services.sqlserver.tds_protocol import ServerError
 from tests.saying_server import saying
 
 DATABASE = next(s for s in CLUSTER.services if s.kind == "postgres")

@@ -9,7 +9,7 @@ from test_pacemaker_adapter import MONITOR
 
 from harness.managers.manager import Question, Says, answer
 from harness.managers.parse.pacemaker_parse import failures_until_ban, read
-from harness.managers.rules.boot_start_rules import by_units
+from harness.managers.rules.boot_start_rules import at_boot_line, by_units
 from harness.managers.rules.pacemaker_fencing_rules import fenced_by
 from harness.managers.rules.pacemaker_switchover_rules import (
     by_cib,
@@ -57,6 +57,7 @@ def changed(before: str, after: str) -> str:
         (changed("<status", BAN.format("ip", "-1000000")), "the constraint avoid forbids lknode02"),
         (changed("<status", BAN.format("cluster-services", "-INFINITY")), "the constraint avoid forbids lknode02"),
         (changed('name="lknode02" id="2"', 'name="lknode02" id="2" health="red"'), "lknode02's health is red"),
+        (changed('stop-all-resources="false"', 'stop-all-resources="true"'), "told to stop all resources"),
         (changed("<status", FAILURE.format("web_start_0", A, 6)), "web is not configured right, says its agent"),
         (changed("<status", FAILURE.format("web_start_0", B, 5)), "web failed on lknode02"),
     ],
@@ -201,6 +202,20 @@ def test_pacemakers_own_word_on_what_it_would_do() -> None:
     assert "cannot be asked" in line
 
 
+@pytest.mark.parametrize("how", ['role="Started" blocked="true"', 'role="Started" failed="true"', 'role="Stopped"'])
+def test_what_is_blocked_or_failed_in_the_end_is_not_in_service(how: str) -> None:
+    sound = simulated({"web": B, "ip": B})
+    text = (sound.text or "").replace('id="ip" role="Started"', f'id="ip" {how}')
+    assert "would have ip stopped" in str(by_simulation(B, [NodeOutput(text)], read(MONITOR)).answer)
+
+
+def test_each_question_is_simulated_as_what_it_is() -> None:
+    """Told: everything has to be there; lost: the node is away."""
+    (told,), (lost,) = would_lines(Question.TOLD, "g", A, B), would_lines(Question.LOST, "g", A, B)
+    assert f'rsc="g" node="{B}" score="INFINITY"' in told and " -f " not in told
+    assert lost.endswith(f"-f {A}") and "lkharness-would" not in lost
+
+
 @pytest.mark.parametrize("number", range(6))
 def test_a_failure_of_each_resource_is_asked_about_once(number: int) -> None:
     tags = [f"r{n}" for n in range(number)]
@@ -318,6 +333,11 @@ def test_whether_it_starts_at_boot(said: str, says: Says, why: str) -> None:
     assert found.says is says and why in str(found)
     assert by_units({A: NodeOutput(said)}, ["pacemaker"], True).yes and by_units({A: NodeOutput(said)}, ["pacemaker"], False).no
     assert by_units({A: NodeOutput(None, "away")}, ["pacemaker"]).says is Says.CANNOT_TELL
+
+
+def test_sbd_is_asked_how_it_starts_only_where_it_counts() -> None:
+    """A node that was fenced does not join again with SBD_STARTMODE=clean, which only SBD's own file tells."""
+    assert "grep SBD_STARTMODE" in at_boot_line(["pacemaker"], sbd=True) and "SBD" not in at_boot_line(["lifekeeper"])
 
 
 def test_who_is_fenced_for_good() -> None:

@@ -70,13 +70,13 @@ def test_a_run_s_own_captures_keep_no_more_than_the_newest() -> None:
     """They watch until the run ends: with 300 connections a second they were some hundred megabytes after ten minutes."""
     subject: Any = ClusterUnderTest.__new__(ClusterUnderTest)
     subject.cluster = SimpleNamespace(network_capture=None, machines=[SimpleNamespace(name="a", ssh=SimpleNamespace(python="python3"))])
-    subject.hosts, subject.absent, subject.timeline, subject._witnesses = {"a": SimpleNamespace(name="a")}, set(), Timeline(), {}
+    subject.hosts, subject.absent, subject.timeline, subject._capture_by_host = {"a": SimpleNamespace(name="a")}, set(), Timeline(), {}
     subject._failed_captures = {}
     subject._capabilities, subject._capability_locks, subject._capture_locks = {"a": FULL}, {"a": threading.Lock()}, {"a": threading.Lock()}
     subject.captures = CaptureSources(subject.cluster, subject.hosts, subject.capabilities)
     with subject.watched():
         pass
-    witness = subject._witnesses["a"]
+    witness = subject._capture_by_host["a"]
     for _ in range(10):
         witness.mark()
     assert len(witness.packets()) <= 50 and witness.left_out + len(witness.packets()) == 11 * EACH
@@ -116,6 +116,7 @@ def test_nothing_holds_the_packets_of_a_measurement_that_ended(tmp_path: Path, m
     subject: Any = SimpleNamespace(
         cluster=cluster,
         capabilities=lambda name: FULL,
+        evidence=dict,
         hosts={m.name: SimpleNamespace(name=m.name) for m in cluster.machines},
         python=lambda name: "python3",
         cleaner=Cleaner(()),

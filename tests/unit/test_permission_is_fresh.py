@@ -52,7 +52,7 @@ def test_the_term_covers_the_longest_thing_armed_and_no_more(tmp_path: Path) -> 
     one.give_back()
 
 
-def test_the_guardian_s_covers_it_too(tmp_path: Path) -> None:
+def test_the_watchdog_s_covers_it_too(tmp_path: Path) -> None:
     one = lease(tmp_path)
     one.take()
     resumed = lease(tmp_path, token=one.token, lasts_s=200.0)
@@ -73,7 +73,7 @@ def test_a_first_doubt_stops_what_would_be_done(tmp_path: Path) -> None:
     one.take()
     stolen(tmp_path)
     one._renew_everywhere()
-    assert "somebody@elsewhere" in one.lost and not one.stolen
+    assert "somebody@elsewhere" in one.loss_reason and not one.stolen
     one.give_back()
 
 
@@ -91,7 +91,7 @@ def test_it_counts_while_the_machine_sleeps(monkeypatch: pytest.MonkeyPatch, tmp
     one.take()
     slept = time.clock_gettime(time.CLOCK_BOOTTIME) + 60.0
     monkeypatch.setattr(time, "clock_gettime", lambda clock: slept if clock == time.CLOCK_BOOTTIME else time.monotonic())
-    assert "could not be renewed for 30 s" in one.lost
+    assert "could not be renewed for 30 s" in one.loss_reason
     one.give_back()
 
 
@@ -163,11 +163,11 @@ def a_guard(active: str = "lknode01", left: list[str] | None = None) -> Prefligh
 
 
 def test_a_role_that_moved_between_look_and_deed_stops_it() -> None:
-    a_guard().before("switchover", node="lknode01")
+    a_guard().demand_permission("switchover", node="lknode01")
     with pytest.raises(Inconclusive, match="lknode01 was active when it was chosen, and lknode02 is by now"):
-        a_guard("lknode02").before("switchover", node="lknode01")
+        a_guard("lknode02").demand_permission("switchover", node="lknode01")
 
 
 def test_what_an_earlier_run_left_stops_it_with_its_name() -> None:
     with pytest.raises(Inconclusive, match="folder /run/lkharness/aa/NIC-down"):
-        a_guard(left=["left behind: lknode01: folder /run/lkharness/aa/NIC-down"]).before("switchover")
+        a_guard(left=["left behind: lknode01: folder /run/lkharness/aa/NIC-down"]).demand_permission("switchover")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recordings import LISTENER, A, B, Script, a_header, a_switchover, marks, play
 
-from harness.measure.evaluation.phases import STILL_OUT, stack
+from harness.measure.evaluation.outage_phases import STILL_OUT, stack
 from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.measure.measurement_result import PHASES, Boundary, Outage
 from harness.remote.recording.recording import NodeEvent

@@ -1,7 +1,8 @@
-"""When a stranger's cluster may be disturbed, what is shown of it first, and what the report's first line says when it is left changed."""
+"""When an attached cluster may be disturbed, what is shown of it first, and what the report's first line says when it is left changed."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from functools import partial
@@ -69,16 +70,16 @@ def guard(seen: ClusterState | None = None, says: Says = Says.YES, lost: str = "
 def test_a_whole_cluster_may_be_disturbed():
     one = guard()
     assert not one.disturbed
-    one.before("switchover")
+    one.demand_permission("switchover")
     assert one.disturbed
 
 
 def test_only_yes_is_a_go_unless_the_operator_says_otherwise():
     """A slow node, or a quorum that cannot be read, is no yes (facts WCLU-109 on); what was done all the same is on the record."""
     with pytest.raises(Inconclusive, match=r"not proven that a switchover .* to lknode02 would be made \(--allow-unproven .*: a reason"):
-        guard(says=Says.CANNOT_TELL).before("switchover")
+        guard(says=Says.CANNOT_TELL).demand_permission("switchover")
     all_the_same = guard(says=Says.CANNOT_TELL, unproven=True)
-    all_the_same.before("switchover")
+    all_the_same.demand_permission("switchover")
     assert all_the_same.disturbed
     (event,) = all_the_same._subject.timeline.events
     assert event.text == "switchover is done although this is not proven: a reason"
@@ -96,7 +97,7 @@ def test_only_yes_is_a_go_unless_the_operator_says_otherwise():
 def test_it_is_refused_with_the_reason(name: str, about: dict, says: str):
     one = guard(**about)
     with pytest.raises(Inconclusive, match=says):
-        one.before(name)
+        one.demand_permission(name)
     assert not one.disturbed
 
 
@@ -133,6 +134,7 @@ def subject() -> Iterator[SimpleNamespace]:
         state=lambda **limit: manager.state(**limit),
         hosts={m.name: NoHost() for m in CLUSTER.machines},
         facts={m.name: facts for m in CLUSTER.machines},
+        one_look=contextlib.nullcontext,
     )
 
 

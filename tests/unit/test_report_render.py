@@ -16,7 +16,7 @@ from harness.core.verdict import failed, passed
 from harness.report.html.html_report import bars, evidence_link
 from harness.report.lab_disclaimer import LAB_DOES_NOT_SHOW
 from harness.report.record.run_record import ClusterKind, EvidenceFile, RunState
-from harness.report.render import render
+from harness.report.report_rendering import render
 from harness.report.run_reader import load_record, load_timeline
 from harness.report.terminal_summary import summary
 
@@ -335,6 +335,6 @@ def test_jinja2_is_not_loaded_before_it_is_needed():
     import subprocess
     import sys
 
-    modules = "harness.report.run_record_builder, harness.report.render, harness.report.terminal_summary"
+    modules = "harness.report.run_record_builder, harness.report.report_rendering, harness.report.terminal_summary"
     code = f"import sys, {modules}; print('jinja2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout.strip() == "False"

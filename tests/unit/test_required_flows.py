@@ -61,7 +61,7 @@ def test_the_manager_needs_the_firewall_only_where_it_has_a_path() -> None:
         node = NodeState("lknode01", True, {}, tuple(CommPath("lknode02", p, False) for p in paths))
         told = ClusterState({"lknode01": node, "lknode02": NodeState("lknode02", False, {}, ())}).path_addresses
         judged = judge_firewall(cluster, "lknode01", ruleset, lambda address: NICS.get(str(address)), paths=told)
-        return [f.lost for fates in judged.stopped.values() for f in fates]
+        return [f.lost for fates in judged.stopped_by_rule.values() for f in fates]
 
     assert lost("10.20.1.11/10.20.1.12") == []
     for paths in (("10.20.1.11/10.20.1.12", "10.20.2.11/lknode02"), ("10.20.1.11/10.20.1.12", "DISK"), ()):
@@ -96,11 +96,11 @@ def test_what_is_true_of_one_manager_is_written_in_its_adapter() -> None:
     root = Path(__file__).parents[2] / "harness"
     rooms = ("check", "cluster", "diagnosis", "disrupt", "managers", "measure")
     texts = {p: p.read_text() for room in rooms for p in (root / room).rglob("*.py")}
-    for (kind,) in MANAGERS.own().values():
+    for (kind,) in MANAGERS.built_in_classes().values():
         if kind.peer_port:
             files = [str(p.relative_to(root)) for p, text in texts.items() if re.search(rf"\b{kind.peer_port[1]}\b", text)]
             assert [f for f in files if not f.startswith("managers/kinds/")] == [], kind
-    for name in MANAGERS.own():
+    for name in MANAGERS.built_in_classes():
         assert [p.name for p, text in texts.items() if f'"{name}":' in text] == []
 
 

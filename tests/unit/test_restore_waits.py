@@ -10,7 +10,7 @@ import pytest
 from harness.attach import restore
 from harness.config import cluster_config
 from harness.core.verdict import passed
-from harness.hosts.jobs import StillRunning
+from harness.hosts.detached_jobs import StillRunning
 from harness.lab.lifecycle import default_cluster
 from harness.managers.manager import Answer, Says
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from report_sample import a_builder
 
-from harness.attach import disruptive_run, restore, state_before
+from harness.attach import disruptive_run, initial_state, restore
 from harness.attach.disruptive_run import DisruptiveRun
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
@@ -143,6 +143,22 @@ def test_what_the_manager_has_against_it_besides_its_state_counts() -> None:
     assert not verdict and "!nofailover" in verdict.reason and "nothing to move" not in verdict.reason and not manager.moves
 
 
+def test_nothing_is_moved_across_a_split() -> None:
+    dead = tuple(CommPath(path.peer, path.addresses, False) for path in PATHS)
+    manager = Manager(both(NodeState("lknode01", True, {"ip": B}, dead), NodeState("lknode02", True, {"ip": B}, dead)))
+    verdict = restore.put_back(subject_of(manager), "lknode01", patience_s=0.5)
+    assert not verdict and not manager.moves
+
+
+def test_a_move_that_went_elsewhere_is_not_as_it_was() -> None:
+    """The manager says that it is done, and the service is on the other node again."""
+    manager = Manager(both(node("lknode01", ip=B), node("lknode02", ip=S)))
+    manager.switch_over = lambda to, *, deadline: manager.moves.append(to)  # type: ignore[method-assign]
+    verdict = restore.put_back(subject_of(manager), "lknode01", patience_s=0.5)
+    assert manager.moves == ["lknode01"] and not verdict and "lknode02 is active, lknode01 was" in verdict.reason
+    assert "on lknode01, as root, `" in verdict.reason
+
+
 class Watchdog:
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -175,21 +191,21 @@ def an_attached(tmp_path: Path, *, disturbed: bool = True) -> tuple[DisruptiveRu
 
 
 @pytest.mark.parametrize(
-    ("verdict", "guardian_told", "lease_told"),
+    ("verdict", "watchdog_told", "lease_told"),
     [
         (passed("as it was"), ["settled", "farewell"], "given back"),
         (failed("lknode02 is active, lknode01 was"), ["left to it"], "left"),
     ],
 )
 def test_farewell_only_after_a_put_back_that_passed(
-    monkeypatch, tmp_path, verdict: Verdict, guardian_told: list[str], lease_told: str
+    monkeypatch, tmp_path, verdict: Verdict, watchdog_told: list[str], lease_told: str
 ) -> None:
     monkeypatch.setattr(disruptive_run, "put_back", lambda *about, **more: verdict)
     one, watchdog, lease = an_attached(tmp_path)
     said = one.end(broken=True)
     assert said is not None and said.outcome is verdict.outcome
     one.give_back()
-    assert (watchdog.told, lease.told) == (guardian_told, [lease_told])
+    assert (watchdog.told, lease.told) == (watchdog_told, [lease_told])
 
 
 def test_nothing_done_nothing_kept(tmp_path: Path) -> None:
@@ -240,7 +256,7 @@ def test_what_was_not_undone_is_undone_at_the_end(tmp_path: Path) -> None:
     assert watchdog.told == ["settled", "farewell"]
 
 
-def test_what_cannot_be_undone_is_said_and_left_to_the_guardian(tmp_path: Path) -> None:
+def test_what_cannot_be_undone_is_said_and_left_to_the_watchdog(tmp_path: Path) -> None:
     one, watchdog, _ = an_attached(tmp_path)
     one._subject.standing.append(Stubborn(failures=99))  # type: ignore[arg-type]
     verdict = one.end(broken=False)
@@ -346,22 +362,31 @@ def test_an_error_of_the_manager_is_told_with_what_mends_it() -> None:
 def test_what_is_in_service_and_not_managed_any_more_is_not_as_it_was() -> None:
     manager = Manager(both(node("lknode01", ip=S), node("lknode02", ip=B)))
     subject = subject_of(manager)
-    before = state_before.look(subject)
+    before = initial_state.record_state(subject)
     assert restore.put_back(subject, "lknode01", before, patience_s=0.5)
     manager.now = both(node("lknode01", ip=ResourceState.UNPROTECTED), node("lknode02", ip=B))
     verdict = restore.put_back(subject, "lknode01", before, patience_s=0.5)
     assert verdict.outcome is Outcome.FAIL and "ip is in service, unprotected on lknode01, it was in service" in verdict.reason
 
 
+def test_a_resource_that_was_not_there_is_not_as_it_was() -> None:
+    manager = Manager(both(node("lknode01", ip=S), node("lknode02", ip=B)))
+    subject = subject_of(manager)
+    before = initial_state.record_state(subject)
+    manager.now = both(node("lknode01", ip=S, db=S), node("lknode02", ip=B))
+    verdict = restore.put_back(subject, "lknode01", before, patience_s=0.5)
+    assert verdict.outcome is Outcome.FAIL and "db is on lknode01, which was not there before" in verdict.reason
+
+
 def test_a_deletion_s_own_look_is_waited_for() -> None:
     """The manager calls what it looks at anew out of service for a moment."""
     manager = Manager(both(node("lknode01", ip=S), node("lknode02", ip=B)))
     subject = subject_of(manager)
-    before = state_before.look(subject)
+    before = initial_state.record_state(subject)
     manager.counts = {"lknode01": {"ip": 1}}
     whole, looks = manager.now, iter([manager.now, both(node("lknode01", ip=B), node("lknode02", ip=B))])
     manager.state = lambda *, limit=10.0: next(looks, whole)  # type: ignore[method-assign]
-    state_before.forget_ours(subject, before)
+    initial_state.forget_ours(subject, before)
     assert manager.state().healthy and not manager.counts["lknode01"]
 
 
@@ -369,7 +394,7 @@ def test_failures_that_were_counted_are_deleted_and_others_told() -> None:
     manager = Manager(both(node("lknode01", ip=S, db=S), node("lknode02", ip=B, db=B)))
     subject = subject_of(manager)
     manager.counts = {"lknode01": {"db": 1}}
-    before = state_before.look(subject)
+    before = initial_state.record_state(subject)
     manager.counts = {"lknode01": {"ip": 2, "db": 1}, "lknode02": {"db": 1}}
     assert restore.put_back(subject, "lknode01", before, patience_s=0.5) and manager.counts == {"lknode01": {"db": 1}, "lknode02": {}}
     manager.counts = {"lknode01": {"db": 2}}

@@ -10,7 +10,7 @@ import pytest
 
 from harness.report.record.run_record import SCHEMA_VERSION
 from harness.report.record.run_upgrade import upgrade
-from harness.report.render import render
+from harness.report.report_rendering import render
 from harness.report.run_reader import load_record
 
 STORED = Path(__file__).parent / "stored" / "run-schema-1.json"

@@ -12,7 +12,7 @@ from measure_sample import add_to, repeats
 from report_sample import a_builder
 
 from harness.core.verdict import inconclusive
-from harness.report.render import store_record
+from harness.report.report_rendering import store_record
 from harness.report.run_reader import load_record
 from harness.report.statistics.percentiles import percentile
 from harness.report.statistics.series_figures import median_ranks, series_of

@@ -21,8 +21,8 @@ from harness.remote.recording.recording import Series
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.statistics.path_availability import availability_of, judge_availability
 
-GOOD = replace(a_measured("none"), verdict=passed("fine"))
-BAD = replace(a_measured("none"), verdict=failed("out"))
+ROUND = replace(a_measured("none"), series=[replace(series, outages=[]) for series in a_measured("none").series])
+GOOD, BAD = replace(ROUND, verdict=passed("fine")), replace(ROUND, verdict=failed("out"))
 
 
 @dataclass
@@ -87,6 +87,16 @@ def test_it_yields_when_attempts_fail_before_anything_was_done_and_goes_on() -> 
     assert session.backed_off == 2 and len(session.starts) > 2
     assert result.verdict.outcome is Outcome.INCONCLUSIVE and "2 rounds could not begin: out" in result.verdict.reason, result.verdict
     assert kept(Session([NotSteady("out"), BAD, GOOD]), 0.05) is BAD
+
+
+def test_it_yields_when_a_path_is_out_in_one_round_after_the_other_in_which_nothing_is_done() -> None:
+    out, quiet = a_round(silent=(20.0, 23.0)), a_round()
+    done = replace(out, disruption="switchover")
+    for rounds, backed_off in (([out, quiet] * 4, 0), ([done] * 8, 0), ([quiet, out, out, quiet], 1), ([out] * 4 + [quiet], 2)):
+        session = Session([*rounds, StopIteration()])
+        with pytest.raises(StopIteration):
+            kept(session, 60.0, 90.0)
+        assert session.backed_off == backed_off, [bool(one.series[0].outages) for one in rounds]
 
 
 def test_where_the_whole_has_a_budget_what_was_out_before_a_round_is_a_figure() -> None:
@@ -203,6 +213,16 @@ def test_what_a_round_did_not_measure_may_have_been_out() -> None:
     verdict = judge_availability(rows, 99.95)
     assert verdict.outcome is Outcome.INCONCLUSIVE and "s were not measured" in verdict.reason
     assert judge_availability(rows, 50.0).outcome is Outcome.PASS
+
+
+def test_what_was_not_measured_before_a_round_began_may_have_been_out_too() -> None:
+    recording = play(a_header(disruption="none", moves=False, lasts=False), Script(balancer=[(0, A)], holder=[(0, A)]), end=60.0)
+    rows = recording.samples[f"{CLIENT}/listener/new"]
+    rows[:] = [one for one in rows if not 2.0 < one.at < 12.0]
+    holed = recording_evaluation.evaluate(marks(recording, begin=20.0), calibration=passed("checked"))
+    assert not soak.is_spent(replace(holed, verdict=passed("fine")), Soak(3600))
+    rows_by_path = {(row.path, row.service): row for row in availability_of([MeasurementRecord.of(holed, id="1", test="t")])}
+    assert rows_by_path["client", "listener"].unmeasured_s == pytest.approx(10.0, abs=0.2)
 
 
 def test_an_outage_in_a_round_of_a_whole_with_a_budget_is_a_figure() -> None:

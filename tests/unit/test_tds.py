@@ -16,18 +16,21 @@ import pytest
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
-from harness.lab.services.tds import tds_request, tds_response, tsql
+from harness.lab.services.tds import tds_request, tds_response, tsql_translation
 from harness.services import service_registry
 from harness.services.kinds.mssql import ServerAnswer, server_findings
 from harness.services.service_kind import NotTheService, TurnedAway, WrongAnswer
-from harness.services.sqlserver import tds
-from harness.services.sqlserver.session import explain_errors
+from harness.services.sqlserver import tds_protocol
+from harness.services.sqlserver.sqlserver_session import explain_errors
 
 pytest.importorskip("pytds", reason="python-tds is not installed; `./run setup` installs it")
 
 SECRET = "tr0ub4dor"
 MSSQL = service_registry.kind("mssql")
-PRELOGIN = tds.packet(tds.REPLY, tds.prelogin({tds.VERSION: b"\x10\0\0\0\0\0", tds.ENCRYPTION: bytes([tds.NOT_SUPPORTED])}))
+PRELOGIN = tds_protocol.packet(
+    tds_protocol.REPLY,
+    tds_protocol.prelogin({tds_protocol.VERSION: b"\x10\0\0\0\0\0", tds_protocol.ENCRYPTION: bytes([tds_protocol.NOT_SUPPORTED])}),
+)
 
 
 def error(number: int, text: str = "…") -> bytes:
@@ -36,8 +39,8 @@ def error(number: int, text: str = "…") -> bytes:
 
 def routing(host: str, port: int) -> bytes:
     name = host.encode("utf-16-le")
-    body = struct.pack("<BHBHH", tds.ROUTING, 5 + len(name), 0, port, len(name) // 2) + name + b"\0\0"
-    return struct.pack("<BH", tds.ENVCHANGE, len(body)) + body
+    body = struct.pack("<BHBHH", tds_protocol.ROUTING, 5 + len(name), 0, port, len(name) // 2) + name + b"\0\0"
+    return struct.pack("<BH", tds_protocol.ENVCHANGE, len(body)) + body
 
 
 ROUTED = routing("sql2", 1433)
@@ -86,21 +89,33 @@ def ask(tmp_path: Path) -> Callable[..., str]:
     [
         ([b"HTTP/1.1 400 Bad Request\r\n\r\n"], NotTheService, "does not speak SQL Server's protocol"),
         ([b"SSH-2.0-OpenSSH_9.2\r\n"], NotTheService, "does not speak SQL Server's protocol"),
-        ([tds.packet(tds.REPLY, b"\xff")], NotTheService, "does not speak SQL Server's protocol"),
+        ([tds_protocol.packet(tds_protocol.REPLY, b"\xff")], NotTheService, "does not speak SQL Server's protocol"),
         ([b"\x04\x01\x00\x02"], NotTheService, "does not speak SQL Server's protocol"),
         ([b"x"], NotTheService, "does not speak SQL Server's protocol"),
         ([b""], ConnectionResetError, "without a word"),
         ([PRELOGIN], ConnectionResetError, "closed the connection"),
-        ([PRELOGIN, tds.packet(tds.REPLY, error(4060) + error(18456) + tds_response.done(2))], TurnedAway, "from the database"),
-        ([PRELOGIN, tds.packet(tds.REPLY, error(18456) + tds_response.done(2))], TurnedAway, "'harness' away"),
-        ([PRELOGIN, tds.packet(tds.REPLY, error(17187) + tds_response.done(2))], ConnectionAbortedError, "still starting"),
-        ([PRELOGIN, tds.packet(tds.REPLY, error(99999) + tds_response.done(2))], ConnectionAbortedError, "does not let us in: error 99999"),
         (
-            [PRELOGIN, tds.packet(tds.REPLY, tds_response.login_ack("x") + routing("sql2", 1433) + tds_response.done())],
+            [PRELOGIN, tds_protocol.packet(tds_protocol.REPLY, error(4060) + error(18456) + tds_response.done(2))],
+            TurnedAway,
+            "from the database",
+        ),
+        ([PRELOGIN, tds_protocol.packet(tds_protocol.REPLY, error(18456) + tds_response.done(2))], TurnedAway, "'harness' away"),
+        (
+            [PRELOGIN, tds_protocol.packet(tds_protocol.REPLY, error(17187) + tds_response.done(2))],
+            ConnectionAbortedError,
+            "still starting",
+        ),
+        (
+            [PRELOGIN, tds_protocol.packet(tds_protocol.REPLY, error(99999) + tds_response.done(2))],
+            ConnectionAbortedError,
+            "does not let us in: error 99999",
+        ),
+        (
+            [PRELOGIN, tds_protocol.packet(tds_protocol.REPLY, tds_response.login_ack("x") + routing("sql2", 1433) + tds_response.done())],
             WrongAnswer,
             "on to sql2, port 1433",
         ),
-        ([PRELOGIN, tds.packet(tds.REPLY, b"\x99garbage")], WrongAnswer, "was not understood"),
+        ([PRELOGIN, tds_protocol.packet(tds_protocol.REPLY, b"\x99garbage")], WrongAnswer, "was not understood"),
     ],
 )
 def test_what_is_said_of_it(says: list[bytes], raises: type[Exception], words: str, ask: Callable[..., str]) -> None:
@@ -115,7 +130,10 @@ def test_one_that_says_nothing_is_left_in_time(ask: Callable[..., str]) -> None:
 
 
 def test_encryption_that_is_not_to_be_had_is_said_before_the_password_is(ask: Callable[..., str]) -> None:
-    forced = tds.packet(tds.REPLY, tds.prelogin({tds.VERSION: b"\x10\0\0\0\0\0", tds.ENCRYPTION: bytes([tds.REQUIRED])}))
+    forced = tds_protocol.packet(
+        tds_protocol.REPLY,
+        tds_protocol.prelogin({tds_protocol.VERSION: b"\x10\0\0\0\0\0", tds_protocol.ENCRYPTION: bytes([tds_protocol.REQUIRED])}),
+    )
     for mode, says, raises, words in (
         ("yes", PRELOGIN, WrongAnswer, "nothing of the account was told"),
         ("login", PRELOGIN, WrongAnswer, "the password was not told"),
@@ -127,14 +145,18 @@ def test_encryption_that_is_not_to_be_had_is_said_before_the_password_is(ask: Ca
 
 def test_no_log_has_the_password(ask: Callable[..., str], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    refusal = tds.packet(tds.REPLY, error(18456) + tds_response.done(2))
+    refusal = tds_protocol.packet(tds_protocol.REPLY, error(18456) + tds_response.done(2))
     with server(PRELOGIN, refusal) as port, pytest.raises(TurnedAway) as told:
         ask(port)
     assert SECRET not in caplog.text + str(told.value) + repr(told.value)
 
 
 def test_a_database_that_recovers_is_no_wrong_password() -> None:
-    errors = [tds.ServerError(922, 1, 14, "", ""), tds.ServerError(4060, 1, 11, "", ""), tds.ServerError(18456, 1, 14, "", "")]
+    errors = [
+        tds_protocol.ServerError(922, 1, 14, "", ""),
+        tds_protocol.ServerError(4060, 1, 11, "", ""),
+        tds_protocol.ServerError(18456, 1, 14, "", ""),
+    ]
     assert isinstance(explain_errors(errors, "10.20.1.200:1433", "app", "shop"), ConnectionAbortedError)
 
 
@@ -158,7 +180,7 @@ def test_findings_by_what_it_says_of_itself() -> None:
     ],
 )
 def test_the_stand_in_reads_t_sql(said: str, meant: list[str | tuple[str, str]]) -> None:
-    made = tsql.statements(said)
+    made = tsql_translation.statements(said)
     for one, wanted in zip(made, meant, strict=True):
         if isinstance(wanted, tuple):
             assert (one.kind, one.sql) == wanted
@@ -167,8 +189,8 @@ def test_the_stand_in_reads_t_sql(said: str, meant: list[str | tuple[str, str]])
 
 
 def test_parameters_of_a_call_keep_their_names_out_of_literals() -> None:
-    assert tsql.declared_names("@a int, @b nvarchar(10), @c decimal(10, 2)") == ["@a", "@b", "@c"]
-    assert tsql.with_parameters("select @b, '@a', @a, @@spid", ["@a", "@b"]) == "select $2, '@a', $1, @@spid"
+    assert tsql_translation.declared_names("@a int, @b nvarchar(10), @c decimal(10, 2)") == ["@a", "@b", "@c"]
+    assert tsql_translation.with_parameters("select @b, '@a', @a, @@spid", ["@a", "@b"]) == "select $2, '@a', $1, @@spid"
 
 
 def test_a_log_in_that_is_cut_short_is_bad() -> None:

@@ -58,6 +58,14 @@ def test_a_command_for_the_nodes_is_asked_for_and_left_out() -> None:
     assert trust.withhold(cluster_config.Cluster.model_validate(data), [ask]).manager.mirror_check == []
 
 
+def test_the_command_that_captures_at_the_network_is_asked_for_and_left_out() -> None:
+    data = default_cluster.cluster_data(overrides={"network_capture": {"command": ["tcpdump", "-z", "sh"]}})
+    (ask,) = trust.trust_requests(data, with_arguments=True)
+    assert ask == "network_capture.command runs `tcpdump -z sh` on this machine"
+    cluster = cluster_config.Cluster.model_validate(data)
+    assert cluster.network_capture is not None and trust.withhold(cluster, [ask]).network_capture is None
+
+
 def test_nothing_of_it_is_run_by_check_or_collect(stranger: Stranger, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = stranger.write()
     bundle = tmp_path / "b.tar.gz"

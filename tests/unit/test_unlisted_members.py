@@ -207,18 +207,18 @@ def guard(unlisted_members: list[str], paths: int = 2) -> Preflight:
 
 
 def test_a_stranger_stops_everything():
-    guard([]).before("switchover")
+    guard([]).demand_permission("switchover")
     with pytest.raises(Inconclusive, match="switchover was not done, and nothing was: n3 is a node"):
-        guard(["n3 is a node of the cluster that its file does not name"]).before("switchover")
+        guard(["n3 is a node of the cluster that its file does not name"]).demand_permission("switchover")
 
 
 def test_one_ring_is_enough_where_none_is_cut():
     """As Pacemaker is usually built on Azure."""
-    guard([], paths=1).before("switchover")
+    guard([], paths=1).demand_permission("switchover")
     for name in CUTS:
-        guard([]).before(name)
+        guard([]).demand_permission(name)
         with pytest.raises(Inconclusive, match="names 1 communication paths instead of 2"):
-            guard([], paths=1).before(name)
+            guard([], paths=1).demand_permission(name)
     assert {"one comm path cut", "NIC down Subnet#1", "NIC down Subnet#2"} == CUTS
 
 
@@ -230,6 +230,6 @@ def test_none_at_all_is_not():
 def test_within_another_disruption_the_plan_and_the_lease_are_asked():
     """The cluster is not healthy then, which is the point; what was not shown is not done all the same."""
     broken = guard(["n3"], paths=0)
-    broken.before("switchover", within=True)
+    broken.demand_permission("switchover", within=True)
     with pytest.raises(Inconclusive, match="not in the plan"):
-        broken.before("power loss", within=True)
+        broken.demand_permission("power loss", within=True)

@@ -18,6 +18,7 @@ from harness.pytest_plugin.measurement_session import MeasurementSession
 from harness.remote.recording.recording import Sample, Series
 
 SERIES = a_series(CLIENT, period=0.1)
+OTHER = a_series("lknode01", period=0.1)
 KEPT = Series(f"{CLIENT}/web/pinned", CLIENT, "web", "pinned", 80, 0.1, 1.0)
 
 
@@ -31,37 +32,39 @@ def attempts(
 
 
 @pytest.mark.parametrize(
-    ("rows", "in_service"),
+    ("rows", "in_doubt_s"),
     [
-        (attempts(10.0, 20.0), True),
-        (attempts(10.0, 20.0, failing=[50]), False),
-        (attempts(10.0, 20.0, failing=[50], outcome="refused"), False),
-        (attempts(10.0, 20.0, missing=range(40, 44)), True),
-        (attempts(10.0, 20.0, missing=range(40, 47)), False),
-        (attempts(10.0, 20.0, failing=range(40, 47), outcome="skipped"), False),  # the host could not try: nothing was seen
-        (attempts(10.7, 20.0), False),
-        (attempts(10.0, 19.3), False),
-        (attempts(10.0, 25.0, failing=[101]), True),  # the next recording has that
-        (attempts(9.8, 20.0, failing=[1]), False),  # begun in the recording before, told after it: it is in none
-        ([], False),
+        (attempts(10.0, 20.0), 0.0),
+        (attempts(10.0, 20.0, failing=[50]), 11.0),  # a second of the recording before, of which was told too late
+        (attempts(10.0, 20.0, failing=[50], outcome="refused"), 11.0),
+        (attempts(10.0, 20.0, missing=range(40, 44)), 0.0),  # as a recording bears
+        (attempts(10.0, 20.0, missing=range(40, 47)), 0.8),
+        (attempts(10.0, 20.0, missing=[*range(40, 47), *range(60, 70)]), 1.9),
+        (attempts(10.0, 20.0, failing=range(40, 47), outcome="skipped"), 0.8),  # the host could not try: nothing was seen
+        (attempts(10.7, 20.0), 0.7),
+        (attempts(10.0, 19.3), 0.8),
+        (attempts(10.0, 25.0, failing=[101]), 0.0),  # the next recording has that
+        (attempts(9.8, 20.0, failing=[1]), 11.0),  # begun in the recording before, told after it: it is in none
+        ([], 10.0),
     ],
 )
-def test_only_what_was_seen_answered_throughout_was_in_service(rows: list[Sample], in_service: bool) -> None:
-    between = UnrecordedTime([SERIES, KEPT])
+def test_only_what_was_seen_answered_throughout_was_in_service(rows: list[Sample], in_doubt_s: float) -> None:
+    between = UnrecordedTime([SERIES, KEPT, OTHER])
     between.begin(10.0)
     between.samples(SERIES.id, rows[:30])
     between.end(20.0)
     between.samples(SERIES.id, rows[30:])  # what was under way is told when the next recording has begun
     between.samples(KEPT.id, attempts(10.0, 20.0, failing=[3]))
-    assert between.in_service(10.0) is in_service
-    assert not between.in_service(9.0), "nobody looked before it began"
+    between.samples(OTHER.id, attempts(10.0, 20.0))
+    assert between.in_doubt_s(10.0) == pytest.approx(in_doubt_s)
+    assert between.in_doubt_s(9.0) == pytest.approx(12.0), "nobody looked before it began"
 
 
 def test_without_a_time_between_nothing_is_known() -> None:
     between = UnrecordedTime([SERIES])
     between.samples(SERIES.id, attempts(0.0, 1.0))
     between.end(1.0)
-    assert not between.in_service(0.0)
+    assert between.in_doubt_s(0.0) == 2.0
 
 
 def a_meter(monkeypatch: pytest.MonkeyPatch, now: list[float]) -> Meter:
@@ -100,6 +103,6 @@ def test_a_session_counts_what_was_not_seen_between_its_recordings_and_nothing_e
     meter.samples(SERIES.id, attempts(5.0, 7.0))
     assert record(7.0, 10.0) == 0.0
     meter.samples(SERIES.id, attempts(10.0, 12.0, failing=[4]))
-    assert record(12.0, 15.0) == pytest.approx(2.0)
-    assert record(19.0, 20.0) == pytest.approx(6.0), "nobody told anything for 4 s"
-    assert record(21.5, 22.0, a_meter(monkeypatch, now)) == pytest.approx(7.5), "another meter knows nothing of the time before it"
+    assert record(12.0, 15.0) == pytest.approx(3.0), "two seconds between, and the last one before"
+    assert record(19.0, 20.0) == pytest.approx(7.0), "nobody told anything for 4 s"
+    assert record(21.5, 22.0, a_meter(monkeypatch, now)) == pytest.approx(9.5), "another meter knows nothing of the time before it"

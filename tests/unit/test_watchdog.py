@@ -55,7 +55,7 @@ def disruption(longest_s: float, unseen: bool = False) -> SimpleNamespace:
     return SimpleNamespace(longest_s=longest_s, steps=lambda: steps, undo_blindly=unseen, command_s=600.0)
 
 
-def test_only_what_nobody_else_undoes_is_the_guardians_to_undo():
+def test_only_what_nobody_else_undoes_is_the_watchdogs_to_undo():
     assert message_for(disruption(math.inf)) == WatchdogMessage(longest_s=600.0, commands=[["az", "vm", "start", "-n", "a b"]])  # type: ignore[arg-type]
     later = WatchdogMessage(longest_s=20.0, commands=[["az", "vm", "start", "-n", "a b"]], after_s=20.0)
     assert message_for(disruption(20.0)) == later, "what should come back by itself gets its power when it has not"  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import io
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from windows_cluster import CLUSTER, subject_of
@@ -36,8 +36,11 @@ CUT, NIC = "one comm path cut", "NIC down Subnet#2"
 class Told:
     """In the watchdog's place: what the run tells it."""
 
+    made: ClassVar[list[Told]] = []
+
     def __init__(self, brief: WatchdogConfig, folder: Path) -> None:
         self.brief, self.words = brief, list[WatchdogMessage]()
+        self.made.append(self)
 
     def tell_found(self, active: str, before: object = None) -> None:
         self.words.append(WatchdogMessage(active=active))
@@ -63,6 +66,7 @@ class Told:
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduled_undo, "POLL_INTERVAL_S", 0.001)
     monkeypatch.setattr(disruptive_run, "Watchdog", Told)
+    monkeypatch.setattr(Told, "made", [])
     monkeypatch.setattr(restore, "audit", lambda subject, patience_s: passed("as it must be"))
 
 
@@ -73,7 +77,7 @@ def attached(tmp_path: Path) -> tuple[DisruptiveRun, Any]:
 
 def begun(run: DisruptiveRun, subject: Any, name: str) -> disruption.Disruption:
     one = disruption.get_disruption(name)(subject)
-    run.before(one)
+    run.demand_permission(one)
     undo.begin(subject, one, Deadline(LONG_S))
     return one
 
@@ -105,8 +109,24 @@ def test_a_whole_run_leaves_the_nodes_as_they_were(tmp_path):
 def test_two_runs_are_not_at_one_cluster(tmp_path):
     run, subject = attached(tmp_path)
     run.take()
+    second = DisruptiveRun(subject, "run-2", tmp_path)
     with pytest.raises(LeaseHeld, match=r"lknode01: another run has this cluster: .*run run-1"):
-        DisruptiveRun(subject, "run-2", tmp_path).take()
+        second.take()
+    assert Told.made[-1].words[-1].farewell and second.give_back() == [] and subject.hosts["lknode01"].lease is not None
+    run.give_back()
+
+
+def test_the_watchdog_is_there_before_the_lease_is(tmp_path, monkeypatch):
+    run, subject = attached(tmp_path)
+    take, watched = run._lease.take, list[str]()
+
+    def take_watched() -> None:
+        watched.append(Told.made[-1].brief.token)
+        take()
+
+    monkeypatch.setattr(run._lease, "take", take_watched)
+    run.take()
+    assert watched == [subject.hosts["lknode01"].lease["token"]]
     run.give_back()
 
 

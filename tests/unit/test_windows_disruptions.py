@@ -13,7 +13,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Inconclusive, Unusable
 from harness.disrupt import disruption, undo
 from harness.disrupt.bases import windows_node
-from harness.disrupt.bases.windows_firewall import no_effect
+from harness.disrupt.bases.block_rule_effect import no_effect
 from harness.disrupt.disruption import EffectLost
 from harness.hosts.host import CommandFailed, HostUnreachable
 from harness.hosts.linux.linux_parse import InterfaceAddress

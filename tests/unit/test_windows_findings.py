@@ -198,13 +198,13 @@ def test_check_judges_windows_firewall_by_what_the_script_collects():
     paths = rule("cluster", "Allow", Protocol="UDP", LocalPort=["3343"])
     services = rule("oracle", "Allow", LocalPort=["1521"])
     near = rule("near", "Allow", LocalPort=["12345"], RemoteAddress=["LocalSubnet"])
-    lost = [f.lost for fates in judged(paths, services, near).stopped.values() for f in fates]
+    lost = [f.lost for fates in judged(paths, services, near).stopped_by_rule.values() for f in fates]
     assert lost == ["the probe from 168.63.129.16 to port 12345"]
     every = rule("all", "Allow", Protocol="Any")
-    assert judged(every).stopped == {} and judged(every).unsure == {}
-    blocked = judged(every, rule("no probe", "Block", LocalPort=["12000-13000"])).stopped
+    assert judged(every).stopped_by_rule == {} and judged(every).unsure == {}
+    blocked = judged(every, rule("no probe", "Block", LocalPort=["12000-13000"])).stopped_by_rule
     assert [key[0] for key in blocked] == ["the inbound rule \u201cno probe\u201d (Block)"]
-    assert [key[0] for key in judged(services, near).stopped if "default" in key[0]], "the communication path as well"
+    assert [key[0] for key in judged(services, near).stopped_by_rule if "default" in key[0]], "the communication path as well"
 
 
 def test_a_rule_for_a_program_is_decided_by_the_program_that_listens():
@@ -215,7 +215,7 @@ def test_a_rule_for_a_program_is_decided_by_the_program_that_listens():
 
     def with_listener(*paths: str | None) -> tuple[bool, bool]:
         found = judged(*ruled, listeners=[WindowsListener("0.0.0.0", 1521, "tcp", 1, "TNSLSNR", path) for path in paths])
-        return any("1521" in f.lost for fates in found.stopped.values() for f in fates), bool(found.unsure)
+        return any("1521" in f.lost for fates in found.stopped_by_rule.values() for f in fates), bool(found.unsure)
 
     assert with_listener(program) == (False, False)
     assert with_listener("C:\\oracle\\21c\\bin\\TNSLSNR.EXE") == (True, False)

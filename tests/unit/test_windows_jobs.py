@@ -9,8 +9,8 @@ import pytest
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Unusable
+from harness.hosts.detached_jobs import JobLost, StillRunning
 from harness.hosts.host import HostUnreachable
-from harness.hosts.jobs import JobLost, StillRunning
 from harness.hosts.windows import windows_jobs
 from harness.hosts.windows.script_contract import contract_of, misfit, refusal
 from harness.hosts.windows.script_protocol import ScriptAnswer

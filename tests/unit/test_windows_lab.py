@@ -132,8 +132,8 @@ def test_the_script_s_plan_in_the_words_of_the_agent_in_c_sharp() -> None:
     series = [
         {"id": "a b", "destination": "10.0.0.1", "port": 80, "period": 0.1, "limit": 1.0, "say": "eA==", "expect": None, "again": None}
     ]
-    made = measuring_programs.plan_lines({"series": series, "lifetime": 5.0, "max_open": 500, "attempts": 24})
-    assert made == csharp_agent.plan_lines(series, lifetime_s=5.0, max_open=500, attempts=24)
+    made = measuring_programs.plan_lines({"series": series, "lifetime": 5.0, "max_open": 500})
+    assert made == csharp_agent.plan_lines(series, lifetime_s=5.0, max_open=500)
 
 
 def test_block_rules_as_the_kernel_takes_them() -> None:

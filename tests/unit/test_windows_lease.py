@@ -29,7 +29,7 @@ def test_the_second_is_refused_and_told_of_the_first():
     assert all(host.lease["token"] == first.token for host in hosts.values()), "who was refused takes nothing away"
     assert first.give_back() == [] and all(host.lease is None for host in hosts.values())
     second.take()
-    assert not second.lost
+    assert not second.loss_reason
     second.give_back()
 
 
@@ -57,7 +57,7 @@ def test_what_is_armed_is_covered_at_once():
     hosts["lknode02"].lease["token"] = "0" * 16
     with pytest.raises(Unusable, match="lknode02: another run has this cluster"):
         held.cover(300.0)
-    assert "lknode02" in held.lost
+    assert "lknode02" in held.loss_reason
     held.give_back()
 
 

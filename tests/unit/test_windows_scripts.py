@@ -210,7 +210,7 @@ def test_a_question_has_no_way_out_of_its_line():
     nasty = {"Name": 'it\'s "x" \u2018y\u2019 \r\n$(Stop-Computer) 2026-11-22T10:00:00Z', "Prefix": True}
     line = script_protocol.question(7, "service", nasty, 1.5)
     assert line.count(b"\n") == 1 and line.isascii()
-    assert script_protocol.asked(line) == ("service", nasty)
+    assert script_protocol.parse_question(line) == ("service", nasty)
     assert json.loads(line)["parameters"]["Name"].startswith("=it's"), "nothing takes it for a moment (WHST-37)"
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from harness.core.deadline import Deadline
 from harness.managers.kinds import lifekeeper_windows
 from harness.managers.kinds.wsfc import Wsfc
-from harness.managers.manager import ClusterState, NodeState, ResourceState, SwitchRefused
+from harness.managers.manager import ClusterState, NodeState, Question, ResourceState, SwitchRefused
 from harness.managers.parse import wsfc_parse
 from harness.managers.parse.lcdstatus_parse import parse
 from harness.managers.parse.wsfc_parse import allowed, node_state, read
@@ -125,7 +125,7 @@ def test_no_answer_makes_the_windows_cluster_raise_or_active(rows):
         active = {tag for tag, seen in state.resources.items() if seen.active}
         assert active <= online
         assert not active or (owners == [node] and known.count(node) == 1)
-    case = allowed("lknode01", "listener-1521", "lknode01", read(rows))
+    case = allowed("lknode01", "listener-1521", "lknode01", read(rows), Question.LOST)
     assert all(isinstance(words, str) and words for words in (*case.against, *case.unknown))
 
 
@@ -151,6 +151,7 @@ OWNERS = {"K": "owners", "Name": "ip", "Nodes": []}
 QUORUM = {"K": "quorum", "Witness": "share", "State": "Online"}
 
 
+@pytest.mark.parametrize("question", list(Question))
 @pytest.mark.parametrize(
     ("found", "against", "unknown"),
     [
@@ -167,20 +168,35 @@ QUORUM = {"K": "quorum", "Witness": "share", "State": "Online"}
         ([node("a"), node("b"), OWNERS, QUORUM], "no role g", ""),
         ([node("a"), node("b"), group(State="Pending"), OWNERS, QUORUM], "on its way", ""),
         ([node("a"), node("b"), group(State=2), OWNERS, QUORUM], "", "no known state"),
-        ([node("a"), node("b"), group(Threshold=0), OWNERS, QUORUM], "FailoverThreshold 0", ""),
         ([node("a"), node("b"), group(), QUORUM], "", "may own g"),
         ([node("a"), node("b"), group(), OWNERS | {"Nodes": "a"}, QUORUM], "no possible owner", ""),
-        ([node("a"), node("b"), group(), OWNERS], "", "quorum could not be read"),
-        ([node("a"), node("b"), group(), OWNERS, QUORUM | {"State": "Failed"}], "witness share is Failed", ""),
-        ([node("a"), node("b", Vote=0), group(), OWNERS, QUORUM | {"Witness": ""}], "no vote", ""),
-        ([node("a"), node("b", Vote=None), group(), OWNERS, QUORUM | {"Witness": None}], "", "whether b has a vote"),
-        ([node("a"), node("b"), group(), OWNERS, QUORUM, KEPT], "maintenance", ""),
     ],
 )  # fmt: skip
-def test_why_a_role_may_not_move(found, against, unknown):
-    case = allowed("b", "g", "b", wsfc_parse.read(found))
+def test_why_a_role_may_not_move(question, found, against, unknown):
+    case = allowed("b", "g", "b", wsfc_parse.read(found), question)
     assert (len(case.against), len(case.unknown)) == (bool(against), bool(unknown))
     assert against in "".join(case.against) and unknown in "".join(case.unknown)
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        ([node("a"), node("b"), group(Threshold=0), OWNERS, QUORUM], {Question.LOST: "? Threshold 0", Question.FAILED: "Threshold 0"}),
+        ([node("a"), node("b"), group(), OWNERS], {Question.LOST: "? quorum could not be read"}),
+        ([node("a"), node("b"), group(), OWNERS, QUORUM | {"State": "Failed"}], {Question.LOST: "witness share is Failed"}),
+        ([node("a"), node("b", Vote=0), group(), OWNERS, QUORUM | {"Witness": ""}], {Question.LOST: "no vote"}),
+        ([node("a"), node("b", Vote=None), group(), OWNERS, QUORUM | {"Witness": None}], {Question.LOST: "? whether b has a vote"}),
+        ([node("a"), node("b"), group(), OWNERS, QUORUM, KEPT], {Question.FAILED: "maintenance"}),
+    ],
+)  # fmt: skip
+def test_what_forbids_one_reason_only(found, says):
+    """WCLU-124, WCLU-126, WCLU-132; with a question mark what cannot be told."""
+    for question in Question:
+        case = allowed("b", "g", "b", wsfc_parse.read(found), question)
+        sentences = [*case.against, *(f"? {one}" for one in case.unknown)]
+        expected = says.get(question, "")
+        assert len(sentences) == bool(expected), (question, sentences)
+        assert all(one.startswith("? ") is expected.startswith("? ") and expected.removeprefix("? ") in one for one in sentences)
 
 
 @pytest.mark.parametrize(("there", "moved"), [("in service", True), ("standby", False)])
@@ -218,7 +234,7 @@ def quorum_case(votes=(1, 1), weights=(1, 1), states=("Up", "Up"), owner="n1", *
     about = {"K": "quorum", "Witness": "Cloud Witness", "State": "Online", "Type": "Majority", "WitnessVote": 1, "Dynamic": 1}
     group = {"K": "group", "Name": "role", "OwnerNode": owner, "State": "Online", "Threshold": 1}
     owners = {"K": "owners", "Name": "ip", "Nodes": ["n1", "n2"]}
-    return allowed("n2", "role", "n2", read([*nodes, group, owners, about | {"Fixed": 0, "Prevented": 0} | quorum]))
+    return allowed("n2", "role", "n2", read([*nodes, group, owners, about | {"Fixed": 0, "Prevented": 0} | quorum]), Question.LOST)
 
 
 @pytest.mark.parametrize(
@@ -249,5 +265,5 @@ def test_votes_and_pauses_speak_against_a_takeover(told, against, unknown):
 
 
 def test_a_node_to_be_avoided_takes_nothing_over():
-    case = allowed("n2", "role", "n2", read([{"K": "node", "Name": "n2", "State": "Up", "Status": "AvoidPlacement"}]))
+    case = allowed("n2", "role", "n2", read([{"K": "node", "Name": "n2", "State": "Up", "Status": "AvoidPlacement"}]), Question.TOLD)
     assert "the cluster has n2 marked as to be avoided (AvoidPlacement)" in case.against

@@ -1,4 +1,4 @@
-"""How an attempt travelled, from what the witnesses saw: one case for every wire code, and for what must not pass as one."""
+"""How an attempt travelled, from what the packet captures saw: one case for every wire code, and for what must not pass as one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from harness.config import cluster_config
 from harness.expectations.wire_code_meanings import MEANINGS
 from harness.remote.captures.attempt_address import with_addresses
-from harness.remote.captures.wire_codes import classify, classify_all
+from harness.remote.captures.wire_code_classifier import classify, classify_all
 from harness.remote.connections.attempt import Attempt
 from harness.remote.connections.attempt_outcome import AttemptOutcome
 from harness.remote.recording.packets import Packet
@@ -103,7 +103,7 @@ def test_every_wire_code(case):
     attempt, packets, expected = CASES[case]
     way = classify(attempt, packets, WINDOWS if case == "W10" else CLUSTER)
     assert (way.code, way.node, way.interface, way.destination, way.left_a_nic) == (case.split()[0], *expected), way.sentence
-    assert way.known and not way.reason
+    assert way.is_known and not way.reason
     assert f"{attempt.origin}:{LOCAL}" in way.sentence
 
 
@@ -172,7 +172,7 @@ def test_what_is_no_code_says_why(case):
     attempt, packets, reason = UNKNOWN[case]
     way = classify(attempt, packets, CLUSTER)
     assert way.code == "W?" and reason in way.reason, way
-    assert not way.known
+    assert not way.is_known
 
 
 def test_a_local_flow_is_not_local_once_a_nic_saw_it():
@@ -206,7 +206,7 @@ def test_where_loopback_is_not_captured_what_was_on_no_nic_stayed_inside(outcome
 
 def test_no_packet_of_a_host_that_was_not_captured_says_nothing():
     packets = {name: some for name, some in seen().items() if name != "lknode01"}
-    assert not classify(tried(ANSWERED, "lknode01", A), packets, CLUSTER, without_loopback={"lknode01"}).known
+    assert not classify(tried(ANSWERED, "lknode01", A), packets, CLUSTER, without_loopback={"lknode01"}).is_known
 
 
 def test_the_address_of_an_attempt_whose_host_tells_its_port_alone():

@@ -18,7 +18,7 @@ from harness.lab.guests.windows import underlying_node
 from harness.lab.guests.windows.script_answers import Missing, ScriptError, answer
 from harness.lab.guests.windows.stand_ins import collect_scripts, host_scripts, lifekeeper_scripts, wsfc_rows, wsfc_scripts
 from harness.lab.lifecycle import default_cluster
-from harness.managers.manager import Answer, CommPath, ResourceState
+from harness.managers.manager import Answer, CommPath, Question, ResourceState
 from harness.managers.parse import wsfc_parse
 from harness.managers.rules.wsfc_quorum_rules import fenced_by
 from harness.managers.switchover_readiness import Case
@@ -45,6 +45,7 @@ def seen_by(node: str = "lknode01", **about: Any) -> dict[str, Any]:
         "witness": {"holder": "lknode01", "reachable": True, "lost": False},
         "paused": False,
         "failover_threshold": 1_000_000,
+        "failover_period_s": 21600.0,
         "resources": [
             {"tag": ROLE, "kind": "group", "children": [LISTENER], "parameters": {}},
             {"tag": LISTENER, "kind": "gen", "children": [IP, DISK], "parameters": {}},
@@ -92,9 +93,10 @@ def test_every_kind_of_question_is_answered_as_the_contract_says(told, asked: di
     assert kinds <= script_contract.contract_of("wsfc-state").rows.keys()
 
 
-def test_the_role_may_be_moved_and_survives_the_loss_of_a_node(told) -> None:
+@pytest.mark.parametrize("question", list(Question))
+def test_the_role_may_be_moved_and_survives_the_loss_of_a_node(told, question: Question) -> None:
     found = wsfc_parse.read(rows(told(seen_by("lknode02"), Group=ROLE)))
-    case: Case = wsfc_parse.allowed("lknode02", ROLE, "lknode02", found)
+    case: Case = wsfc_parse.allowed("lknode02", ROLE, "lknode02", found, question)
     assert (case.against, case.unknown) == ([], [])
 
 
@@ -102,8 +104,9 @@ def test_without_its_witness_the_survivor_would_stop(told) -> None:
     view = seen_by("lknode02", witness={"holder": None, "reachable": False, "lost": False})
     found = wsfc_parse.read(rows(told(view, Group=ROLE)))
     assert "1 of 3 votes were left, as the witness Quorum Disk is Failed" in str(
-        wsfc_parse.allowed("lknode02", ROLE, "lknode02", found).against
+        wsfc_parse.allowed("lknode02", ROLE, "lknode02", found, Question.LOST).against
     )
+    assert wsfc_parse.allowed("lknode02", ROLE, "lknode02", found, Question.TOLD).against == []
 
 
 def test_quorum_would_stop_one_side_of_a_split(told) -> None:
@@ -187,14 +190,14 @@ def test_a_paused_node_votes_and_has_what_it_has_and_nothing_moves_to_it(told, m
     monkeypatch.setattr(wsfc_scripts, "_begin", lambda _: pytest.fail("something was begun"))
     standby = wsfc_parse.read(rows(told(seen_by("lknode02", paused=True), Group=ROLE)))
     assert [(row["State"], row["Vote"]) for row in standby.of("node")] == [("Up", 1), ("Paused", 1)]
-    assert wsfc_parse.allowed("lknode02", ROLE, "lknode02", standby).against == [
+    assert wsfc_parse.allowed("lknode02", ROLE, "lknode02", standby, Question.TOLD).against == [
         "lknode02 is paused for maintenance (Resume-ClusterNode lknode02)"
     ]
     assert told(seen_by("lknode02", paused=True), "wsfc-change", Action="move", Name=ROLE, Node="lknode02")["error"] == "StandInPaused"
 
     of_peer = {"phase": "running", "states": ALL_IN, "claims": [], "paused": True}
     active = wsfc_parse.read(rows(told(seen_by("lknode02", of_peer=of_peer), Group=ROLE)))
-    assert "cannot come back" in str(wsfc_parse.allowed("lknode02", ROLE, "lknode02", active).against)
+    assert "cannot come back" in str(wsfc_parse.allowed("lknode02", ROLE, "lknode02", active, Question.TOLD).against)
     state = wsfc_parse.node_state("lknode01", ROLE, rows(told(seen_by(paused=True))))
     assert state.resources == {IP: IN, LISTENER: IN, DISK: IN}
     assert told(seen_by(paused=True), "wsfc-change", Action="start", Name=IP)["error"] == "StandInPaused"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import SimpleNamespace
 from typing import Any
 
@@ -125,6 +126,7 @@ def subject_of(*, token: str = TOKEN) -> Any:
         state=lambda **limit: manager.state(**limit), hosts=hosts,
         facts={name: WindowsHost(host) for name, host in hosts.items()}, timeline=Timeline(), lease_token=token, lease_line="x",
         standing=[], absent=set(), arming=lambda one: None, disarmed=lambda token: None, lost=str, before_undoing=lambda: None,
-        together=lambda *works: [work() for work in works], runs_commands=lambda name: True, cleaner=SimpleNamespace(values=[]),
+        together=lambda *works: [work() for work in works], runs_commands=lambda name: True,
+        one_look=contextlib.nullcontext, cleaner=SimpleNamespace(values=[]),
         wait_until_healthy=lambda deadline: manager.state(), close=lambda: None,
     )  # fmt: skip

@@ -218,7 +218,7 @@ def is_a_verdict(error: HarnessError) -> bool:
 
 def _map_connection_failure(error: Exception, doing: str) -> HarnessError:
     return Unanswered(
-        f"{doing}: no whole answer from Azure: {_first_line(error)}; see the way out of this machine, and resource_manager in [azure]"
+        f"{doing}: no complete answer from Azure: {_first_line(error)}; see the way out of this machine, and resource_manager in [azure]"
     )
 
 

@@ -284,7 +284,7 @@ def pool_of_frontend(host: str, pools: Sequence[str], balancer: Balancer, vip: I
     rule_pool_ids = {i.lower() for f in balancer.frontends if f.address == str(vip) for rule in balancer.rules_of(f) for i in rule.pool_ids}
     names = [p.name for p in balancer.pools if p.id.lower() in rule_pool_ids and any(same(p.id, i) for i in pools)]
     if not names:
-        raise Unusable(f"{host} is in no backend pool that a rule of {balancer.name} for {vip} sends to; `lkharness check` tells more")
+        raise Unusable(f"{host} is in no backend pool that a rule of {balancer.name} for {vip} sends to; `lkharness check` says more")
     if len(names) > 1:
         raise Unusable(
             f"{host} is in several pools that rules of {balancer.name} for {vip} send to: {', '.join(names)}; "

@@ -12,7 +12,7 @@ from typing import Any
 from harness.azure.client import error_mapping
 from harness.azure.client.arm import Arm
 from harness.azure.client.sdk_clients import Clients
-from harness.azure.provision import availability, creation_record, manager_install
+from harness.azure.provision import creation_record, manager_install, sku_availability
 from harness.azure.provision.deployment_request import DeploymentRequest, Keep
 from harness.azure.provision.teardown import remove, resources_of
 from harness.azure.provision.template import template
@@ -30,7 +30,7 @@ REMOVAL_TIMEOUT_S = 3600.0  # with the wait for a group that must be seen empty 
 def up(clients: Clients, request: DeploymentRequest, script: str | None, keep: Keep, limit_s: float, say: Say) -> None:
     """Deploy, then install the cluster manager. Raises what failed, after what was made is removed, or with how to remove it."""
     arm = Arm(clients)
-    request = availability.check_availability(arm, request, say)
+    request = sku_availability.check_availability(arm, request, say)
     deadline, deployment, something_made, deployed = Deadline(limit_s), Deployment(arm, request, say), False, False
     group_exists = group_is_there(arm)
     if group_exists:
@@ -56,7 +56,7 @@ def up(clients: Clients, request: DeploymentRequest, script: str | None, keep: K
 
 
 def _is_kept(keep: Keep, error: BaseException, deployed: bool) -> bool:
-    """`failed` keeps a deployment that failed, for a look at it; `always` also what is whole, or was interrupted."""
+    """`failed` keeps a deployment that failed, for a look at it; `always` also what is complete, or was interrupted."""
     return keep == "always" or (keep == "failed" and not deployed and isinstance(error, HarnessError))
 
 

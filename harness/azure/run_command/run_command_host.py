@@ -15,7 +15,7 @@ from harness.azure.client.sdk_clients import Clients
 from harness.azure.run_command.run_command_call import MAX_OUTPUT_LENGTH, run, wait_for_turn
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
-from harness.hosts.host import Command, CommandFailed, CommandResult, HostUnreachable
+from harness.hosts.host import Command, CommandResult, Host, HostUnreachable
 from harness.hosts.shell_command import as_line
 
 MIN_TIMEOUT_S = 90.0  # at least, whatever a caller that thinks of SSH allows: one that is idle takes some 20 s on Azure
@@ -34,7 +34,7 @@ echo '{PACKED}'; {{{{ said; printf '\\n%s' "$?"; }}}} | gzip -9 -c | base64 | tr
 else said; fi"""
 
 
-class RunCommandHost:
+class RunCommandHost(Host):
     """Implements `Host` as far as reading goes. Every command runs as root and by itself: no state is kept between two.
 
     `patience_s` is what all readings of the host together may take.
@@ -73,13 +73,6 @@ class RunCommandHost:
         out, code = unpack(output.out, output.exit, self.name)
         return CommandResult(self.name, line, code, out, output.err, deadline.anchor, deadline.elapsed())
 
-    def check(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> str:
-        """Run, demand exit 0 (CommandFailed otherwise) and return standard output."""
-        result = self.run(command, limit=limit, input=input)
-        if not result.ok:
-            raise CommandFailed(result)
-        return result.out
-
     def start(self, command: Command) -> NoReturn:
         """Raises HostUnreachable: run-command has no stream."""
         raise HostUnreachable(f"{self.name} is reached by Azure's run-command only, which streams nothing; what measures needs SSH")
@@ -113,7 +106,7 @@ def unpack(out: str, code: int, name: str) -> tuple[str, int]:
         unpacked_bytes = decompressor.decompress(base64.b64decode("".join(raw.split()), validate=True), MAX_UNPACKED_BYTES)
         printed, _, exit_code = unpacked_bytes.decode("utf-8", "replace").rpartition("\n")
         if not decompressor.eof:
-            raise ValueError("it is not whole, or too long")
+            raise ValueError("it is incomplete, or too long")
         return printed, int(exit_code)
     except (ValueError, zlib.error) as error:
         raise Unusable(f"{name}: what run-command brought back cannot be unpacked ({error}); reach the host by SSH") from error

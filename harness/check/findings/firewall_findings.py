@@ -45,7 +45,7 @@ def programs_of(listeners: Iterable[Listener]) -> dict[int, str]:
 
 def findings(host: str, firewall: FirewallVerdict) -> Iterator[Finding]:
     """One for each rule that decides, with all that it stops; and one for what cannot be told."""
-    for (rule, does), fates in firewall.stopped.items():
+    for (rule, does), fates in firewall.stopped_by_rule.items():
         says = f"the firewall of the host itself {does} {join_names(f.lost for f in fates)}: {rule}"
         do = "let these pass by a rule before it, or take it away; where the firewall is configured, so that it lasts"
         yield Finding(Weight.FAULT, host, "firewall", says, do, ("TRP-07",))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.collect.collectors import WINDOWS, Collector, CollectorTable
 
-LONG_S = 120.0  # Windows tells a thousand rules of a firewall in a minute (WNET-38)
+FIREWALL_TIMEOUT_S = 120.0  # Windows tells a thousand rules of a firewall in a minute (WNET-38)
 
 
 def _question(
@@ -35,7 +35,7 @@ class Windows(CollectorTable):
         _question("listeners", "Listeners with their programs"),
         _question("weak-host", "Weak-host settings and metrics", "interfaces"),
         _question("ports", "Dynamic and excluded ports, port proxies, keepalive", "tcp-settings"),
-        _question("firewall", "Firewall: profiles, NICs and every rule", seconds=LONG_S),
+        _question("firewall", "Firewall: profiles, NICs and every rule", seconds=FIREWALL_TIMEOUT_S),
         _question("events", "Event log of the time window, whoever wrote it", logs=("System", "Application")),
         _question("clock", "Clock and its source", "time-source"),
         _question("processes", "Processes, by name only"),

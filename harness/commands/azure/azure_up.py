@@ -110,7 +110,7 @@ def _minutes(text: str) -> float:
 
 
 def _up(arguments: argparse.Namespace) -> int:
-    from harness.azure.provision import deployment_request, manager_install, provision, validation
+    from harness.azure.provision import deployment_request, deployment_validation, manager_install, provision
     from harness.azure.provision.deployment_settings import azure_of
     from harness.azure.provision.template import prices
     from harness.config import cluster_config
@@ -123,7 +123,7 @@ def _up(arguments: argparse.Namespace) -> int:
             "none to fetch packages by (facts ILB-23); give --outbound, too"
         )
     request = _request(arguments)
-    validation.check(request)
+    deployment_validation.check(request)
     planned = deployment_request.plan(request, azure, prices.prices_of(arguments.prices, arguments.location))
     file = Path(arguments.cluster_file or f"{request.run}.toml")
     for output in (file, _known_hosts(file)):

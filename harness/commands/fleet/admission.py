@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from harness.commands.fleet.machine_load import WINDOW_S, MachineLoad
+from harness.commands.fleet.local_cpu_load import WINDOW_S, MachineLoad
 from harness.core.text.wording import count, seconds, span
 
 MAX_WAITING_PERCENT = 50.0  # a run of one lab on two cores with little else to do makes 20 to 85, 60 on average; two make 95 to 100

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 ABOUT = "run one command on many clusters, each in its own process; one page and one exit code"
 EXAMPLE = "lkharness fleet clusters/*.toml --at-once 4 -- failover --allow-disruption --disruption switchover"
-ORDER = "exit code of the whole, the worst in this order: 1 failed, 2 bad use, 4 not reachable, 3 could not be judged, 0 all passed"
+ORDER = "exit code of the fleet, the worst in this order: 1 failed, 2 bad use, 4 not reachable, 3 could not be judged, 0 all passed"
+PROGRAM = (sys.executable, "-m", "harness.cli")
 REPORTS = "reports/fleet"
 PAGE = "fleet.html"
 LOG = "output.log"
-PROGRAM = (sys.executable, "-m", "harness.cli")
 VERBS = ("run", "matrix", "merge")
 
 
@@ -116,7 +116,7 @@ def _matrix(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from harness.commands.fleet.admission import Admission
     from harness.commands.fleet.fleet_clusters import is_here, leaves_run, words_for
-    from harness.commands.fleet.machine_load import LoadReader
+    from harness.commands.fleet.local_cpu_load import LoadReader
     from harness.commands.fleet.process_pool import Job
     from harness.core.errors import BadUse, Unusable
     from harness.core.files import expand_user
@@ -145,6 +145,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def _run_all(
     members: Sequence[Member], jobs: Sequence[Job], at_once: int, command: Sequence[str], admission: Admission, tell: _Teller
 ) -> list[Outcome]:
+    from harness.commands.fleet.child_process import ForkServer, start_interpreter
     from harness.commands.fleet.fleet_clusters import leaves_run
     from harness.commands.fleet.fleet_outcome import WORDS, Outcome, of_process
     from harness.commands.fleet.fleet_runs import folders_in, last_words, new_runs
@@ -176,7 +177,9 @@ def _run_all(
         names = ", ".join(members[index].name for index in running)
         tell(f"interrupted: waiting until these have undone what they did, within limits of their own: {names or 'none'}")
 
-    Pool(at_once, on_begin=note_begin, on_end=note_end, on_interrupt=note_interrupt, admits=admission).run(jobs)
+    with ForkServer() as server:
+        start = server.start if len(jobs) > 1 else start_interpreter
+        Pool(at_once, on_begin=note_begin, on_end=note_end, on_interrupt=note_interrupt, admits=admission, start=start).run(jobs)
     return [outcomes[index] for index in range(len(members))]
 
 

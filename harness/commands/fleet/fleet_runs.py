@@ -18,7 +18,7 @@ from harness.report.record.run_folders import is_run_folder, run_folders
 from harness.report.record.run_record import ClusterSummary, Judgement, Moment
 from harness.report.run_reader import faults_in_words, load_data
 
-CLOCKS_S = 600.0
+MAX_CLOCK_ERROR_S = 600.0
 """By so many seconds the clocks of the machine that planned and of one that ran may differ; another night is further away."""
 MAX_LOG_BYTES = 64 * 1024  # of a process's output, from its end
 
@@ -119,7 +119,7 @@ def _outcome(run: Path, expected: Sequence[Member], planned: datetime | None) ->
     folder = run.parent.name if is_run_folder(run) else run.name
     name = member.name if member else head.cluster.name if head.cluster else Path(file).stem or folder
     cluster = member.cluster if member else file
-    if planned is not None and head.started is not None and head.started.epoch < planned.timestamp() - CLOCKS_S:
+    if planned is not None and head.started is not None and head.started.epoch < planned.timestamp() - MAX_CLOCK_ERROR_S:
         when = f"its newest run began at {head.started.iso}, before {planned.isoformat(timespec='seconds')}, and is of another night"
         return head.run_id or str(run), Outcome(name, cluster, ExitCode.INCONCLUSIVE, f"it did not come back: {when}", run)
     return head.run_id or str(run), Outcome(name, cluster, head.exit_code, head.verdict.reason, run, head.seconds)

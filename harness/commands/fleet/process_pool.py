@@ -10,7 +10,6 @@ import contextlib
 import os
 import queue
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -19,9 +18,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from harness.commands.fleet.child_process import Child, Start, start_interpreter
 from harness.core.signals import leave_terminal
 
-LOOK_EVERY_S = 1.0  # Windows delivers no signal to who waits on a lock
+LOOK_INTERVAL_S = 1.0  # Windows delivers no signal to who waits on a lock
 _INTERRUPTED = -1
 
 
@@ -52,7 +52,7 @@ class Pool:
     """Runs jobs. `on_begin` and `on_end` hear of each; `on_interrupt` hears at every Ctrl-C which ones are still waited for.
 
     `admits` is asked, where there is room for another, which of those that wait begins (those that run are told it, too); where it says
-    None, it is asked again a second later, and when one has ended.
+    None, it is asked again a second later, and when one has ended. `start` begins a job's process.
     """
 
     def __init__(
@@ -63,11 +63,12 @@ class Pool:
         on_end: Callable[[int, ProcessEnd], None],
         on_interrupt: Callable[[list[int]], None],
         admits: Callable[[Sequence[int], Collection[int]], int | None] = in_order,
+        start: Start = start_interpreter,
     ) -> None:
-        self._admits = admits
+        self._admits, self._start_process = admits, start
         self._at_once, self._on_begin, self._on_end, self._on_interrupt = at_once, on_begin, on_end, on_interrupt
         self._events: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._running: dict[int, tuple[subprocess.Popen[bytes], float]] = {}
+        self._running: dict[int, tuple[Child, float]] = {}
 
     def run(self, jobs: Sequence[Job]) -> list[ProcessEnd]:
         """How each ended, in their order. Returns only when no child runs any more."""
@@ -107,7 +108,7 @@ class Pool:
                         self._on_interrupt(sorted(self._running))
                     else:
                         process, since = self._running.pop(event)
-                        over(event, ProcessEnd(process.returncode, time.monotonic() - since))
+                        over(event, ProcessEnd(process.wait(), time.monotonic() - since))
             finally:
                 self._interrupt()
                 for process, _ in self._running.values():
@@ -120,28 +121,22 @@ class Pool:
         """Why it did not start, or nothing."""
         try:
             with job.log.open("wb") as log:
-                process = subprocess.Popen(
-                    job.words,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,  # a terminal's Ctrl-C reaches the fleet alone, which hands it on once
-                )
+                process = self._start_process(job.words, log)
         except OSError as error:
             return f"it could not be started ({error.strerror or error})"
         self._running[index] = process, time.monotonic()
         threading.Thread(target=self._await, args=(index, process), daemon=True).start()
         return ""
 
-    def _await(self, index: int, process: subprocess.Popen[bytes]) -> None:
+    def _await(self, index: int, process: Child) -> None:
         process.wait()
         self._events.put(index)
 
     def _next(self, *, or_none: bool) -> int | None:
-        """The next event; None where that is wanted and there was none for `LOOK_EVERY_S`."""
+        """The next event; None where that is wanted and there was none for `LOOK_INTERVAL_S`."""
         while True:
             with contextlib.suppress(queue.Empty):
-                return self._events.get(timeout=LOOK_EVERY_S)
+                return self._events.get(timeout=LOOK_INTERVAL_S)
             if or_none:
                 return None
 

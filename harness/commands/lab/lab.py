@@ -28,7 +28,7 @@ def add_to(commands) -> None:
     verbs = lab.add_subparsers(title="what to do", metavar="VERB", required=True, parser_class=type(lab))
 
     _add_up(verbs)
-    status_help = "tell who is active, who holds the VIP, and what the balancer believes"
+    status_help = "show who is active, who holds the VIP, and what the balancer believes"
     _name(add(verbs, "status", _status, status_help, "lkharness lab status --json"))
     _name(add(verbs, "down", _down, "take a lab down", "lkharness lab down"))
     add(verbs, "clean", _clean, "remove what dead labs of yours left on disk", "lkharness lab clean").set_defaults(name=None)
@@ -159,9 +159,9 @@ def _up(arguments: argparse.Namespace) -> int:
     cluster, suite = cluster_config.load(record.cluster_file), package_data.suite_command("acceptance")
     differs: list[str] = []
     if shape:
-        from harness.lab.lifecycle import apply_bundle_state
+        from harness.lab.lifecycle import bundle_reproduction
 
-        differs = shape.differs + apply_bundle_state.apply(record, cluster, shape)
+        differs = shape.differs + bundle_reproduction.apply(record, cluster, shape)
     if arguments.json:
         outcome = {"name": record.name, "pid": record.pid, "cluster_file": record.cluster_file, "in_service_s": in_service_s}
         azure = cluster.azure.model_dump(mode="json", exclude_defaults=True) if cluster.azure else None
@@ -196,7 +196,7 @@ def _read_shape(arguments: argparse.Namespace) -> Shape:
     from harness.collect import bundle, lab_from_bundle
     from harness.config import cluster_config
     from harness.lab import lab_config
-    from harness.lab.lifecycle import apply_bundle_state, default_cluster
+    from harness.lab.lifecycle import bundle_reproduction, default_cluster
 
     for option in ("file", "design", "profile", "manager", "platform", "guests"):
         if getattr(arguments, option):
@@ -205,7 +205,7 @@ def _read_shape(arguments: argparse.Namespace) -> Shape:
     of_kind = {service["kind"]: service.get("settings", {}) for service in default_cluster.DEFAULT_CLUSTER["services"]}
     shape = lab_from_bundle.shape_of(*bundle.read(file), of_kind)
     shape.data = {"name": arguments.name, **shape.data}
-    apply_bundle_state.suspend_checks(shape)
+    bundle_reproduction.suspend_checks(shape)
     lab_config.make_lab_config(cluster_config.parse(shape.data, file), file)
     return shape
 
@@ -219,13 +219,13 @@ def _progress(text: str) -> None:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from harness.lab.lifecycle import status
+    from harness.lab.lifecycle import lab_status
 
-    lab_status = status.read_status(arguments.name)
+    state = lab_status.read_status(arguments.name)
     if arguments.json:
-        print_json(lab_status)
+        print_json(state)
     else:
-        print(status.text(lab_status))
+        print(lab_status.text(state))
     return 0
 
 
@@ -300,7 +300,7 @@ def _exec(arguments: argparse.Namespace) -> int:
     from harness.lab.control import lab_registry, nsenter
 
     lab = lab_registry.find(arguments.name)
-    command = nsenter.command(lab, arguments.host, _after_dashes(arguments.words) or ["bash", "-l"])
+    command = nsenter.command(lab, arguments.host, _after_dashes(arguments.words) or ["bash", "-l"], terminal=sys.stdin.isatty())
     if arguments.json:
         return _exec_for_a_program(arguments.host, command)
     sys.stdout.flush()

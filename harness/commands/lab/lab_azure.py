@@ -35,12 +35,14 @@ def add_to(verbs) -> None:
         "--retry-after", type=int, metavar="SECONDS", help="with throttled and unavailable: what Retry-After says (default: 1)"
     )
 
-    misconfiguration = add(verbs_of_azure, "wrong", _wrong, "switch a misconfiguration on", "lkharness lab azure wrong floating-ip")
+    misconfiguration = add(
+        verbs_of_azure, "wrong", _switch_misconfigurations, "switch a misconfiguration on", "lkharness lab azure wrong floating-ip"
+    )
     _lab(misconfiguration)
     misconfiguration.add_argument("kind", nargs="*", help="which (without it: those there are, and those switched on)")
 
     requests = add(
-        verbs_of_azure, "requests", _requests, "tell the requests received", "lkharness lab azure requests --method POST --path powerOff"
+        verbs_of_azure, "requests", _requests, "list the requests received", "lkharness lab azure requests --method POST --path powerOff"
     )
     _lab(requests)
     requests.add_argument("--method", default="", metavar="METHOD")
@@ -88,7 +90,7 @@ def _fault(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _wrong(arguments: argparse.Namespace) -> int:
+def _switch_misconfigurations(arguments: argparse.Namespace) -> int:
     client = _control_client(arguments)
     client.wrong(*arguments.kind)
     wrongs = client.wrongs()

@@ -18,7 +18,7 @@ def add_to(verbs) -> None:
     whats = snapshot.add_subparsers(title="what to do", metavar="WHAT", required=True, parser_class=type(snapshot))
     take_help = "keep the machines of a running lab: the next one of the same content goes on from there"
     _lab(add(whats, "take", _take, take_help, "lkharness lab snapshot take"))
-    add(whats, "list", _list, "tell the snapshots that there are, with their sizes", "lkharness lab snapshot list")
+    add(whats, "list", _list, "list the snapshots that there are, with their sizes", "lkharness lab snapshot list")
     remove = add(whats, "remove", _remove, "remove a snapshot", "lkharness lab snapshot remove 0123456789ab")
     remove.add_argument("snapshot", help="its key, as `lkharness lab snapshot list` shows it, or `all`")
 
@@ -39,14 +39,15 @@ def _take(arguments: argparse.Namespace) -> int:
 
     lab = lab_registry.find(arguments.name)
     hosts = [host["name"] for host in lab.ask("status")["hosts"] if host["kind"] == "machine"]
-    kept = machine_snapshot.keep(
+    snapshot = machine_snapshot.keep(
         lab.folder, lab.name, hosts, lambda folder: lab.ask("save_machines", limit=SAVE_TIMEOUT_S, folder=str(folder))
     )
     machine_launch.set_clocks(lab, hosts)
     if arguments.json:
-        print_json(_data(kept))
+        print_json(_data(snapshot))
     else:
-        print(f"{', '.join(hosts)} of the lab {lab.name!r} are kept as {kept.folder.name}: {_size(kept)}, in {kept.about['took_s']:.1f} s")
+        took_s = snapshot.about["took_s"]
+        print(f"{', '.join(hosts)} of the lab {lab.name!r} are kept as {snapshot.folder.name}: {_size(snapshot)}, in {took_s:.1f} s")
     return 0
 
 

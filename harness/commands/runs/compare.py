@@ -11,14 +11,14 @@ from harness.commands.shared_options import print_json
 from harness.core.errors import BadUse
 
 if TYPE_CHECKING:
-    from harness.report.statistics.compare_runs import Comparison, Row
+    from harness.report.statistics.run_comparison import Comparison, Row
 
 RESULTS = "exit codes: 0 not slower · 1 slower · 2 bad use · 3 cannot tell"
 
 
 def add_to(commands) -> None:
     """Adds the command to the parser."""
-    description = "tell whether failover got slower from one run to another"
+    description = "say whether failover got slower from one run to another"
     compare = add_judging(commands, "compare", _compare, description, "lkharness compare reports/release-1 reports/latest", RESULTS)
     compare.add_argument("before", metavar="RUN_A", help="the folder of the run that is the yardstick")
     compare.add_argument("after", metavar="RUN_B", help="the folder of the run that may be slower")
@@ -26,7 +26,7 @@ def add_to(commands) -> None:
 
 def _compare(arguments: argparse.Namespace) -> int:
     from harness.report.statistics.comparability import why_not_comparable
-    from harness.report.statistics.compare_runs import compare
+    from harness.report.statistics.run_comparison import compare
 
     (_, before), (_, after) = loaded_once([arguments.before, arguments.after])
     if reasons := why_not_comparable(before, after):
@@ -54,7 +54,7 @@ def _lines(rows: list[Row]) -> list[str]:
     """One line per series; a single one where nothing can be told of any, for the same reason."""
     from harness.core.text.host_text import one_line
     from harness.core.text.wording import count
-    from harness.report.statistics.compare_runs import Change
+    from harness.report.statistics.run_comparison import Change
 
     first = rows[0]
     if all(row.change is Change.TOO_FEW and (len(row.before), len(row.after)) == (len(first.before), len(first.after)) for row in rows):

@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.commands.shared_options import add, add_cluster, cluster_file, print_json
 from harness.core.errors import BadUse
 
-ABOUT = "tell why checks of a stored run failed and what each outage waited for, or what a capture of packets shows"
+ABOUT = "say why checks of a stored run failed and what each outage waited for, or what a capture of packets shows"
 EXAMPLE = "lkharness explain reports/latest; lkharness explain lknode01.pcapng --cluster customer.toml"
 
 

@@ -16,7 +16,7 @@ RESULTS = "exit codes: 0 passed · 1 not passed · 2 bad use · 3 refuses to say
 
 def add_to(commands) -> None:
     """Adds the command to the parser."""
-    about = "tell whether stored runs keep what a gate file demands"
+    about = "say whether stored runs keep what a gate file demands"
     gate = add_judging(commands, "gate", _gate, about, "lkharness gate reports/latest --gate gate.toml", RESULTS)
     gate.add_argument("runs", metavar="RUN", nargs="+", help="a run's folder; each is judged by itself")
     gate.add_argument(

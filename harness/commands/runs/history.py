@@ -12,9 +12,9 @@ from harness.commands.shared_options import add, print_json
 
 if TYPE_CHECKING:
     from harness.history.nightly_lines import History, Line
-    from harness.history.run_import import Caught
+    from harness.history.run_import import ImportResult
 
-ABOUT = "tell what changed from run to run, and write index.html beside the runs"
+ABOUT = "show what changed from run to run, and write index.html beside the runs"
 PAGE = "index.html"
 MAX_CHANGES = 10  # that the terminal tells of a cluster
 
@@ -59,7 +59,7 @@ def _history(arguments: argparse.Namespace) -> int:
     return int(ExitCode.UNUSABLE) if cleaning is not None and cleaning["faults"] else 0
 
 
-def _as_text(run_history: History, caught: Caught, page: Path) -> str:
+def _as_text(run_history: History, caught: ImportResult, page: Path) -> str:
     from harness.core.text.host_text import one_line
     from harness.core.text.wording import count
     from harness.history.stability import State
@@ -82,7 +82,7 @@ def _as_text(run_history: History, caught: Caught, page: Path) -> str:
     return "\n".join(one_line(line) if not line.startswith("  ") else f"  {one_line(line.strip())}" for line in [*lines, f"page: {page}"])
 
 
-def _as_data(run_history: History, caught: Caught, page: Path) -> dict[str, Any]:
+def _as_data(run_history: History, caught: ImportResult, page: Path) -> dict[str, Any]:
     return {
         "page": str(page),
         "entered": caught.entered,

@@ -30,7 +30,7 @@ def clean(arguments: argparse.Namespace, reports: Path, store: Store) -> dict[st
     """List what is to go, ask, and do it; what became of it, as data. Raises BadUse for spans that are none, Unusable for what failed."""
     from harness.core.time_span import DAY_S, parse_time_span
     from harness.history.retention_plan import Keep, plan
-    from harness.history.run_removal import carry_out, held
+    from harness.history.run_removal import carry_out, finished_folders
 
     if arguments.keep is None:
         raise BadUse("--keep-failed and --yes go with --keep; say how long to keep what passed, such as --keep 90d")
@@ -38,7 +38,7 @@ def clean(arguments: argparse.Namespace, reports: Path, store: Store) -> dict[st
     keep = Keep(passed_s, parse_time_span("--keep-failed", arguments.keep_failed, at_least_s=DAY_S) if arguments.keep_failed else passed_s)
     if keep.failed_s < keep.passed_s:
         raise BadUse(f"--keep-failed {arguments.keep_failed} is shorter than --keep {arguments.keep}; give at least that")
-    steps = plan(held(reports, store.runs(), time.time()), keep)
+    steps = plan(finished_folders(reports, store.runs(), time.time()), keep)
     if not arguments.json:
         print(listed(steps))
     agreed = bool(steps) and (arguments.yes or (not arguments.json and _agrees()))

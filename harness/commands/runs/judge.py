@@ -12,7 +12,7 @@ from harness.core.errors import BadUse
 
 if TYPE_CHECKING:
     from harness.report.record.gate_record import GateRecord
-    from harness.report.reevaluate import Budgets, Rejudged
+    from harness.report.reevaluation import Budgets, Rejudged
 
 
 def add_to(commands) -> None:
@@ -35,9 +35,9 @@ def add_to(commands) -> None:
 
 def _judge(arguments: argparse.Namespace) -> int:
     from harness.explain.run_explanation import causes
-    from harness.gate.baseline_runs import judged, load_gate, outdated
-    from harness.report.reevaluate import apply_results, exit_code, exit_code_with_gate, rejudge
-    from harness.report.render import render, store_record
+    from harness.gate.baseline_runs import judge_finished_run, load_gate, outdated
+    from harness.report.reevaluation import apply_results, exit_code, exit_code_with_gate, rejudge
+    from harness.report.report_rendering import render, store_record
     from harness.report.run_reader import load_record
 
     folder = Path(arguments.run)
@@ -52,7 +52,7 @@ def _judge(arguments: argparse.Namespace) -> int:
         apply_results(record, results)
         record.causes = causes(record, folder)
         if gate is not None:
-            record.gate = word = judged(gate, folder.resolve().parent, record)
+            record.gate = word = judge_finished_run(gate, folder.resolve().parent, record)
         elif record.gate is not None and any(result.changes for result in results):
             record.gate = word = outdated(record.gate)
         store_record(folder, record)
@@ -70,7 +70,7 @@ def _judge(arguments: argparse.Namespace) -> int:
 
 
 def _budgets(options: list[str]) -> Budgets:
-    from harness.report.reevaluate import Budgets
+    from harness.report.reevaluation import Budgets
 
     for_all: float | None = None
     by_name: dict[str, float] = {}

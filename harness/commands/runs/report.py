@@ -15,7 +15,7 @@ def add_to(commands) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from harness.report.render import render
+    from harness.report.report_rendering import render
     from harness.report.run_reader import load_record
     from harness.report.terminal_summary import summary
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable
 
 from harness.core.redaction.secret_names import SHORT_WORDS, WORDS
-from harness.core.redaction.value_forms import NAME, NAMES, REMOVED, VALUE_OF_OPTION, Form, LatePattern, Patterns
+from harness.core.redaction.value_forms import NAME, NAMES, REMOVED, VALUE_OF_OPTION, Form, Patterns
+from harness.core.text.late_pattern import LatePattern
 
 _I = re.IGNORECASE
 # Between two words: blanks, a line that goes on, the zero of /proc/PID/cmdline, or the quotes and commas of a list.

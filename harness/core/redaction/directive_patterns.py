@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import re
 
-from harness.core.redaction.value_forms import NAMES, REMOVED, VALUE_OF_OPTION, Form, LatePattern, Patterns
+from harness.core.redaction.value_forms import NAMES, REMOVED, VALUE_OF_OPTION, Form, Patterns
+from harness.core.text.late_pattern import LatePattern
 
 _I, _M = re.IGNORECASE, re.MULTILINE
 # What goes on like this is a sentence about the setting.

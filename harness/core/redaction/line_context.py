@@ -10,12 +10,13 @@ from harness.core.redaction.assignments.value_lines import LOG_PREFIX, MAX_LENGT
 from harness.core.redaction.directive_patterns import FTP_USER, PPP_HEADING
 from harness.core.redaction.secret_names import SHORT_WORDS, WORDS
 from harness.core.redaction.value_forms import NAMES, REMOVED
+from harness.core.text.late_pattern import LatePattern
 
 MAX_BETWEEN = 6  # lines between a name and its value: other fields of the same thing
 MAX_CACHED_LINES = 20_000
 
 _END = r"[ \t\r,;)\]]{0,8}\Z"
-_GOES_ON = re.compile(
+_GOES_ON = LatePattern(
     rf"(?:{WORDS}|{SHORT_WORDS})\w{{0,20}}(?:"
     r"\\{0,8}[\"']?\]?[ \t]{0,40}(?:=>|:=|\+=|=|:[ \t]?[a-zA-Z]{1,9}[ \t]?=|:(?![/:]))[ \t]{0,40}"  # a name, its sign and
     rf"(?:{_END}|[\[{{(@$`]|[|>][-+\d]{{0,2}}(?:[ \t]{{1,4}}#|{_END})|[\"']?<<|[rbfu]{{0,2}}"

@@ -52,11 +52,11 @@ class Cleaner:
         """`text` without secrets, the known ones and what looks like one."""
         return self._clean(text)
 
-    def known(self, text: str) -> str:
+    def without_known(self, text: str) -> str:
         """`text` without the known ones only, for what must stay readable by programs."""
         return self._clean_known(text)
 
-    def shown(self, text: str) -> str:
+    def for_terminal(self, text: str) -> str:
         """The same as `text`, fit for a terminal."""
         return visible(self._clean(text))
 

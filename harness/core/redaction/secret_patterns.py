@@ -6,7 +6,8 @@ from __future__ import annotations
 import re
 
 from harness.core.redaction.secret_names import SHORT_WORDS, WORDS
-from harness.core.redaction.value_forms import NAME, NAMES, REMOVED, VALUE, VALUE_OF_OPTION, Form, LatePattern, Patterns
+from harness.core.redaction.value_forms import NAME, NAMES, REMOVED, VALUE, VALUE_OF_OPTION, Form, Patterns
+from harness.core.text.late_pattern import LatePattern
 
 _I = re.IGNORECASE
 

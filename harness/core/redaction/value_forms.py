@@ -5,29 +5,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cached_property
 from typing import NamedTuple
 
 from harness.core.redaction.secret_names import WORDS
+from harness.core.text.late_pattern import LatePattern
 
 NAMES = ("pass", "pwd", "secret", "token", "credential", "key", "shared", "auth", "pw", "psk", "community")
 """In small letters: one of these is in every name of a secret."""
-
-
-class LatePattern:
-    """A regular expression that is compiled when it is first used: a command's output has the words of few forms, and to compile those of
-    all took longer than to load the rest of a command."""
-
-    def __init__(self, pattern: str, flags: int = 0) -> None:
-        self.pattern, self.flags = pattern, flags
-
-    @cached_property
-    def _compiled(self) -> re.Pattern[str]:
-        return re.compile(self.pattern, self.flags)
-
-    def sub(self, instead: str | Callable[[re.Match[str]], str], text: str) -> str:
-        """As of a compiled pattern."""
-        return self._compiled.sub(instead, text)
 
 
 class Form(NamedTuple):

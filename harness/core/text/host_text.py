@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 
+from harness.core.text.late_pattern import LatePattern
+
 # Control characters (a terminal obeys them), the Unicode marks that turn the reading direction of what follows, and what is there without
 # being seen: soft hyphens, characters of no width, fillers, variation selectors and tags.
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Commands that CI services take from a job's output: Azure DevOps anywhere in a line, GitHub at its beginning, where wrapping may put one.
+_CI_COMMAND = LatePattern(r"#(?=#(?:vso)?\[)|(?<!\S):(?=:[a-zA-Z][a-zA-Z-]*(?: [^\n]*?)?::)")
+_NOT_XML = LatePattern("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def storable(text: str) -> str:
@@ -21,8 +25,12 @@ def storable(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """`text` with every character that would act instead of being seen written out as \\x1b or \\u202e."""
-    return _UNSEEN.sub(lambda match: _written_out(match[0]), storable(text))
+    """`text` with every character that would act instead of being seen written out as \\x1b or \\u202e: on a terminal, in a page, or in a
+    CI service's log, which takes commands from it."""
+    text = _UNSEEN.sub(lambda match: _written_out(match[0]), storable(text))
+    if "##" in text or "::" in text:
+        text = _CI_COMMAND.sub(lambda match: f"\\u{ord(match[0]):04x}", text)  # as JSON has it, so that what was JSON still is
+    return text
 
 
 def xml_safe(text: str) -> str:

@@ -23,7 +23,7 @@ def of_pacemaker(configuration: str) -> tuple[Setting, ...]:
 
 
 def _find_unordered(root: xml.Element, resources: xml.Element) -> Iterator[Setting]:
-    if not (pairs := [*lies_on(resources)]) or (after := _after(root, resources)) is None:
+    if not (pairs := [*lies_on(resources)]) or (after := _resources_after(root, resources)) is None:
         return
     cloned = {p.get("id", "") for kind in HOLDERS[1:] for holder in resources.iter(kind) for p in holder.iter("primitive")}
     places = {p.get("id", ""): _place(p) for p in resources.iter("primitive")}
@@ -51,7 +51,7 @@ def _place(primitive: xml.Element) -> str:
     return next((pair.get("value", "").rstrip("/") for pair in pairs if pair.get("name") == "directory"), "")
 
 
-def _after(root: xml.Element, resources: xml.Element) -> Mapping[str, set[str]] | None:
+def _resources_after(root: xml.Element, resources: xml.Element) -> Mapping[str, set[str]] | None:
     """Of each resource those that are started after it; None where an order names what cannot be found."""
     members = {
         e.get("id", ""): [p.get("id", "") for p in e.iter("primitive")] for e in resources.iter() if e.tag in (*HOLDERS, "primitive")

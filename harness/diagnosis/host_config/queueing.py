@@ -24,9 +24,9 @@ ALL = re.compile(r"\bmatchall\b|match 00000000/00000000 at ")
 
 @dataclass(frozen=True)
 class Queue:
-    """One shaper at `nic`: a queueing discipline, a class of one, or what a filter does (`police`, `drop`). `shown` is tc's own line.
+    """One shaper at `nic`: a queueing discipline, a class of one, or what a filter does (`police`, `drop`). `tc_line` is tc's own line.
 
-    `whole`: everything that the NIC sends, but for what a filter leads elsewhere, goes through it (or, for a filter's action, all
+    `carries_all`: everything that the NIC sends, but for what a filter leads elsewhere, goes through it (or, for a filter's action, all
     that comes or goes there). `rate` in bits per
     second, `loss` in percent, `delay_s` in seconds; `largest` frame in bytes that it ever lets through, None for any; the counts are of
     packets since it was made.
@@ -34,8 +34,8 @@ class Queue:
 
     nic: str
     kind: str
-    shown: str
-    whole: bool
+    tc_line: str
+    carries_all: bool
     rate: float | None = None
     loss: float = 0.0
     delay_s: float = 0.0
@@ -54,12 +54,12 @@ def parse(disciplines: str, details: str = "") -> tuple[Queue, ...]:
     """`tc -s qdisc`, and under a line `= NIC` for each NIC what `tc -s class` and `tc -s filter` tell. JSON is not asked for: older tools
     have none for classes, and their plain words have not changed."""
     queues = [queue for head, lines in _blocks(disciplines, details) if (queue := _queue(*head, lines)) is not None]
-    defaults = {(queue.nic, f"{at[1]}{at[2]}") for queue in queues if queue.whole and (at := DEFAULT.match(queue.shown))}
-    return tuple(replace(queue, whole=True) if (queue.nic, _class(queue)) in defaults else queue for queue in queues)
+    defaults = {(queue.nic, f"{at[1]}{at[2]}") for queue in queues if queue.carries_all and (at := DEFAULT.match(queue.tc_line))}
+    return tuple(replace(queue, carries_all=True) if (queue.nic, _class(queue)) in defaults else queue for queue in queues)
 
 
 def _class(queue: Queue) -> str:
-    words = queue.shown.split()
+    words = queue.tc_line.split()
     return words[2] if words[0] == "class" and len(words) > 2 else ""
 
 

@@ -13,7 +13,7 @@ from harness.core.verdict import Outcome
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.outages import phase_explanations
 from harness.diagnosis.outages.budget_terms import Term, share, terms
-from harness.diagnosis.outages.path_phases import ANSWER, LASTED, OWN, STILL_OUT, Cutter, PathPhases
+from harness.diagnosis.outages.path_phases import ANSWER, LASTED, OWN, STILL_OUT, OutageCutter, PathPhases
 from harness.diagnosis.outages.phase_explanations import Wait
 from harness.measure.measurement_result import Measured, Outage, SeriesResult
 
@@ -88,7 +88,7 @@ def explain(measured: Measured) -> Explained:
     if not _was_done(measured):
         return Explained()  # the verdict says so, and what was out meanwhile is not its doing
     budget_terms = terms(measured.budget_because)
-    cutter = Cutter(measured)
+    cutter = OutageCutter(measured)
     outages = [(series, n, outage) for series in measured.series for n, outage in enumerate(series.outages)]
     outages = [(t, n, o) for t, n, o in outages if o.end is None or o.end >= measured.anchor]
     explanations = [_explain_outage(cutter, series, n, outage, budget_terms) for series, n, outage in outages[:MAX_OUTAGES]]
@@ -115,7 +115,7 @@ def _was_done(measured: Measured) -> bool:
 
 
 def _explain_outage(
-    cutter: Cutter, series: SeriesResult, number: int, outage: Outage, budget_terms: Mapping[str, Term]
+    cutter: OutageCutter, series: SeriesResult, number: int, outage: Outage, budget_terms: Mapping[str, Term]
 ) -> OutageExplanation:
     phases = cutter.cut(series, outage)
     wait = phase_explanations.of(phases.longest, phases.node, cutter.measured, series, budget_terms)

@@ -52,7 +52,7 @@ class PathPhases:
         return sum(piece.seconds for piece in self.pieces if piece.name in names)
 
 
-class Cutter:
+class OutageCutter:
     """Cuts the outages of one measurement."""
 
     def __init__(self, measured: Measured) -> None:

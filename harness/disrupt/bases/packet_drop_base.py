@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Unusable
+from harness.disrupt.bases.block_rule_effect import no_effect
 from harness.disrupt.bases.host_fault_base import SBIN, OnHost
-from harness.disrupt.bases.windows_firewall import no_effect
 from harness.disrupt.disruption import EffectLost
 from harness.hosts.deadman.deadman_switch import Script, quoted
 from harness.hosts.root_rights import as_root

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 START = 'start() { s=$(cat /proc/$1/stat 2>/dev/null) || return 1; s=${s##*) }; set -- $s; echo "$1 ${20}"; }\n'
 
 
-MANY = ("sshd", "systemd", "init", "xinetd", "inetd")  # what they listen on is somebody else's, and everybody's
+SHARED_PROGRAMS = ("sshd", "systemd", "init", "xinetd", "inetd")  # what they listen on is somebody else's, and everybody's
 # The ancestors of the shell that asks: the way by which the harness itself is there.
 _ANCESTORS = "p=$$; while [ \"${p:-0}\" -gt 1 ]; do echo $p; p=$(awk '/^PPid:/ { print $2 }' /proc/$p/status); done; true"
 
@@ -28,7 +28,7 @@ def reason_not_to_end(pid: int, port: int, listeners: Iterable[Listener], named_
     """Why what listens on the port must not be killed or stopped; empty when it may. `named_ports`: those of the cluster file. Pure."""
     of_process = [x for x in listeners if x.pid == pid]
     name = next((x.process for x in of_process if x.process), None) or "a process"
-    if pid == 1 or name in MANY:
+    if pid == 1 or name in SHARED_PROGRAMS:
         return f"{name} ({pid}) listens on port {port} for others; with it everything else that it listens for would go"
     if pid in ancestors:
         return f"{name} ({pid}), which listens on port {port}, is the harness's own way to it"

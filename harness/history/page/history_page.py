@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Container
 from dataclasses import dataclass
@@ -13,9 +11,9 @@ from markupsafe import Markup
 
 from harness.core.text import wording
 from harness.history.nightly_lines import ClusterHistory, History, Line
-from harness.history.page.strip_data import first_run_on_page, page_data
+from harness.history.page.history_chart_data import first_run_on_page, page_data
 from harness.history.stability import State
-from harness.report.html.page_environment import page_environment, style
+from harness.report.html.page_environment import inline_script, page_environment, style
 from harness.report.record.labels import LABEL, MARK, node_before
 from harness.report.record.run_record import Result
 
@@ -58,7 +56,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class News:
+class NightChanges:
     """What changed in one night, of all lines that it changed."""
 
     run: int
@@ -78,8 +76,7 @@ def html(history: History, reports: Container[str]) -> str:
         left_out=first,
         data=Markup(data),
         style=style(_TEMPLATES / "history.css"),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **inline_script(script),
         count=wording.count,
         label=lambda outcome: LABEL[Result(outcome)],
         mark=lambda outcome: MARK[Result(outcome)],
@@ -102,12 +99,12 @@ def _badness(row: Row) -> tuple[int, bool, int]:
     return _WORST_FIRST.index(row.line.stability.state), row.line.kind != "new", row.number
 
 
-def _news(cluster: ClusterHistory) -> list[News]:
+def _news(cluster: ClusterHistory) -> list[NightChanges]:
     """The changes, the newest first; what happened to many lines in one night for the same reason is told once."""
     changes_by_reason: dict[tuple[int, tuple[str, ...], str], list[tuple[Line, str]]] = {}
     for line in cluster.lines:
         for point in line.change_points:
             way = "same" if point.by is None else "slower" if point.by > 0 else "faster"
             changes_by_reason.setdefault((point.run, point.because, way), []).append((line, point.sentence))
-    news = [News(run, changes[0][1], tuple(line.name for line, _ in changes)) for (run, _, _), changes in changes_by_reason.items()]
+    news = [NightChanges(run, changes[0][1], tuple(line.name for line, _ in changes)) for (run, _, _), changes in changes_by_reason.items()]
     return sorted(news, key=lambda item: -item.run)[:_MAX_NEWS]

@@ -21,7 +21,7 @@ MAX_ABANDONED_CHANNELS = 32  # connections that sshd still tries and nobody wait
 
 
 @dataclass
-class Opening:
+class ChannelOpening:
     """A connection that sshd was asked for. `refusal`: why there is none, in sshd's words; "" while it tries and when it stands."""
 
     channel: paramiko.Channel
@@ -42,9 +42,9 @@ class ForwardingTransport(OrderedTransport):
 
     def __init__(self, sock: object) -> None:
         super().__init__(sock)
-        self._openings: dict[int, Opening] = {}
+        self._openings: dict[int, ChannelOpening] = {}
 
-    def begin(self, address: str, port: int) -> Opening:
+    def begin(self, address: str, port: int) -> ChannelOpening:
         """Raises OSError, EOFError or SSHException when the SSH connection is lost."""
         with self.lock:  # type: ignore[attr-defined]
             number = self._next_channel()  # type: ignore[attr-defined]
@@ -53,7 +53,7 @@ class ForwardingTransport(OrderedTransport):
             self.channels_seen[number] = True  # type: ignore[attr-defined]
             channel._set_transport(self)  # type: ignore[attr-defined]
             channel._set_window(WINDOW, PACKET)  # type: ignore[attr-defined]
-            opening = self._openings[number] = Opening(channel, time.monotonic())
+            opening = self._openings[number] = ChannelOpening(channel, time.monotonic())
         order = paramiko.Message()
         order.add_byte(paramiko.common.cMSG_CHANNEL_OPEN)
         order.add_string("direct-tcpip")
@@ -112,14 +112,14 @@ class Forwarding:
         """So many connections are still being tried that another SSH connection should take its place."""
         return self.transport.stuck >= MAX_ABANDONED_CHANNELS
 
-    def begin(self, address: str, port: int) -> Opening:
+    def begin(self, address: str, port: int) -> ChannelOpening:
         """Have sshd connect. Raises HostUnreachable when the way to it is lost."""
         try:
             return self.transport.begin(address, port)
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise self.lost_error() from error
 
-    def give_up(self, opening: Opening) -> None:
+    def give_up(self, opening: ChannelOpening) -> None:
         """Nobody waits for it any more; when it comes about it is closed at once."""
         opening.given_up = True
         if opening.stands:

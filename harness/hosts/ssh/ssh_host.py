@@ -18,9 +18,9 @@ from harness.config.cluster_config import Cluster, Machine
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, Unusable
 from harness.core.timeline import Timeline
-from harness.hosts.host import Command, CommandFailed, CommandResult, Host, HostUnreachable, WrongHostKey
+from harness.hosts.host import Command, CommandResult, Host, HostUnreachable, WrongHostKey
 from harness.hosts.interrupt_shield import run_uninterrupted
-from harness.hosts.output_limits import OUTPUT_AT_MOST
+from harness.hosts.output_limits import MAX_OUTPUT_BYTES
 from harness.hosts.root_rights import ABSENT, is_marked_for_root, refusal_sentence, refusals_line, sudo_lines, sudo_refusal
 from harness.hosts.shell_command import as_line
 from harness.hosts.shell_detection import SHELLS
@@ -32,7 +32,7 @@ from harness.hosts.ssh.ssh_process import SshProcess, close, execute, finish
 T = TypeVar("T")
 
 
-class SshHost:
+class SshHost(Host):
     """Implements `Host` for `machine`, through another host when one is given. Safe to use from several threads."""
 
     def __init__(self, machine: Machine, *, timeline: Timeline | None = None, through: SshHost | None = None) -> None:
@@ -48,7 +48,7 @@ class SshHost:
     def __repr__(self) -> str:
         return f"SshHost({self.name})"
 
-    def run(self, command: Command, *, limit: float = 10.0, input: bytes | None = None, most: int = OUTPUT_AT_MOST) -> CommandResult:
+    def run(self, command: Command, *, limit: float = 10.0, input: bytes | None = None, most: int = MAX_OUTPUT_BYTES) -> CommandResult:
         """Run to the end. Raises HostUnreachable, CommandTookTooLong (a DeadlineExceeded) after `limit` seconds, TooMuchOutput when it
         printed more than `most` bytes on one stream.
 
@@ -82,13 +82,6 @@ class SshHost:
         if not is_marked_for_root(command) and len(ask(refusals_line(lines)).out.splitlines()) < len(lines):
             return result
         raise Unusable(refusal_sentence(self.name, self.machine.ssh.user, refusal, lines))
-
-    def check(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> str:
-        """Run, demand exit 0 (CommandFailed otherwise) and return standard output."""
-        result = self.run(command, limit=limit, input=input)
-        if not result.ok:
-            raise CommandFailed(result)
-        return result.out
 
     def start(self, command: Command) -> SshProcess:
         """Start and stream. The command must end when its input does: sshd ends nothing when the channel closes."""
@@ -179,7 +172,7 @@ class SshHost:
         deadline: Deadline,
         *,
         plain: bool = False,
-        most: int = OUTPUT_AT_MOST,
+        most: int = MAX_OUTPUT_BYTES,
     ) -> CommandResult:
         line, sudo = as_line(command), self.machine.ssh.sudo and not plain
         shell_line, data = self._shell.to_run(command, input, sudo=sudo, limit=deadline.seconds)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from harness.core.deadline import Deadline
 from harness.hosts.host import HostUnreachable
 from harness.hosts.interrupt_shield import run_uninterrupted
-from harness.hosts.output_limits import OUTPUT_AT_MOST, BoundedOutput, Lines, TooMuchOutput
+from harness.hosts.output_limits import MAX_OUTPUT_BYTES, BoundedOutput, TooMuchOutput, text_lines
 from harness.hosts.shell_command import CommandTookTooLong, shorten, text
 from harness.hosts.ssh.ssh_library import paramiko
 
@@ -54,7 +54,7 @@ def finish(
     deadline: Deadline,
     *,
     clean: Clean,
-    most: int = OUTPUT_AT_MOST,
+    most: int = MAX_OUTPUT_BYTES,
 ) -> tuple[int, str, str]:
     """Feed `data`, read both streams until the command has ended, and return (exit, stdout, stderr), both as `clean` leaves them.
 
@@ -92,7 +92,7 @@ def finish(
         arrival.wait(deadline.within(WINDOW_RETRY_INTERVAL_S if input_open or exited else OUTPUT_QUIET_TIMEOUT_S))
     if channel.exit_status == -1 and not channel.get_transport().is_active():
         raise lost_error(host, command)
-    if not (out.whole and err.whole):
+    if not (out.is_complete and err.is_complete):
         raise TooMuchOutput(host, shorten(command), channel.exit_status, max(out.size, err.size), most)
     return channel.exit_status, *clean(text(bytes(out.data)), text(bytes(err.data)))
 
@@ -130,11 +130,7 @@ class SshProcess:
 
     def lines(self) -> Iterator[str]:
         """What it prints, line by line until it ends."""
-        lines = Lines()
-        while data := self.recv(CHUNK):
-            yield from map(text, lines.feed(data))
-        if rest := lines.rest():
-            yield text(rest)
+        return text_lines(lambda: self.recv(CHUNK))
 
     def send(self, data: bytes) -> None:
         """Send it all, waiting for room. Raises OSError when the channel has closed."""

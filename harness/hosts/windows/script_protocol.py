@@ -85,7 +85,7 @@ def clock_question(number: int) -> bytes:
     return _encode_line({"id": number, "clock": True})
 
 
-def asked(line: str | bytes) -> tuple[str, dict[str, Any]]:
+def parse_question(line: str | bytes) -> tuple[str, dict[str, Any]]:
     """The other direction, for stand-ins: the script's name and its parameters as a line asks them."""
     message = json.loads(line)
     return message["script"], {key: _unwire(value) for key, value in message["parameters"].items()}

@@ -1,4 +1,4 @@
-"""Commands that change a Windows cluster: started outside of every session, and followed until they end. As `harness.hosts.jobs` on Linux.
+"""Commands that change a Windows cluster: started outside of every session, followed to their end. On Linux: `harness.hosts.detached_jobs`.
 
 Reading has limits, doing has none on the host: a question that ends at its limit takes what it has started with it, and a switchover that
 is killed half way leaves the services on neither node. A deadline here is the harness's own; when it has passed, or a connection is lost,
@@ -14,8 +14,8 @@ from functools import cache
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Unusable
 from harness.core.text.host_text import cut_at_word
+from harness.hosts.detached_jobs import JobLost, StillRunning
 from harness.hosts.host import CommandResult, Host, HostUnreachable, NotReadable
-from harness.hosts.jobs import JobLost, StillRunning
 from harness.hosts.shell_command import shorten
 from harness.hosts.windows.script_contract import ENGINE
 from harness.hosts.windows.script_protocol import Row

@@ -14,14 +14,14 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from harness.core.errors import HarnessError
-from harness.lab.azure.listener_server import ListenerServer
 from harness.lab.azure.relayed_socket import read_caller
 from harness.lab.azure.resources import instance_metadata
 from harness.lab.azure.resources.instance_metadata import Refusal
 from harness.lab.azure.state.azure_state import AzureState
+from harness.lab.azure.threaded_http_server import ListenerServer
 
 IDLE_TIMEOUT_S = 60.0
-LONGEST_BODY = 1 << 16
+MAX_BODY_BYTES = 1 << 16
 VERSIONS = ("2017-08-01", "2018-02-01", "2019-03-11", "2020-07-01", "2020-09-01", "2021-02-01", "2021-08-01", "2021-12-13")
 
 
@@ -57,7 +57,7 @@ class MetadataHandler(BaseHTTPRequestHandler):
     def _answer(self) -> Any:
         url = urlsplit(self.path)
         path, query = unquote(url.path).rstrip("/"), {k.lower(): v for k, v in parse_qsl(url.query, keep_blank_values=True)}
-        body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), LONGEST_BODY))
+        body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), MAX_BODY_BYTES))
         if self.headers.get("Metadata", "").lower() != "true":
             raise Refusal(400, "Bad request. Required metadata header not specified")
         if self.headers.get("X-Forwarded-For") is not None:

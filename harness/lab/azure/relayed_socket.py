@@ -6,7 +6,7 @@ import socket
 
 from harness.lab.network.platform_endpoints import FOLDER
 
-LONGEST_CALLER = 64
+MAX_CALLER_BYTES = 64
 
 
 def listen(lab_pid: int, name: str) -> socket.socket:
@@ -22,7 +22,7 @@ def read_caller(connection: socket.socket) -> str:
     line = b""
     while not line.endswith(b"\n"):
         byte = connection.recv(1)
-        if not byte or len(line) > LONGEST_CALLER:
+        if not byte or len(line) > MAX_CALLER_BYTES:
             raise ConnectionAbortedError("the relay did not say whose connection it is")
         line += byte
     return line.decode("ascii").strip()

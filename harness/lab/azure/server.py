@@ -20,16 +20,16 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from harness.core.errors import HarnessError
 from harness.lab.azure import control_endpoint, url_routing
-from harness.lab.azure.listener_server import ListenerServer
 from harness.lab.azure.relayed_socket import read_caller
 from harness.lab.azure.state import api_faults
 from harness.lab.azure.state.azure_state import AzureState
 from harness.lab.azure.state.http_types import Answer, Problem, Request
 from harness.lab.azure.state.oauth_tokens import challenge, cloud_metadata, revocation_challenge
+from harness.lab.azure.threaded_http_server import ListenerServer
 from harness.lab.network.platform_endpoints import RESOURCE_MANAGER_NAME
 
 IDLE_TIMEOUT_S = 300.0  # a connection that says nothing for so long is closed
-LONGEST_BODY = 4 << 20
+MAX_BODY_BYTES = 4 << 20
 PARAMETERS = {name.lower(): name for name in ("api-version", "skipShutdown", "$filter", "$expand", "$top")}  # their names are without case
 NEVER = threading.Event()  # to wait on for a time
 
@@ -140,15 +140,15 @@ class Handler(BaseHTTPRequestHandler):
         if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
             return b"".join(self._chunks())
         length = int(self.headers.get("Content-Length") or 0)
-        return self.rfile.read(min(length, LONGEST_BODY))
+        return self.rfile.read(min(length, MAX_BODY_BYTES))
 
     def _chunks(self) -> Iterator[bytes]:
-        """A body whose length its sender did not know (RFC 9112, 7.1). Raises ValueError for what is none, or longer than LONGEST_BODY."""
-        bytes_left = LONGEST_BODY
+        """A body of unknown length, in chunks (RFC 9112, 7.1). Raises ValueError for what is none, or longer than MAX_BODY_BYTES."""
+        bytes_left = MAX_BODY_BYTES
         while length := int(self.rfile.readline(1024).split(b";")[0], 16):
             bytes_left -= length
             if length < 0 or bytes_left < 0:
-                raise ValueError(f"a body of more than {LONGEST_BODY} bytes")
+                raise ValueError(f"a body of more than {MAX_BODY_BYTES} bytes")
             yield self.rfile.read(length)
             self.rfile.readline(16)
         while self.rfile.readline(1024).strip():

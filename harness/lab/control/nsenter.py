@@ -6,8 +6,8 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 from harness.core.errors import BadUse
 from harness.lab.control.lab_registry import LabRecord
@@ -17,18 +17,27 @@ PATH = "/opt/lab/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 
 def host_pid(lab: LabRecord, name: str) -> int:
     """The pid, as this process sees it, of a host's first process. Raises BadUse for an unknown host or one without power."""
+    return _pid_of(lab, _running_host(lab, name))
+
+
+def _running_host(lab: LabRecord, name: str) -> dict[str, Any]:
+    """What the lab tells of a host that has power. Raises BadUse for another one."""
     hosts = {h["name"]: h for h in lab.ask("status")["hosts"]}
     if name not in hosts:
         raise BadUse(f"there is no host {name!r} in the lab {lab.name}; there are {', '.join(hosts)}")
     if hosts[name]["pid"] is None:
         raise BadUse(f"{name} has no power; give it back with `lkharness lab power on {name} --name {lab.name}`")
-    if hosts[name]["kind"] == "container":
-        return hosts[name]["pid"]  # it runs beside the lab, so that its number is the machine's
+    return hosts[name]
+
+
+def _pid_of(lab: LabRecord, host: dict[str, Any]) -> int:
+    if host["kind"] == "container":
+        return host["pid"]  # it runs beside the lab, so that its number is the machine's
     assert lab.pid is not None
     for child in Path(f"/proc/{lab.pid}/task/{lab.pid}/children").read_text().split():
-        if _pids_by_namespace(int(child))[1:2] == [hosts[name]["pid"]]:
+        if _pids_by_namespace(int(child))[1:2] == [host["pid"]]:
             return int(child)
-    raise BadUse(f"{name} has just ended; see `lkharness lab status`")
+    raise BadUse(f"{host['name']} has just ended; see `lkharness lab status`")
 
 
 def _pids_by_namespace(pid: int) -> list[int]:
@@ -38,11 +47,12 @@ def _pids_by_namespace(pid: int) -> list[int]:
     return []
 
 
-def command(lab: LabRecord, name: str, command_line: list[str]) -> list[str]:
-    """The command line that runs `command_line` inside the host."""
-    if (ssh := _ssh_of_machine(lab, name)) is not None:
-        return [*ssh, shlex.join(command_line)]
-    enter = ["nsenter", "--target", str(host_pid(lab, name)), "--mount", "--uts", "--ipc", "--net", "--pid"]
+def command(lab: LabRecord, name: str, command_line: list[str], *, terminal: bool = False) -> list[str]:
+    """The command line that runs `command_line` inside the host; `terminal`: a person is at it, which only SSH must be told."""
+    host = _running_host(lab, name)
+    if host["kind"] == "machine":
+        return [*_ssh(lab, host["ssh_port"]), *(["-t"] if terminal else []), "root@127.0.0.1", shlex.join(command_line)]
+    enter = ["nsenter", "--target", str(_pid_of(lab, host)), "--mount", "--uts", "--ipc", "--net", "--pid"]
     if os.geteuid() != 0:
         enter += ["--user", "--preserve-credentials"]
     return [
@@ -68,15 +78,11 @@ def fabric_command(lab: LabRecord, netns: int, command_line: list[str]) -> list[
     return [*enter, *command_line]
 
 
-def _ssh_of_machine(lab: LabRecord, name: str) -> list[str] | None:
-    """The SSH command that leads into a host that is a virtual machine; None for one that is none, or has no power."""
-    host = next((h for h in lab.ask("status")["hosts"] if h["name"] == name), None)
-    if host is None or host["kind"] != "machine" or host["pid"] is None:
-        return None
+def _ssh(lab: LabRecord, port: int) -> list[str]:
+    """The way into a host that is a virtual machine, which has no other."""
     options = {"UserKnownHostsFile": lab.folder / "known_hosts", "BatchMode": "yes", "LogLevel": "ERROR", "ConnectTimeout": 10}
-    words = ["ssh", "-F", "/dev/null", "-i", str(lab.folder / "keys/login"), "-p", str(host["ssh_port"])]
-    words += [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
-    return [*words, *(["-t"] if sys.stdin is not None and sys.stdin.isatty() else []), "root@127.0.0.1"]
+    words = ["ssh", "-F", "/dev/null", "-i", str(lab.folder / "keys/login"), "-p", str(port)]
+    return words + [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
 
 
 def run(

@@ -13,11 +13,11 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.core.deadline import Deadline
-from harness.lab.guests.keeper_client import KeeperClient
+from harness.lab.guests.container_keeper_client import KeeperClient
 from harness.lab.guests.ssh_proxy import own_netns, sshd_answers
 
 BOOT_TIMEOUT_S = 300.0  # until its sshd answers
-ASK_AGAIN_S = 0.02
+POLL_INTERVAL_S = 0.02
 ANSWER_TIMEOUT_S = 2.0  # of one question
 POWER_ON = "power-on"  # a FIFO in the folder that lab and container share: its first process waits for a line in it
 SYSCTLS = {  # as every host of the lab has them (see guests/namespace.py)
@@ -122,7 +122,7 @@ class ContainerGuest:
                     console, _ = await self._ask("console")
                     problem = "ended while it booted" if self.has_ended else f"had no sshd that answers after {BOOT_TIMEOUT_S:g} s"
                     raise OSError(f"{self.name} {problem}; its console: {console or 'nothing'}")
-                await asyncio.sleep(ASK_AGAIN_S)
+                await asyncio.sleep(POLL_INTERVAL_S)
         finally:
             os.close(home)
         os.close(self._go)

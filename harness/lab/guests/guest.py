@@ -21,6 +21,7 @@ class Guest(Protocol):
     async def power_on(self) -> str:
         """Give it power and return the network namespace that its NICs go into, as `ip` takes it; it then waits for them (`connect`).
 
+        Nothing where the fabric's legs are there already, as its NICs' other ends.
         Raises OSError with what went wrong.
         """
 

@@ -19,7 +19,7 @@ PATHS = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sb
 
 
 @dataclass(frozen=True)
-class Finding:
+class MachineCheck:
     """One thing that was looked at: fine, or what is wrong and how to mend it."""
 
     what: str
@@ -28,7 +28,7 @@ class Finding:
     mend: str = ""
 
 
-def examine(manager: str = "lifekeeper", *, windows: bool = False) -> list[Finding]:
+def examine(manager: str = "lifekeeper", *, windows: bool = False) -> list[MachineCheck]:
     """Look at everything a lab needs. Changes nothing."""
     checks = [*(_program(*p) for p in (*PROGRAMS, *(MONO if windows else ()))), _libnftables(), _postgres()]
     checks += [pacemaker()] if manager == "pacemaker" else []
@@ -39,48 +39,48 @@ def examine(manager: str = "lifekeeper", *, windows: bool = False) -> list[Findi
     return checks
 
 
-def machines() -> list[Finding]:
+def machines() -> list[MachineCheck]:
     """What guests of kind machine need besides: a lab without them works."""
     from harness.lab.lifecycle import machine_launch  # what other labs come up without
 
     findings = []
     if os.geteuid() != 0:
-        findings.append(Finding("root", False, "guests of kind machine are run by root only", "run lkharness with sudo"))
+        findings.append(MachineCheck("root", False, "guests of kind machine are run by root only", "run lkharness with sudo"))
     missing = machine_launch.missing_programs()
     says = f"the packages {', '.join(missing)} must be installed" if missing else "QEMU is installed"
-    findings.append(Finding("QEMU", not missing, says, _apt(*missing) if missing else ""))
+    findings.append(MachineCheck("QEMU", not missing, says, _apt(*missing) if missing else ""))
     findings.append(_image(machine_launch.machine_disk_lack("pacemaker"), "machine disk of the image pacemaker", " --machine"))
     if not missing and findings[-1].ok:
-        findings.append(Finding("hardware virtualisation", True, machine_launch.acceleration_found("pacemaker")))
+        findings.append(MachineCheck("hardware virtualisation", True, machine_launch.acceleration_found("pacemaker")))
     return findings
 
 
-def _image(lack: str, what: str, option: str = "") -> Finding:
+def _image(lack: str, what: str, option: str = "") -> MachineCheck:
     """`lack`: why there is none, or nothing."""
     mend = f"lkharness lab image build pacemaker{option}"
     if missing := image_build.lacking():
         mend = f"{_apt(*missing)} && {mend}"
-    return Finding(what, not lack, lack or "is built", mend if lack else "")
+    return MachineCheck(what, not lack, lack or "is built", mend if lack else "")
 
 
-def containers() -> list[Finding]:
+def containers() -> list[MachineCheck]:
     """What guests of kind container need besides: a lab without them works."""
     findings = []
     if os.geteuid() != 0:
-        findings.append(Finding("root", False, "guests of kind container are run by root only", "run lkharness with sudo"))
+        findings.append(MachineCheck("root", False, "guests of kind container are run by root only", "run lkharness with sudo"))
     try:
         used = container_engine.find()
-        findings.append(Finding("container engine", True, f"{used.words[0]} works"))
+        findings.append(MachineCheck("container engine", True, f"{used.words[0]} works"))
     except Unusable as error:
-        findings.append(Finding("container engine", False, str(error).partition("; fix it with")[0], _apt("podman", "runc")))
+        findings.append(MachineCheck("container engine", False, str(error).partition("; fix it with")[0], _apt("podman", "runc")))
     try:
         image = image_store.find("pacemaker")
-        findings.append(Finding("image pacemaker", True, f"{image.root} is built"))
+        findings.append(MachineCheck("image pacemaker", True, f"{image.root} is built"))
     except Unusable as error:
         mend = "lkharness lab image build pacemaker"
         if missing := image_build.lacking():
             mend = f"{_apt(*missing)} && {mend}"
-        findings.append(Finding("image pacemaker", False, str(error).partition("; build it")[0], mend))
+        findings.append(MachineCheck("image pacemaker", False, str(error).partition("; build it")[0], mend))
     return findings
 
 
@@ -113,9 +113,9 @@ def _apt(*packages: str) -> str:
     return f"{'' if os.geteuid() == 0 else 'sudo '}apt-get install -y --no-install-recommends {' '.join(packages)}"
 
 
-def _program(name: str, package: str) -> Finding:
+def _program(name: str, package: str) -> MachineCheck:
     program_path = shutil.which(name, path=PATHS)
-    return Finding(
+    return MachineCheck(
         name,
         bool(program_path),
         f"{name} is {program_path}" if program_path else f"the program {name} is missing",
@@ -123,48 +123,50 @@ def _program(name: str, package: str) -> Finding:
     )
 
 
-def _libnftables() -> Finding:
+def _libnftables() -> MachineCheck:
     library = ctypes.util.find_library("nftables")
-    return Finding("libnftables", bool(library), library or "the library libnftables is missing", "" if library else _apt("nftables"))
+    return MachineCheck("libnftables", bool(library), library or "the library libnftables is missing", "" if library else _apt("nftables"))
 
 
-def _postgres() -> Finding:
+def _postgres() -> MachineCheck:
     try:
-        return Finding("PostgreSQL", True, str(server_binaries()))
+        return MachineCheck("PostgreSQL", True, str(server_binaries()))
     except Unusable:
-        return Finding("PostgreSQL", False, "a PostgreSQL server is missing", _apt("postgresql"))
+        return MachineCheck("PostgreSQL", False, "a PostgreSQL server is missing", _apt("postgresql"))
 
 
-def pacemaker() -> Finding:
+def pacemaker() -> MachineCheck:
     """What `lab up --manager pacemaker` needs besides: a lab without it works."""
     lacking = packages.missing()
     if not lacking:
-        return Finding("Pacemaker", True, "Pacemaker, Corosync and their resource agents are installed")
+        return MachineCheck("Pacemaker", True, "Pacemaker, Corosync and their resource agents are installed")
     noun = "the package" if len(lacking) == 1 else "the packages"
-    return Finding("Pacemaker", False, f"for a lab with Pacemaker, {noun} {', '.join(lacking)} must be installed", _apt(*lacking))
+    return MachineCheck("Pacemaker", False, f"for a lab with Pacemaker, {noun} {', '.join(lacking)} must be installed", _apt(*lacking))
 
 
-def _subuid() -> Finding:
+def _subuid() -> MachineCheck:
     user = pwd.getpwuid(os.geteuid()).pw_name
     for file in ("/etc/subuid", "/etc/subgid"):
         lines = Path(file).read_text().splitlines() if Path(file).exists() else []
         if not any(line.split(":")[0] in (user, str(os.geteuid())) for line in lines):
             mend = f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
-            return Finding("subordinate ids", False, f"{file} has no line for {user}, so there is no uid range for the lab", mend)
-    return Finding("subordinate ids", True, f"{user} has a range of uids and gids")
+            return MachineCheck("subordinate ids", False, f"{file} has no line for {user}, so there is no uid range for the lab", mend)
+    return MachineCheck("subordinate ids", True, f"{user} has a range of uids and gids")
 
 
-def _apparmor() -> Finding:
+def _apparmor() -> MachineCheck:
     switch = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
     if switch.exists() and switch.read_text().strip() == "1":
         mend = "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
-        return Finding("user namespaces", False, "AppArmor forbids ordinary users to make user namespaces (Ubuntu 23.10 and newer)", mend)
+        return MachineCheck(
+            "user namespaces", False, "AppArmor forbids ordinary users to make user namespaces (Ubuntu 23.10 and newer)", mend
+        )
     switch = Path("/proc/sys/kernel/unprivileged_userns_clone")
     if switch.exists() and switch.read_text().strip() == "0":
-        return Finding(
+        return MachineCheck(
             "user namespaces", False, "ordinary users may not make user namespaces", "sudo sysctl -w kernel.unprivileged_userns_clone=1"
         )
-    return Finding("user namespaces", True, "ordinary users may make user namespaces")
+    return MachineCheck("user namespaces", True, "ordinary users may make user namespaces")
 
 
 def _in_namespaces(script: str) -> subprocess.CompletedProcess[str]:
@@ -174,10 +176,10 @@ def _in_namespaces(script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*words, "sh", "-c", script], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL)
 
 
-def _kernel(what: str, script: str, mend: str) -> Finding:
+def _kernel(what: str, script: str, mend: str) -> MachineCheck:
     completed_process = _in_namespaces(script)
     error_lines = completed_process.stderr.strip().splitlines()
-    return Finding(
+    return MachineCheck(
         what,
         completed_process.returncode == 0,
         "works" if completed_process.returncode == 0 else f"this kernel refused: {error_lines[-1] if error_lines else 'no reason given'}",
@@ -185,7 +187,7 @@ def _kernel(what: str, script: str, mend: str) -> Finding:
     )
 
 
-def _namespaces() -> Finding:
+def _namespaces() -> MachineCheck:
     script = (
         "d=$(mktemp -d) && mount -t tmpfs t $d && mkdir $d/u $d/w"
         " && mount -t overlay o -o lowerdir=/opt,upperdir=$d/u,workdir=$d/w /opt && ip link add a1 type veth peer name a2"
@@ -194,7 +196,7 @@ def _namespaces() -> Finding:
     return _kernel("namespaces, overlay, veth", script, tell)
 
 
-def _nftables() -> Finding:
+def _nftables() -> MachineCheck:
     script = (
         "PATH=$PATH:/usr/sbin:/sbin nft 'add table ip t; add chain ip t c { type nat hook prerouting priority -100; };"
         " add rule ip t c ct state new dnat to jhash ip saddr mod 2 map { 0 : 10.0.0.1, 1 : 10.0.0.2 }'"

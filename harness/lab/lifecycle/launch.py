@@ -19,7 +19,7 @@ from harness.config import cluster_config, trust
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, HarnessError, Unusable
 from harness.lab import lab_config, lifekeeper_config
-from harness.lab.azure import launch_api
+from harness.lab.azure import api_launch
 from harness.lab.control import control_socket, lab_registry
 from harness.lab.guests.host_provisioning import MSSQL_FILES, REPOSITORY, WINDOWS_PROGRAMS, stand_in_note
 from harness.lab.guests.images.image_store import cache_folder
@@ -143,10 +143,10 @@ def _bring_up(
     lifeline, hold = os.pipe()
     news_read_fd, news_write_fd = os.pipe()
     listeners: dict[str, socket.socket] = {}
-    stand_in: launch_api.Prepared | None = None
+    stand_in: api_launch.Prepared | None = None
     try:
         if azure:
-            stand_in = launch_api.prepare(folder, data)
+            stand_in = api_launch.prepare(folder, data)
             data = {**data, "azure": stand_in.table}
         if machines:
             machines.give_keys(folder)
@@ -156,7 +156,9 @@ def _bring_up(
         keeper = container_launch.prepare(folder, name)
         doors = {host: s.fileno() for host, s in listeners.items()}
         order = {
-            **_places(name, folder),
+            "name": name,
+            "folder": str(folder),
+            "cluster_file": str(folder / "cluster.toml"),
             **(keeper.order if keeper else {}),
             **(machines.order if machines else {}),
             "said_fd": news_write_fd,
@@ -207,11 +209,6 @@ def _demand_possible(data: dict[str, Any], name: str) -> lab_config.LabSettings:
     return settings
 
 
-def _places(name: str, folder: Path) -> dict[str, str]:
-    """The part of the order that says which lab it is and where its files are."""
-    return {"name": name, "folder": str(folder), "cluster_file": str(folder / "cluster.toml")}
-
-
 def _fresh_folder(name: str) -> Path:
     folder = lab_registry.folder_of(name)
     try:
@@ -239,24 +236,19 @@ def _prepare(data: dict[str, Any], name: str, folder: Path, *, network_only: boo
     of_manager = lifekeeper_config.known_of_manager(cluster, settings)
     if not network_only:
         _ports_can_be_shared_out(cluster, file)
-    keys, has_keys = folder / "keys", (folder / "keys").exists()  # those of a snapshot, which its machines know
-    make_or_read = ssh_keys.read if has_keys else ssh_keys.make
-    keys.mkdir(mode=0o700, exist_ok=True)
-    make_or_read(keys, "login")
-    listeners, known_hosts = {}, ""
+    listeners = {}
     for machine in cluster.machines:
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
         listeners[machine.name] = listener
-        known_hosts += ssh_keys.known_hosts_line(listener.getsockname()[1], str(machine.address), make_or_read(keys, machine.name))
-    (folder / "known_hosts").write_text(known_hosts)
+    ssh_keys.write_all(folder, [(m.name, str(m.address), listeners[m.name].getsockname()[1]) for m in cluster.machines])
     if any(service.kind == "mssql" for service in cluster.services):
-        from harness.lab import certificate  # cryptography, which most labs need not
+        from harness.lab import certificate_authority  # cryptography, which most labs need not
 
         (folder / MSSQL_FILES).mkdir(mode=0o700)
         addresses = dict.fromkeys(str(address) for address in (cluster.vip, *(node.address for node in cluster.nodes)))
-        certificate.make(folder / MSSQL_FILES, list(addresses), of="stand-in for SQL Server")
+        certificate_authority.make(folder / MSSQL_FILES, list(addresses), of="stand-in for SQL Server")
     if lab_config.has_windows(cluster):
         (folder / WINDOWS_PROGRAMS).mkdir()
         for program, program_file in windows.compile_programs(cache_folder()).items():

@@ -16,7 +16,7 @@ from harness.lab.control import nsenter
 from harness.lab.control.lab_registry import LabRecord
 from harness.lab.guests.images import image_store, machine_image
 from harness.lab.guests.machine import acceleration, machine_snapshot, tap
-from harness.lab.guests.machine.command_line import PROGRAMS
+from harness.lab.guests.machine.qemu_command_line import PROGRAMS
 from harness.lab.lab_config import LabSettings
 
 CLOCK_TIMEOUT_S = 120.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -19,8 +20,20 @@ def make(folder: Path, name: str) -> str:
     return public
 
 
-def read(folder: Path, name: str) -> str:
-    """The public line of a key that was made before."""
+def write_all(folder: Path, hosts: Iterable[tuple[str, str, int]]) -> None:
+    """The keys of a lab in that folder, unless they are there (those of a snapshot, which its machines know), and its known_hosts.
+
+    `hosts`: each one's name, address, and loopback port on this machine.
+    """
+    keys = folder / "keys"
+    make_or_read = _read if keys.exists() else make
+    keys.mkdir(mode=0o700, exist_ok=True)
+    make_or_read(keys, "login")
+    lines = [known_hosts_line(port, address, make_or_read(keys, name)) for name, address, port in hosts]
+    (folder / "known_hosts").write_text("".join(lines))
+
+
+def _read(folder: Path, name: str) -> str:
     return " ".join((folder / f"{name}.pub").read_text().split()[:2])
 
 

@@ -23,7 +23,7 @@ from harness.lab.lifekeeper.hierarchy.state_store import PAUSED, Store
 from harness.lab.lifekeeper.log import Code, Journal, Log
 from harness.lab.lifekeeper.resource_types import make
 from harness.lab.lifekeeper.resource_types.fork_server import ForkServer
-from harness.lab.lifekeeper.resource_types.resource_type import Surroundings
+from harness.lab.lifekeeper.resource_types.resource_type import ResourceContext
 
 
 class Node:
@@ -38,8 +38,8 @@ class Node:
         self.tree = Tree(config.resources)
         self.store = Store(Path(config.directories.state) / "state.json", list(self.tree.resources), self._on_state)
         self.warm = ForkServer(config.warm_interpreter)
-        around = Surroundings(config, lambda: read_tunables(tunables_file), self.store.has_flag, self.store.remove_flag, self.warm)
-        self.kinds = {r.tag: make(r, around) for r in config.resources}
+        context = ResourceContext(config, lambda: read_tunables(tunables_file), self.store.has_flag, self.store.remove_flag, self.warm)
+        self.kinds = {r.tag: make(r, context) for r in config.resources}
         self.engine = Engine(config, self.tree, self.store, self.kinds, self.log, self.journal)
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.comm = Comm(config, self.tunables, self.log, self.journal, self._on_comm)

@@ -30,7 +30,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
 from harness.lab.services import node_process
 from harness.lab.services.service_base import READY_VARIABLE
-from harness.services.sqlserver import tds
+from harness.services.sqlserver import tds_protocol
 
 SERVICES = ("tns_listener", "http_server", "echo", "tds_server")
 ROOT = Path(__file__).parents[3]  # where the package `harness` is found
@@ -40,7 +40,9 @@ TNS_PING = (
     + b"(CONNECT_DATA=(COMMAND=ping))"
 )
 CHECKS_LOGIN = struct.pack("<IIII", 94 + 30, 0x74000004, 4096, 0).ljust(36, b"\0") + struct.pack("<HHHH", 94, 0, 94, 15).ljust(58, b"\0")
-TDS_LOGIN = tds.first_packet(tds.NOT_SUPPORTED) + tds.packet(tds.LOGIN7, CHECKS_LOGIN + "lkharness-check".encode("utf-16-le"))
+TDS_LOGIN = tds_protocol.first_packet(tds_protocol.NOT_SUPPORTED) + tds_protocol.packet(
+    tds_protocol.LOGIN7, CHECKS_LOGIN + "lkharness-check".encode("utf-16-le")
+)
 DIALOGUES = {  # what to say first, and what an answer from the service itself looks like
     "tns": (TNS_PING, rb"\(ERR=0\)"),
     "http": (b"HEAD / HTTP/1.1\r\nHost: check\r\nConnection: close\r\n\r\n", rb"^HTTP/1\.[01] 200 "),

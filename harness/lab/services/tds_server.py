@@ -19,10 +19,10 @@ from pathlib import Path
 
 from harness.core.errors import HarnessError
 from harness.lab.services import node_process, postgres, service_base
-from harness.lab.services.tds.channel import NotTds
-from harness.lab.services.tds.conversation import Conversation, Server
 from harness.lab.services.tds.postgres_backend import Backend
-from harness.lab.services.tds.tsql import SETUP
+from harness.lab.services.tds.tds_channel import NotTds
+from harness.lab.services.tds.tds_conversation import Conversation, Server
+from harness.lab.services.tds.tsql_translation import SETUP
 
 LOGIN_TIMEOUT_S = 30.0  # how long it bears a client that has not logged in; SQL Server's own is not known
 PORT = 5432  # of the database's socket, which only has a name

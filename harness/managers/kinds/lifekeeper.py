@@ -11,12 +11,12 @@ from pathlib import Path
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
-from harness.hosts.host import Command, Host, HostUnreachable
-from harness.hosts.jobs import run_to_its_end
+from harness.hosts.detached_jobs import run_to_its_end
+from harness.hosts.host import Command, CommandResult, Host, HostUnreachable
 from harness.hosts.root_rights import ROOT, as_root, read_by_root
 from harness.managers.data_mirror import check_mirror
-from harness.managers.log_window import fetch_line, window
-from harness.managers.manager import MAX_LOG_LENGTH, Answer, ClusterState, LogWindow, Manager, NodeState, Question, SwitchRefused
+from harness.managers.linux_base import OnLinux
+from harness.managers.manager import Answer, ClusterState, NodeState, Question, SwitchRefused
 from harness.managers.parse.lcdstatus_parse import parse
 from harness.managers.rules.boot_start_rules import at_boot_line, by_units
 from harness.managers.rules.lifekeeper_disk_rules import fenced_by, mirrored_by
@@ -47,7 +47,7 @@ def address_in(row: str) -> str | None:
     return match[0] if match else None
 
 
-class LifeKeeper(Manager):
+class LifeKeeper(OnLinux):
     """Reads each node over its own connection; drives from the node that is to act."""
 
     name = "LifeKeeper"
@@ -60,20 +60,28 @@ class LifeKeeper(Manager):
     usual_daemons = ("lcm", "lcd", "lkcheck")  # LKL-02
 
     def __init__(self, cluster: cluster_config.Cluster, hosts: Mapping[str, Host]) -> None:
-        self._cluster = cluster
-        self._hosts = hosts
+        super().__init__(cluster, hosts)
         self._bin = cluster.manager.root / "bin"
 
-    def state(self, *, limit: float = 10.0) -> ClusterState:
-        names = [n.name for n in self._cluster.nodes]
-        with ThreadPoolExecutor(max_workers=len(names)) as pool:  # a node that does not answer must not age what the other says
-            return ClusterState(dict(zip(names, pool.map(lambda n: self._node_state(n, limit), names), strict=True)))
-
     def _node_state(self, node: str, limit: float) -> NodeState:
+        return self._node_state_in(node, self._read_node_status(node, limit))
+
+    def _read_status(self, limit: float) -> dict[str, CommandResult | str]:
+        """What lcdstatus prints on every node, or why a node could not be asked."""
+        return self._each(lambda node: self._read_node_status(node, limit))
+
+    def _read_node_status(self, node: str, limit: float) -> CommandResult | str:
         try:
-            result = self._hosts[node].run(self._read_command("lcdstatus", "-q"), limit=limit)
+            return self._hosts[node].run(self._read_command("lcdstatus", "-q"), limit=limit)
         except (HostUnreachable, DeadlineExceeded) as error:
-            return NodeState(node, False, {}, (), str(error))
+            return str(error)
+
+    def _state_in(self, status: Mapping[str, CommandResult | str]) -> ClusterState:
+        return ClusterState({node: self._node_state_in(node, result) for node, result in status.items()})
+
+    def _node_state_in(self, node: str, result: CommandResult | str) -> NodeState:
+        if isinstance(result, str):
+            return NodeState(node, False, {}, (), result)
         if result.exit == 127:
             return NodeState(node, False, {}, (), f"there is no {self._bin}/lcdstatus on {node}; is LifeKeeper installed there?")
         return parse(node, result.out + result.err)
@@ -91,18 +99,17 @@ class LifeKeeper(Manager):
         return [shlex.join(self._action_command(self._cluster.manager.resource, "restore", []))]
 
     def unlisted_members(self, *, limit: float = 10.0) -> list[str]:
-        names = [n.name for n in self._cluster.nodes]
-        with ThreadPoolExecutor(max_workers=len(names)) as pool:
-            outputs = list(pool.map(lambda n: self._ask(n, self._read_command("lcdstatus", "-q"), limit), names))
-        sentences = []
-        for name, output in zip(names, outputs, strict=True):
-            sentences += [output.why] if output.text is None else of_lifekeeper(output.text, name, self._cluster.manager.resource, names)
+        resource, sentences = self._cluster.manager.resource, []
+        for name, output in self._ask_each(self._read_command("lcdstatus", "-q"), limit).items():
+            sentences += [output.why] if output.text is None else of_lifekeeper(output.text, name, resource, self._names)
         return list(dict.fromkeys(sentences))
 
     def unrelated_resources(self, *, limit: float = 10.0) -> frozenset[str]:
-        outputs = self._ask_each(self._read_command("lcdstatus", "-q"), limit)
-        file_tags, port = own_tags(self._cluster), self._cluster.load_balancer.probe.port
-        return unrelated_in_lifekeeper([output.text for output in outputs.values() if output.text is not None], file_tags, port)
+        return self._unrelated_in(self._read_status(limit))
+
+    def _unrelated_in(self, status: Mapping[str, CommandResult | str]) -> frozenset[str]:
+        printed = [result.out for result in status.values() if not isinstance(result, str) and result.ok]
+        return unrelated_in_lifekeeper(printed, own_tags(self._cluster), self._cluster.load_balancer.probe.port)
 
     def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
         """LifeKeeper counts none: a resource is marked as failed, or it is not (LKL-14)."""
@@ -127,15 +134,15 @@ class LifeKeeper(Manager):
     def may_switch_over(self, to: str, question: Question = Question.TOLD, *, limit: float = 10.0) -> Answer:
         """From both nodes' states, flags, policies and settings (LKL-22, LKL-23, LKL-33, LKL-45); nothing is changed."""
         manager = self._cluster.manager
-        with ThreadPoolExecutor(max_workers=5) as pool:
-            state = pool.submit(self.state, limit=limit)
-            unrelated = pool.submit(self.unrelated_resources, limit=limit)  # what is another application's stays where it is
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            reading = pool.submit(self._read_status, limit)
             flags = pool.submit(self._ask_each, self._read_command("flg_list"), limit)
             settings = pool.submit(self._ask_each, READ_SETTINGS, limit)
             policies = (
                 None if question is Question.TOLD else pool.submit(self._ask_each, self._read_command("lkpolicy", "--get-policies"), limit)
             )
-        ours = state.result().without(unrelated.result())
+        status = reading.result()
+        ours = self._state_in(status).without(self._unrelated_in(status))  # what is another application's stays where it is
         case = by_state(to, ours, question).add(by_flags(to, flags.result(), question, manager.harmless_flags))
         case.add(by_policies(policies.result()) if policies else Case())
         return case.add(by_settings(settings.result(), question, manager.quorum)).answer
@@ -164,9 +171,7 @@ class LifeKeeper(Manager):
 
     def _ask_each(self, command: Command, limit: float) -> dict[str, NodeOutput]:
         """What every node says to a command that only reads, asked at once."""
-        names = [n.name for n in self._cluster.nodes]
-        with ThreadPoolExecutor(max_workers=len(names)) as pool:
-            return dict(zip(names, pool.map(lambda n: self._ask(n, command, limit), names), strict=True))
+        return self._each(lambda node: self._ask(node, command, limit))
 
     def _ask(self, node: str, command: Command, limit: float) -> NodeOutput:
         """What a command that only reads printed, or why that cannot be used."""
@@ -222,9 +227,3 @@ class LifeKeeper(Manager):
         names = "|".join(re.escape(name) for name in self.daemons(manager.daemons)) or "$"
         by_name = f"ps -eo pid=,comm= | awk -v n={shlex.quote(f'^({names})$')} '$2 ~ n {{ print $1 }}'"
         return f"{by_name}; cat {files} </dev/null 2>/dev/null" if files else by_name
-
-    def recent_log(self, node: str, *, lines: int = 200) -> str:
-        return self._hosts[node].run(read_by_root(f"tail -n {lines:d}", str(self.log))).out
-
-    def log_between(self, node: str, begin: float, end: float, *, most: int = MAX_LOG_LENGTH) -> LogWindow:
-        return window(self._hosts[node].run(fetch_line(self.log), limit=30.0).out, begin, end, most)

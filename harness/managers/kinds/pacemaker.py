@@ -5,26 +5,20 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
-from harness.hosts.host import CommandResult, Host, HostUnreachable
-from harness.hosts.jobs import run_to_its_end
+from harness.hosts.detached_jobs import run_to_its_end
+from harness.hosts.host import CommandResult, HostUnreachable
 from harness.hosts.linux.linux_host import TOOLS
-from harness.hosts.root_rights import ROOT, as_root, read_by_root
+from harness.hosts.root_rights import ROOT, as_root
 from harness.hosts.shell_command import CommandTookTooLong
 from harness.managers.data_mirror import check_mirror
-from harness.managers.log_window import fetch_line, window
+from harness.managers.linux_base import OnLinux
 from harness.managers.manager import (
-    MAX_LOG_LENGTH,
     Answer,
-    ClusterState,
-    LogWindow,
-    Manager,
     NodeState,
     Question,
     ResourceState,
@@ -78,7 +72,7 @@ MAX_OUT_S = 900  # after which what takes a resource out ends by itself, whateve
 CONSTRAINT_MARGIN_S = 30.0  # by how much a move's constraint outlasts the move, should nobody be left to take it away
 
 
-class Pacemaker(Manager):
+class Pacemaker(OnLinux):
     """Asks each node itself; drives from the node that is to act. What it puts into the CIB has an end or a name of its own."""
 
     name = "Pacemaker"
@@ -97,15 +91,6 @@ class Pacemaker(Manager):
     # respawning … subdaemon until cluster returns"), and then leaves them dead for ever.
     usual_daemons = ("pacemaker-schedulerd",)
     out_settings = (f"{CLEAN}; crm_resource --wait --timeout=20s; true", CLEANED)
-
-    def __init__(self, cluster: cluster_config.Cluster, hosts: Mapping[str, Host]) -> None:
-        self._cluster = cluster
-        self._hosts = hosts
-
-    def state(self, *, limit: float = 10.0) -> ClusterState:
-        names = [n.name for n in self._cluster.nodes]
-        with ThreadPoolExecutor(max_workers=len(names)) as pool:
-            return ClusterState(dict(zip(names, pool.map(lambda n: self._node_state(n, limit), names), strict=True)))
 
     def _node_state(self, node: str, limit: float) -> NodeState:
         me, peer = self._cluster.node(node), self._cluster.peer_of(node)
@@ -224,8 +209,7 @@ class Pacemaker(Manager):
 
     def fencing(self, *, limit: float = 10.0) -> Answer:
         """A device that is started, covers both nodes and has not failed, by each node's own word."""
-        names = [n.name for n in self._cluster.nodes]
-        line = "; ".join(f"echo '{CUT}'; {ROOT} stonith_admin -l {shlex.quote(name)} 2>&1" for name in names) + "; true"
+        line = "; ".join(f"echo '{CUT}'; {ROOT} stonith_admin -l {shlex.quote(name)} 2>&1" for name in self._names) + "; true"
 
         def ask_node(node: str) -> NodeOutput:
             deadline = Deadline(limit)
@@ -237,9 +221,7 @@ class Pacemaker(Manager):
                 return monitor if monitor.text is None else devices
             return NodeOutput(f"{monitor.text}\n{devices.text}", devices.why)
 
-        with ThreadPoolExecutor(max_workers=len(names)) as pool:
-            outputs = list(pool.map(ask_node, names))
-        return fenced_by(dict(zip(names, outputs, strict=True)), names, CUT)
+        return fenced_by(self._each(ask_node), self._names, CUT)
 
     def mirror(self, to: str, *, limit: float = 10.0) -> Answer:
         """DRBD's resources copy data; what their state is, the cluster file's command tells."""
@@ -249,15 +231,12 @@ class Pacemaker(Manager):
 
     def starts_at_boot(self, *, limit: float = 10.0) -> Answer:
         """Pacemaker's unit starts Corosync's. A node that is fenced by power off, or that SBD keeps out, does not come back."""
-        names = [n.name for n in self._cluster.nodes]
-        line = f"{at_boot_line(['pacemaker'], sbd=True)}"
+        line = at_boot_line(["pacemaker"], sbd=True)
         configured = self._cluster.manager.starts_at_boot
         if configured is not None:
             return by_units({}, [], configured)
-        with ThreadPoolExecutor(max_workers=len(names)) as pool:
-            outputs = dict(zip(names, pool.map(lambda name: self._output_of(name, line, limit), names), strict=True))
-        units = by_units(outputs, ["pacemaker"])
-        if not fenced_off(self._output_of(names[0], f"{ROOT} cibadmin -Q", limit)):
+        units = by_units(self._each(lambda node: self._output_of(node, line, limit)), ["pacemaker"])
+        if not fenced_off(self._output_of(self._names[0], f"{ROOT} cibadmin -Q", limit)):
             return units
         off = "a node that is fenced is left without power (stonith-action)"
         return answer([off, *(units.because if units.no else ())], units.because)
@@ -348,12 +327,6 @@ class Pacemaker(Manager):
         """By the whole name: the kernel's own word for a process is cut off after 15 letters."""
         pattern = f"(^|/)({'|'.join(re.escape(name) for name in self.daemons(self._cluster.manager.daemons))})$"
         return f"ps -eo pid=,args= | awk -v n={shlex.quote(pattern)} '$2 ~ n {{ print $1 }}'"
-
-    def recent_log(self, node: str, *, lines: int = 200) -> str:
-        return self._hosts[node].run(read_by_root(f"tail -n {lines:d}", str(self.log))).out
-
-    def log_between(self, node: str, begin: float, end: float, *, most: int = MAX_LOG_LENGTH) -> LogWindow:
-        return window(self._hosts[node].run(fetch_line(self.log), limit=30.0).out, begin, end, most)
 
     def _find_hand_moves(self, node: str, deadline: Deadline) -> list[str]:
         self._do(node, f"crm_resource --clear --expired -r {shlex.quote(self._cluster.manager.resource)}", deadline)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from harness.core.deadline import Deadline
@@ -12,13 +13,18 @@ from harness.core.errors import DeadlineExceeded
 from harness.hosts.windows.powershell import quoted
 from harness.hosts.windows.script_protocol import MISSING, Row
 from harness.hosts.windows.script_runner import advice, ask, rows_of
+from harness.hosts.windows.windows_host import EVENTS_AT_MOST, WindowsHost
+from harness.hosts.windows.windows_parse import Event
 from harness.managers.manager import Answer, ClusterState, NodeState, Question, SwitchRefused
 from harness.managers.parse.wsfc_parse import Rows, allowed, node_state, read, same, word
+from harness.managers.rules.wsfc_failover_rules import LOSSES_PERIOD_S, by_failures, by_losses, period_of
 from harness.managers.rules.wsfc_quorum_rules import fenced_by
-from harness.managers.switchover_readiness import by_state
+from harness.managers.switchover_readiness import Case, by_state
 from harness.managers.windows_base import NOT_ASKED, OnWindows
 
 SCRIPT, CHANGE = "wsfc-state", "wsfc-change"
+ERROR_LOG = ("System",)  # of the cluster's errors (WCLU-91)
+CLOCK_MARGIN_S = 3600.0  # by which a node's clock may be before ours
 
 
 class Wsfc(OnWindows):
@@ -66,8 +72,29 @@ class Wsfc(OnWindows):
         case = by_state(to, self.state(limit=limit), question)
         if to in self._names:
             rows = self._rows(to, max(0.1, deadline.remaining()), Group=self._group)
-            case.add(allowed(to, self._group, to, rows))
+            case.add(allowed(to, self._group, to, rows, question))
+            if not rows.why:
+                case.add(self._counted(to, rows, question, deadline))
         return case.answer
+
+    def _counted(self, to: str, rows: Rows, question: Question, deadline: Deadline) -> Case:
+        """What is counted within a time, and may be used up; a told move counts nothing."""
+
+        def errors_of(period_s: float) -> dict[str, list[Event] | str]:
+            since = time.time() - period_s
+            return self._each(lambda node: self._errors_since(node, since, deadline))
+
+        if question is Question.FAILED:
+            return by_failures(self._group, rows, errors_of(period_of(self._group, rows)))
+        return by_losses(to, rows, errors_of(LOSSES_PERIOD_S)) if question is Question.LOST else Case()
+
+    def _errors_since(self, node: str, since: float, deadline: Deadline) -> list[Event] | str:
+        """What the cluster has logged as an error there, or why that could not be read."""
+        host = WindowsHost(self._hosts[node], limit=max(0.1, deadline.remaining()))
+        try:
+            return host.events(since, time.time() + CLOCK_MARGIN_S, source=self.source, logs=ERROR_LOG, most=EVENTS_AT_MOST)
+        except NOT_ASKED as error:
+            return str(error)
 
     def fencing(self, *, limit: float = 20.0) -> Answer:
         """Quorum stops the side of a split that has no majority; both nodes are asked, by whose votes and witness it is proven or not."""

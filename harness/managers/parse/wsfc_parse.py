@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.hosts.windows.script_protocol import Row
-from harness.managers.manager import CommPath, NodeState, ResourceState
+from harness.managers.manager import CommPath, NodeState, Question, ResourceState
 from harness.managers.switchover_readiness import Case
 
 STATES = {"Online": ResourceState.IN_SERVICE, "Offline": ResourceState.STANDBY, "Failed": ResourceState.FAILED}
@@ -90,15 +90,16 @@ def paths(node: str, rows: Rows) -> tuple[CommPath, ...]:
     return tuple(made)
 
 
-def allowed(to: str, group: str, asked: str, rows: Rows) -> Case:
-    """What the cluster's own settings, as `asked` tells them, say about the role moving to `to`, told or by itself."""
+def allowed(to: str, group: str, asked: str, rows: Rows, question: Question) -> Case:
+    """What the cluster's own settings, as `asked` tells them, say about the role moving to `to` for that reason (WCLU-121 to WCLU-132)."""
     case = Case()
     if rows.why:
         case.unknown.append(f"{asked}: {rows.why}")
         return case
     _node(to, rows, case)
-    _role(to, group, rows, case)
-    _quorum(to, rows, case)
+    _role(to, group, rows, case, question)
+    if question is Question.LOST:  # a told move, and a failed resource, leave the votes as they are (WCLU-124)
+        _quorum(to, rows, case)
     return case
 
 
@@ -128,7 +129,7 @@ def _owner(to: str, owner: object, rows: Rows, case: Case) -> None:
         case.against.append(f"{name} is paused for maintenance, and what leaves it cannot come back (Resume-ClusterNode {name})")
 
 
-def _role(to: str, group: str, rows: Rows, case: Case) -> None:
+def _role(to: str, group: str, rows: Rows, case: Case, question: Question) -> None:
     roles = [row for row in rows.of("group") if same(row.get("Name"), group)]
     if len(roles) != 1:
         case.against.append(f"there is no role {group} in the cluster; name one of its roles in manager.resource")
@@ -139,8 +140,10 @@ def _role(to: str, group: str, rows: Rows, case: Case) -> None:
         case.against.append(f"the role {group} is {state}: it is on its way already")
     elif state not in ("Online", "PartialOnline", "Offline", "Failed"):
         case.unknown.append(f"the role {group} is in no known state ({state or 'nothing'})")
-    if roles[0].get("Threshold") == 0:
-        case.against.append(f"the role {group} never fails over by itself (FailoverThreshold 0)")
+    if roles[0].get("Threshold") == 0 and question is not Question.TOLD:  # whether the loss of a node counts is not known
+        (case.against if question is Question.FAILED else case.unknown).append(
+            f"the role {group} never fails over by itself (FailoverThreshold 0, WCLU-126)"
+        )
     if roles[0].get("Locked") is True:
         case.against.append(f"the role {group} is locked against being moved (LockedFromMoving)")
     owners = rows.of("owners")
@@ -152,7 +155,7 @@ def _role(to: str, group: str, rows: Rows, case: Case) -> None:
         if listed and not any(same(name, to) for name in listed):
             case.against.append(f"{to} is no possible owner of {word(row.get('Name'))} (only {', '.join(listed)})")
     for row in rows.of("resource"):
-        if same(row.get("OwnerGroup"), group) and row.get("Maintenance") is True:
+        if question is Question.FAILED and same(row.get("OwnerGroup"), group) and row.get("Maintenance") is True:  # WCLU-68
             case.against.append(f"the resource {word(row.get('Name'))} is in maintenance mode")
 
 

@@ -17,7 +17,7 @@ from harness.managers.switchover_readiness import NodeOutput, last_words
 
 OURS = "lkharness-out"  # begins the id of everything that taking a resource out puts into the CIB
 ASK = "crm_simulate -p -S --output-as=xml"  # of the CIB that it is given
-QUIET = ("monitor", "notify")  # operations that change nothing
+READ_ONLY_OPERATIONS = ("monitor", "notify")  # operations that change nothing
 USUAL = ("rsc_action", "pseudo_action", "cluster_action")  # kinds of actions; any other is done to a node
 
 
@@ -62,7 +62,7 @@ def _disturbances(transition: xml.Element, tag: str) -> dict[str, str]:
     operations: dict[str, str] = {}
     for action in transition.iter("rsc_action"):
         name, operation = action.get("resource", ""), action.get("op", "")
-        if operation not in QUIET and (name != tag or operation != "stop"):
+        if operation not in READ_ONLY_OPERATIONS and (name != tag or operation != "stop"):
             operations.setdefault(name, operation)
     return operations
 

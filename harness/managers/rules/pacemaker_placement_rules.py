@@ -26,7 +26,7 @@ def by_placement(to: str, cib: NodeOutput, reading: Reading) -> Case:
                 *_capacity(to, root, reading),
                 *_tickets(root, reading),
                 *_apart(root, reading),
-                *_after(root, reading),
+                *_order_reasons(root, reading),
             ]
         )
     )
@@ -97,7 +97,7 @@ def _apart(root: xml.Element, reading: Reading) -> Iterator[str]:
             yield f"the colocation {rule.get('id')} keeps {' and '.join(ids)} apart (score {rule.get('score')})"
 
 
-def _after(root: xml.Element, reading: Reading) -> Iterator[str]:
+def _order_reasons(root: xml.Element, reading: Reading) -> Iterator[str]:
     """What must start after something that is told to stay stopped starts nowhere; where it runs already it may go on."""
     stopped = {
         e.get("id", "")

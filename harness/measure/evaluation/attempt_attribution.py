@@ -20,13 +20,13 @@ FROM_A_NODE = (ANSWERED, "refused", "reset")  # outcomes that a node gave, be it
 LOOPBACK = "lo"
 NO_PORT = 0  # of an attempt from a host that cannot tell
 SYN, SOCKET = "syn", "socket"  # a packet, or a connection in the socket table of a host that may not capture packets
-STAMPED_LATE_S = 1.0  # a packet of receive-all is stamped when it is read, on a busy host later than it was sent
+MAX_STAMP_DELAY_S = 1.0  # a packet of receive-all is stamped when it is read, on a busy host later than it was sent
 MIN_TOLERANCE_S = 0.002  # stamps of packets and of attempts are taken at different places in a host
 UNKNOWN_CLOCK_ERROR_S = 0.1  # for a host whose clock was never compared; such a recording's timing is inconclusive anyhow
 
 
 class Traced(NamedTuple):
-    """One sample and the node it was traced to: the one that answered it or, when it failed, received it. None: no witness saw it.
+    """One sample and the node it was traced to: the one that answered it or, when it failed, received it. None: no capture saw it.
 
     `outcome` is a sample's, or wrong-node (see `expected_responder`). Times are seconds on the harness's monotonic clock.
     """
@@ -38,12 +38,12 @@ class Traced(NamedTuple):
     detail: str = ""
 
     @property
-    def ended(self) -> float:
+    def ended_at(self) -> float:
         """When its outcome was known, on the harness's clock."""
         return self.at + self.seconds
 
     @property
-    def good(self) -> bool:
+    def is_answered(self) -> bool:
         """Whether it was answered."""
         return self.outcome == ANSWERED
 
@@ -145,8 +145,8 @@ class _OnNoNic:
         in_order = sorted(packets, key=lambda s: s.at)
         ends = [e.at for e in recording.events if e.host == host and e.kind == "witness-end"]
         self._first = in_order[0].at if in_order else 0.0
-        self._last = max(ends, default=in_order[-1].at - STAMPED_LATE_S if in_order else 0.0)
-        self._missing = observation_gaps.unwitnessed_spans(recording, host)
+        self._last = max(ends, default=in_order[-1].at - MAX_STAMP_DELAY_S if in_order else 0.0)
+        self._missing = observation_gaps.uncaptured_spans(recording, host)
         self._opened: dict[str, tuple[int, bool]] = {}  # of each series with a kept connection: its port, and whether it stayed inside
         self._left_at: dict[tuple[int, int], list[float]] = defaultdict(list)
         for s in in_order:
@@ -172,7 +172,7 @@ class _OnNoNic:
         if any(a <= end and start <= b for a, b in self._missing):
             return False
         leaving_times = self._left_at.get((sample.port, port), [])
-        return bisect_left(leaving_times, start) == bisect_right(leaving_times, end + STAMPED_LATE_S)
+        return bisect_left(leaving_times, start) == bisect_right(leaving_times, end + MAX_STAMP_DELAY_S)
 
 
 def _find_only_node(rows: list[tuple[float, str]], at: float, seconds: float, margin: float) -> str | None:

@@ -56,7 +56,7 @@ def _last_ready(service: str, rows: Sequence[tuple[Series, Sequence[Traced]]], n
         return None
     (first, _), (last, code) = refusals[0], refusals[-1]
     sentence = f"{service}: {code} ({NOT_YET[code]}), told {len(refusals)} times, from {first - anchor:+.3f} to {last - anchor:+.3f} s"
-    answers = [(attempt.ended, series) for series, attempts in rows for attempt in attempts if attempt.good and attempt.at > last]
+    answers = [(attempt.ended_at, series) for series, attempts in rows for attempt in attempts if attempt.is_answered and attempt.at > last]
     if not answers:
         return Ready(None, f"{sentence}; it was not seen to serve on {node} after that")
     at, series = min(answers, key=lambda answer: answer[0])

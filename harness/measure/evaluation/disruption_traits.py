@@ -55,7 +55,7 @@ def judge_effect(recording: Recording) -> Verdict:
 
 
 def judge_end(recording: Recording) -> Verdict:
-    """Was it undone, and the cluster seen whole? A failure until then stands, but a pass would claim what nobody saw."""
+    """Was it undone, and the cluster seen healthy? A failure until then stands, but a pass would claim what nobody saw."""
     verdicts = [passed("the recording is complete")]
     if recording.header.observed:
         not_asked = [event for event in recording.events if event.kind == "not-asked"]

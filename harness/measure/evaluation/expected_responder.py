@@ -5,7 +5,7 @@ An answer is right when it comes from the node that may answer at that time:
 - after it, where the cluster must stay: the same node still;
 - after it, where the cluster must or may move: either, until the other node has begun to answer on any path; from then on the other
   one. Where the cluster may move or stay, it may also come back: there an answer of the old node is wrong only while both answer.
-An answer that no witness saw leave a node is taken as right, because the service itself spoke; the verdict says how many there were.
+An answer that no capture saw leave a node is taken as right, because the service itself spoke; the verdict says how many there were.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from harness.measure.evaluation.attempt_attribution import MIN_TOLERANCE_S, UNKN
 from harness.remote.recording.recording import Recording, Series
 
 Span = tuple[float, float]
-TOGETHER_S = 0.5  # a node that answered twice within this time (or five periods) is taken to have been answering in between
+MAX_BETWEEN_S = 0.5  # a node that answered twice within this time (or five periods) is taken to have been answering in between
 PERIODS_TOGETHER = 5
 
 
@@ -29,7 +29,7 @@ def with_wrong_nodes(recording: Recording, traces: Traces, anchor: float) -> Tra
     both = both_answered(recording, traces)
 
     def is_wrong(attempt: Traced, slack: float) -> bool:
-        if not attempt.good or attempt.node is None:
+        if not attempt.is_answered or attempt.node is None:
             return False
         if attempt.node != header.active:
             return attempt.at < anchor - slack or header.moves is False
@@ -48,10 +48,10 @@ def with_wrong_nodes(recording: Recording, traces: Traces, anchor: float) -> Tra
 def other_began(recording: Recording, traces: Traces, anchor: float) -> float | None:
     """When the node that was not active first answered anybody after the disruption."""
     began = (
-        attempt.ended
+        attempt.ended_at
         for rows in traces.values()
         for attempt in rows
-        if attempt.spoke and attempt.node is not None and attempt.node != recording.header.active and attempt.ended >= anchor
+        if attempt.spoke and attempt.node is not None and attempt.node != recording.header.active and attempt.ended_at >= anchor
     )
     return min(began, default=None)
 
@@ -74,8 +74,8 @@ def _answering_spans(all_series: Iterable[Series], traces: Traces, node: str) ->
     """The times in which a node answered, over all series."""
     spans: list[Span] = []
     for series in all_series:
-        reach = max(TOGETHER_S, PERIODS_TOGETHER * series.period_s)
-        moments = sorted(attempt.ended for attempt in traces.get(series.id, ()) if attempt.spoke and attempt.node == node)
+        reach = max(MAX_BETWEEN_S, PERIODS_TOGETHER * series.period_s)
+        moments = sorted(attempt.ended_at for attempt in traces.get(series.id, ()) if attempt.spoke and attempt.node == node)
         spans += runs(moments, reach)
     return merge_spans(spans)
 

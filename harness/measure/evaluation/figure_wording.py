@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from harness.measure.evaluation.attempt_attribution import WRONG_NODE
-from harness.measure.evaluation.outages import Run
+from harness.measure.evaluation.series_outages import Run
 from harness.remote.recording.recording import PINNED, Series
 
 WORDS = {WRONG_NODE: "answered by the wrong node"}

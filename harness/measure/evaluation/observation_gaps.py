@@ -8,7 +8,7 @@ from harness.remote.recording.recording import Recording
 
 Span = tuple[float, float]
 LOST = {"host-lost": "host", "agent-lost": "agent"}
-WITNESS = ("witness-lost", "witness-back")
+CAPTURE_EVENTS = ("witness-lost", "witness-back")
 BACK = {"host-back": "host", "agent-back": "agent"}
 
 
@@ -74,17 +74,17 @@ def unwatched_spans(recording: Recording) -> list[Span]:
     """When some node's traffic was not watched."""
     if unwatched_nodes(recording):
         return [(float("-inf"), float("inf"))]
-    return sorted(span for node in recording.header.nodes for span in [*lost_spans(recording, node), *unwitnessed_spans(recording, node)])
+    return sorted(span for node in recording.header.nodes for span in [*lost_spans(recording, node), *uncaptured_spans(recording, node)])
 
 
-def unwitnessed_spans(recording: Recording, node: str) -> list[Span]:
-    """When a node's packets were not, or not all, watched, as its witness's own life tells; nothing in a recording of before.
+def uncaptured_spans(recording: Recording, node: str) -> list[Span]:
+    """When a node's packets were not, or not all, watched, as its capture's own life tells; nothing in a recording of before.
 
     An event tells from when (`from`) and until when (`until`) something is missing, else its own moment does.
     """
     spans: list[Span] = []
     since: float | None = None
-    for event in sorted((e for e in recording.events if e.host == node and e.kind in WITNESS), key=lambda e: e.at):
+    for event in sorted((e for e in recording.events if e.host == node and e.kind in CAPTURE_EVENTS), key=lambda e: e.at):
         missing_from, missing_until = event.data.get("from", event.at), event.data.get("until", event.at)
         if event.kind == "witness-lost" and since is None:
             since = missing_from

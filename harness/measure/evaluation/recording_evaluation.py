@@ -17,13 +17,13 @@ from harness.measure.evaluation import (
     expected_responder,
     figure_wording,
     observation_gaps,
-    outages,
-    phases,
+    outage_phases,
+    series_outages,
     timing_quality,
 )
 from harness.measure.evaluation.attempt_attribution import Traces
 from harness.measure.evaluation.chart import chart_rows, packet_lines
-from harness.measure.evaluation.series_view import Case, View
+from harness.measure.evaluation.series_view import RecordingContext, SeriesView
 from harness.measure.evaluation.verdicts.durability_verdict import judge_tokens
 from harness.measure.evaluation.verdicts.series_verdict import judge_gaps, judge_series, look_at
 from harness.measure.measurement_result import Boundary, Measured, SeriesResult, TokenResult
@@ -62,12 +62,12 @@ def evaluate(recording: Recording, *, budget_s: float | None = None, calibration
     own_budget_s, because = recording.budget
     budget = own_budget_s if budget_s is None else budget_s
     taken_over = expected_responder.other_began(recording, plain, anchor)
-    case = Case(recording, anchor, end, after, taken_over, budget, (anchor, end), all_of(doubts), happened, {})
+    case = RecordingContext(recording, anchor, end, after, taken_over, budget, (anchor, end), all_of(doubts), happened, {})
     case = replace(case, window=_measured_window(case, traces))
     case = replace(case, hosts=_judge_hosts(recording, case.window))
     views = [look_at(case, series, traces[series.id]) for series in header.series]
     all_series = [judge_series(view, traces[view.series.id]) for view in views]
-    boundaries = phases.boundaries(phases.Scene(recording, traces, all_series, anchor, after))
+    boundaries = outage_phases.boundaries(outage_phases.PhaseEvidence(recording, traces, all_series, anchor, after))
     tokens = judge_tokens(case, views, expected_responder.both_answered(recording, plain))
     ended = disruption_traits.judge_end(recording)
     return Measured(
@@ -107,7 +107,7 @@ def _serving_node(recording: Recording, traces: Traces) -> str | None:
         vip_ups = sorted((e.at, e.host) for e in recording.events if e.kind == "vip-up")
         return vip_ups[-1][1] if vip_ups else recording.header.active or None
     answers = [
-        (series.origin != attempt.node, attempt.ended, attempt.node)
+        (series.origin != attempt.node, attempt.ended_at, attempt.node)
         for series in recording.header.series
         for attempt in traces.get(series.id, ())
         if attempt.spoke and attempt.node is not None
@@ -115,8 +115,8 @@ def _serving_node(recording: Recording, traces: Traces) -> str | None:
     outside = [series for series in recording.header.series if series.kind == NEW and series.origin == recording.header.client]
     spoken = [attempt for series in outside for attempt in traces.get(series.id, ()) if attempt.spoke]
     if spoken:
-        first_spoken_at, last_spoken_at = min(attempt.ended for attempt in spoken), max(attempt.ended for attempt in spoken)
-        last_known_at = max((attempt.ended for attempt in spoken if attempt.node is not None), default=first_spoken_at)
+        first_spoken_at, last_spoken_at = min(attempt.ended_at for attempt in spoken), max(attempt.ended_at for attempt in spoken)
+        last_known_at = max((attempt.ended_at for attempt in spoken if attempt.node is not None), default=first_spoken_at)
         if last_spoken_at - last_known_at > timing_quality.arrives_s(min(series.period_s for series in outside)):
             return None
     if observation_gaps.unseen_nodes(recording):
@@ -126,16 +126,16 @@ def _serving_node(recording: Recording, traces: Traces) -> str | None:
     return max(answers, default=(False, 0.0, None))[2]
 
 
-def _measured_window(case: Case, traces: Traces) -> tuple[float, float]:
+def _measured_window(case: RecordingContext, traces: Traces) -> tuple[float, float]:
     """The measured time: from the disruption until shortly after the last path has recovered; without an outage, all of it."""
-    ends = [run.end for series in _judged_series(case) for run in outages.runs_of_failure(series, traces[series.id])]
+    ends = [run.end for series in _judged_series(case) for run in series_outages.runs_of_failure(series, traces[series.id])]
     finished = [stop for stop in ends if stop is not None and stop > case.anchor]
     if not finished or None in ends:
         return case.anchor, case.end
     return case.anchor, min(case.end, max(finished) + MEASURED_AFTER_RECOVERY_S)
 
 
-def _judged_series(case: Case) -> list[Series]:
+def _judged_series(case: RecordingContext) -> list[Series]:
     """The series that must be measured and whose origin is not gone."""
     recording = case.recording
     return [t for t in recording.header.series if case.must_be_measured(t) and observation_gaps.gone_since(recording, t.origin) is None]
@@ -156,7 +156,7 @@ def _judge_hosts(recording: Recording, window: tuple[float, float]) -> dict[str,
     return {origin: timing_quality.judge_host(recording, origin, *window) for origin in origins if origin not in lost_origins}
 
 
-def _judge_timing(case: Case, views: Sequence[View], doubts: Sequence[Verdict]) -> Verdict:
+def _judge_timing(case: RecordingContext, views: Sequence[SeriesView], doubts: Sequence[Verdict]) -> Verdict:
     """May the figures be trusted? Paths of which nothing is demanded, and hosts that were lost, have no say."""
     judged = [view for view in views if view.series in _judged_series(case)]
     origins = {view.series.origin for view in judged}
@@ -167,19 +167,21 @@ def _judge_timing(case: Case, views: Sequence[View], doubts: Sequence[Verdict]) 
     return passed("; ".join(v.reason for v in [*doubts, *hosts]) + "; no gap in any series")
 
 
-def _judge_noise(case: Case, views: Sequence[View]) -> Verdict:
+def _judge_noise(case: RecordingContext, views: Sequence[SeriesView]) -> Verdict:
     """Were the measuring hosts quiet, in the measured time and when a path was out before it? A measurement that was spoiled without noise
     was spoiled by the cluster, and is not to be done again until it is not."""
     judged = _judged_series(case)
     verdicts = [case.hosts[t.origin] for t in judged if t.origin in case.hosts]
     verdicts += [judge_gaps(view) for view in views if view.series in judged]
     for view in views:
-        if view.before:
-            verdicts.append(timing_quality.judge_host(case.recording, view.series.origin, view.before[0].start - 1.0, case.anchor))
+        if view.runs_before:
+            verdicts.append(timing_quality.judge_host(case.recording, view.series.origin, view.runs_before[0].start - 1.0, case.anchor))
     return all_of(verdicts)
 
 
-def _judge(case: Case, views: Sequence[View], series: Sequence[SeriesResult], tokens: TokenResult | None, ended: Verdict) -> Verdict:
+def _judge(
+    case: RecordingContext, views: Sequence[SeriesView], series: Sequence[SeriesResult], tokens: TokenResult | None, ended: Verdict
+) -> Verdict:
     if case.happened.outcome is not Outcome.PASS:
         return inconclusive("; ".join([case.happened.reason, *_describe_effects(case, views)]))
     verdicts = [*(t.verdict for t in series), _judge_place(case), case.timing, ended]
@@ -189,7 +191,7 @@ def _judge(case: Case, views: Sequence[View], series: Sequence[SeriesResult], to
     return passed(_summarize(case, series, tokens)) if overall.outcome is Outcome.PASS else overall
 
 
-def _describe_effects(case: Case, views: Sequence[View]) -> list[str]:
+def _describe_effects(case: RecordingContext, views: Sequence[SeriesView]) -> list[str]:
     """What happened though nothing was seen to be done: told, and blamed on nobody."""
     header, after = case.recording.header, case.after
     no_longer = f", and no longer {header.active}" if header.active else ""
@@ -197,7 +199,7 @@ def _describe_effects(case: Case, views: Sequence[View]) -> list[str]:
     return moved + [f"yet {view.describe(run)}" for view in views for run in view.due]
 
 
-def _judge_place(case: Case) -> Verdict:
+def _judge_place(case: RecordingContext) -> Verdict:
     """Does the right node serve in the end?"""
     header, after = case.recording.header, case.after
     if header.moves not in (True, False):
@@ -210,13 +212,13 @@ def _judge_place(case: Case) -> Verdict:
     wanted = "the other node had to take over" if header.moves else "nothing had to move"
     if not case.recording.complete:
         return inconclusive(f"{after} answered last when the recording was cut off, and {wanted}")
-    waited_s = (case.end if case.undone is None else case.undone) - case.anchor
+    waited_s = (case.end if case.undo_begin is None else case.undo_begin) - case.anchor
     if header.moves and case.recording.mark("whole") is None and waited_s <= case.budget_s:
         return inconclusive(f"{after} answered last, and {wanted}; but only {waited_s:.2f} s were waited for that")
     return failed(f"{after} answers in the end, and {wanted}")
 
 
-def _summarize(case: Case, all_series: Sequence[SeriesResult], tokens: TokenResult | None) -> str:
+def _summarize(case: RecordingContext, all_series: Sequence[SeriesResult], tokens: TokenResult | None) -> str:
     """Passed: the worst figure, in a sentence."""
     outs = [(o, t) for t in all_series for o in t.outages if t.path and o.end is not None and o.end >= case.anchor]
     also = f"; {tokens.verdict.reason}" if tokens is not None else ""
@@ -257,16 +259,18 @@ def _describe_event(text: str, data: dict) -> str:
 
 
 def _unwatched_notes(recording: Recording) -> list[str]:
-    """When which node's packets were not watched, as the witness told."""
+    """When which node's packets were not watched, as the capture told."""
     end, anchor = observation_gaps.extent(recording)[1], recording.mark("begin") or 0.0
     return [
         f"{node}: its packets were not all watched from {start - anchor:+.2f} s to {min(stop, end) - anchor:+.2f} s"
         for node in recording.header.nodes
-        for start, stop in observation_gaps.unwitnessed_spans(recording, node)
+        for start, stop in observation_gaps.uncaptured_spans(recording, node)
     ]
 
 
-def _notes(case: Case, all_series: Sequence[SeriesResult], boundaries: Sequence[Boundary], calibration: Verdict | None) -> list[str]:
+def _notes(
+    case: RecordingContext, all_series: Sequence[SeriesResult], boundaries: Sequence[Boundary], calibration: Verdict | None
+) -> list[str]:
     recording = case.recording
     notes = [
         f"{e.host} could not capture packets, so who answered is known of few attempts: {e.text}" for e in _nodes_without_capture(recording)
@@ -293,4 +297,4 @@ def _notes(case: Case, all_series: Sequence[SeriesResult], boundaries: Sequence[
         if unknown and result.kind != PINNED:  # its SYN may be older than the recording
             notes.append(f"{result.id}: no packet capture shows who answered {unknown} of {result.attempts} attempts")
     period = min((series.period_s for series in recording.header.series), default=0.0)
-    return [*notes, *phases.out_of_order(boundaries, case.anchor, period)]
+    return [*notes, *outage_phases.out_of_order(boundaries, case.anchor, period)]

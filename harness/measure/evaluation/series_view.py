@@ -11,7 +11,7 @@ from typing import NamedTuple
 from harness.core.verdict import Outcome, Verdict
 from harness.measure.evaluation import attempt_attribution, disruption_traits, figure_wording, observation_gaps, timing_quality
 from harness.measure.evaluation.attempt_attribution import Traced
-from harness.measure.evaluation.outages import Run, longest_stall
+from harness.measure.evaluation.series_outages import Run, longest_stall
 from harness.remote.recording.recording import PINNED, Recording, Series
 
 RECOVERS, UNTOUCHED, OUT, ANY = "recovers", "untouched", "out", "any"
@@ -28,7 +28,7 @@ class Figure(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Case:
+class RecordingContext:
     """What all series of a recording are judged by. `window` is the measured time, `timing` what doubts every figure."""
 
     recording: Recording
@@ -71,7 +71,7 @@ class Case:
         return observation_gaps.limited_hosts(self.recording)
 
     @cached_property
-    def undone(self) -> float | None:
+    def undo_begin(self) -> float | None:
         """When the undoing began."""
         return self.recording.mark("undo-begin")
 
@@ -88,10 +88,10 @@ class Case:
 
 
 @dataclass(frozen=True)
-class View:
+class SeriesView:
     """`attempts` are those that are evidence, `runs` all of its outages; `gone`: when its origin was lost for good."""
 
-    case: Case
+    case: RecordingContext
     series: Series
     attempts: Sequence[Traced]
     failures_of_it: Sequence[Run]
@@ -123,7 +123,7 @@ class View:
         """Where its evidence ends."""
         if self.gone is not None and self.absences:
             return self.case.end
-        return max((max(attempt.at + self.series.period_s, attempt.ended) for attempt in self.attempts), default=self.case.end)
+        return max((max(attempt.at + self.series.period_s, attempt.ended_at) for attempt in self.attempts), default=self.case.end)
 
     @cached_property
     def absences(self) -> list[Run]:
@@ -156,7 +156,7 @@ class View:
         return [run for run in self.runs if self.is_due(run)]
 
     @cached_property
-    def before(self) -> list[Run]:
+    def runs_before(self) -> list[Run]:
         """Those that began before it."""
         return [run for run in self.runs if not self.is_due(run)]
 
@@ -177,7 +177,7 @@ class View:
         The disruption; but the undoing for a path that had to be out until then. Where something is undone, an outage that only began
         with that, or later, is held to its own length; where nothing is, there is nothing but the disruption to blame.
         """
-        undone = self.case.undone
+        undone = self.case.undo_begin
         if self.effect == OUT:
             if undone is None:
                 return None
@@ -200,7 +200,7 @@ class View:
         return Figure(took_s, what, max(0.0, took_s - late - error), took_s + error if took_s else 0.0)
 
     @cached_property
-    def out(self) -> Figure | None:
+    def counted_figure(self) -> Figure | None:
         """The figure that the budget is held against: the longest one. None where there is none, and `unknown` says why."""
         if self.unknown:
             return None
@@ -222,7 +222,7 @@ class View:
             return "no attempt was recorded"
         if self.case.happened.outcome is not Outcome.PASS:
             return self.case.happened.reason
-        if any(run.end is None or run.end > self.case.anchor for run in self.before):
+        if any(run.end is None or run.end > self.case.anchor for run in self.runs_before):
             return "out before the disruption already"
         if any(self.begun_unseen(run) for run in self.due):
             return "out already when what was kept begins"
@@ -234,6 +234,12 @@ class View:
     def unmeasured_s(self) -> float:
         """For how long after the disruption there is no evidence, such as while its origin was gone."""
         return sum(end - start for start, end in timing_quality.gaps(self.series, self.attempts, self.case.anchor, self.case.end))
+
+    @cached_property
+    def unmeasured_before_s(self) -> float:
+        """For how long of the recording before the disruption there is no evidence."""
+        start = observation_gaps.extent(self.case.recording)[0]
+        return sum(b - a for a, b in timing_quality.gaps(self.series, self.attempts, start, self.case.anchor))
 
     @cached_property
     def longest_gap_s(self) -> float:

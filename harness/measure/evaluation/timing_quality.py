@@ -37,7 +37,7 @@ def bearable_s(period_s: float) -> float:
 
 
 def arrives_s(period_s: float) -> float:
-    """How much of the end what a witness saw may be missing, in seconds: on its way still, and of no attempt that was just made."""
+    """How much of the end what a capture saw may be missing, in seconds: on its way still, and of no attempt that was just made."""
     return MAX_SAMPLE_DELAY_S + 2 * period_s
 
 

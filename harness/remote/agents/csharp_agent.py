@@ -25,11 +25,9 @@ def plan_lines(
     *,
     lifetime_s: float,
     max_open: int = 2000,
-    attempts: int = 0,
     watch: AgentWatch | None = None,
 ) -> bytes:
-    """What the agent is told first. `series` as `AgentSeries.wire` gives them; `attempts` of each, after which it ends (0: any number); of
-    `watch`, all but the log."""
+    """What the agent is told first. `series` as `AgentSeries.wire` gives them; of `watch`, all but the log."""
     lines = []
     for series in all_series:
         period = max(MIN_PERIOD_S, series["period"])
@@ -38,7 +36,7 @@ def plan_lines(
         where += " 1" if series.get("http") else " 0"
         words = " ".join(series.get(key) or "-" for key in ("say", "expect", "again"))
         lines.append(f"track {name} {where} {words}")
-    lines += [f"lifetime {lifetime_s:g}", f"max_open {max_open}", f"attempts {attempts}", *_watch_lines(watch), "begin"]
+    lines += [f"lifetime {lifetime_s:g}", f"max_open {max_open}", *_watch_lines(watch), "begin"]
     return ("\n".join(lines) + "\n").encode("ascii")
 
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from harness.core.deadline import Deadline
-from harness.hosts.ssh.forwarding import Forwarding, Opening
+from harness.hosts.ssh.forwarding import ChannelOpening, Forwarding
 
 MAX_ANSWER_BYTES = 16384
 OUTCOMES = (
@@ -30,7 +30,14 @@ class AttemptResult:
 
 
 def speak(
-    forwarding: Forwarding, opening: Opening, say: bytes, expect: bytes, deadline: Deadline, *, again: bytes = b"", keep: bool = False
+    forwarding: Forwarding,
+    opening: ChannelOpening,
+    say: bytes,
+    expect: bytes,
+    deadline: Deadline,
+    *,
+    again: bytes = b"",
+    keep: bool = False,
 ) -> AttemptResult:
     """Wait for the connection, and for the answer that `expect` describes; then close it (`keep`: not when it stands)."""
     if not opening.ended.wait(deadline.remaining()):
@@ -45,7 +52,7 @@ def speak(
             opening.channel.close()
 
 
-def result_of_refusal(opening: Opening) -> AttemptResult:
+def result_of_refusal(opening: ChannelOpening) -> AttemptResult:
     """The outcome for sshd's reason not to open the connection."""
     now, reason = time.monotonic(), opening.refusal.casefold()
     if opening.forbidden:
@@ -56,7 +63,7 @@ def result_of_refusal(opening: Opening) -> AttemptResult:
     return AttemptResult("skipped", now, f"sshd could not try: {opening.refusal}")
 
 
-def _talk(opening: Opening, say: bytes, expect: bytes, again: bytes, deadline: Deadline) -> AttemptResult:
+def _talk(opening: ChannelOpening, say: bytes, expect: bytes, again: bytes, deadline: Deadline) -> AttemptResult:
     channel, received = opening.channel, b""
     try:
         if say:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError
-from harness.hosts.ssh.forwarding import Forwarding, Opening
+from harness.hosts.ssh.forwarding import ChannelOpening, Forwarding
 from harness.remote.agents.agent_launch import AgentPlan, AgentSeries
 from harness.remote.agents.agent_session import LOST_TIMEOUT_S, PING_EVERY_S, RETRY_INTERVAL_S, START_TIMEOUT_S, Sink
 from harness.remote.agents.direct_tcpip_attempt import speak
@@ -105,7 +105,7 @@ class ForwardingAgent:
                 return  # the thread that watches tells
             threading.Thread(target=self._follow, args=(series, forwarding, opening), daemon=True).start()
 
-    def _follow(self, series: AgentSeries, forwarding: Forwarding, opening: Opening) -> None:
+    def _follow(self, series: AgentSeries, forwarding: Forwarding, opening: ChannelOpening) -> None:
         began, half_trip_s = opening.asked_at + self._half_trip_s, self._half_trip_s
         trips = 2 if series.say else 1  # to have the connection, and to have what is said on it answered
         deadline = Deadline(series.limit_s + 2 * trips * half_trip_s, anchor=opening.asked_at)

@@ -30,9 +30,8 @@ def loader() -> str:
     return (Path(__file__).parent / "powershell/load-agent.ps1").read_text(encoding="utf-8").rstrip("\n")
 
 
-def start(host: Host, all_series: Sequence[Mapping[str, Any]], *, lifetime_s: float, max_open: int = 500, attempts: int = 0) -> Process:
-    """Start it; it measures until it is sent `stop`, its input ends, its lifetime (s) is over, or each series had so many attempts (0: any
-    number). `series` as `AgentSeries.wire` gives them.
+def start(host: Host, all_series: Sequence[Mapping[str, Any]], *, lifetime_s: float, max_open: int = 500) -> Process:
+    """Start it; it measures until it is sent `stop`, its input ends or its lifetime is over. `series` as `AgentSeries.wire` gives them.
 
     Raises BadUse for a pinned series, and what `Host.start` raises. A period below 50 ms becomes 50 ms.
     """
@@ -44,7 +43,6 @@ def start(host: Host, all_series: Sequence[Mapping[str, Any]], *, lifetime_s: fl
         "series": [{key: series[key] for key in wanted} | {"period": max(MIN_PERIOD_S, series["period"])} for series in all_series],
         "lifetime": lifetime_s,
         "max_open": max_open,
-        "attempts": attempts,
     }
     task = json.dumps({"script": script(), "plan": plan}).encode("ascii")
     process = host.start(loader())

@@ -17,7 +17,7 @@ from functools import cache
 
 from harness.core.errors import BadUse
 from harness.hosts.host import Host, Process
-from harness.hosts.output_limits import Lines
+from harness.hosts.output_limits import LineSplitter
 from harness.remote import script_transport
 from harness.remote.agents.agent_launch import AgentSeries
 from harness.remote.recording.recording import NEW
@@ -95,7 +95,7 @@ class JudgedStream:
     def __init__(self, process: Process, series: Sequence[AgentSeries]) -> None:
         self._process = process
         self._series = series
-        self._lines = Lines()
+        self._lines = LineSplitter()
         self._judged_attempts: deque[tuple[bytes, bytes]] = deque(maxlen=MAX_REMEMBERED_ATTEMPTS)
         self.addresses = Addresses()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.text.host_text import cut_at_word
 from harness.hosts.host import NotReadable
-from harness.hosts.output_limits import Lines
+from harness.hosts.output_limits import LineSplitter
 from harness.remote.agents.clock_sync import HostClock
 from harness.remote.recording.recording import Clock, NodeEvent, Noise, Sample
 
@@ -45,7 +45,7 @@ class Reader:
         self.began = False  # the agent was found running a moment ago
         self.over = False  # it is gone, and all it wrote was read
         self.complaint = ""  # what somebody else (a shell, an interpreter) printed into the stream
-        self._lines = Lines()
+        self._lines = LineSplitter()
         self._waiting_bytes = 0  # bytes that wait for the clock
         self._waiting: list[bytes] = []
         self._rows: dict[str, list[Sample]] = {}

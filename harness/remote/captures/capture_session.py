@@ -21,7 +21,7 @@ from harness.core.text.host_text import cut_at_word
 from harness.hosts.host import Host, Process
 from harness.hosts.root_rights import sudo_refusal
 from harness.remote import script_transport
-from harness.remote.recording import pcapng
+from harness.remote.recording import pcapng_writer
 from harness.remote.recording.packets import Packet, decode
 
 START_TIMEOUT_S = 20.0
@@ -52,7 +52,7 @@ class PacketCapture:
 
     `newest`: only the newest packets stay readable, and what comes while somebody is `holding` them, and it goes on for ever; else, and
     while it is held, it ends when more came than are kept.
-    `flags` says which TCP packets are seen anyway. `tell` hears of each packet as it comes in, on the witness's own thread.
+    `flags` says which TCP packets are seen anyway. `tell` hears of each packet as it comes in, on the capture's own thread.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class PacketCapture:
     def start(self, limit: float = START_TIMEOUT_S) -> None:
         """Begin; on return every further packet will be seen. Raises HostUnreachable, Unusable, or Inconclusive with the reason."""
         self._process = self._program.start(self._plan)
-        self._thread = threading.Thread(target=self._read, args=(self._process,), name=f"witness-{self.name}", daemon=True)
+        self._thread = threading.Thread(target=self._read, args=(self._process,), name=f"capture-{self.name}", daemon=True)
         self._thread.start()
         try:
             self._wait(lambda: self._ready, Deadline(limit), "begin")
@@ -130,7 +130,7 @@ class PacketCapture:
     def mark(self, limit: float = MARK_TIMEOUT_S) -> int:
         """Wait until everything captured before this call has arrived; returns the position after it, for `packets`.
 
-        Raises Inconclusive when the witness has died or does not answer.
+        Raises Inconclusive when the capture has died or does not answer.
         """
         return self.answer(self.ask(), Deadline(limit))
 
@@ -153,7 +153,7 @@ class PacketCapture:
 
     def write_pcap(self, path: Path) -> None:
         """The packets that are kept (all but the first `left_out`), headers only, as pcap-ng with an interface block for each interface."""
-        pcapng.write(path, [packet.headers for packet in self.packets()], host=self.name)
+        pcapng_writer.write(path, [packet.headers for packet in self.packets()], host=self.name)
 
     def stop(self) -> None:
         """End the capture; what was seen stays readable. Stopping twice is fine."""
@@ -262,20 +262,20 @@ class PacketCapture:
             self._changed.notify_all()
 
 
-def mark_all(witnesses: Mapping[str, PacketCapture]) -> tuple[dict[str, int], dict[str, Inconclusive]]:
+def mark_all(captures: Mapping[str, PacketCapture]) -> tuple[dict[str, int], dict[str, Inconclusive]]:
     """A mark of each, asked for at once: the positions, and why there is none of those that have died or do not answer."""
     marks: dict[str, int] = {}
     positions: dict[str, int] = {}
     errors: dict[str, Inconclusive] = {}
-    for name, witness in witnesses.items():
+    for name, capture in captures.items():
         try:
-            marks[name] = witness.ask()
+            marks[name] = capture.ask()
         except Inconclusive as error:
             errors[name] = error
     deadline = Deadline(MARK_TIMEOUT_S)
     for name, number in marks.items():
         try:
-            positions[name] = witnesses[name].answer(number, deadline)
+            positions[name] = captures[name].answer(number, deadline)
         except Inconclusive as error:
             errors[name] = error
     return positions, errors

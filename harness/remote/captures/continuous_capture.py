@@ -16,21 +16,21 @@ from pathlib import Path
 from harness.core.errors import DeadlineExceeded, HarnessError, Inconclusive, Unusable
 from harness.hosts.host import WrongHostKey
 from harness.remote.captures.capture_session import PacketCapture
-from harness.remote.recording import pcapng
+from harness.remote.recording import pcapng_writer
 from harness.remote.recording.recording import NodeEvent
 
 MARK_INTERVAL_S = 1.0  # so often it is asked whether all came in; what is lost is known to this
 MARK_TIMEOUT_S = 5.0
 RETRY_INTERVAL_S = 0.5
-END_TIMEOUT_S = 10.0  # a witness on a busy host may tell late what it saw; what it does not tell makes a measurement inconclusive
+END_TIMEOUT_S = 10.0  # a capture on a busy host may tell late what it saw; what it does not tell makes a measurement inconclusive
 
 
 class Watched:
-    """`start`, then `stop`; `make` gives a new witness, `tell` hears of its life."""
+    """`start`, then `stop`; `make` gives a new capture, `tell` hears when it begins and ends."""
 
     def __init__(self, node: str, make: Callable[[], PacketCapture], tell: Callable[[NodeEvent], None]) -> None:
         self._node, self._make, self._tell = node, make, tell
-        self._witnesses: list[PacketCapture] = []  # all there were; the last may be at work
+        self._captures: list[PacketCapture] = []  # all there were; the last may be at work
         self._working = False
         self._lost_since: float | None = None
         self._complete_until = time.monotonic()  # up to here everything has come in
@@ -51,13 +51,13 @@ class Watched:
             self._check_complete(END_TIMEOUT_S)
         if self._working:
             self._tell_event("witness-end", self._complete_until, "everything up to here has come in", since=self._complete_until)
-        for witness in self._witnesses:
-            witness.stop()
+        for capture in self._captures:
+            capture.stop()
 
     def write_pcap(self, path: Path) -> None:
-        """The newest of what was seen; nothing where there never was a witness."""
-        if self._witnesses:
-            pcapng.write(path, [packet.headers for witness in self._witnesses for packet in witness.packets()], host=self._node)
+        """The newest of what was seen; nothing where there never was a capture."""
+        if self._captures:
+            pcapng_writer.write(path, [packet.headers for capture in self._captures for packet in capture.packets()], host=self._node)
 
     def _keep_watching(self) -> None:
         while not self._over.wait(MARK_INTERVAL_S if self._working else RETRY_INTERVAL_S):
@@ -67,14 +67,14 @@ class Watched:
                 return
 
     def _begin(self) -> bool:
-        """Try a new witness; False when it makes no sense to try again."""
-        witness = self._make()
+        """Try a new capture; False when it makes no sense to try again."""
+        capture = self._make()
         try:
-            witness.start()
+            capture.start()
         except (Inconclusive, Unusable, DeadlineExceeded) as error:
             self._note_loss(str(error))
             return not isinstance(error, WrongHostKey)
-        self._witnesses = [*self._witnesses[-2:], witness]
+        self._captures = [*self._captures[-2:], capture]
         self._working, self._dropped, self._complete_until = True, 0, time.monotonic()
         if self._lost_since is not None:
             since, self._lost_since = self._lost_since, None
@@ -82,20 +82,20 @@ class Watched:
         return True
 
     def _check_complete(self, limit: float) -> None:
-        """Has everything up to now come in? A witness that cannot say so is given up."""
-        witness, asked_at = self._witnesses[-1], time.monotonic()
+        """Has everything up to now come in? A capture that cannot say so is given up."""
+        capture, asked_at = self._captures[-1], time.monotonic()
         try:
-            witness.mark(limit)
+            capture.mark(limit)
         except HarnessError as error:
             self._working = False
             self._note_loss(str(error))
-            witness.stop()
+            capture.stop()
             return
-        dropped, self._dropped = witness.dropped - self._dropped, witness.dropped
-        if dropped or witness.unproven:
-            text = witness.drop_reason or f"the kernel dropped {dropped} packets there before they could be read"
+        dropped, self._dropped = capture.dropped - self._dropped, capture.dropped
+        if dropped or capture.unproven:
+            text = capture.drop_reason or f"the kernel dropped {dropped} packets there before they could be read"
             self._tell_event(
-                "witness-lost", self._complete_until, text if dropped else witness.unproven, since=self._complete_until, dropped=dropped
+                "witness-lost", self._complete_until, text if dropped else capture.unproven, since=self._complete_until, dropped=dropped
             )
             self._tell_event(
                 "witness-back", asked_at, "nothing more is known to be missing", since=self._complete_until, until=asked_at, dropped=dropped

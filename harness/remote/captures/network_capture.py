@@ -85,7 +85,7 @@ class _SharedProcess:
     def __init__(self, process: Process) -> None:
         self._process = process
         self._listeners: list[_Listener] = []
-        self._asked: dict[int, tuple[_Listener, int]] = {}  # a mark's number here: who asked, and the number that it has there
+        self._questions: dict[int, tuple[_Listener, int]] = {}  # a mark's number here: who asked, and the number that it has there
         self._number = 0
         self._dropped = 0  # packets that it had lost in all, by its last mark
         self._ready: str | None = None
@@ -112,7 +112,7 @@ class _SharedProcess:
         """Ask for a mark of that listener's number. Raises OSError when it has ended."""
         with self._lock:
             self._number += 1
-            self._asked[self._number] = listener, number
+            self._questions[self._number] = listener, number
             self._process.send(b"mark %d\n" % self._number)  # short, and the process reads: it does not wait under the lock
 
     def leave(self, listener: _Listener) -> None:
@@ -120,7 +120,7 @@ class _SharedProcess:
         with self._lock:
             if listener in self._listeners:
                 self._listeners.remove(listener)
-            self._asked = {number: asked for number, asked in self._asked.items() if asked[0] is not listener}
+            self._questions = {number: question for number, question in self._questions.items() if question[0] is not listener}
 
     def close(self) -> None:
         """End it."""
@@ -159,10 +159,10 @@ class _SharedProcess:
             return cut_at_word(line.strip(), MAX_COMPLAINT_LENGTH)
         if "mark" in record:
             with self._lock:
-                asked = self._asked.pop(record["mark"], None)
+                question = self._questions.pop(record["mark"], None)
                 self._dropped = record["dropped"]
-            if asked is not None:
-                listener, number = asked
+            if question is not None:
+                listener, number = question
                 listener.put_mark(number, record)
             return ""
         with self._lock:

@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Inconclusive, Unusable
 from harness.hosts.host import Host, HostUnreachable, Process
-from harness.hosts.output_limits import Lines
-from harness.hosts.ssh.forwarding import Forwarding, Opening
-from harness.remote import host_capabilities
-from harness.remote.agents import powershell_agent, shell_agent
-from harness.remote.agents.agent_launch import PERIODS_S, AgentSeries
+from harness.hosts.output_limits import LineSplitter
+from harness.hosts.ssh.forwarding import ChannelOpening, Forwarding
+from harness.remote.agents import shell_agent
+from harness.remote.agents.agent_launch import AgentSeries
 from harness.remote.agents.direct_tcpip_attempt import speak
 from harness.remote.agents.spool_reader import OUTCOMES
 from harness.remote.connections.attempt import Attempt
@@ -23,6 +22,7 @@ from harness.remote.connections.attempt_outcome import AttemptOutcome
 from harness.remote.connections.connector_base import ConnectorBase
 from harness.remote.connections.single_use_port import admit, open_listener
 from harness.remote.connections.tcp_tunnel import CHUNK, Link
+from harness.remote.connections.windows_attempts import attempts_from
 from harness.remote.host_capabilities import FORWARDED, Capabilities, Kind, forwarding_of
 
 START_TIMEOUT_S = 15.0
@@ -44,23 +44,21 @@ class FallbackConnector(ConnectorBase):
             raise Unusable(f"{self.name}: without Python no connection can be made from a chosen address ({source})")
         if self._capabilities.kind is Kind.FORWARDING:
             return self._attempts_by_sshd(destination, port, count, limit, spacing)
+        if self._capabilities.kind in (Kind.POWERSHELL, Kind.COMPILED):
+            return attempts_from(self._host, destination, port, count=count, limit=limit, spacing=spacing)
         return self._attempts_by_script(destination, port, count, limit, spacing)
 
-    # --- by a script
+    # --- by its shell
 
     def _attempts_by_script(self, destination: str, port: int, count: int, limit: float, spacing: float) -> list[Attempt]:
         """The measuring agent, for so many ticks; anew for those that a busy host could not begin, because here no moment is measured."""
-        period = next(p for p in PERIODS_S if p >= max(self._least_period_s(), min(spacing, PERIODS_S[-1])))
+        period = next(p for p in (0.1, 0.25) if p >= min(spacing, 0.25))
         series = AgentSeries("attempt", destination, port, period_s=period, limit_s=limit)
         deadline = Deadline(START_TIMEOUT_S + (count + 1) * period + 2 * limit)  # until nothing that began before the last can be under way
         attempts: list[Attempt] = []
         while len(attempts) < count:
             attempts += self._run_script(series, count - len(attempts), deadline)
         return attempts
-
-    def _least_period_s(self) -> float:
-        """The shortest period of the script that makes the attempts, in seconds."""
-        return host_capabilities.SHELL.least_period_s if self._capabilities.kind is Kind.SHELL else powershell_agent.MIN_PERIOD_S
 
     def _run_script(self, series: AgentSeries, count: int, deadline: Deadline) -> list[Attempt]:
         """Of `count` attempts those that began. Raises DeadlineExceeded, HostUnreachable, Inconclusive."""
@@ -82,15 +80,12 @@ class FallbackConnector(ConnectorBase):
         raise HostUnreachable(f"{self.name}: the connection was lost during {count} {what}")
 
     def _start(self, series: AgentSeries, lifetime_s: float, count: int) -> Process:
-        if self._capabilities.kind in (Kind.POWERSHELL, Kind.COMPILED):  # one attempt is not worth a compiler
-            return powershell_agent.start(self._host, [series.wire()], lifetime_s=lifetime_s, attempts=count)
         return shell_agent.start(self._host, [series], lifetime_s=lifetime_s, attempts=count)
 
     def _read(self, process: Process, count: int) -> list[bytes]:
-        """The lines of all `count` attempts by their beginnings, or fewer where the stream ends before: the script makes no more, and a
-        silent attempt ends after later ones that were answered."""
+        """The lines of all `count` attempts by their beginnings, or fewer where the stream ends before: the script makes no more."""
         lines_by_start: dict[int, bytes] = {}
-        splitter = Lines()
+        splitter = LineSplitter()
         while len(lines_by_start) < count and (data := process.recv(CHUNK)):
             lines_by_start |= {int(line.split(b" ", 3)[2]): line for line in splitter.feed(data) if line.startswith(b"s ")}
         return [lines_by_start[at] for at in sorted(lines_by_start)]
@@ -115,7 +110,7 @@ class FallbackConnector(ConnectorBase):
         return [self._try_connection(forwarding, opening, destination, port, limit) for opening in openings]
 
     def _try_connection(
-        self, forwarding: Forwarding, opening: Opening, destination: str, port: int, limit: float, *, keep: bool = False
+        self, forwarding: Forwarding, opening: ChannelOpening, destination: str, port: int, limit: float, *, keep: bool = False
     ) -> Attempt:
         result = speak(forwarding, opening, b"", b"", Deadline(limit, anchor=opening.asked_at), keep=keep)
         if not forwarding.usable:
@@ -185,7 +180,7 @@ class FallbackConnector(ConnectorBase):
                 self._forwarding = None
 
 
-def _carry(listener: socket.socket, opening: Opening, lifetime: float) -> None:
+def _carry(listener: socket.socket, opening: ChannelOpening, lifetime: float) -> None:
     """Carry one client's bytes to the channel and back; the end of either side's stream reaches the other."""
     client = admit(listener, Deadline(lifetime))
     if client is None:
@@ -201,7 +196,7 @@ def _carry(listener: socket.socket, opening: Opening, lifetime: float) -> None:
         back.join(lifetime)
 
 
-def _bring_back(opening: Opening, client: socket.socket, lifetime: float) -> None:
+def _bring_back(opening: ChannelOpening, client: socket.socket, lifetime: float) -> None:
     opening.channel.settimeout(lifetime)
     with contextlib.suppress(OSError, EOFError):
         while data := opening.channel.recv(CHUNK):

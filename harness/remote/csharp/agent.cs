@@ -5,9 +5,8 @@
 // starts Main.
 // Its input, one line each, words parted by blanks, `-` for an empty one:
 //   track ID DESTINATION PORT KIND PERIOD LIMIT HTTP SAY EXPECT AGAIN    ID, SAY, EXPECT and AGAIN in base64, KIND new or pinned, HTTP 0 or 1
-//   lifetime SECONDS / max_open NUMBER / attempts NUMBER / watch VIP SECONDS PORTS CONNECTIONS / begin
-// and after that `ping N`, answered with `p N MONOTONIC WALL`; `renew`; `stop`. It ends with its input, on `stop`, after its lifetime, or when
-// each series had its attempts (0, or not said: any number). Where these are counted no moment is measured, so nothing is warmed up.
+//   lifetime SECONDS / max_open NUMBER / watch VIP SECONDS PORTS CONNECTIONS / begin
+// and after that `ping N`, answered with `p N MONOTONIC WALL`; `renew`; `stop`. It ends with its input, on `stop`, or after its lifetime.
 // Its output, times in microseconds since t0, as harness/remote/scripts/agent.py has them:
 //   h running; a {header}; s SERIES AT TOOK OUTCOME PORT DETAIL; n AT TICKS LATE WORST STEAL LOAD; v {event}; e {end}; x
 // Steal and load are not known here: -1. With `watch`, looked at every so many seconds, or as often as it can be borne: vip-up and vip-down,
@@ -35,7 +34,7 @@ namespace LkHarness
         private static readonly byte[] NoRetransmission = { 255, 255, 254, 0 };
 
         public readonly byte[] Buffer = new byte[4096];
-        public int MaxOpen = 500, Attempts, Sockets;
+        public int MaxOpen = 500, Sockets;
 
         private readonly List<Track> tracks = new List<Track>();
         private readonly ConcurrentQueue<string> orders = new ConcurrentQueue<string>();
@@ -67,7 +66,7 @@ namespace LkHarness
             try
             {
                 Clocks.Prioritised();
-                string cold = agent.Attempts > 0 ? "" : agent.Warm();
+                string cold = agent.Warm();
                 agent.t0 = Clocks.Mono();
                 agent.counts = true;
                 agent.Header(timer);
@@ -101,7 +100,6 @@ namespace LkHarness
                 if (words[0] == "begin") return true;
                 if (words[0] == "lifetime") lifetime = Number(words[1]);
                 if (words[0] == "max_open") MaxOpen = (int)Number(words[1]);
-                if (words[0] == "attempts") Attempts = (int)Number(words[1]);
                 if (words[0] == "watch") watch = new HostWatch(Event, words[1], Number(words[2]), words[3], words[4]);
                 if (words[0] == "track") tracks.Add(TrackOf(words));
             }
@@ -264,13 +262,13 @@ namespace LkHarness
             while (reason == null)
             {
                 double due = Math.Min(flush, tell);
-                foreach (Track t in tracks) if (!t.HadItsAttempts) due = Math.Min(due, t.Next);
+                foreach (Track t in tracks) due = Math.Min(due, t.Next);
                 Look(tracks, due - Clocks.Mono());
                 now = Clocks.Mono();
                 foreach (Track t in tracks)
                 {
                     t.Expire(now);
-                    if (now >= t.Next && !t.HadItsAttempts) { Account(t, now); t.Tick(); }
+                    if (now >= t.Next) { Account(t, now); t.Tick(); }
                 }
                 if (now >= tell) { Noise(now); tell += 1; }
                 if (now < flush) continue;
@@ -291,7 +289,6 @@ namespace LkHarness
                 if (order == "renew") foreach (Track t in tracks) t.Renew();
             }
             if (now - t0 >= lifetime) return "its lifetime is over";
-            if (Attempts > 0 && tracks.TrueForAll(delegate(Track t) { return t.HadItsAttempts && t.Open.Count == 0; })) return "each series had its attempts";
             if (Interlocked.Read(ref queued) > MaxQueued) return "nobody reads what it saw";
             return inputEnded;
         }

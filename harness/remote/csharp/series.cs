@@ -40,15 +40,11 @@ namespace LkHarness
         private readonly Agent agent;
         private Attempt line;
         private bool waiting, stale;
-        private int begun;
         private string why = "connected";
 
         public Track(Agent owner) { agent = owner; }
 
         public Attempt Line { get { return line; } }
-
-        /// <summary>No further attempt begins; one may still be under way.</summary>
-        public bool HadItsAttempts { get { return agent.Attempts > 0 && begun >= agent.Attempts; } }
 
         /// <summary>Another connection takes the place of the one that stands.</summary>
         public void Renew() { stale = IsPinned; }
@@ -73,7 +69,6 @@ namespace LkHarness
         private void Begin()
         {
             Attempt a = new Attempt();
-            begun++;
             a.At = Clocks.Mono();
             if (agent.Sockets >= agent.MaxOpen) { Record(a.At, 0, 'k', 0, agent.Sockets + " sockets are open already"); return; }
             try

@@ -14,7 +14,7 @@ PROTOCOLS = {6: "tcp", 17: "udp"}
 class Packet:
     """One sighting of a packet on one interface.
 
-    `time` is the witness's wall clock (epoch seconds). `kind` is how the kernel saw it: outgoing, host (to this machine),
+    `time` is the capture's wall clock (epoch seconds). `kind` is how the kernel saw it: outgoing, host (to this machine),
     otherhost, broadcast, multicast. On lo every packet is sighted twice, outgoing and host. `flags` are letters of SARFP;
     seq and ack are 0 for UDP. `raw` is the start of the packet, from its IP header on.
     """

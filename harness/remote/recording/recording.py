@@ -235,7 +235,7 @@ class Recorder:
         self._put({"is": "s", "series": series, "rows": [_short(row) for row in rows]})
 
     def sightings(self, rows: Iterable[CapturedPacket]) -> None:
-        """Appends packets that a witness saw."""
+        """Appends packets that a capture saw."""
         self._put({"is": "w", "rows": [_short(row) for row in rows]})
 
     def add(self, record: NodeEvent | Mark | Budget | Clock | Noise | Token) -> None:

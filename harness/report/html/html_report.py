@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -15,12 +13,11 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment
-from markupsafe import Markup
 
 from harness.core.text import wording
 from harness.report import lab_disclaimer
 from harness.report.html.measurement_cards import measured_view, title
-from harness.report.html.page_environment import page_environment
+from harness.report.html.page_environment import inline_script, page_environment, style
 from harness.report.record import labels
 from harness.report.record.run_record import DisruptionRecord, EvidenceFile, RecoveryRecord, Result, RunRecord, TestRecord
 from harness.report.record.run_verdict import severity
@@ -45,10 +42,9 @@ def html(run: RunRecord, events: Sequence[dict[str, Any]], *, timeline_faults: S
         .get_template("report.html.j2")
         .render(
             run=run,
-            style=Markup("".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "chart.css"))),
+            style=style(_TEMPLATES / "chart.css"),
             m=m,
-            script=Markup(script),
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            **inline_script(script),
             paths=[_PathView.of(summary, m.worst.get(summary.path)) for summary in summarise_paths(run)],
             tests=sorted(executed, key=lambda t: severity(t.verdict.outcome)),
             audits=sorted(run.audits, key=lambda a: severity(a.verdict.outcome)),
@@ -58,7 +54,7 @@ def html(run: RunRecord, events: Sequence[dict[str, Any]], *, timeline_faults: S
             sources=sorted(Counter(event["source"] for event in events_shown).items()),
             timeline_faults=timeline_faults,
             lab=lab_disclaimer.is_lab(run),
-            where=labels.where(run.cluster),
+            where=labels.cluster_in_words(run.cluster),
             counted=counts_in_words(run.counts),
             roles=_roles(run),
             lab_stands_in=lab_disclaimer.lab_stands_in(run),

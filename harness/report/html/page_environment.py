@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import importlib.metadata
 import importlib.util
 import os
@@ -68,6 +70,11 @@ class _BesideTheTemplates(BytecodeCache):
 def style(*more_sheets: Path) -> Markup:
     """The report's style sheet, with a page's own behind it."""
     return Markup("".join(file.read_text(encoding="utf-8") for file in (_STYLE, *more_sheets)))
+
+
+def inline_script(script: str) -> dict[str, str]:
+    """What a page's template takes of its script: the text, and the hash by which the page's policy permits this one and no other."""
+    return {"script": Markup(script), "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}
 
 
 def _escaped(value: Any) -> Any:

@@ -17,7 +17,7 @@ def route_in_words(wire: str | None) -> str:
     return f"{MEANINGS[wire]} ({wire})" if wire in MEANINGS else wire
 
 
-def where(cluster: ClusterSummary | None) -> str:
+def cluster_in_words(cluster: ClusterSummary | None) -> str:
     """On what the run was made: `the lab “demo”, design nat`."""
     if cluster is None:
         return "a cluster that was never reached"

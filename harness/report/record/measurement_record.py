@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from harness.core.text.host_text import storable
 from harness.core.verdict import Verdict
-from harness.measure.evaluation.phases import stack
+from harness.measure.evaluation.outage_phases import stack
 from harness.measure.measurement_result import Measured, SeriesResult
 from harness.report.record.record_types import Number, Record, Seconds, Text
 
@@ -40,7 +40,7 @@ class PhaseRecord(Record):
 
 
 class OutagePhases(Record):
-    """One outage cut into phases, in order and without a hole, by `harness.measure.evaluation.phases.stack`."""
+    """One outage cut into phases, in order and without a hole, by `harness.measure.evaluation.outage_phases.stack`."""
 
     series: Text
     outage: int

@@ -35,7 +35,7 @@ def availability_of(
 def _measured_seconds(measured: Measured, series: SeriesResult, noisy: bool) -> tuple[float, float, float, float, float]:
     """Seconds measured, and out: by the figures, at least, and at most; and seconds not measured."""
     duration_s = measured.end - measured.start
-    unmeasured = min(series.unmeasured_s, duration_s) if series.attempts else duration_s
+    unmeasured = min(series.unmeasured_s + series.unmeasured_before_s, duration_s) if series.attempts else duration_s
     measured_s = duration_s - unmeasured
     out_s = sum(outage.seconds for outage in series.outages)
     at_least_s = 0.0 if noisy else sum(outage.seconds if outage.min_s is None else outage.min_s for outage in series.outages)

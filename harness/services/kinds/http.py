@@ -12,7 +12,7 @@ from functools import cache
 
 from harness.config import service_settings
 from harness.core.deadline import Deadline
-from harness.core.errors import BadUse
+from harness.core.errors import BadUse, DeadlineExceeded
 from harness.core.finding import Finding
 from harness.hosts.bounded_parse import json_of
 from harness.services import certificates
@@ -23,6 +23,7 @@ from harness.services.tls_channel import SERVER_HELLO, TlsStream, client_hello
 TLS_ALERT = re.compile(r"\x15\x03[\x00-\x04]")  # the head of a record of TLS that says what is wrong
 NOT_TLS = {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}  # OpenSSL's names for an answer that is no record of TLS
 SETTINGS = {"path", "node_header", "status", "host_header", "text", "tls", *certificates.SETTINGS}
+EXPIRED = 10  # OpenSSL's number for it, X509_V_ERR_CERT_HAS_EXPIRED
 MAX_BODY_BYTES = 65_536
 TLS_PORT = 443
 BACKEND_AWAY = re.compile(rb"HTTP/1\.[01] (50[24])\b *([^\r\n]{0,40})")  # Bad Gateway, Gateway Timeout (RFC 9110)
@@ -161,7 +162,9 @@ def _stream(host: str, port: int, settings: Mapping[str, str], deadline: Deadlin
         stream = TlsStream(sock, certificates.context_of(settings), name)
     except ssl.SSLCertVerificationError as error:
         sock.close()
-        raise WrongAnswer(f"{host}:{port}: its certificate is not to be trusted: {certificates.why_not_trusted(error, name)}") from error
+        ended = "" if error.verify_code == EXPIRED else _ended_text(host, port, settings, deadline)
+        why = certificates.why_not_trusted(error, name) + ended
+        raise WrongAnswer(f"{host}:{port}: its certificate is not to be trusted: {why}") from error
     except ssl.SSLError as error:
         sock.close()
         if error.reason in NOT_TLS:
@@ -182,6 +185,20 @@ def _stream(host: str, port: int, settings: Mapping[str, str], deadline: Deadlin
         raise
     sock.what = f"{host}:{port} agreed on TLS, but did not answer"
     return stream
+
+
+def _ended_text(host: str, port: int, settings: Mapping[str, str], deadline: Deadline) -> str:
+    """Of a certificate that cannot be trusted for another reason first: that it has expired, too. It is looked at unchecked, and nothing is
+    asked over that connection."""
+    unchecked = {name: value for name, value in settings.items() if name != "ca_file"} | {"trust_certificate": "yes"}
+    try:
+        with contextlib.closing(_stream(host, port, unchecked, deadline)) as stream:
+            certificate = stream.certificate if isinstance(stream, TlsStream) else None
+        end = certificates.end_of(certificate) if certificate else None
+    except (OSError, ValueError, NotTheService, DeadlineExceeded):  # the reason that was heard first stands, and this is only more of it
+        return ""
+    ended = end is not None and end < datetime.datetime.now(datetime.UTC)
+    return f"; and it expired on {end:%Y-%m-%d %H:%M} UTC: put a new one on this node first" if ended else ""
 
 
 def _redirect_text(location: str | None) -> str:

@@ -1,6 +1,6 @@
 """SQL Server: a log-in and one query that tell the node, the address it was reached at, and its start.
 
-See `harness.services.sqlserver.session` for the conversation.
+See `harness.services.sqlserver.sqlserver_session` for the conversation.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from harness.core.deadline import Deadline
 from harness.core.finding import Finding, Weight
 from harness.services import certificates
 from harness.services.service_kind import FULL_BYTES, Hello, Identity, NotTheService, ServiceKind, WrongAnswer
-from harness.services.sqlserver import tds
+from harness.services.sqlserver import tds_protocol
 
 if TYPE_CHECKING:
     from harness.services.token_table import TokenTable
@@ -81,7 +81,7 @@ class Mssql(ServiceKind):
 
     def token_table(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> TokenTable:
         """Logs in. Raises as `who_are_you` does."""
-        from harness.services.sqlserver.tokens import MssqlTokens
+        from harness.services.sqlserver.sqlserver_tokens import MssqlTokens
 
         service_settings.only_known(settings, self.kind, SETTINGS)
         return MssqlTokens(host, port, settings, deadline)
@@ -117,7 +117,7 @@ class Mssql(ServiceKind):
 
     def full_sized(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
         """In one session a query with a long comment, then one with a long answer; neither touches a table."""
-        from harness.services.sqlserver.session import Session
+        from harness.services.sqlserver.sqlserver_session import Session
 
         with Session(host, port, settings, deadline) as session:
             session.query(f"select 1 /* {'x' * FULL_BYTES} */", deadline, of=f"a query of {FULL_BYTES} bytes")
@@ -130,7 +130,9 @@ class Mssql(ServiceKind):
         service_settings.only_known(settings, self.kind, SETTINGS)
         period_s = service_settings.seconds(settings, "session_every_s", SESSION_INTERVAL_S)
         encrypt_mode = service_settings.one_of(settings, "encrypt", ("yes", "no", "login", "strict")) or "yes"
-        first_packet = tds.first_packet({"no": tds.NOT_SUPPORTED, "login": tds.LOGIN_ONLY}.get(encrypt_mode, tds.ON))
+        first_packet = tds_protocol.first_packet(
+            {"no": tds_protocol.NOT_SUPPORTED, "login": tds_protocol.LOGIN_ONLY}.get(encrypt_mode, tds_protocol.ON)
+        )
         return Hello(first_packet, ANSWER, keeps=False, least_period_s=period_s)
 
 
@@ -171,7 +173,7 @@ def server_findings(server: ServerAnswer) -> list[Finding]:
 
 def _ask_server(host: str, port: int, settings: dict[str, str], deadline: Deadline) -> tuple[ServerAnswer, bytes | None]:
     """What it says, and its certificate (DER) where it encrypts. One connection: whoever asks may have no second one."""
-    from harness.services.sqlserver.session import Session
+    from harness.services.sqlserver.sqlserver_session import Session
 
     service_settings.only_known(settings, Mssql.kind, SETTINGS)
     with Session(host, port, settings, deadline) as session:

@@ -218,7 +218,9 @@ def lookup(about: dict[str, Any], sets: Sets) -> Callable[[Flow], list[tuple[Any
     data = about.get("data")
     pairs = elements(data, sets)
     text = nft_json_to_text.expression(data)
-    fits = [(fit(pair[0], kinds, sets), pair[1], pair[0] == "*") for pair in pairs or () if isinstance(pair, list) and len(pair) == 2]
+    fits = [
+        (value_fits(pair[0], kinds, sets), pair[1], pair[0] == "*") for pair in pairs or () if isinstance(pair, list) and len(pair) == 2
+    ]
 
     def find(flow: Flow) -> list[tuple[Any, str]]:
         key = read(flow)
@@ -262,7 +264,7 @@ def kinds_of(left: Any) -> list[str]:
     return [nft_json_to_text.kind(left)]
 
 
-def fit(right: Any, kinds: list[str], sets: Sets, bits: bool = False) -> Fits:
+def value_fits(right: Any, kinds: list[str], sets: Sets, bits: bool = False) -> Fits:
     """Does a value fit the right side of a match? `bits`: one bit of those named is enough."""
     kind = kinds[0]
     if isinstance(right, str) and right.startswith("@"):
@@ -270,15 +272,15 @@ def fit(right: Any, kinds: list[str], sets: Sets, bits: bool = False) -> Fits:
     if isinstance(right, dict) and right:
         name, about = next(iter(right.items()))
         if name == "set" and isinstance(about, list):
-            parts = [fit(part, kinds, sets) for part in about]
+            parts = [value_fits(part, kinds, sets) for part in about]
             return lambda actual, flow: either(part(actual, flow) for part in parts)
         if name == "elem" and isinstance(about, dict):
-            inner = fit(about.get("val"), kinds, sets, bits)
+            inner = value_fits(about.get("val"), kinds, sets, bits)
             if depends(about):
                 return lambda actual, flow: "how often packets came" if inner(actual, flow) is not False else False
             return inner
         if name == "concat" and isinstance(about, list):
-            singles = [fit(part, [of], sets) for part, of in zip(about, kinds, strict=False)]
+            singles = [value_fits(part, [of], sets) for part, of in zip(about, kinds, strict=False)]
             return lambda actual, flow: _each(singles, actual, flow)
     return _single(right, kind, bits)
 
@@ -292,7 +294,7 @@ def _each(singles: list[Fits], actual: Value, flow: Flow) -> Truth:
 
 def _in_set(name: str, kinds: list[str], sets: Sets) -> Fits:
     elements_of_set = sets.elements.get(name[1:])
-    parts = [fit(part, kinds, sets) for part in elements_of_set or ()]
+    parts = [value_fits(part, kinds, sets) for part in elements_of_set or ()]
 
     def test(actual: Value, flow: Flow) -> Truth:
         if elements_of_set is None or name in flow.touched:

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.diagnosis.firewall.chain_evaluation import Chain, Choice, Rule, Step, Verdict
 from harness.diagnosis.firewall.nft import nft_json_to_text
-from harness.diagnosis.firewall.nft.nft_expressions import Read, Sets, depends, fit, kinds_of, lookup, value
+from harness.diagnosis.firewall.nft.nft_expressions import Read, Sets, depends, kinds_of, lookup, value, value_fits
 from harness.diagnosis.firewall.packet_state import Flow, handed_to_proxy, redirect
 from harness.diagnosis.firewall.partial_values import Missing, Span, Truth, Value, exactly, no, unknown, within
 
@@ -147,7 +147,7 @@ def _match(about: dict[str, Any], sets: Sets) -> Step:
     bits = kinds[0] in nft_json_to_text.BITS and op in ("in", "!") and not is_set
     if isinstance(right, dict) and not is_set and next(iter(right), "") in ("payload", "meta", "ct", "fib", "map", "&"):
         return _compare(read, value(right, sets), op)
-    fits = fit(right, kinds, sets, bits)
+    fits = value_fits(right, kinds, sets, bits)
 
     def test(flow: Flow) -> Truth:
         actual = read(flow)

@@ -39,7 +39,7 @@ RANGE = re.compile(r"[0-9][0-9a-fA-F.:x]*-[0-9][0-9a-fA-F.:x]*")
 ADDRESSES = re.compile(r"[0-9a-fA-F.:]+/\d+")
 
 
-class Words:
+class TokenStream:
     """The words of a listing, read from the front. Raises ValueError where one is missing."""
 
     def __init__(self, words: list[str]) -> None:
@@ -96,7 +96,7 @@ class Words:
         self.line(statements=True)
 
 
-def rule(words: Words) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
+def rule(words: TokenStream) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
     """Its handle where it is told, its statements, its comment."""
     line = [word for word in words.line() if word != "\n"]
     handle: dict[str, Any] = {}
@@ -110,13 +110,13 @@ def rule(words: Words) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, 
         comment = {"comment": line[-1].strip('"')}
         line = line[:-2]
     statements: list[dict[str, Any]] = []
-    inner = Words([*line, "\n"])
+    inner = TokenStream([*line, "\n"])
     while inner.peek() != "\n":
         statements.append(_statement(inner))
     return handle, statements, comment
 
 
-def _statement(words: Words) -> dict[str, Any]:
+def _statement(words: TokenStream) -> dict[str, Any]:
     word = words.peek()
     if word in VERDICTS or word in ("jump", "goto", "reject"):
         return verdict(words)
@@ -152,7 +152,7 @@ def _statement(words: Words) -> dict[str, Any]:
     return _match(words, left)
 
 
-def verdict(words: Words) -> dict[str, Any]:
+def verdict(words: TokenStream) -> dict[str, Any]:
     """A verdict such as `drop`, `jump CHAIN` or `reject with …` as nft's JSON has it."""
     word = words.next()
     if word in ("jump", "goto"):
@@ -171,7 +171,7 @@ def verdict(words: Words) -> dict[str, Any]:
     return {"reject": {"type": kind, "expr": words.next()}}
 
 
-def _parse_nat(words: Words) -> dict[str, Any]:
+def _parse_nat(words: TokenStream) -> dict[str, Any]:
     name, line = words.next(), words.line(statements=True)
     about: dict[str, Any] = {}
     if "to" in line[:2] and len(line) > line.index("to") + 1:
@@ -183,7 +183,7 @@ def _parse_nat(words: Words) -> dict[str, Any]:
     return {name: about}
 
 
-def _parse_tproxy(words: Words) -> dict[str, Any]:
+def _parse_tproxy(words: TokenStream) -> dict[str, Any]:
     """`tproxy ip to 127.0.0.1:15001`; other statements may follow."""
     words.next()
     about: dict[str, Any] = {"family": words.next()} if words.peek() in ("ip", "ip6") else {}
@@ -194,7 +194,7 @@ def _parse_tproxy(words: Words) -> dict[str, Any]:
     return {"tproxy": about | ({"port": value(port)} if port else {})}
 
 
-def _parse_limit(words: Words) -> dict[str, Any]:
+def _parse_limit(words: TokenStream) -> dict[str, Any]:
     """`limit rate over 5/second burst 3 packets`, `quota over 10 mbytes`, `ct count over 3`."""
     name = words.next()
     if name == "ct":
@@ -209,7 +209,7 @@ def _parse_limit(words: Words) -> dict[str, Any]:
     return {name: about}
 
 
-def _parse_set_change(words: Words) -> dict[str, Any]:
+def _parse_set_change(words: TokenStream) -> dict[str, Any]:
     op, name = words.next(), words.next()
     inner = _parse_braces(words)
     elem = _left_operand(inner)
@@ -218,7 +218,7 @@ def _parse_set_change(words: Words) -> dict[str, Any]:
     return {"set": about | ({"stmt": [{"limit": None}]} if doubtful else {})}
 
 
-def _parse_braces(words: Words) -> Words:
+def _parse_braces(words: TokenStream) -> TokenStream:
     words.expect("{")
     inner: list[str] = []
     depth = 1
@@ -226,10 +226,10 @@ def _parse_braces(words: Words) -> Words:
         word = words.next()
         depth += (word == "{") - (word == "}")
         inner += [word] if depth and word != "\n" else []
-    return Words([*inner, "\n"])
+    return TokenStream([*inner, "\n"])
 
 
-def _left_operand(words: Words) -> Any:
+def _left_operand(words: TokenStream) -> Any:
     """A field of the packet, several joined by a point, or something calculated from them; None where it is none that is known."""
     first = _field(words)
     if first is None:
@@ -250,7 +250,7 @@ def _left_operand(words: Words) -> Any:
     return operand
 
 
-def _operand(words: Words) -> Any:
+def _operand(words: TokenStream) -> Any:
     if words.peek() != "(":
         return value(words.next())
     words.next()
@@ -260,7 +260,7 @@ def _operand(words: Words) -> Any:
     return parts
 
 
-def _field(words: Words) -> Any:
+def _field(words: TokenStream) -> Any:
     word = words.peek()
     if word == "meta" or word in META:
         words.next()
@@ -285,7 +285,7 @@ def _field(words: Words) -> Any:
     return None
 
 
-def _match(words: Words, left: Any) -> dict[str, Any]:
+def _match(words: TokenStream, left: Any) -> dict[str, Any]:
     op = words.next() if words.peek() in OPERATORS else ""
     against = right(words)
     if words.peek() == "/":  # tcp flags syn / fin,syn,rst,ack
@@ -303,7 +303,7 @@ def _is_set_name(what: Any) -> bool:
     return isinstance(what, str) and what.startswith("@")
 
 
-def right(words: Words) -> Any:
+def right(words: TokenStream) -> Any:
     """A value, a set in brackets or by name."""
     if words.peek() == "{":
         return data(words)
@@ -315,7 +315,7 @@ def right(words: Words) -> Any:
     return parts[0] if len(parts) == 1 else {"concat" if joint == "." else "|": parts}
 
 
-def data(words: Words) -> Any:
+def data(words: TokenStream) -> Any:
     """The elements of a set or map, or its name."""
     if words.peek() != "{":
         return value(words.next())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from harness.diagnosis.firewall.nft.nft_rule_parse import Words, data, rule, value
+from harness.diagnosis.firewall.nft.nft_rule_parse import TokenStream, data, rule, value
 
 TOKEN = re.compile(r'"[^"]*"|#[^\n]*|[{}();\n]|,(?=\s)|[^\s{}();"]+?(?=,\s|[\s{}();]|$)')
 PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
@@ -16,7 +16,7 @@ PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "securit
 
 def items(text: str) -> list[dict[str, Any]]:
     """Tables, chains, sets, maps and rules. Raises ValueError where the text is no such listing."""
-    words = Words(TOKEN.findall(text + "\n"))
+    words = TokenStream(TOKEN.findall(text + "\n"))
     listing: list[dict[str, Any]] = []
     while not words.at_end:
         word = words.next()
@@ -32,7 +32,7 @@ def items(text: str) -> list[dict[str, Any]]:
     return listing
 
 
-def _table(words: Words, family: str, table: str, listing: list[dict[str, Any]]) -> None:
+def _table(words: TokenStream, family: str, table: str, listing: list[dict[str, Any]]) -> None:
     while (word := words.next()) != "}":
         if word == "flags" and "dormant" in words.line():
             listing.append({"table": {"family": family, "name": table, "flags": "dormant"}})
@@ -44,7 +44,7 @@ def _table(words: Words, family: str, table: str, listing: list[dict[str, Any]])
             words.pass_over()  # an object, a flowtable, a comment
 
 
-def _elements(words: Words) -> list[Any]:
+def _elements(words: TokenStream) -> list[Any]:
     words.skip("#")
     words.expect("{")
     elements: list[Any] = []
@@ -57,7 +57,7 @@ def _elements(words: Words) -> list[Any]:
     return elements
 
 
-def _chain(words: Words, about: dict[str, Any], name: str, listing: list[dict[str, Any]]) -> None:
+def _chain(words: TokenStream, about: dict[str, Any], name: str, listing: list[dict[str, Any]]) -> None:
     words.skip("#")
     words.expect("{")
     chain = {**about, "name": name}

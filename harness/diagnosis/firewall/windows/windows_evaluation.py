@@ -127,7 +127,7 @@ def _default(local_packet: LocalPacket, profile: Profile, why: str = "") -> Iter
     ignores = local_packet.inbound and profile.inbound_rules is False
     if ignores:
         default_name = f"the {profile.name} profile's default for inbound connections; it ignores every inbound rule (AllowInboundRules)"
-    lets = profile.lets(local_packet.inbound)
+    lets = profile.default_action(local_packet.inbound)
     for passes in (True, False) if lets is None else (lets,):
         yield _Way(passes, default_name, why if lets is not None else f"what {default_name} is", final=ignores and lets is not None)
 

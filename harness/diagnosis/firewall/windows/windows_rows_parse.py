@@ -26,7 +26,7 @@ WITHOUT_EFFECT = {
     "InterfaceResolutionEmpty",
     "LocalFirewallRulesDisallowed",
 }
-SHORT = "only enabled inbound rules for TCP were read; one for any protocol may block or allow as well"
+READ_IN_PART = "only enabled inbound rules for TCP were read; one for any protocol may block or allow as well"
 
 
 def read(profiles: Iterable[Row], rules: Iterable[Row], nics: Iterable[Row] = (), *, not_told: str = "") -> WindowsFirewall:
@@ -38,7 +38,7 @@ def read(profiles: Iterable[Row], rules: Iterable[Row], nics: Iterable[Row] = ()
         tuple(_profile(row) for row in profiles),
         tuple(enabled_rules),
         tuple(_nic(row) for row in nics),
-        not_told or (SHORT if short else ""),
+        not_told or (READ_IN_PART if short else ""),
     )
 
 

@@ -26,7 +26,7 @@ class Profile:
     left_alone: Words | None = None
     stealth: bool | None = None
 
-    def lets(self, inbound: bool) -> bool | None:
+    def default_action(self, inbound: bool) -> bool | None:
         """What it does with what no rule names."""
         action = self.inbound if inbound else self.outbound
         if action is None:

@@ -108,7 +108,7 @@ def _floating(evidence: Evidence) -> Iterator[Cause]:
 
 def _no_rule(evidence: Evidence, paths: list[PathSeen]) -> Cause:
     service, active = paths[0].service, evidence.active or evidence.cluster.name
-    attempts = evidence.tried(active, service.port)
+    attempts = evidence.direct_attempts(active, service.port)
     lines = [
         f"the packet captures: what {p.origin} sends to {evidence.cluster.vip}:{service.port} reaches no node, other ports do"
         for p in paths

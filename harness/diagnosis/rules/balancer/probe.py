@@ -93,7 +93,7 @@ def _no_probe(evidence: Evidence, node: Node, probes: ProbesSeen, *, both: bool)
         f"the packet capture on {node.name}: no SYN from {probe.source} to port {probe.port} in {probes.seconds:.1f} s; one is due every "
         f"{probe.interval_s:g} s"
     ]
-    lines += [f"from {d.origin} to {node.address}:{d.port}: {d.outcome}" for d in evidence.tried(node.name, probe.port)[:2]]
+    lines += [f"from {d.origin} to {node.address}:{d.port}: {d.outcome}" for d in evidence.direct_attempts(node.name, probe.port)[:2]]
     explains = OUTSIDE if active else ()
     if probes.syns:
         asked_ports = ", ".join(map(str, sorted(probes.syns)))

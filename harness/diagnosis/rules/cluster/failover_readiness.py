@@ -149,13 +149,14 @@ def _settings(evidence: Evidence, to: str) -> Iterator[Cause]:
             do = f"set it in {where} on {node} to what the other node has; it takes effect at the next check, without a restart"
             yield Cause(says, node, Certainty.LIKELY, do, (where,))
     interval_s = evidence.cluster.load_balancer.probe.interval_s
+    everywhere = len(files) == len(of_nodes) and all(map(lifekeeper_checks, files.values()))  # then somebody may well mean it
     for node, settings in files.items():
         if (interval := lifekeeper_checks(settings)) is not None:
             yield Cause(
                 f"LKCHECKINTERVAL is {interval:g} s on {node}: LifeKeeper looks at what is in service there once in {interval / 3600:g} "
                 "hours only, and whatever dies meanwhile is noticed by nobody",
                 node,
-                Certainty.LIKELY,
+                Certainty.POSSIBLE if everywhere else Certainty.LIKELY,
                 f"set it back in {where} on {node} (LifeKeeper's own value is 120)",
                 (f"{where} on {node}: LKCHECKINTERVAL={settings['LKCHECKINTERVAL']}",),
             )

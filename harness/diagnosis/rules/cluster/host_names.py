@@ -12,24 +12,25 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     """LifeKeeper takes the host's name, as its peers know it; Pacemaker where corosync.conf has none for the node."""
     kind = evidence.cluster.manager.kind
     for node, host in evidence.nodes:
-        now = host.limits.get("kernel.hostname", "")
-        if not now or _short(now) == _short(node.name):
+        host_name = host.limits.get("kernel.hostname", "")
+        if not host_name or _short(host_name) == _short(node.name):
             continue
         peer = evidence.cluster.peer_of(node.name).name
-        told = evidence.state.nodes.get(peer)
-        known = [path.peer for path in (told.comm_paths if told else ()) if _short(path.peer) == _short(node.name)]
-        if (kind == "lifekeeper" and known) or (kind == "pacemaker" and _unnamed(host)):
+        peer_state = evidence.state.nodes.get(peer)
+        paths = peer_state.comm_paths if peer_state else ()
+        known_names = [path.peer for path in paths if _short(path.peer) == _short(node.name)]
+        if (kind == "lifekeeper" and known_names) or (kind == "pacemaker" and _unnamed(host)):
             yield Cause(
-                f"the host name of {node.name} is {now} now, while the cluster manager knows the node as {node.name}: at its next start it "
-                f"would not find itself in the cluster, and {peer} would have nobody to fail over to",
+                f"the host name of {node.name} is {host_name} now, while the cluster manager knows the node as {node.name}: at its "
+                f"next start it would not find itself in the cluster, and {peer} would have nobody to fail over to",
                 node.name,
                 Certainty.LIKELY,
                 f"give the host its name back (`hostnamectl set-hostname {node.name}`), or have the cluster manager's own procedure for a "
                 "new name done before anything is restarted there",
                 (
-                    f"/proc/sys/kernel/hostname of {node.name}: {now}",
-                    f"the cluster manager on {peer} knows its peer as {known[0]}"
-                    if known
+                    f"/proc/sys/kernel/hostname of {node.name}: {host_name}",
+                    f"the cluster manager on {peer} knows its peer as {known_names[0]}"
+                    if known_names
                     else f"corosync.conf on {node.name}: no node has a name",
                 ),
             )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.manager_log_excerpts import about, recoveries
-from harness.diagnosis.rules.network.host_firewall import leads_to
+from harness.diagnosis.rules.network.connection_tracking import leads_to
 from harness.managers.manager import ResourceState
 from harness.managers.manager_registry import manager_class
 
@@ -24,9 +24,9 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     if evidence.moved:
         return
     yield from _frozen(evidence)
-    yield from _stopped(evidence)
+    yield from _stopped_manager_causes(evidence)
     yield from _both_or_none(evidence)
-    yield from _failed(evidence)
+    yield from _failed_resource_causes(evidence)
     yield from _disagrees(evidence)
     yield from _apart(evidence)
     yield from _ip_resource(evidence)
@@ -85,7 +85,7 @@ def _daemons_in_state(evidence: Evidence, node: str, letter: str) -> dict[int, s
     return run | {pid: name for pid, (state, name) in host.frozen.items() if state.upper() == letter}
 
 
-def _stopped(evidence: Evidence) -> Iterator[Cause]:
+def _stopped_manager_causes(evidence: Evidence) -> Iterator[Cause]:
     """It was asked and does not run, or is no member: what runs there is watched by nobody, and nothing moves there."""
     name = manager_class(evidence.cluster).name
     for node in evidence.state.nodes.values():
@@ -138,7 +138,7 @@ def _both_or_none(evidence: Evidence) -> Iterator[Cause]:
         )
 
 
-def _failed(evidence: Evidence) -> Iterator[Cause]:
+def _failed_resource_causes(evidence: Evidence) -> Iterator[Cause]:
     for node in evidence.state.nodes.values():
         for tag, state in node.resources.items():
             if state is not ResourceState.FAILED or tag == evidence.cluster.manager.resource:

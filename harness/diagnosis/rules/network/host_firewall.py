@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from harness.core.finding import Weight
 from harness.diagnosis.cause import Cause, Certainty
-from harness.diagnosis.evidence import Evidence, HostSeen, PathSeen
-from harness.diagnosis.firewall import Ruleset, evaluate
-from harness.diagnosis.firewall.tracking_exemptions import opening_if_tracked
+from harness.diagnosis.evidence import Evidence, PathSeen
 from harness.diagnosis.host_config.ipsec_policy import Policy, deciding
 from harness.diagnosis.required_flows import FlowVerdict, join_names
+from harness.diagnosis.rules.network.connection_tracking import exempting_rules
 
 SOURCE = re.compile(r"\bsnat\b", re.IGNORECASE)  # a rule that changes the source, in nft's words or in iptables'
 # As the evaluation says that a packet leaves for somebody else.
@@ -24,26 +22,20 @@ OF_CONTENT = re.compile(
 )
 ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 TO_A_PROXY = re.compile(r"-j TPROXY .*?--on-port ([1-9]\d*)")
-ASKS_FOR_ECN = ("syn", "ecn", "cwr")  # the flags of such a SYN
 COMMUNICATION = "communication path"
-MAX_CONNTRACK_SHARE = 0.95  # of the table of tracked connections: a burst fills the rest
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
-    yield from _full_table(evidence)
-    yield from _forgotten(evidence)
     yield from _ipsec(evidence)
-    yield from _congestion_marks(evidence)
     yield from _swallowed(evidence)
-    yield from _untranslated(evidence)
     for host, firewall in evidence.firewalls.items():
-        for rule, fates in firewall.moved.items():
-            yield from _moved(evidence, host, rule, fates)
+        for rule, fates in firewall.translated_by_rule.items():
+            yield from _translation_causes(evidence, host, rule, fates)
         for why, fates in firewall.unsure.items():
             yield from _unsure(evidence, host, why, fates)
-        for (rule, does), fates in firewall.stopped.items():
-            yield _stopped(evidence, host, rule, does, fates)
+        for (rule, does), fates in firewall.stopped_by_rule.items():
+            yield _stop_cause(evidence, host, rule, does, fates)
 
 
 def _unsure(evidence: Evidence, host: str, why: str, fates: Sequence[FlowVerdict]) -> Iterator[Cause]:
@@ -64,7 +56,7 @@ def _unsure(evidence: Evidence, host: str, why: str, fates: Sequence[FlowVerdict
         Certainty.LIKELY,
         "see what that rule does to them (its counter: `nft list ruleset`, `iptables -vnL`); let these pass by a rule before it",
         (
-            *dict.fromkeys(f"{host}'s ruleset, evaluated for {f.found.packet}: cannot tell" for f in lost_flows),
+            *dict.fromkeys(f"{host}'s ruleset, evaluated for {f.opening.packet}: cannot tell" for f in lost_flows),
             *_felt_lines(evidence, host, lost_flows),
         ),
         ("or the service itself hangs; " if opened else "nothing else that was looked at explains it; ")
@@ -119,7 +111,7 @@ def is_probe_doubted(evidence: Evidence, host: str) -> bool:
 
 def is_stopped(evidence: Evidence, host: str, path: PathSeen) -> bool:
     """Is there a rule that surely stops this path, or a part of it?"""
-    fates = [f for verdicts in evidence.firewalls[host].stopped.values() for f in verdicts] if host in evidence.firewalls else []
+    fates = [f for verdicts in evidence.firewalls[host].stopped_by_rule.values() for f in verdicts] if host in evidence.firewalls else []
     return any(fnmatchcase(path.name, pattern) for pattern in _explained_patterns(evidence, host, fates))
 
 
@@ -147,40 +139,6 @@ def _ipsec(evidence: Evidence) -> Iterator[Cause]:
             )
 
 
-def _congestion_marks(evidence: Evidence) -> Iterator[Cause]:
-    """SYNs that ask for explicit congestion notification (RFC 3168), which old rules take for an attack; other clients' pass."""
-    stopped: dict[tuple[str, str], list[PathSeen]] = {}
-    for path in evidence.paths:
-        (node, *more) = sorted(path.nodes) or [""]
-        host, firewall = evidence.hosts.get(node), evidence.firewalls.get(node)
-        if not path.silent or path.answers_left or more or host is None or host.firewall is None or firewall is None:
-            continue
-        for fate in firewall.fates:
-            if path.name not in fate.needed.explains or fate.needed.first.hook != "input" or not fate.found.passes:
-                continue
-            marked = evaluate(host.firewall, replace(fate.needed.first, flags=ASKS_FOR_ECN))
-            if marked.passes is False:
-                stopped.setdefault((node, marked.rule), []).append(path)
-    for (node, rule), paths in stopped.items():
-        origins = join_names(p.origin for p in paths)
-        yield Cause(
-            f"its own firewall stops connections that ask for ECN (explicit congestion notification), by {rule}: what {origins} send"
-            f"{'s' if len({p.origin for p in paths}) == 1 else ''} arrives and is not answered, and it would pass without that",
-            node,
-            Certainty.LIKELY,
-            f"take the rule away: ECN is no attack, and many systems ask for it; until then `sysctl net.ipv4.tcp_ecn=2` on {origins}",
-            (
-                f"{node}'s ruleset, evaluated for a SYN with the flags ECE and CWR: dropped; for one without them: let through",
-                *(
-                    f"the packet captures: {p.path} to port {p.service.port} arrived at {node}, and no SYN-ACK or RST left it"
-                    for p in paths
-                ),
-            ),
-            f"`sysctl net.ipv4.tcp_ecn` on {origins} decides: 1 asks for it",
-            explains=tuple(p.name for p in paths),
-        )
-
-
 def _swallowed(evidence: Evidence) -> Iterator[Cause]:
     """What arrives at the node's NIC and is neither answered nor refused, where nothing else explains it."""
     swallowed: dict[str, list[PathSeen]] = {}
@@ -206,7 +164,7 @@ def _swallowed(evidence: Evidence) -> Iterator[Cause]:
         )
 
 
-def _moved(evidence: Evidence, host: str, rule: str, fates: Sequence[FlowVerdict]) -> Iterator[Cause]:
+def _translation_causes(evidence: Evidence, host: str, rule: str, fates: Sequence[FlowVerdict]) -> Iterator[Cause]:
     """Translated on the way: to another destination, or, of what leaves by a NIC, to have another source (facts FAB-08)."""
     of_source = SOURCE.search(rule) is not None
     translated = [f for f in fates if not of_source or (f.needed.first.hook == "output" and f.needed.first.out_nic != "lo")]
@@ -225,13 +183,13 @@ def _moved(evidence: Evidence, host: str, rule: str, fates: Sequence[FlowVerdict
     )
 
 
-def _stopped(evidence: Evidence, host: str, rule: str, does: str, fates: Sequence[FlowVerdict]) -> Cause:
+def _stop_cause(evidence: Evidence, host: str, rule: str, does: str, fates: Sequence[FlowVerdict]) -> Cause:
     """One cause for each rule that decides, with everything that it stops."""
     serves = any(not f.needed.as_standby for f in fates)
     later = f", so {host} could not take over" if serves and host == evidence.standby else ""
     if later and all(f"*:{COMMUNICATION}" in f.needed.explains for f in fates if not f.needed.as_standby) and _another_path(evidence):
         later = "; the manager has another path, and when that is lost too each node thinks that the other one is gone"
-    untracked = _exempting_rules(evidence, host, fates)
+    untracked = exempting_rules(evidence, host, fates)
     exempt = f"; with connection tracking it would pass, and it is exempt from that by {untracked}" if untracked else ""
     return Cause(
         f"its own firewall {does} {join_names(f.lost for f in fates)}: no rule lets it pass before {rule}{_to_nobody(rule)}{exempt}{later}",
@@ -239,64 +197,9 @@ def _stopped(evidence: Evidence, host: str, rule: str, does: str, fates: Sequenc
         Certainty.CERTAIN,
         "let these pass by a rule before it, or take the rule away, and make that permanent where the firewall is configured"
         + ("; or take the exemption from tracking away, or exempt both directions and let both pass" if untracked else ""),
-        tuple(dict.fromkeys(f"{host}'s ruleset, evaluated: {f.found.decision.why}" for f in fates)),
+        tuple(dict.fromkeys(f"{host}'s ruleset, evaluated: {f.opening.decision.why}" for f in fates)),
         explains=(*_explained_patterns(evidence, host, fates), f"{host}:firewall"),
     )
-
-
-def _exempting_rules(evidence: Evidence, host: str, fates: Sequence[FlowVerdict]) -> str:
-    """The rules (notrack) without which one of these would pass, or nothing."""
-    host_seen = evidence.hosts.get(host)
-    if host_seen is None or not isinstance(host_seen.firewall, Ruleset):
-        return ""
-    for fate in fates:
-        tracked = (
-            opening_if_tracked(host_seen.firewall, fate.needed.first, back=fate.needed.back)
-            if fate.needed.first.protocol == "tcp"
-            else None
-        )
-        if tracked is not None and tracked[0].passes:
-            return tracked[1]
-    return ""
-
-
-def leads_to(evidence: Evidence, host: str, port: int) -> tuple[int, str] | None:
-    """The other port of that host, with somebody listening on it, that its own rules redirect a client's connections to, and the rules
-    (notrack) that keep these from it, or nothing where they are redirected. None where nobody listens on another port for it."""
-    host_seen, firewall = evidence.hosts.get(host), evidence.firewalls.get(host)
-    for fate in firewall.fates if host_seen is not None and firewall is not None else ():
-        first, now = fate.needed.first, fate.found.port
-        if host_seen is None or first.hook != "input" or first.in_nic == "lo" or first.destination_port != port:
-            continue
-        if now not in (None, port) and host_seen.listening(now):
-            return now, ""
-        tracked = opening_if_tracked(host_seen.firewall, first, back=fate.needed.back) if host_seen.firewall is not None else None
-        if tracked is not None and tracked[0].port not in (None, port) and host_seen.listening(tracked[0].port):
-            return tracked[0].port, tracked[1]
-    return None
-
-
-def _untranslated(evidence: Evidence) -> Iterator[Cause]:
-    """A service that listens on another port, which a rule of kind nat leads to: it is not asked of what is not tracked."""
-    name = evidence.active or ""
-    for service in evidence.cluster.services:
-        other = leads_to(evidence, name, service.port)
-        if other is None or not other[1]:
-            continue
-        yield Cause(
-            f"connections to port {service.port} ({service.name}) are to be redirected to port {other[0]}, where it listens, and "
-            f"{other[1]} "
-            "exempts them from connection tracking: no rule of kind nat is asked about what is not tracked, so they arrive at a port that "
-            "nobody listens on",
-            name,
-            Certainty.CERTAIN,
-            f"take the exemption away, or let it leave out port {service.port}",
-            (
-                f"{name}'s ruleset, evaluated without the exemption: redirected to port {other[0]}",
-                f"`ss -tlnp` on {name}: port {other[0]} is listened on, port {service.port} is not",
-            ),
-            explains=(f"*/{service.name}", f"{name}:listener of {service.name}"),
-        )
 
 
 def _to_nobody(rule: str) -> str:
@@ -315,70 +218,3 @@ def _explained_patterns(evidence: Evidence, host: str, fates: Sequence[FlowVerdi
 def _another_path(evidence: Evidence) -> bool:
     """Do the managers still hear each other? Then a communication path that is stopped takes nothing out of service."""
     return any(p.alive for s in evidence.state.nodes.values() for p in s.comm_paths)
-
-
-def _full_table(evidence: Evidence) -> Iterator[Cause]:
-    """The kernel's table of tracked connections: when it is full, what is new is dropped without a word to either end."""
-    for name, host in evidence.hosts.items():
-        number, most = (host.sysctls.get(f"nf_conntrack_{what}", "").strip() for what in ("count", "max"))
-        if not number.isdigit() or not most.isdigit() or not int(most) or int(number) < MAX_CONNTRACK_SHARE * int(most):
-            continue
-        full = int(number) >= int(most)
-        here = ("*/*",) if full and name == evidence.active else tuple(p.name for p in evidence.failed if full and p.origin == name)
-        yield Cause(
-            f"the connection-tracking table of {name} is {'full' if full else 'nearly full'}, {number} of {most} entries: its kernel drops "
-            f"{'what' if full else 'soon what'} is new, probes and clients alike",
-            name,
-            Certainty.CERTAIN if full else Certainty.LIKELY,
-            f"raise net.netfilter.nf_conntrack_max on {name}, and see what fills it (`conntrack -S`, `ss -s`)",
-            (f"net.netfilter on {name}: nf_conntrack_count {number}, nf_conntrack_max {most}",),
-            explains=here,
-        )
-
-
-def _forgotten(evidence: Evidence) -> Iterator[Cause]:
-    """A stateful ruleset whose connection tracking forgets an idle connection before the balancer does: what comes over it next is no
-    packet that opens a connection, and is dropped without a word."""
-    limit = evidence.cluster.load_balancer.idle_timeout_s
-    for node, host in evidence.nodes:
-        timeout = host.sysctls.get("nf_conntrack_tcp_timeout_established", "").strip()
-        dropped_flows = _lost_when_forgotten(evidence, node.name, host) if timeout.isdigit() and int(timeout) < limit else []
-        if not dropped_flows:
-            continue
-        client = evidence.hosts.get(evidence.cluster.client.name) if node.name == evidence.active else None
-        ports = {f.needed.first.destination_port for f in dropped_flows}
-        established = [s for s in (client.sockets if client else ()) if s.state == "ESTAB" and s.peer == str(evidence.cluster.vip)]
-        quiet = [
-            (s, for_s)
-            for s in established
-            if s.peer_port in ports and (for_s := (s.unheard_s if "keepalive" in s.timer else s.idle_s) or 0.0) >= int(timeout)
-        ]
-        seen_idle = f"; {len(quiet)} of the client's are idle for longer now" if quiet else ""
-        yield Cause(
-            f"its own firewall forgets a connection that is idle for {timeout} s, before the balancer's idle timeout of {limit:g} s, and "
-            f"drops what comes after that, as it opens no connection: {join_names(f.needed.question for f in dropped_flows)}{seen_idle}",
-            node.name,
-            Certainty.LIKELY if quiet else Certainty.POSSIBLE,
-            f"raise net.netfilter.nf_conntrack_tcp_timeout_established on {node.name} above {limit:g} (Linux's own value is 432000), or "
-            f"let programs send keepalive more often than every {timeout} s",
-            (
-                f"net.netfilter on {node.name}: nf_conntrack_tcp_timeout_established {timeout}",
-                f"{node.name}'s ruleset, evaluated for a packet in the middle of a connection that is not tracked: dropped",
-                *(f"`ss -tanopi` on the client: {s.owner}, to port {s.peer_port}, silent for {t:.0f} s" for s, t in quiet[:3]),
-            ),
-        )
-
-
-def _lost_when_forgotten(evidence: Evidence, host: str, host_seen: HostSeen) -> list[FlowVerdict]:
-    """What the client sends in the middle of a connection that is tracked no more, and is dropped. The kernel takes such a packet for a
-    new connection, unless it was told not to be loose."""
-    loose = host_seen.sysctls.get("nf_conntrack_tcp_loose", "1").strip() != "0"
-    ports = {s.port for s in evidence.cluster.services}
-    dropped_flows = []
-    for fate in evidence.firewalls[host].fates if host in evidence.firewalls and host_seen.firewall is not None else ():
-        first = fate.needed.first
-        if fate.found.passes and first.source == str(evidence.cluster.client.address) and first.destination_port in ports:
-            later = replace(first, state="new" if loose else "invalid", flags=("ack", "psh"))
-            if host_seen.firewall is not None and evaluate(host_seen.firewall, later).passes is False:
-                dropped_flows.append(fate)
-    return dropped_flows

@@ -112,7 +112,7 @@ def _name_of(evidence: Evidence, address: str) -> str:
 def _segments_only(evidence: Evidence, paths: list[PathSeen]) -> Cause:
     """Echoes of the same size pass, or were not tried: what drops them looks at TCP."""
     passing = [p for p in evidence.paths if p.full]
-    host = _where(evidence, paths, passing)
+    host = _locate_loss(evidence, paths, passing)
     which = join_names(f"{p.name} (port {p.service.port})" for p in paths)
     has_full_echoes = any(large for host_seen in evidence.hosts.values() for _, large, _ in host_seen.large.values())
     return Cause(
@@ -132,7 +132,7 @@ def _segments_only(evidence: Evidence, paths: list[PathSeen]) -> Cause:
     )
 
 
-def _where(evidence: Evidence, lost_paths: list[PathSeen], passing: list[PathSeen]) -> str:
+def _locate_loss(evidence: Evidence, lost_paths: list[PathSeen], passing: list[PathSeen]) -> str:
     """The host that all that is lost has in common: the one origin, unless the others' origins lose as much; else the active node."""
     origins = {p.origin for p in lost_paths}
     if len(origins) == 1 and {p.origin for p in passing} - origins:

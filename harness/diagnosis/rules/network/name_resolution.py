@@ -44,7 +44,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     for name, host in evidence.hosts.items():
         for other in evidence.cluster.nodes:
             if other.name != name:
-                yield from _wrong(evidence, name, host, other)
+                yield from _wrong_address_causes(evidence, name, host, other)
 
 
 def _slow(evidence: Evidence, name: str, host: HostSeen) -> Iterator[Cause]:
@@ -118,7 +118,7 @@ def _is_known_elsewhere(evidence: Evidence, here: str, name: str) -> bool:
     return any(host.names.get(name) and name not in host.slow_names for other, host in evidence.hosts.items() if other not in (here, name))
 
 
-def _wrong(evidence: Evidence, name: str, host: HostSeen, other: Node) -> Iterator[Cause]:
+def _wrong_address_causes(evidence: Evidence, name: str, host: HostSeen, other: Node) -> Iterator[Cause]:
     """What a node's name resolves to elsewhere; to a client the cluster's own name matters, and nodes' names only by a listener's word."""
     addresses = host.names.get(other.name, ())
     right = {str(other.address), str(other.second_address)}

@@ -32,7 +32,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         if wrong:
             yield _answers(evidence, node, host, first, wrong, probe)
         yield from _from_another_address(evidence, node, host, first)
-        yield from _chosen(evidence, node, host, first)
+        yield from _policy_rule_causes(evidence, node, host, first)
         if not wrong.get(probe) and not _is_spread(host, probe, str(node.address), first):
             yield from _probe_by_another_nic(evidence, node, host, first)
     yield from _as_the_vip(evidence)
@@ -63,7 +63,7 @@ def _from_another_address(evidence: Evidence, node: Node, host: HostSeen, first:
         )
 
 
-def _chosen(evidence: Evidence, node: Node, host: HostSeen, first: str) -> Iterator[Cause]:
+def _policy_rule_causes(evidence: Evidence, node: Node, host: HostSeen, first: str) -> Iterator[Cause]:
     """Policy rules for a port or a mark, which a plain look-up does not meet. Of marks it is not known which packets have them."""
     cluster = evidence.cluster
     names = {s.port: s.name for s in cluster.services} | {cluster.load_balancer.probe.port: "the health-check resource"}

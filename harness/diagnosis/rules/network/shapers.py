@@ -10,8 +10,8 @@ from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.host_config.queueing import Queue
 
 STRANGLING_BITS_S = 1e6  # nothing that a cluster serves is meant to be slower than that
-MANY_DROPS = 0.05  # of what a shaper got: less is how it tells a sender to slow down
-LONG_DELAY_S = 1.0
+MIN_DROP_SHARE = 0.05  # of what a shaper got: less is how it tells a sender to slow down
+MIN_DELAY_S = 1.0
 USUAL_MTU = 1500  # of Azure's NICs, where it was not told
 ETHERNET_HEADER = 14  # bytes, which a queueing discipline counts
 
@@ -41,7 +41,7 @@ def held_back(evidence: Evidence, nic: ClusterNic) -> Iterator[Cause]:
             certainty,
             f"take it away, if nobody meant it: {way} on {nic.host}, and see what set it",
             (
-                f"`tc -s qdisc` on {nic.host}: {queue.shown}",
+                f"`tc -s qdisc` on {nic.host}: {queue.tc_line}",
                 f"of its packets {queue.dropped} were dropped, {queue.sent} sent, {queue.waiting} wait",
             ),
             explains=explained_patterns(evidence, nic) if felt and certainty is not Certainty.POSSIBLE else (),
@@ -50,7 +50,7 @@ def held_back(evidence: Evidence, nic: ClusterNic) -> Iterator[Cause]:
 
 def _cuts(queue: Queue, nic: ClusterNic) -> bool:
     """Does it let through no frame as long as the NIC's MTU makes them?"""
-    return queue.whole and queue.largest is not None and queue.largest < nic.seen.mtus.get(nic.nic, USUAL_MTU) + ETHERNET_HEADER
+    return queue.carries_all and queue.largest is not None and queue.largest < nic.seen.mtus.get(nic.nic, USUAL_MTU) + ETHERNET_HEADER
 
 
 def _too_short(evidence: Evidence, nic: ClusterNic, queue: Queue) -> Cause:
@@ -63,7 +63,7 @@ def _too_short(evidence: Evidence, nic: ClusterNic, queue: Queue) -> Cause:
         Certainty.CERTAIN if lost_paths else Certainty.LIKELY,
         f"give it a burst of several MTUs, or take it away, if nobody meant it: `tc qdisc del dev {queue.nic} root` on {nic.host}; "
         "see what set it",
-        (f"`tc -s qdisc` on {nic.host}: {queue.shown}", f"of its packets {queue.dropped} were dropped, {queue.sent} sent"),
+        (f"`tc -s qdisc` on {nic.host}: {queue.tc_line}", f"of its packets {queue.dropped} were dropped, {queue.sent} sent"),
         explains=(*lost_paths, *explained_patterns(evidence, nic)),
     )
 
@@ -73,7 +73,7 @@ def _describe_shaper(queue: Queue) -> str:
     by_tc = f"`tc` {queue.kind}"
     if queue.kind == "drop":
         return "drops what a filter of tc at it takes (action drop)"
-    sends = "all that it sends" if queue.whole else "some of what it sends"
+    sends = "all that it sends" if queue.carries_all else "some of what it sends"
     if queue.kind == "netem":
         words = [f"loses {queue.loss:g} %"] if queue.loss else []
         words += [f"delays by {queue.delay_s:g} s"] if queue.delay_s else []
@@ -100,11 +100,11 @@ def _certainty(queue: Queue, felt: bool, on_node: bool) -> Certainty | None:
     """None for a shaper that is nobody's trouble. Where nothing fails yet, one that everything has to go through is the cluster's trouble
     at its next failover, if it is on a node; a client may be slow on purpose."""
     slow = _is_slow(queue)
-    bad = slow or queue.loss >= 1 or queue.delay_s >= LONG_DELAY_S
-    loses = queue.dropped > MANY_DROPS * (queue.sent + queue.dropped) or (slow and queue.waiting > 0)
+    bad = slow or queue.loss >= 1 or queue.delay_s >= MIN_DELAY_S
+    loses = queue.dropped > MIN_DROP_SHARE * (queue.sent + queue.dropped) or (slow and queue.waiting > 0)
     if felt and loses:
-        likely = queue.whole or queue.kind == "netem"  # else who knows whether it is the cluster's packets
-        return Certainty.CERTAIN if queue.whole and bad else Certainty.LIKELY if likely else Certainty.POSSIBLE
-    if queue.whole and bad and not queue.incoming:
+        likely = queue.carries_all or queue.kind == "netem"  # else who knows whether it is the cluster's packets
+        return Certainty.CERTAIN if queue.carries_all and bad else Certainty.LIKELY if likely else Certainty.POSSIBLE
+    if queue.carries_all and bad and not queue.incoming:
         return Certainty.LIKELY if felt or on_node else Certainty.POSSIBLE
     return None

@@ -9,7 +9,7 @@ from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import ANY, Evidence, HostSeen, Socket
 from harness.diagnosis.required_flows import join_names
 
-SHORT_BACKLOG = 16  # connections; fewer than a look makes at once, and by far fewer than any server of today asks for
+MAX_SHORT_BACKLOG = 16  # connections; fewer than a look makes at once, and by far fewer than any server of today asks for
 WRITE = {"postgres", "oracle", "mssql"}  # kinds of services that write where they work
 INIT = 1  # every orphan's parent; it listens itself where sockets start services
 
@@ -22,7 +22,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             explains = what_follows(evidence, node.name, port)
             yield from _full(host, port, what, explains)
             yield from _overrun(evidence, host, port, what)
-            yield from _stopped(host, port, what, explains)
+            yield from _stopped_process_causes(host, port, what, explains)
             yield from _no_descriptors(host, port, what, explains)
             yield from _read_only(evidence, host, port, what)
             yield from _shared(evidence, host, port, what, explains)
@@ -76,7 +76,7 @@ def _overrun(evidence: Evidence, host: HostSeen, port: int, what: str) -> Iterat
         for p in evidence.failed
         if p.service.port == port and p.outcomes == {"answered", "silent"} and (p.nodes == {host.name} or p.origin == host.name)
     ]
-    rooms = [s for s in host.listening(port) if s.room <= SHORT_BACKLOG]
+    rooms = [s for s in host.listening(port) if s.room <= MAX_SHORT_BACKLOG]
     if host.name != evidence.active or not some or not rooms or any(s.waiting > s.room for s in rooms):
         return
     listener = min(rooms, key=lambda s: s.room)
@@ -169,7 +169,7 @@ def _are_two_programs(evidence: Evidence, host: HostSeen, service: Service, firs
     )
 
 
-def _stopped(host: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
+def _stopped_process_causes(host: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
     for listener in host.listening(port):
         letter = host.processes.get(listener.pid or 0, "")
         if letter in ("T", "t"):

@@ -21,7 +21,7 @@ from harness.core.errors import Unusable
 from harness.lab.guests.images import image_build, image_recipe, image_store, newc_archive
 
 DISK, KERNEL, INITRD = "disk.raw", "vmlinuz", "initrd"
-FORMAT = 3  # with another one the files are made anew
+FORMAT = 4  # with another one the files are made anew
 FORMAT_FILE = "machine-format"
 DISK_MB = 4096  # as the machine sees it; a file with holes
 PACKAGES = {"x86_64": ("linux-image-cloud-amd64", "busybox-static"), "aarch64": ("linux-image-cloud-arm64", "busybox-static")}
@@ -54,6 +54,8 @@ exec /bin/busybox switch_root /root /sbin/init
 # needs them: without hardware virtualisation each is a second of a boot.
 UNWANTED = (
     *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer"),
+    *("systemd-binfmt.service", "proc-sys-fs-binfmt_misc.automount", "systemd-sysusers.service", "systemd-update-utmp.service"),
+    *("systemd-update-utmp-runlevel.service", "ldconfig.service", "systemd-firstboot.service", "systemd-machine-id-commit.service"),
     *("serial-getty@ttyS0.service", "getty@tty1.service", "systemd-pstore.service"),
     *(f"modprobe@{module}.service" for module in ("configfs", "dm_mod", "drm", "fuse", "loop", "efi_pstore")),
     *("sys-kernel-debug.mount", "sys-kernel-tracing.mount"),
@@ -90,8 +92,8 @@ def find(image: image_store.Image) -> MachineImage | None:
 
 def make(image: image_store.Image, say: Callable[[str], None] = lambda text: None) -> MachineImage:
     """Make it, unless it is there. Raises Unusable with the words of what failed."""
-    if found := find(image):
-        return found
+    if present_image := find(image):
+        return present_image
     recipe = image_recipe.recipe(image.name)
     image_build.demand_tools()
     if not shutil.which("mke2fs"):

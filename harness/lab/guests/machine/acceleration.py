@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.core.deadline import Deadline
 from harness.lab.guests.images.image_store import cache_folder
-from harness.lab.guests.machine.command_line import PROGRAMS
+from harness.lab.guests.machine.qemu_command_line import PROGRAMS
 
 KVM = Path("/dev/kvm")
 TRIAL_TIMEOUT_S = 20.0  # a kernel says its first words within a second; a machine that is busy gets more
@@ -22,15 +22,15 @@ KNOWN = "acceleration.json"
 
 def accelerator(kernel: Path) -> str:
     """`kvm` where a kernel comes up with it, else `tcg`, QEMU's own emulation. What was found is kept until this machine boots again."""
-    known = cache_folder() / KNOWN
+    memory_file = cache_folder() / KNOWN
     trial = {"boot": BOOT_ID.read_text().strip(), "kernel": str(kernel), "qemu": version()}
-    if (found := _read(known)) and {key: found.get(key) for key in trial} == trial:
-        return str(found["accelerator"])
+    if (remembered := _read(memory_file)) and {key: remembered.get(key) for key in trial} == trial:
+        return str(remembered["accelerator"])
     chosen = "kvm" if KVM.exists() and os.access(KVM, os.R_OK | os.W_OK) and kvm_works(kernel) else "tcg"
-    known.parent.mkdir(parents=True, exist_ok=True)
-    new = known.with_suffix(f".{os.getpid()}")
+    memory_file.parent.mkdir(parents=True, exist_ok=True)
+    new = memory_file.with_suffix(f".{os.getpid()}")
     new.write_text(json.dumps({**trial, "accelerator": chosen}))
-    new.replace(known)
+    new.replace(memory_file)
     return chosen
 
 
@@ -42,16 +42,16 @@ def kvm_works(kernel: Path, *, limit: float = TRIAL_TIMEOUT_S) -> bool:
     deadline = Deadline(limit)
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
-        heard, file = b"", process.stdout.fileno()
+        output, file = b"", process.stdout.fileno()
         try:
-            while FIRST_WORDS not in heard and select.select([file], [], [], deadline.remaining())[0]:
-                said = os.read(file, 65536)
-                if not said:
+            while FIRST_WORDS not in output and select.select([file], [], [], deadline.remaining())[0]:
+                chunk = os.read(file, 65536)
+                if not chunk:
                     break  # it has ended
-                heard += said
+                output += chunk
         finally:
             process.kill()
-    return FIRST_WORDS in heard
+    return FIRST_WORDS in output
 
 
 def version() -> str:
@@ -62,7 +62,7 @@ def version() -> str:
 
 def _read(file: Path) -> dict | None:
     try:
-        found = json.loads(file.read_text())
+        data = json.loads(file.read_text())
     except (FileNotFoundError, ValueError):
         return None
-    return found if isinstance(found, dict) and found.get("accelerator") in ("kvm", "tcg") else None
+    return data if isinstance(data, dict) and data.get("accelerator") in ("kvm", "tcg") else None

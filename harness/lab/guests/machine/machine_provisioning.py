@@ -8,6 +8,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from harness.config.cluster_config import Cluster, Node
@@ -18,7 +19,7 @@ from harness.lab.guests.guest import Guest
 from harness.lab.guests.host_provisioning import REPOSITORY, hosts_file
 from harness.lab.guests.images import image_store, machine_image
 from harness.lab.guests.machine import machine_snapshot
-from harness.lab.guests.machine.command_line import HOST_ADDRESS, MANAGEMENT_ADDRESS, MachineHardware, MachineNic
+from harness.lab.guests.machine.qemu_command_line import HOST_ADDRESS, MANAGEMENT_NET, MachineHardware, MachineNic
 from harness.lab.guests.machine.virtual_machine import MachinePlan, VirtualMachine
 from harness.lab.guests.ssh_proxy import socket_inside
 from harness.lab.lab_config import LabSettings
@@ -28,6 +29,7 @@ from harness.lab.topology import Nic, Topology
 
 SHARED_DEVICE = "/dev/vdb"  # as the nodes see it: their second disk
 MANAGEMENT_NIC = "mgmt0"  # carried by QEMU, not by the fabric: a management access outside the cluster's network
+FIRST_HOST = 11  # the first host has this number in the management network
 FENCE_PORT = 4711
 ROOMS = ("core", "lab/linux", "lab/pacemaker", "lab/services")  # of this package, that the lab's services and agents need
 CONSOLE = "console.log"
@@ -77,7 +79,7 @@ def machine_plans(
     """A plan for every host that is a virtual machine; with the folder of a `snapshot` they go on from it. Raises Unusable where an
     image has no machine disk yet."""
     plans = []
-    for machine in cluster.machines:
+    for number, machine in enumerate(cluster.machines):
         if machine.name not in settings.machines:
             continue
         guest = settings.machines[machine.name]
@@ -88,7 +90,7 @@ def machine_plans(
         is_node, nics = isinstance(machine, Node), topology.of(machine.name)
         seed = Seed(host_folder / "seed")
         write_seed(seed, cluster, machine.name, folder, is_node=is_node, bare=bare, disk_device=SHARED_DEVICE)
-        _write_machine_files(seed, machine.name, hosts_file(cluster, azure=azure), nics, asks=guest.dhcp)
+        _write_machine_files(seed, machine.name, hosts_file(cluster, azure=azure), nics, _management_address(number), asks=guest.dhcp)
         if guest.dhcp:
             ask_by_dhcp(seed)
         hardware = MachineHardware(
@@ -100,6 +102,8 @@ def machine_plans(
             disk=image.disk,
             nics=tuple(MachineNic(nic.name, nic.mac) for nic in nics),
             console=host_folder / CONSOLE,
+            management=MachineNic(MANAGEMENT_NIC, f"52:54:00:ff:00:{FIRST_HOST + number:02x}"),
+            management_address=_management_address(number),
             shared_disk=shared_disk if is_node else None,
         )
         legs, archive = {nic.name: nic.leg for nic in nics}, machine_image.seed_archive(seed.disk)
@@ -109,13 +113,18 @@ def machine_plans(
     return plans
 
 
-def _write_machine_files(seed: Seed, name: str, hosts: str, nics: list[Nic], *, asks: bool) -> None:
+def _management_address(number: int) -> str:
+    """Another one for each host, though each has that network for itself: two hosts with one address look like a fault."""
+    return str(IPv4Network(MANAGEMENT_NET)[FIRST_HOST + number])
+
+
+def _write_machine_files(seed: Seed, name: str, hosts: str, nics: list[Nic], management_address: str, *, asks: bool) -> None:
     seed.write("etc/hostname", f"{name}\n")
     seed.write("etc/hosts", hosts)
     seed.write("etc/machine-id", f"{secrets.token_hex(16)}\n", mode=0o444)
     seed.write("etc/tmpfiles.d/lab.conf", TMPFILES)
     seed.write(str(FENCE_DEVICE).lstrip("/"), f"{HOST_ADDRESS} {FENCE_PORT}\n")
-    seed.write(NETWORK, network_script(nics, asks=asks), mode=0o755)
+    seed.write(NETWORK, network_script(nics, management_address, asks=asks), mode=0o755)
     seed.write("opt/lab/bin/power-button", BUTTON, mode=0o755)
     for unit, text in (("lab-network", NETWORK_UNIT), ("lab-power-button", BUTTON_UNIT)):
         seed.write(f"etc/systemd/system/{unit}.service", text)
@@ -129,13 +138,13 @@ def _write_machine_files(seed: Seed, name: str, hosts: str, nics: list[Nic], *, 
         shutil.copyfile(REPOSITORY / "harness" / room / "__init__.py", library / room / "__init__.py")
 
 
-def network_script(nics: list[Nic], *, asks: bool = False) -> str:
+def network_script(nics: list[Nic], management_address: str, *, asks: bool = False) -> str:
     """What gives a machine's NICs their addresses when it boots, where it does not ask for them. The NIC behind the fabric's is the
     management's."""
     settings = "".join(f"echo {value} > /proc/sys/net/{name}\n" for name, value in SYSCTLS.items())
     lines = fabric.guest_lines(nics, asks=asks)
     lines[1:1] = [f"link set eth{len(nics)} name {MANAGEMENT_NIC}", f"link set {MANAGEMENT_NIC} up"]
-    lines.append(f"address add {MANAGEMENT_ADDRESS} dev {MANAGEMENT_NIC}")
+    lines.append(f"address add {management_address}/{IPv4Network(MANAGEMENT_NET).prefixlen} dev {MANAGEMENT_NIC}")
     return f"#!/bin/sh -e\n{settings}exec ip -batch - <<END\n" + "\n".join(lines) + "\nEND\n"
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.core.errors import BadUse
 from harness.lab.guests.images import image_store, machine_image
-from harness.lab.guests.machine import command_line
+from harness.lab.guests.machine import qemu_command_line
 from harness.lab.lab_config import LabSettings
 
 ABOUT = "snapshot.json"  # written last: without it a folder is no snapshot
@@ -36,7 +36,7 @@ def key(data: Mapping[str, Any], settings: LabSettings, *, accelerator: str, emu
     The lab's name is no part of it: it is in the machines' configuration, and nothing depends on it there.
     """
     images = {name: image_store.find(name).about["key"] for name in {guest.image for guest in settings.machines.values()}}
-    formats = [machine_image.FORMAT, command_line.FORMAT]
+    formats = [machine_image.FORMAT, qemu_command_line.FORMAT]
     parts = [{**data, "name": ""}, images, formats, accelerator, emulator, bare]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
@@ -61,8 +61,8 @@ def disk_of(folder: Path, host: str) -> Path:
 
 def snapshots() -> list[MachineSnapshot]:
     """All of them, the newest first."""
-    kept = [MachineSnapshot(file.parent, json.loads(file.read_text())) for file in snapshots_folder().glob(f"[!.]*/{ABOUT}")]
-    return sorted(kept, key=lambda snapshot: -snapshot.about["taken_at"])
+    all_snapshots = [MachineSnapshot(file.parent, json.loads(file.read_text())) for file in snapshots_folder().glob(f"[!.]*/{ABOUT}")]
+    return sorted(all_snapshots, key=lambda snapshot: -snapshot.about["taken_at"])
 
 
 def find(snapshot_key: str) -> MachineSnapshot | None:

@@ -23,7 +23,7 @@ class QmpMonitor:
         self._writer: asyncio.StreamWriter | None = None
         self._listening: asyncio.Task | None = None
         self.events: list[str] = []  # the names of the last ones, for whoever has to say what became of it
-        self._heard = asyncio.Event()
+        self._event_came = asyncio.Event()
 
     async def open(self) -> None:
         """Take the greeting and leave the mode in which only capabilities are spoken of. Raises OSError."""
@@ -67,15 +67,15 @@ class QmpMonitor:
         try:
             async with asyncio.timeout(limit):
                 await self.ask(command, {"job-id": job, **arguments})
-                while (found := await self._job(job))["status"] != "concluded":
-                    self._heard.clear()
+                while (job_info := await self._job(job))["status"] != "concluded":
+                    self._event_came.clear()
                     if (await self._job(job))["status"] != "concluded":  # it may have ended before the event was waited for
                         await self._next_event()
         except TimeoutError:
             raise OSError(f"QEMU did not end {command} within {limit:g} s") from None
         await self.ask("job-dismiss", {"id": job})
-        if "error" in found:
-            raise OSError(f"QEMU could not do {command}: {found['error']}")
+        if "error" in job_info:
+            raise OSError(f"QEMU could not do {command}: {job_info['error']}")
 
     async def _job(self, name: str) -> dict[str, Any]:
         for job in await self.ask("query-jobs"):
@@ -84,13 +84,13 @@ class QmpMonitor:
         raise OSError(f"QEMU knows nothing of {name} any more")
 
     async def _next_event(self) -> None:
-        """Wait for the next event since `_heard` was cleared. Raises OSError when QEMU ended."""
+        """Wait for the next event since `_event_came` was cleared. Raises OSError when QEMU ended."""
         assert self._listening is not None
-        heard = asyncio.get_running_loop().create_task(self._heard.wait())
+        event_task = asyncio.get_running_loop().create_task(self._event_came.wait())
         try:
-            await asyncio.wait({heard, self._listening}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({event_task, self._listening}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            heard.cancel()
+            event_task.cancel()
         if self._listening.done():
             raise OSError("QEMU has ended")
 
@@ -125,7 +125,7 @@ class QmpMonitor:
         while (message := await self._next()) is not None:
             if "event" in message:
                 self.events = [*self.events[-99:], str(message["event"])]
-                self._heard.set()
+                self._event_came.set()
                 continue
             answer = self._waiting.get(message.get("id", 0))
             if answer is None or answer.done():

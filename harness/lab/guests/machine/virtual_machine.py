@@ -16,8 +16,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from harness.core.deadline import Deadline
-from harness.lab.guests.machine import command_line, machine_snapshot, tap
-from harness.lab.guests.machine.command_line import InheritedFiles, MachineHardware
+from harness.lab.guests.machine import machine_snapshot, qemu_command_line, tap
+from harness.lab.guests.machine.qemu_command_line import InheritedFiles, MachineHardware
 from harness.lab.guests.machine.qmp import QmpMonitor
 from harness.lab.guests.ssh_proxy import own_netns, sshd_answers
 from harness.lab.linux.linux_syscalls import CLONE_NEWNET, setns, unshare
@@ -25,7 +25,7 @@ from harness.lab.network import fabric
 
 BOOT_TIMEOUT_S = 900.0  # until its sshd answers, without hardware virtualisation, on a busy machine
 ANSWER_TIMEOUT_S = 10.0  # of one question whether it does
-ASK_AGAIN_S = 0.5
+POLL_INTERVAL_S = 0.5
 CONSOLE_LINES = 5
 SNAPSHOT = "lkharness"  # the name within the disk
 SNAPSHOT_DISKS = {"vmstate": "disk", "devices": ["disk"]}  # not the shared one, which is copied by itself
@@ -57,6 +57,7 @@ class VirtualMachine:
         self.name = plan.name
         self.pid: int | None = None
         self._process: subprocess.Popen | None = None
+        self._process_fd: int | None = None  # by which its end is known, though it has been waited for
         self._monitor: QmpMonitor | None = None
         self._frozen = False
         self._overlay: int | None = None
@@ -93,7 +94,7 @@ class VirtualMachine:
                 fabric.settle_leg(leg)
             files = InheritedFiles(monitor_end.fileno(), self._initrd, self._overlay, taps)
             self._process = self._start(
-                command_line.command_line(self.name, self.plan.hardware, files), [monitor_end.fileno(), *taps.values()]
+                qemu_command_line.command_line(self.name, self.plan.hardware, files), [monitor_end.fileno(), *taps.values()]
             )
         finally:
             monitor_end.close()
@@ -109,7 +110,7 @@ class VirtualMachine:
             self._process.kill()
             self._process.wait()
             raise OSError(f"{self.name}: {error}; QEMU's own words are in the lab's log") from None
-        self.pid, self._monitor = self._process.pid, monitor
+        self.pid, self._monitor, self._process_fd = self._process.pid, monitor, os.pidfd_open(self._process.pid)
         return LEGS_ARE_THERE
 
     def _make_overlay(self) -> int:
@@ -150,7 +151,7 @@ class VirtualMachine:
                 if deadline.expired or self.has_ended or self.pid != pid:
                     problem = "ended while it booted" if self.has_ended else f"had no sshd that answers after {BOOT_TIMEOUT_S:g} s"
                     raise OSError(f"{self.name} {problem}; its console: {self.last_words() or 'nothing'}")
-                await asyncio.sleep(ASK_AGAIN_S)
+                await asyncio.sleep(POLL_INTERVAL_S)
         finally:
             os.close(home)
 
@@ -167,8 +168,8 @@ class VirtualMachine:
 
     def end_fd(self) -> int:
         """A new file that becomes readable when QEMU has ended."""
-        assert self.pid is not None
-        return os.pidfd_open(self.pid)
+        assert self._process_fd is not None
+        return os.dup(self._process_fd)
 
     def forget_network(self) -> None:
         """Its management network stays, for the next time that it has power."""
@@ -182,6 +183,9 @@ class VirtualMachine:
         process.kill()
         process.wait()
         monitor.close()
+        if self._process_fd is not None:
+            os.close(self._process_fd)
+            self._process_fd = None
 
     async def shutdown(self) -> None:
         """Press its power button (ACPI), which systemd takes as the wish to stop everything in order."""

@@ -55,9 +55,7 @@ def plan_lines(plan: dict) -> bytes:
         name = base64.b64encode(str(series["id"]).encode()).decode()
         where = f"{series['destination']} {series['port']} new {max(LEAST_PERIOD_S, series['period']):g} {series['limit']:g} 0"
         lines.append(f"track {name} {where} " + " ".join(series.get(key) or "-" for key in ("say", "expect", "again")))
-    return "\n".join(
-        [*lines, f"lifetime {plan['lifetime']:g}", f"max_open {plan['max_open']}", f"attempts {plan['attempts']}", "begin", ""]
-    ).encode("ascii")
+    return "\n".join([*lines, f"lifetime {plan['lifetime']:g}", f"max_open {plan['max_open']}", "begin", ""]).encode("ascii")
 
 
 def _feed(agent: subprocess.Popen, plan: bytes) -> None:

@@ -53,7 +53,7 @@ class QuestionLoop:
         if said.get("clock"):
             self._say({"lkharness": 1, "id": said["id"], "stuck": self._stuck(), "clock": time.time(), "step": CLOCK_STEP_S})
             return
-        name, parameters = script_protocol.asked(line)
+        name, parameters = script_protocol.parse_question(line)
         if "text" in said:
             if not is_known(f"script {name}", said["text"][1:]):
                 raise NotTaken(f"the script {name} was sent with a text that is not known; who changed it looks at its stand-in")

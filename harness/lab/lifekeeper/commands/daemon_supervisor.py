@@ -22,7 +22,7 @@ from harness.lab.lifekeeper.log import Code
 from harness.lab.lifekeeper.node import Node
 
 IN_ORDER, UNUSABLE = 0, 2  # exits of the daemon after which it is not brought back
-SHORT_LIFE_S = 1.0
+MIN_LIFE_S = 1.0
 
 
 def lock(config: Config) -> int | None:
@@ -52,7 +52,7 @@ def supervise(config: Config, node: Node | None = None) -> int:
         if code in (IN_ORDER, UNUSABLE):
             pid_file.unlink(missing_ok=True)
             return code
-        if restarted and time.monotonic() - began < SHORT_LIFE_S:
+        if restarted and time.monotonic() - began < MIN_LIFE_S:
             signal.sigtimedwait([], config.timers.restart_pause_s)
         restarted = True
 

@@ -27,6 +27,7 @@ def view(node: Node) -> dict[str, Any]:
         "contact": comm.contact(),
         "paused": node.store.has_flag(PAUSED),
         "failover_threshold": node.tunables.STANDIN_FAILOVERS,
+        "failover_period_s": node.tunables.STANDIN_FAILOVER_PERIOD,
         "of_peer": {key: of_peer[key] for key in ("phase", "states", "claims", "paused") if key in of_peer},
         "paths": [{"local": path.ends.local, "peer": path.ends.peer, "alive": path.alive} for path in comm.paths],
         "witness": quorum and {"holder": quorum.holder(), "reachable": quorum.reachable(), "lost": quorum.lost},

@@ -9,11 +9,11 @@ from harness.lab.lifekeeper.resource_types.group import Group
 from harness.lab.lifekeeper.resource_types.ip import Ip
 from harness.lab.lifekeeper.resource_types.lbhc import Lbhc
 from harness.lab.lifekeeper.resource_types.probed_ip import ProbedIp
-from harness.lab.lifekeeper.resource_types.resource_type import Kind, Surroundings
+from harness.lab.lifekeeper.resource_types.resource_type import Kind, ResourceContext
 
 KINDS: dict[str, type[Kind]] = {"group": Group, "gen": Gen, "ip": Ip, "lbhc": Lbhc, "disk": Disk, "probed-ip": ProbedIp}
 
 
-def make(resource: Resource, around: Surroundings) -> Kind:
+def make(resource: Resource, context: ResourceContext) -> Kind:
     """The kind's handler for one resource. Raises BadUse when its parameters do not fit."""
-    return KINDS[resource.kind](resource, around)
+    return KINDS[resource.kind](resource, context)

@@ -73,7 +73,7 @@ class Disk(Kind):
 
     @property
     def _node(self) -> str:
-        return self.around.config.node
+        return self.context.config.node
 
     @property
     def _mountpoint(self) -> str:
@@ -84,7 +84,7 @@ class Disk(Kind):
         return any(line.split()[4].replace("\\040", " ") == self._mountpoint for line in mounts)
 
     def _ask(self, **request: Any) -> dict[str, Any]:
-        return ask_controller(str(self.parameter("storage")), self.around.config.timers.storage_limit_s, **request)
+        return ask_controller(str(self.parameter("storage")), self.context.config.timers.storage_limit_s, **request)
 
     @staticmethod
     def _command(*argv: str) -> None:

@@ -32,7 +32,7 @@ class ForkServer:
     def __init__(self, interpreter: str | None) -> None:
         self._interpreter = interpreter
         self._server: socket.socket | None = None
-        self._standing: dict[tuple[str, ...], _Forked] = {}  # what waits for its next time, by command
+        self._standing: dict[tuple[str, ...], _ForkedProcess] = {}  # what waits for its next time, by command
         self.pid = 0
 
     def start(self) -> None:
@@ -69,7 +69,7 @@ class ForkServer:
         if line is None:
             return run(argv, limit, extra=extra)
         try:
-            return self._run_forked(_Forked(line), argv, deadline, stays_as)
+            return self._run_forked(_ForkedProcess(line), argv, deadline, stays_as)
         except _NeverBegan:
             return text_or_failed(argv, KILLED, "")
 
@@ -87,7 +87,7 @@ class ForkServer:
             return None
         return ours
 
-    def _run_forked(self, forked: _Forked, argv: Sequence[str], deadline: Deadline, stays_as: tuple[str, ...]) -> str:
+    def _run_forked(self, forked: _ForkedProcess, argv: Sequence[str], deadline: Deadline, stays_as: tuple[str, ...]) -> str:
         """Have the process begin, and tell how it ended; keep it under `stays_as`, where that is something. Raises as `run` does, and
         _NeverBegan."""
         is_kept = False
@@ -107,7 +107,7 @@ class _NeverBegan(Exception):
     """The process ended before it had begun with the command."""
 
 
-class _Forked:
+class _ForkedProcess:
     """A forked process, as far as the daemon knows it: its pid is known from its first word."""
 
     def __init__(self, line: socket.socket) -> None:

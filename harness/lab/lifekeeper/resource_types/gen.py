@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.core.errors import BadUse
 from harness.lab.lifekeeper.config.stand_in_settings import Resource
 from harness.lab.lifekeeper.resource_types.bounded_command import RanOut
-from harness.lab.lifekeeper.resource_types.resource_type import Failed, Kind, Surroundings, TimedOut
+from harness.lab.lifekeeper.resource_types.resource_type import Failed, Kind, ResourceContext, TimedOut
 
 SCRIPTS = ("restore", "remove", "quickCheck", "recover")
 
@@ -16,8 +16,8 @@ class Gen(Kind):
     takes = (*SCRIPTS, "limits")
     needs = ("restore", "remove", "quickCheck")
 
-    def __init__(self, resource: Resource, around: Surroundings) -> None:
-        super().__init__(resource, around)
+    def __init__(self, resource: Resource, context: ResourceContext) -> None:
+        super().__init__(resource, context)
         for name in SCRIPTS:
             argv = self.parameter(name)
             if argv is not None and not (isinstance(argv, list) and argv and all(isinstance(word, str) for word in argv)):
@@ -41,17 +41,17 @@ class Gen(Kind):
     def quick_check(self) -> None:
         """Runs `quickCheck`; raises Failed, or TimedOut when it did not end in time."""
         try:
-            self._run("quickCheck", self.around.config.timers.quick_check_limit_s, again=True)
+            self._run("quickCheck", self.context.config.timers.quick_check_limit_s, again=True)
         except RanOut as out:
             raise TimedOut(str(out)) from None
 
     def _script(self, name: str) -> None:
         try:
-            self._run(name, self.around.config.timers.script_limit_s)
+            self._run(name, self.context.config.timers.script_limit_s)
         except RanOut as out:
             raise Failed(str(out)) from None
 
     def _run(self, name: str, default_limit: float, *, again: bool = False) -> None:
         limit = self.parameter("limits", {}).get(name, default_limit)
         variables = {"LK_TAG": self.resource.tag, "LK_ID": self.resource.id}
-        self.around.commands.run(self.parameter(name), limit, extra=variables, again=again)
+        self.context.commands.run(self.parameter(name), limit, extra=variables, again=again)

@@ -7,7 +7,7 @@ import ipaddress
 from harness.core.errors import BadUse
 from harness.lab.lifekeeper.config.stand_in_settings import Resource
 from harness.lab.lifekeeper.resource_types.bounded_command import RanOut, run
-from harness.lab.lifekeeper.resource_types.resource_type import Failed, Kind, Surroundings
+from harness.lab.lifekeeper.resource_types.resource_type import Failed, Kind, ResourceContext
 
 COMMAND_TIMEOUT_S = 5.0  # `ip` answers in milliseconds; longer means the machine is in trouble
 
@@ -18,8 +18,8 @@ class Ip(Kind):
     takes = ("address", "prefix", "nic", "local_recovery")
     needs = ("address", "prefix", "nic")
 
-    def __init__(self, resource: Resource, around: Surroundings) -> None:
-        super().__init__(resource, around)
+    def __init__(self, resource: Resource, context: ResourceContext) -> None:
+        super().__init__(resource, context)
         try:
             self.interface = ipaddress.IPv4Interface(f"{self.parameter('address')}/{self.parameter('prefix')}")
         except ValueError as error:
@@ -31,7 +31,7 @@ class Ip(Kind):
         """The link is demanded also where the address is there already: local recovery of a link that is down must not succeed."""
         if self._is_here():
             return self._check_link()
-        if self.around.config.unknowns.ip_unique_check_answered and not self.around.tunables().NOIPUNIQUE:
+        if self.context.config.unknowns.ip_unique_check_answered and not self.context.tunables().NOIPUNIQUE:
             raise Failed(f"{self.interface.ip} is already answered for by another host; NOIPUNIQUE=1 skips this check")
         self._ip("addr", "add", self.interface.with_prefixlen, "dev", self.nic)
         self._check_link()
@@ -47,12 +47,12 @@ class Ip(Kind):
         if not self._held_in(listing):
             raise Failed(f"{self.interface.with_prefixlen} is not on {self.nic}")
         self._demand_link(listing)
-        if not self.around.tunables().NOBCASTPING and not self.around.config.unknowns.broadcast_ping_answered:
+        if not self.context.tunables().NOBCASTPING and not self.context.config.unknowns.broadcast_ping_answered:
             raise Failed(f"nobody answered the broadcast ping on {self.nic}; NOBCASTPING=1 skips this check")  # LKL-53, TRP-09
 
     def info(self) -> str:
         netmask = f"{int(self.interface.netmask):08x}"
-        return self.around.config.unknowns.ip_info_separator.join((self.around.config.node, self.nic, str(self.interface.ip), netmask))
+        return self.context.config.unknowns.ip_info_separator.join((self.context.config.node, self.nic, str(self.interface.ip), netmask))
 
     def _is_here(self) -> bool:
         return self._held_in(self._addresses())
@@ -70,7 +70,7 @@ class Ip(Kind):
         return any(words[:1] == ["inet"] and words[1] in (wanted, bare) for words in map(str.split, listing.splitlines()))
 
     def _demand_link(self, listing: str) -> None:
-        if self.around.tunables().IP_NOLINKCHECK:
+        if self.context.tunables().IP_NOLINKCHECK:
             return
         flags = listing.partition("<")[2].partition(">")[0].split(",")
         if "UP" not in flags or "LOWER_UP" not in flags:

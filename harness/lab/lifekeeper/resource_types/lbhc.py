@@ -14,7 +14,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded
 from harness.lab.lifekeeper.config.stand_in_settings import Resource
 from harness.lab.lifekeeper.resource_types import lbhcd
-from harness.lab.lifekeeper.resource_types.resource_type import Failed, Kind, Surroundings
+from harness.lab.lifekeeper.resource_types.resource_type import Failed, Kind, ResourceContext
 
 END_TIMEOUT_S = 2.0  # a killed process is gone within milliseconds
 
@@ -25,22 +25,22 @@ class Lbhc(Kind):
     takes = ("port", "bind", "reply", "wait_for_probe")
     needs = ("port",)
 
-    def __init__(self, resource: Resource, around: Surroundings) -> None:
-        super().__init__(resource, around)
+    def __init__(self, resource: Resource, context: ResourceContext) -> None:
+        super().__init__(resource, context)
         port = self.parameter("port")
         if not isinstance(port, int) or not 1 <= port <= 65535:
             raise BadUse(f"resource {resource.tag}: port must be 1 to 65535, not {port!r}")
         self.port = port
         self.waits = bool(self.parameter("wait_for_probe", True))
-        self.has_recovery = around.config.unknowns.lbhc_local_recovery
+        self.has_recovery = context.config.unknowns.lbhc_local_recovery
         self.flag = f"{resource.id}-hc-ng"
-        self._pid_file = around.run / f"lbhcd-{resource.tag.replace('/', '_')}.pid"
+        self._pid_file = context.run / f"lbhcd-{resource.tag.replace('/', '_')}.pid"
 
     def restore(self) -> None:
         """Starts the daemon that the probe reaches, unless it runs; raises Failed when it does not come up."""
         if self._running_pid() is not None:
             return
-        self.around.clear_flag(self.flag)
+        self.context.clear_flag(self.flag)
         process = self._start()
         try:
             self._await(process, "listening", 5.0, "its daemon did not come up")
@@ -66,13 +66,13 @@ class Lbhc(Kind):
             except DeadlineExceeded as late:
                 raise Failed(str(late)) from None
         self._pid_file.unlink(missing_ok=True)
-        self.around.clear_flag(self.flag)
+        self.context.clear_flag(self.flag)
 
     def quick_check(self) -> None:
         """Whether the daemon runs and was reached within HC_TIMEOUT seconds; raises Failed."""
         if self._running_pid() is None:
             raise Failed(f"its daemon lbhcd is not running, nothing answers port {self.port}")
-        if self.waits and self.around.has_flag(self.flag):
+        if self.waits and self.context.has_flag(self.flag):
             raise Failed(f"flag {self.flag}: no connection came for {self._hc_timeout():g} s (HC_TIMEOUT)")
 
     def recover(self) -> None:
@@ -80,18 +80,18 @@ class Lbhc(Kind):
         self.restore()
 
     def _hc_timeout(self) -> float:
-        configured_s = self.around.tunables().HC_TIMEOUT
-        return self.around.config.unknowns.hc_timeout_s if configured_s is None else configured_s
+        configured_s = self.context.tunables().HC_TIMEOUT
+        return self.context.config.unknowns.hc_timeout_s if configured_s is None else configured_s
 
     def _start(self) -> subprocess.Popen[bytes]:
         """The daemon lives in its own session, so that it outlasts the one that started it (LKL-02, LKL-47)."""
         settings = {
             "bind": self.parameter("bind", "0.0.0.0"),
             "port": self.port,
-            "reply": self.parameter("reply", self.around.config.unknowns.lbhc_reply),
+            "reply": self.parameter("reply", self.context.config.unknowns.lbhc_reply),
             "hc_timeout": self._hc_timeout() if self.waits else None,
             "flag": self.flag,
-            "control": self.around.config.control_socket,
+            "control": self.context.config.control_socket,
         }
         argv = [sys.executable, "-IS", str(Path(lbhcd.__file__)), json.dumps(settings)]
         process = subprocess.Popen(

@@ -11,7 +11,7 @@ from typing import Any
 from harness.lab.lifekeeper.config.stand_in_settings import Resource
 from harness.lab.lifekeeper.resource_types.ip import Ip
 from harness.lab.lifekeeper.resource_types.lbhc import Lbhc
-from harness.lab.lifekeeper.resource_types.resource_type import Failed, Kind, Surroundings
+from harness.lab.lifekeeper.resource_types.resource_type import Failed, Kind, ResourceContext
 
 
 class ProbedIp(Kind):
@@ -21,12 +21,12 @@ class ProbedIp(Kind):
     needs = ("address", "prefix", "nic", "port")
     has_recovery = True
 
-    def __init__(self, resource: Resource, around: Surroundings) -> None:
-        super().__init__(resource, around)
+    def __init__(self, resource: Resource, context: ResourceContext) -> None:
+        super().__init__(resource, context)
         parameters = resource.parameters
-        self.ip = Ip(replace(resource, parameters={name: parameters[name] for name in ("address", "prefix", "nic")}), around)
+        self.ip = Ip(replace(resource, parameters={name: parameters[name] for name in ("address", "prefix", "nic")}), context)
         listener: dict[str, Any] = {name: parameters[name] for name in ("port", "reply") if name in parameters}
-        self.listener = Lbhc(replace(resource, parameters={**listener, "wait_for_probe": False}), around)
+        self.listener = Lbhc(replace(resource, parameters={**listener, "wait_for_probe": False}), context)
 
     def restore(self) -> None:
         """The address, then its listener; an address that nobody could be sent to is taken away again."""

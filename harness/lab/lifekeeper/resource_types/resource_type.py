@@ -33,7 +33,7 @@ class Commands(Protocol):
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class ResourceContext:
     """`tunables` reads the product's settings afresh, because the IP settings count at once (LKL-52)."""
 
     config: Config
@@ -55,8 +55,8 @@ class Kind:
     needs: tuple[str, ...] = ()  # those of them it cannot do without
     has_recovery = False
 
-    def __init__(self, resource: Resource, around: Surroundings) -> None:
-        self.resource, self.around = resource, around
+    def __init__(self, resource: Resource, context: ResourceContext) -> None:
+        self.resource, self.context = resource, context
         unknown = [name for name in resource.parameters if name not in self.takes]
         missing = [name for name in self.needs if name not in resource.parameters]
         if unknown or missing:

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from harness.services.sqlserver.tds import DONE, ENVCHANGE, ERROR, FEATUREEXTACK, INFO, LOGINACK
+from harness.services.sqlserver.tds_protocol import DONE, ENVCHANGE, ERROR, FEATUREEXTACK, INFO, LOGINACK
 
 COLMETADATA, ROW, NBCROW, RETURNSTATUS, RETURNVALUE, DONEPROC, DONEINPROC = 0x81, 0xD1, 0xD2, 0x79, 0xAC, 0xFE, 0xFF
 MORE, FAILED, COUNTED, ATTENDED = 0x01, 0x02, 0x10, 0x20  # bits of DONE (facts SQL-43)

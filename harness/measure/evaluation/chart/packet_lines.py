@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from harness.remote.recording.recording import CapturedPacket, Recording
 
-AROUND_S = 0.03
+MAX_DISTANCE_S = 0.03
 MAX_PACKET_LINES = 300  # per measurement: a report has to stay small, and the captures beside it hold all of them
 
 
@@ -19,7 +19,7 @@ def lines(recording: Recording, moments: Iterable[float]) -> list[tuple[float, s
     share = max(1, MAX_PACKET_LINES // max(1, len(ordered)))
     chosen_indices: set[int] = set()
     for moment in ordered:
-        candidates = range(bisect_left(times, moment - AROUND_S), bisect_right(times, moment + AROUND_S))
+        candidates = range(bisect_left(times, moment - MAX_DISTANCE_S), bisect_right(times, moment + MAX_DISTANCE_S))
         chosen_indices.update(index for _, index in sorted((abs(times[index] - moment), index) for index in candidates)[:share])
     return [(packets[index].at, packets[index].host, sentence(packets[index])) for index in sorted(chosen_indices)]
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 from harness.core.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
 from harness.measure.evaluation import timing_quality
 from harness.measure.evaluation.expected_responder import merge_spans
-from harness.measure.evaluation.series_view import ANY, OUT, Case, View
+from harness.measure.evaluation.series_view import ANY, OUT, RecordingContext, SeriesView
 from harness.measure.measurement_result import TokenResult
 from harness.remote.recording.recording import NEW, Recording, Token
 
@@ -26,7 +26,7 @@ GO_ON = "they were taken again within the budget"
 TABLE = "lkharness_tokens"
 
 
-def judge_tokens(case: Case, views: Sequence[View], both: Sequence[Span]) -> TokenResult | None:
+def judge_tokens(case: RecordingContext, views: Sequence[SeriesView], both: Sequence[Span]) -> TokenResult | None:
     """What became of the tokens; None when none was to be written and never both nodes answered.
 
     Where the disruption isolates a node that may answer itself until it is fenced, two active nodes are told and not a failure as long as
@@ -111,11 +111,11 @@ def _judge_tokens(
     return passed(f"{sentence}, each acknowledged one is there exactly once")
 
 
-def _origins(views: Sequence[View]) -> list[str]:
+def _origins(views: Sequence[SeriesView]) -> list[str]:
     return list(dict.fromkeys(view.series.origin for view in views))
 
 
-def _judge_writes(case: Case, views: Sequence[View], origin: str) -> Verdict | None:
+def _judge_writes(case: RecordingContext, views: Sequence[SeriesView], origin: str) -> Verdict | None:
     """Are tokens from there acknowledged again within the budget? None where nothing is demanded, or none was before the disruption."""
     origin_views = [view for view in views if view.series.origin == origin and view.series.kind == NEW]
     acknowledged = sorted((t for t in case.recording.tokens if t.acknowledged and t.origin == origin), key=lambda t: t.at)
@@ -128,7 +128,7 @@ def _judge_writes(case: Case, views: Sequence[View], origin: str) -> Verdict | N
     ):
         return None
     view = origin_views[0]
-    counted = case.undone if view.effect == OUT else case.anchor
+    counted = case.undo_begin if view.effect == OUT else case.anchor
     if counted is None:
         return None  # the path's own verdict says that it is not known when it was undone
     name = f"tokens over the {view.path} path from {origin}" if view.path != "client" else "tokens over the client path"
@@ -140,7 +140,7 @@ def _judge_writes(case: Case, views: Sequence[View], origin: str) -> Verdict | N
         recovered_before = any(t.at >= min(starts_at) for t in acknowledged)
         return _judge_no_more_writes(case, name, end - (since if recovered_before else counted), end, acknowledged)
     # an outage of the undoing's
-    of_the_undoing = case.lasts and case.undone is not None and since >= case.undone - timing_quality.MAX_SAMPLE_DELAY_S
+    of_the_undoing = case.lasts and case.undo_begin is not None and since >= case.undo_begin - timing_quality.MAX_SAMPLE_DELAY_S
     took_s = later[0].at + later[0].seconds - (since if of_the_undoing else counted)
     worst = _judge_silence(case, name, took_s)
     for token, next_token in pairwise([t for t in acknowledged if t.at >= counted]):  # the database may recover behind a path that is right
@@ -153,7 +153,7 @@ def _judge_writes(case: Case, views: Sequence[View], origin: str) -> Verdict | N
     return worst
 
 
-def _judge_silence(case: Case, name: str, took_s: float) -> Verdict:
+def _judge_silence(case: RecordingContext, name: str, took_s: float) -> Verdict:
     if took_s <= case.budget_s:
         return passed(GO_ON)
     sentence = f"{name} were acknowledged again only after {took_s:.2f} s, {case.budget_s:.2f} s allowed"
@@ -162,7 +162,7 @@ def _judge_silence(case: Case, name: str, took_s: float) -> Verdict:
     return inconclusive(f"{sentence}; a token may come {TOKEN_RESOLUTION_S:g} s after writes are taken")
 
 
-def _judge_no_more_writes(case: Case, name: str, waited_s: float, end: float, acknowledged: Sequence[Token]) -> Verdict:
+def _judge_no_more_writes(case: RecordingContext, name: str, waited_s: float, end: float, acknowledged: Sequence[Token]) -> Verdict:
     last = acknowledged[-1].at + acknowledged[-1].seconds - case.anchor
     sentence = f"{name}: none was acknowledged after {last:+.2f} s, until {end - case.anchor:+.2f} s; {case.budget_s:.2f} s allowed"
     if waited_s - TOKEN_RESOLUTION_S > case.budget_s:
@@ -170,7 +170,7 @@ def _judge_no_more_writes(case: Case, name: str, waited_s: float, end: float, ac
     return inconclusive(f"{sentence}, and only {max(0.0, waited_s):.2f} s could be waited")
 
 
-def _judge_both_active(case: Case, both: Sequence[Span], what: str) -> Verdict:
+def _judge_both_active(case: RecordingContext, both: Sequence[Span], what: str) -> Verdict:
     """Two active nodes. An isolated one may answer itself until it is fenced, but no longer than the budget: from the disruption, or from
     the undoing (the thaw) for what only began with that."""
     header = case.recording.header
@@ -178,7 +178,9 @@ def _judge_both_active(case: Case, both: Sequence[Span], what: str) -> Verdict:
     sentence = f"both {' and '.join(header.nodes)} {what}, from {spans}{' …' if len(both) > MAX_NAMED else ''}"
     if not (header.both_may_answer or (bool(header.expects) and all(effect == ANY for effect in header.expects.values()))):
         return failed(f"{sentence}: two active nodes")
-    longest = max(end - (case.undone if case.undone is not None and start >= case.undone else case.anchor) for start, end in both)
+    longest = max(
+        end - (case.undo_begin if case.undo_begin is not None and start >= case.undo_begin else case.anchor) for start, end in both
+    )
     if longest > case.budget_s:
         return failed(
             f"{sentence}: two active nodes, for longer than the {case.budget_s:.2f} s in which an isolated one must have been fenced"

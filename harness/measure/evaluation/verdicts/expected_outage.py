@@ -12,7 +12,7 @@ import math
 from harness.core.verdict import Verdict, failed, inconclusive, passed
 from harness.measure.evaluation import disruption_traits
 from harness.measure.evaluation.attempt_attribution import Traced
-from harness.measure.evaluation.series_view import View
+from harness.measure.evaluation.series_view import SeriesView
 
 MIN_ATTEMPTS = 16  # attempts that show a share; fewer than that only show that some fail
 MIN_SHARE_DIFFERENCE = (
@@ -21,16 +21,16 @@ MIN_SHARE_DIFFERENCE = (
 MIN_DEVIATIONS = 4
 
 
-def judge_being_out(view: View) -> Verdict:
+def judge_being_out(view: SeriesView) -> Verdict:
     """Attempts had to fail from when it must have been in force until the undoing."""
-    begin, end = view.case.recording.mark("took-effect"), view.case.undone
+    begin, end = view.case.recording.mark("took-effect"), view.case.undo_begin
     if begin is None or end is None:
         return inconclusive(f"{view.name}: had to be out, but the recording does not say from when until when")
     header = view.case.recording.header
     if header.moves is not False and view.case.taken_over is not None:
         begin = max(begin, view.case.taken_over)
     settled = begin + disruption_traits.settles_s(header)
-    meanwhile = [attempt for attempt in view.attempts if begin <= attempt.at <= end and (not attempt.spoke or attempt.ended <= end)]
+    meanwhile = [attempt for attempt in view.attempts if begin <= attempt.at <= end and (not attempt.spoke or attempt.ended_at <= end)]
     late = [attempt for attempt in meanwhile if attempt.at >= settled]
     if disruption_traits.is_shared(header):
         return _judge_share(view, late if len(late) >= MIN_ATTEMPTS else meanwhile, (begin, end))
@@ -48,7 +48,7 @@ def judge_being_out(view: View) -> Verdict:
     )
 
 
-def _judge_share(view: View, attempts: list[Traced], span: tuple[float, float]) -> Verdict:
+def _judge_share(view: SeriesView, attempts: list[Traced], span: tuple[float, float]) -> Verdict:
     number = len(attempts)
     failing = sum(not attempt.spoke for attempt in attempts)
     begin, end = (moment - view.case.anchor for moment in span)

@@ -11,20 +11,20 @@ import math
 from collections.abc import Sequence
 
 from harness.core.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
-from harness.measure.evaluation import observation_gaps, outages, timing_quality
+from harness.measure.evaluation import observation_gaps, series_outages, timing_quality
 from harness.measure.evaluation.attempt_attribution import WRONG_NODE, Traced
-from harness.measure.evaluation.outages import Run
-from harness.measure.evaluation.series_view import ANY, OUT, UNTOUCHED, Case, View
+from harness.measure.evaluation.series_outages import Run
+from harness.measure.evaluation.series_view import ANY, OUT, UNTOUCHED, RecordingContext, SeriesView
 from harness.measure.evaluation.verdicts import unidentified_responders
 from harness.measure.evaluation.verdicts.expected_outage import judge_being_out
 from harness.measure.measurement_result import SeriesResult
 from harness.remote.recording.recording import PINNED, Series
 
 
-def look_at(case: Case, series: Series, attempts: Sequence[Traced]) -> View:
+def look_at(case: RecordingContext, series: Series, attempts: Sequence[Traced]) -> SeriesView:
     """The series with its attempts and outages, as it is judged."""
-    runs = outages.runs_of_failure(series, attempts)
-    return View(
+    runs = series_outages.runs_of_failure(series, attempts)
+    return SeriesView(
         case,
         series,
         [attempt for attempt in attempts if attempt.evidence],
@@ -33,9 +33,9 @@ def look_at(case: Case, series: Series, attempts: Sequence[Traced]) -> View:
     )
 
 
-def judge_series(view: View, attempts: Sequence[Traced]) -> SeriesResult:
+def judge_series(view: SeriesView, attempts: Sequence[Traced]) -> SeriesResult:
     """All about one series; `attempts` with those that are no evidence."""
-    series, out = view.series, view.out
+    series, out = view.series, view.counted_figure
     return SeriesResult(
         id=series.id,
         path=view.path,
@@ -43,9 +43,9 @@ def judge_series(view: View, attempts: Sequence[Traced]) -> SeriesResult:
         service=series.service,
         kind=series.kind,
         period_s=series.period_s,
-        segments=outages.segments(series, attempts),
+        segments=series_outages.segments(series, attempts),
         outages=[
-            outages.outage(
+            series_outages.outage(
                 series,
                 run,
                 until=view.until,
@@ -59,6 +59,7 @@ def judge_series(view: View, attempts: Sequence[Traced]) -> SeriesResult:
         verdict=_judge(view),
         attempts=len(view.attempts),
         unmeasured_s=view.unmeasured_s,
+        unmeasured_before_s=view.unmeasured_before_s,
         min_s=None if out is None else out.least,
         max_s=None if out is None else out.most,
         counted_from="" if out is None else out.since,
@@ -68,7 +69,7 @@ def judge_series(view: View, attempts: Sequence[Traced]) -> SeriesResult:
     )
 
 
-def judge_gaps(view: View) -> Verdict:
+def judge_gaps(view: SeriesView) -> Verdict:
     """Is anything missing in the measured time, or for long after it? The absence of a host that the disruption took away is excused."""
     case, series = view.case, view.series
     excused = observation_gaps.lost_spans(case.recording, series.origin) if case.may_be_gone(series.origin) else []
@@ -83,7 +84,7 @@ def judge_gaps(view: View) -> Verdict:
     )
 
 
-def _judge(view: View) -> Verdict:
+def _judge(view: SeriesView) -> Verdict:
     if view.case.happened.outcome is not Outcome.PASS:
         return inconclusive(f"{view.summary if view.attempts else view.name}; {view.case.happened.reason}")
     if view.gone is not None and not view.absences:
@@ -100,14 +101,14 @@ def _judge(view: View) -> Verdict:
     return all_of([*hard, soft, doubts])
 
 
-def _judge_lost_origin(view: View, lost_at: float) -> Verdict:
+def _judge_lost_origin(view: SeriesView, lost_at: float) -> Verdict:
     sentence = f"{view.name}: not judged, {view.series.origin} was lost {lost_at - view.case.anchor:+.2f} s from the disruption"
     if view.excused:
         return passed(f"{sentence}, as what was done to it may do")
     return inconclusive(f"{sentence} and was not measured from again, though nothing was done to it")
 
 
-def _judge_undemanded(view: View) -> Verdict:
+def _judge_undemanded(view: SeriesView) -> Verdict:
     """Nothing is demanded while it lasts; but all paths must come back when it is undone."""
     if view.attempts and view.due and view.due[-1].end is None:
         returned = _judge_no_return(view, view.due[-1])
@@ -118,7 +119,7 @@ def _judge_undemanded(view: View) -> Verdict:
     return all_of([verdict, *_judge_measuring(view)]) if view.case.must_be_measured(view.series) else verdict
 
 
-def _judge_facts(view: View) -> list[Verdict]:
+def _judge_facts(view: SeriesView) -> list[Verdict]:
     """Failures that no doubt about the timing excuses."""
     verdicts = []
     wrong = [attempt for attempt in view.attempts if attempt.outcome == WRONG_NODE]
@@ -133,7 +134,7 @@ def _judge_facts(view: View) -> list[Verdict]:
     return verdicts
 
 
-def _judge_absence(view: View, run: Run) -> Verdict:
+def _judge_absence(view: SeriesView, run: Run) -> Verdict:
     """A node that dies where nothing may be touched, or of what is no more than a service's crash, is what such a disruption is to find.
 
     Where either node may serve in the end, it may be the other one.
@@ -143,19 +144,19 @@ def _judge_absence(view: View, run: Run) -> Verdict:
     return failed(f"{view.name}: {view.failures(run)}, and {view.case.recording.header.disruption} takes no node away")
 
 
-def _may_be_the_loser(view: View) -> bool:
+def _may_be_the_loser(view: SeriesView) -> bool:
     """Either node may serve in the end, nothing is demanded of the other's path, and nobody saw which one does."""
     header = view.case.recording.header
     return view.case.after is None and header.moves is None and header.expects.get("standby") == ANY
 
 
-def _judge_no_return(view: View, run: Run) -> Verdict:
+def _judge_no_return(view: SeriesView, run: Run) -> Verdict:
     """A path that must be out, or of which nothing is demanded, is waited for from the undoing, once that was done."""
     if view.effect != ANY and view.absences and _may_be_the_loser(view):
         return inconclusive(f"{view.describe(run)}; it may not be the node that serves in the end, which nobody saw")
     until = view.until
     figure = view.figure(run, until)
-    undone = view.case.undone
+    undone = view.case.undo_begin
     waited_s = 0.0 if figure is None else figure.seconds
     if view.effect == ANY:
         waited_s = 0.0 if undone is None else max(0.0, until - max(undone, run.start))
@@ -171,7 +172,7 @@ def _judge_no_return(view: View, run: Run) -> Verdict:
     return inconclusive(f"{sentence}, but only {view.s(waited_s)} could be waited")
 
 
-def _judge_figures(view: View) -> Verdict:
+def _judge_figures(view: SeriesView) -> Verdict:
     """What the figures say, if they are right."""
     if view.effect == UNTOUCHED:
         return failed(f"{view.summary}; no {view.noun[:-1]} may fail here") if view.due else passed(view.summary)
@@ -182,7 +183,7 @@ def _judge_figures(view: View) -> Verdict:
     return passed(view.summary) if verdict.outcome is Outcome.PASS else verdict
 
 
-def _judge_budget(view: View, run: Run, end: float) -> Verdict:
+def _judge_budget(view: SeriesView, run: Run, end: float) -> Verdict:
     """The true figure lies in an interval: wholly over the budget fails, wholly within it passes."""
     figure, budget = view.figure(run, end), view.case.budget_s
     if figure is None:
@@ -199,15 +200,15 @@ def _judge_budget(view: View, run: Run, end: float) -> Verdict:
     )
 
 
-def _judge_doubts(view: View) -> list[Verdict]:
+def _judge_doubts(view: SeriesView) -> list[Verdict]:
     """What makes this series's figures uncertain."""
     verdicts = _judge_measuring(view)
-    if view.before:
-        verdicts.append(inconclusive(f"out before the disruption already: {view.describe(view.before[-1])}"))
+    if view.runs_before:
+        verdicts.append(inconclusive(f"out before the disruption already: {view.describe(view.runs_before[-1])}"))
     return [*verdicts, *unidentified_responders.judge_unidentified(view)]
 
 
-def _judge_measuring(view: View) -> list[Verdict]:
+def _judge_measuring(view: SeriesView) -> list[Verdict]:
     """Was it measured throughout, by a host that kept its ticks?"""
     host = view.case.hosts.get(view.series.origin)
     return [view.case.timing, judge_gaps(view), *([host] if host is not None else [])]

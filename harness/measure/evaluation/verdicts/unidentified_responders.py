@@ -2,7 +2,7 @@
 
 The service spoke, so the path is not out; but whether the right node answered is not known. It matters from when another node answered too
 (or from the disruption on, where nothing may move; or, where no other was seen, since the last outage): before, only one node serves.
-An answer between two others of one known node, close together, is taken to be that node's as well (`expected_responder.TOGETHER_S`).
+An answer between two others of one known node, close together, is taken to be that node's as well (`expected_responder.MAX_BETWEEN_S`).
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from collections.abc import Sequence
 from harness.core.verdict import Verdict, inconclusive
 from harness.measure.evaluation import observation_gaps
 from harness.measure.evaluation.attempt_attribution import MIN_TOLERANCE_S, UNKNOWN_CLOCK_ERROR_S, Traced, clock_errors
-from harness.measure.evaluation.expected_responder import PERIODS_TOGETHER, TOGETHER_S
-from harness.measure.evaluation.series_view import View
+from harness.measure.evaluation.expected_responder import MAX_BETWEEN_S, PERIODS_TOGETHER
+from harness.measure.evaluation.series_view import SeriesView
 from harness.measure.evaluation.timing_quality import arrives_s
 from harness.remote.recording.recording import PINNED
 
 
-def judge_unidentified(view: View) -> list[Verdict]:
+def judge_unidentified(view: SeriesView) -> list[Verdict]:
     """Empty, or the reason why it is not known who answered."""
     since = _matters_since(view)
     if since is None:
         return []
     answers = [attempt for attempt in view.attempts if attempt.spoke]
     later = [attempt for attempt in answers if attempt.at > since]
-    until = view.case.end - arrives_s(view.series.period_s)  # what a witness saw last may still have been on its way
-    unknown = [attempt for attempt in unbridged_answers(answers, view.series.period_s) if since < attempt.at and attempt.ended < until]
+    until = view.case.end - arrives_s(view.series.period_s)  # what a capture saw last may still have been on its way
+    unknown = [attempt for attempt in unbridged_answers(answers, view.series.period_s) if since < attempt.at and attempt.ended_at < until]
     if (
         view.case.recording.header.both_may_answer
     ):  # at worst it was the isolated node: time out, that the figure and the budget hold anyhow
-        unknown = [attempt for attempt in unknown if attempt.ended > _out_anyhow_until(view)]
+        unknown = [attempt for attempt in unknown if attempt.ended_at > _out_anyhow_until(view)]
     if not unknown:
         return []
     span = f"{unknown[0].at - view.case.anchor:+.2f} s to {unknown[-1].at - view.case.anchor:+.2f} s"
@@ -40,7 +40,7 @@ def judge_unidentified(view: View) -> list[Verdict]:
 
 def unbridged_answers(answers: Sequence[Traced], period_s: float) -> list[Traced]:
     """Those of unknown nodes that are not between two answers of one known node, close together."""
-    reach = max(TOGETHER_S, PERIODS_TOGETHER * period_s)
+    reach = max(MAX_BETWEEN_S, PERIODS_TOGETHER * period_s)
     unknown: list[Traced] = []
     waiting: list[Traced] = []
     last: Traced | None = None
@@ -54,7 +54,7 @@ def unbridged_answers(answers: Sequence[Traced], period_s: float) -> list[Traced
     return [*unknown, *waiting]
 
 
-def _matters_since(view: View) -> float | None:
+def _matters_since(view: SeriesView) -> float | None:
     """From when on it matters who answered; None where it does not."""
     case = view.case
     slack = MIN_TOLERANCE_S + 2 * clock_errors(case.recording).get(view.series.origin, UNKNOWN_CLOCK_ERROR_S)
@@ -70,13 +70,13 @@ def _matters_since(view: View) -> float | None:
     return view.runs[-1].end if view.runs else case.anchor
 
 
-def _out_anyhow_until(view: View) -> float:
+def _out_anyhow_until(view: SeriesView) -> float:
     """Until when the path is taken to have been out anyhow, within its budget."""
     out = max((run.end for run in view.due if run.end is not None), default=view.case.anchor)
     return min(out, view.case.anchor + view.case.budget_s)
 
 
-def _why(view: View, unknown: Sequence[Traced]) -> str:
+def _why(view: SeriesView, unknown: Sequence[Traced]) -> str:
     recording = view.case.recording
     blind = observation_gaps.unwatched_nodes(recording)
     if blind:
@@ -86,7 +86,7 @@ def _why(view: View, unknown: Sequence[Traced]) -> str:
     unwatched_nodes = [
         node
         for node in recording.header.nodes
-        if any(a <= unknown[-1].ended and unknown[0].at <= b for a, b in observation_gaps.unwitnessed_spans(recording, node))
+        if any(a <= unknown[-1].ended_at and unknown[0].at <= b for a, b in observation_gaps.uncaptured_spans(recording, node))
     ]
     return (
         f"the packets of {' and '.join(unwatched_nodes)} were not watched then"

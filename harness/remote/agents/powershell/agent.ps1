@@ -1,9 +1,8 @@
 # Runs on a Windows host without Python: measures TCP connections open-loop, every 50 ms or coarser, and prints what it sees.
 # Windows PowerShell 5.1 or newer, no administrator. $plan: series [{id, destination, port, period, limit, say, expect, again (base64)}],
-# lifetime, max_open, attempts (of each series; 0: until it ends). Steal and load are not known here: -1. Lines, times in microseconds since t0, as harness/remote/scripts/agent.py has them:
+# lifetime, max_open. Steal and load are not known here: -1. Lines, times in microseconds since t0, as harness/remote/scripts/agent.py has them:
 #   h running; a {header}; s SERIES AT TOOK OUTCOME PORT DETAIL; n AT TICKS LATE WORST STEAL LOAD; e {end}; x
-# It answers each line `ping N` with `p N MONOTONIC WALL`, and ends with its input, on `stop`, after its lifetime, or when each series had its
-# attempts.
+# It answers each line `ping N` with `p N MONOTONIC WALL`, and ends with its input, on `stop`, or after its lifetime.
 $ErrorActionPreference = 'Stop'
 $inv = [Globalization.CultureInfo]::InvariantCulture
 $latin = [Text.Encoding]::GetEncoding(28591)
@@ -83,7 +82,6 @@ function Look-At($attempt, [double]$now) {
 
 $t0 = Mono
 $number = 0
-$attempts = [int]$plan.attempts
 $allSeries = @(foreach ($asked in $plan.series) {
         $again = if ($asked.again) { [Text.RegularExpressions.Regex]::new($latin.GetString([Convert]::FromBase64String($asked.again))) } else { $null }
         $pattern = if ($asked.expect) { [Text.RegularExpressions.Regex]::new($latin.GetString([Convert]::FromBase64String($asked.expect))) } else { $null }
@@ -91,7 +89,6 @@ $allSeries = @(foreach ($asked in $plan.series) {
             Number = $number; Period = [Math]::Max($least, [double]$asked.period); Limit = [double]$asked.limit; AtOnce = $true
             Target = [Net.IPEndPoint]::new([Net.IPAddress]::Parse($asked.destination), [int]$asked.port)
             Words = [Convert]::FromBase64String("$($asked.say)"); Expect = $pattern; Again = $again; Next = 0.0
-            Left = $attempts
         }
         $number++
     })
@@ -133,14 +130,13 @@ while (-not $reason) {
     $now = Mono
     if ($now - $t0 -ge $plan.lifetime) { $reason = 'its lifetime is over' }
     foreach ($series in $allSeries) {
-        if ($now -ge $series.Next -and ($attempts -eq 0 -or $series.Left -gt 0)) {
+        if ($now -ge $series.Next) {
             $behind = $now - $series.Next
             $missed = [Math]::Floor($behind / $series.Period)
             $ticks += 1 + $missed
             $late += $missed
             if ($behind - $missed * $series.Period -gt $series.Period / 2) { $late++ }
             if ($behind -gt $worst) { $worst = $behind }
-            $series.Left--
             Begin-Attempt $series
             # ticks that were missed are not made up for: they would all measure the same moment
             $series.Next += $series.Period * (1 + $missed)
@@ -156,10 +152,6 @@ while (-not $reason) {
         $late = 0
         $worst = 0.0
         $told = $now
-    }
-    if ($attempts -gt 0 -and $open.Count -eq 0 -and -not @($allSeries | Where-Object { $_.Left -gt 0 })) {
-        $reason = 'each series had its attempts'
-        break
     }
     [void]$pause.WaitOne(2)
 }

@@ -452,7 +452,7 @@ function Disable-NetAdapter {
 function Get-Cluster {
     [CmdletBinding()]
     param()
-    [pscustomobject]@{ Name = 'c'; DynamicQuorum = 1; WitnessDynamicWeight = 1; FixQuorum = 0; PreventQuorum = 0 }
+    [pscustomobject]@{ Name = 'c'; DynamicQuorum = 1; WitnessDynamicWeight = 1; FixQuorum = 0; PreventQuorum = 0; QuarantineThreshold = 3 }
 }
 
 function Get-ClusterNode {
@@ -467,7 +467,7 @@ function Get-ClusterGroup {
     [CmdletBinding()]
     param()
     Write-Scene -Caller $PSCmdlet -Id 'ClusterNotFound' -List @(
-        [pscustomobject]@{ Name = 'role'; OwnerNode = ([StandIns.Named]::new('LKNODE01')); State = [StandIns.GroupState]::Online; FailoverThreshold = [uint32]::MaxValue },
+        [pscustomobject]@{ Name = 'role'; OwnerNode = ([StandIns.Named]::new('LKNODE01')); State = [StandIns.GroupState]::Online; FailoverThreshold = [uint32]::MaxValue; FailoverPeriod = [uint32]6 },
         [pscustomobject]@{ Name = $quotes; OwnerNode = ([StandIns.Named]::new('LKNODE02')); State = [StandIns.GroupState]::Pending; FailoverThreshold = [uint32]0 })
 }
 

@@ -34,6 +34,7 @@ Invoke-Answer {
             K = 'group'; Name = Get-Text -From $role -Name 'Name'; OwnerNode = Get-NameOf -From $role -Name 'OwnerNode'
             State = Get-Text -From $role -Name 'State'; Threshold = Get-Field -From $role -Name 'FailoverThreshold'
             Locked = Get-Field -From $role -Name 'LockedFromMoving'; Status = Get-Text -From $role -Name 'StatusInformation'
+            Period = Get-Field -From $role -Name 'FailoverPeriod'
         }
     }
     $resources = @(Get-ClusterResource -ErrorAction Stop)
@@ -69,7 +70,7 @@ Invoke-Answer {
             K = 'quorum'; Witness = Get-Text -From $witness -Name 'Name'; State = Get-Text -From $witness -Name 'State'
             Type = Get-Text -From $quorum -Name 'QuorumType'; WitnessVote = Get-Field -From $own -Name 'WitnessDynamicWeight'
             Dynamic = Get-Field -From $own -Name 'DynamicQuorum'; Fixed = Get-Field -From $own -Name 'FixQuorum'
-            Prevented = Get-Field -From $own -Name 'PreventQuorum'
+            Prevented = Get-Field -From $own -Name 'PreventQuorum'; Quarantine = Get-Field -From $own -Name 'QuarantineThreshold'
         }
     }
     if ($Resource -ne '') {

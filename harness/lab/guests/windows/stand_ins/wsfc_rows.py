@@ -14,6 +14,7 @@ View = Mapping[str, Any]
 CORE, WITNESS = "Cluster Group", "Quorum Disk"
 IN_SERVICE = ("ISP", "ISU")
 STATES = {"ISP": "Online", "ISU": "Online", "OSU": "Offline", "OSF": "Failed"}
+NEVER_QUARANTINED = 1_000_000  # losses of membership: more than a lab's node has within an hour
 TYPES = {"probed-ip": "IP Address", "disk": "Physical Disk", "gen": "Generic Application"}
 
 
@@ -93,7 +94,13 @@ def node_rows(view: View) -> Iterable[Row]:
 
 def group_rows(view: View) -> Iterable[Row]:
     """The core group, which has the witness, and the role."""
-    fixed = {"K": "group", "Threshold": view["failover_threshold"], "Locked": False, "Status": "0"}
+    fixed = {
+        "K": "group",
+        "Threshold": view["failover_threshold"],
+        "Period": view["failover_period_s"] / 3600,
+        "Locked": False,
+        "Status": "0",
+    }
     yield {**fixed, "Name": CORE, "OwnerNode": _witness_owner(view), "State": _witness_state(view)}
     yield {**fixed, "Name": role(view), "OwnerNode": owner(view), "State": group_state(of_owner(view).values())}
 
@@ -153,6 +160,7 @@ def quorum_row(view: View) -> Row:
         "Dynamic": 1,
         "Fixed": 0,
         "Prevented": 0,
+        "Quarantine": NEVER_QUARANTINED,
     }
 
 
