@@ -11,7 +11,7 @@ from harness import cli
 from harness.core.errors import BadUse
 from harness.lab import lab_config
 from harness.lab.guests.images import image_store
-from harness.lab.guests.machine import machine_snapshot
+from harness.lab.guests.machine import machine_provisioning, machine_snapshot
 from harness.lab.lifecycle import default_cluster, ssh_keys
 from harness.lab.lifecycle.machine_launch import PreparedMachines
 
@@ -40,7 +40,9 @@ def data(**changes):
 
 def key_of(content, **changes):
     settings = lab_config.parse(content["lab"], Path("x"))
-    return machine_snapshot.key(content, settings, **{"accelerator": "tcg", "emulator": "QEMU 7.2", "bare": False, **changes})
+    return machine_snapshot.key(
+        content, settings, **{"accelerator": "tcg", "emulator": "QEMU 7.2", "programs": "1", "bare": False, **changes}
+    )
 
 
 def save(folder: Path) -> None:
@@ -57,10 +59,11 @@ def test_the_key_is_that_of_what_is_in_the_machines(cache, monkeypatch):
         key_of(content, accelerator="kvm"),
         key_of(content, emulator="QEMU 9"),
         key_of(content, bare=True),
+        key_of(content, programs="2"),
     ]
     monkeypatch.setattr(image_store, "find", lambda name: image_store.Image(Path("x"), {"name": name, "key": "2"}))
     others.append(key_of(content))
-    monkeypatch.setattr(machine_snapshot.command_line, "FORMAT", 99)
+    monkeypatch.setattr(machine_snapshot.qemu_command_line, "FORMAT", 99)
     others.append(key_of(content))
     assert len({own, *others}) == len(others) + 1
 
@@ -122,3 +125,18 @@ def test_a_lab_that_goes_on_has_the_keys_that_its_machines_know(cache, lab_folde
 def test_a_nic_is_named_with_its_host(capsys):
     assert cli.main(["lab", "nic", "unplug", "eth0"]) == 2
     assert "'eth0' is no NIC; write the host, a dot and the NIC" in capsys.readouterr().err
+
+
+def test_a_machine_of_other_programs_is_another_machine(tmp_path):
+    package = tmp_path / "harness"
+    for folder in (*machine_provisioning.ROOMS, "lab/guests/machine", "report"):
+        (package / folder).mkdir(parents=True)
+        (package / folder / "a.py").write_text("1")
+    (package / "lab/guests/container_provisioning.py").write_text("1")
+    keys = [machine_provisioning.programs_key(package)]
+    (package / "report/a.py").write_text("2")
+    assert machine_provisioning.programs_key(package) == keys[0]  # of the harness only
+    for changed in ("lab/services/a.py", "lab/guests/machine/a.py", "lab/guests/container_provisioning.py"):
+        (package / changed).write_text("2")
+        keys.append(machine_provisioning.programs_key(package))
+    assert len(set(keys)) == 4

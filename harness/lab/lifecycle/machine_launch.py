@@ -15,7 +15,7 @@ from harness.core.errors import Unusable
 from harness.lab.control import nsenter
 from harness.lab.control.lab_registry import LabRecord
 from harness.lab.guests.images import image_store, machine_image
-from harness.lab.guests.machine import acceleration, machine_snapshot, tap
+from harness.lab.guests.machine import acceleration, machine_provisioning, machine_snapshot, tap
 from harness.lab.guests.machine.qemu_command_line import PROGRAMS
 from harness.lab.lab_config import LabSettings
 
@@ -99,7 +99,8 @@ def prepare(
     say("machines with hardware virtualisation" if accelerator == "kvm" else "machines without hardware virtualisation, which is slow")
     if azure:  # the certificate of its API is the lab's own, and another one's machines do not trust it
         return PreparedMachines(accelerator, "", None)
-    snapshot_key = machine_snapshot.key(data, settings, accelerator=accelerator, emulator=acceleration.version(), bare=bare)
+    made_by = {"emulator": acceleration.version(), "programs": machine_provisioning.programs_key()}
+    snapshot_key = machine_snapshot.key(data, settings, accelerator=accelerator, bare=bare, **made_by)
     snapshot = machine_snapshot.find(snapshot_key) if may_resume else None
     if snapshot:
         say(f"going on from the snapshot {snapshot_key}")

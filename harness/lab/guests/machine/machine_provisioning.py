@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import secrets
@@ -35,6 +36,8 @@ ROOMS = ("core", "lab/linux", "lab/pacemaker", "lab/services")  # of this packag
 CONSOLE = "console.log"
 NETWORK = "opt/lab/bin/set-up-network"
 TMPFILES = "z /var/lib/pacemaker/cib/cib.xml 0600 hacluster haclient -\n"
+# systemd's own 90 s are too few for a cluster manager that starts in an emulated machine on a busy one; it would be stopped halfway.
+SYSTEMD = "[Manager]\nDefaultTimeoutStartSec=900s\n"
 NETWORK_UNIT = f"""[Unit]
 Description=Addresses of the lab's NICs, as DHCP would give them
 DefaultDependencies=no
@@ -123,6 +126,7 @@ def _write_machine_files(seed: Seed, name: str, hosts: str, nics: list[Nic], man
     seed.write("etc/hosts", hosts)
     seed.write("etc/machine-id", f"{secrets.token_hex(16)}\n", mode=0o444)
     seed.write("etc/tmpfiles.d/lab.conf", TMPFILES)
+    seed.write("etc/systemd/system.conf.d/lab.conf", SYSTEMD)
     seed.write(str(FENCE_DEVICE).lstrip("/"), f"{HOST_ADDRESS} {FENCE_PORT}\n")
     seed.write(NETWORK, network_script(nics, management_address, asks=asks), mode=0o755)
     seed.write("opt/lab/bin/power-button", BUTTON, mode=0o755)
@@ -136,6 +140,16 @@ def _write_machine_files(seed: Seed, name: str, hosts: str, nics: list[Nic], man
         shutil.copytree(REPOSITORY / "harness" / room, library / room)
     for room in ("", "lab"):
         shutil.copyfile(REPOSITORY / "harness" / room / "__init__.py", library / room / "__init__.py")
+
+
+def programs_key(package: Path = REPOSITORY / "harness") -> str:
+    """Changes with every program of this package that is in a machine, and with what writes its configuration."""
+    folders = [*(package / room for room in ROOMS), package / "lab/guests/machine"]
+    files = [file for folder in folders for file in sorted(folder.rglob("*.py"))] + [package / "lab/guests/container_provisioning.py"]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.relative_to(package)} {file.stat().st_size}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
 
 
 def network_script(nics: list[Nic], management_address: str, *, asks: bool = False) -> str:

@@ -30,14 +30,15 @@ def snapshots_folder() -> Path:
     return image_store.cache_folder() / "snapshots"
 
 
-def key(data: Mapping[str, Any], settings: LabSettings, *, accelerator: str, emulator: str, bare: bool) -> str:
+def key(data: Mapping[str, Any], settings: LabSettings, *, accelerator: str, emulator: str, programs: str, bare: bool) -> str:
     """The same for labs whose machines would be the same in every part, so that one can go on where another stood.
 
-    The lab's name is no part of it: it is in the machines' configuration, and nothing depends on it there.
+    `emulator`: QEMU's version; `programs`: a hash of what this package puts into a machine. The lab's name is no part of it: it is in the
+    machines' configuration, and nothing depends on it there.
     """
     images = {name: image_store.find(name).about["key"] for name in {guest.image for guest in settings.machines.values()}}
     formats = [machine_image.FORMAT, qemu_command_line.FORMAT]
-    parts = [{**data, "name": ""}, images, formats, accelerator, emulator, bare]
+    parts = [{**data, "name": ""}, images, formats, accelerator, emulator, programs, bare]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
