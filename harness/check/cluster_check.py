@@ -30,7 +30,7 @@ from harness.core.finding import Finding, Weight
 from harness.core.timeline import Timeline
 from harness.core.verdict import Verdict, all_of, failed, inconclusive, passed
 from harness.diagnosis.bundle_observations import as_data
-from harness.diagnosis.engine import diagnose
+from harness.diagnosis.engine import all_rules, diagnose
 from harness.diagnosis.evidence import Evidence
 from harness.expectations.connectivity_matrix import Origin
 from harness.hosts.host import Host
@@ -217,10 +217,11 @@ def _open_capture(subject: ClusterUnderTest, stack: ExitStack) -> CaptureWindow 
 
 
 def _load(cluster: Cluster) -> None:
-    """What the services' dialogues need, while the hosts tell of themselves."""
+    """What the services' dialogues and the diagnosis need, while the hosts tell of themselves."""
     for kind in {s.kind for s in cluster.services}:
         with suppress(ImportError):  # whoever needs it tells
             service_registry.kind(kind).load()
+    all_rules()
 
 
 def _begin_workers(subject: ClusterUnderTest) -> None:

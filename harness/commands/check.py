@@ -55,6 +55,7 @@ def _check(arguments: argparse.Namespace) -> int:
         subject.begin_log_ins()
         from harness.check.cluster_check import look  # what judges takes as long to load as the hosts take to let us in
 
+        CLEANER.text(cluster.name)  # compiles what it looks for: of a private key it is long, and nothing else is to be done now
         findings = look(subject, run_command=arguments.run_command, file=file)
     return _print_findings(findings, arguments)
 

@@ -100,6 +100,13 @@ class Net:
     def _ip(self, host: LocalHost, lines: list[str]) -> None:
         host.check(["ip", "-batch", "-"], input="\n".join([*lines, ""]).encode())
 
+    def power_cycle(self) -> None:
+        """The node's legs go, and others of their names come, as with its power."""
+        nics = TOPOLOGY.of("lknode01")
+        self._ip(self.fabric, [f"link del {nic.leg}" for nic in nics])
+        self._ip(self.fabric, [*fabric._legs(CLUSTER, nics, str(self._holders[1].pid)), *dhcp.address_lines(CLUSTER, nics)])
+        self._ip(self.node, [*fabric.guest_lines(nics, asks=True), "link set eth0 up", "link set eth1 up"])
+
     def ask(self, host: LocalHost, mac: str, nic: str, *, limit: float = 20.0) -> Any:
         return ast.literal_eval(host.check([sys.executable, "-S", "-c", ASK, mac, nic, str(limit)], limit=60.0))
 
@@ -133,6 +140,14 @@ def test_what_a_first_and_a_second_nic_are_given(net: Net) -> None:
     address, server, options = net.ask(net.node, second.mac, "eth1")
     assert (address, server, options[54]) == ("10.20.2.11", PLATFORM, platform)
     assert not {3, 121} & set(options), "only the first NIC has a way out of its subnet (FAB-11)"
+
+
+@needs_namespaces
+def test_a_guest_that_lost_its_power_is_answered_again(net: Net) -> None:
+    net.power_cycle()
+    for nic in TOPOLOGY.of("lknode01"):
+        address, server, _ = net.ask(net.node, nic.mac, nic.name)
+        assert (address, server) == (str(nic.address), PLATFORM)
 
 
 @needs_namespaces

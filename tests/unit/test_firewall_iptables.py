@@ -163,3 +163,16 @@ def test_what_is_handed_to_a_transparent_proxy_is_dropped_where_nobody_listens(
 ) -> None:
     text = f"*mangle\n:PREROUTING ACCEPT [0:0]\n{rule}\nCOMMIT\n"
     assert evaluate(parse(text), replace(PROBE, listened=listened)).passes is passes
+
+
+TO_1599 = "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport 1521 -j REDIRECT --to-ports 1599\nCOMMIT\n"
+EXEMPT = "*raw\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -p tcp -m tcp --sport {} -j CT --notrack\nCOMMIT\n"
+
+
+@pytest.mark.parametrize(("sport", "heard"), [("1599", "silence"), ("1024:65535", "silence"), ("1521", "answer"), ("80", "answer")])
+def test_what_answers_a_redirected_connection_untracked_keeps_the_other_port_and_answers_nothing(sport: str, heard: str) -> None:
+    """As the kernel does (seed 2000294 of the random rulesets): nothing translates back what is exempt from tracking."""
+    found = opening(parse(OLD + EXEMPT.format(sport) + TO_1599), Packet("10.20.1.20", "10.20.1.11", 1521, in_nic="eth0"))
+    assert (found.heard, found.port) == (heard, 1599)
+    if heard == "silence":
+        assert found.passes is False and f"--sport {sport} -j CT --notrack" in found.decision.rule and found.what == "the answer"

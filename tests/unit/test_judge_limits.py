@@ -6,12 +6,12 @@ As in test_judge_evidence.py: recordings made by hand, in which A is the active 
 from __future__ import annotations
 
 import pytest
-from harness.measure.evaluation.outages import runs_of_failure
 from recordings import CLIENT, A, B, Script, a_header, a_series, marks, play
 
 from harness.core.verdict import Outcome
 from harness.measure.evaluation.attempt_attribution import Traced
 from harness.measure.evaluation.recording_evaluation import evaluate
+from harness.measure.evaluation.series_outages import runs_of_failure
 from harness.measure.evaluation.verdicts.unidentified_responders import unbridged_answers
 from harness.remote.recording.recording import Token
 

@@ -15,7 +15,7 @@ from harness.attach import disruptive_run, initial_state, restore
 from harness.attach.disruptive_run import DisruptiveRun
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
-from harness.core.errors import ExitCode, HarnessError, Unusable
+from harness.core.errors import ExitCode, HarnessError, Inconclusive, Unusable
 from harness.core.timeline import Timeline
 from harness.core.verdict import Outcome, Verdict, failed, passed
 from harness.disrupt import undo
@@ -206,6 +206,39 @@ def test_farewell_only_after_a_put_back_that_passed(
     assert said is not None and said.outcome is verdict.outcome
     one.give_back()
     assert (watchdog.told, lease.told) == (watchdog_told, [lease_told])
+
+
+def test_a_deed_is_asked_for_twice_and_the_first_time_forgets_what_the_run_has_counted(tmp_path: Path) -> None:
+    """Before it is prepared, and right before it is done; else a few repeats would reach what the manager bears."""
+    one, watchdog, lease = an_attached(tmp_path)
+    asked: list[tuple[str, dict[str, Any]]] = []
+    one._guard = SimpleNamespace(demand_permission=lambda name, **more: asked.append((name, more)))  # type: ignore[assignment]
+    watchdog.tell_disruption, lease.cover = lambda disruption: 60.0, lambda seconds: None  # type: ignore[attr-defined]
+    one._initial_state = initial_state.record_state(one._subject)
+    counts = one._subject.manager.counts
+    for within, left in ((True, 1), (False, 0)):
+        counts["lknode01"] = {"ip": 1}
+        one.demand_permission(SimpleNamespace(name="switchover"), within=within)  # type: ignore[arg-type]
+        assert len(counts["lknode01"]) == left
+    one._permit(SimpleNamespace(name="switchover", chosen_as_active="lknode01"))  # type: ignore[arg-type]
+    words = [{"within": True}, {"within": False}, {"node": "lknode01"}]
+    assert asked == [("switchover", more) for more in words]
+
+
+def test_without_a_plan_nothing_is_done(tmp_path: Path) -> None:
+    one, _, _ = an_attached(tmp_path)
+    one._guard = None
+    with pytest.raises(Inconclusive, match="no plan of it was shown"):
+        one.demand_permission(SimpleNamespace(name="switchover"))  # type: ignore[arg-type]
+
+
+def test_nothing_is_moved_on_a_cluster_that_another_run_has_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    moved: list[str] = []
+    monkeypatch.setattr(disruptive_run, "put_back", lambda subject, active, *about, **more: moved.append(active) or passed("as it was"))
+    one, _, lease = an_attached(tmp_path)
+    lease.stolen = "run 2 has it"
+    verdict = one.end(broken=False)
+    assert verdict is not None and not verdict and "nothing was put back: run 2 has it" in verdict.reason and not moved
 
 
 def test_nothing_done_nothing_kept(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,7 @@ from harness.diagnosis.firewall.partial_values import MISSING, Value, exactly, j
 HOOKS = {"input": ("ingress", "prerouting", "input"), "output": ("output", "postrouting", "egress")}
 TRACKED = ("ct state", "ct status", "ct direction", "ct mark")
 CONNTRACK_PRIORITY = -200  # the priority from which on the kernel knows a packet's connection
+EXEMPTS = re.compile(r"\bnotrack\b|-j NOTRACK\b", re.IGNORECASE)
 NAT = {"prerouting": -100, "output": -100, "input": 100, "postrouting": 100}  # where chains of kind nat really stand
 
 
@@ -82,6 +84,13 @@ def decide(ruleset: Ruleset, packet: Packet, carried: Mapping[str, Value] | None
     if first.rule != second.rule:
         first = replace(first, rule=f"{first.rule} or {second.rule}")
     return first, merge_flows([after, after_second])
+
+
+def exemptions(ruleset: Ruleset, direction: str | None = None) -> list[str]:
+    """The rules that exempt packets from connection tracking (notrack), as a Decision names them: all, or of those that come (`input`) or
+    leave (`output`)."""
+    chains = [chain for chain in ruleset.chains if direction is None or chain.hook is None or chain.hook in HOOKS[direction]]
+    return [str(rule) for chain in chains for rule in chain.rules if EXEMPTS.search(rule.text)]
 
 
 def _decide_in_order(ruleset: Ruleset, packet: Packet, carried: Mapping[str, Value], old_first: bool) -> tuple[Decision, Flow | None]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from harness.diagnosis.firewall.packet import EPHEMERAL, Decision, Outcome, Packet
 from harness.diagnosis.firewall.packet_state import STATES, Flow
 from harness.diagnosis.firewall.partial_values import Value, unknown
-from harness.diagnosis.firewall.ruleset_evaluation import Ruleset, decide
+from harness.diagnosis.firewall.ruleset_evaluation import Ruleset, decide, exemptions
 
 # Of an ICMP error: its code (RFC 792, RFC 1812).
 CODES = {
@@ -54,11 +54,26 @@ def opening(ruleset: Ruleset, syn: Packet, *, back: str | None = None, uid: int 
     answer_decision, after = decide(ruleset, answer, carried)
     if answer_decision.passes is not True or after is None:
         return Opening(answer, answer_decision, "silence" if answer_decision.passes is False else "", port, "the answer")
+    if decision.changed and (lost := _not_translated_back(ruleset, answer, after)) is not None:
+        return Opening(answer, lost, "silence" if lost.passes is False else "", port, "the answer")
     last = replace(syn, state="established" if answer.state == "established" else "invalid", flags=("ack",), reply=False)
     last_decision, _ = decide(ruleset, last, {"ct mark": after.get("ct mark")})
     if last_decision.passes is not True:
         return Opening(last, last_decision, "answer", port, "what follows the answer")
     return Opening(answer, decision, "answer", port, "the answer")
+
+
+def _not_translated_back(ruleset: Ruleset, answer: Packet, after: Flow) -> Decision | None:
+    """The answer of a connection that was given another destination gets its own address and port back by connection tracking alone. One
+    that is exempt from that comes from somebody whom nobody asked, and is not taken for an answer."""
+    state = after.known_number("ct state")
+    if state is not None and state != STATES["untracked"]:
+        return None
+    rules = " or ".join(exemptions(ruleset, answer.hook))
+    why = f"{answer}: not tracked, so that it keeps the address and port that the connection was sent on to, and answers nothing"
+    if state is None:
+        return Decision(Outcome.CANNOT_TELL, rules, "whether what answers a translated connection is tracked", None)
+    return Decision(Outcome.DROP, rules, why, False)
 
 
 def _blocked(ruleset: Ruleset, syn: Packet, decision: Decision, after: Flow | None, back: str | None) -> Opening:

@@ -5,19 +5,11 @@ What is not tracked has the state `untracked`: for a stateful rule it is no answ
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from harness.diagnosis.firewall.packet import Packet
-from harness.diagnosis.firewall.ruleset_evaluation import Ruleset
+from harness.diagnosis.firewall.ruleset_evaluation import Ruleset, exemptions
 from harness.diagnosis.firewall.tcp_handshake import Opening, opening
-
-EXEMPTS = re.compile(r"\bnotrack\b|-j NOTRACK\b", re.IGNORECASE)
-
-
-def exemptions(ruleset: Ruleset) -> list[str]:
-    """The rules, as a Decision names them."""
-    return [str(rule) for chain in ruleset.chains for rule in chain.rules if EXEMPTS.search(rule.text)]
 
 
 def opening_if_tracked(ruleset: Ruleset, syn: Packet, *, back: str | None = None) -> tuple[Opening, str] | None:

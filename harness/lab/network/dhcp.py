@@ -44,11 +44,10 @@ def configuration(cluster: Cluster, topology: Topology, hosts: list[str]) -> str
     ]
     for subnet in sorted({nic.subnet for nic in nics}):
         lines.append(f"dhcp-range={subnet.network_address},static,{subnet.netmask},infinite")
+        # By the legs' address: by its name it would be the leg that is there now, and not the one that comes with the guest's next power.
+        lines.append(f"shared-network={server},{subnet.network_address}")
     for nic in nics:
-        lines += [
-            f"interface={nic.leg}",
-            f"shared-network={nic.leg},{nic.subnet.network_address}",
-        ]
+        lines.append(f"interface={nic.leg}")
         if nic is topology.of(nic.host)[0]:
             routes = f"0.0.0.0/0,{nic.gateway},{server}/32,{nic.gateway},{METADATA}/32,{nic.gateway}"
             lines += [
