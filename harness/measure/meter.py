@@ -174,12 +174,15 @@ class Meter:
                 self._renew_kept()
                 yield recorder
             finally:
-                self._end_watching(path.parent)
-                with self._lock:
-                    self._flush()
-                    self._recorder, self.recorded_until = None, time.monotonic()
-                    self._unrecorded_before, self._unrecorded = self._unrecorded, UnrecordedTime(self.series)
-                    self._unrecorded.begin(self.recorded_until)
+                try:
+                    self.subject.together(*(capture.end for capture in self._watched.values()))
+                finally:  # what is measured while captures are stopped and written would have no packets that show who answered
+                    with self._lock:
+                        self._flush()
+                        self._recorder, self.recorded_until = None, time.monotonic()
+                        self._unrecorded_before, self._unrecorded = self._unrecorded, UnrecordedTime(self.series)
+                        self._unrecorded.begin(self.recorded_until)
+                    self._end_watching(path.parent)
 
     def unwatched_s(self, after: float) -> float:
         """For how many seconds a path may have been out unseen between `after`, when an earlier recording (any meter's) ended, and the

@@ -15,7 +15,7 @@ from harness.measure.meter import Meter
 from harness.measure.unrecorded_time import UnrecordedTime
 from harness.pytest_plugin.measurement_plan import MeasurementOptions
 from harness.pytest_plugin.measurement_session import MeasurementSession
-from harness.remote.recording.recording import Sample, Series
+from harness.remote.recording.recording import Sample, Series, read
 
 SERIES = a_series(CLIENT, period=0.1)
 OTHER = a_series("lknode01", period=0.1)
@@ -71,7 +71,7 @@ def a_meter(monkeypatch: pytest.MonkeyPatch, now: list[float]) -> Meter:
     """One without agents, on a clock that the test sets."""
     monkeypatch.setattr("harness.measure.meter.time", SimpleNamespace(monotonic=lambda: now[0], time=lambda: 1e9 + now[0]))
     subject: Any = SimpleNamespace(
-        cleaner=SimpleNamespace(data=lambda data: data), cluster=SimpleNamespace(nodes=[]), together=lambda *each: []
+        cleaner=SimpleNamespace(data=lambda data: data), cluster=SimpleNamespace(nodes=[]), together=lambda *each: [one() for one in each]
     )
     meter = Meter.__new__(Meter)
     meter.subject, meter.series, meter.coarse, meter._agents, meter._watched = subject, [SERIES], {}, {}, {}
@@ -106,3 +106,28 @@ def test_a_session_counts_what_was_not_seen_between_its_recordings_and_nothing_e
     assert record(12.0, 15.0) == pytest.approx(3.0), "two seconds between, and the last one before"
     assert record(19.0, 20.0) == pytest.approx(7.0), "nobody told anything for 4 s"
     assert record(21.5, 22.0, a_meter(monkeypatch, now)) == pytest.approx(9.5), "another meter knows nothing of the time before it"
+
+
+def test_what_is_measured_while_captures_are_stopped_and_written_is_no_part_of_the_recording(tmp_path: Path, monkeypatch) -> None:
+    """No packet would show who answered it, and the end of the recording would not be judged."""
+    now, done = [0.0], list[str]()
+    meter = a_meter(monkeypatch, now)
+
+    def stop() -> None:
+        done.append("stop")
+        now[0] = 8.0
+        meter.samples(SERIES.id, attempts(5.0, 8.0, failing=[3]))
+
+    def write_pcap(file: Path) -> None:
+        done.append("write")
+
+    capture: Any = SimpleNamespace(end=lambda: done.append("end"), stop=stop, write_pcap=write_pcap)
+    with meter.recording(file := tmp_path / "recording.jsonl", a_header()):
+        meter._watched["lknode01"] = capture
+        meter.samples(SERIES.id, attempts(0.0, 5.0))
+        now[0] = 5.0
+    assert done == ["end", "stop", "write"] and meter.recorded_until == 5.0
+    assert max(row.at for row in read(file).samples[SERIES.id]) < 5.0
+    with meter.recording(tmp_path / "next.jsonl", a_header()):
+        pass
+    assert meter.unwatched_s(5.0) == pytest.approx(4.0), "an attempt failed between the two"

@@ -26,7 +26,7 @@ END_TIMEOUT_S = 10.0  # a capture on a busy host may tell late what it saw; what
 
 
 class Watched:
-    """`start`, then `stop`; `make` gives a new capture, `tell` hears when it begins and ends."""
+    """`start`, then `end` and `stop`; `make` gives a new capture, `tell` hears when it begins and ends."""
 
     def __init__(self, node: str, make: Callable[[], PacketCapture], tell: Callable[[NodeEvent], None]) -> None:
         self._node, self._make, self._tell = node, make, tell
@@ -36,6 +36,7 @@ class Watched:
         self._complete_until = time.monotonic()  # up to here everything has come in
         self._dropped = 0
         self._over = threading.Event()
+        self._end_told = False
         self._thread = threading.Thread(target=self._keep_watching, name=f"watched-{node}", daemon=True)
 
     def start(self) -> None:
@@ -43,14 +44,21 @@ class Watched:
         self._begin()
         self._thread.start()
 
-    def stop(self) -> None:
-        """End it; what is missing at the end is told."""
+    def end(self) -> None:
+        """Tell up to when everything has come in, or what is missing at the end; what is captured later counts for nothing."""
+        if self._end_told:
+            return
+        self._end_told = True
         self._over.set()
         self._thread.join(MARK_TIMEOUT_S + END_TIMEOUT_S)
         if self._working:
             self._check_complete(END_TIMEOUT_S)
         if self._working:
             self._tell_event("witness-end", self._complete_until, "everything up to here has come in", since=self._complete_until)
+
+    def stop(self) -> None:
+        """End it, and what captures on the host."""
+        self.end()
         for capture in self._captures:
             capture.stop()
 
