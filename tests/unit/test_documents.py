@@ -123,3 +123,11 @@ def test_every_document_that_the_program_names_is_there() -> None:
     command = ["git", "grep", "-hoE", r"docs/[a-zA-Z_/-]+\.(md|json|toml)", "--", "harness", "run"]
     lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert sorted(name for name in set(lines.split()) if not (ROOT / name).is_file()) == []
+
+
+def test_the_tests_that_guard_against_faults_are_there() -> None:
+    text = (ROOT / "docs/guarded-faults.md").read_text(encoding="utf-8")
+    named = re.findall(r"((?:unit|e2e|lab|azure|azure_lab|azure_operations)/\w+\.py)(?:::(\w+))?", text)
+    assert len(named) > 200
+    sources = {file: (ROOT / "tests" / file).read_text(encoding="utf-8") for file, _ in named if (ROOT / "tests" / file).exists()}
+    assert [f"{file}::{test}" for file, test in named if f"def {test}" not in sources.get(file, "")] == []
