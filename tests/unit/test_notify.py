@@ -176,6 +176,12 @@ def test_a_run_that_a_failure_ended_early_is_of_the_whole_night(runs, word, stat
     assert not state_change.is_comparable(short, whole)  # nothing ended it
 
 
+def test_a_run_that_came_to_no_cluster_is_like_no_other(runs) -> None:
+    run, nowhere = runs.made("p").record, runs.made("p").record
+    nowhere.cluster = None
+    assert not state_change.is_comparable(run, nowhere) and not state_change.is_comparable(nowhere, run)
+
+
 def test_a_change_is_sent_without_a_secret_and_a_receiver_that_is_away_is_told(runs, monkeypatch) -> None:
     with notification_receiver() as (port, received):
         secret = "hunter2hunter2"
