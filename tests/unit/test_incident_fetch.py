@@ -219,6 +219,8 @@ def test_the_figures_are_those_of_a_fetch_that_lacked_nothing(down, tmp_path: Pa
         for run in (brought.runs[0], other)
     ]
     assert figures[0] and figures[0] == figures[1] and outcome(brought.runs[0]) == outcome(other)
+    cluster = load_record(other).cluster
+    assert cluster is not None and cluster.active_at_start == ONE
 
 
 def test_a_pass_is_not_said_of_an_incident_whose_client_could_not_be_asked(tmp_path: Path) -> None:

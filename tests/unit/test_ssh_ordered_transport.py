@@ -72,3 +72,21 @@ def test_what_the_reading_thread_has_to_say_waits_for_new_keys_and_it_does_not()
     assert [kept.asbytes()[0] for kept in transport._held_messages] == [CLOSE]
     near.close()
     far.close()
+
+
+def test_no_word_is_sent_on_a_closed_channel_although_another_is_open() -> None:
+    near, far = socket.socketpair()
+    transport = OrderedTransport(near)
+    channels = [SimpleNamespace(remote_chanid=CHANNEL, closed=True), SimpleNamespace(remote_chanid=CHANNEL + 1, closed=False)]
+    transport._channels = SimpleNamespace(values=lambda: channels)
+    transport.active = True
+    transport.clear_to_send.set()
+    sent: list[int] = []
+    transport.packetizer.send_message = lambda data: sent.append(data.asbytes()[0])
+    transport._send_user_message(message(WINDOW_ADJUST))
+    assert sent == []
+    channels[0].closed = False
+    transport._send_user_message(message(WINDOW_ADJUST))
+    assert sent == [WINDOW_ADJUST]
+    near.close()
+    far.close()
