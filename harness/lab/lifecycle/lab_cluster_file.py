@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import socket
 import sys
@@ -11,6 +10,7 @@ from typing import Any
 
 import tomli_w
 
+from harness.core.files import write_atomically
 from harness.lab import lab_config
 from harness.lab.guests.host_provisioning import MSSQL_FILES
 from harness.lab.guests.images.image_store import cache_folder
@@ -62,8 +62,5 @@ def database_password_file() -> Path:
     file = cache_folder() / "database-password"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        new = file.with_suffix(f".{os.getpid()}")
-        new.touch(mode=0o600)
-        new.write_text(secrets.token_urlsafe(18))
-        new.replace(file)
+        write_atomically(file, secrets.token_urlsafe(18), private=True)
     return file

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 from harness.core.deadline import Deadline
+from harness.core.files import write_atomically
 from harness.lab.guests.images.image_store import cache_folder
 from harness.lab.guests.machine.qemu_command_line import PROGRAMS
 
@@ -28,9 +29,7 @@ def accelerator(kernel: Path) -> str:
         return str(remembered["accelerator"])
     chosen = "kvm" if KVM.exists() and os.access(KVM, os.R_OK | os.W_OK) and kvm_works(kernel) else "tcg"
     memory_file.parent.mkdir(parents=True, exist_ok=True)
-    new = memory_file.with_suffix(f".{os.getpid()}")
-    new.write_text(json.dumps({**trial, "accelerator": chosen}))
-    new.replace(memory_file)
+    write_atomically(memory_file, json.dumps({**trial, "accelerator": chosen}))
     return chosen
 
 
