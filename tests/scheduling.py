@@ -10,11 +10,12 @@ from xdist.workermanage import WorkerController
 WITHOUT_LAB = "tests/unit/"  # as ids of tests begin
 OF_ONE_LAB = "tests/azure_lab/"  # whose tests share one, which the worker keeps to its end
 MIN_WORKERS = 3  # fewer all take from the front
+ONE_LEFT_OF = 6  # of so many files without a lab one is left to the other workers
 
 
 class ComputeBesideLabs(LoadFileScheduling):
     """The workers take files in their order, but the last worker only those that need no lab, from the end: what labs leave of
-    the processors while they wait is used, and no more labs run side by side than before. Half of these files it leaves to the others, for
+    the processors while they wait is used, and no more labs run side by side than before. Some of these files it leaves to the others, for
     when there are no more labs to begin and the last ones are waited for."""
 
     def __init__(self, config: pytest.Config, log: Producer | None = None) -> None:
@@ -35,7 +36,7 @@ class ComputeBesideLabs(LoadFileScheduling):
     def _assign_work_unit(self, node: WorkerController) -> None:
         if node.gateway.id == self._beside:
             left = self._without_lab()
-            self._left_to_others = left // 2 if self._left_to_others is None else self._left_to_others
+            self._left_to_others = left // ONE_LEFT_OF if self._left_to_others is None else self._left_to_others
             if left < len(self.workqueue) and left <= self._left_to_others:
                 self._waiting = node
                 return
