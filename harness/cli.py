@@ -20,6 +20,8 @@ from harness.commands import completion, suite
 from harness.commands.parser import Parser
 from harness.commands.shared_options import demand_platform, print_error, wants_json
 from harness.core.errors import ExitCode, HarnessError
+from harness.core.signals import handle_termination_signals
+from harness.core.text.output_encoding import allow_every_encoding
 
 EXIT_CODES = (
     "exit codes: 0 all passed · 1 a check failed · 2 bad use or configuration · 3 inconclusive · "
@@ -54,9 +56,9 @@ OBJECTS_PER_COLLECTION = 50_000  # while a command loads its modules there is no
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return the exit code. What it writes is its owner's alone: reports, evidence, archives, cluster files."""
     from harness.core.files import OWNER_ALONE, writing_for
-    from harness.core.terminal import guarded
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    handle_termination_signals()
     gc.set_threshold(OBJECTS_PER_COLLECTION)
     command_line = sys.argv[1:] if arguments is None else arguments
     if completion.ENVIRONMENT in os.environ:
@@ -64,8 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     with writing_for(OWNER_ALONE):
         if suite.is_suite_command(command_line):
             return _suite(command_line)
-        with guarded():
-            return _run(command_line)
+        return _run(command_line)
 
 
 def _suite(arguments: list[str]) -> int:
@@ -78,21 +79,35 @@ def _suite(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    from harness.commands.fleet import fleet
-    from harness.core.terminal import CLEANER
-
     try:
-        own_arguments, arguments_behind = fleet.divided(arguments)
-        namespace = _parser(*own_arguments[:1]).parse_args(own_arguments)
-        namespace.behind = arguments_behind
-        demand_platform(namespace)
-        return int(namespace.command(namespace))
+        namespace = _parse(arguments)
+        from harness.core.terminal import (
+            guarded,  # not before: help is the harness's own words, and what cleans others' takes as long to load
+        )
+
+        with guarded():
+            return int(namespace.command(namespace))
     except HarnessError as error:
-        return _complain(CLEANER.text(str(error)), int(error.exit_code), as_json=wants_json(arguments))
+        from harness.core.terminal import CLEANER, guarded
+
+        with guarded():
+            return _complain(CLEANER.text(str(error)), int(error.exit_code), as_json=wants_json(arguments))
     except KeyboardInterrupt:
         return _complain("interrupted; nothing was left behind", INTERRUPTED, as_json=wants_json(arguments))
     except BrokenPipeError:
         return int(ExitCode.PASSED)  # the reader of our output has seen enough
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    """What the command line asks for; `--help` prints and ends the process. Raises HarnessError."""
+    from harness.commands.fleet import fleet
+
+    allow_every_encoding()
+    own_arguments, arguments_behind = fleet.divided(arguments)
+    namespace = _parser(*own_arguments[:1]).parse_args(own_arguments)
+    namespace.behind = arguments_behind
+    demand_platform(namespace)
+    return namespace
 
 
 def _complain(sentence: str, exit_code: int, *, as_json: bool) -> int:

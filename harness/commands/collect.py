@@ -6,7 +6,6 @@ import argparse
 import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,6 +119,8 @@ def span_of(arguments: argparse.Namespace, now: float) -> Span:
 
 
 def _moment(option: str, text: str) -> float:
+    from datetime import datetime
+
     try:
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError, OSError):
@@ -127,6 +128,8 @@ def _moment(option: str, text: str) -> float:
 
 
 def _output(name: str | None, cluster: str) -> Path:
+    from datetime import UTC, datetime
+
     output = Path(name or f"lkharness-{cluster}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz")
     if not output.name.endswith((".tar.gz", ".tgz")):
         raise BadUse(f"--output {output}: a bundle is a .tar.gz; let its name end so")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -76,6 +75,8 @@ def nearest_word(typed_word: str, known_words: Iterable[str]) -> str | None:
     completions = [candidate for candidate in candidates if len(typed_word.strip("-")) > 1 and candidate.startswith(typed_word)]
     if completions:  # of several, who knows
         return completions[0] if len(completions) == 1 else None
+    import difflib
+
     return next(iter(difflib.get_close_matches(typed_word, candidates, n=1, cutoff=0.7)), None)
 
 

@@ -6,7 +6,6 @@ import contextlib
 import io
 import lzma
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +41,7 @@ def write_atomically(path: Path, text: str, *, private: bool = False) -> Path:
 
     `private`: for its owner alone to read. Otherwise a file that is there keeps its rights, and a new one has those of the umask.
     """
-    temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}-{os.urandom(4).hex()}")
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:

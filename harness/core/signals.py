@@ -1,4 +1,4 @@
-"""What ends a run from outside ends it as Ctrl-C does: with undoing, teardown and a report."""
+"""What ends a command or a run from outside ends it as Ctrl-C does: with undoing, teardown and a report."""
 
 from __future__ import annotations
 

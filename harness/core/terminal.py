@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,28 +9,9 @@ from typing import Any
 
 from harness.core.redaction.output_redaction import Cleaner
 from harness.core.text.host_text import visible
+from harness.core.text.output_encoding import allow_every_encoding
 
 CLEANER = Cleaner()  # of this process's terminal; a verb that learns of secrets tells it
-
-# What messages have beyond ASCII, in words that every encoding holds.
-PLAIN = {"→": "->", "…": "...", "“": '"', "”": '"', "–": "-", "—": "-", "·": "-", "×": "x", "≤": "<=", "≥": ">=", "✓": "ok", "✗": "x"}
-_PLAIN_WORDS = "lkharness-plain"
-
-
-def _in_plain_words(error: UnicodeError) -> tuple[str, int]:
-    """What an encoding lacks, in plain words or written out: output never dies of its encoding."""
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    lacking = error.object[error.start : error.end]
-    return "".join(PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in lacking), error.end
-
-
-def allow_every_encoding() -> None:
-    """The standard streams take every text, whatever their encoding: a redirected command's on Windows is cp1252."""
-    codecs.register_error(_PLAIN_WORDS, _in_plain_words)
-    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-        if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
-            reconfigure(errors=_PLAIN_WORDS)
 
 
 class CleanedStream:

@@ -21,7 +21,8 @@ from harness.attach.lease import LeaseHeld
 from harness.config import cluster_config
 from harness.core.errors import ExitCode, HarnessError
 from harness.core.files import OTHERS_READ, OWNER_ALONE, expand_user, writing_for
-from harness.core.terminal import CLEANER, allow_every_encoding
+from harness.core.terminal import CLEANER
+from harness.core.text.output_encoding import allow_every_encoding
 from harness.core.text.wording import most_said
 from harness.disrupt.none import Nothing
 from harness.pytest_plugin import pytest_items, pytest_options

@@ -69,7 +69,7 @@ def _switches_to_a_node(lab: launch.RunningLab) -> Iterator[float]:
 
 
 def commands(runs: int) -> Iterator[Row]:
-    yield row("lkharness --help", "s", [_seconds([sys.executable, "-m", "harness.cli", "--help"]) for _ in range(runs)], "0.3")
+    yield row("lkharness --help", "s", [_seconds([sys.executable, "-m", "harness.cli", "--help"]) for _ in range(runs)], "0.15")
 
 
 def suites() -> Iterator[Row]:

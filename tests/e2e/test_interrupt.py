@@ -114,7 +114,9 @@ def test_a_second_ctrl_c_does_not_leave_the_lab(shell: Shell, tmp_path: Path):
     assert [f for f in shell.folders() if not f.endswith(".failed.log")] == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.deep)], ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGHUP, pytest.param(signal.SIGTERM, marks=pytest.mark.deep)], ids=lambda s: s.name
+)
 def test_lab_up_interrupted(shell: Shell, number: signal.Signals):
     """`lab up` that is interrupted while it works leaves neither a lab nor its folder."""
     up = shell.begin("-m", "harness.cli", "lab", "up", "--name", "halfway")

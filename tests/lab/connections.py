@@ -89,6 +89,9 @@ def once(p):
 print(json.dumps([once(p) for p in range(first, first + count)]))
 """
 
+# One connection that is made and closed.
+CONNECTION_ALONE = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 60).close(); print('null')"
+
 # A responder that says nothing. Any line: what became of its connections, [opened, ended or null, how, peer's address] each.
 RESPONDER = r"""
 import json, socket, sys, threading, time

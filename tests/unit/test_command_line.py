@@ -50,6 +50,27 @@ def test_an_abbreviation_of_two_options_is_not_guessed() -> None:
     assert nearest_word("--prof", ["--profile", "--probe-port"]) == "--profile"
 
 
+def test_a_mistyped_word_does_nothing_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["chek\x1b[2J"]) == 2
+    err = capsys.readouterr().err
+    assert "\x1b" not in err and "x1b[2J" in err
+
+
+def test_help_loads_nothing_that_it_does_not_need() -> None:
+    """Each of these takes 5 to 20 ms of the 150 that it may take."""
+    heavy = {"harness.core.redaction.redactor", "dataclasses", "inspect", "secrets", "subprocess", "datetime", "asyncio"}
+    code = "import sys\nfrom harness import cli\ntry: cli.main(['--help'])\nfinally: print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert "examples" in done.stdout or "example:" in done.stdout
+    assert not heavy & set(done.stderr.split())
+
+
+def test_every_verb_of_azure_is_a_command() -> None:
+    from harness.commands.azure import azure
+
+    assert {f"azure_{verb}" for verb in azure.VERBS} == {path.stem for path in Path(azure.__file__).parent.glob("azure_*.py")}
+
+
 def test_an_option_means_the_same_everywhere() -> None:
     """One option, one kind of value: a flag of one command takes no file in another, and what counts minutes counts them everywhere."""
     seen: dict[str, set[tuple[bool, str | None]]] = {}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 
-from harness.commands import azure as here
+VERBS = ("down", "heal", "rehearse", "sweep", "up")  # named here, because to look for them takes longer than to load them
 
 
 def add_to(commands) -> None:
@@ -14,5 +13,5 @@ def add_to(commands) -> None:
         "azure", help="what the harness reads, disturbs, fixes, makes and removes in Azure", epilog="example: lkharness azure rehearse"
     )
     verbs = azure.add_subparsers(title="what to do", metavar="VERB", required=True, parser_class=type(azure))
-    for name in sorted(module.name for module in pkgutil.iter_modules(here.__path__) if module.name.startswith("azure_")):
-        importlib.import_module(f"{here.__name__}.{name}").add_to(verbs)
+    for verb in VERBS:
+        importlib.import_module(f"{__package__}.azure_{verb}").add_to(verbs)

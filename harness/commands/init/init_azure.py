@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,4 +128,6 @@ def _ask_tags(services: tuple[ServiceAnswer, ...], ask: Callable[[str], str] | N
     """With the tags that only the cluster manager knows, when there is a person to ask; an empty answer keeps the guess."""
     if ask is None:
         return services
+    from dataclasses import replace
+
     return tuple(replace(s, tag=ask(f"port {s.port} ({s.kind}): its resource in the cluster manager [{s.tag}]") or s.tag) for s in services)

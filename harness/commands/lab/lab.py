@@ -5,9 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
-import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,7 +143,6 @@ def _up(arguments: argparse.Namespace) -> int:
     from harness.lab.guests.host_provisioning import stand_in_note
     from harness.lab.lifecycle import launch
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # half a lab is removed then, too
     shape = _read_shape(arguments) if arguments.like else None
     data = shape.data if shape else _lab_settings(arguments)
     # What somebody else's file asks of this machine is not agreed to by bringing up a lab of it.
@@ -270,6 +266,8 @@ def _remove_orphans() -> list[str]:
         engine = container_engine.demand()
     except Unusable:
         return []  # nobody here could have made one
+    import shutil
+
     container_ids = leftovers(engine)
     engine.remove(container_ids)
     for folder in orphaned_folders():
@@ -309,6 +307,8 @@ def _exec(arguments: argparse.Namespace) -> int:
 
 def _exec_for_a_program(host: str, command: list[str]) -> int:
     """The command's output and exit code in one object; the exit code is the command's own."""
+    import subprocess
+
     completed = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     code = completed.returncode if completed.returncode >= 0 else 128 - completed.returncode
     texts = {name: text.decode(errors="replace") for name, text in (("stdout", completed.stdout), ("stderr", completed.stderr))}
