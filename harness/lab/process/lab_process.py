@@ -269,10 +269,12 @@ async def _live(lab: Lab, news_fd: int, lifeline: int) -> None:
 
 async def _wait_until_booted(lab: Lab) -> None:
     """Boot all hosts at once without keeping the probes and the storage waiting."""
+    boots = {name: lab.operations.begin_boot(name) for name in lab.hosts}
     for host in lab.hosts.values():
         host.connect()
     for host in lab.hosts.values():
         await host.wait_until_booted()
+        lab.operations.end_boot(host.name, boots[host.name])
         lab.operations.watch(host)
 
 
