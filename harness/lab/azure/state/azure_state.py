@@ -1,4 +1,4 @@
-"""What the stand-in knows and remembers: the lab's figure, how to ask it, and what only Azure has (tags, operations)."""
+"""What the stand-in knows and remembers: the lab's topology, how to ask it, and what only Azure has (tags, operations)."""
 
 from __future__ import annotations
 
