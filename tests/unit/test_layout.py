@@ -56,6 +56,12 @@ def test_every_import_is_a_declared_dependency() -> None:
     assert not missing, f"not in pyproject.toml: {missing}"
 
 
+def test_limits_are_named_as_limits() -> None:
+    """MAX_… and MIN_…, so that they are found by what they are."""
+    names = [name for path in product() for name in re.findall(r"^(LEAST_\w+|\w+_AT_MOST)\b.*=", path.read_text(), re.MULTILINE)]
+    assert not names
+
+
 def test_the_lab_is_a_leaf() -> None:
     """Only the lab itself, the commands and the session know it."""
     strangers = [
