@@ -122,9 +122,10 @@ def test_of_several_changes_beside_a_shift_the_nearest_is_named_and_two_as_near_
 
 
 def test_one_change_explains_one_of_two_shifts_beside_it():
-    medians = [1.5 + 0.001 * (n % 7) + (0.5 if n >= 61 else 0.0) + (0.5 if n >= 64 else 0.0) for n in range(90)]
-    told = plain_nights(medians, {0: "1.0", 62: "1.1"})
-    assert sum("harness 1.0 → 1.1" in sentence for sentence in told) == 1
+    medians = [1.5 + 0.001 * (n % 7) + (0.5 if n >= 61 else 0.0) + (0.7 if n >= 65 else 0.0) for n in range(90)]
+    first, second = plain_nights(medians, {0: "1.0", 63: "1.1"})
+    assert first.startswith("63 slower by ") and first.endswith("; harness 1.0 → 1.1")
+    assert second == f"65 slower by 0.70 s; {NOTHING_KNOWN}"
 
 
 def test_what_changed_in_nights_that_measured_nothing_is_the_next_nights(tmp_path):

@@ -195,6 +195,8 @@ def test_twenty_processes_that_enter_at_once_and_are_killed_lose_and_double_noth
 def test_a_file_of_the_format_before_keeps_its_figures_and_is_read_again_where_folders_are_there(tmp_path):
     """As a harness left it that did not store what a run set out to measure; a folder has gone since."""
     gone, there = nights(tmp_path, 2)
+    data = json.loads((there / "run.json").read_text())
+    (there / "run.json").write_text(json.dumps({**data, "state": "unusable", "command": ["pytest", "tests/failover"]}))
     with Store(tmp_path / FILE) as store:
         catch_up(tmp_path, store)
         points = store.points()
@@ -202,8 +204,6 @@ def test_a_file_of_the_format_before_keeps_its_figures_and_is_read_again_where_f
         database.execute("ALTER TABLE run DROP COLUMN asked")
         database.execute("PRAGMA user_version = 1")
     shutil.rmtree(gone)
-    data = json.loads((there / "run.json").read_text())
-    (there / "run.json").write_text(json.dumps({**data, "state": "unusable", "command": ["pytest", "tests/failover"]}))
     with Store(tmp_path / FILE) as store:
         assert catch_up(tmp_path, store).entered == 1
         assert [run.asked for run in store.runs()] == [[], ["*"]] and len(store.points()) == len(points)
