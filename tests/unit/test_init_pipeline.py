@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -204,6 +205,17 @@ def test_each_pod_of_a_fleet_takes_its_own_cluster_file_as_far_as_it_was_agreed_
     name = matrix[int(index)]["name"]
     assert done.returncode == 0 and (tmp_path / "this/cluster.toml").read_text() == f"name = '{name}'", done.stderr
     assert (tmp_path / "reports").resolve() == reports / name and "trust --yes this/cluster.toml" in (tmp_path / "calls").read_text()
+
+
+def test_what_ours_is_checked_against_is_locked_and_installed_for_the_deep_tests():
+    """Or the tests below, and those against scipy, would be skipped everywhere."""
+    repository = package_data.REPOSITORY
+    assert repository is not None
+    extra = tomllib.loads((repository / "pyproject.toml").read_text())["project"]["optional-dependencies"]["crosscheck"]
+    lock = (repository / "requirements-crosscheck.lock").read_text()
+    for name in (re.split("[<>=]", requirement)[0] for requirement in extra):
+        assert re.search(rf"^{name}==", lock, re.MULTILINE), name
+    assert re.search(r'^ *case " \$\* " in \*" --deep "\*\) \(want_crosscheck\)', (repository / "run").read_text(), re.MULTILINE)
 
 
 @pytest.mark.parametrize("kind", list(SCHEMAS))
