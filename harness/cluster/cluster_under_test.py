@@ -61,7 +61,7 @@ class ClusterUnderTest:
         self.timeline = timeline
         self.hosts = connect_all(cluster, timeline)
         self.facts = {m.name: facts_of(m, self.hosts[m.name]) for m in cluster.machines}
-        self.residents = ConnectionWorkers(self)
+        self.connection_workers = ConnectionWorkers(self)
         self.manager = manager_of(cluster, self.hosts)
         self.cleaner = Cleaner()  # takes secrets out of what hosts say, before it is kept; a run's own, where there is a run
         self.absent: set[str] = set()  # hosts that a disruption has silenced: they can neither be watched nor asked
@@ -298,7 +298,7 @@ class ClusterUnderTest:
         for capture in self._capture_by_host.values():
             capture.stop()
         self.captures.close()
-        for worker in self.residents.values():
+        for worker in self.connection_workers.values():
             worker.close()
         for host in self.hosts.values():
             host.close()

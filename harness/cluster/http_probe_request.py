@@ -27,7 +27,7 @@ def ask(subject: ClusterUnderTest, origins: Sequence[str]) -> dict[str, str]:
 
     def ask_node(address: str) -> str:
         try:
-            with relay(subject.residents[origin], address, probe.port, limit=CONNECT_TIMEOUT_S) as link:
+            with relay(subject.connection_workers[origin], address, probe.port, limit=CONNECT_TIMEOUT_S) as link:
                 if link.port is None:
                     return ""
                 connection = http.client.HTTPConnection(link.host, link.port, timeout=limit)

@@ -149,7 +149,7 @@ def probe_answered(subject: ClusterUnderTest, active: str | None) -> Verdict:
     client, port = cluster.client.name, cluster.load_balancer.probe.port
 
     def ask(origin: str, node: Node, limit: float) -> Attempt:
-        return attempt(subject.residents[origin], str(node.address), port, count=1, limit=limit)[0]
+        return attempt(subject.connection_workers[origin], str(node.address), port, count=1, limit=limit)[0]
 
     answering, limit = [], LONGEST_SILENCE_S
     for node in (n for n in cluster.nodes if n.name == active):

@@ -89,7 +89,7 @@ class Tokens:
 
     def _open_path(self, origin: str, limit: float = TOKEN_TIMEOUT_S):
         vip = str(self._subject.cluster.vip)
-        return relay(self._subject.residents[origin], vip, self._service.port, limit=limit, lifetime=MAX_CONNECTION_S)
+        return relay(self._subject.connection_workers[origin], vip, self._service.port, limit=limit, lifetime=MAX_CONNECTION_S)
 
     def _open_table(self, port: int | None, limit: float = TOKEN_TIMEOUT_S) -> TokenTable:
         if port is None:

@@ -26,7 +26,7 @@ from harness.services.service_kind import Hello
 LOW_PERIOD_S, FAST_PERIOD_S = 0.1, 0.01  # of the first service from the client; of that service from any host, while something is wrong
 OTHER_PERIOD_S = 0.25  # of everything else: a service that forks for each connection must not be what the recorder wears down
 LOOK_S = 0.25  # from one look at listeners and the log to the next
-LOOK_LIMIT_S = 20.0
+LOOK_TIMEOUT_S = 20.0
 Plan = dict[AgentSeries, float]  # of one host: each series with its fast period in seconds
 
 
@@ -164,7 +164,7 @@ class Recorders:
             if self.subject.capabilities(link.name).full:
                 return False
             folder_test = " || ".join(f"[ -e {shlex.quote(folder)} ]" for folder in link.folders)
-            return not self.subject.hosts[link.name].run(folder_test, limit=LOOK_LIMIT_S).ok
+            return not self.subject.hosts[link.name].run(folder_test, limit=LOOK_TIMEOUT_S).ok
         except HarnessError:
             return False
 

@@ -395,4 +395,7 @@ def test_doctor(shell: Shell):
     done = shell.lkharness("doctor", "--json")
     findings = json.loads(done.stdout)["findings"]
     assert done.returncode == 0 and all(f["ok"] for f in findings)
-    assert all({"what", "says", "mend"} <= f.keys() for f in findings)
+    assert all({"what", "message", "fix"} <= f.keys() for f in findings)
+    said = json.loads(done.stdout)
+    machines = {f["what"] for f in said["machine_checks"]}
+    assert {"QEMU", "/dev/net/tun", "machine disk of the image pacemaker"} <= machines and said["container_checks"]

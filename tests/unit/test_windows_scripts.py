@@ -173,14 +173,14 @@ def test_no_script_is_forgotten():
 
 def test_the_bootstrap_fits_into_a_command_line():
     line, data = powershell.invocation(powershell.Complete(script_protocol.bootstrap()), b"x")
-    assert len(line) <= powershell.LINE_AT_MOST and data == b"x"
+    assert len(line) <= powershell.MAX_LINE and data == b"x"
 
 
 def test_what_takes_an_agent_from_its_input_fits_into_a_command_line():
     """Its input is the agent's, so it has no other way."""
     for text in (powershell_agent.loader(), csharp_program.loader()):
         line, data = powershell.invocation(text, streams=True)
-        assert len(line) <= powershell.LINE_AT_MOST and data is None
+        assert len(line) <= powershell.MAX_LINE and data is None
 
 
 def test_what_a_job_runs_fits_into_the_command_line_of_a_new_process():

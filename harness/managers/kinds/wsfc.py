@@ -13,7 +13,7 @@ from harness.core.errors import DeadlineExceeded
 from harness.hosts.windows.powershell import quoted
 from harness.hosts.windows.script_protocol import MISSING, Row
 from harness.hosts.windows.script_runner import advice, ask, rows_of
-from harness.hosts.windows.windows_host import EVENTS_AT_MOST, WindowsHost
+from harness.hosts.windows.windows_host import MAX_EVENTS, WindowsHost
 from harness.hosts.windows.windows_parse import Event
 from harness.managers.manager import Answer, ClusterState, NodeState, Question, SwitchRefused
 from harness.managers.parse.wsfc_parse import Rows, allowed, node_state, read, same, word
@@ -92,7 +92,7 @@ class Wsfc(OnWindows):
         """What the cluster has logged as an error there, or why that could not be read."""
         host = WindowsHost(self._hosts[node], limit=max(0.1, deadline.remaining()))
         try:
-            return host.events(since, time.time() + CLOCK_MARGIN_S, source=self.source, logs=ERROR_LOG, most=EVENTS_AT_MOST)
+            return host.events(since, time.time() + CLOCK_MARGIN_S, source=self.source, logs=ERROR_LOG, most=MAX_EVENTS)
         except NOT_ASKED as error:
             return str(error)
 
