@@ -52,18 +52,18 @@ def test_what_a_host_does_not_undo_is_undone(here, tmp_path, monkeypatch, lost):
     (tmp_path / "refused").touch()
     said: list[str] = []
     undoings = HostUndoings([ArmedUndo(**{**one.__dict__, "longest_s": 0.0}) for one in armed], {"here": here}, PASSED, said.append)
-    subject = SimpleNamespace(cluster=SimpleNamespace(nodes=[]), hosts={"here": here})
+    subject = SimpleNamespace(cluster=SimpleNamespace(nodes=[]), hosts={"here": here}, together=lambda *work: [one() for one in work])
     tries = []
 
-    def nothing_left(about):
+    def nothing_of_ours(about, hosts):
         tries.append(1)
         if len(tries) == 3:
             assert (tmp_path / "done").exists() and len(said) == 1
             (tmp_path / "refused").unlink()
         return failed("left") if remains(here) else passed("nothing")
 
-    monkeypatch.setattr(watchdog, "nothing_left", nothing_left)
-    watchdog._wait_for_the_hosts(subject, Deadline(120), lambda: None, undoings)
+    monkeypatch.setattr(watchdog, "nothing_of_ours", nothing_of_ours)
+    watchdog._wait_for_the_hosts(subject, Deadline(120), lambda: None, undoings, said.append)
     assert not (tmp_path / "done").exists() and remains(here) == []
     assert said[-1].endswith("undone by this process; the host had not done it by itself"), said
 

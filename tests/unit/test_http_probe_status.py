@@ -156,6 +156,21 @@ def test_a_node_that_keeps_silent_is_waited_for_by_what_the_active_one_took(
     assert limits[0] == ("lknode02", 1.0) and limits[-1] == ("lknode01", pytest.approx(waits_s))
 
 
+def test_one_packet_that_is_lost_is_not_the_silence_of_a_second_responder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The standby answers probes, too; the first connection's packet gets lost, and would be sent again only after a second."""
+    there = subject("/primary", set())
+    there.cluster.client = SimpleNamespace(name="lkclient")
+    active = next(str(n.address) for n in there.cluster.nodes if n.name == "lknode01")
+
+    def tried(origin: object, address: str, port: int, *, count: int, limit: float) -> list[SimpleNamespace]:
+        lost = [address != active, *[False] * (count - 1)]
+        return [SimpleNamespace(answered=not silent, seconds=0.001) for silent in lost]
+
+    monkeypatch.setattr(invariants, "attempt", tried)
+    monkeypatch.setattr(http_probe_request, "ask", lambda *_: {})
+    assert not invariants.probe_answered(there, "lknode01")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(("listens", "answering"), [("lknode01", "lknode01"), ("", "nobody"), ("lknode02", "nobody")])
 def test_a_port_that_a_firewall_keeps_for_the_balancer_is_asked_on_the_active_node(
     monkeypatch: pytest.MonkeyPatch, listens: str, answering: str

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.attach import watchdog
-from harness.attach.watchdog import WatchdogConfig, WatchdogMessage, message_for, own_scope, shared_fates
+from harness.attach.watchdog import WatchdogConfig, WatchdogMessage, message_for
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import Unusable
@@ -42,7 +42,7 @@ def subject_of(cluster: cluster_config.Cluster) -> Any:
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No cluster: what is asked of one is at rest."""
     monkeypatch.setattr(watchdog, "Lease", lambda *a, **k: SimpleNamespace(resume=lambda: True, stolen="", give_back=lambda: []))
-    monkeypatch.setattr(watchdog, "_wait_for_the_hosts", lambda subject, deadline, power, undoings: power())
+    monkeypatch.setattr(watchdog, "_wait_for_the_hosts", lambda subject, deadline, power, undoings, say: power())
     monkeypatch.setattr(watchdog, "put_back", lambda *about, patience_s: passed("as it was"))
 
 
@@ -84,45 +84,6 @@ def test_but_not_before_it_should_be_back(monkeypatch: pytest.MonkeyPatch) -> No
         == 0
     )
     assert given == []
-
-
-def a_systemd(folder: Path, monkeypatch: pytest.MonkeyPatch, exits: int) -> None:
-    tool = folder / "systemd-run"
-    past_options = 'while [ "${1#--}" != "$1" ]; do shift; done'
-    tool.write_text(f'#!/bin/sh\necho "$@" >>{folder}/asked\n[ {exits} = 0 ] || exit {exits}\n{past_options}\nexec "$@"\n')
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    monkeypatch.setattr(watchdog, "SYSTEMD", folder)
-
-
-def test_it_has_a_control_group_of_its_own_where_there_is_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    a_systemd(tmp_path, monkeypatch, 0)
-    assert own_scope()[0] == "systemd-run" and "--scope" in own_scope()
-    assert not any("control group" in one for one in shared_fates(CLUSTER))
-    one = watchdog.Watchdog(BRIEF, tmp_path)
-    one.tell_found("lknode01")
-    one.dismiss()
-    assert "-m harness.attach.watchdog" in (tmp_path / "asked").read_text()
-
-
-@pytest.mark.parametrize("there", [True, False])
-def test_the_plan_says_what_would_end_it_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
-    a_systemd(tmp_path, monkeypatch, 1)
-    if not there:
-        monkeypatch.setattr(watchdog, "SYSTEMD", tmp_path / "none")
-    assert own_scope() == [] and any("shares its control group" in one for one in shared_fates(CLUSTER))
-
-
-def test_a_session_s_agent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = default_cluster.cluster_data()
-    for machine in (data["client"], *data["nodes"]):
-        machine.get("ssh", {}).pop("key", None)
-    cluster = cluster_config.parse(data, Path("a test's"))
-    monkeypatch.setenv("SSH_AUTH_SOCK", "/tmp/ssh-x/agent.1")
-    monkeypatch.setenv("SSH_CONNECTION", "1.2.3.4 5 6.7.8.9 22")
-    assert any("SSH agent at /tmp/ssh-x/agent.1" in one for one in shared_fates(cluster))
-    monkeypatch.delenv("SSH_CONNECTION")
-    assert not any("SSH agent" in one for one in shared_fates(cluster))
 
 
 def test_power_is_given_back_again_until_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

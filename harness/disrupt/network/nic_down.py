@@ -122,11 +122,10 @@ class _NicDown(OnHost):
     needs = BY_FAILURE
     failures = 1
     on_windows = ""
-    which: str  # the attribute of a node that tells the NIC's address
 
     @property
     def _address(self) -> IPv4Address:
-        return getattr(self._subject.cluster.node(self._node), self.which)
+        return getattr(self._subject.cluster.node(self._node), self.takes_nic)
 
     def script(self, id: str) -> Script:
         node = self._subject.cluster.node(self._node)
@@ -189,7 +188,7 @@ class NicDownSubnet1(_NicDown):
 
     name = "NIC down Subnet#1"
     sentence = "the active node's NIC in Subnet#1 goes down: clients, probes and one communication path are gone"
-    which = "address"
+    takes_nic = "address"
     moves = True
     expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.OUT)
 
@@ -211,7 +210,7 @@ class NicDownSubnet2(_NicDown):
 
     name = "NIC down Subnet#2"
     sentence = "the active node's NIC in Subnet#2 goes down, the one that holds the VIP; one communication path is gone"
-    which = "second_address"
+    takes_nic = "second_address"
     expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.RECOVERS)
 
     @property

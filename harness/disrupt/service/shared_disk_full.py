@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
-from harness.core.errors import DeadlineExceeded, Unusable
+from harness.core.errors import DeadlineExceeded, Inconclusive, Unusable
 from harness.disrupt.bases.host_fault_base import SBIN, OnHost
 from harness.disrupt.bases.port_owner import listener_pid
 from harness.disrupt.disruption import BY_FAILURE, Effect, Step, both
+from harness.disrupt.move_permission import demand_lease, hindrances, manager_reasons, mirror_reasons
 from harness.disrupt.service.service_hang import FAMILY
 from harness.expectations import outage_budget
 from harness.hosts.deadman.deadman_switch import RUN, Deadman, Script
@@ -22,6 +23,7 @@ from harness.services import service_registry
 if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest
     from harness.hosts.host import Host
+    from harness.managers.manager import ClusterState
 
 # Where the listener works is its data directory. Then, a line each: where its file system is mounted; what of the node's own lies on it;
 # whether the node mounts it by itself at boot; and who else has files there, seen twice.
@@ -191,18 +193,43 @@ class SharedDiskFull(OnHost):
         return completed.ok and "note: " in completed.out
 
     def undo(self, deadline: Deadline) -> None:
-        """When the disk has brought everything down on both nodes, start it again: no cluster does that by itself (facts LKL-42)."""
-        was_begun = bool(self._armed)
+        """When the disk has brought everything down on both nodes, start it again: no cluster does that by itself (facts LKL-42).
+
+        Raises Inconclusive, the disk being as it was, where it must not be started here: another node may be in the middle of it.
+        """
+        if not self._armed:  # nothing was done, or it is undone: no disk is to be waited for
+            super().undo(deadline)
+            return
         self._remove(deadline)
         super().undo(deadline)
-        if not was_begun:
-            return
-        manager, timers = self._subject.manager, self._subject.cluster.manager
+        timers = self._subject.cluster.manager
         try:
             soon = Deadline(deadline.within(timers.check_interval_s + timers.takeover_s))
             soon.wait_for(self._subject.state, until=lambda s: s.active is not None, what="the cluster being in service again", every=0.3)
         except DeadlineExceeded:
-            manager.switch_over(self._node, deadline=deadline)
+            self._start_again(deadline)
+
+    def _start_again(self, deadline: Deadline) -> None:
+        """Where every node is heard, nothing is on its way on any, the copy of the data is complete and the cluster still this run's."""
+        subject, manager = self._subject, self._subject.manager
+
+        def is_at_rest(state: ClusterState) -> bool:
+            return state.active is not None or not hindrances(state, self._node)
+
+        try:
+            state = deadline.wait_for(subject.state, until=is_at_rest, what="a cluster that may be started again", every=0.5)
+        except DeadlineExceeded:
+            state = subject.state()
+        if state.active is not None:
+            return
+        demand_lease(subject, deadline)
+        reasons = hindrances(state, self._node) or manager_reasons(subject, state, self._node)[0] or mirror_reasons(subject, self._node)
+        if reasons:
+            raise Inconclusive(
+                f"{self.name} is undone, but the cluster is in service on neither node, and was not started again on {self._node}, because "
+                f"{'; '.join(reasons)}; what starts it: on {self._node}, as root, `{manager.by_hand_line(self._node)}`"
+            )
+        manager.switch_over(self._node, deadline=deadline)
 
 
 def removal(place: str, file: str, on_its_way_s: float) -> tuple[str, str]:
