@@ -8,11 +8,12 @@ alone tells whether all is undone.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError
 from harness.core.verdict import Verdict, failed, passed
-from harness.hosts.deadman.deadman_switch import ArmedUndo, send_undoing
+from harness.hosts.deadman.deadman_switch import SETTLED, ArmedUndo, send_undoing
 from harness.hosts.host import Host
 from harness.hosts.windows import scheduled_undo
 
@@ -84,3 +85,8 @@ class HostUndoings:
         self._pending.remove(undo)
         if undone_now:
             self._say(f"{undo.of} on {undo.host}: undone by this process; the host had not done it by itself")
+        if undo.one_for_all:  # the others are only ended: what they look for may never come to them
+            self._pending = [
+                replace(other, undo=SETTLED, check=SETTLED) if other.one_for_all and other.of == undo.of else other
+                for other in self._pending
+            ]

@@ -65,7 +65,7 @@ def _remove_from_standing(subject: ClusterUnderTest, disruption: StandingDisrupt
 
 
 def undo_what_stands(subject: ClusterUnderTest) -> list[str]:
-    """Undo, last first, what was not seen undone; what of it still stands, in sentences.
+    """Undo, last first, what was not seen undone; what of it still stands, in sentences. No error of one keeps the next from being undone.
 
     What Azure did is left out: `heal` undoes that by what this process remembers of its tags.
     """
@@ -79,4 +79,6 @@ def undo_what_stands(subject: ClusterUnderTest) -> list[str]:
             continue
         except HarnessError as error:
             faults.append(f"{disruption.name} is not undone: {error}")
+        except Exception as error:  # of a plug-in, or over what a stranger said
+            faults.append(f"{disruption.name} is not undone: {type(error).__name__}: {error}")
     return faults

@@ -98,3 +98,22 @@ def test_without_a_guardian_nothing_is_armed(here, tmp_path):
     with pytest.raises(HarnessError, match="has ended"):
         deadman.do(a_thing(tmp_path), limit=60)
     assert not (tmp_path / "done").exists() and remains(here) == [] and deadman.undo(Deadline(60)) is False
+
+
+def test_one_node_that_has_undone_it_ends_the_others_hold(here, tmp_path):
+    """A disk is with one node only: the other one never sees it, and is told that it need not wait."""
+    told: list[ArmedUndo] = []
+    for undo in (f"rm -f {tmp_path}/done", "false"):
+        deadman = Deadman(here, "disk", longest=60, on_armed=told.append)
+        deadman.one_for_all = True
+        deadman.do(Script(f"touch {tmp_path}/done", undo, f"[ ! -e {tmp_path}/done ]"), limit=60)
+    said: list[str] = []
+    undoings = HostUndoings(
+        pending_undos([WatchdogMessage.model_validate_json(WatchdogMessage(armed=told).model_dump_json()).armed[n] for n in (0, 1)], []),
+        {"here": here},
+        PASSED,
+        said.append,
+    )
+    Deadline(120).wait_for(lambda: bool(undoings.go_on(nothing_left=True)), what="both being over", every=0.05)
+    Deadline(120).wait_for(lambda: remains(here) == [], what="nothing being left", every=0.05)
+    assert not (tmp_path / "done").exists()

@@ -17,6 +17,8 @@ from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive, Unusable
 from harness.disrupt import disruption as disruptions
 from harness.disrupt import undo
+from harness.disrupt.azure.azure_base import ByAzure
+from harness.disrupt.disruption import Effect, both
 from harness.disrupt.lease_and_role_check import REFUSED_EXIT, with_permission_checks
 from harness.disrupt.node.switchover import Switchover
 from harness.hosts.host import CommandFailed, CommandResult
@@ -222,3 +224,59 @@ def test_a_role_that_moved_between_look_and_deed_stops_it() -> None:
 def test_what_an_earlier_run_left_stops_it_with_its_name() -> None:
     with pytest.raises(Inconclusive, match="folder /run/lkharness/aa/NIC-down"):
         a_guard(left=["left behind: lknode01: folder /run/lkharness/aa/NIC-down"]).demand_permission("switchover")
+
+
+class OverTheWire(ByAzure):
+    """Sends what it does by a runner that counts it."""
+
+    name, sentence, moves, expects = "azure thing", "", False, both(Effect.ANY, Effect.ANY, Effect.ANY)
+
+    def allowance(self) -> Any:
+        return None
+
+    def took_effect(self, deadline: Deadline) -> None:
+        return None
+
+    def _undoing(self) -> Any:
+        return "a resource", "an undo"
+
+    def _tag(self, *what: Any) -> None:
+        self._tagged = what
+
+    def _do(self, deadline: Deadline) -> None:
+        self._subject.absent.add(self.target())
+        for _ in range(2):  # Azure throttles once
+            self._runner.before_send()
+            self.sent += 1
+
+    @property
+    def _azure(self) -> Any:
+        return SimpleNamespace(operation_limit_s=5.0)
+
+
+@pytest.mark.parametrize(("asked", "sent"), [("lease", 0), ("role", 0), ("role after the first", 1), ("", 2)])
+def test_azure_is_told_nothing_for_which_the_permission_is_gone(asked: str, sent: int) -> None:
+    """Reading, tagging and throttling take minutes: lease and role are asked before each time that something is sent."""
+    asks: list[str] = []
+
+    def permit(disruption: Any) -> None:
+        asks.append(disruption.name)
+        if asked == "role" or (asked == "role after the first" and len(asks) == 2):
+            raise Inconclusive("lknode01 was active when it was chosen, and lknode02 is by now")
+
+    lost = (lambda: "another run seems to have this cluster") if asked == "lease" else str
+    subject: Any = SimpleNamespace(active="lknode01", absent=set(), lost=lost, permit=permit, standing=[])
+    one: Any = OverTheWire(subject)
+    one.sent, one._cached_runner = 0, SimpleNamespace(before_send=lambda: None)
+    subject.standing.append(one)
+    if asked:
+        with pytest.raises(Inconclusive, match=r"azure thing was not done: .*(by now|another run)"):
+            one.begin(Deadline(5))
+    else:
+        one.begin(Deadline(5))
+    assert one.sent == sent and one._disturbed is (sent > 0) and subject.absent == ({"lknode01"} if sent else set())
+    one._cached_runner.before_send()  # an undoing asks nobody
+    subject.standing.append(a_disruption())
+    if asked == "role":  # within another disruption no node is active
+        one.begin(Deadline(5))
+        assert one.sent == 2

@@ -118,6 +118,55 @@ def test_power_commands_have_a_session_of_their_own(tmp_path: Path) -> None:
     assert int((tmp_path / "session").read_text()) != os.getsid(0)
 
 
+def test_nobody_who_stops_waiting_ends_a_power_command(tmp_path: Path) -> None:
+    """Neither the deadline of the measurement nor an interruption: half of a power command is worse than none."""
+    off = f"touch {tmp_path}/begun; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; touch {tmp_path}/ended"
+    one = PowerLoss(subject_of(cluster_with(["sh", "-c", f"[ -e {tmp_path}/ended ] && touch {tmp_path}/on"], off=["sh", "-c", off])))
+    with pytest.raises(Unusable, match=r"power\.off command did not end within 1 s for lknode01; it was not ended, and goes on"):
+        one.begin(Deadline(0.0))
+    Deadline(30.0).wait_for((tmp_path / "begun").exists, what="its beginning")
+    (tmp_path / "go").touch()
+    one.undo(Deadline(30.0))
+    assert (tmp_path / "on").exists(), "the node got its power before the command that took it had ended"
+
+
+def test_ctrl_c_does_not_end_it_and_the_next_try_follows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on = f"echo try >>{tmp_path}/tries; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"
+    one = PowerLoss(subject_of(cluster_with(["sh", "-c", on])))
+    one.begin(Deadline(30.0))
+
+    def pressed(process: Any, timeout: float | None = None) -> int:
+        Deadline(30.0).wait_for((tmp_path / "tries").exists, what="its beginning")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr("subprocess.Popen.wait", pressed)
+        with pytest.raises(KeyboardInterrupt):
+            one.undo(Deadline(30.0))
+    (tmp_path / "go").touch()
+    one.undo(Deadline(30.0))
+    assert (tmp_path / "tries").read_text().split() == ["try"]
+
+
+def test_what_never_ends_is_ended_when_its_opposite_must_begin(tmp_path: Path) -> None:
+    subject = subject_of(cluster_with(["touch", f"{tmp_path}/on"], off=["sleep", "600"]))
+    noted: list[str] = []
+    subject.timeline = SimpleNamespace(note=lambda source, kind, text: noted.append(text))
+    one = PowerLoss(subject)
+    with pytest.raises(Unusable, match="goes on"):
+        one.begin(Deadline(0.0))
+    one.undo(Deadline(2.0))
+    assert (tmp_path / "on").exists() and noted == ["power.off for lknode01 does not end, and power.on must begin: it is ended"]
+
+
+def test_what_a_power_command_prints_need_not_be_utf_8() -> None:
+    one = PowerLoss(subject_of(cluster_with(["printf", "Dom\\344ne gestartet\\n"], off=["sh", "-c", "printf '\\374\\n'; echo moment 1 2"])))
+    one.begin(Deadline(30.0))
+    assert one.moment is not None and one.moment.before == 1.0
+    one.undo(Deadline(30.0))
+    assert one._subject.absent == set()
+
+
 @pytest.mark.parametrize(("says", "told"), [("moment 1000.5 1000.6", False), ("gone", True)])
 def test_it_is_told_where_a_node_s_silence_counts_from(says: str, told: bool) -> None:
     """Ten seconds of a cloud's command would else look like the cluster's."""
