@@ -74,6 +74,8 @@ class ClusterUnderTest:
         self.lease_line, self.lease_token = "", ""
         self.skips: Mapping[str, str] = {}  # disruptions that the plan leaves out, and why
         self.lost: Callable[[], str] = str
+        self.stolen: Callable[[], str] = str  # the same where there is no doubt: another run has it
+        self.takes_unproven = False  # has the operator said that what the manager cannot tell is no reason to leave it?
         self.permit: Callable[[StandingDisruption], None] = lambda disruption: None
         self._log_ins: dict[str, Future[None]] = {}  # those begun ahead whose end nobody has asked for
         self._capture_by_host: dict[str, PacketCapture] = {}

@@ -12,6 +12,7 @@ from harness.core.errors import DeadlineExceeded, Unusable
 from harness.hosts.host import CommandFailed
 from harness.hosts.windows.windows_host import MAX_EVENTS, WindowsHost
 from harness.hosts.windows.windows_parse import Event
+from harness.managers.data_mirror import check_mirror
 from harness.managers.log_window import bounded
 from harness.managers.manager import MAX_LOG_LENGTH, Answer, LogWindow, Manager, answer
 from harness.managers.rules.boot_start_rules import by_units
@@ -37,7 +38,12 @@ class OnWindows(Manager):
         return answer([], ["whether one side of a split is stopped is not known of a cluster on Windows"])
 
     def mirror(self, to: str, *, limit: float = 20.0) -> Answer:
-        return answer([], [f"whether {to} has a complete copy of the data, where data is copied, is not known of a cluster on Windows"])
+        """By the command that the cluster file names; DataKeeper and what else copies data is asked by nothing of ours."""
+        unknown = (
+            f"whether {to} has a complete copy of the data, where data is copied, is not known of a cluster on Windows: a command in "
+            "manager.mirror_check may tell"
+        )
+        return check_mirror(self._cluster, self._hosts, to, answer([], [unknown]), limit)
 
     def starts_at_boot(self, *, limit: float = 20.0) -> Answer:
         """By the start type of its service; a service that is started by hand may have a trigger (WHST-78), which nobody asks for."""

@@ -18,6 +18,7 @@ from harness.recorder import boot_unit
 from harness.recorder.boot_unit import BootUnit
 from harness.remote.agents.agent_launch import AgentSeries, AgentWatch, bearable
 from harness.remote.agents.recorder_link import RecorderLink, RecorderOptions, RecorderPlan, name_of
+from harness.remote.host_capabilities import Kind
 from harness.remote.recording.recording import NEW, Series
 from harness.services import service_registry
 from harness.services.service_kind import Hello
@@ -74,9 +75,11 @@ class Recorders:
                     for series in series_of(self.subject, name)
                 }
             else:
-                reasons.append(f"{name}: nothing is recorded there, because the recorder needs a Python 3.6 or newer on it")
+                on_windows = capabilities.kind in (Kind.POWERSHELL, Kind.COMPILED)
+                why = "does not run on Windows" if on_windows else "needs a Python 3.6 or newer on it"
+                reasons.append(f"{name}: nothing is recorded there, because the recorder {why}")
         if not plans:
-            raise Unusable("no host of this cluster can run the flight recorder: it needs a Python 3.6 or newer")
+            raise Unusable("no host of this cluster can run the flight recorder: it needs Linux with a Python 3.6 or newer")
         return plans, reasons
 
     def start(self, plans: dict[str, Plan], days: float, options: RecorderOptions | None = None) -> list[str]:

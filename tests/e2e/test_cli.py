@@ -343,6 +343,7 @@ def test_attach_to_a_cluster_that_cannot_be_used(labs: Shell, case: str, tmp_pat
         receivers.write_text(f"json://127.0.0.1:{port}/\n")
         receivers.chmod(0o600)
         words = (CLIENT_PATH, "-q", "--cluster", file, "--reports", tmp_path / "reports", "--notify", receivers)
+        words = (*words, "--run-file", tmp_path / "tonight")
         done = labs.pytest(*words, GITHUB_ACTIONS="true")
     said = done.stdout + done.stderr
     assert done.returncode == code, said
@@ -353,6 +354,9 @@ def test_attach_to_a_cluster_that_cannot_be_used(labs: Shell, case: str, tmp_pat
         assert (record["state"], record["exit_code"]) == ("unusable", 4) and says in record["verdict"]["reason"]
         assert (tmp_path / "reports/latest/report.html").stat().st_size
         assert "\n::error title=the run::the environment was not usable" in done.stdout
+        assert (tmp_path / "tonight").read_text() == f"{(tmp_path / 'reports/latest').resolve()}\n"
+    else:
+        assert not (tmp_path / "tonight").exists(), "no run began"
     titles = [notification["title"] for notification in received]
     assert titles == ([f"lkharness: {record['cluster']['name']}: not usable"] if code == 4 else [])
     assert all("so that no test was begun: " in notification["message"] for notification in received)
