@@ -69,7 +69,7 @@ def test_a_machine_that_is_waited_for_is_read_half_as_often(lab: AzureLab) -> No
 def test_a_budget_that_is_used_up_is_waited_out(lab: AzureLab) -> None:
     """Others read the machine, too."""
     name = lab.cluster.nodes[0].name
-    lab.own("conditions", "POST", {"gets_a_minute": 2})
+    lab.own("conditions", "POST", {"reads_per_minute": 2})
     arm = Arm(sdk_clients.make_clients(lab.azure))
     for _ in range(2):
         arm.get(f"{arm.group}/providers/Microsoft.Compute/virtualMachines/{name}", "reading", api="2024-07-01")
@@ -127,7 +127,7 @@ def test_what_others_changed_meanwhile_is_not_lost(lab: AzureLab, monkeypatch: p
 @pytest.mark.parametrize("kind", ["azure adminState down", "azure adminState up on the standby"])
 def test_a_pool_of_nics_that_takes_no_put_is_inconclusive(lab: AzureLab, kind: str) -> None:
     """bicep-registry-modules 3457: "not allowed since it adds/modifies/deletes backend address pool members …"."""
-    lab.own("conditions", "POST", {"nic_pools_are_closed": True})
+    lab.own("conditions", "POST", {"nic_pool_updates_denied": True})
     one = disruption(lab, kind)
     with pytest.raises(Inconclusive, match="does not take a PUT of a pool whose members are NICs"):
         one.begin(Deadline(60))

@@ -197,8 +197,8 @@ def _parse_json(raw: bytes) -> Any:
 
 def _apply_fault(fabric: AzureState, request: Request, fault: api_faults.Fault) -> Answer | None:
     """What a fault answers in the place of the API, or None when the request goes on. Raises Problem or Dropped."""
-    if fault.kind in api_faults.FATES:
-        request.fate = fault.kind
+    if fault.kind in api_faults.INJECTED_OUTCOMES:
+        request.injected_outcome = fault.kind
     elif fault.kind == "throttled":
         message = "The request was throttled: too many requests."
         raise Problem(429, "TooManyRequests", message, {"Retry-After": str(fault.retry_after)})

@@ -195,7 +195,7 @@ def get_part(fabric: AzureState, request: Request, group: str, balancer: str, ki
 def put_pool(fabric: AzureState, request: Request, group: str, balancer: str, part: str) -> Answer:
     """The members' adminState. Who is a member is said at the NICs, as it is for every pool of NICs."""
     find(fabric, group, balancer)
-    if fabric.conditions.nic_pools_are_closed:
+    if fabric.conditions.nic_pool_updates_denied:
         message = (
             f"Backend address pool {part} is not allowed to be updated since it adds/modifies/deletes backend address pool members that "
             "are specified with a network interface IP configuration."

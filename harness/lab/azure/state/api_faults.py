@@ -24,9 +24,9 @@ KINDS = {
     "forbidden": "403 AuthorizationFailed: the role lacks the action",
     long_running_operations.FAILS: "the operation is accepted, does nothing and fails",
     long_running_operations.HAPPENS_AND_FAILS: "the operation is accepted, does what it should, and is said to have failed",
-    long_running_operations.ENDLESS: "the operation is accepted, does what it should, and is said to be in progress for ever",
+    long_running_operations.NEVER_ENDS: "the operation is accepted, does what it should, and is said to be in progress for ever",
 }
-FATES = (long_running_operations.FAILS, long_running_operations.HAPPENS_AND_FAILS, long_running_operations.ENDLESS)
+INJECTED_OUTCOMES = (long_running_operations.FAILS, long_running_operations.HAPPENS_AND_FAILS, long_running_operations.NEVER_ENDS)
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Fault:
             return False
         if self.path and not re.search(self.path, request.path, re.IGNORECASE):
             return False
-        if self.kind in FATES and request.method == "GET":
+        if self.kind in INJECTED_OUTCOMES and request.method == "GET":
             return False
         if self.skip > 0:
             self.skip -= 1

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Request:
-    """One request as it came in. `fate` is what a fault has in store for the operation that it starts
+    """One request as it came in. `injected_outcome` is what a fault makes of the operation that it starts
     (harness.lab.azure.state.api_faults)."""
 
     method: str
@@ -25,7 +25,7 @@ class Request:
     headers: dict[str, str]
     body: Any
     base: str  # https://127.0.0.1:PORT, for the addresses that answers hold
-    fate: str | None = None
+    injected_outcome: str | None = None
     operation: str | None = None  # the id of the operation that it started, for the record
 
 

@@ -14,7 +14,7 @@ from harness.lab.azure.state import resource_ids
 from harness.lab.azure.state.http_types import Answer, Problem, Request
 
 Work = Callable[[], Any]
-FAILS, HAPPENS_AND_FAILS, ENDLESS = "fails-late", "happens-and-fails", "never-ends"  # fates that a fault can give an operation
+FAILS, HAPPENS_AND_FAILS, NEVER_ENDS = "fails-late", "happens-and-fails", "never-ends"  # outcomes that a fault can inject into an operation
 API_VERSION = "2025-04-01"
 NETWORK, COMPUTE = "Microsoft.Network", "Microsoft.Compute"
 
@@ -71,13 +71,13 @@ class Operations:
     def begin(
         self, request: Request, provider: str, subject: str, what: str, work: Work, *, preempts: bool = False, at_once: bool = False
     ) -> Operation:
-        """Start `work` in its own thread; operations on one subject take turns. A fate that a fault gave it is met.
+        """Start `work` in its own thread; operations on one subject take turns. An outcome that a fault injects is met.
 
         `at_once`: the work is done when this returns, and only being settled takes its time. Raises Problem when it cannot be done.
         """
         operation = Operation(provider, subject, what)
         if at_once:
-            if request.fate != FAILS:
+            if request.injected_outcome != FAILS:
                 work()
             work = _nothing
         request.operation = operation.id
@@ -88,27 +88,27 @@ class Operations:
         if preempted:
             message = f"The operation '{preempted.what}' has been preempted by a more recent operation, '{what}'."
             preempted.end("Failed", error={"code": "OperationPreempted", "message": message})
-        threading.Thread(target=self._run, args=(operation, request.fate, turn, work), daemon=True).start()
+        threading.Thread(target=self._run, args=(operation, request.injected_outcome, turn, work), daemon=True).start()
         return operation
 
-    def _run(self, operation: Operation, fate: str | None, turn: threading.Lock, work: Work) -> None:
+    def _run(self, operation: Operation, injected_outcome: str | None, turn: threading.Lock, work: Work) -> None:
         with turn:
             began = threading.Event()
             began.wait(self.takes_s)
             if operation.over.is_set():
                 return  # preempted before it came to anything
             try:
-                result = None if fate == FAILS else work()
+                result = None if injected_outcome == FAILS else work()
             except Problem as problem:
                 operation.end("Failed", error=problem.body)
                 return
             except (HarnessError, OSError, ValueError) as error:
                 operation.end("Failed", error={"code": "InternalOperationError", "message": str(error)})
                 return
-        if fate in (FAILS, HAPPENS_AND_FAILS):
+        if injected_outcome in (FAILS, HAPPENS_AND_FAILS):
             message = f"The operation '{operation.what}' failed on the way (a fault that was switched on in the lab)."
             operation.end("Failed", error={"code": "InternalExecutionError", "message": message})
-        elif fate != ENDLESS:
+        elif injected_outcome != NEVER_ENDS:
             operation.end("Succeeded", result=result)
 
     def accepted_answer(self, operation: Operation, request: Request, *, by_location_only: bool = False, status: int = 202) -> Answer:

@@ -4,8 +4,8 @@
 id and the providers' lists are true. `locks`: scope and level; CanNotDelete refuses DELETE, ReadOnly PUT, PATCH and POST as well, of the
 scope and all below it (azure-cli 16958; "Lock your resources to protect your infrastructure"). `one_script`: a second run-command on a
 machine is refused while one runs (azure-docs 43356). `events_s`: restart and redeploy are accepted and done so many seconds later, unless
-the machine approves them sooner ("Scheduled Events for Linux VMs"). `nic_pools_are_closed`: a pool of NICs takes no PUT
-(bicep-registry-modules 3457). `gets_a_minute`: so many reads of one machine are answered a minute, and the others get 429 ("Compute
+the machine approves them sooner ("Scheduled Events for Linux VMs"). `nic_pool_updates_denied`: a pool of NICs takes no PUT
+(bicep-registry-modules 3457). `reads_per_minute`: so many reads of one machine are answered a minute, and the others get 429 ("Compute
 throttling limits", 12; 0: no limit). `ephemeral`: machines whose OS disk is a local one.
 """
 
@@ -34,9 +34,9 @@ class Conditions:
     locks: list[dict[str, str]] = field(default_factory=list)
     one_script: bool = False
     events_s: float = 0.0
-    nic_pools_are_closed: bool = False
+    nic_pool_updates_denied: bool = False
     ephemeral: list[str] = field(default_factory=list)
-    gets_a_minute: int = 0
+    reads_per_minute: int = 0
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -98,7 +98,7 @@ class Conditions:
     def must_admit(self, request: Request) -> None:
         """Raises Problem for what a lock or a budget refuses."""
         self._demand_unlocked(request)
-        if request.method == "GET" and self.gets_a_minute and MACHINE.fullmatch(request.path):
+        if request.method == "GET" and self.reads_per_minute and MACHINE.fullmatch(request.path):
             self._count_read(re.sub(r"/instanceview/?$", "", request.path.lower()))
 
     def _demand_unlocked(self, request: Request) -> None:
@@ -119,7 +119,7 @@ class Conditions:
         with self._lock:
             recent = [t for t in self._read.get(machine, []) if now - t < MINUTE_S]
             self._read[machine] = recent
-            if len(recent) >= self.gets_a_minute:
+            if len(recent) >= self.reads_per_minute:
                 message = "The request was throttled: too many reads of this virtual machine."
                 raise Problem(429, "OperationNotAllowed", message, {"Retry-After": str(max(1, int(MINUTE_S - (now - recent[0]))))})
             recent.append(now)
