@@ -21,8 +21,8 @@ QUESTION = """echo lkharness-asks
 for tool in bash dd date grep; do command -v "$tool" >/dev/null || exit 0; done
 sleep 0.01 2>/dev/null || exit 0
 case "$(date +%N)" in ''|*[!0-9]*) exit 0 ;; esac
-said=$(bash -c '[ "${BASH_VERSINFO[0]}" -ge 4 ] && exec 3<>/dev/tcp/255.255.255.255/1 && echo connect:' 2>&1)
-case "$said" in *connect:*) echo bash ;; esac
+asked="$(bash -c '[ "${BASH_VERSINFO[0]}" -ge 4 ] && exec 3<>/dev/tcp/255.255.255.255/1 && echo connect:' 2>&1)"
+case "$asked" in *connect:*) echo bash ;; esac
 exit 0"""
 
 
