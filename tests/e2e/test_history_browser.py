@@ -10,7 +10,7 @@ import pytest
 from browser import Browser, program
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "unit"))
-from history_sample import a_night, nights, some_figures, write_page
+from history_sample import a_night, a_night_without_figures, nights, some_figures, write_page
 from report_sample import HOSTILE
 
 pytestmark = pytest.mark.skipif(program() is None, reason="there is no Chromium on this machine: sudo apt-get install -y chromium")
@@ -23,6 +23,7 @@ OPEN_S = 1.0
 def test_strips_are_drawn_and_a_night_tells_its_figures_and_links_to_its_report(tmp_path):
     made = nights(tmp_path, 12, slower_from=8, heartbeat=5.0)
     a_night(tmp_path, 12, [some_figures([9.0, 1.0], disruption="disruption 1", failed=1)], outcome="fail", heartbeat=5.0)
+    a_night_without_figures(tmp_path, 13)
     page = write_page(tmp_path)
     with Browser() as browser:
         browser.size(1280, 900)
@@ -30,22 +31,30 @@ def test_strips_are_drawn_and_a_night_tells_its_figures_and_links_to_its_report(
         browser.settle()
         assert browser.run("document.querySelectorAll('.strip-of-nights svg').length") == 3
         drawn = browser.run(f"[...{STRIP}.querySelectorAll('path')].map((p) => p.classList[0])")
-        assert drawn == ["spread", "budget", "change", "median", "fail", "cursor"]
+        assert drawn == ["spread", "budget", "change", "median", "fail", "inconclusive", "cursor"]
         assert browser.run(f"getComputedStyle({STRIP}.querySelector('.fail')).stroke") == "rgb(198, 40, 40)"
         words = browser.run("document.body.innerText")
-        assert "timer manager.heartbeat_s 0.2 → 5" in words and "new failure" in words and "✗ FAILED" in words
+        assert "timer manager.heartbeat_s 0.2 → 5" in words and "new failure" in words and "? INCONCLUSIVE" in words
+        assert "nothing was measured in the last night" in words
         browser.run(f"{STRIP}.focus()")
-        for key, place in (("Home", "2026-01-01"), ("ArrowRight", "2026-01-02"), ("End", "2026-01-13")):
+        for key, place in (
+            ("Home", "2026-01-01"),
+            ("ArrowRight", "2026-01-02"),
+            ("End", "2026-01-14 02:00: nothing was measured "),
+            ("ArrowLeft", "2026-01-13"),
+        ):
             browser.key(key)
             assert place in browser.run(f"{STRIP}.parentElement.querySelector('.told').textContent")
         assert "1.00 s to 9.00 s, 2 repeats" in browser.run(f"{STRIP}.parentElement.querySelector('.told').textContent")
         browser.key("Home")
-        assert "its report is gone" in browser.run(f"{STRIP}.parentElement.querySelector('.told').textContent")
+        assert f"lkharness report {made[0].name}, in this folder, makes it again" in browser.run(
+            f"{STRIP}.parentElement.querySelector('.told').textContent"
+        )
         browser.key("ArrowRight")
         assert browser.run(f"{STRIP}.parentElement.querySelector('.told a').getAttribute('href')") == f"{made[1].name}/report.html"
         box = browser.run(f"(() => {{ const b = {STRIP}.getBoundingClientRect(); return [b.left, b.top, b.width, b.height]; }})()")
         browser.mouse("mouseMoved", box[0] + box[2] - 2, box[1] + box[3] / 2)
-        assert "2026-01-13" in browser.run(f"{STRIP}.parentElement.querySelector('.told').textContent")
+        assert "2026-01-14" in browser.run(f"{STRIP}.parentElement.querySelector('.told').textContent")
         browser.size(360, 740, mobile=True)
         browser.open(page)
         browser.settle()

@@ -115,5 +115,5 @@ def write_page(reports: Path) -> Path:
         catch_up(reports, store)
         found = history(store.runs(), store.series(), store.points())
     page = reports / "index.html"
-    page.write_text(html(found, {run.folder for run in found.runs[1:]}))
+    page.write_text(html(found, {run.folder for run in found.runs[1:]}, {found.runs[0].folder} if found.runs else ()))
     return page
