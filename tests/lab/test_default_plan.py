@@ -19,6 +19,7 @@ from harness.attach.execution_plan import ExecutionPlan, PlannedDisruption, show
 from harness.config import cluster_config
 from harness.disrupt import disruption
 from harness.hosts.host import CommandResult
+from harness.hosts.linux.linux_parse import InterfaceAddress
 from harness.lab.lifecycle import default_cluster
 from harness.managers.kinds.lifekeeper import LifeKeeper
 from harness.managers.kinds.pacemaker import Pacemaker
@@ -58,6 +59,8 @@ def plan_of(manager: Any, told: cluster_config.Cluster, hosts: dict[str, Node], 
     """By the same steps as a session: the options' plan, and what the cluster permits of it."""
     ports = [told.services[0].port, told.load_balancer.probe.port]
     facts = SimpleNamespace(listeners=lambda: [SimpleNamespace(port=p, pid=100 + i, process="x") for i, p in enumerate(ports)])
+    nics = (("eth0", told.node(N1).address), ("eth1", told.node(N1).second_address))
+    facts.addresses = lambda: [InterfaceAddress(nic, str(address), 24, "UP") for nic, address in nics]
     subject = SimpleNamespace(
         cluster=told,
         active=N1,
