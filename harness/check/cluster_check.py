@@ -16,7 +16,7 @@ from harness.check.findings.firewall_findings import evaluate_firewalls
 from harness.check.findings.node_findings import judge, of_containers, of_pages
 from harness.check.host_survey import Survey, survey, unreachable
 from harness.check.manager_survey import ManagerSurvey, ask_manager
-from harness.check.unreachable_node import second_way
+from harness.check.unreachable_node import run_command_fallback
 from harness.cluster import http_probe_request
 from harness.cluster.cluster_under_test import CaptureWindow, ClusterUnderTest
 from harness.cluster.connection_tolerance import find_unbearable
@@ -51,7 +51,7 @@ def look(subject: ClusterUnderTest, *, run_command: bool = False, file: Path | s
     in_azure = _in_azure(cluster)
     left_out = not_agreed_to(cluster, file)
     findings = [*left_out, *unreachable(subject)]
-    with second_way(subject, chosen=run_command) as (instead, notes):
+    with run_command_fallback(subject, chosen=run_command) as (instead, notes):
         findings += notes
         if all(n.name in subject.absent for n in cluster.nodes) and not instead:
             if cluster.azure is None:
@@ -233,7 +233,7 @@ def _begin_workers(subject: ClusterUnderTest) -> None:
 
     def begin(name: str) -> None:
         with suppress(HarnessError):  # it is tried again by the paths that begin there, which say it
-            resident = subject.residents[name]
+            resident = subject.connection_workers[name]
             if isinstance(resident, ConnectionWorker):
                 resident.begin()
 

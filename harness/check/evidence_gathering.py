@@ -33,7 +33,7 @@ def direct(subject: ClusterUnderTest, active: str, *, only_standby: bool, aside:
 
     def try_once(origin: str, node: str, address: str, port: int) -> Direct | None:
         try:
-            tried = attempt(subject.residents[origin], address, port, count=1, limit=DIRECT_ATTEMPT_TIMEOUT_S)[0]
+            tried = attempt(subject.connection_workers[origin], address, port, count=1, limit=DIRECT_ATTEMPT_TIMEOUT_S)[0]
         except HarnessError:
             return None  # the paths that begin there say it
         return Direct(origin, node, port, str(tried.outcome), tried.detail)

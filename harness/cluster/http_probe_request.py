@@ -47,7 +47,7 @@ def _ask_node(subject: ClusterUnderTest, origin: str, address: str, limit: float
 
     probe = subject.cluster.load_balancer.probe
     try:
-        with relay(subject.residents[origin], address, probe.port, limit=CONNECT_TIMEOUT_S) as link:
+        with relay(subject.connection_workers[origin], address, probe.port, limit=CONNECT_TIMEOUT_S) as link:
             if link.port is None:
                 return ""
             connection = http.client.HTTPConnection(link.host, link.port, timeout=limit)

@@ -1,6 +1,6 @@
 """The cluster under test, read from one TOML file. Every fault of a file is reported at once, with its place.
 
-Defaults are the seed's figure (facts DES-04) and Azure's own (facts PRB-05, PRB-07, IDLE-01).
+Defaults are the documented example's (facts DES-04) and Azure's own (facts PRB-05, PRB-07, IDLE-01).
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def subject(path: str, absent: set[str], protocol: str = "http") -> SimpleNamesp
     nodes = [SimpleNamespace(name="lknode01", address="10.20.1.11"), SimpleNamespace(name="lknode02", address="10.20.1.13")]
     cluster = SimpleNamespace(load_balancer=SimpleNamespace(probe=probe), nodes=nodes)
     names = {name: name for name in ("lknode01", "lknode02", "lkclient")}
-    return SimpleNamespace(cluster=cluster, absent=absent, residents=names, together=lambda *asks: [ask() for ask in asks])
+    return SimpleNamespace(cluster=cluster, absent=absent, connection_workers=names, together=lambda *asks: [ask() for ask in asks])
 
 
 ORIGINS = ("lknode02", "lkclient")
@@ -76,7 +76,7 @@ SLOWLY = cluster_config.parse(
 def test_its_path_is_asked_on_each_node_and_the_status_told(responder: None, path: str, said: str) -> None:
     found = http_probe_request.ask(subject(path, set()), ORIGINS)  # type: ignore[arg-type]
     assert found == {"lknode01": said, "lknode02": ""} and ("lknode02", "10.20.1.11", path) in ASKED
-    told = Findings("lknode01", passed("whole"), [], probe_path=path, probe_said=found)
+    told = Findings("lknode01", passed("whole"), [], probe_path=path, probe_answers=found)
     assert f"GET {path} is answered lknode01: {said}; lknode02: no connection" in told.as_text()
     assert told.as_data()["probe"] == {"path": path, "answers": found}
 
@@ -172,6 +172,21 @@ def test_a_node_that_keeps_silent_is_waited_for_by_what_the_active_one_took(
     assert limits[0] == ("lknode02", 1.0) and limits[-1] == ("lknode01", pytest.approx(waits_s))
 
 
+def test_one_packet_that_is_lost_is_not_the_silence_of_a_second_responder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The standby answers probes, too; the first connection's packet gets lost, and would be sent again only after a second."""
+    there = subject("/primary", set())
+    there.cluster.client = SimpleNamespace(name="lkclient")
+    active = next(str(n.address) for n in there.cluster.nodes if n.name == "lknode01")
+
+    def tried(origin: object, address: str, port: int, *, count: int, limit: float) -> list[SimpleNamespace]:
+        lost = [address != active, *[False] * (count - 1)]
+        return [SimpleNamespace(answered=not silent, seconds=0.001) for silent in lost]
+
+    monkeypatch.setattr(invariants, "attempt", tried)
+    monkeypatch.setattr(http_probe_request, "ask", lambda *_: {})
+    assert not invariants.probe_answered(there, "lknode01")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(("listens", "answering"), [("lknode01", "lknode01"), ("", "nobody"), ("lknode02", "nobody")])
 def test_a_port_that_a_firewall_keeps_for_the_balancer_is_asked_on_the_active_node(
     monkeypatch: pytest.MonkeyPatch, listens: str, answering: str
@@ -179,7 +194,7 @@ def test_a_port_that_a_firewall_keeps_for_the_balancer_is_asked_on_the_active_no
     there = subject("/primary", set())
     there.cluster.client = SimpleNamespace(name="lkclient")
     addresses = {str(n.address): n.name for n in there.cluster.nodes}
-    own = there.residents = {name: name for name in ("lkclient", *addresses.values())}
+    own = there.connection_workers = {name: name for name in ("lkclient", *addresses.values())}
     asked: list[str] = []
 
     def tried(origin: str, address: str, port: int, **_: object) -> list[SimpleNamespace]:

@@ -36,7 +36,7 @@ from harness.managers.parse.pacemaker_parse import (
     read,
     timed_moves,
 )
-from harness.managers.probe_responder_resources import RESPONDER_WORDS
+from harness.managers.probe_responder_resources import has_responder_name
 from harness.managers.rules import pacemaker_out_of_service_rules as take_out
 from harness.managers.rules.boot_start_rules import at_boot_line, by_units
 from harness.managers.rules.pacemaker_attribute_rules import held_against
@@ -89,7 +89,7 @@ class Pacemaker(OnLinux):
     # The one daemon whose end pacemakerd always mends without a word to the cluster. Without its controller, CIB manager or executor a
     # node is fenced; and pacemakerd 2.1.5 now and then finds the cluster gone while it mends the fencer or the attribute manager ("Not
     # respawning … subdaemon until cluster returns"), and then leaves them dead for ever.
-    usual_daemons = ("pacemaker-schedulerd",)
+    usual_daemons = mended_daemons = ("pacemaker-schedulerd",)
     out_settings = (f"{CLEAN}; crm_resource --wait --timeout=20s; true", CLEANED)
 
     def _node_state(self, node: str, limit: float) -> NodeState:
@@ -158,7 +158,7 @@ class Pacemaker(OnLinux):
     def _own_tags(self, reading: Reading) -> set[str]:
         """What the file names, and what may answer its probe."""
         port = str(self._cluster.load_balancer.probe.port)
-        return own_tags(self._cluster) | {t for t in reading.resources if port in t or any(w in t.lower() for w in RESPONDER_WORDS)}
+        return own_tags(self._cluster) | {t for t in reading.resources if port in t or has_responder_name(t)}
 
     def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
         node = self._cluster.nodes[0].name
