@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import venv
 import zipfile
 from pathlib import Path
 
 ENVIRONMENT_NOT_USABLE = 4  # as lkharness's own exit codes
+PLATFORMS = {"win-amd64": "windows-amd64"}  # as the lists are called, by this Python's own word: of one processor there may be several
 
 
 def main() -> int:
@@ -19,7 +22,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="a new folder for the virtual environment")
     given = parser.parse_args()
     folder = given.folder.expanduser().absolute()
-    platform = {"linux": "linux-x86_64", "win32": "windows-amd64"}.get(sys.platform, sys.platform)
+    platform = PLATFORMS.get(sysconfig.get_platform(), sysconfig.get_platform())
     listed = f"lists/{platform}-py{sys.version_info.major}.{sys.version_info.minor}.txt"
     with zipfile.ZipFile(Path(sys.argv[0])) as archive:
         there = [name for name in archive.namelist() if name.startswith("lists/")]
@@ -35,9 +38,11 @@ def main() -> int:
                 archive.extractall(scratch)
                 _install(folder, Path(scratch), listed)
         except (OSError, subprocess.CalledProcessError) as error:
-            return _refuse(f"{folder} could not be made: {getattr(error, 'stderr', '') or error}")
+            shutil.rmtree(folder, ignore_errors=True)  # it held nothing before, and half an environment would refuse the next try
+            remains = f"; remove {folder} before the next try" if folder.exists() else ""
+            return _refuse(f"{folder} could not be made: {getattr(error, 'stderr', '') or error}{remains}")
     command = _programs(folder) / ("lkharness.exe" if os.name == "nt" else "lkharness")
-    print(f"installed; begin with: {command} doctor")
+    print(f"installed; begin with: {command} check --cluster FILE   (`{command} init FILE` writes that file)")
     return 0
 
 

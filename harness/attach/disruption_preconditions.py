@@ -5,13 +5,16 @@ One object is one look: whatever is asked twice of the cluster is asked once.
 
 from __future__ import annotations
 
+import ipaddress
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from functools import cached_property
 
 from harness.cluster.cluster_under_test import ClusterUnderTest
-from harness.disrupt.disruption import Disruption
-from harness.managers.manager import Answer, ClusterState, Question
+from harness.core.errors import HarnessError
+from harness.disrupt.disruption import BY_LOSS, Disruption
+from harness.managers.manager import Answer, ClusterState, CommPath, Question
 
 UNPROVEN = "--allow-unproven"
 MIN_COMM_PATHS = 2  # where one is cut the other must hold: with a single one, whatever cuts it is a split brain (facts LKL-36)
@@ -50,6 +53,26 @@ def comm_path_reasons(state: ClusterState) -> list[str]:
     ]
 
 
+def surviving_paths(state: ClusterState, node: str, lost: Collection[str]) -> list[str]:
+    """The communication paths that `node` calls alive and that none of the `lost` addresses is an end of. One that names no address is none
+    of them, unless it is a serial line. Pure."""
+    paths = state.nodes[node].comm_paths if node in state.nodes else ()
+    return [p.addresses for p in paths if p.alive and (p.addresses.startswith("/dev/") or _is_elsewhere(p, lost))]
+
+
+def _is_elsewhere(path: CommPath, lost: Collection[str]) -> bool:
+    named = {word for word in re.split(r"[^0-9A-Fa-f.:]+", path.addresses) if _is_address(word)}
+    return bool(named) and not named & set(lost)
+
+
+def _is_address(word: str) -> bool:
+    try:
+        ipaddress.ip_address(word)
+    except ValueError:
+        return False
+    return True
+
+
 def failure_limit_reasons(counts: Mapping[str, tuple[int, int]], failures: float) -> list[str]:
     """Why so many failures more would reach what the manager bears. Where nothing is counted yet, a run deletes its own before the next.
     Infinitely many are a soak's. Pure."""
@@ -68,8 +91,9 @@ class Preconditions:
     def __init__(self, subject: ClusterUnderTest, named_disruptions: frozenset[str] = frozenset(), *, allow_unproven: bool = False) -> None:
         self._subject = subject
         self._named_disruptions = named_disruptions
-        self._allow_unproven = allow_unproven
+        self.allow_unproven = allow_unproven
         self._answers: dict[Question, Answer] = {}
+        self._severed_by_nic: dict[str, str] = {}
 
     @cached_property
     def state(self) -> ClusterState:
@@ -96,6 +120,42 @@ class Preconditions:
     def _failures(self) -> dict[str, tuple[int, int]]:
         return self._subject.manager.failures_left()
 
+    def severing_reason(self, kind: type[Disruption]) -> str:
+        """Why taking that NIC away would cut the nodes off from each other, which is a split; empty where a path holds, and where no NIC is
+        taken. Where the cluster's paths run, its manager and the node say; the cluster file does not."""
+        node = self.state.leading
+        if not kind.takes_nic or node is None:
+            return ""
+        if kind.takes_nic not in self._severed_by_nic:
+            self._severed_by_nic[kind.takes_nic] = self._severs(node, str(getattr(self._subject.cluster.node(node), kind.takes_nic)))
+        return self._severed_by_nic[kind.takes_nic]
+
+    def _severs(self, node: str, address: str) -> str:
+        try:
+            addresses = self._subject.facts[node].addresses()
+        except HarnessError as error:
+            return f"which communication paths run over the NIC with {address} on {node} could not be read ({error})"
+        nics = {a.interface for a in addresses if a.address == address}
+        lost = {
+            a.address for a in addresses if a.interface.split(".")[0] in nics or a.interface in nics
+        }  # a VLAN's device is above its NIC's
+        if surviving_paths(self.state, node, {address, *lost}):
+            return ""
+        paths = " and ".join(p.addresses for p in self.state.nodes[node].comm_paths) or "none"
+        return (
+            f"no communication path ({paths}) is known to hold when the NIC with {address} on {node} is down: both nodes may become active"
+        )
+
+    def splits(self, kind: type[Disruption]) -> bool:
+        """May it put both nodes in service, on this cluster?"""
+        return kind.splits or bool(self.severing_reason(kind))
+
+    def _needs(self, kind: type[Disruption]) -> frozenset[Question]:
+        return kind.needs | BY_LOSS if self.severing_reason(kind) else kind.needs
+
+    def _reboots(self, kind: type[Disruption]) -> bool:
+        return kind.reboots or bool(self.severing_reason(kind))
+
     @property
     def _standby(self) -> str:
         active = self.state.leading
@@ -106,7 +166,7 @@ class Preconditions:
         reasons = self.split_reasons(kind)
         if kind.cuts:
             reasons += comm_path_reasons(self.state)
-        if kind.reboots:
+        if self._reboots(kind):
             reasons += self._reasons_unless("the cluster manager starts at boot", self._boot_answer)
         if kind.needs:
             reasons += self._unlisted_members
@@ -114,10 +174,11 @@ class Preconditions:
 
     def split_reasons(self, kind: type[Disruption]) -> list[str]:
         """What may put both nodes in service is done where it is named, and fencing is proven; nothing else will do."""
-        if not kind.splits:
+        if not self.splits(kind):
             return []
         if kind.name not in self._named_disruptions:
-            return [f"it is done only where it is named by --disruption: {LOST_DATA}"]
+            severing = f"{why}; " if (why := self.severing_reason(kind)) else ""
+            return [f"{severing}it is done only where it is named by --disruption: {LOST_DATA}"]
         return [] if self._fencing.yes else [f"fencing is not proven: {reason}" for reason in self._fencing.because]
 
     def refusal_reasons(self, kind: type[Disruption]) -> list[str]:
@@ -125,16 +186,16 @@ class Preconditions:
         reasons = reasons_against(self.state)
         if reasons or not kind.needs:
             return reasons
-        for question in (q for q in ORDER if q in kind.needs):
+        for question in (q for q in ORDER if q in self._needs(kind)):
             reasons += self._reasons_unless(f"{question} to {self._standby} would be made", self._answer(question))
         return list(dict.fromkeys(reasons + self._reasons_unless("the copy of the data is complete", self._mirror_answer)))
 
     def unproven_points(self, kind: type[Disruption]) -> list[str]:
         """What the cluster did not tell, and is done all the same."""
-        if not self._allow_unproven or reasons_against(self.state):
+        if not self.allow_unproven or reasons_against(self.state):
             return []
-        answers = [self._answer(q) for q in ORDER if q in kind.needs]
-        answers += ([self._mirror_answer] if kind.needs else []) + ([self._boot_answer] if kind.reboots else [])
+        answers = [self._answer(q) for q in ORDER if q in self._needs(kind)]
+        answers += ([self._mirror_answer] if kind.needs else []) + ([self._boot_answer] if self._reboots(kind) else [])
         return list(dict.fromkeys(reason for answer in answers if not answer.yes and not answer.no for reason in answer.because))
 
     def _answer(self, question: Question) -> Answer:
@@ -146,6 +207,6 @@ class Preconditions:
         """Nothing for yes."""
         if answer.no:
             return [f"it is not so that {statement}: {reason}" for reason in answer.because]
-        if answer.yes or self._allow_unproven:
+        if answer.yes or self.allow_unproven:
             return []
         return [f"it is not proven that {statement} ({UNPROVEN} does it all the same): {reason}" for reason in answer.because]

@@ -46,7 +46,14 @@ class DisruptiveRun:
         """Raises LeaseHeld with the name of who has the cluster. The watchdog is there first, so that a lease which is had on one node is
         given back by it, whenever the run is killed."""
         subject = self._subject
-        config = WatchdogConfig(cluster=subject.cluster, run=self._run, token=self._lease.token, secrets=subject.cleaner.values)
+        subject.takes_unproven = self._make_preconditions(subject).allow_unproven
+        config = WatchdogConfig(
+            cluster=subject.cluster,
+            run=self._run,
+            token=self._lease.token,
+            secrets=subject.cleaner.values,
+            takes_unproven=subject.takes_unproven,
+        )
         watchdog = Watchdog(config, self._folder)
         try:
             self._lease.take()
@@ -75,7 +82,7 @@ class DisruptiveRun:
             self._subject, names, lambda: self._lease.loss_reason, self._node_problems, self._standing_faults, self._make_preconditions
         )
         self._subject.lease_line, self._subject.lease_token = self._lease.line, self._lease.token
-        self._subject.lost = lambda: self._lease.loss_reason
+        self._subject.lost, self._subject.stolen = lambda: self._lease.loss_reason, lambda: self._lease.stolen
         self._subject.permit = self._permit
         if self._watchdog is not None:
             self._subject.arming, self._subject.disarmed = self._watchdog.tell_armed, self._watchdog.tell_undone
@@ -90,7 +97,8 @@ class DisruptiveRun:
         self._guard.demand_permission(name, within=within)
         if self._watchdog is not None:
             try:
-                self._lease.cover(self._watchdog.tell_disruption(disruption))
+                stands = within or bool(self._subject.standing)
+                self._lease.cover(self._watchdog.tell_disruption(disruption), within=stands)
             except HarnessError as error:
                 raise Inconclusive(f"{name} was not done, and nothing was: {error}") from error
 

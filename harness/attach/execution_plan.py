@@ -155,9 +155,9 @@ def _make_plan(subject: ClusterUnderTest, planned_disruptions: Iterable[PlannedD
     failures = sum(_failures(planned, times) for planned, times in times_by_disruption.items())
     entries = [_entry(subject, planned, times, preconditions, failures) for planned, times in times_by_disruption.items()]
     notes = [BESIDES] if entries else []
-    service = next((s for s in subject.cluster.services if takes_tokens(s)), None)
-    if service is not None and any(w.measured for w in times_by_disruption):
-        notes.append(f"While it is measured, rows are written to a table of our own in {service.name}, which is dropped afterwards.")
+    databases = " and ".join(s.name for s in subject.cluster.services if takes_tokens(s))
+    if databases and any(w.measured for w in times_by_disruption):
+        notes.append(f"While it is measured, rows are written to a table of our own in {databases}, which is dropped afterwards.")
     if period_s := max((w.period_s for w in times_by_disruption if w.measured), default=0.0):
         notes.append(connection_rates.sentence(subject.cluster, period_s))
     if entries:
@@ -203,5 +203,5 @@ def _entry(subject: ClusterUnderTest, planned: PlannedDisruption, times: int, pr
     except HarnessError as error:
         steps, unknown = [], f"its commands, because {error}"
     undone_after_s = undone_s(disruption, steps)
-    remarks = {"unknown": unknown, "refused": refusal, "unproven": unproven, "loses": LOST_DATA if kind.splits else ""}
+    remarks = {"unknown": unknown, "refused": refusal, "unproven": unproven, "loses": LOST_DATA if preconditions.splits(kind) else ""}
     return Entry(planned, times, kind.sentence, host, longest_s, undone_after_s, recovered_after_s, undoing, steps, **remarks)

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError
+from harness.disrupt.move_permission import LeaseLost
 from harness.managers.manager import ClusterState
 
 
@@ -61,12 +62,14 @@ def forget_ours(subject: ClusterUnderTest, before: RecordedState) -> None:
     """Delete the failures that were counted since, where there were none before: a count can be deleted and not be set.
 
     What is deleted is looked at anew by the manager, which calls it out of service for a moment: that is waited for. Raises nothing: what
-    is left is a difference.
+    is left is a difference. Where the lease is in doubt nothing is deleted: another run's disruption may have been counted.
     """
     limit_s = subject.cluster.manager.takeover_s
     try:
         new_failures = [(node, tag) for node, tag, count_before, _ in raised_fail_counts(before, record_state(subject)) if not count_before]
         for node, tag in new_failures:
+            if reason := subject.lost():
+                raise LeaseLost(reason)
             subject.manager.clear_failure(tag, node, deadline=Deadline(limit_s))
         if new_failures:
             subject.wait_until_healthy(Deadline(limit_s))

@@ -146,14 +146,15 @@ class Lease:
             self.give_back()
             raise
         self._confirmed_at = asked_at
-        self._keep_renewing()
+        self.keep_renewing()
 
-    def cover(self, seconds: float) -> None:
+    def cover(self, seconds: float, *, within: bool = False) -> None:
         """From now on it ends, when nobody renews it, after what is armed for `seconds` has undone itself; on the nodes at once.
 
-        Raises Unusable where that could not be written on every node.
+        `within`: something else stands, whose undoing may come later than this one's, so that the term becomes no shorter. Raises Unusable
+        where that could not be written on every node.
         """
-        self._term_s = _term_of(seconds)
+        self._term_s = max(_term_of(seconds), self._term_s if within else 0)
         for name, host in self._nodes.items():
             if other_holder := self._say(host, "renew"):
                 self._other_holder_by_node.setdefault(name, other_holder)
@@ -174,10 +175,11 @@ class Lease:
         self._renew_everywhere()
         if not self._confirmed_at and not self.stolen:
             return False
-        self._keep_renewing()
+        self.keep_renewing()
         return True
 
-    def _keep_renewing(self) -> None:
+    def keep_renewing(self) -> None:
+        """Renew it from now on, on every node that can be asked. Where it has ended meanwhile, and nobody has it, it is taken anew."""
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
         self._thread.start()
 

@@ -7,12 +7,13 @@ alone tells whether all is undone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError
 from harness.core.verdict import Verdict, failed, passed
-from harness.hosts.deadman.deadman_switch import ArmedUndo, send_undoing
+from harness.hosts.deadman.deadman_switch import SETTLED, ArmedUndo, send_undoing
 from harness.hosts.host import Host
 from harness.hosts.windows import scheduled_undo
 
@@ -27,22 +28,44 @@ def pending_undos(armed: Iterable[ArmedUndo], undone: Iterable[str]) -> list[Arm
 
 
 class HostUndoings:
-    """`since_killed`: counts from when the run was seen to be dead; a host's own term ends that much earlier at most."""
+    """`since_killed`: counts from when the run was seen to be dead; a host's own term ends that much earlier at most. `waited_for`: the
+    hosts whose undoing is waited for until it is seen; of another one only until its own term is over, when it did it by itself or is off.
+    """
 
-    def __init__(self, armed: Iterable[ArmedUndo], hosts: Mapping[str, Host], since_killed: Deadline, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        armed: Iterable[ArmedUndo],
+        hosts: Mapping[str, Host],
+        since_killed: Deadline,
+        say: Callable[[str], None],
+        *,
+        waited_for: Collection[str] | None = None,
+    ) -> None:
         self._pending = list(armed)
         self._hosts = hosts
+        self._waited_for = frozenset(hosts if waited_for is None else waited_for)
         self._since_killed = since_killed
         self._say = say
         self._retry_pause_by_token: dict[str, Deadline] = {}
         self._noted_errors: set[tuple[str, str]] = set()
+        self._last_term_s = max((undo.longest_s for undo in self._pending), default=0.0)
+        self.hosts = list(dict.fromkeys(undo.host for undo in self._pending))
+
+    @property
+    def terms_over(self) -> bool:
+        """Should every host have undone its own by now?"""
+        return self._since_killed.elapsed() >= self._last_term_s
 
     def go_on(self, *, nothing_left: bool) -> Verdict:
-        """One round: what is due is sent. Passed when every host has said that its own is undone."""
+        """One round: what is due is sent. Passed when every host has said that its own is undone, or need not be waited for any more."""
         for undo in [
             undo_ for undo_ in self._pending if (nothing_left or self._since_killed.elapsed() >= undo_.longest_s) and self._is_due(undo_)
         ]:
             self._try(undo)
+        for undo in [undo_ for undo_ in self._pending if undo_.host not in self._waited_for and undo_.token in self._retry_pause_by_token]:
+            if self._since_killed.elapsed() >= undo.longest_s:
+                self._pending.remove(undo)
+                self._say(f"{undo.of} on {undo.host} was not seen undone; that host's own term for it is over, and it is not waited for")
         leftovers = "; ".join(f"{undo.of} on {undo.host}" for undo in self._pending)
         return failed(f"not seen undone: {leftovers}") if leftovers else passed("every host has undone what it was to")
 
@@ -62,3 +85,8 @@ class HostUndoings:
         self._pending.remove(undo)
         if undone_now:
             self._say(f"{undo.of} on {undo.host}: undone by this process; the host had not done it by itself")
+        if undo.one_for_all:  # the others are only ended: what they look for may never come to them
+            self._pending = [
+                replace(other, undo=SETTLED, check=SETTLED) if other.one_for_all and other.of == undo.of else other
+                for other in self._pending
+            ]

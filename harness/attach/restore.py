@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from harness.attach.initial_state import RecordedState, differences, forget_ours, record_state
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.invariants import audit
@@ -10,13 +12,15 @@ from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, HarnessError
 from harness.core.verdict import Verdict, failed, passed
 from harness.disrupt.disruption import clear_failures
+from harness.disrupt.move_permission import demand_lease, hindrances, manager_reasons, mirror_reasons
 from harness.expectations import outage_budget
 from harness.hosts.detached_jobs import StillRunning, unfinished_commands
 from harness.hosts.host import HostUnreachable
 from harness.hosts.windows import windows_jobs
-from harness.managers.manager import ClusterState, ResourceState
-from harness.managers.switchover_readiness import by_state
+from harness.managers.manager import ClusterState
 
+LEASE_PATIENCE_S = 60.0  # for a doubt about the lease, which the next renewals settle
+PERMISSION_INTERVAL_S = 2.0  # from one asking whether the move is allowed to the next
 ACTION_TIMEOUT_S = 1800.0  # how long one action of a manager is waited for: databases that shut down in order take minutes
 
 
@@ -26,18 +30,24 @@ def put_back(subject: ClusterUnderTest, active: str, before: RecordedState | Non
     `before`: how it was found; every state and every fail count is compared with it.
 
     Waits `patience_s` seconds for the cluster to be healthy, before and after; not where it stands still and the move itself is what
-    makes it whole. The manager has a takeover's and a boot's time for the move, whatever the patience.
+    makes it whole. As long it waits for the manager and the copy of the data to permit the move: only yes is a go. The manager has a
+    takeover's and a boot's time for the move, whatever the patience.
     """
     timers = subject.cluster.manager
     try:
+        demand_lease(subject, Deadline(LEASE_PATIENCE_S))
         _wait_for_actions(subject)
-        state_found = _wait_until_movable(subject, active, Deadline(patience_s))
-        now_active = state_found.active
-        if now_active != active:
-            if reasons_against := _reasons_against_moving(subject, state_found, active):
+        deadline = Deadline(patience_s)
+        state_found = _wait_until_movable(subject, active, deadline)
+        if state_found.active != active:
+            state_found, reasons_against = _wait_until_allowed(subject, active, deadline)
+            now_active = state_found.active
+            if reasons_against:
                 situation = f"everything is on {now_active}, it was on {active}" if now_active else f"{active} was active ({state_found})"
                 return failed(f"{situation}; it was not moved back, because {'; '.join(reasons_against)}; {by_hand(subject, active)}")
+        if state_found.active != active:
             subject.timeline.note("harness", "put back", f"everything goes back to {active}, where it was found")
+            demand_lease(subject, Deadline(LEASE_PATIENCE_S))
             try:
                 subject.manager.switch_over(active, deadline=Deadline(timers.takeover_s + max(patience_s, timers.boot_s)))
             except StillRunning:  # nobody ends it; what is seen afterwards counts
@@ -80,30 +90,6 @@ def _hint_unless_there(subject: ClusterUnderTest, active: str) -> str:
     return "" if is_there else f"; {by_hand(subject, active)}"
 
 
-def hindrances(state: ClusterState, active: str) -> list[str]:
-    """Why moving everything to `active` would not make a cluster healthy that is not; sentences, none when it would. Pure.
-
-    Every node must be heard, or what it holds might be started twice; nothing may be in service on both, or on its way.
-    """
-    reasons = []
-    for node in state.nodes.values():
-        if not node.running:
-            reasons.append(f"{node.node}: {node.why or 'its cluster manager could not be asked'}")
-            continue
-        unknown_tags = [tag for tag, resource_state in node.resources.items() if resource_state is ResourceState.UNKNOWN]
-        if unknown_tags or not node.resources:
-            reasons.append(f"{node.node}: the state of {', '.join(unknown_tags) or 'its resources'} is not known")
-        if not any(path.alive for path in node.comm_paths):
-            reasons.append(f"{node.node} hears the other node on no communication path")
-    active_tags = [{tag for tag, resource_state in node.resources.items() if resource_state.active} for node in state.nodes.values()]
-    on_every_node = set.intersection(*active_tags) if len(active_tags) > 1 else set()
-    if on_every_node:
-        reasons.append(f"{', '.join(sorted(on_every_node))} is in service on every node")
-    if state.active == active:
-        reasons.append(f"everything is on {active} already")
-    return reasons
-
-
 def _wait_until_movable(subject: ClusterUnderTest, active: str, deadline: Deadline) -> ClusterState:
     """The cluster's state when it is healthy, or when it has stood still for a takeover's time and moving is what it lacks.
 
@@ -132,14 +118,34 @@ def _wait_until_movable(subject: ClusterUnderTest, active: str, deadline: Deadli
     return deadline.wait_for(state, until=ready, what="the cluster being healthy", every=0.5)
 
 
-def _reasons_against_moving(subject: ClusterUnderTest, state: ClusterState, active: str) -> list[str]:
-    """What the manager has against it. That nothing is in service, or something on each node, is what the move mends, and no reason."""
+def _wait_until_allowed(subject: ClusterUnderTest, active: str, deadline: Deadline) -> tuple[ClusterState, list[str]]:
+    """The cluster's state and what speaks against moving everything to `active` in it; nothing where all say yes, or it is there by then.
+
+    What the manager cannot tell, and a copy of the data that is not complete, may pass: they are asked for again until the deadline. A no
+    of the manager does not pass by waiting. The copy is asked last, right before the move.
+    """
+    demand_lease(subject, Deadline(LEASE_PATIENCE_S))
     subject.manager.end_own_move(active, deadline=Deadline(10.0))
-    answer = subject.manager.may_switch_over(active)
-    if not answer.no:
-        return []
-    mended_reasons = [] if state.healthy else by_state(active, state).against
-    return [reason for reason in answer.because if reason not in mended_reasons]
+    state: ClusterState | None = None
+    reasons: list[str] = []
+
+    def is_settled() -> bool:
+        nonlocal state, reasons
+        state, reasons = subject.state(), []
+        if state.active == active:
+            return True
+        reasons, is_no = manager_reasons(subject, state, active)
+        if reasons and is_no:
+            return True
+        if not reasons and not state.healthy:  # it may have begun to move by itself
+            reasons = hindrances(state, active)
+        reasons = reasons or mirror_reasons(subject, active)
+        return not reasons
+
+    with suppress(DeadlineExceeded):  # the last answer says why
+        deadline.wait_for(is_settled, what="the move back being allowed", every=PERMISSION_INTERVAL_S)
+    assert state is not None  # it is asked once at least
+    return state, reasons
 
 
 def _wait_for_actions(subject: ClusterUnderTest) -> None:

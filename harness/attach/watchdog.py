@@ -27,15 +27,15 @@ from harness.attach.initial_state import RecordedState
 from harness.attach.lease import Lease, on_windows
 from harness.attach.pending_host_undos import HostUndoings, pending_undos
 from harness.attach.restore import put_back
+from harness.attach.watchdog_control_group import choose_control_group
 from harness.cluster.cluster_under_test import ClusterUnderTest
-from harness.cluster.invariants import nothing_left
+from harness.cluster.invariants import no_command_runs, nothing_of_ours
 from harness.config.cluster_config import Cluster
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, HarnessError
-from harness.core.files import own_uid
 from harness.core.redaction.output_redaction import Cleaner
 from harness.core.timeline import Timeline
-from harness.core.verdict import Verdict, all_of, failed
+from harness.core.verdict import Verdict, all_of, failed, passed
 from harness.disrupt.disruption import HARNESS, POWER_COMMAND_TIMEOUT_S, Disruption, Step, clear_failures
 from harness.expectations import outage_budget
 from harness.hosts.deadman.deadman_switch import ArmedUndo
@@ -43,10 +43,8 @@ from harness.hosts.deadman.deadman_switch import ArmedUndo
 FILE = "put-back.txt"
 END_TIMEOUT_S = 10.0  # of a farewell
 POWER_RETRY_INTERVAL_S = 10.0
-SCOPE_TIMEOUT_S = 10.0
 PUT_BACK_RETRY_INTERVAL_S = 5.0
 MAX_UNDO_S = 3600.0  # beyond the stated time, for what still stands: a node without power is worse than a watchdog that stays
-SYSTEMD = Path("/run/systemd/system")
 
 
 class WatchdogConfig(BaseModel):
@@ -56,6 +54,7 @@ class WatchdogConfig(BaseModel):
     run: str
     token: str
     secrets: list[str] = []  # what must not get into its file; told on the pipe, and kept nowhere
+    takes_unproven: bool = False  # has the operator said that what the manager cannot tell is no reason to leave it?
 
 
 class WatchdogMessage(BaseModel):
@@ -98,7 +97,7 @@ class Watchdog:
         self._file = folder / FILE
         with self._file.open("ab") as log:  # for what Python itself would say; the rest it opens anew
             self._process = subprocess.Popen(
-                [*own_scope(), sys.executable, "-m", "harness.attach.watchdog", str(self._file)],
+                [*choose_control_group().words, sys.executable, "-m", "harness.attach.watchdog", str(self._file)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
@@ -160,30 +159,10 @@ class Watchdog:
             raise HarnessError("the process that would put the cluster back if this one were killed has ended") from error
 
 
-def own_scope() -> list[str]:
-    """What a command begins with to run in a control group of its own; empty where systemd cannot give it one.
-
-    Whatever ends a control group as a whole (a job that is cancelled, a unit that stops, a session that runs out of memory) would else
-    end the watchdog with the run.
-    """
-    if not SYSTEMD.is_dir():
-        return []
-    words = ["systemd-run", *([] if own_uid() == 0 else ["--user"]), "--scope", "--quiet", "--collect"]
-    try:
-        completed = subprocess.run([*words, "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=SCOPE_TIMEOUT_S)
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return words if completed.returncode == 0 else []
-
-
 def shared_fates(cluster: Cluster) -> list[str]:
     """What would end the watchdog, or take from it what it needs, together with the run; sentences for the plan."""
-    sentences = []
-    if not own_scope():
-        sentences.append(
-            "The watchdog of this run shares its control group: what ends that as a whole (a cancelled job, a container or unit that "
-            "is stopped) ends both, and then nothing is moved back and no power is given back; the hosts still undo their own part."
-        )
+    ended_by = choose_control_group().ended_by
+    sentences = [ended_by] if ended_by else []
     agent = os.environ.get("SSH_AUTH_SOCK")
     if agent and os.environ.get("SSH_CONNECTION") and any(m.ssh.key is None for m in cluster.machines):
         sentences.append(
@@ -247,6 +226,8 @@ def put_all_back(config: WatchdogConfig, messages: Sequence[WatchdogMessage], lo
     subject = ClusterUnderTest(cluster, Timeline())
     nodes = {n.name: subject.hosts[n.name] for n in cluster.nodes}
     lease = Lease(nodes, config.run, token=config.token, lasts_s=lasts_s, windows=on_windows(cluster))
+    subject.lost, subject.stolen = lambda: lease.loss_reason, lambda: lease.stolen
+    subject.takes_unproven = config.takes_unproven
     try:
         if messages and messages[-1].settled:  # the lease may be gone, and is not taken anew
             say("everything had been undone")
@@ -269,8 +250,8 @@ def put_all_back(config: WatchdogConfig, messages: Sequence[WatchdogMessage], lo
         armed = pending_undos(
             (undo for message in messages for undo in message.armed), (token for message in messages for token in message.undone)
         )
-        undoings = HostUndoings(armed, subject.hosts, since_killed, say)
-        _wait_for_the_hosts(subject, Deadline(deadline.seconds + MAX_UNDO_S, anchor=deadline.anchor), power, undoings)
+        undoings = HostUndoings(armed, subject.hosts, since_killed, say, waited_for=frozenset(nodes))
+        _wait_for_the_hosts(subject, Deadline(deadline.seconds + MAX_UNDO_S, anchor=deadline.anchor), power, undoings, say)
         if deadline.expired:
             say("it was undone late")
             deadline = Deadline(longest_s(cluster, 0.0))
@@ -311,6 +292,7 @@ def _resume_lease(lease: Lease, deadline: Deadline, say: Callable[[str], None]) 
         deadline.wait_for(lease.resume, what="a node being reached", every=0.5)
     except DeadlineExceeded as error:
         say(f"no node can be asked for its lease: {error}")
+        lease.keep_renewing()  # they may come back, and nothing is changed on them without it
 
 
 def commands_of(messages: Iterable[WatchdogMessage]) -> dict[tuple[str, ...], float]:
@@ -334,28 +316,47 @@ def _run_power_command(command: Sequence[str], limit_s: float) -> str:
     return f"{command[0]} exited {completed.returncode}"
 
 
-def _wait_for_the_hosts(subject: ClusterUnderTest, deadline: Deadline, power: Callable[[], object], undoings: HostUndoings) -> None:
-    """Until no host has anything of ours any more, and each has undone its own: what is moved sooner would be moved under a disruption.
+def _wait_for_the_hosts(
+    subject: ClusterUnderTest, deadline: Deadline, power: Callable[[], object], undoings: HostUndoings, say: Callable[[str], None]
+) -> None:
+    """Until each host that was armed has undone its own, nothing of ours is left on it or on a node, and no node runs a command that
+    changes the cluster: what is moved sooner would be moved under a disruption.
+
+    Behind the last armed term what is left, or cannot be asked, is said and holds nothing up, but for what a node was to undo and did not,
+    and for what still runs there: a client that is off, or a file of another run, is no reason to leave everything on the wrong node.
 
     A node that cannot be asked is given its power back, where that is the watchdog's to do; and again, because the dead harness's
     command may still be taking it away.
     """
     retry_pause = Deadline(0.0)
+    nodes = [node.name for node in subject.cluster.nodes]
+    hosts = list(dict.fromkeys([*nodes, *undoings.hosts]))
 
     def undone() -> Verdict:
         nonlocal retry_pause
-        if retry_pause.expired and not all(subject.hosts[node.name].alive() for node in subject.cluster.nodes):
+        if retry_pause.expired and not all(subject.hosts[name].alive() for name in nodes):
             power()
             retry_pause = Deadline(POWER_RETRY_INTERVAL_S)
-        try:
-            verdict = nothing_left(subject)
-        except BadUse:
-            raise
-        except HarnessError as error:  # a node on its way down or up says anything
-            verdict = failed(str(error))
-        return all_of([verdict, undoings.go_on(nothing_left=bool(verdict))])
+        quiet, clean = _judge(lambda: no_command_runs(subject)), _judge(lambda: nothing_of_ours(subject, hosts))
+        pending = undoings.go_on(nothing_left=bool(quiet) and bool(clean))
+        if quiet and pending and not clean and undoings.terms_over:
+            clean = _judge(lambda: nothing_of_ours(subject, hosts))  # the round before may have been the one that undid it
+            if not clean:
+                say(f"it goes on, all the same, because every armed term is over: {clean.reason}")
+                clean = passed(clean.reason)
+        return all_of([quiet, clean, pending])
 
     deadline.wait_for(undone, what="the hosts' own undoing", every=0.5)
+
+
+def _judge(look: Callable[[], Verdict]) -> Verdict:
+    """A node on its way down or up says anything. Raises BadUse."""
+    try:
+        return look()
+    except BadUse:
+        raise
+    except HarnessError as error:
+        return failed(str(error))
 
 
 def wait_until_healthy(subject: ClusterUnderTest, deadline: Deadline) -> None:

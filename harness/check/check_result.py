@@ -55,7 +55,7 @@ class Findings:
     findings: list[Finding] = field(default_factory=list)  # what is not as the design demands, and what could not be looked at
     diagnosis: Diagnosis = field(default_factory=Diagnosis)
     probe_path: str = ""  # what an HTTP probe asks for, and by node what that was answered, "" where nobody answered
-    probe_said: Mapping[str, str] = field(default_factory=dict)
+    probe_answers: Mapping[str, str] = field(default_factory=dict)
     evidence: Evidence | None = None
     beyond_hosts: tuple[Finding, ...] = ()
 
@@ -85,7 +85,7 @@ class Findings:
             "outcome": str(self.verdict.outcome),
             "cluster": str(self.cluster_verdict),
             "paths": [asdict(p) for p in self.paths],
-            "probe": {"path": self.probe_path, "answers": dict(self.probe_said)} if self.probe_said else None,
+            "probe": {"path": self.probe_path, "answers": dict(self.probe_answers)} if self.probe_answers else None,
             "findings": [asdict(f) for f in self.findings],
         }
 
@@ -95,8 +95,8 @@ class Findings:
         lines = [cause.as_text(under) for cause, under in causes if cause.is_fault]
         lines += [""] if lines else []
         lines.append(f"{self.cluster_verdict.outcome:13} cluster            {self.cluster_verdict.reason}")
-        if self.probe_said:
-            answers = "; ".join(f"{node}: {answer or 'no connection'}" for node, answer in self.probe_said.items())
+        if self.probe_answers:
+            answers = "; ".join(f"{node}: {answer or 'no connection'}" for node, answer in self.probe_answers.items())
             lines.append(f"{'':13} probe              GET {self.probe_path} is answered {answers}")
         lines += [f"{p.outcome:13} {p.path:8} {p.service:9} {p.reason}" for p in self.paths]
         lines += [str(f) for f in self.findings]

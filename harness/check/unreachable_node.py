@@ -19,7 +19,7 @@ _NOT_CHOSEN = "SSH does not reach it; Azure's run-command was not used: it runs 
 
 
 @contextmanager
-def second_way(subject: ClusterUnderTest, *, chosen: bool) -> Iterator[tuple[dict[str, Host], list[Finding]]]:
+def run_command_fallback(subject: ClusterUnderTest, *, chosen: bool) -> Iterator[tuple[dict[str, Host], list[Finding]]]:
     """What reads each node that is absent, and a finding for each that says so, or why it cannot be read that way either.
 
     Where every node was reached nothing is asked, and no time is taken; nor where nobody chose it, because the first run-command installs

@@ -61,7 +61,7 @@ class ClusterUnderTest:
         self.timeline = timeline
         self.hosts = connect_all(cluster, timeline)
         self.facts = {m.name: facts_of(m, self.hosts[m.name]) for m in cluster.machines}
-        self.residents = ConnectionWorkers(self)
+        self.connection_workers = ConnectionWorkers(self)
         self.manager = manager_of(cluster, self.hosts)
         self.cleaner = Cleaner()  # takes secrets out of what hosts say, before it is kept; a run's own, where there is a run
         self.absent: set[str] = set()  # hosts that a disruption has silenced: they can neither be watched nor asked
@@ -74,6 +74,8 @@ class ClusterUnderTest:
         self.lease_line, self.lease_token = "", ""
         self.skips: Mapping[str, str] = {}  # disruptions that the plan leaves out, and why
         self.lost: Callable[[], str] = str
+        self.stolen: Callable[[], str] = str  # the same where there is no doubt: another run has it
+        self.takes_unproven = False  # has the operator said that what the manager cannot tell is no reason to leave it?
         self.permit: Callable[[StandingDisruption], None] = lambda disruption: None
         self._log_ins: dict[str, Future[None]] = {}  # those begun ahead whose end nobody has asked for
         self._capture_by_host: dict[str, PacketCapture] = {}
@@ -298,7 +300,7 @@ class ClusterUnderTest:
         for capture in self._capture_by_host.values():
             capture.stop()
         self.captures.close()
-        for worker in self.residents.values():
+        for worker in self.connection_workers.values():
             worker.close()
         for host in self.hosts.values():
             host.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 from harness.cluster import http_probe_request
@@ -23,6 +24,9 @@ from harness.remote.connections.attempt import Attempt, attempt
 
 # How long nothing is heard until nobody answers a probe; where the active node has answered it, so many times longer than that took.
 LONGEST_SILENCE_S, SHORTEST_SILENCE_S, SLOWER_THAN_ACTIVE = 1.0, 0.25, 50
+SILENT_ATTEMPTS = (
+    3  # who must not answer is asked so often at once: one packet that was lost is no silence, and is sent again only after 1 s
+)
 
 T = TypeVar("T")
 
@@ -119,23 +123,42 @@ def by_identity(subject: ClusterUnderTest, active: str) -> Verdict:
 def nothing_left(subject: ClusterUnderTest) -> Verdict:
     """Nothing that a disruption put on a host is still there, and no command that changes the cluster still runs there."""
     names = [name for name in subject.hosts if subject.runs_commands(name)]  # nothing of ours gets to a host that runs nothing for us
-    nodes = [
-        (node.name, windows_jobs.unfinished_commands if node.platform == "windows" else unfinished_commands)
-        for node in subject.cluster.nodes
-    ]
-    windows = {m.name for m in subject.cluster.machines if m.platform == "windows"}
-    leftovers_by_host = subject.together(
-        *(
-            lambda n=n: [f"{n}: {leftover}" for leftover in (scheduled_undo.remains if n in windows else remains)(subject.hosts[n])]
-            for n in names
-        ),
-        *(
-            lambda n=n, read_unfinished=read_unfinished: [f"{n}: `{command}` still runs" for command in read_unfinished(subject.hosts[n])]
-            for n, read_unfinished in nodes
-        ),
-    )
-    leftovers = [leftover for host_leftovers in leftovers_by_host for leftover in host_leftovers]
+    return _judge_leftovers(subject, [*_remains(subject, names), *_unfinished(subject)])
+
+
+def nothing_of_ours(subject: ClusterUnderTest, hosts: Sequence[str]) -> Verdict:
+    """Nothing that a disruption put on one of these hosts is still there. Raises what the hosts raise."""
+    return _judge_leftovers(subject, _remains(subject, hosts))
+
+
+def no_command_runs(subject: ClusterUnderTest) -> Verdict:
+    """No command of ours that changes the cluster still runs on a node. Raises what the nodes raise."""
+    return _judge_leftovers(subject, _unfinished(subject))
+
+
+def _judge_leftovers(subject: ClusterUnderTest, looks: Sequence[Callable[[], list[str]]]) -> Verdict:
+    leftovers = [leftover for host_leftovers in subject.together(*looks) for leftover in host_leftovers]
     return failed(f"left behind: {'; '.join(leftovers)}") if leftovers else passed("nothing of ours is left on any host")
+
+
+def _remains(subject: ClusterUnderTest, names: Sequence[str]) -> list[Callable[[], list[str]]]:
+    """For each host a look that tells what of ours is left there."""
+    return [partial(_remains_on, subject, name) for name in names]
+
+
+def _remains_on(subject: ClusterUnderTest, name: str) -> list[str]:
+    is_windows = any(m.name == name and m.platform == "windows" for m in subject.cluster.machines)
+    return [f"{name}: {leftover}" for leftover in (scheduled_undo.remains if is_windows else remains)(subject.hosts[name])]
+
+
+def _unfinished(subject: ClusterUnderTest) -> list[Callable[[], list[str]]]:
+    """For each node a look that tells which commands that change the cluster still run there."""
+    return [partial(_unfinished_on, subject, node) for node in subject.cluster.nodes]
+
+
+def _unfinished_on(subject: ClusterUnderTest, node: Node) -> list[str]:
+    read = windows_jobs.unfinished_commands if node.platform == "windows" else unfinished_commands
+    return [f"{node.name}: `{command}` still runs" for command in read(subject.hosts[node.name])]
 
 
 def probe_answered(subject: ClusterUnderTest, active: str | None) -> Verdict:
@@ -149,7 +172,11 @@ def probe_answered(subject: ClusterUnderTest, active: str | None) -> Verdict:
     client, port = cluster.client.name, cluster.load_balancer.probe.port
 
     def ask(origin: str, node: Node, limit: float) -> Attempt:
-        return attempt(subject.residents[origin], str(node.address), port, count=1, limit=limit)[0]
+        return attempt(subject.connection_workers[origin], str(node.address), port, count=1, limit=limit)[0]
+
+    def answers_once(node: Node) -> bool:
+        attempts = attempt(subject.connection_workers[client], str(node.address), port, count=SILENT_ATTEMPTS, limit=limit)
+        return any(made.answered for made in attempts)
 
     answering, limit = [], LONGEST_SILENCE_S
     for node in (n for n in cluster.nodes if n.name == active):
@@ -159,7 +186,7 @@ def probe_answered(subject: ClusterUnderTest, active: str | None) -> Verdict:
         if asked.answered or ask(node.name, node, limit).answered:
             answering.append(node.name)
     others = [n for n in cluster.nodes if n.name != active]
-    were_answered = subject.together(*(lambda n=n: ask(client, n, limit).answered for n in others))
+    were_answered = subject.together(*(lambda n=n: answers_once(n) for n in others))
     answering += [n.name for n, answered in zip(others, were_answered, strict=True) if answered]
     answering = [n.name for n in cluster.nodes if n.name in answering]
     if set(answering) - {active}:  # a page may run on every node, and answer by the role

@@ -104,7 +104,7 @@ def check_path(
     host = subject.origin(origin, active)
     limit = ATTEMPT_TIMEOUT_S if all(e.outcome == "answered" for e in expected.ways) else SILENCE_TIMEOUT_S
     with subject.watched() as capture_window:
-        attempts = attempt(subject.residents[host], str(cluster.vip), service.port, count=count or expected.attempts, limit=limit)
+        attempts = attempt(subject.connection_workers[host], str(cluster.vip), service.port, count=count or expected.attempts, limit=limit)
         packets = capture_window.packets()
     attempts = with_addresses(attempts, packets, cluster)
     ways = classify_all(attempts, packets, cluster, without_loopback=capture_window.without_loopback)
@@ -271,7 +271,7 @@ def _judge_hang(
 def _connects_quickly(subject: ClusterUnderTest, host: str, service: Service) -> bool:
     """Is everything but the answer as quick as ever?"""
     started_at = time.monotonic()
-    attempts = attempt(subject.residents[host], str(subject.cluster.vip), service.port, count=1, limit=ATTEMPT_TIMEOUT_S)
+    attempts = attempt(subject.connection_workers[host], str(subject.cluster.vip), service.port, count=1, limit=ATTEMPT_TIMEOUT_S)
     return attempts[0].answered and time.monotonic() - started_at < USUAL_ATTEMPT_S
 
 

@@ -24,7 +24,7 @@ class NoConnection(ConnectionError):
 def ask_over_the_path(subject: ClusterUnderTest, host: str, service: Service, ask: Callable[..., T], limit: float) -> T:
     """Ask a question over one fresh connection from the origin to the VIP. Raises what the question raises, with the service's own address
     in its sentence instead of the relay's; NoConnection without a connection."""
-    with relay(subject.residents[host], str(subject.cluster.vip), service.port, limit=ATTEMPT_TIMEOUT_S) as link:
+    with relay(subject.connection_workers[host], str(subject.cluster.vip), service.port, limit=ATTEMPT_TIMEOUT_S) as link:
         if link.port is None:
             raise NoConnection(f"the connection was {link.attempt.outcome}")
         try:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from harness.core.errors import BadUse
+from harness.core.text.nearest_word import nearest_word
 
 
 class LateChoices:
@@ -67,17 +68,6 @@ class Parser(argparse.ArgumentParser):
         raise argparse.ArgumentError(
             action, f"invalid choice: {value!r}{_did_you_mean([suggestion] if suggestion else [])} (choose from {choices})"
         )
-
-
-def nearest_word(typed_word: str, known_words: Iterable[str]) -> str | None:
-    """The known word that a mistyped or abbreviated one is nearest to, or None where none is near."""
-    candidates = list(known_words)
-    completions = [candidate for candidate in candidates if len(typed_word.strip("-")) > 1 and candidate.startswith(typed_word)]
-    if completions:  # of several, who knows
-        return completions[0] if len(completions) == 1 else None
-    import difflib
-
-    return next(iter(difflib.get_close_matches(typed_word, candidates, n=1, cutoff=0.7)), None)
 
 
 def _did_you_mean(suggestions: list[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,12 @@ SCHEMA_VERSION = 2  # goes up when a program that reads a command's JSON could b
 TAKES_A_COMMAND = (("lab", "exec"), ("lab", "ssh"))  # whose words behind the host are no options of ours
 
 
-def add(commands, name: str, run: Command, help_text: str, example: str, *, has_json: bool = True) -> argparse.ArgumentParser:
-    """A subcommand with its help, an example of its use, and `--json` unless it is a person's alone."""
-    parser = commands.add_parser(name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.", epilog=f"example: {example}")
+def add(
+    commands, name: str, run: Command, help_text: str, example: str, *, has_json: bool = True, former_names: Sequence[str] = ()
+) -> argparse.ArgumentParser:
+    """A subcommand with its help, an example of its use, and `--json` unless it is a person's alone. What it was called before is taken."""
+    description = f"{help_text[0].upper()}{help_text[1:]}."
+    parser = commands.add_parser(name, aliases=former_names, help=help_text, description=description, epilog=f"example: {example}")
     parser.set_defaults(command=run)
     if has_json:
         parser.add_argument("--json", action="store_true", help="print one JSON object, for other programs")

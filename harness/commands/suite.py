@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
     folder, options = package_data.suite(name), package_data.pytest_options()
     if not folder.is_dir():
         raise Unusable(f"{folder} is not there; install lkharness again, with its suites")
-    import pytest
+    from harness.pytest_plugin import pytest_run
 
     sys.argv[0] = "lkharness"
     command_line = [
@@ -56,7 +56,7 @@ def run(arguments: Sequence[str]) -> int:
         str(folder),
         *pytest_arguments,
     ]
-    return int(pytest.main(command_line))
+    return pytest_run.run(command_line, program=f"lkharness {name}")
 
 
 def _help(name: str) -> str:

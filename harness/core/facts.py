@@ -8,7 +8,7 @@ import re
 from harness.core import package_data
 from harness.core.errors import BadUse, Unusable
 
-ID = re.compile(r"[A-Z]{2,4}-\d{2}")
+ID = re.compile(r"[A-Z]{2,4}-\d{2,3}")
 _ROW = re.compile(r"^- \*\*(" + ID.pattern + r")\*\* (.+)$", re.MULTILINE)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,6 +25,10 @@ class CleanedStream:
         self._stream.write(visible(CLEANER.without_known(text)))
         return len(text)
 
+    def write_command(self, line: str) -> None:
+        """Writes a line that a CI service is to take for its command, which `write` would write out; its words are escaped already."""
+        self._stream.write(f"{CLEANER.without_known(line)}\n")
+
     def writelines(self, lines: Any) -> None:
         """Writes several texts likewise."""
         for line in lines:
@@ -32,6 +36,15 @@ class CleanedStream:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def print_commands(lines: Iterable[str]) -> None:
+    """Prints the commands of a CI service, such as annotations, past what keeps those of hosts from being any."""
+    for line in lines:
+        if isinstance(sys.stdout, CleanedStream):
+            sys.stdout.write_command(line)
+        else:
+            print(line)
 
 
 @contextmanager

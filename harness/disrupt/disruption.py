@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from harness.config.cluster_config import Design
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, Inconclusive, Unusable
+from harness.disrupt.move_permission import demand_lease
 from harness.expectations.connectivity_matrix import Origin
 from harness.expectations.outage_budget import Allowance
 from harness.managers.manager import Question, ResourceState
@@ -110,11 +111,13 @@ class Disruption(ABC):
     # Why it is not done to a Windows node, in words that end a sentence; empty where it is. What says nothing is not done there.
     on_windows: ClassVar[str] = "it is done by a Linux host's own tools, and there is no way of Windows' own to do and undo it yet"
     runs_with: ClassVar[frozenset[str]] = frozenset()  # disruptions that it may be combined with; says the same of them
+    takes_nic: ClassVar[str] = ""  # a node's own address ("address", "second_address") whose NIC on the active node it takes away
 
     def __init__(self, subject: ClusterUnderTest) -> None:
         self._subject = subject
         self._node = subject.active
         self.moment: Moment | None = None  # set by `begin` where a host can tell it more exactly than the harness
+        self.refused = False  # did the host refuse it by its lease or its role, so that nothing was done?
 
     @abstractmethod
     def allowance(self) -> Allowance:
@@ -200,9 +203,10 @@ class Disruption(ABC):
         """Put back what was done; called on success, on failure and on Ctrl-C. Raises what kept it from being undone.
 
         A resource whose failure was the reason to move is left marked as failed on the node that it left (facts LKL-14), which
-        is then no standby: that is cleared, too.
+        is then no standby: that is cleared, too, unless nothing was done.
         """
-        clear_failures(self._subject, deadline)
+        if not self.refused:
+            clear_failures(self._subject, deadline)
 
     def _outlasting(self) -> float:
         """A longest duration that leaves a harness that lives the time for everything it does before it undoes."""
@@ -211,11 +215,15 @@ class Disruption(ABC):
 
 
 def clear_failures(subject: ClusterUnderTest, deadline: Deadline) -> None:
-    """Clear the marks of failure on a node that has nothing in service: with them it would not stand by (facts LKL-14)."""
+    """Clear the marks of failure on a node that has nothing in service: with them it would not stand by (facts LKL-14).
+
+    Raises LeaseLost where there are any and the cluster is another run's by now, whose disruption may have made them.
+    """
     manager = subject.manager
     for node, state in subject.state(limit=max(deadline.within(10.0), 1.0)).nodes.items():
         if not state.has_something:
             for tag in [t for t, r in state.resources.items() if r is ResourceState.FAILED]:
+                demand_lease(subject, deadline)
                 manager.clear_failure(tag, node, deadline=deadline)
 
 

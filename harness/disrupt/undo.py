@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, HarnessError, Inconclusive
 from harness.disrupt.disruption import EffectLost
+from harness.disrupt.lease_and_role_check import REFUSED_EXIT
+from harness.disrupt.move_permission import LeaseLost
+from harness.hosts.host import CommandFailed
 
 if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest, StandingDisruption
@@ -20,22 +23,37 @@ def limit_s(subject: ClusterUnderTest) -> float:
     return UNDO_TIMEOUT_S + subject.cluster.manager.boot_s
 
 
+def demand_permission(subject: ClusterUnderTest, disruption: Disruption) -> None:
+    """Everything asked once more, right before a part of it is done. Raises Inconclusive when it is no longer this run's to do."""
+    if reason := subject.lost():
+        raise Inconclusive(f"{disruption.name} was not done, and nothing was: {reason}")
+    subject.permit(disruption)
+
+
 def begin(subject: ClusterUnderTest, disruption: Disruption, deadline: Deadline) -> None:
-    """Do it. Whatever comes of that, it stands until `undo` has ended well. Raises Inconclusive when it is no longer this run's to do."""
+    """Do it. Whatever comes of that, it stands until `undo` has ended well. Raises Inconclusive when it is no longer this run's to do: it
+    does not stand then, and `undo` does nothing."""
     if reason := subject.lost():
         raise Inconclusive(f"{disruption.name} was not done, and nothing was: {reason}")
     if why := disruption.not_done_there():
         raise Inconclusive(f"{disruption.name} was not done, and nothing was: {why}")
     subject.standing.append(disruption)
-    disruption.begin(deadline)
+    try:
+        disruption.begin(deadline)
+    except CommandFailed as error:
+        disruption.refused = error.result.exit == REFUSED_EXIT
+        raise
 
 
 def undo(subject: ClusterUnderTest, disruption: StandingDisruption, deadline: Deadline) -> None:
-    """Undo it, past a test's timeout. Raises what keeps it from being undone; it then still stands, but for EffectLost."""
+    """Undo it, past a test's timeout; what does not stand was refused, or is undone. Raises what keeps it from being undone; it then still
+    stands, but for EffectLost, and for LeaseLost, when what is not undone is no longer this run's to change."""
     subject.before_undoing()
+    if disruption not in subject.standing:
+        return
     try:
         disruption.undo(deadline)
-    except EffectLost:
+    except (EffectLost, LeaseLost):
         _remove_from_standing(subject, disruption)
         raise
     _remove_from_standing(subject, disruption)
@@ -47,7 +65,7 @@ def _remove_from_standing(subject: ClusterUnderTest, disruption: StandingDisrupt
 
 
 def undo_what_stands(subject: ClusterUnderTest) -> list[str]:
-    """Undo, last first, what was not seen undone; what of it still stands, in sentences.
+    """Undo, last first, what was not seen undone; what of it still stands, in sentences. No error of one keeps the next from being undone.
 
     What Azure did is left out: `heal` undoes that by what this process remembers of its tags.
     """
@@ -57,8 +75,10 @@ def undo_what_stands(subject: ClusterUnderTest) -> list[str]:
             undo(subject, disruption, Deadline(limit_s(subject)))
         except BadUse:
             raise
-        except EffectLost:
+        except (EffectLost, LeaseLost):
             continue
         except HarnessError as error:
             faults.append(f"{disruption.name} is not undone: {error}")
+        except Exception as error:  # of a plug-in, or over what a stranger said
+            faults.append(f"{disruption.name} is not undone: {type(error).__name__}: {error}")
     return faults

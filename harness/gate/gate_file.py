@@ -67,7 +67,7 @@ class AllowedSkip(_Table):
     """A test that may be skipped."""
 
     test: str
-    """A pattern of its id or title, such as `*power loss*`."""
+    """Its id or title as in run.json, or a pattern of one, such as `*power loss*`."""
     because: Annotated[str, Field(min_length=1)]
     by: Annotated[str, Field(min_length=1)]
     """Who allowed it."""

@@ -13,7 +13,7 @@ from harness.report.lab_disclaimer import is_lab, lab_stands_in
 from harness.report.record.gate_record import GateRecord
 from harness.report.record.labels import LABEL, MARK, cluster_in_words, skipped_by_reason
 from harness.report.record.run_record import Result, RunRecord
-from harness.report.record.run_verdict import worst as worst_of_results
+from harness.report.record.run_verdict import judge
 
 _TEMPLATES = Path(__file__).with_name("templates")
 FILE = "signoff.html"
@@ -42,7 +42,11 @@ def hashes(run_dir: Path, run: RunRecord) -> list[tuple[str, str]]:
 
 
 def html(run: RunRecord, gate: GateRecord, files: list[tuple[str, str]]) -> str:
-    """The page. Pure."""
+    """The page. Pure.
+
+    Its word is that of the gate it is written for, which includes the run's tests and audits. What another gate said when the run ended is
+    a deviation, and no part of that word.
+    """
     environment = page_environment(_TEMPLATES)
     environment.filters.update(
         seconds=wording.seconds,
@@ -51,16 +55,22 @@ def html(run: RunRecord, gate: GateRecord, files: list[tuple[str, str]]) -> str:
         mark=lambda outcome: MARK[outcome],
     )
     outcome = {"pass": Result.PASS, "fail": Result.FAIL}.get(gate.outcome, Result.INCONCLUSIVE)
-    worst = worst_of_results([run.verdict.outcome, outcome]) or outcome
+    own = judge(run.model_copy(update={"gate": None}))
     return environment.get_template("signoff.html.j2").render(
         run=run,
         gate=gate,
-        word=LABEL[worst],
-        tone=worst.value,
+        word=LABEL[outcome],
+        tone=outcome.value,
+        own=own.reason,
+        at_run_end=run.gate if run.gate is not None and run.gate.outcome != "pass" else None,
         where=cluster_in_words(run.cluster),
         lab=lab_stands_in(run) if is_lab(run) else "",
         unkept=[finding for finding in gate.findings if finding.outcome != "pass"],
-        failed=[t for t in run.tests if t.verdict.outcome in (Result.FAIL, Result.INCONCLUSIVE)],
+        failed=[
+            (name, verdict)
+            for name, verdict in [*((t.title, t.verdict) for t in run.tests), *((a.name, a.verdict) for a in run.audits)]
+            if verdict.outcome in (Result.FAIL, Result.INCONCLUSIVE)
+        ],
         skipped=skipped_by_reason(run),
         series=[series for series in run.series if series.kind == "new"],
         files=files,

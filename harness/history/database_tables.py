@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import peewee
 
-FORMAT = 1  # of the tables; a file with another one is left as it is, and the user is told
+FORMAT = 2  # of the tables; a file with a newer one is left as it is, and the user is told
+WITHOUT_ASKED = 1  # the format before: runs did not say what they set out to measure
 APPLICATION_ID = 0x4C4B4848  # "LKHH" in a database's head says that it is this one
 
 
 class RunRow(peewee.Model):
-    """One finished run. `folder` is its name beside the file; `counts` and `context` are JSON."""
+    """One finished run. `folder` is its name beside the file; `counts`, `context` and `asked` are JSON."""
 
     run_id = peewee.TextField(primary_key=True)
     folder = peewee.TextField()
@@ -26,6 +27,7 @@ class RunRow(peewee.Model):
     kind = peewee.TextField()
     counts = peewee.TextField()
     context = peewee.TextField()
+    asked = peewee.TextField(default="[]")
 
     class Meta:
         """The table's name."""

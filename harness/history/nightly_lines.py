@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,10 +11,11 @@ from harness.core.text.wording import seconds
 from harness.history.change_points import shifts
 from harness.history.stability import Night, Stability, stability
 from harness.history.stored_rows import StoredPoint, StoredRun, StoredSeries
+from harness.history.unmeasured_nights import unmeasured_nights
 from harness.report.record.labels import node_before
 from harness.report.statistics.series_identity import LINE, changes
 
-NOTHING_KNOWN = "nothing that is recorded changed then: not harness, manager, kernel, timers or cluster file"
+NOTHING_KNOWN = "nothing that is recorded changed within three nights of it: not harness, manager, kernel, timers or cluster file"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Column:
     budget: float
     outcome: str
     series: str
+    measured: bool = True
+    """False of a night in which this was to be measured and was not: it has no figures, and the last known budget."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +79,12 @@ class Line:
 
 @dataclass(frozen=True)
 class ClusterHistory:
-    """One cluster with its lines, the worst first."""
+    """One cluster with its lines, the worst first, and the place of its last run."""
 
     key: str
     name: str
     kind: str
+    last: int
     lines: tuple[Line, ...] = field(default=())
 
 
@@ -97,16 +101,29 @@ def history(runs: Sequence[StoredRun], series: Iterable[StoredSeries], points: I
     place = {run.run_id: number for number, run in enumerate(runs)}
     series_by_id = {item.id: item for item in series}
     columns_by_line: dict[tuple[str, ...], list[Column]] = {}
+    measured: dict[str, set[str]] = {}
     for point in points:
         line = series_by_id[point.series].line
+        measured.setdefault(point.run_id, set()).add(line["disruption"])
         columns_by_line.setdefault(tuple(line[part] for part in LINE), []).append(_column(place[point.run_id], point))
+    unmeasured = unmeasured_nights(runs, measured)
     lines: dict[str, list[Line]] = {}
     for key, columns in columns_by_line.items():
-        nightly_line = _line(dict(zip(LINE, key, strict=True)), sorted(columns, key=lambda c: c.run), runs, series_by_id)
-        lines.setdefault(nightly_line.cluster, []).append(nightly_line)
-    last = {run.cluster: run for run in runs if run.cluster}
-    clusters = [ClusterHistory(key, run.name, run.kind, tuple(lines.get(key, ()))) for key, run in last.items()]
+        parts = dict(zip(LINE, key, strict=True))
+        columns = _with_unmeasured(sorted(columns, key=lambda c: c.run), unmeasured.get((parts["cluster"], parts["disruption"]), ()))
+        lines.setdefault(parts["cluster"], []).append(_line(parts, columns, runs, series_by_id))
+    last = {run.cluster: number for number, run in enumerate(runs) if run.cluster}
+    clusters = [ClusterHistory(key, runs[at].name, runs[at].kind, at, tuple(lines.get(key, ()))) for key, at in last.items()]
     return History(tuple(runs), tuple(clusters))
+
+
+def _with_unmeasured(columns: Sequence[Column], nights: Iterable[int]) -> list[Column]:
+    """A line's nights with those since its first one in which it was to be measured and was not."""
+    missing = [Column(run, 0, None, None, None, 0.0, "inconclusive", "", measured=False) for run in nights if run > columns[0].run]
+    found: list[Column] = []
+    for column in sorted([*columns, *missing], key=lambda c: c.run):
+        found.append(column if column.measured else replace(column, budget=found[-1].budget, series=found[-1].series))
+    return found
 
 
 def _column(run: int, point: StoredPoint) -> Column:
@@ -121,7 +138,7 @@ def _column(run: int, point: StoredPoint) -> Column:
 def _line(parts: Mapping[str, str], columns: Sequence[Column], runs: Sequence[StoredRun], series_by_id: Mapping[str, StoredSeries]) -> Line:
     states = _states(columns, runs, series_by_id)
     nights = [
-        Night(None if c.outcome == "inconclusive" else c.outcome == "pass", str(state.version))
+        Night(None if c.outcome == "inconclusive" else c.outcome == "pass", str(state.version), measured=c.measured)
         for c, state in zip(columns, states, strict=True)
     ]
     change_points = _change_points(columns, states, series_by_id)
@@ -150,11 +167,14 @@ class _State:
 
 def _states(columns: Sequence[Column], runs: Sequence[StoredRun], series_by_id: Mapping[str, StoredSeries]) -> list[_State]:
     """Night by night, against all that was known before: what one night could not be asked, such as a node's version, is no change then,
-    and none when it is asked again."""
+    and none when it is asked again. A night in which nothing was measured is no word on what is: the next one has what changed."""
     states: list[_State] = []
     identity: dict[str, str] = {}
     context: dict[str, str] = {}
     for column in columns:
+        if not column.measured and states:
+            states.append(replace(states[-1], because=(), new_series=False))
+            continue
         now, around = series_by_id[column.series].identity, runs[column.run].context
         forbids = changes(identity, now)
         because = (*forbids, *changes(context, around))
@@ -167,35 +187,37 @@ def _states(columns: Sequence[Column], runs: Sequence[StoredRun], series_by_id: 
 
 def _change_points(columns: Sequence[Column], states: Sequence[_State], series_by_id: Mapping[str, StoredSeries]) -> list[ChangePoint]:
     """Where a new series begins, and where figures shift; both at once are one."""
+    measured = [(column, state) for column, state in zip(columns, states, strict=True) if column.measured]
+    columns, states = [column for column, _ in measured], [state for _, state in measured]
+    place_of_run = {column.run: place for place, column in enumerate(columns)}
     with_figures = [c for c in columns if c.n]
     row = [math.inf if c.median is None else c.median for c in with_figures]
     period = max((_seconds(series_by_id[c.series].identity.get("meter period", "")) for c in with_figures), default=0.0)
-    shifted = {with_figures[shift.index].run: shift.by for shift in shifts(row, period)}
-    points = [
-        ChangePoint(column.run, shifted.get(column.run), state.because, state.new_series)
-        for column, state in zip(columns, states, strict=True)
-        if state.new_series or column.run in shifted
-    ]
-    return _merge_near(points, [c.run for c in columns])
+    shifted = {place_of_run[with_figures[shift.index].run]: shift.by for shift in shifts(row, period)}
+    points = {place: ChangePoint(columns[place].run, None, s.because, True) for place, s in enumerate(states) if s.new_series}
+    taken = set(shifted)
+    for place, by in shifted.items():
+        places = _explaining(place, states, taken)
+        at, because = places[0], tuple(clause for one in places for clause in states[one].because)
+        points[at] = ChangePoint(columns[at].run, by, because, states[at].new_series)
+        taken.add(at)
+    return [points[place] for place in sorted(points)]
 
 
-MAX_MERGED_NIGHTS = 3
+MAX_NIGHTS_OFF = 3
 """Nights by which a shift may be found beside what changed: figures scatter, the search may be off by that."""
 
 
-def _merge_near(points: Sequence[ChangePoint], runs: Sequence[int]) -> list[ChangePoint]:
-    """A shift that nothing explains, found close to where something changed, is that change's."""
-    place = {run: number for number, run in enumerate(runs)}
-    merged: list[ChangePoint] = []
-    for point in points:
-        near = merged[-1] if merged and place[point.run] - place[merged[-1].run] <= MAX_MERGED_NIGHTS else None
-        if near is not None and near.because and near.by is None and point.by is not None and not point.because:
-            merged[-1] = ChangePoint(near.run, point.by, near.because, near.new_series)
-        elif near is not None and not near.because and near.by is not None and point.by is None and point.because:
-            merged[-1] = ChangePoint(point.run, near.by, point.because, point.new_series)
-        else:
-            merged.append(point)
-    return merged
+def _explaining(place: int, states: Sequence[_State], taken: Container[int]) -> list[int]:
+    """The nights of which what changed explains a shift that was found at `place`: that night itself, or else the nearest one in which
+    anything that is recorded changed, be it a timer, the harness or a kernel; two that are as near are both. `place` alone where none is.
+    `taken` are nights that have a shift of their own."""
+    for off in range(MAX_NIGHTS_OFF + 1):
+        near = sorted({place - off, place + off})
+        changed = [n for n in near if 0 <= n < len(states) and states[n].because and (n == place or n not in taken)]
+        if changed:
+            return changed
+    return [place]
 
 
 def _seconds(words: str) -> float:

@@ -25,6 +25,10 @@ class Keep:
     failed_s: float
 
 
+DEFAULT_SPANS = ("90d", "1y")
+"""What `--keep default` means, of runs that passed and of all others; every pipeline that `init --pipeline` writes uses it."""
+
+
 @dataclass(frozen=True)
 class StoredFolder:
     """A run's folder as it was found. `files` are those that the harness made there, by their names in it, with their sizes in bytes."""

@@ -10,12 +10,22 @@ from pydantic import Field, ValidationError
 
 from harness.core.errors import BadUse
 from harness.core.files import stored
+from harness.history.asked_disruptions import asked_disruptions
 from harness.report.record.record_types import Record, Seconds, Text
-from harness.report.record.run_record import ClusterSummary, Counts, Judgement, Moment, RunState
+from harness.report.record.run_record import ClusterSummary, Counts, Judgement, Moment, Result, RunState
 from harness.report.record.series_record import SeriesRecord
 from harness.report.run_reader import faults_in_words, load_data, load_record
 from harness.report.statistics.series_figures import series_of
 from harness.report.statistics.series_identity import cluster_key, context_of, identity_of, key_of, line_of
+
+
+class TestHead(Record):
+    """The part of a test that the history reads."""
+
+    __test__ = False  # not a test class, whatever pytest thinks of its name
+
+    id: Text
+    verdict: Judgement
 
 
 class RunHead(Record):
@@ -25,13 +35,21 @@ class RunHead(Record):
     run_id: Text
     state: RunState
     harness_version: Text
+    command: list[Text] = Field([])
     started: Moment
     seconds: Seconds = 0.0
     verdict: Judgement
     exit_code: int
     counts: Counts = Counts()
     cluster: ClusterSummary | None = None
+    tests: list[TestHead] = Field([])
     series: list[SeriesRecord] = Field([])
+
+    @property
+    def asked(self) -> list[str]:
+        """The disruptions that it set out to measure."""
+        executed = [test.id for test in self.tests if test.verdict.outcome is not Result.SKIPPED]
+        return asked_disruptions(executed, self.command, came_to_all=self.state is RunState.FINISHED)
 
 
 @dataclass(frozen=True)

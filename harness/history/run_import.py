@@ -9,6 +9,8 @@ from harness.core.errors import BadUse
 from harness.history.run_entry import Entry, read_entry, stamp_of
 from harness.history.store import FILE, Store
 from harness.report.record.run_folders import run_folders
+from harness.report.record.run_record import ClusterSummary
+from harness.report.statistics.series_identity import cluster_key
 
 CHUNK = 50  # runs that are read before they are written together: the lock is held for the writing only
 
@@ -32,6 +34,12 @@ def enter(run_dir: Path) -> bool:
     with Store(run_dir.parent / FILE) as store:
         store.enter([entry])
     return True
+
+
+def runs_of_same_cluster(run_dir: Path, cluster: ClusterSummary, at_most: int) -> list[str]:
+    """The folders of the newest runs of that cluster in the store beside a run, the newest first. Raises BadUse, Unusable."""
+    with Store(run_dir.parent / FILE) as store:
+        return store.folders_of(cluster_key(cluster), at_most)
 
 
 def catch_up(reports: Path, store: Store, *, anew: bool = False) -> ImportResult:

@@ -19,6 +19,7 @@ class State(StrEnum):
     RECOVERED = "recovered"
     ALWAYS = "always failing"
     NEW = "new failure"
+    UNMEASURED = "not measured"
     UNKNOWN = "not known"
 
 
@@ -28,6 +29,8 @@ class Night:
 
     passed: bool | None
     version: str
+    measured: bool = True
+    """False where it was to be measured and was not."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,19 @@ class Stability:
 
 
 def stability(nights: Sequence[Night]) -> Stability:
+    """As `_of_judged` has it; and what looks well, or is not known, is *not measured* where the last nights were to be and were not."""
+    said, silent = _of_judged(nights), 0
+    while silent < len(nights) and not nights[-1 - silent].measured:
+        silent += 1
+    if not silent:
+        return said
+    words = f"{said.sentence}; nothing was measured in the last {'night' if silent == 1 else f'{silent} nights'}"
+    if said.state in (State.STEADY, State.RECOVERED, State.UNKNOWN):
+        return Stability(State.UNMEASURED, words, len(nights) - silent)
+    return Stability(said.state, words, said.since)
+
+
+def _of_judged(nights: Sequence[Night]) -> Stability:
     """Regressed: from a night on all failed, and before it none, or only few. Flaky: both outcomes on one version, time and again."""
     judged = [(place, night) for place, night in enumerate(nights) if night.passed is not None]
     failed = [place for place, night in judged if not night.passed]

@@ -16,7 +16,7 @@ from typing import Any
 import peewee
 
 from harness.core.errors import BadUse, Unusable
-from harness.history.database_tables import APPLICATION_ID, FORMAT, TABLES, PointRow, RunRow, SeriesRow
+from harness.history.database_tables import APPLICATION_ID, FORMAT, TABLES, WITHOUT_ASKED, PointRow, RunRow, SeriesRow
 from harness.history.run_entry import Entry
 from harness.history.stored_rows import StoredPoint, StoredRun, StoredSeries
 
@@ -62,11 +62,17 @@ class Store:
         with self._errors_in_words():
             return dict(_rows(RunRow.select(RunRow.folder, RunRow.stamp)))
 
+    def folders_of(self, cluster: str, at_most: int) -> list[str]:
+        """The folders of the newest runs of a cluster, by its `cluster_key`, the newest first."""
+        query = RunRow.select(RunRow.folder).where(RunRow.cluster == cluster).order_by(RunRow.started.desc(), RunRow.run_id.desc())
+        with self._errors_in_words():
+            return [folder for (folder,) in _rows(query.limit(at_most))]
+
     def runs(self) -> list[StoredRun]:
         """Every run, the oldest first."""
         with self._errors_in_words():
             rows = _rows(RunRow.select().order_by(RunRow.started, RunRow.run_id))
-        return [StoredRun(*row[:-2], *map(json.loads, row[-2:])) for row in rows]
+        return [StoredRun(*row[:-3], *map(json.loads, row[-3:])) for row in rows]
 
     def series(self) -> list[StoredSeries]:
         """Every series that has a point."""
@@ -99,6 +105,7 @@ class Store:
             kind=cluster.kind.value if cluster else "",
             counts=_text(head.counts.model_dump()),
             context=_text(entry.context),
+            asked=_text(head.asked),
         ).execute()
         series = {p.series: {"id": p.series, "line": _text(p.line), "identity": _text(p.identity)} for p in entry.points}
         for some in peewee.chunked(series.values(), MAX_ROWS):
@@ -112,7 +119,7 @@ class Store:
         application, version = self._database.pragma("application_id"), self._database.pragma("user_version")
         if self._database.get_tables() and application != APPLICATION_ID:
             raise BadUse(f"{self.path}: is a database, but not the history of runs; move it away, or name another folder")
-        if self._database.get_tables() and version < FORMAT:
+        if self._database.get_tables() and version not in (WITHOUT_ASKED, FORMAT) and version < FORMAT:
             raise BadUse(
                 f"{self.path}: was written by an older harness (format {version}); move it away, then `lkharness history --rebuild` reads "
                 "the runs that are there; the figures of runs whose folders are gone are in the old file alone"
@@ -122,11 +129,16 @@ class Store:
         return int(version)
 
     def _make(self) -> None:
-        """Make the tables, once: whoever comes second finds them."""
+        """Make the tables, or bring those of the format before up to this one, once: whoever comes second finds them."""
         with self._database.atomic("immediate"):
-            if self._format() == FORMAT:
+            version = self._format()
+            if version == FORMAT:
                 return
-            self._database.create_tables(TABLES)
+            if version == WITHOUT_ASKED:
+                self._database.execute_sql("ALTER TABLE run ADD COLUMN asked TEXT NOT NULL DEFAULT '[]'")
+                RunRow.update(stamp="").execute()  # so that each is read again whose folder is there; the figures of the others stay
+            else:
+                self._database.create_tables(TABLES)
             self._database.pragma("application_id", APPLICATION_ID)
             self._database.pragma("user_version", FORMAT)
 
@@ -150,5 +162,5 @@ def _rows(query: Any) -> list[tuple[Any, ...]]:
     return list(query.tuples())
 
 
-def _text(data: Mapping[str, Any]) -> str:
+def _text(data: Mapping[str, Any] | list[str]) -> str:
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"))

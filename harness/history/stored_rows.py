@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -25,6 +25,8 @@ class StoredRun:
     kind: str
     counts: dict[str, int]
     context: dict[str, str]
+    asked: list[str] = field(default_factory=list)
+    """The disruptions that it set out to measure (`asked_disruptions`)."""
 
 
 @dataclass(frozen=True)

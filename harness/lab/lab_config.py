@@ -168,7 +168,8 @@ def _guests_that_cannot_be(cluster: Cluster, settings: LabSettings) -> list[str]
     with_images = {**settings.containers, **settings.machines}
     if with_images and cluster.manager.kind != "pacemaker":
         kinds = " and ".join(sorted({f"{guest.kind}s" for guest in with_images.values()}))
-        faults.append(f'  lab.guests: the stand-in for LifeKeeper runs in namespaces only; set manager.kind to "pacemaker" for {kinds}')
+        says = "the stand-in for LifeKeeper runs in namespaces only"
+        faults.append(f"  lab.guests: {says}; give --manager pacemaker (in a file: manager.kind) for {kinds}")
     if with_images:
         faults += [f"  services: the stand-in for {s.name} (mssql) runs in namespaces only" for s in cluster.services if s.kind == "mssql"]
     faults += [

@@ -1,4 +1,4 @@
-"""The lab's figure as data: hosts, their NICs, and the fabric's legs to them."""
+"""The lab's topology as data: hosts, their NICs, and the fabric's legs to them."""
 
 from __future__ import annotations
 

@@ -206,6 +206,7 @@ class Manager(ABC):
     misses_probes: ClassVar[bool] = True  # does the responder's monitor notice that no probe comes any more?
     process_names: ClassVar[tuple[str, ...]] = ()  # all of its own that must run, as `ps` has their names (15 characters)
     usual_daemons: ClassVar[tuple[str, ...]] = ()  # of its own, by name, that a supervisor brings back; a cluster file may name others
+    mended_daemons: ClassVar[tuple[str, ...]] = ()  # of its own, by name: those whose end its supervisor mends, and fences nobody
     needs_fencing: ClassVar[bool] = False  # does it take nothing over from a lost node before that is fenced?
 
     def __init__(self, cluster: cluster_config.Cluster, hosts: Mapping[str, Host]) -> None:

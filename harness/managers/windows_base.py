@@ -10,8 +10,9 @@ from typing import ClassVar
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Unusable
 from harness.hosts.host import CommandFailed
-from harness.hosts.windows.windows_host import EVENTS_AT_MOST, WindowsHost
+from harness.hosts.windows.windows_host import MAX_EVENTS, WindowsHost
 from harness.hosts.windows.windows_parse import Event
+from harness.managers.data_mirror import check_mirror
 from harness.managers.log_window import bounded
 from harness.managers.manager import MAX_LOG_LENGTH, Answer, LogWindow, Manager, answer
 from harness.managers.rules.boot_start_rules import by_units
@@ -37,7 +38,12 @@ class OnWindows(Manager):
         return answer([], ["whether one side of a split is stopped is not known of a cluster on Windows"])
 
     def mirror(self, to: str, *, limit: float = 20.0) -> Answer:
-        return answer([], [f"whether {to} has a complete copy of the data, where data is copied, is not known of a cluster on Windows"])
+        """By the command that the cluster file names; DataKeeper and what else copies data is asked by nothing of ours."""
+        unknown = (
+            f"whether {to} has a complete copy of the data, where data is copied, is not known of a cluster on Windows: a command in "
+            "manager.mirror_check may tell"
+        )
+        return check_mirror(self._cluster, self._hosts, to, answer([], [unknown]), limit)
 
     def starts_at_boot(self, *, limit: float = 20.0) -> Answer:
         """By the start type of its service; a service that is started by hand may have a trigger (WHST-78), which nobody asks for."""
@@ -61,15 +67,15 @@ class OnWindows(Manager):
         return len(words) >= 5 and words[-2] == "level" and words[-1].isdecimal() and 0 < int(words[-1]) <= MAX_ALARMING_LEVEL
 
     def recent_log(self, node: str, *, lines: int = 200) -> str:
-        events = self._events(node, time.time() - MAX_LOG_AGE_S, time.time() + 3600, min(lines, EVENTS_AT_MOST))
+        events = self._events(node, time.time() - MAX_LOG_AGE_S, time.time() + 3600, min(lines, MAX_EVENTS))
         return "".join(f"{event}\n" for event in events)
 
     def log_between(self, node: str, begin: float, end: float, *, most: int = MAX_LOG_LENGTH) -> LogWindow:
         try:
-            events = self._events(node, begin, end, EVENTS_AT_MOST)
+            events = self._events(node, begin, end, MAX_EVENTS)
         except CommandFailed as error:
             return LogWindow("", f"the event log could not be read: {error}")
-        limits = [f"only the newest {EVENTS_AT_MOST} events were asked for"] if len(events) >= EVENTS_AT_MOST else []
+        limits = [f"only the newest {MAX_EVENTS} events were asked for"] if len(events) >= MAX_EVENTS else []
         return bounded([str(event) for event in events], most, limits)
 
     def _events(self, node: str, begin: float, end: float, most: int) -> list[Event]:

@@ -28,7 +28,7 @@ from harness.remote.recording.recording import NEW, Clock, NodeEvent, Noise, Sam
 from harness.services import service_registry
 
 CUT_S = 0.3
-MEASURED_AROUND_S = 0.3  # measured before and after the cut
+MIN_MEASURED_AROUND_S = 0.3  # measured before and after the cut
 CUT_TOLERANCE_S = 0.001  # for what making the cut itself takes
 MAX_MISSING_SHARE = 0.1  # of all attempts that may be missing around the cut
 EDGE_PERIODS = 2  # periods around the beginning and the end of a cut: an attempt that is missing there moves them
@@ -63,7 +63,7 @@ def judge(cut_start: float, cut_end: float, series: Series, samples: list[Sample
     """
     cut_s, period = cut_end - cut_start, series.period_s
     rows = [Traced(s.at, s.seconds, s.outcome, None, s.detail) for s in sorted(samples)]
-    around = max(MEASURED_AROUND_S, PERIODS_AROUND * period)
+    around = max(MIN_MEASURED_AROUND_S, PERIODS_AROUND * period)
     starts = [attempt.at for attempt in rows if attempt.evidence and cut_start - around <= attempt.at <= cut_end + around]
     longest_interval_s = max((b - a for a, b in pairwise(starts)), default=float("inf"))
     bearable_interval_s = period + max(MAX_LATE_PERIODS * period, CUT_TOLERANCE_S)
@@ -147,7 +147,7 @@ def _measure(subject: ClusterUnderTest, series: AgentSeries, cut: KnownCut, how:
     agent = agent_of(
         subject.hosts[client], subject.capabilities(client), subject.python(client), AgentPlan([series], lifetime_s=60.0), sink
     )
-    around_s, length_s = max(MEASURED_AROUND_S, PERIODS_AROUND * series.period_s), max(CUT_S, PERIODS_CUT * series.period_s)
+    around_s, length_s = max(MIN_MEASURED_AROUND_S, PERIODS_AROUND * series.period_s), max(CUT_S, PERIODS_CUT * series.period_s)
     agent.start()
     try:
         sink.wait_until_good(around_s, Deadline(10.0))

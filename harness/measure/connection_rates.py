@@ -13,7 +13,7 @@ from harness.services import service_registry
 OTHER_PERIOD_S = 0.1  # for services beside the first: PostgreSQL forks a process for each connection, and every path is measured anyway
 
 
-def wished_period_s(place: int, period_s: float) -> float:
+def requested_period_s(place: int, period_s: float) -> float:
     """The period, in seconds, of new connections to the service with this place in the cluster file; `period_s` is what is asked for."""
     return period_s if place == 0 else max(period_s, OTHER_PERIOD_S)
 
@@ -21,7 +21,7 @@ def wished_period_s(place: int, period_s: float) -> float:
 def rates(cluster: Cluster, period_s: float) -> dict[str, float]:
     """New connections a second that each host makes at most to each service, by its name. A host that bears less makes fewer."""
     return {
-        service.name: 1 / bearable(wished_period_s(place, period_s), service_registry.hello(service, cluster))
+        service.name: 1 / bearable(requested_period_s(place, period_s), service_registry.hello(service, cluster))
         for place, service in enumerate(cluster.services)
     }
 

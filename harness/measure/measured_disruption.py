@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,35 +116,40 @@ class MeasuredDisruption:
             seed=start.seed,
         )
 
-    def _begin_tokens(self, recorder: Recorder) -> Tokens | None:
-        """Start writing tokens, where a service of the cluster takes them; what keeps it from that is for the judgement to tell."""
-        service = next((s for s in self._subject.cluster.services if takes_tokens(s)), None)
-        if service is None:
-            return None
-        tokens = Tokens(self._subject, service, recorder.add)
-        with self._note_token_failures(recorder):
-            tokens.begin()
-            return tokens
-        with contextlib.suppress(TokensFailed):  # it was told; but the table may be there, its answer being lost
-            tokens.drop()
-        return None
+    def _begin_tokens(self, recorder: Recorder) -> list[Tokens]:
+        """Start writing tokens to every service of the cluster that takes them; what keeps one from that is for the judgement to tell."""
+        services = [s for s in self._subject.cluster.services if takes_tokens(s)]
+        writing = []
+        for service in services:
+            tokens = Tokens(self._subject, service, recorder.add, service.name if len(services) > 1 else "")
+            with self._note_token_failures(recorder, tokens.name):
+                tokens.begin()
+                writing.append(tokens)
+                continue
+            with contextlib.suppress(TokensFailed):  # it was told; but the table may be there, its answer being lost
+                tokens.drop()
+        return writing
 
-    def _end_tokens(self, tokens: Tokens | None, recorder: Recorder) -> None:
-        if tokens is not None:
+    def _end_tokens(self, writing: Sequence[Tokens], recorder: Recorder) -> None:
+        """All are read back before a table is dropped: two services may be two ways to one database."""
+        for tokens in writing:
             tokens.end()
-            with self._note_token_failures(recorder):
-                recorder.read_back(tokens.read_back())
-            with self._note_token_failures(recorder):  # whether they could be read or not
+        for tokens in writing:
+            with self._note_token_failures(recorder, tokens.name):
+                recorder.read_back(tokens.read_back(), tokens.name)
+        for tokens in writing:
+            with self._note_token_failures(recorder, tokens.name):  # whether they could be read or not
                 tokens.drop()
 
     @contextlib.contextmanager
-    def _note_token_failures(self, recorder: Recorder) -> Iterator[None]:
+    def _note_token_failures(self, recorder: Recorder, service: str) -> Iterator[None]:
         try:
             yield
         except TokensFailed as error:
-            recorder.add(NodeEvent(time.monotonic(), self._subject.cluster.client.name, "tokens", str(error)))
+            data = {"service": service} if service else {}
+            recorder.add(NodeEvent(time.monotonic(), self._subject.cluster.client.name, "tokens", str(error), data))
 
-    def _begin_steady(self, tokens: Tokens | None, start: Start) -> None:
+    def _begin_steady(self, tokens: Sequence[Tokens], start: Start) -> None:
         """Every path right, the start held back, and every path still right at its end: what is out then is not the disruption's."""
         for _ in range(MAX_BEGINNINGS):
             self._wait_until_steady(tokens)
@@ -154,11 +159,11 @@ class MeasuredDisruption:
                 return
         raise NotSteady(f"{self._disruption.name} was not done, because the paths did not stay right while its start was held back")
 
-    def _wait_until_steady(self, tokens: Tokens | None) -> None:
+    def _wait_until_steady(self, tokens: Sequence[Tokens]) -> None:
         self._say("warming up: every path must be right, and tokens be taken, before anything is done")
         try:
-            if tokens is not None:
-                Deadline(WARM_UP_TIMEOUT_S).wait_for(tokens.is_flowing, what="a token acknowledged from every host", every=0.05)
+            for written in tokens:
+                Deadline(WARM_UP_TIMEOUT_S).wait_for(written.is_flowing, what="a token acknowledged from every host", every=0.05)
             self._meter.wait_until_right(self._all_hosts(), self._before, Deadline(WARM_UP_TIMEOUT_S), steady_s=STEADY_S)
         except DeadlineExceeded as error:
             raise NotSteady(f"{self._disruption.name} was not done, because the paths were not right before it: {error}") from error

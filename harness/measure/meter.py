@@ -18,7 +18,7 @@ from harness.config.cluster_config import Cluster, Service
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Unusable
 from harness.hosts.host import HostUnreachable
-from harness.measure.connection_rates import OTHER_PERIOD_S, wished_period_s
+from harness.measure.connection_rates import OTHER_PERIOD_S, requested_period_s
 from harness.measure.evaluation.timing_quality import MIN_CALM_LINES, is_calm
 from harness.measure.live_state import Live
 from harness.measure.unrecorded_time import UnrecordedTime
@@ -48,7 +48,7 @@ def series_of(cluster: Cluster, period_s: float, capabilities: Mapping[str, Capa
         host_capabilities = capabilities[machine.name]
         for i, service in enumerate(cluster.services):
             hello = service_registry.hello(service, cluster)
-            period = bearable(host_capabilities.period_s(wished_period_s(i, period_s)), hello)
+            period = bearable(host_capabilities.period_s(requested_period_s(i, period_s)), hello)
             all_series.append(
                 Series(f"{machine.name}/{service.name}/new", machine.name, service.name, NEW, service.port, period, ATTEMPT_TIMEOUT_S)
             )

@@ -38,9 +38,13 @@ def takes_tokens(service: Service) -> bool:
 
 
 class Tokens:
-    """`begin`, then `end`, then `read_back`; `tell` hears of every token. `drop` removes the table from the database."""
+    """`begin`, then `end`, then `read_back`; `tell` hears of every token. `drop` removes the table from the database.
 
-    def __init__(self, subject: ClusterUnderTest, service: Service, tell: Callable[[Token], None]) -> None:
+    `name`: the service's, which its tokens bear where the cluster has several databases; else empty.
+    """
+
+    def __init__(self, subject: ClusterUnderTest, service: Service, tell: Callable[[Token], None], name: str = "") -> None:
+        self.name = name
         self._subject = subject
         self._service = service
         self._tell = tell
@@ -89,7 +93,7 @@ class Tokens:
 
     def _open_path(self, origin: str, limit: float = TOKEN_TIMEOUT_S):
         vip = str(self._subject.cluster.vip)
-        return relay(self._subject.residents[origin], vip, self._service.port, limit=limit, lifetime=MAX_CONNECTION_S)
+        return relay(self._subject.connection_workers[origin], vip, self._service.port, limit=limit, lifetime=MAX_CONNECTION_S)
 
     def _open_table(self, port: int | None, limit: float = TOKEN_TIMEOUT_S) -> TokenTable:
         if port is None:
@@ -118,7 +122,7 @@ class Tokens:
         try:
             node = table.write(self._run, value, Deadline(TOKEN_TIMEOUT_S))
         except BaseException as error:
-            self._tell(Token(began, origin, value, False, time.monotonic() - began, detail=str(error)))
+            self._tell(Token(began, origin, value, False, time.monotonic() - began, detail=str(error), service=self.name))
             raise
-        self._tell(Token(began, origin, value, True, time.monotonic() - began, by=node))
+        self._tell(Token(began, origin, value, True, time.monotonic() - began, by=node, service=self.name))
         self._flowing.add(origin)

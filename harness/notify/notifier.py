@@ -6,7 +6,7 @@ stored or shown holds one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from harness.report.record.run_record import RunRecord
 from harness.report.run_reader import runs_before
 
 STILL_AFTER = 3  # failed runs in a row, after which it is said once more
-MAX_OLDER = 60  # runs of any kind that are looked at
+MAX_OLDER = 60  # runs that are looked at: of this cluster where the history tells them apart, else of any kind
 MAX_REASON_LENGTH = 500
 
 
@@ -31,10 +31,13 @@ class Notifier:
     urls: tuple[str, ...]
     still_after: int = STILL_AFTER
 
-    def tell(self, run: Run) -> str:
-        """Send what changed with a finished run, if anything did. Empty, or why it could not be sent, without a secret."""
+    def tell(self, run: Run, of_cluster: Collection[str] | None = None) -> str:
+        """Send what changed with a finished run, if anything did. Empty, or why it could not be sent, without a secret.
+
+        `of_cluster`: the names of the folders of this cluster's runs, the newest MAX_OLDER and this run's; None where nobody knows.
+        """
         unreadable: list[str] = []  # says nothing of the state
-        older = list(runs_before(run.id, run.directory.parent, unreadable, at_most=MAX_OLDER))
+        older = list(runs_before(run.id, run.directory.parent, unreadable, at_most=MAX_OLDER, only=of_cluster))
         changes = changes_of(run.record, older, self.still_after)
         if not changes:
             return ""
@@ -69,6 +72,8 @@ def message(run: RunRecord, changes: Sequence[StateChange], clean: Callable[[str
 
 
 def _reason(run: RunRecord, kinds: Sequence[Change]) -> str:
+    if Change.NOT_BEGUN in kinds:
+        return f"the run could not begin: {run.state_reason}"
     if Change.NOT_USABLE in kinds or Change.STILL_NOT_USABLE in kinds:
         return f"the cluster could not be reached or used, so that no test was begun: {run.state_reason}"
     return run.gate.reason if Change.GATE_REFUSED in kinds and run.gate is not None else run.verdict.reason
@@ -78,6 +83,8 @@ def load(file: Path, still_after: int) -> Notifier:
     """The receivers in a file: a URL of apprise a line, with comments behind #. Raises BadUse, Unusable where apprise is not installed."""
     if still_after < 2:
         raise BadUse(f"--notify-after {still_after}: the first failure is reported anyhow; give 2 or more")
+    if still_after > MAX_OLDER:
+        raise BadUse(f"--notify-after {still_after}: {MAX_OLDER} runs back are looked at; give no more than that")
     try:
         import apprise
     except ImportError:

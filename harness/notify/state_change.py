@@ -1,9 +1,9 @@
 """What has changed with a run, against those before it: the few things that somebody is to be told. Pure.
 
-Two things are followed, each by itself: whether the cluster can be reached and used at all, over every run of that cluster, and whether
-its tests pass, over runs of the same tests only, so that neither an acceptance run nor one disruption alone ends a failure of the whole
-failover suite. A run that could not be judged changes nothing of the second: it neither fails nor recovers, unless it is the gate that
-refuses to say. A run that was interrupted before its first test says nothing of the first.
+Three things are followed, each by itself: whether a run can begin at all, or is bad use, and whether the cluster can be reached and used,
+both over every run of that cluster; and whether its tests pass, over runs of the same tests only, so that neither an acceptance run nor one
+disruption alone ends a failure of the whole failover suite. A run that could not be judged changes nothing of the last: it neither fails
+nor recovers, unless it is the gate that refuses to say. A run that was interrupted before its first test says nothing of the second.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ STOPS = re.compile(r"-x|--exitfirst|--maxfail(=.*)?")  # options by which a run 
 class Change(StrEnum):
     """What is told."""
 
+    NOT_BEGUN = "could not begin"
     NOT_USABLE = "not usable"
     STILL_NOT_USABLE = "still not usable"
     USABLE_AGAIN = "usable again"
@@ -46,8 +47,22 @@ class StateChange:
 def changes_of(run: RunRecord, before: Sequence[RunRecord], still_after: int) -> list[StateChange]:
     """What is to be told of `run`, whether its cluster could be used first; nothing where nothing changed. `before`: older runs, the newest
     first; `still_after`: told once more when so many in a row have failed."""
-    changes = (_change_of_usability(run, before, still_after), _change_of_tests(run, before, still_after))
+    changes = (
+        _change_of_beginning(run, before),
+        _change_of_usability(run, before, still_after),
+        _change_of_tests(run, before, still_after),
+    )
     return [change for change in changes if change is not None]
+
+
+def _change_of_beginning(run: RunRecord, before: Sequence[RunRecord]) -> StateChange | None:
+    """Bad use is mended by a person only, so that it is told, once for all such runs in a row."""
+    if not _is_bad_use(run):
+        return None
+    older = next((older for older in before if _is_of_same_cluster(older, run)), None)
+    if older is not None and _is_bad_use(older):
+        return None
+    return StateChange(Change.NOT_BEGUN, "the run before could" if older is not None else "no run before it is known here")
 
 
 def _change_of_usability(run: RunRecord, before: Sequence[RunRecord], still_after: int) -> StateChange | None:
@@ -122,6 +137,10 @@ def _could_use(run: RunRecord) -> bool | None:
     if run.exit_code == ExitCode.UNUSABLE and not run.tests:
         return False
     return True if run.tests else None
+
+
+def _is_bad_use(run: RunRecord) -> bool:
+    return run.exit_code == ExitCode.BAD_USE and not run.tests
 
 
 def _refused(run: RunRecord) -> bool:

@@ -110,8 +110,8 @@ class ClusterFixture:
             pytest.skip(_skip_reason(f"without Python the packets of {active} cannot be watched"))
         vip, peer = str(subject.cluster.vip), subject.cluster.peer_of(active)
         with subject.watched() as sight:
-            inside_attempts = attempt(subject.residents[active], vip, service.port, count=3)
-            control = attempt(subject.residents[active], str(peer.address), service.port, count=1)
+            inside_attempts = attempt(subject.connection_workers[active], vip, service.port, count=3)
+            control = attempt(subject.connection_workers[active], str(peer.address), service.port, count=1)
             packets = sight.packets()
         if active not in packets:
             pytest.skip(_skip_reason(subject.capture_refused.get(active, f"{active} was not watched")))
@@ -223,7 +223,7 @@ class ClusterFixture:
 
     def _from_client(self, address: str, port: int) -> Attempt:
         client = self.subject.cluster.client.name
-        return attempt(self.subject.residents[client], address, port, count=1)[0]
+        return attempt(self.subject.connection_workers[client], address, port, count=1)[0]
 
     @contextlib.contextmanager
     def disrupted(self, name: str, *, undo_limit: float = 60.0, **options: object) -> Iterator[Disrupted]:
@@ -295,8 +295,8 @@ class ClusterFixture:
 class Disrupted:
     """A disruption that has taken effect."""
 
-    def __init__(self, trial: ClusterFixture, disruption: disruptions.Disruption, record: OpenDisruption, anchor: float) -> None:
-        self._trial = trial
+    def __init__(self, cluster_fixture: ClusterFixture, disruption: disruptions.Disruption, record: OpenDisruption, anchor: float) -> None:
+        self._cluster_fixture = cluster_fixture
         self._disruption = disruption
         self._record = record
         self._anchor = anchor
@@ -305,13 +305,15 @@ class Disrupted:
     def every_path_follows(self, *, to: str | None = None, origins: tuple[Origin, ...] = tuple(Origin)) -> None:
         """Every path has recovered within the budget, counted from the disruption. `to` is the node that must answer."""
         allowance = self._disruption.allowance()
-        self._trial.report.run.note("harness", "budget", f"{self._disruption.name}: {allowance.seconds:g} s = {allowance.because}")
-        recoveries = follow(self._trial.subject, list(origins), allowance, self._anchor, active=to)
-        self._trial.settle(all_of([self._judge(r, allowance.seconds) for r in recoveries]))
+        self._cluster_fixture.report.run.note(
+            "harness", "budget", f"{self._disruption.name}: {allowance.seconds:g} s = {allowance.because}"
+        )
+        recoveries = follow(self._cluster_fixture.subject, list(origins), allowance, self._anchor, active=to)
+        self._cluster_fixture.settle(all_of([self._judge(r, allowance.seconds) for r in recoveries]))
 
     def _judge(self, recovery: Recovery, budget: float) -> Verdict:
         if recovery.last is not None:
-            self._trial._record(recovery.last)
+            self._cluster_fixture._record(recovery.last)
         verdict = self._record.recovery(
             str(recovery.origin),
             recovery.seconds,

@@ -58,7 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line("markers", "in_azure: asks Azure's management API; collected only where there is one to be asked")
     try:
-        session = make_session(config.option, config.invocation_params.args, _reports(config))
+        session = make_session(config.option, config.invocation_params.args, _reports(config), _run_file(config))
         notifier = _notifier(config)
     except HarnessError as error:
         pytest.exit(CLEANER.text(str(error)), returncode=int(error.exit_code))
@@ -86,6 +86,11 @@ def _write_for(config: pytest.Config) -> None:
 def _reports(config: pytest.Config) -> Path:
     """Paths count from where the caller stands."""
     return config.invocation_params.dir / expand_user(config.option.reports)
+
+
+def _run_file(config: pytest.Config) -> Path | None:
+    """Where the run's folder is written down; None where nobody asks for that."""
+    return None if config.option.run_file is None else config.invocation_params.dir / expand_user(config.option.run_file)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

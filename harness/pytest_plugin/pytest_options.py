@@ -84,6 +84,9 @@ def _add_report_options(group: pytest.OptionGroup) -> None:
         help="notify when the state of these runs changes: a file with a URL of apprise a line (docs/notifications.md)",
     )
     group.addoption("--notify-after", type=int, default=3, metavar="N", help="notify again when N runs in a row have failed (default 3)")
+    group.addoption(
+        "--run-file", metavar="FILE", help="write the path of the run's folder into FILE once it is there: a job finds its own run by it"
+    )
     group.addoption("--readable-reports", action="store_true", help="let everybody on this machine read the run's folder, to publish it")
     group.addoption(
         "--reports", metavar="DIR", default="reports", help="where the run's folder goes (default: reports, in the current folder)"

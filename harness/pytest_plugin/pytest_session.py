@@ -22,7 +22,8 @@ from harness.cluster.invariants import audit
 from harness.collect.known_secrets import known_secrets
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
-from harness.core.errors import DeadlineExceeded, HarnessError, Inconclusive
+from harness.core.errors import BadUse, DeadlineExceeded, HarnessError, Inconclusive
+from harness.core.files import write_atomically
 from harness.core.redaction import read_secrets
 from harness.core.signals import handle_termination_signals
 from harness.core.terminal import CLEANER
@@ -72,13 +73,14 @@ class Session:
         readable: bool = False,
         gate: LoadedGate | None = None,
         keep: str = "never",
+        run_file: Path | None = None,
     ) -> None:
         self.cluster = cluster
         self.has_azure = lab_azure or cluster.azure is not None  # a management API that can be asked
         self.finished: Finished | None = None
         self.interrupted = False
         self.view: LiveView | None = None
-        self._command, self._reports, self._readable = command, reports, readable
+        self._command, self._reports, self._readable, self._run_file = command, reports, readable, run_file
         self._lab_data, self._gate, self._keep = lab_data, gate, keep
         self.kept = ""  # how to reach the run's lab, where it stays
         self._lab_azure, self._data = lab_azure, data or {}  # the cluster file as it was written
@@ -133,6 +135,7 @@ class Session:
         handle_termination_signals()
         run = Run.create(self._reports, command=self._command, readable=self._readable)
         self._report = ReportBuilder(run)
+        self._write_run_file(run)
         kind = ClusterKind.ATTACHED if self._lab_data is None else ClusterKind.LAB
         self._report.cluster_is(self.cluster, kind)
         if self._lab_data is not None:
@@ -160,6 +163,15 @@ class Session:
             self._evidence.collect_state()
         if self._attached is not None:
             self._attached.show_plan(planned_faults, say)
+
+    def _write_run_file(self, run: Run) -> None:
+        """Before anything is done: who asked for it takes what is not there for a run that never began. Raises BadUse."""
+        if self._run_file is None:
+            return
+        try:
+            write_atomically(self._run_file, f"{run.directory}\n")
+        except OSError as error:
+            raise BadUse(f"--run-file {self._run_file}: cannot be written ({error.strerror or error}); name a file that can be") from error
 
     def _watch_health(self, run: Run) -> None:
         """Where Azure can be asked, the balancer's own view of its members goes on the timeline; what is lacking for it, too."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
-from pathlib import Path
 
 from harness.attach.disruptive_run import DisruptiveRun
 from harness.core.errors import BadUse, HarnessError
 from harness.gate import baseline_runs
 from harness.gate.gate_file import LoadedGate
-from harness.notify.notifier import Notifier
+from harness.notify.notifier import MAX_OLDER, Notifier
+from harness.report.ci_job_summary import SERVICE_SUMMARY, append_to_job
 from harness.report.record.run_record import AS_FOUND, Result, RunRecord, RunState
 from harness.report.run_record_builder import Finished, ReportBuilder
 
@@ -53,17 +52,17 @@ def finish(
         reports = report.run.directory.parent
         finished = report.finish(gate=partial(baseline_runs.judge_finished_run, gate, reports) if gate is not None else None)
     if finished.files:
-        _enter_into_history(report)
+        entered = _enter_into_history(report)
         _tell_service(report)
         if notifier is not None:
-            _notify(report, notifier)
+            _notify(report, notifier, entered=entered)
     return finished
 
 
-def _notify(report: ReportBuilder, notifier: Notifier) -> None:
-    """A receiver that is not reached changes nothing of the run."""
+def _notify(report: ReportBuilder, notifier: Notifier, *, entered: bool) -> None:
+    """A receiver that is not reached changes nothing of the run. Whose runs are whose is asked of the history, if this run is in it."""
     try:
-        fault = notifier.tell(report.run)
+        fault = notifier.tell(report.run, _runs_of_same_cluster(report) if entered else None)
     except Exception as error:  # the library has many, and its words may hold a URL, which is secret
         fault = f"{type(error).__name__} kept it from being sent"
     if fault:
@@ -71,20 +70,23 @@ def _notify(report: ReportBuilder, notifier: Notifier) -> None:
         report.run.save()
 
 
-SERVICE_SUMMARY = "GITHUB_STEP_SUMMARY"
-"""GitHub Actions' name, which others have taken over, for the file that a job's summary is appended to."""
+def _runs_of_same_cluster(report: ReportBuilder) -> list[str] | None:
+    """The folders of this cluster's newest runs; None where the history cannot tell."""
+    from harness.history.run_import import runs_of_same_cluster
+
+    cluster = report.run.record.cluster
+    try:
+        return runs_of_same_cluster(report.run.directory, cluster, MAX_OLDER + 1) if cluster is not None else None
+    except HarnessError:  # then the newest runs of any cluster are looked at
+        return None
 
 
 def _tell_service(report: ReportBuilder) -> None:
     """Where a CI service names a file for a job's summary, the run's is appended to it."""
-    file, summary = os.environ.get(SERVICE_SUMMARY), report.run.directory / "summary.md"
-    if not file or not summary.is_file():
-        return
-    try:
-        with Path(file).open("a", encoding="utf-8") as job:
-            job.write(summary.read_text(encoding="utf-8"))
-    except OSError as error:
-        report.run.evidence_fault(f"the summary in {SERVICE_SUMMARY}", f"{file}: {error.strerror or error}")
+    summary = report.run.directory / "summary.md"
+    fault = append_to_job(summary.read_text(encoding="utf-8")) if summary.is_file() else ""
+    if fault:
+        report.run.evidence_fault(f"the summary in {SERVICE_SUMMARY}", fault)
 
 
 def exit_code(finished: Finished, record: RunRecord, exitstatus: int, failures: int) -> int:
@@ -93,12 +95,13 @@ def exit_code(finished: Finished, record: RunRecord, exitstatus: int, failures: 
     return int(finished.exit_code) if own_failures >= failures else exitstatus
 
 
-def _enter_into_history(report: ReportBuilder) -> None:
-    """A run is never lost to that: `lkharness history` enters later what is not in."""
+def _enter_into_history(report: ReportBuilder) -> bool:
+    """Whether the run is in it. None is lost by not being so: `lkharness history` enters later what is not in."""
     try:
         from harness.history.run_import import enter  # its library is needed by nothing else in a run
 
-        enter(report.run.directory)
+        return enter(report.run.directory)
     except Exception as error:  # such as a harness that was updated while the run went on
         reason = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
         report.run.evidence_fault("its entry in the history", reason)
+        return False

@@ -16,8 +16,9 @@ from harness.pytest_plugin.pytest_session import Session
 from harness.pytest_plugin.session_lab import parse_keep
 
 
-def make_session(options: Namespace, arguments: Sequence[str], reports: Path) -> Session:
-    """The session that the `options` ask for, begun with pytest's `arguments`; `reports` is where the run's folder goes.
+def make_session(options: Namespace, arguments: Sequence[str], reports: Path, run_file: Path | None = None) -> Session:
+    """The session that the `options` ask for, begun with pytest's `arguments`; `reports` is where the run's folder goes, and its path into
+    `run_file`.
 
     Raises BadUse for a cluster file with faults and for options that do not go together.
     """
@@ -26,7 +27,7 @@ def make_session(options: Namespace, arguments: Sequence[str], reports: Path) ->
     keep = parse_keep(options.keep, attached=bool(file))
     if options.dry_run and not file:
         raise BadUse("--dry-run is for an attached cluster; give its file with --cluster FILE (a lab may be disturbed as you like)")
-    common: dict[str, Any] = {"plan": plan, "readable": options.readable_reports, "gate": gate}
+    common: dict[str, Any] = {"plan": plan, "readable": options.readable_reports, "gate": gate, "run_file": run_file}
     command = ["pytest", *arguments]
     if file:
         if options.design or options.profile or options.manager or options.guests or options.platform or options.azure:

@@ -111,7 +111,10 @@ def install(host: Host, unit: BootUnit) -> str:
             return ""
         last_line = (completed.err.strip() or completed.out.strip() or f"exit {completed.exit}").splitlines()[-1]
         why = {3: "it has no systemd", 4: "the account is not root"}.get(completed.exit, last_line)
-    return f"{host.name}: the recorder does not outlive a reboot, because {why}; `lkharness record start` starts it again then"
+    return (
+        f"{host.name}: the recorder does not outlive a reboot, because {why}; `lkharness record start` starts it again then, and what lies "
+        "there after its end is removed by the next `lkharness record` that finds it"
+    )
 
 
 def survives_logout(kills: str, systemd: bool, user: str) -> bool | None:

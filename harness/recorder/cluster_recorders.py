@@ -18,6 +18,7 @@ from harness.recorder import boot_unit
 from harness.recorder.boot_unit import BootUnit
 from harness.remote.agents.agent_launch import AgentSeries, AgentWatch, bearable
 from harness.remote.agents.recorder_link import RecorderLink, RecorderOptions, RecorderPlan, name_of
+from harness.remote.host_capabilities import Kind
 from harness.remote.recording.recording import NEW, Series
 from harness.services import service_registry
 from harness.services.service_kind import Hello
@@ -25,7 +26,7 @@ from harness.services.service_kind import Hello
 LOW_PERIOD_S, FAST_PERIOD_S = 0.1, 0.01  # of the first service from the client; of that service from any host, while something is wrong
 OTHER_PERIOD_S = 0.25  # of everything else: a service that forks for each connection must not be what the recorder wears down
 LOOK_S = 0.25  # from one look at listeners and the log to the next
-LOOK_LIMIT_S = 20.0
+LOOK_TIMEOUT_S = 20.0
 Plan = dict[AgentSeries, float]  # of one host: each series with its fast period in seconds
 
 
@@ -74,9 +75,11 @@ class Recorders:
                     for series in series_of(self.subject, name)
                 }
             else:
-                reasons.append(f"{name}: nothing is recorded there, because the recorder needs a Python 3.6 or newer on it")
+                on_windows = capabilities.kind in (Kind.POWERSHELL, Kind.COMPILED)
+                why = "does not run on Windows" if on_windows else "needs a Python 3.6 or newer on it"
+                reasons.append(f"{name}: nothing is recorded there, because the recorder {why}")
         if not plans:
-            raise Unusable("no host of this cluster can run the flight recorder: it needs a Python 3.6 or newer")
+            raise Unusable("no host of this cluster can run the flight recorder: it needs Linux with a Python 3.6 or newer")
         return plans, reasons
 
     def start(self, plans: dict[str, Plan], days: float, options: RecorderOptions | None = None) -> list[str]:
@@ -161,7 +164,7 @@ class Recorders:
             if self.subject.capabilities(link.name).full:
                 return False
             folder_test = " || ".join(f"[ -e {shlex.quote(folder)} ]" for folder in link.folders)
-            return not self.subject.hosts[link.name].run(folder_test, limit=LOOK_LIMIT_S).ok
+            return not self.subject.hosts[link.name].run(folder_test, limit=LOOK_TIMEOUT_S).ok
         except HarnessError:
             return False
 

@@ -18,7 +18,7 @@ from harness.recorder.incident_sources import Sources
 from harness.remote.agents.recorder_link import RecorderLink
 from harness.remote.recording.recording import Clock, NodeEvent
 
-CLOCK_LIMIT_S = 10.0
+CLOCK_TIMEOUT_S = 10.0
 
 
 @dataclass
@@ -84,7 +84,7 @@ def _ask(
     for name, status in present.items():
         link = recorders.links[name]
         try:
-            clock = link.clock(str(status["folder"]), Deadline(CLOCK_LIMIT_S))
+            clock = link.clock(str(status["folder"]), Deadline(CLOCK_TIMEOUT_S))
             clocks |= {name: clock} if clock is not None else {}
             roles[name] = incident_files.role_events(name, link.fetch("journal"))
         except HarnessError as error:

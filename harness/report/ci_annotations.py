@@ -6,7 +6,7 @@ either: `host_text.visible` writes such words out wherever they are printed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from harness.core.text.host_text import one_line
 from harness.report.record.run_record import Judgement, Result, RunRecord, RunState
@@ -18,10 +18,14 @@ Clean = Callable[[str], str]
 def ci_annotations(run: RunRecord, environment: Mapping[str, str], clean: Clean) -> list[str]:
     """A line for each test, audit and gate that failed or could not be judged, the failures first; none where no service that takes them is
     named in the environment. `clean` takes secrets out of a text. Pure."""
+    return annotate(_remarkable(run), environment, clean)
+
+
+def annotate(found: Sequence[tuple[str, Judgement]], environment: Mapping[str, str], clean: Clean) -> list[str]:
+    """The same of any titles with their verdicts. Pure."""
     write = _github if environment.get("GITHUB_ACTIONS") == "true" else _azure if environment.get("TF_BUILD") == "True" else None
     if write is None:
         return []
-    found = _remarkable(run)
     chosen = [entry for result in (Result.FAIL, Result.INCONCLUSIVE) for entry in [e for e in found if e[1].outcome is result][:MAX_SHOWN]]
     return [write(verdict.outcome is Result.FAIL, one_line(clean(title)), one_line(clean(verdict.reason))) for title, verdict in chosen]
 

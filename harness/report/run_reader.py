@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,12 @@ def load_record(run_dir: Path) -> RunRecord:
         raise BadUse(f"{path}: {faults_in_words(error)}; the file is damaged, choose another run") from None
 
 
-def runs_before(run_id: str, reports: Path, unreadable: list[str], *, at_most: int | None = None) -> Iterator[RunRecord]:
-    """The runs in a folder that began before this one, the newest first, of so many folders at most. Why one cannot be read goes into
-    `unreadable`. Raises BadUse where the folder cannot be read."""
-    older = [folder for folder in run_folders(reports) if folder.name < run_id]
+def runs_before(
+    run_id: str, reports: Path, unreadable: list[str], *, at_most: int | None = None, only: Container[str] | None = None
+) -> Iterator[RunRecord]:
+    """The runs in a folder that began before this one, the newest first, of so many folders at most, and `only` of those names where some
+    are given. Why one cannot be read goes into `unreadable`. Raises BadUse where the folder cannot be read."""
+    older = [folder for folder in run_folders(reports) if folder.name < run_id and (only is None or folder.name in only)]
     for folder in reversed(older if at_most is None else older[-at_most:]):
         try:
             yield load_record(folder)

@@ -1,4 +1,4 @@
-"""A healthy cluster in Azure's wire format, written by hand for these tests: the seed's figure, as a person would have built it."""
+"""A healthy cluster in Azure's wire format, written by hand for these tests: the default cluster, as a person would have built it."""
 
 from __future__ import annotations
 

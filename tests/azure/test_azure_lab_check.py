@@ -103,7 +103,7 @@ def test_a_healthy_lab_has_no_finding(rig: Rig) -> None:
 @pytest.mark.parametrize("kind", NAMED)
 def test_it_is_found_and_named(rig: Rig, kind: str) -> None:
     fact, host, words = NAMED[kind]
-    rig.hand.wrong(kind)
+    rig.hand.misconfigure(kind)
     try:
         found = rig.findings()
     finally:
@@ -131,7 +131,7 @@ def test_check_says_it_beside_the_paths(rig: Rig, capsys: pytest.CaptureFixture[
     """The whole command: what Azure has wrong makes it fail, and what is right is said too."""
     file = str(rig.lab.cluster_file)
     assert cli.main(["check", "--cluster", file]) == 0
-    rig.hand.wrong("idle-timeout")
+    rig.hand.misconfigure("idle-timeout")
     try:
         code = cli.main(["check", "--cluster", file])
     finally:
@@ -151,7 +151,7 @@ def test_the_suite_fails_by_what_azure_has_wrong(rig: Rig, tmp_path: Path) -> No
 
     whole = suite()
     assert (whole.returncode, "1 passed" in whole.stdout) == (0, True), whole.stdout
-    rig.hand.wrong("node-outside-pool")
+    rig.hand.misconfigure("node-outside-pool")
     try:
         wrong = suite()
     finally:

@@ -71,7 +71,7 @@ def test_a_look_is_bounded_and_says_what_it_lacks(there: tuple[Clients, ControlC
     whole = Deadline(4 * limit_s)
     try:
         seen = resource_reader.look(made, {m.name: m.name for m in cluster.machines}, cluster.vip, limit_s)
-        said = list(seen.untold)
+        said = list(seen.read_errors)
     except HarnessError as error:
         seen, said = None, [str(error)]
     whole.require("a look under a fault")

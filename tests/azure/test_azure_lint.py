@@ -205,7 +205,7 @@ def test_a_nic_group_judges_after_the_subnets_own() -> None:
 
 def test_what_was_not_told_is_unknown_and_not_guessed_at() -> None:
     wire = Wire()
-    seen = replace(wire.seen(), filters={}, routes={}, machines={}, nics=(), untold=("reading lknode01: no",))
+    seen = replace(wire.seen(), filters={}, routes={}, machines={}, nics=(), read_errors=("reading lknode01: no",))
     weights = {f.weight for f in judge(azure_payloads.cluster(), seen)}
     assert weights == {Weight.UNKNOWN}
 

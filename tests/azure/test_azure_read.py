@@ -33,7 +33,7 @@ def looked(server: ArmServer, heard: list[Call] | None = None, limit_s: float = 
 def test_everything_is_read_as_it_is_on_the_wire(server: ArmServer) -> None:
     seen = looked(server)
     wanted = server.wire.seen()
-    assert seen == wanted and seen.untold == ()
+    assert seen == wanted and seen.read_errors == ()
     assert judge(azure_payloads.cluster(), seen) == []
 
 
@@ -81,8 +81,8 @@ def test_what_may_not_be_read_is_left_out_and_said(server: ArmServer) -> None:
     says = "does not have authorization to perform action 'Microsoft.Network/networkInterfaces/effectiveRouteTable/action' over scope '/x'"
     server.spoiled["effectiveRouteTable"] = refused(403, "AuthorizationFailed", says)
     seen = looked(server)
-    assert not seen.routes and seen.filters and len(seen.untold) == 5
-    assert all("effectiveRouteTable/action on /x" in sentence for sentence in seen.untold)
+    assert not seen.routes and seen.filters and len(seen.read_errors) == 5
+    assert all("effectiveRouteTable/action on /x" in sentence for sentence in seen.read_errors)
 
 
 def test_an_unknown_group_is_bad_use(server: ArmServer) -> None:
@@ -95,7 +95,7 @@ def test_an_unknown_machine_is_said_and_the_rest_is_read(server: ArmServer) -> N
     del server.wire.machines["lknode02"]
     seen = looked(server)
     assert set(seen.machines) == {"lkclient", "lknode01"}
-    [said] = seen.untold
+    [said] = seen.read_errors
     assert "virtual machine lknode02" in said and "ResourceNotFound" in said
 
 
@@ -131,7 +131,7 @@ def test_a_moment_of_throttling_is_waited_out(server: ArmServer) -> None:
         return own(method, path)
 
     server.answer = once  # type: ignore[method-assign]
-    assert looked(server, heard).untold == ()
+    assert looked(server, heard).read_errors == ()
     assert [c.status for c in heard if c.path.endswith("/loadBalancers")] == [429, 200]
 
 
@@ -163,7 +163,7 @@ def test_what_is_not_azures_answer_is_said(server: ArmServer, body: Any) -> None
 def test_an_operation_without_end_is_given_up(server: ArmServer) -> None:
     server.never_ends = True
     seen = looked(server, limit_s=2.0)
-    assert not seen.filters and any("longer than" in s or "within 2 s" in s for s in seen.untold)
+    assert not seen.filters and any("longer than" in s or "within 2 s" in s for s in seen.read_errors)
 
 
 def test_several_load_balancers_need_a_name(server: ArmServer) -> None:
@@ -191,7 +191,7 @@ def test_a_login_from_the_environment(server: ArmServer, kind: str, monkeypatch:
     for name, key in (("AZURE_TENANT_ID", "tenant"), ("AZURE_CLIENT_ID", "client_id")):
         monkeypatch.setenv(name, table[key])
     monkeypatch.setenv("AZURE_CLIENT_SECRET", "shh")
-    assert looked(server, credential=kind, tenant=None, client_id=None, client_secret_file=None).untold == ()
+    assert looked(server, credential=kind, tenant=None, client_id=None, client_secret_file=None).read_errors == ()
 
 
 def test_no_login_at_all_says_what_was_tried(server: ArmServer, monkeypatch: pytest.MonkeyPatch) -> None:

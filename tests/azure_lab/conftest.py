@@ -83,7 +83,7 @@ class AzureLab:
 
 @pytest.fixture(scope="session")
 def make_azure_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., AzureLab]]:
-    """Bring up a lab's network with these settings laid over the seed's figure; it is taken down at the end."""
+    """Bring up a lab's network with these settings laid over the default cluster; it is taken down at the end."""
     pytest.importorskip("azure.mgmt.network", reason="the packages of the azure extra are not installed")
     made: list[AzureLab] = []
 

@@ -52,7 +52,7 @@ def test_the_command_line(whole) -> None:
     assert requests[-1]["fault"] == "slow"
     assert "on: floating-ip, floating IP is against the design" in command(name, "azure", "wrong", "floating-ip").stdout
     assert command(name, "azure", "clear").returncode == 0
-    assert whole.hand.wrongs()["on"] == []
+    assert whole.hand.misconfigurations()["on"] == []
     unknown = command(name, "azure", "fault", "flood")
     assert (unknown.returncode, unknown.stderr.count("\n")) == (2, 1)
 

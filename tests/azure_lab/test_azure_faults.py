@@ -165,4 +165,4 @@ def test_what_cannot_be_switched_on_is_said(lab) -> None:
     with pytest.raises(BadUse, match="this is no fault"):
         lab.hand.fault("slow", colour="blue")
     with pytest.raises(BadUse, match="there is no misconfiguration 'ugly'"):
-        lab.hand.wrong("ugly")
+        lab.hand.misconfigure("ugly")

@@ -82,8 +82,8 @@ def test_every_misconfiguration_is_tested() -> None:
 def test_a_misconfiguration_is_said_and_taken_back(lab, kind: str) -> None:
     read, healthy, wrong = READ[kind]
     assert read(lab) == healthy
-    lab.hand.wrong(kind)
+    lab.hand.misconfigure(kind)
     assert read(lab) == wrong
-    assert lab.hand.wrongs()["on"] == [kind]
+    assert lab.hand.misconfigurations()["on"] == [kind]
     lab.hand.clear()
     assert read(lab) == healthy

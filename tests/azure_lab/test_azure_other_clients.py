@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import email.message
 import http.client
+import io
 import json
 import ssl
 import urllib.error
@@ -17,7 +19,7 @@ from azure.core.exceptions import HttpResponseError
 
 from harness.lab.azure import url_routing
 from harness.lab.azure.resources import nics, resource_filter, resource_groups
-from harness.lab.azure.state import resource_ids
+from harness.lab.azure.state import request_body, resource_ids
 from harness.lab.azure.state.http_types import Problem, Request
 from harness.lab.azure.state.long_running_operations import PACE, Operation, Operations
 from harness.lab.azure.state.oauth_tokens import Tokens
@@ -30,6 +32,9 @@ NIC_CHANGES: dict[str, Any] = {
     "DNS servers": lambda p: p.update(dnsSettings={"dnsServers": ["10.0.0.4"]}),
     "dynamic": lambda p: p["ipConfigurations"][0]["properties"].update(privateIPAllocationMethod="Dynamic"),
     "no allocation": lambda p: p["ipConfigurations"][0]["properties"].pop("privateIPAllocationMethod"),
+    "a public address": lambda p: p["ipConfigurations"][0]["properties"].update(publicIPAddress={"id": "/p"}),
+    "a group of applications": lambda p: p["ipConfigurations"][0]["properties"].update(applicationSecurityGroups=[{"id": "/a"}]),
+    "an auxiliary mode": lambda p: p.update(auxiliaryMode="MaxConnections"),
     "another subnet": lambda p: p["ipConfigurations"][0]["properties"]["subnet"].update(id="/other"),
 }
 BALANCER_CHANGES: dict[str, Any] = {
@@ -38,6 +43,10 @@ BALANCER_CHANGES: dict[str, Any] = {
     "idle timeout left out": lambda b: b["properties"]["loadBalancingRules"][0]["properties"].pop("idleTimeoutInMinutes"),
     "Basic": lambda b: b["sku"].update(name="Basic"),
     "no SKU": lambda b: b.pop("sku"),
+    "a NAT rule": lambda b: b["properties"].update(inboundNatRules=[{"name": "n", "properties": {"frontendPort": 99}}]),
+    "an outbound rule": lambda b: b["properties"].update(outboundRules=[{"name": "o", "properties": {"protocol": "All"}}]),
+    "a global tier": lambda b: b["sku"].update(tier="Global"),
+    "a drain period": lambda b: b["properties"]["backendAddressPools"][0]["properties"].update(drainPeriodInSeconds=60),
     "other zones": lambda b: b["properties"]["frontendIPConfigurations"][0].update(zones=["1"]),
 }
 
@@ -59,10 +68,51 @@ def test_a_balancers_change_that_is_not_made_is_refused(lab, what) -> None:
         lab.network.load_balancers.begin_create_or_update(lab.group, "ilb", body)
 
 
-def asked(lab, method: str, path: str, token: str = "") -> tuple[int, Any]:
+def test_a_pools_change_that_is_not_made_is_refused(lab) -> None:
+    pools = lab.network.load_balancer_backend_address_pools
+    body = pools.get(lab.group, "ilb", "pool").as_dict()
+    body["properties"]["drainPeriodInSeconds"] = 60
+    with pytest.raises(HttpResponseError, match="LabCannot"):
+        pools.begin_create_or_update(lab.group, "ilb", "pool", body)
+
+
+@pytest.mark.parametrize("place", ["lknode01-nic1", "ilb"])
+def test_what_a_put_leaves_out_is_taken_away_and_no_resource_moves(lab, place) -> None:
+    """PUT replaces: the tags with the rest."""
+    operations = lab.network.load_balancers if place == "ilb" else lab.network.network_interfaces
+    put = lambda body: operations.begin_create_or_update(lab.group, place, body).result(30)  # noqa: E731
+    body = operations.get(lab.group, place).as_dict()
+    assert put({**body, "tags": {"owner": "me"}, "location": "West Europe"}).tags == {"owner": "me"}
+    assert not put({key: value for key, value in body.items() if key != "tags"}).tags
+    for wrong, code in (({"tags": {"a": 1}}, "InvalidTagNameOrValue"), ({"location": "northeurope"}, "InvalidResourceLocation")):
+        with pytest.raises(HttpResponseError, match=code):
+            put({**body, **wrong})
+
+
+MALFORMED = [
+    ("networkInterfaces/lknode01-nic1", {"properties": ["x"]}),
+    ("networkInterfaces/lknode01-nic1", {"properties": {"ipConfigurations": ["x"]}}),
+    ("loadBalancers/ilb", {"sku": "Standard"}),
+    ("loadBalancers/ilb/backendAddressPools/pool", ["a"]),
+    ("loadBalancers/ilb/backendAddressPools/pool", {"properties": {"loadBalancerBackendAddresses": [5]}}),
+    ("networkSecurityGroups/lknode01-nic1-nsg/securityRules/r", {"properties": {"sourceAddressPrefix": 5}}),
+    ("networkSecurityGroups/lknode01-nic1-nsg/securityRules/r", {"properties": {"destinationPortRanges": "80"}}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), MALFORMED)
+def test_a_body_of_another_form_is_the_callers_fault(lab, path: str, body: Any) -> None:
+    token = lab.credential().get_token(f"{lab.azure.resource_manager}/.default").token
+    group = f"/subscriptions/{lab.azure.subscription}/resourceGroups/{lab.group}/providers/Microsoft.Network"
+    status, said = asked(lab, "PUT", f"{group}/{path}?api-version=2024-05-01", token, body)
+    assert (status, said["error"]["code"]) == (400, "InvalidRequestContent")
+
+
+def asked(lab, method: str, path: str, token: str = "", body: Any = None) -> tuple[int, Any]:
     tls = ssl.create_default_context(cafile=str(lab.azure.ca_file))
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    request = urllib.request.Request(f"{lab.azure.resource_manager}{path}", method=method, headers=headers)
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"{lab.azure.resource_manager}{path}", method=method, headers=headers, data=data)
     try:
         with urllib.request.urlopen(request, timeout=60, context=tls) as answer:
             said = answer.read()
@@ -84,10 +134,13 @@ def test_what_clients_ask_before_and_besides(lab) -> None:
     assert asked(lab, "HEAD", f"{group}?API-Version=2021-04-01", token) == (204, None)
     assert asked(lab, "HEAD", f"{group}x?api-version=2021-04-01", token) == (404, None)
     assert asked(lab, "GET", f"{group}?api-version=newest", token)[1]["error"]["code"] == "InvalidApiVersionParameter"
+    for version in ("9999-99-99", "9999-01-01", "1999-01-01"):
+        assert asked(lab, "GET", f"{group}?api-version={version}", token)[1]["error"]["code"] == "InvalidApiVersionParameter"
     assert lab.hand.requests("HEAD", f"/{lab.group}$")[-1]["status"] in (200, 204)
     rows = {
         "": f"{group}/resources?$filter=resourceGroup eq '{lab.group}' and resourceType eq '{NICS}'&$top=2",
         "empty": f"{group}/providers/Microsoft.Compute/disks?",
+        "endpoints": f"{group}/providers/Microsoft.Network/privateEndpoints?",
         "configurations": f"{group}/providers/{NICS}/lknode01-nic1/ipConfigurations?",
         "members": f"{group}/providers/Microsoft.Network/loadBalancers/ilb/networkInterfaces?",
         "providers": f"/subscriptions/{lab.azure.subscription}/providers?",
@@ -96,7 +149,14 @@ def test_what_clients_ask_before_and_besides(lab) -> None:
         what: asked(lab, "GET", f"{urllib.parse.quote(path, safe='/?&=$')}&api-version=2024-05-01", token)[1]["value"]
         for what, path in rows.items()
     }
-    assert {what: len(found) for what, found in said.items()} == {"": 2, "empty": 0, "configurations": 1, "members": 2, "providers": 3}
+    assert {what: len(found) for what, found in said.items()} == {
+        "": 2,
+        "empty": 0,
+        "endpoints": 0,
+        "configurations": 1,
+        "members": 2,
+        "providers": 3,
+    }
     assert (
         asked(lab, "POST", "/providers/Microsoft.ResourceGraph/resources?api-version=2021-03-01", token)[1]["error"]["code"] == "LabCannot"
     )
@@ -157,6 +217,19 @@ def test_a_power_operation_ends_with_200(lab) -> None:
 
 
 # Without a lab
+
+
+@pytest.mark.parametrize(("length", "taken"), [("3", b"abc"), (None, b""), ("-1", None), ("x", None), ("99", None), ("²", None)])
+def test_a_body_is_read_to_its_length_or_not_at_all(length: str | None, taken: bytes | None) -> None:
+    """What is cut would leave its rest to be taken for the next request."""
+    headers = email.message.Message()
+    if length is not None:
+        headers["Content-Length"] = length
+    if taken is None:
+        with pytest.raises(ValueError):
+            request_body.read(headers, io.BytesIO(b"abcdef"), 10)
+    else:
+        assert request_body.read(headers, io.BytesIO(b"abcdef"), 10) == taken
 
 
 def test_a_revoked_token_is_challenged_each_time() -> None:

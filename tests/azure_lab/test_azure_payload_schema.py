@@ -38,7 +38,7 @@ SAID = {
     "network interfaces": lambda lab: list(lab.network.network_interfaces.list(lab.group)),
     "security groups": lambda lab: list(lab.network.network_security_groups.list(lab.group)),
     "networks": lambda lab: list(lab.network.virtual_networks.list(lab.group)),
-    "route tables": lambda lab: (lab.hand.wrong("diverted-routes"), list(lab.network.route_tables.list(lab.group)))[1],
+    "route tables": lambda lab: (lab.hand.misconfigure("diverted-routes"), list(lab.network.route_tables.list(lab.group)))[1],
     "machines": lambda lab: list(lab.compute.virtual_machines.list(lab.group)),
     "instance view": lambda lab: lab.compute.virtual_machines.instance_view(lab.group, "lknode01"),
     "health": lambda lab: lab.network.load_balancer_load_balancing_rules.begin_health(lab.group, "ilb", "rule-1521").result(30),

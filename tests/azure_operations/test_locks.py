@@ -88,3 +88,17 @@ def test_a_read_only_lock_is_no_missing_role(lab: AzureLab) -> None:
     nic = f"{group(lab)}/providers/Microsoft.Network/networkInterfaces/lknode01-nic1"
     with pytest.raises(error_mapping.Locked, match="a management lock forbids it"):
         resource_reader.security(sdk_clients.make_clients(lab.azure), nic, Deadline(20))
+
+
+def test_a_rule_that_may_not_be_deleted_shuts_nobody_out(lab: AzureLab) -> None:
+    """A role that may write rules and not delete them, or a policy that denies the action: the rule is made harmless all the same."""
+    one = deny(lab)
+    one.begin(Deadline(60))
+    lab.own("faults", "POST", {"kind": "forbidden", "method": "DELETE", "path": "/securityRules/", "times": 0})
+    with pytest.raises(Unusable, match=r"denies nobody any more.*see to it that it may be deleted"):
+        one.undo(Deadline(60))
+    (rule,) = [r for rules in lab.running.record.ask("nsg").values() for r in rules if r["name"].startswith("lkharness-deny")]
+    assert (rule["destination"], rule["access"]) == ("192.0.2.1/32", "deny")
+    lab.own("faults", "DELETE")
+    (told,) = heal(lab.azure, Timeline().note, ours=Ours.of(lab.cluster), all_runs=True)
+    assert told.failed is None and lab.undisturbed() == []

@@ -18,7 +18,7 @@ from harness.azure.faults.undo_leftovers import heal
 from harness.azure.faults.undo_tag import RUN, UndoTags
 from harness.config.cluster_config import Azure
 from harness.core.deadline import Deadline
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, Inconclusive
 from harness.core.timeline import Timeline
 from harness.disrupt import disruption
 from harness.lab.lifecycle import default_cluster, launch
@@ -145,3 +145,26 @@ def test_heal_tells_its_calls_too(lab: AzureLab) -> None:
     made = changing(lab)
     assert noted(timeline) == made and sorted(made.values()) == [1, 2]
     assert lab.undisturbed() == [] and tags(lab.azure) == {}
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("refusals", [0, 1])
+def test_what_is_not_permitted_any_more_is_not_sent(lab: AzureLab, refusals: int) -> None:
+    """The role moved while the resource was read and tagged, or while Azure throttled: nothing goes over the wire but the tag's removal."""
+    asks: list[str] = []
+
+    def permit(which: object) -> None:
+        asks.append(str(which))
+        if len(asks) > refusals:
+            raise Inconclusive("lknode02 is active by now")
+
+    about = subject(lab, Timeline())
+    about.permit = permit
+    one = disruption.get_disruption("azure VM power off")(about)
+    if refusals:
+        lab.own("faults", "POST", {"kind": "throttled", "method": "POST", "path": "/powerOff$", "seconds": 0.1})
+    with pytest.raises(Inconclusive, match="azure VM power off was not done: lknode02 is active by now"):
+        one.begin(Deadline(60))
+    assert not [r for r in lab.requests("/powerOff") if r["operation"] is not None] and len(lab.requests("/powerOff")) == refusals
+    one.undo(Deadline(60))
+    assert about.absent == set() and lab.power(one.target()) == "on" and lab.undisturbed() == [] and tags(lab.azure) == {}

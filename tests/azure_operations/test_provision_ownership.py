@@ -259,3 +259,29 @@ def test_nothing_is_made_that_cannot_be_written_down(arm, capsys, monkeypatch, t
     assert up() == 4
     assert "could not be removed safely" in capsys.readouterr().err
     assert not [m for m, _ in arm.asked if m == "PUT"]
+
+
+@pytest.mark.parametrize("without", ["the file", "neither"])
+def test_a_tag_does_not_make_a_group_the_run_s(arm, capsys, without):
+    """The group was there. Whoever may write tags says on the deployment that the run made it: its parameters and this machine know."""
+    arm.add_group("lk-test")
+    assert up() == 0
+    run = run_of(capsys.readouterr().out)
+    for deployment in arm.deployments.values():
+        deployment["tags"]["lkharness-made-group"] = "yes"
+    for group in arm.groups.values():
+        group["tags"]["lkharness-run"] = run
+    if without == "the file":
+        creation_record.delete_ledger(run)
+    assert down(run) == 0
+    assert arm.resources == {} and [group["name"] for group in arm.groups.values()] == ["lk-test"]
+
+
+@pytest.mark.parametrize("without", ["the file", "neither"])
+def test_a_group_that_the_run_made_goes_whoever_removes_it(arm, capsys, without):
+    assert up() == 0
+    run = run_of(capsys.readouterr().out)
+    if without == "the file":
+        creation_record.delete_ledger(run)
+    assert down(run) == 0
+    assert arm.resources == {} and arm.groups == {}

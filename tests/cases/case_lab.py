@@ -129,7 +129,7 @@ class LabOfACase:
         if where == "move":
             return self._run("exec", SECOND, "--", "sh", "-c", MOVE if self._pacemaker else RESTORE)
         if where == "azure":
-            return self._run("azure", "wrong", *what.split())
+            return self._run("azure", "misconfiguration", *what.split())
         if where == "power":
             return self._run("power", *what.split())
         if where.startswith("nsg "):

@@ -24,7 +24,7 @@ FROM_INPUT = (
     "$r=New-Object IO.StreamReader([Console]::OpenStandardInput(),(New-Object Text.UTF8Encoding $false));"
     ". ([ScriptBlock]::Create($r.ReadToEnd()))"
 )
-CMD_LINE_AT_MOST = 8191
+MAX_CMD_LINE = 8191
 WATCHDOG = re.compile(
     r"\$w=\[PowerShell\]::Create\(\)\.AddScript\('Start-Sleep -Seconds (\d+);\[Environment\]::Exit\(124\)'\);\[void\]\$w\.BeginInvoke\(\)\n"
 )
@@ -57,7 +57,7 @@ def main() -> None:
 def asked(words: list[str]) -> tuple[str, bool]:
     if words[:-1] != OPTIONS.split():
         wrong(f"these options were not expected: {words[:-1]}")
-    if len("powershell ") + len(" ".join(words)) > CMD_LINE_AT_MOST:
+    if len("powershell ") + len(" ".join(words)) > MAX_CMD_LINE:
         wrong("the input line is too long")
     script = base64.b64decode(words[-1], validate=True).decode("utf-16-le")
     if script == FROM_INPUT:

@@ -343,6 +343,7 @@ def test_attach_to_a_cluster_that_cannot_be_used(labs: Shell, case: str, tmp_pat
         receivers.write_text(f"json://127.0.0.1:{port}/\n")
         receivers.chmod(0o600)
         words = (CLIENT_PATH, "-q", "--cluster", file, "--reports", tmp_path / "reports", "--notify", receivers)
+        words = (*words, "--run-file", tmp_path / "tonight")
         done = labs.pytest(*words, GITHUB_ACTIONS="true")
     said = done.stdout + done.stderr
     assert done.returncode == code, said
@@ -353,6 +354,9 @@ def test_attach_to_a_cluster_that_cannot_be_used(labs: Shell, case: str, tmp_pat
         assert (record["state"], record["exit_code"]) == ("unusable", 4) and says in record["verdict"]["reason"]
         assert (tmp_path / "reports/latest/report.html").stat().st_size
         assert "\n::error title=the run::the environment was not usable" in done.stdout
+        assert (tmp_path / "tonight").read_text() == f"{(tmp_path / 'reports/latest').resolve()}\n"
+    else:
+        assert not (tmp_path / "tonight").exists(), "no run began"
     titles = [notification["title"] for notification in received]
     assert titles == ([f"lkharness: {record['cluster']['name']}: not usable"] if code == 4 else [])
     assert all("so that no test was begun: " in notification["message"] for notification in received)
@@ -391,4 +395,7 @@ def test_doctor(shell: Shell):
     done = shell.lkharness("doctor", "--json")
     findings = json.loads(done.stdout)["findings"]
     assert done.returncode == 0 and all(f["ok"] for f in findings)
-    assert all({"what", "says", "mend"} <= f.keys() for f in findings)
+    assert all({"what", "message", "fix"} <= f.keys() for f in findings)
+    said = json.loads(done.stdout)
+    machines = {f["what"] for f in said["machine_checks"]}
+    assert {"QEMU", "/dev/net/tun", "machine disk of the image pacemaker"} <= machines and said["container_checks"]

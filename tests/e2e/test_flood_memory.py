@@ -16,7 +16,7 @@ from sshd_server import SSHD, start_server
 
 from harness.attach.lease import LEASE_DURATION_S
 
-MORE_AT_MOST = 100 * MIB
+MAX_GROWTH = 100 * MIB
 HERE = ["output without end", "JSON, as much as is read"]  # these in every run, the others in the deep one
 OVER_SSH = ["output without end"]
 WHOLE = ("1 MiB of CLIXML", "CLIXML, as much as is read", "JSON, as much as is read", "short lines, as many as are read")  # as any answer
@@ -40,7 +40,7 @@ def flood(how: str, folder: Path, *machine: str) -> None:
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     told = json.loads(process.communicate(timeout=600)[0])
-    assert told["more"] <= MORE_AT_MOST, told
+    assert told["more"] <= MAX_GROWTH, told
     assert not told["lost"] and told["longest"] < LEASE_DURATION_S, told
     assert "\n" not in told["said"] and (": " in told["said"] or how in WHOLE) and len(told["said"]) < 1000, told
 

@@ -19,9 +19,9 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 CUT_OFF = ("unshare", "--user", "--map-root-user", "--net")  # a network namespace with nothing in it, not even a loopback that is up
 
 
-def run(*words: object, code: int = 0) -> str:
+def run(*words: object, code: int = 0, folder: Path | None = None) -> str:
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=CEILING_S, env=environment)
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=CEILING_S, env=environment, cwd=folder)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -29,8 +29,8 @@ def run(*words: object, code: int = 0) -> str:
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
-    run(REPOSITORY / "run", "offline", "--to", folder, "--platform", "linux-x86_64", "--python", PYTHON)
-    return next(folder.glob("lkharness-*-offline.pyz"))
+    run(REPOSITORY / "run", "offline", "--to", "out", "--platform", "linux-x86_64", "--python", PYTHON, folder=folder)
+    return next((folder / "out").glob("lkharness-*-offline.pyz"))  # the path counts from where the caller stands
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,35 @@ def test_what_it_cannot_do_it_says(file: Path, installed: Path, tmp_path: Path):
         part.writestr("__main__.py", whole.read("__main__.py"))
         part.writestr("lists/windows-amd64-py3.11.txt", "")
     assert "this file is for windows-amd64-py3.11, not for linux-x86_64" in run(sys.executable, other, tmp_path / "new", code=4)
+    assert not (tmp_path / "new").exists()
+
+
+LISTED = f"linux-x86_64-py{PYTHON}.txt"
+
+
+def offline_file(file: Path, *lists: str) -> Path:
+    """An offline file with these lists, and nothing that could be installed."""
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.write(REPOSITORY / ".ci" / "offline" / "installer.py", "__main__.py")
+        for name in lists:
+            archive.writestr(f"lists/{name}", "")
+        archive.writestr("wheels/pip-1-py3-none-any.whl", "")
+    return file
+
+
+def test_another_processor_is_one_sentence(tmp_path: Path):
+    """On ARM64 the same file would be taken and end in pip's words; here Python is told that it is one."""
+    file = offline_file(tmp_path / "x.pyz", LISTED)
+    words = ["-c", f"import runpy, sys, sysconfig; sysconfig.get_platform = lambda: 'linux-aarch64'; sys.argv = [{str(file)!r}, 'new']; "]
+    words[1] += f"sys.exit(runpy.run_path({str(file)!r}, run_name='__main__'))"
+    said = run(sys.executable, *words, code=4, folder=tmp_path)
+    assert f"not for linux-aarch64-py{PYTHON}" in said and not (tmp_path / "new").exists()
+
+
+def test_what_could_not_be_made_is_removed(tmp_path: Path):
+    """It has no pip: the next try must not find a folder that is not empty."""
+    file = offline_file(tmp_path / "x.pyz", LISTED)
+    assert "could not be made" in run(sys.executable, file, tmp_path / "new", code=4)
     assert not (tmp_path / "new").exists()
 
 

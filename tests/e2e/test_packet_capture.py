@@ -60,7 +60,7 @@ class Net:
         self.node.check(f"ip link set lo up; ip addr add {A}/24 dev eth0; ip link set eth0 up")
         self.client.check(f"ip route add {VIP} via {A}")
         self.watched = {host.name: PacketCapture(host, PYTHON) for host in (self.client, self.node)}
-        self.residents = {host.name: ConnectionWorker(host, PYTHON) for host in (self.client, self.node)}
+        self.connection_workers = {host.name: ConnectionWorker(host, PYTHON) for host in (self.client, self.node)}
         for witness in self.watched.values():
             witness.start()
 
@@ -75,7 +75,7 @@ class Net:
         assert next(process.lines()) == "up"
 
     def way(self, origin: LocalHost, destination=VIP, **options):
-        (tried,) = attempt(self.residents[origin.name], destination, PORT, **{"limit": 0.3, **options})
+        (tried,) = attempt(self.connection_workers[origin.name], destination, PORT, **{"limit": 0.3, **options})
         packets = {}
         for name, witness in self.watched.items():
             witness.mark()
@@ -85,7 +85,7 @@ class Net:
     def close(self) -> None:
         for witness in self.watched.values():
             witness.stop()
-        for resident in self.residents.values():
+        for resident in self.connection_workers.values():
             resident.close()
         for host in (self.client, self.node):
             host.close()
@@ -149,7 +149,7 @@ def test_a_local_filter_and_a_missing_route_are_unknown_ways(net):
     tried, way = net.way(net.client)
     assert (tried.outcome, way.code) == (AttemptOutcome.SILENT, "W?")
     assert "was not seen sending it" in way.reason
-    (tried,) = attempt(net.residents["lkclient"], "192.0.2.1", PORT)
+    (tried,) = attempt(net.connection_workers["lkclient"], "192.0.2.1", PORT)
     assert tried.outcome is AttemptOutcome.UNREACHABLE and "no route" in tried.detail and tried.local_port
 
 
@@ -158,9 +158,9 @@ def test_a_mark_is_complete_and_positions_cut(net):
     net.hold_vip()
     witness = net.watched["lknode01"]
     start = witness.mark()
-    many = attempt(net.residents["lkclient"], VIP, PORT, count=200)
+    many = attempt(net.connection_workers["lkclient"], VIP, PORT, count=200)
     os.kill(witness._process.pid, signal.SIGSTOP)  # so that packets and a mark wait for it together
-    many += attempt(net.residents["lkclient"], VIP, PORT, count=200)
+    many += attempt(net.connection_workers["lkclient"], VIP, PORT, count=200)
     witness._process.send(b"mark 1000\n")
     os.kill(witness._process.pid, signal.SIGCONT)
     witness.mark()

@@ -13,7 +13,7 @@ from harness.disrupt import disruption, undo
 from harness.disrupt.bases.packet_drop_base import MADE_AGAIN, VANISHED, Counters, Cut, Drops, cut_script, not_throughout
 from harness.disrupt.disruption import EffectLost
 from harness.disrupt.network.comm_paths_cut import are_called_dead, uncut_paths
-from harness.hosts.deadman.deadman_switch import Deadman, remains
+from harness.hosts.deadman.deadman_switch import Deadman, Script, UndoFailed, remains
 from harness.hosts.local_host import LocalHost
 from harness.managers.manager import ClusterState, CommPath, NodeState
 
@@ -44,6 +44,36 @@ def test_rules_that_a_reload_removed_are_told(here):
     assert VANISHED in deadman.undo_output
     # what slept until the cut's own end may be seen for a moment after it was ended
     Deadline(120).wait_for(lambda: remains(here) == [], what="nothing of the cut being left", every=0.1)
+
+
+def without_nft(here, tmp_path, line: str) -> LocalHost:
+    """The same machine, whose nft is being replaced, or is out of memory."""
+    (tmp_path / "nft").write_text(f"#!/bin/sh\n{line}\n")
+    (tmp_path / "nft").chmod(0o755)
+    return LocalHost("here", prefix=[*here._prefix, "env", f"PATH={tmp_path}:{path()}"])
+
+
+@pytest.mark.parametrize("line", ["echo 'netlink: out of memory' >&2; exit 1", "exit 127"])
+def test_an_nft_that_fails_is_no_cut_that_is_gone(here, tmp_path, line):
+    """The table is in force all the while: it is not undone, and is undone when nft can be asked again."""
+    deadman = Deadman(here, "cut", longest=60)
+    deadman.do(cut_script(deadman.id, DROPS), limit=120)
+    deadman.host = without_nft(here, tmp_path, line)
+    with pytest.raises(UndoFailed, match="nft cannot be asked"):
+        deadman.undo(Deadline(0.3))
+    assert deadman.id in here.check("nft list tables")
+    assert any(left.startswith("perhaps an nft table of ours") for left in remains(deadman.host))
+    deadman.host = here
+    assert deadman.undo(Deadline(120)) is True and "nft" not in here.check("nft list ruleset")
+    Deadline(120).wait_for(lambda: remains(here) == [], what="nothing of the cut being left", every=0.1)
+
+
+def test_where_it_was_not_begun_nft_need_not_be_asked(here, tmp_path):
+    deadman = Deadman(here, "cut", longest=60)
+    script = cut_script(deadman.id, DROPS)
+    deadman.do(Script(":", script.undo, script.check), limit=120)
+    deadman.host = without_nft(here, tmp_path, "exit 127")
+    assert deadman.undo(Deadline(120)) is True
 
 
 SEND = "for a in 127.0.0.9 127.0.0.8; do echo x >/dev/udp/$a/9; done 2>/dev/null; true"

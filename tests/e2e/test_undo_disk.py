@@ -8,7 +8,7 @@ from namespaced_host import own_machine
 from harness.core.deadline import Deadline
 from harness.disrupt.service.service_hang import FAMILY
 from harness.disrupt.service.shared_disk_full import _NODES_OWN, _WHERE, reason_not_to_fill, removal
-from harness.hosts.deadman.deadman_switch import Deadman, Script, remains
+from harness.hosts.deadman.deadman_switch import Deadman, Script, UndoFailed, remains
 
 LATE_S = 20.0
 
@@ -24,27 +24,44 @@ FILE = "'/run/the disk/.lkharness-abc'"
 
 
 def test_the_file_goes_when_the_disk_comes(here):
-    """The undoing comes while the disk is mounted nowhere: an empty mount point is no proof, and is waited out."""
+    """The undoing comes while the disk is mounted nowhere: an empty mount point is no proof; it is not undone, and says so."""
     deadman = Deadman(here, "full", longest=60)
-    deadman.do(Script(f": >{FILE}", *removal("/run/the disk", FILE, 60.0)), limit=120)
+    deadman.do(Script(f": >{FILE}", *removal("/run/the disk", FILE)), limit=120)
     here.check("mount --bind '/run/the disk' /run/elsewhere && umount '/run/the disk'")
-    undoing = here.start(["sh", "-c", f"{removal('/run/the disk', FILE, 60.0)[0]}\necho ended"])
+    with pytest.raises(UndoFailed, match=r"/run/the disk is not mounted here.*remove /run/the disk/.lkharness-abc"):
+        deadman.undo(Deadline(0.3))
     assert here.run("[ -e /run/elsewhere/.lkharness-abc ]").ok
     here.check("mount --bind /run/elsewhere '/run/the disk'")
-    assert list(undoing.lines()) == ["note: /run/the disk/.lkharness-abc is not on the disk", "ended"]
-    assert not here.run("[ -e /run/elsewhere/.lkharness-abc ]").ok
     assert deadman.undo(Deadline(LATE_S)) is True
+    assert "note: /run/the disk/.lkharness-abc is not on the disk" in deadman.undo_output
+    assert not here.run("[ -e /run/elsewhere/.lkharness-abc ]").ok
     nothing_remains(here)
+
+
+def test_the_host_itself_goes_on_until_it_has_seen_the_disk(here):
+    deadman = Deadman(here, "full", longest=0.5)
+    deadman.do(Script(f": >{FILE}", *removal("/run/the disk", FILE)), limit=120)
+    here.check("mount --bind '/run/the disk' /run/elsewhere && umount '/run/the disk'")
+
+    def waiting() -> bool:
+        return any("is not mounted here" in line for line in remains(here))
+
+    Deadline(LATE_S).wait_for(waiting, what="its saying why it goes on", every=0.05)
+    here.check("mount --bind /run/elsewhere '/run/the disk'")
+    nothing_remains(here)
+    assert not here.run("[ -e /run/elsewhere/.lkharness-abc ]").ok
 
 
 def nothing_remains(host) -> None:
     Deadline(LATE_S).wait_for(lambda: remains(host), until=lambda left: left == [], what="nothing being left", every=0.05)
 
 
-def test_who_does_not_have_the_disk_ends(here):
+def test_who_does_not_have_the_disk_ends_when_it_is_told(here):
+    """By the run, or by its watchdog, when the other node has removed the file."""
     here.check("umount '/run/the disk'")
     deadman = Deadman(here, "full", longest=60)
-    deadman.do(Script(":", *removal("/run/the disk", FILE, 0.5)), limit=120)
+    deadman.do(Script(":", *removal("/run/the disk", FILE)), limit=120)
+    deadman.mark_settled()
     assert deadman.undo(Deadline(LATE_S)) is True and "note:" not in deadman.undo_output
     nothing_remains(here)  # its shell ends a moment after its word
 

@@ -6,8 +6,9 @@ import pytest
 from namespaced_host import own_machine, path
 
 from harness.core.deadline import Deadline
-from harness.disrupt.network.nic_down import nic_script
+from harness.disrupt.network.nic_down import nic_script, what_would_be_lost
 from harness.hosts.deadman.deadman_switch import Deadman, remains
+from harness.hosts.host import CommandFailed
 from harness.hosts.local_host import LocalHost
 
 OWN = ("10.20.1.11", "10.20.2.11")
@@ -107,3 +108,42 @@ def test_an_address_that_somebody_took_comes_back_as_it_was(here):
     here.check("ip addr flush dev eth1")
     up(here, deadman)
     assert network(here) == before
+
+
+LOST = {
+    "a VLAN's route": ("ip link add link eth1 name v10 type vlan id 10; ip addr add 10.30.0.1/24 dev v10; ip link set v10 up;"
+                       "ip route add 10.97.0.0/16 via 10.30.0.2 dev v10", "the route 10.97.0.0/16 via 10.30.0.2"),
+    "a macvlan's route": ("ip link add link eth1 name m0 type macvlan; ip addr add 10.30.0.1/24 dev m0; ip link set m0 up;"
+                          "ip route add 10.97.0.0/16 via 10.30.0.2 dev m0", "the route 10.97.0.0/16 via 10.30.0.2"),
+    "a VLAN's IPv6 address": ("ip link add link eth1 name v10 type vlan id 10; ip link set v10 up; ip addr add fd00:30::1/64 dev v10 nodad",
+                              "the address fd00:30::1/64 on v10"),
+    "a multipath route": ("ip route add 10.97.0.0/16 nexthop via 10.20.2.1 dev eth1 nexthop via 10.20.2.2 dev eth1",
+                          "the multipath route 10.97.0.0/16"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", LOST)
+def test_where_something_would_not_come_back_nothing_is_done(here, kind):
+    """Above the NIC, or over it alone: it is named, in the plan and by the host itself right before it would be done."""
+    line, named = LOST[kind]
+    here.check("ip addr add 10.20.2.11/24 dev eth1")
+    made = here.run(["bash", "-ec", line])
+    if not made.ok:
+        pytest.skip(f"this kernel has no such device: {made.err}")
+    assert named in here.check(what_would_be_lost("10.20.2.11", OWN))
+    deadman = Deadman(here, "nic", longest=120)
+    with pytest.raises(CommandFailed, match=f"would come back without .*{named}"):
+        deadman.do(nic_script("10.20.2.11", OWN), limit=120)
+    assert "state UP" in here.check("ip link show eth1")
+    assert deadman.undo(Deadline(60)) is True and remains(here) == []
+
+
+def test_what_comes_back_by_itself_is_no_reason(here):
+    """A VLAN with its own prefix only, and a multipath route that has a hop elsewhere."""
+    here.check("ip addr add 10.20.2.11/24 dev eth1; ip link add eth2 type veth peer name wire2; ip link set eth2 up; ip link set wire2 up")
+    here.check(
+        "ip addr add 10.20.3.11/24 dev eth2; ip route add 10.96.0.0/16 nexthop via 10.20.2.1 dev eth1 nexthop via 10.20.3.1 dev eth2"
+    )
+    here.run("ip link add link eth1 name v10 type vlan id 10; ip addr add 10.30.0.1/24 dev v10; ip link set v10 up")
+    assert here.check(what_would_be_lost("10.20.2.11", OWN)) == ""
+    up(here, down(here))

@@ -52,18 +52,18 @@ def test_what_a_host_does_not_undo_is_undone(here, tmp_path, monkeypatch, lost):
     (tmp_path / "refused").touch()
     said: list[str] = []
     undoings = HostUndoings([ArmedUndo(**{**one.__dict__, "longest_s": 0.0}) for one in armed], {"here": here}, PASSED, said.append)
-    subject = SimpleNamespace(cluster=SimpleNamespace(nodes=[]), hosts={"here": here})
+    subject = SimpleNamespace(cluster=SimpleNamespace(nodes=[]), hosts={"here": here}, together=lambda *work: [one() for one in work])
     tries = []
 
-    def nothing_left(about):
+    def nothing_of_ours(about, hosts):
         tries.append(1)
         if len(tries) == 3:
             assert (tmp_path / "done").exists() and len(said) == 1
             (tmp_path / "refused").unlink()
         return failed("left") if remains(here) else passed("nothing")
 
-    monkeypatch.setattr(watchdog, "nothing_left", nothing_left)
-    watchdog._wait_for_the_hosts(subject, Deadline(120), lambda: None, undoings)
+    monkeypatch.setattr(watchdog, "nothing_of_ours", nothing_of_ours)
+    watchdog._wait_for_the_hosts(subject, Deadline(120), lambda: None, undoings, said.append)
     assert not (tmp_path / "done").exists() and remains(here) == []
     assert said[-1].endswith("undone by this process; the host had not done it by itself"), said
 
@@ -98,3 +98,22 @@ def test_without_a_guardian_nothing_is_armed(here, tmp_path):
     with pytest.raises(HarnessError, match="has ended"):
         deadman.do(a_thing(tmp_path), limit=60)
     assert not (tmp_path / "done").exists() and remains(here) == [] and deadman.undo(Deadline(60)) is False
+
+
+def test_one_node_that_has_undone_it_ends_the_others_hold(here, tmp_path):
+    """A disk is with one node only: the other one never sees it, and is told that it need not wait."""
+    told: list[ArmedUndo] = []
+    for undo in (f"rm -f {tmp_path}/done", "false"):
+        deadman = Deadman(here, "disk", longest=60, on_armed=told.append)
+        deadman.one_for_all = True
+        deadman.do(Script(f"touch {tmp_path}/done", undo, f"[ ! -e {tmp_path}/done ]"), limit=60)
+    said: list[str] = []
+    undoings = HostUndoings(
+        pending_undos([WatchdogMessage.model_validate_json(WatchdogMessage(armed=told).model_dump_json()).armed[n] for n in (0, 1)], []),
+        {"here": here},
+        PASSED,
+        said.append,
+    )
+    Deadline(120).wait_for(lambda: bool(undoings.go_on(nothing_left=True)), what="both being over", every=0.05)
+    Deadline(120).wait_for(lambda: remains(here) == [], what="nothing being left", every=0.05)
+    assert not (tmp_path / "done").exists()

@@ -111,7 +111,7 @@ def test_pinned_connections_are_refused(server):
 
 def test_the_script_prints_only_outcomes_that_the_meter_knows():
     script = powershell_agent.script()
-    table = re.findall(r"\d{5} = '(\w+)'", script)
+    table = re.findall(r"\b[A-Z][A-Za-z]+ = '([a-z])'", script)
     said = re.findall(r"Record \$attempt '(\w+)'", script)
     assert table and said and {*table, *said} <= set(OUTCOMES)
     assert script.isascii()

@@ -81,6 +81,7 @@ def _both_end(run: KilledRun) -> float:
     stated.wait_for(lambda: stated.expired or not _armed(run), what="the hosts undoing their own", every=0.5)
     assert not _armed(run), (run.told, _armed(run))
     _power(run)
+    _end_what_waits_for_a_disk(run)
     if run.active() != run.found:
         run.tell("moved back by hand")
         run.move_to(run.found)
@@ -218,12 +219,27 @@ def _at_a_moment(run: KilledRun) -> bool:
     return not run.over
 
 
+WAITS_FOR_A_DISK = 'grep -qs "is not mounted here" "$d/failed"'
+
+
+def _end_what_waits_for_a_disk(run: KilledRun) -> None:
+    """A node that has not the disk cannot know that the other one has removed the file, and says so; a person looks, and ends it."""
+    end = 'kill -- -$(cat "$d/pid") && rm -r "$d" && rmdir /run/lkharness && echo $d'
+    line = f"for d in /run/lkharness/*; do {WAITS_FOR_A_DISK} && {end}; done; true"
+    for node in (run.found, run.other()):
+        for folder in run.inside(node, line).split():
+            run.tell(f"{node}: {folder} waited for the disk; ended by hand")
+
+
 def _armed(run: KilledRun) -> list[str]:
-    """Whose undoing is still waiting, by what a person would look for."""
+    """Whose undoing is still waiting, by what a person would look for; but for what waits for a disk, which it says."""
     found = []
     for node in (run.found, run.other(), "lkclient"):
         with suppress(Exception):
-            found += [f"{node}: {one}" for one in run.inside(node, "ls -d /run/lkharness/* 2>/dev/null || true").split()]
+            found += [
+                f"{node}: {one}"
+                for one in run.inside(node, f'for d in /run/lkharness/*; do [ ! -d "$d" ] || {WAITS_FOR_A_DISK} || echo $d; done').split()
+            ]
     return found
 
 

@@ -176,7 +176,7 @@ ts = [threading.Thread(target=go, args=(i,)) for i in range(count)]
 
 @pytest.fixture(scope="module")
 def make_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Bench]]:
-    """Bring up a lab's network with these settings laid over the seed's figure; it is taken down at the end of the module."""
+    """Bring up a lab's network with these settings laid over the default cluster; it is taken down at the end of the module."""
     made: list[Bench] = []
 
     def make(design: str = "nat", **over: Any) -> Bench:

@@ -70,7 +70,7 @@ def tries(stage: Stage, host: str, count: int, **options: Any) -> Callable[[], l
     """Attempts from that host, to the VIP's listener where nothing else is said."""
     given: dict[str, Any] = {"destination": str(stage.cluster.vip), "port": stage.listener.port, "limit": LIMIT_S, **options}
     destination, port = given.pop("destination"), given.pop("port")
-    return lambda: attempt(stage.subject.residents[host], destination, port, count=count, **given)
+    return lambda: attempt(stage.subject.connection_workers[host], destination, port, count=count, **given)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,22 @@ printf '\\nPortausschlussbereiche f\\303\\274r Protokoll TCP\\n\\nStartport    E
 printf '\\n* - Verwaltet\\n'
 """,
     "reg": """#!/bin/sh
+[ "$LK_SCENE" != slow ] || exec sleep 300
+# Of these keys it is asked whether they can be read at all: LK_REG=refused says no; LK_RULES and LK_VALUE are what is in them.
+case "$2" in
+  *FirewallRules)
+    [ "$LK_REG" != refused ] || exit 1
+    printf 'HKEY_LOCAL_MACHINE\\\\FirewallRules\\r\\n    CoreNet-In    REG_SZ    v2.30|Action=Allow|\\r\\n'
+    for rule in $LK_RULES; do printf '    %s    REG_SZ    v2.30|Action=Block|Name=x|\\r\\n' "$rule"; done
+    exit 0;;
+  *CurrentControlSet*Services*LifeKeeper)
+    [ "$LK_REG" != refused ] || exit 1
+    printf 'HKEY_LOCAL_MACHINE\\\\LifeKeeper\\r\\n    Start    REG_DWORD    0x2\\r\\n'
+    printf '    FailureActionsOnNonCrashFailures    REG_DWORD    0x1\\r\\n'
+    [ -z "$LK_VALUE" ] || printf '    FailureActions    %s\\r\\n' "$LK_VALUE"
+    printf '\\r\\nHKEY_LOCAL_MACHINE\\\\LifeKeeper\\\\Parameters\\r\\n'
+    exit 0;;
+esac
 case "$LK_SCENE" in none|error) exit 1;; slow) exec sleep 300;; esac
 case "$*" in
   *KeepAliveTime) printf 'HKEY\\r\\n    KeepAliveTime    REG_DWORD    0x493e0\\r\\n';;

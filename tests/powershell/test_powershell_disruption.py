@@ -35,13 +35,13 @@ class Node:
 
 
 @pytest.fixture
-def nodes(environment: Callable[..., dict[str, str]], tmp_path: Path) -> Iterator[Callable[[str], Node]]:
+def nodes(environment: Callable[..., dict[str, str]], tmp_path: Path) -> Iterator[Callable[..., Node]]:
     made: list[Loop] = []
 
-    def of(scene: str) -> Node:
-        folder = tmp_path / scene
+    def of(scene: str, **more: str) -> Node:
+        folder = tmp_path / f"{scene}-{len(made)}"
         (folder / "lkharness").mkdir(parents=True)
-        made.append(Loop(environment(scene, ProgramData=str(folder))))
+        made.append(Loop(environment(scene, ProgramData=str(folder), **more)))
         assert made[-1].line().ready
         return Node(made[-1], folder)
 
@@ -142,9 +142,88 @@ def test_an_adapter_goes_down_only_with_its_address(nodes):
     node = nodes("many")
     node("undo-arm", **ARM)
     assert node("nic-down", Nic="Ethernet", Address="10.20.1.99", Undo=TOKEN).error == "OtherAdapter"
-    assert node("nic-down", Nic="Ethernet", Address="10.20.1.11", Undo=TOKEN).ok
-    assert node("effect", Kind="nic", Nic="Ethernet", Address="10.20.1.11").rows[0]["There"] is False
+    assert node("effect", Kind="nic", Nic="Ethernet", Address="10.20.1.11").rows == ({"There": False, "InForce": False, "Why": "Up"},)
     assert node("effect", Kind="nic", Nic="Ethernet", Address="10.20.1.99").rows[0]["There"] is True
+    assert node("nic-down", Nic="Ethernet", Address="10.20.1.11", Undo=TOKEN).ok
+    assert node("effect", Kind="nic", Nic="Ethernet", Address="10.20.1.11").rows == ({"There": True, "InForce": True, "Why": "Disabled"},)
+
+
+@pytest.mark.parametrize("late", ["0", "5"])
+def test_an_adapter_is_looked_at_until_it_is_off_and_what_undoes_it_is_told(nodes, late):
+    """Windows answers before it is off, and enabling it fails until then (WHST-87)."""
+    node = nodes("many", LK_LATE=late)
+    node("undo-arm", **ARM)
+    assert node("nic-down", **NIC_DOWN).ok and (node.own / TOKEN / "down").exists()
+    assert node("effect", Kind="nic", Nic="Ethernet", Address="10.20.1.11").rows[0]["InForce"] is True
+
+
+def test_an_adapter_that_does_not_go_off_is_said_and_what_undoes_it_is_not_told(nodes):
+    node = nodes("many", LK_LATE="100000")
+    node("undo-arm", **ARM)
+    answer = node("nic-down", **NIC_DOWN)
+    assert answer.ok and any("was not seen to be disabled" in one for one in answer.warnings)
+    assert not (node.own / TOKEN / "down").exists()
+
+
+@pytest.mark.parametrize("late", ["0", "3"])
+def test_an_adapter_whose_undoing_has_begun_meanwhile_is_enabled_again(nodes, late):
+    node = nodes("many", LK_LATE=late)
+    node("undo-arm", **ARM)
+    (node.folder / "undo-begins-meanwhile").touch()
+    assert node("nic-down", **NIC_DOWN).error == "NotArmed" and not (node.own / TOKEN / "down").exists()
+    assert node("effect", Kind="nic", Nic="Ethernet", Address="10.20.1.11").rows[0]["InForce"] is False
+
+
+def test_what_of_ours_is_there_is_told_with_how_far_its_undoing_is(nodes):
+    states = {"waiting": [], "undoing": ["now"], "failing": ["now", "failed"]}
+    tokens = {state: f"{number:016x}" for number, state in enumerate(states)}
+    task, rule, both = "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb", "cccccccccccccccc"
+    ours = [f"lkharness-{one}-{end}" for one in (rule, both) for end in ("in", "out")]
+    node = nodes("many", LK_RULES=" ".join([*ours, "xlkharness-dddddddddddddddd-in", "lkharness-short-in"]))
+    for state, files in states.items():
+        (node.own / tokens[state]).mkdir()
+        for name in files:
+            (node.own / tokens[state] / name).touch()
+        (node.own / tokens[state] / "name").write_text(f"of {state}")
+    (node.folder / "tasks").mkdir()
+    for one in (task, both, tokens["waiting"]):
+        (node.folder / "tasks" / f"lkharness-{one}").touch()
+    expected = {(tokens[state], state, f"of {state}") for state in states} | {(task, "task", ""), (both, "task", ""), (rule, "rule", "")}
+    found = [(row["Token"], row["State"], row["Of"]) for row in node("undo-list").rows]
+    assert set(found) == expected and len(found) == len(expected)
+    assert [row["State"] for row in node("undo-list", Token=rule).rows] == ["rule"]
+
+
+def test_rules_that_cannot_be_read_are_not_none(nodes):
+    answer = nodes("many", LK_REG="refused")("undo-list")
+    assert not answer.ok and "what firewall rules there are was not told" in answer.message
+
+
+HEAD = "00000000" + "00000000" + "00000000" + "{:02x}000000" + "14000000"
+RESTART, REBOOT = "01000000" + "60EA0000", "02000000" + "60ea0000"
+
+
+@pytest.mark.parametrize(
+    ("value", "restarts"),
+    [
+        ("", False),
+        ("REG_BINARY    " + HEAD.format(0), False),
+        ("REG_BINARY    " + HEAD.format(3) + RESTART * 3, False),
+        ("REG_BINARY    " + HEAD.format(3) + RESTART * 2 + REBOOT, True),
+        ("REG_BINARY    " + HEAD.format(1) + RESTART[:6], None),
+        ("REG_BINARY    ", None),
+        ("REG_SZ    02000000", None),
+    ],
+)
+def test_a_service_whose_failure_restarts_the_node_is_told(nodes, value, restarts):
+    """WHST-76; what cannot be read is no no."""
+    (row,) = nodes("one", LK_OWNER=str(os.getpid()), LK_VALUE=value)("process-owner", Id=os.getpid()).rows
+    assert (row["Services"], row["Restarts"]) == (["LifeKeeper"], restarts)
+
+
+def test_failure_actions_that_may_not_be_read_are_not_none(nodes):
+    (row,) = nodes("one", LK_OWNER=str(os.getpid()), LK_REG="refused")("process-owner", Id=os.getpid()).rows
+    assert row["Restarts"] is None
 
 
 def test_only_the_process_that_was_meant_is_ended(nodes):
@@ -189,9 +268,33 @@ def test_each_answers_in_every_scene_as_its_contract_says_or_with_an_error(nodes
         assert answer.ok or (answer.error and answer.why), (name, answer)
 
 
+@pytest.mark.parametrize(
+    ("name", "hangs"),
+    [
+        ("undo-arm", "Register-ScheduledTask"),
+        ("undo-begin", "Get-ScheduledTask"),
+        ("undo-list", "Get-ScheduledTask"),
+        ("cut", "New-NetFirewallRule"),
+    ],
+)
+def test_what_changes_something_ends_at_its_limit_too(nodes, name, hangs):
+    """What was done by then stays, and is undone by what is armed."""
+    armed = nodes("many")
+    assert armed("undo-arm", **ARM).ok
+    node = nodes("many", LK_SLOW=hangs)
+    if name != "undo-arm":
+        armed.own.rename(node.folder / "armed")
+        node.own.rmdir()
+        (node.folder / "armed").rename(node.own)
+    given = {"undo-arm": ARM, "undo-begin": {"Token": TOKEN}, "undo-list": {}, "cut": CUT}[name]
+    answer = node.loop.answer(name, given, limit=2.0)
+    assert not answer.ok and answer.error == "Limit"
+    assert (node.own / TOKEN / "values").exists(), "what is armed stays so"
+
+
 @pytest.mark.parametrize("name", ["effect", "process-owner", "undo-list", "undo-readiness", "nic-down"])
 def test_what_waits_for_windows_ends_at_its_limit(nodes, name):
-    """The others wait for nothing but files of ours."""
+    """process-kill asks for nothing that could hang; boot and lease wait for files of ours."""
     node = nodes("slow")
     assert node("undo-arm", **ARM).ok
     given = {"effect": {"Kind": "nic", "Nic": "Ethernet", "Address": "10.20.1.11"}, "nic-down": NIC_DOWN, "process-owner": {"Id": 1}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import time
@@ -116,6 +117,66 @@ def test_nothing_leaks_from_one_question_to_the_next(loop):
     for _ in range(5):
         loop.answer("lifekeeper-command", {"Command": "lcdstatus"})
     assert loop.answer("host", {}).rows[0] | {"TempFree": 0} == first | {"TempFree": 0}
+
+
+def asked_by_text(loop: Loop, text: str) -> script_protocol.ScriptAnswer:
+    """The answer of a script that is none of the product's."""
+    message = {"id": 900, "script": text, "text": "=" + text, "parameters": {}, "limit": LONG_S}
+    loop.send(json.dumps(message).encode("ascii") + b"\n")
+    return loop.line().answer
+
+
+@pytest.mark.parametrize(
+    ("row", "error"),
+    [
+        ("@{ a = @{ b = @{ c = @{ d = @{ e = 1 } } } } }", "RowTooDeep"),
+        ("@{ a = (New-Object PSObject) }", "RowNotPlain"),
+        ("@{ a = (Get-Item -LiteralPath '/') }", "RowNotPlain"),
+    ],
+)
+def test_what_json_would_cut_short_is_an_error(loop, row, error):
+    answer = asked_by_text(loop, "Invoke-Answer { " + row + " }")
+    assert not answer.ok and answer.error == error
+
+
+def test_a_value_as_deep_as_any_row_is_told_whole(loop):
+    answer = asked_by_text(loop, "Invoke-Answer { @{ a = @{ b = @(1, @(2)) }; n = [double]::NaN; e = [DayOfWeek]::Friday } }")
+    assert answer.rows == ({"a": {"b": [1, [2]]}, "n": None, "e": "Friday"},)
+
+
+def test_a_line_that_was_begun_by_something_else_is_an_answer_all_the_same(loop):
+    """A module or a native program may print without ending its line (WHST-30)."""
+    assert asked_by_text(loop, "[Console]::Out.Write('PS C:\\> '); [Console]::Out.Flush(); Invoke-Answer { @{ a = 1 } }").rows == (
+        {"a": 1},
+    )
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(script_protocol, "IDLE_S", 3)
+    script_protocol.first_line.cache_clear()
+    yield
+    monkeypatch.undo()
+    script_protocol.first_line.cache_clear()
+
+
+def test_it_ends_by_itself_when_nobody_asks(environment, impatient):
+    """A connection that was cut in silence leaves nothing on the host: its input does not end there for hours (WHST-14, WHST-19)."""
+    loop = Loop(environment("many"))
+    assert loop.line().ready
+    loop.clock()
+    assert loop.line().clock
+    assert loop.process.wait(timeout=LONG_S) == 0, "its input is open still"
+    loop.end()
+
+
+def test_a_question_under_way_keeps_it(environment, impatient):
+    loop = Loop(environment("slow"))
+    assert loop.line().ready
+    loop.ask("addresses", {}, limit=8.0)
+    assert loop.line().answer.error == "Limit"
+    assert loop.process.wait(timeout=LONG_S) == 0
+    loop.end()
 
 
 def once(environment: dict[str, str], words: list[str], name: str = "host", **parameters: object) -> subprocess.CompletedProcess:

@@ -17,7 +17,7 @@ MOMENTS = {"Begin": "2026-11-20T10:00:00.000000Z", "End": "2026-11-20T11:00:00.5
 ASKED: dict[str, dict] = {
     "addresses": {}, "listeners": {}, "route": {"Address": "10.20.1.200"}, "interfaces": {}, "firewall": {}, "tcp-settings": {},
     "service": {"Name": "ClusSvc", "Detail": True}, "service-change": {"Name": "LifeKeeper", "Action": "stop", "Along": ["LKExt"]},
-    "events": {**MOMENTS, "Logs": ["System", "Application"], "Source": "o'neil \"x\"", "Most": 10}, "host": {"Boot": True},
+    "events": {**MOMENTS, "Logs": ["System", "Application"], "Source": "o'neil", "Most": 10}, "host": {"Boot": True},
     "process": {"Id": 1}, "wsfc-state": {}, "wsfc-change": {"Action": "move", "Name": "role", "Node": "LKNODE02"},
     "lifekeeper-command": {"Command": "lcdstatus", "Words": ["-q", "", 'say "x\\"', "it's", "a b\\"]}, "lifekeeper-settings": {},
     "operating-system": {}, "routes": {}, "connections": {}, "time-source": {}, "processes": {}, "versions": {}, "adapters": {},
@@ -159,6 +159,16 @@ def test_rules_are_joined_with_their_filters(loops):
     assert {row["InterfaceAlias"]: row["NetworkCategory"] for row in rows.nics} == {"Ethernet": "DomainAuthenticated", QUOTES: "Public"}
 
 
+@pytest.mark.parametrize(("name", "program"), [("tcp-settings", "netsh"), ("time-source", "w32tm"), ("versions", "reg")])
+def test_a_program_that_does_not_start_is_named(environment, name, program):
+    """Blocked by AppLocker, or not on PATH: what starts it names it in no language."""
+    loop = Loop(environment("many", PATH="/nonexistent"))
+    assert loop.line().ready
+    answer = loop.answer(name, {})
+    assert answer.error == "Missing" and answer.missing[0].startswith(f"{program} does not start there (")
+    assert loop.end() == 0
+
+
 def test_ports_of_netsh_and_of_the_registry(loops):
     rows = loops("many").answer("tcp-settings", {}).rows
     assert [(r["First"], r["Last"]) for r in rows if r["K"] == "excluded"] == [(5357, 5357), (50000, 50059)]
@@ -172,6 +182,12 @@ def test_events_keep_their_fraction_and_their_text(loops):
     found = windows_parse.events(answer.rows)
     assert [x.at for x in found] == [1795169472.345, 1795169472.345, 1795169473.345, 1795169473.345]
     assert "\U0001f4a5" in found[0].text and QUOTES in found[0].text and found[2].text == "a 5"
+
+
+def test_entries_of_a_source_that_xpath_cannot_name_are_found_all_the_same(loops):
+    asked = {**MOMENTS, "Logs": ["System"]}
+    assert loops("many").answer("events", {**asked, "Source": 'o\'neil "x"'}).rows == (), "those of the stand-in are LifeKeeper's"
+    assert len(loops("many").answer("events", asked).rows) == 2
 
 
 def test_a_log_that_cannot_be_read_is_a_warning_beside_another_and_else_the_error(loops):

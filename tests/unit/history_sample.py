@@ -79,6 +79,19 @@ def a_record(run_id: str, at: datetime, cluster, series: list[SeriesRecord], *, 
     }
 
 
+def a_night_without_figures(
+    reports: Path, number: int, *, command: tuple[str, ...] = ("pytest", "tests/failover"), tests: tuple[str, ...] = (), state="unusable"
+) -> Path:
+    """One run's folder that measured nothing: by default its nodes could not be reached. `tests`: ids of those that it came to."""
+    folder = a_night(reports, number, [], outcome="inconclusive")
+    data = json.loads((folder / "run.json").read_text())
+    moment, verdict = data["started"], {"outcome": "inconclusive", "reason": "lknode01 could not be reached"}
+    made = [{"id": id, "title": "t", "started": moment, "verdict": verdict} for id in tests]
+    data |= {"command": list(command), "state": state, "tests": made, "verdict": verdict, "exit_code": 3 if tests else 4}
+    (folder / "run.json").write_text(json.dumps(data))
+    return folder
+
+
 def nights(
     reports: Path, count: int, *, series: int = 3, repeat: int = 4, slower_from: int | None = None, seed: int = 1, **changes
 ) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -13,6 +14,16 @@ PARSER = tree_sitter.Parser(tree_sitter.Language(tree_sitter_powershell.language
 TOKENS = {"&&": "pipeline chain", "||": "pipeline chain", "??": "null coalescing", "??=": "null coalescing", "?.": "null conditional"}
 TOKENS |= {"?[": "null conditional", "ternary_expression": "ternary"}
 PARAMETERS = {"-asarray", "-enumsasstrings", "-ashashtable", "-parallel", "-datekind", "-throttlelimit", "-skipcertificatecheck"}
+PARAMETERS |= {"-asbytestream", "-additionalchildpath", "-leafbase"}
+# In code without strings and comments: what 5.1 takes for something else, or not at all.
+ONLY_7 = {
+    "binary number": re.compile(r"(?<![\w$.])0b[01]+\b", re.IGNORECASE),
+    "suffix of a number": re.compile(r"(?<![\w$.-])(?:0x[0-9a-f]+|\d+)(?:u[lsy]?|[syn])(?!\w)", re.IGNORECASE),
+    "background operator": re.compile(r"[^&\s]\s*&\s*$"),
+    "clean block": re.compile(r"^\s*clean\s*\{", re.IGNORECASE),
+    "-NoEnumerate of ConvertFrom-Json": re.compile(r"\bConvertFrom-Json\b[^|;]*-NoEnumerate\b", re.IGNORECASE),
+}
+ESCAPE = re.compile(r"`u\{")
 VARIABLES = {"$psstyle", "$iswindows", "$islinux", "$ismacos", "$iscoreclr", "$psnativecommanduseerroractionpreference"}
 ENCODINGS = {"utf8nobom", "utf8bom"}
 
@@ -61,6 +72,8 @@ def faults(text: str) -> list[str]:
         for token in ("??", "?.", "?["):
             if token in code and not any(f.startswith(f"line {number}:") for f in found):
                 found.append(f"line {number}: {TOKENS[token]}")
+        found += [f"line {number}: only 7 has it: {what}" for what, pattern in ONLY_7.items() if pattern.search(code)]
+    found += [f"line {number}: only 7 has `u{{}}" for number, line in enumerate(text.splitlines(), 1) if ESCAPE.search(line)]
     return found
 
 

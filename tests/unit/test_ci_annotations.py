@@ -63,6 +63,7 @@ def test_no_secret_is_in_one(tmp_path) -> None:
         "##vso[task.setvariable variable=PATH]/tmp/mine",
         "it failed: ##vso[task.prependpath]/tmp/mine",
         "##[command]rm",
+        "it said ##teamcity[publishArtifacts '/etc/passwd']",
         "::add-mask::x",
         "  ::error file=a,line=1::x",
         "all is well\n::stop-commands::x",
@@ -71,7 +72,7 @@ def test_no_secret_is_in_one(tmp_path) -> None:
 )
 def test_what_a_host_says_is_no_command_of_a_ci_service(said: str) -> None:
     for shown in (visible(said), one_line(said), Cleaner([]).for_terminal(said)):
-        assert "##vso[" not in shown and "##[" not in shown
+        assert not any(words in shown for words in ("##vso[", "##[", "##teamcity["))
         assert not any(line.lstrip().startswith("::") for part in shown.split(" ") for line in part.splitlines()), shown
         assert "\\u0023#" in shown or "\\u003a:" in shown, "it can still be read"
     assert json.loads(visible(json.dumps({"said": said}))) == {"said": said}

@@ -249,7 +249,7 @@ def test_a_window_that_is_none(over: dict[str, str]) -> None:
 
 
 def index_of(**facts: dict[str, Any]) -> dict[str, Any]:
-    """A healthy bundle of the seed's figure, with other facts of some hosts."""
+    """A healthy bundle of the default cluster, with other facts of some hosts."""
 
     def address(interface: str, address: str, prefix: int = 24) -> dict[str, Any]:
         return {"interface": interface, "address": address, "prefix": prefix, "state": "UP"}

@@ -50,7 +50,8 @@ def commands(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> It
     if not below:
         yield words, parser
     for action in below:
-        for name, child in action.choices.items():
+        names = {child: name for name, child in reversed(action.choices.items())}  # the first is the command's own, others are former ones
+        for child, name in reversed(names.items()):
             yield from commands(child, (*words, name))
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from harness import cli
 from harness.commands.completion import INSTALL
-from harness.commands.parser import nearest_word
+from harness.core.text.nearest_word import nearest_word
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,23 @@ def test_nothing_is_guessed_where_nothing_is_near(words: str, capsys: pytest.Cap
     assert "did you mean" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--clutser x.toml", "there is no option --clutser, did you mean --cluster?"),
+        ("--alow-disruption", "did you mean --allow-disruption?"),
+        ("--zzzz", "unrecognized arguments: --zzzz"),
+        ("no-such-file", "file or directory not found"),
+        ("--design", "expected one argument"),
+    ],
+)
+def test_a_suites_command_line_that_is_wrong_is_bad_use(words: str, said: str, tmp_path: Path) -> None:
+    """pytest's own code for it, 4, means here that the cluster was not reached."""
+    command = [sys.executable, "-m", "harness.cli", "acceptance", *words.split(), "--collect-only", "-q"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert done.returncode == 2 and said in done.stderr, done.stdout + done.stderr
+
+
 def test_an_abbreviation_of_two_options_is_not_guessed() -> None:
     assert nearest_word("--pro", ["--profile", "--probe-port"]) is None
     assert nearest_word("--prof", ["--profile", "--probe-port"]) == "--profile"
@@ -69,6 +86,12 @@ def test_every_verb_of_azure_is_a_command() -> None:
     from harness.commands.azure import azure
 
     assert {f"azure_{verb}" for verb in azure.VERBS} == {path.stem for path in Path(azure.__file__).parent.glob("azure_*.py")}
+
+
+def test_what_a_verb_was_called_before_is_taken() -> None:
+    parser = cli._parser("lab")
+    asked = [parser.parse_args(["lab", "azure", verb, "floating-ip"]) for verb in ("misconfiguration", "wrong")]
+    assert asked[0].command is asked[1].command and asked[1].kind == ["floating-ip"]
 
 
 def test_an_option_means_the_same_everywhere() -> None:
@@ -116,7 +139,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("che", {"check"}),
         ("lab st", {"status"}),
-        ("lab azure ", {"fault", "wrong", "requests", "clear"}),
+        ("lab azure ", {"fault", "misconfiguration", "wrong", "requests", "clear"}),
         ("lab up --des", {"--design"}),
         ("lab up --design ", {"nat", "floating"}),
         ("compl", {"completion"}),

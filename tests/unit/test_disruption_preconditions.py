@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from permissive_manager import YES, PermittingManager, cannot_tell, no
@@ -13,8 +15,9 @@ from harness.attach.disruption_preconditions import Preconditions, failure_limit
 from harness.attach.execution_plan import Entry, PlannedDisruption, planned_disruption, show
 from harness.attach.preflight import Preflight
 from harness.config import cluster_config
-from harness.core.errors import Inconclusive
+from harness.core.errors import Inconclusive, Unusable
 from harness.disrupt import disruption
+from harness.hosts.linux.linux_parse import InterfaceAddress
 from harness.lab.lifecycle import default_cluster
 from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, Question, ResourceState
 from harness.measure.measured_disruption import Start
@@ -29,6 +32,9 @@ REBOOTS = [name for name, kind in disruption.all_of().items() if kind.reboots]
 NEEDING = {q: [name for name, kind in disruption.all_of().items() if q in kind.needs] for q in Question}
 
 
+NICS = [InterfaceAddress(nic, address, 24, "UP") for nic, address in (("eth0", "10.20.1.11"), ("eth1", "10.20.2.11"))]
+
+
 def state(paths: int = 2) -> ClusterState:
     ways = tuple(CommPath("other", f"10.20.{n + 1}.11/10.20.{n + 1}.12", True) for n in range(paths))
     states = (ResourceState.IN_SERVICE, ResourceState.STANDBY)
@@ -38,7 +44,11 @@ def state(paths: int = 2) -> ClusterState:
 def asked(paths: int = 2, *, named: list[str] | None = None, allow_unproven: bool = False, **about) -> Preconditions:
     manager = PermittingManager(state(paths), **about)
     subject = SimpleNamespace(
-        manager=manager, state=lambda **limit: manager.state(**limit), standby_of=lambda a: CLUSTER.peer_of(a).name, cluster=CLUSTER
+        manager=manager,
+        state=lambda **limit: manager.state(**limit),
+        standby_of=lambda a: CLUSTER.peer_of(a).name,
+        cluster=CLUSTER,
+        facts={"lknode01": SimpleNamespace(addresses=lambda: NICS)},
     )
     return Preconditions(subject, frozenset(named or ()), allow_unproven=allow_unproven)  # type: ignore[arg-type]
 
@@ -115,6 +125,59 @@ def test_one_ring_and_a_path_that_is_cut_is_a_full_cut():
     for name in ("NIC down Subnet#1", "NIC down Subnet#2", "one comm path cut"):
         assert "so the nodes would not reach each other at all" in against(asked(paths=1), name)
     assert against(asked(paths=1), "switchover") == ""
+
+
+BOTH_IN = {
+    "10.20.2.11/10.20.2.12 10.20.2.21/10.20.2.22": "NIC down Subnet#2",  # the second path over a second address of the same NIC
+    "10.20.1.11/10.20.1.12 10.20.1.21/10.20.1.22": "NIC down Subnet#1",
+    "10.20.2.11/10.20.2.12 10.20.9.11/10.20.9.12": "NIC down Subnet#2",  # over a VLAN's device above the NIC
+    "10.20.2.11/10.20.2.12 a-name": "NIC down Subnet#2",  # whose address nobody tells
+}
+
+
+@pytest.mark.parametrize(("paths", "name"), BOTH_IN.items())
+def test_a_nic_that_carries_every_communication_path_is_a_split(paths: str, name: str):
+    """Two names are not two ways: with that NIC down each node thinks that the other is dead."""
+
+    def over(**about) -> Preconditions:
+        one = asked(**about)
+        ways = tuple(CommPath("other", addresses, True) for addresses in paths.split())
+        manager: Any = one._subject.manager
+        manager._state = ClusterState({n: replace(node, comm_paths=ways) for n, node in state().nodes.items()})
+        more = (("eth1", "10.20.2.21"), ("eth0", "10.20.1.21"), ("eth1.9", "10.20.9.11"))
+        addresses = [*NICS, *(InterfaceAddress(nic, address, 24, "UP") for nic, address in more)]
+        one._subject.facts["lknode01"] = SimpleNamespace(addresses=lambda: addresses)  # type: ignore[assignment]
+        return one
+
+    other = next(n for n in ("NIC down Subnet#1", "NIC down Subnet#2") if n != name)
+    assert against(over(), other) == ""
+    unnamed = against(over(), name)
+    assert "only where it is named by --disruption" in unnamed and "no communication path" in unnamed
+    assert against(over(named=[name]), name) == ""
+    for answers in ({"fencing": cannot_tell("no fence device")}, {"boots": no("it is disabled")}):
+        (says,) = next(iter(answers.values())).because
+        assert says in against(over(named=[name], **answers), name)
+        assert against(over(named=[name], **answers), other) == ""
+    lost = over(named=[name], switch=lambda question: no("no quorum") if question is Question.LOST else YES)
+    assert "no quorum" in against(lost, name) and over().splits(disruption.get_disruption(name))
+
+
+def test_a_serial_line_holds_when_a_nic_is_down():
+    one = asked()
+    ways = (CommPath("other", "10.20.2.11/10.20.2.12", True), CommPath("other", "/dev/ttyS0", True))
+    manager: Any = one._subject.manager
+    manager._state = ClusterState({n: replace(node, comm_paths=ways) for n, node in state().nodes.items()})
+    assert against(one, "NIC down Subnet#2") == ""
+
+
+def test_addresses_that_cannot_be_read_prove_no_path():
+    one = asked()
+
+    def fails() -> list[InterfaceAddress]:
+        raise Unusable("lknode01 does not answer")
+
+    one._subject.facts["lknode01"] = SimpleNamespace(addresses=fails)  # type: ignore[assignment]
+    assert "could not be read (lknode01 does not answer)" in against(one, "NIC down Subnet#2")
 
 
 def test_a_plan_adds_up_what_the_manager_counts():

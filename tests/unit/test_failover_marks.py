@@ -64,8 +64,8 @@ class Around(MeasuredDisruption):
     def _make_header(self, start: Start) -> Any:
         return None
 
-    def _begin_tokens(self, recorder: Any) -> None:
-        return None
+    def _begin_tokens(self, recorder: Any) -> list[Any]:
+        return []
 
     def _wait_until_steady(self, tokens: Any) -> None:
         self.warm_ups += 1

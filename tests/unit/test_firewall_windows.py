@@ -182,7 +182,26 @@ def test_what_was_not_collected_is_never_guessed() -> None:
     assert evaluate(read(profiles(), [tcp(1521, "Block")], NICS, not_told="access is denied"), into(), ORACLE).outcome is DROP
 
 
-@pytest.mark.parametrize("row", [{"Action": "Allow"}, {"Name": "x"}, {"Name": None, "Action": "Allow"}])
-def test_a_row_that_is_none_is_named(row: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"a row lacks (Name|Action)"):
-        read(profiles(), [row])
+def test_a_rule_without_a_name_has_its_id() -> None:
+    """Windows demands none: it must not keep everything else from being judged."""
+    decision = evaluate(read(profiles(), [tcp(1521, "Block") | {"Name": None, "Id": "{1-2}"}], NICS), into(), ORACLE)
+    assert decision.outcome is DROP and "“{1-2}”" in decision.rule
+    assert evaluate(read(profiles(), [tcp(1521, "Block") | {"Name": None}], NICS), into()).outcome is DROP
+
+
+def test_a_rule_of_which_it_is_not_told_what_it_does_makes_nothing_sure_to_pass() -> None:
+    untold = tcp(80) | {"Action": None, "Name": "odd"}
+    decision = evaluate(read(profiles(), [tcp(1521), untold, untold], NICS), into(), ORACLE)
+    assert decision.outcome is UNSURE and decision.why == "whether the rule “odd” allows or blocks was not told and of 1 more"
+    assert evaluate(read(profiles(), [tcp(1521), {**untold, "Enabled": "False"}], NICS), into(), ORACLE).outcome is ACCEPT
+
+
+@pytest.mark.parametrize("told", ["10.20.1.11/", "/24", "x"])
+def test_half_an_address_leaves_the_local_subnet_untold(told: str) -> None:
+    nics = [{**NICS[0], "Addresses": [told]}, NICS[1]]
+    assert evaluate(read(profiles(), [tcp(1521, RemoteAddress="LocalSubnet")], nics), into(), ORACLE).outcome is UNSURE
+
+
+def test_a_profile_without_a_name_is_none() -> None:
+    with pytest.raises(ValueError, match="a row lacks Name"):
+        read([{"Enabled": "True"}], [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import shutil
 import signal
@@ -16,9 +17,11 @@ import pytest
 from history_sample import a_night
 
 from harness import cli
-from harness.commands.fleet import fleet
+from harness.commands.fleet import child_process, fleet, fleet_runs
 from harness.commands.fleet.process_pool import Job, Pool
+from harness.core import package_data
 from harness.core.deadline import Deadline
+from harness.recorder import incident_run
 
 # A stand-in for `lkharness failover --cluster FILE --reports DIR`: the file's name says what becomes of it.
 CHILD = """
@@ -195,6 +198,72 @@ def test_bad_input_is_one_sentence_and_exit_2(stand_in, capsys, words):
     told = capsys.readouterr()
     assert told.out == "" and told.err.startswith("lkharness: ") and told.err.count("\n") == 1
     assert not Path("reports").exists()
+
+
+@pytest.mark.parametrize("words", ["fleet matrix one.toml gate.toml", "fleet one.toml gate.toml -- failover"])
+def test_a_gate_beside_the_cluster_files_is_no_cluster(stand_in, capsys, words):
+    """As a pattern takes it along (*.toml)."""
+    clusters("one")
+    Path("gate.toml").write_text(package_data.document("gate.example.toml").read_text())
+    assert cli.main(words.split()) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith("lkharness: gate.toml: is no cluster file") and told.out == "" and not Path("reports").exists()
+
+
+def test_an_example_of_a_cluster_file_is_one(stand_in, capsys):
+    Path("example.toml").write_bytes((package_data.REPOSITORY / "cluster.example.toml").read_bytes())
+    assert cli.main(["fleet", "matrix", "example.toml"]) == 0
+
+
+def test_what_names_an_incident_is_what_a_fetch_writes():
+    assert fleet_runs.INCIDENT_COMMAND == incident_run.COMMAND
+
+
+def test_a_packed_night_comes_back_and_an_incident_stands_for_none(stand_in, capsys):
+    """After `history --keep` there is run.json.xz; after `record fetch --reports back/one` the newest folder is no night's."""
+    night = a_night(Path("back/one"), 1, [])
+    with lzma.open(night / "run.json.xz", "wb") as file:
+        file.write((night / "run.json").read_bytes())
+    (night / "run.json").unlink()
+    incident = a_night(Path("back/one"), 2, [], outcome="fail")
+    data = json.loads((incident / "run.json").read_text())
+    (incident / "run.json").write_text(json.dumps({**data, "command": list(incident_run.COMMAND)}))
+    for path in (str(night), "back/one"):
+        assert cli.main(["fleet", "merge", path, "--json"]) == 0
+        (told,) = json.loads(capsys.readouterr().out)["clusters"]
+        assert Path(told["run"]).name == night.name
+    assert cli.main(["fleet", "merge", str(incident)]) == 1  # where it is named itself, it counts
+
+
+def test_a_fleet_tells_a_ci_service_itself_and_its_runs_do_not(stand_in, capsys, monkeypatch, tmp_path):
+    job = tmp_path / "job.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(job))
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setattr(fleet, "PROGRAM", (*fleet.PROGRAM[:3], f"import os; print(sorted(os.environ))\n{CHILD}", *fleet.PROGRAM[4:]))
+    assert run("bad", "unreachable", "one") == 1
+    told = capsys.readouterr().out
+    assert "\n::error title=bad::failed: bad was looked at\n" in told
+    assert "\n::warning title=unreachable::not reachable or not usable: lknode01 (10.0.0.4) does not answer SSH\n" in told
+    assert told.count("\n::") == 2, "what is said of a cluster besides is no command of the service"
+    summary = job.read_text()
+    assert summary == Path("reports/fleet/fleet.md").read_text()
+    assert summary.startswith("## 3 clusters: 1 failed, 1 not reachable or not usable, 1 passed\n\nexit code 1\n")
+    assert "| ✗ | bad | failed | bad was looked at |\n" in summary
+    output = Path("reports/fleet/one/output.log").read_text()
+    assert "PATH" in output and "GITHUB_ACTIONS" not in output and "GITHUB_STEP_SUMMARY" not in output
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "nowhere" / "job.md"))
+    assert run("two", options=("--json",)) == 0
+    (note,) = json.loads(capsys.readouterr().out)["notes"]
+    assert note.startswith("the summary in GITHUB_STEP_SUMMARY was not written: ")
+
+
+def test_forks_of_the_fleet_have_no_job_of_their_own_either(monkeypatch):
+    """The process that they are forked from was begun without."""
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "x")
+    begun: list[dict[str, str]] = []
+    monkeypatch.setattr(child_process.subprocess, "Popen", lambda words, env=None, **more: begun.append(env or dict(os.environ)))
+    child_process._begin_server()[0].close()
+    assert "PATH" in begun[0] and "GITHUB_STEP_SUMMARY" not in begun[0]
 
 
 def test_a_matrix_and_what_came_back_of_it(stand_in, capsys):

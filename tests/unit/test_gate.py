@@ -14,6 +14,7 @@ from report_sample import a_builder
 from harness import cli
 from harness.core import package_data
 from harness.core.errors import BadUse
+from harness.core.verdict import Outcome
 from harness.gate import baseline_runs
 from harness.gate.baseline_runs import baseline, judge_finished_run, load_gate
 from harness.gate.gate_file import Gate, LoadedGate, load
@@ -21,7 +22,8 @@ from harness.gate.gate_verdict import judge_gate
 from harness.gate.repeat_figures import samples
 from harness.gate.slowdown import slowdown
 from harness.report.junit import junit
-from harness.report.record.run_record import ClusterKind, Judgement, RunRecord, RunState
+from harness.report.record.run_record import AuditRecord, ClusterKind, Judgement, RunRecord, RunState
+from harness.report.record.run_verdict import judge
 from harness.report.run_reader import load_record
 from harness.report.statistics.comparability import why_not_comparable
 from harness.report.terminal_summary import summary
@@ -76,6 +78,35 @@ def test_skips_must_be_allowed_by_somebody_and_in_time(tmp_path):
     (kept,) = (one for one in judge_gate(gate_of(allowed), run, []).findings if one.about.startswith("skipped"))
     assert (kept.outcome, kept.reason) == ("pass", "allowed by J. Smith, because no power commands")
     assert found(judge_gate(gate_of(f"{allowed}until = 2020-01-01\n"), run, []), "skipped") == ["fail"]
+
+
+def test_a_skip_is_allowed_by_the_tests_own_id_though_brackets_are_a_set_of_characters_in_a_pattern(tmp_path):
+    run = a_run(tmp_path, [1.0], skip="there is no [power] section")
+    id = "tests/failover/test_disruptions.py::test_disruption[power loss]"
+    run.tests[-1].id = id
+    allowed = '[[allowed_skip]]\ntest = "{}"\nbecause = "no power commands"\nby = "J. Smith"\n'
+    assert found(judge_gate(gate_of(allowed.format(id)), run, []), "skipped") == ["pass"]
+    assert found(judge_gate(gate_of(allowed.format(id.replace("power", "flower"))), run, []), "skipped") == ["fail"]
+    assert found(judge_gate(gate_of(allowed.format("*test_disruption[[]power*")), run, []), "skipped") == ["pass"]
+
+
+def test_an_audit_that_could_not_be_judged_is_a_finding_as_a_test_is(tmp_path):
+    run = a_run(tmp_path, [1.0])
+    run.audits.append(AuditRecord(name="one active node", verdict=Judgement(outcome="inconclusive", reason="nobody answered")))
+    said = judge_gate(gate_of(""), run, [])
+    assert said.outcome == "fail" and "one active node: nobody answered" in said.reason
+    assert judge_gate(gate_of("[findings]\nfail = []"), run, []).outcome == "pass"
+
+
+def test_a_gate_that_lets_inconclusive_tests_pass_makes_no_pass_of_the_run(tmp_path, capsys):
+    """As docs/gate.md says of the two."""
+    (tmp_path / "gate.toml").write_text("[findings]\nfail = []\n")
+    run = a_run(tmp_path, [1.0])
+    run.tests[0].verdict = Judgement(outcome="inconclusive", reason="the capture was blind")
+    run.gate = judge_finished_run(load(tmp_path / "gate.toml"), tmp_path, run)
+    assert run.gate.outcome == "pass" and judge(run).outcome is Outcome.INCONCLUSIVE
+    (tmp_path / run.run_id / "run.json").write_text(run.model_dump_json())
+    assert cli.main(["gate", str(tmp_path / run.run_id), "--gate", str(tmp_path / "gate.toml")]) == 0
 
 
 def test_findings_that_the_gate_names_fail_it(tmp_path):

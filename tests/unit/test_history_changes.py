@@ -8,7 +8,7 @@ from statistics import median
 
 import pytest
 from gate_sample import FIGURES
-from history_sample import nights
+from history_sample import a_night, a_night_without_figures, nights, some_figures
 
 from harness.history.change_points import shifts
 from harness.history.nightly_lines import NOTHING_KNOWN, history
@@ -85,6 +85,61 @@ def test_a_shift_without_a_new_series_is_named_with_what_changed_that_night(tmp_
         (point,) = line.change_points
         assert abs(point.run - 60) <= 3 and not point.new_series
         assert point.because == ("harness 1.0 → 1.1", "kernel of lknode01 6.1 → 6.18", "kernel of lknode02 6.1 → 6.18")
+
+
+def plain_nights(medians: list[float], harness: dict[int, str]) -> list[str]:
+    """The sentences of one line's changes, with their nights. `harness`: night → the version from then on."""
+    line, identity = {part: "x" for part in LINE}, {"meter period": "0.01 s"}
+    runs, points, version = [], [], ""
+    for number, median_s in enumerate(medians):
+        version = harness.get(number, version)
+        context = {"harness": version}
+        runs.append(StoredRun(str(number), "", "", number, "2026-01-01", 1.0, "pass", "", 0, "finished", "x", "x", "lab", {}, context))
+        figures = {"n": 1, "values_s": [median_s], "median_s": median_s, "budget_s": 9.0, "outcomes": {"pass": 1}}
+        points.append(StoredPoint(str(number), "s", figures))
+    ((found,),) = [cluster.lines for cluster in history(runs, [StoredSeries("s", line, identity)], points).clusters]
+    return [f"{point.run} {point.sentence}" for point in found.change_points]
+
+
+@pytest.mark.parametrize("changed", [58, 59, 60, 61, 62, 63, 64])
+def test_a_shift_that_is_found_beside_a_change_of_the_harness_is_that_changes(changed):
+    """The step at night 61 is so plain that it is found there exactly; the harness changed that many nights before or after."""
+    medians = [1.5 + 0.001 * (number % 7) + (0.5 if number >= 61 else 0.0) for number in range(90)]
+    assert plain_nights(medians, {0: "1.0", changed: "1.1"}) == [f"{changed} slower by 0.50 s; harness 1.0 → 1.1"]
+
+
+@pytest.mark.parametrize("changed", [40, 57, 65])
+def test_a_change_that_is_further_away_explains_no_shift(changed):
+    medians = [1.5 + 0.001 * (number % 7) + (0.5 if number >= 61 else 0.0) for number in range(90)]
+    assert plain_nights(medians, {0: "1.0", changed: "1.1"}) == [f"61 slower by 0.50 s; {NOTHING_KNOWN}"]
+
+
+def test_of_several_changes_beside_a_shift_the_nearest_is_named_and_two_as_near_are_both():
+    medians = [1.5 + 0.001 * (number % 7) + (0.5 if number >= 61 else 0.0) for number in range(90)]
+    assert plain_nights(medians, {0: "1.0", 59: "1.1", 62: "1.2"}) == ["62 slower by 0.50 s; harness 1.1 → 1.2"]
+    both = "harness 1.0 → 1.1; harness 1.1 → 1.2"
+    assert plain_nights(medians, {0: "1.0", 59: "1.1", 63: "1.2"}) == [f"59 slower by 0.50 s; {both}"]
+
+
+def test_one_change_explains_one_of_two_shifts_beside_it():
+    medians = [1.5 + 0.001 * (n % 7) + (0.5 if n >= 61 else 0.0) + (0.7 if n >= 65 else 0.0) for n in range(90)]
+    first, second = plain_nights(medians, {0: "1.0", 63: "1.1"})
+    assert first.startswith("63 slower by ") and first.endswith("; harness 1.0 → 1.1")
+    assert second == f"65 slower by 0.70 s; {NOTHING_KNOWN}"
+
+
+def test_what_changed_in_nights_that_measured_nothing_is_the_next_nights(tmp_path):
+    """Five nights long the new harness reached no node; then figures are higher."""
+    nights(tmp_path, 40)
+    for number in range(40, 45):
+        folder = a_night_without_figures(tmp_path, number)
+        (folder / "run.json").write_text((folder / "run.json").read_text().replace('"harness_version": "1.0"', '"harness_version": "1.1"'))
+    for number in range(45, 60):
+        figures = [some_figures([2.5 + number % 3 / 100], path=path, disruption="disruption 1") for path in ("client", "inside", "standby")]
+        a_night(tmp_path, number, figures, harness="1.1")
+    for line in read(tmp_path).clusters[0].lines:
+        (point,) = line.change_points
+        assert point.run == 45 and point.because == ("harness 1.0 → 1.1",)
 
 
 def test_a_shift_that_nothing_explains_says_so(tmp_path):

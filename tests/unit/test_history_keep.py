@@ -15,14 +15,14 @@ from recordings import a_switchover, store
 from harness import cli
 from harness.core.errors import BadUse
 from harness.core.files import open_text, write_atomically
-from harness.core.time_span import DAY_S
+from harness.core.time_span import DAY_S, parse_time_span
 from harness.history import run_removal
-from harness.history.retention_plan import Keep, Step, StoredFolder, plan
+from harness.history.retention_plan import DEFAULT_SPANS, Keep, Step, StoredFolder, plan
 from harness.history.run_removal import carry_out, own_file
 from harness.remote.recording.recording import read
 from harness.report.run_reader import load_record, load_timeline
 
-KEEP = Keep(90 * DAY_S, 365 * DAY_S)
+KEEP = Keep(*(parse_time_span("--keep", span) for span in DEFAULT_SPANS))  # the bar of a year is of the default
 
 
 @pytest.mark.parametrize("words", [("--keep", "3m"), ("--keep", "23h"), ("--keep", "90d", "--keep-failed", "3m")])
@@ -105,6 +105,20 @@ def test_nothing_is_done_without_a_yes(tmp_path, capsys):
     assert cli.main(["history", str(tmp_path), "--keep", "90d", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["kept"]["done"] is False
     assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "oldest_failed", "old_passed"),
+    [(["--keep", "default"], True, True), (["--keep", "default", "--keep-failed", "2y"], False, True), (["--keep", "2y"], False, False)],
+)
+def test_the_default_is_90_days_and_a_year_of_what_failed(tmp_path, capsys, words, oldest_failed, old_passed):
+    oldest, old, *_ = nights_with_evidence(tmp_path)  # 400 and 100 days old
+    data = json.loads((oldest / "run.json").read_text())
+    (oldest / "run.json").write_text(json.dumps({**data, "verdict": {"outcome": "fail", "reason": "out"}, "exit_code": 1}))
+    assert cli.main(["history", str(tmp_path), *words, "--json"]) == 0
+    steps = json.loads(capsys.readouterr().out)["kept"]["steps"]
+    gone = {step["file"].partition("/")[0] for step in steps if not step["pack"] and "/evidence/" in step["file"]}
+    assert gone == {folder.name for folder, goes in ((oldest, oldest_failed), (old, old_passed)) if goes}
 
 
 def test_old_evidence_goes_the_rest_is_packed_and_everything_can_be_read_as_before(tmp_path, capsys):

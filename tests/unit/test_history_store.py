@@ -192,14 +192,32 @@ def test_twenty_processes_that_enter_at_once_and_are_killed_lose_and_double_noth
     _killed_at_random(tmp_path, 20, 8, seed)
 
 
-def test_a_file_of_an_older_format_is_left_as_it_is_and_told(tmp_path, monkeypatch):
+def test_a_file_of_the_format_before_keeps_its_figures_and_is_read_again_where_folders_are_there(tmp_path):
+    """As a harness left it that did not store what a run set out to measure; a folder has gone since."""
+    gone, there = nights(tmp_path, 2)
+    data = json.loads((there / "run.json").read_text())
+    (there / "run.json").write_text(json.dumps({**data, "state": "unusable", "command": ["pytest", "tests/failover"]}))
+    with Store(tmp_path / FILE) as store:
+        catch_up(tmp_path, store)
+        points = store.points()
+    with sqlite3.connect(tmp_path / FILE) as database:
+        database.execute("ALTER TABLE run DROP COLUMN asked")
+        database.execute("PRAGMA user_version = 1")
+    shutil.rmtree(gone)
+    with Store(tmp_path / FILE) as store:
+        assert catch_up(tmp_path, store).entered == 1
+        assert [run.asked for run in store.runs()] == [[], ["*"]] and len(store.points()) == len(points)
+        assert catch_up(tmp_path, store).entered == 0
+
+
+def test_a_file_of_an_unknown_older_format_is_left_as_it_is_and_told(tmp_path, monkeypatch):
     nights(tmp_path, 2)
     with Store(tmp_path / FILE) as store:
         catch_up(tmp_path, store)
     before = (tmp_path / FILE).read_bytes()
-    monkeypatch.setattr("harness.history.store.FORMAT", 2)
+    monkeypatch.setattr("harness.history.store.FORMAT", 3)
     with (
-        pytest.raises(BadUse, match=r"older harness \(format 1\); move it away, then `lkharness history --rebuild`"),
+        pytest.raises(BadUse, match=r"older harness \(format 2\); move it away, then `lkharness history --rebuild`"),
         Store(tmp_path / FILE),
     ):
         pass

@@ -123,3 +123,16 @@ def test_what_is_switched_off_while_it_reboots_stays_off() -> None:
         assert (machine.power, machine.boots) == ("off", 1)
 
     asyncio.run(lives())
+
+
+def test_a_host_boots_until_it_has_booted() -> None:
+    """`lab status` asks nothing of it meanwhile."""
+
+    async def lives() -> None:
+        machine, power = await rebooting()
+        assert power.is_booting(NODE)
+        machine.up.set()
+        await asyncio.gather(*power.kept)
+        assert not power.is_booting(NODE)
+
+    asyncio.run(lives())

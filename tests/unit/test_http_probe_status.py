@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from diagnosis_sample import SILENT, evidence, faults, listening, node, only, paths, with_host
+from diagnosis_sample import CLUSTER, SILENT, evidence, faults, listening, node, only, paths, with_host
 
 from harness.check.check_result import Findings
 from harness.check.findings.node_findings import of_pages
@@ -60,7 +60,7 @@ def subject(path: str, absent: set[str], protocol: str = "http") -> SimpleNamesp
     nodes = [SimpleNamespace(name="lknode01", address="10.20.1.11"), SimpleNamespace(name="lknode02", address="10.20.1.13")]
     cluster = SimpleNamespace(load_balancer=SimpleNamespace(probe=probe), nodes=nodes)
     names = {name: name for name in ("lknode01", "lknode02", "lkclient")}
-    return SimpleNamespace(cluster=cluster, absent=absent, residents=names, together=lambda *asks: [ask() for ask in asks])
+    return SimpleNamespace(cluster=cluster, absent=absent, connection_workers=names, together=lambda *asks: [ask() for ask in asks])
 
 
 ORIGINS = ("lknode02", "lkclient")
@@ -76,7 +76,7 @@ SLOWLY = cluster_config.parse(
 def test_its_path_is_asked_on_each_node_and_the_status_told(responder: None, path: str, said: str) -> None:
     found = http_probe_request.ask(subject(path, set()), ORIGINS)  # type: ignore[arg-type]
     assert found == {"lknode01": said, "lknode02": ""} and ("lknode02", "10.20.1.11", path) in ASKED
-    told = Findings("lknode01", passed("whole"), [], probe_path=path, probe_said=found)
+    told = Findings("lknode01", passed("whole"), [], probe_path=path, probe_answers=found)
     assert f"GET {path} is answered lknode01: {said}; lknode02: no connection" in told.as_text()
     assert told.as_data()["probe"] == {"path": path, "answers": found}
 
@@ -92,6 +92,21 @@ def test_a_tcp_probe_asks_nothing() -> None:
     assert Findings("lknode01", passed("whole"), []).as_data()["probe"] is None
 
 
+BALANCER = CLUSTER.load_balancer
+HTTP = CLUSTER.model_copy(
+    update={"load_balancer": BALANCER.model_copy(update={"probe": BALANCER.probe.model_copy(update={"protocol": "http"})})}
+)
+
+
+@pytest.mark.parametrize(("path", "protocol", "said"), [("/x", "tcp", "404 Not Found"), ("/ok", "tcp", ""), ("/x", "http", "")])
+def test_what_answers_a_tcp_probe_is_asked_once_where_nobody_is_sent(responder: None, path: str, protocol: str, said: str) -> None:
+    there = subject(path, set(), protocol)
+    there.cluster.services, there.cluster.node = [], lambda name: next(n for n in there.cluster.nodes if n.name == name)
+    assert http_probe_request.ask_in_doubt(there, ORIGINS, "lknode01") == ({"lknode01": said} if said else {})  # type: ignore[arg-type]
+    there.cluster.services = [SimpleNamespace(port=12345)]  # which a question of HTTP would disturb
+    assert http_probe_request.ask_in_doubt(there, ORIGINS, "lknode01") == {}  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("answers", "host", "words"),
     [
@@ -101,19 +116,20 @@ def test_a_tcp_probe_asks_nothing() -> None:
     ],
 )
 def test_a_status_that_does_not_fit_the_role_is_a_cause(answers: dict[str, str], host: str, words: str) -> None:
-    (cause,) = faults(diagnose(evidence(asked_by_probe=answers)))
-    assert cause.host == host and words in cause.says
+    lost = paths(client=SILENT, standby=SILENT) if host == "lknode01" else paths()
+    told = faults(diagnose(evidence(cluster=HTTP, asked_by_probe=answers, paths=lost)))
+    assert told[0].host == host and words in told[0].says
 
 
 @pytest.mark.parametrize("answers", [{"lknode01": "200 OK", "lknode02": "503 Service Unavailable"}, {"lknode01": "200 OK", "lknode02": ""}])
 def test_a_status_that_fits_is_none(answers: dict[str, str]) -> None:
-    assert faults(diagnose(evidence(asked_by_probe=answers))) == []
+    assert faults(diagnose(evidence(cluster=HTTP, asked_by_probe=answers))) == []
 
 
 @pytest.mark.parametrize("answer", ["503 Service Unavailable", "404 Not Found"])
 def test_a_page_on_both_nodes_that_answers_by_the_role_is_no_second_responder(answer: str) -> None:
     page, asked = node("lknode02", listeners=[listening(12345)]), {"lknode01": "200 OK", "lknode02": answer}
-    assert faults(diagnose(with_host(page, asked_by_probe=asked))) == []
+    assert faults(diagnose(with_host(page, cluster=HTTP, asked_by_probe=asked))) == []
     open_port = Finding(Weight.FAULT, "lknode02", "probe port", "python3 listens on 12345, and the node is not active", "stop it there")
     assert of_pages([open_port], "lknode01", asked) == []
 
@@ -121,7 +137,7 @@ def test_a_page_on_both_nodes_that_answers_by_the_role_is_no_second_responder(an
 @pytest.mark.parametrize("answer", [None, "", "200 OK", "with no HTTP (BadStatusLine)", "with nothing within 6 s"])
 def test_without_such_an_answer_an_open_probe_port_on_the_standby_is_a_fault(answer: str | None) -> None:
     asked = {} if answer is None else {"lknode01": "200 OK", "lknode02": answer}
-    told = faults(diagnose(with_host(node("lknode02", listeners=[listening(12345)]), asked_by_probe=asked)))
+    told = faults(diagnose(with_host(node("lknode02", listeners=[listening(12345)]), cluster=HTTP, asked_by_probe=asked)))
     assert {c.host for c in told} == {"lknode02"}
     found = [Finding(Weight.FAULT, host, "probe port", "x", "y") for host in ("lknode01", "lknode02")]
     assert of_pages(found, "lknode01", asked) == found and of_pages(found, "lknode01", {"lknode01": "404 Not Found"}) == found
@@ -156,6 +172,21 @@ def test_a_node_that_keeps_silent_is_waited_for_by_what_the_active_one_took(
     assert limits[0] == ("lknode02", 1.0) and limits[-1] == ("lknode01", pytest.approx(waits_s))
 
 
+def test_one_packet_that_is_lost_is_not_the_silence_of_a_second_responder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The standby answers probes, too; the first connection's packet gets lost, and would be sent again only after a second."""
+    there = subject("/primary", set())
+    there.cluster.client = SimpleNamespace(name="lkclient")
+    active = next(str(n.address) for n in there.cluster.nodes if n.name == "lknode01")
+
+    def tried(origin: object, address: str, port: int, *, count: int, limit: float) -> list[SimpleNamespace]:
+        lost = [address != active, *[False] * (count - 1)]
+        return [SimpleNamespace(answered=not silent, seconds=0.001) for silent in lost]
+
+    monkeypatch.setattr(invariants, "attempt", tried)
+    monkeypatch.setattr(http_probe_request, "ask", lambda *_: {})
+    assert not invariants.probe_answered(there, "lknode01")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(("listens", "answering"), [("lknode01", "lknode01"), ("", "nobody"), ("lknode02", "nobody")])
 def test_a_port_that_a_firewall_keeps_for_the_balancer_is_asked_on_the_active_node(
     monkeypatch: pytest.MonkeyPatch, listens: str, answering: str
@@ -163,7 +194,7 @@ def test_a_port_that_a_firewall_keeps_for_the_balancer_is_asked_on_the_active_no
     there = subject("/primary", set())
     there.cluster.client = SimpleNamespace(name="lkclient")
     addresses = {str(n.address): n.name for n in there.cluster.nodes}
-    own = there.residents = {name: name for name in ("lkclient", *addresses.values())}
+    own = there.connection_workers = {name: name for name in ("lkclient", *addresses.values())}
     asked: list[str] = []
 
     def tried(origin: str, address: str, port: int, **_: object) -> list[SimpleNamespace]:

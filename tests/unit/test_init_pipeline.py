@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import textwrap
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,8 @@ import pytest
 from harness import cli
 from harness.commands.init.init_pipeline import KINDS, STEP, text
 from harness.core import package_data
+from harness.history.retention_plan import DEFAULT_SPANS
+from harness.pytest_plugin.pytest_options import add_options
 
 SCHEMAS = {
     "github": ["vendor.github-workflows"],
@@ -23,13 +27,18 @@ SCHEMAS = {
     "gitlab": ["vendor.gitlab-ci", "--data-transform", "gitlab-ci"],
 }
 
+KEEP = "--keep default --yes"
+
 FAKE = """#!/bin/sh
 echo "$0 $*" >> "$CALLS"
 case "$1" in
   -c) exec "$REAL_PYTHON" "$@" ;;
   -m) [ "$2" = venv ] && mkdir -p "$3/bin" && cp "$0" "$3/bin/pip" && cp "$0" "$3/bin/lkharness" ;;
   failover)
-    [ -z "$BEGINS" ] || { mkdir -p "$LKHARNESS_REPORTS/tonight" && ln -sfn tonight "$LKHARNESS_REPORTS/latest"; }
+    for word; do [ "$last" != --run-file ] || file=$word; last=$word; done
+    [ -z "$BEGINS" ] || { mkdir -p "$LKHARNESS_REPORTS/tonight"; echo "$LKHARNESS_REPORTS/tonight" > "$file"; }
+    mkdir -p "$LKHARNESS_REPORTS/another cluster's" && ln -sfn "another cluster's" "$LKHARNESS_REPORTS/latest"
+    touch "$LKHARNESS_REPORTS/another cluster's/theirs"
     exit "$FAILOVER" ;;
   history) exit "$HISTORY" ;;
 esac
@@ -83,14 +92,16 @@ def test_the_shell_step_ends_with_the_runs_own_code_whatever_the_history_says(tm
     last_night.mkdir(parents=True)
     (last_night.parent / "latest").symlink_to(last_night.name)
     (tmp_path / "lkharness-report").mkdir()
-    for begins in ("", "yes"):  # a run that never began leaves nothing to keep, least of all last night's report
+    (tmp_path / "lkharness-tonight").write_text(f"{last_night}\n")
+    for begins in ("", "yes"):  # a run that never began leaves nothing to keep, least of all last night's report, or another cluster's
         (tmp_path / "calls").write_text("")
         done = subprocess.run(["sh", "-c", step], cwd=tmp_path, env={**environment, "BEGINS": begins}, capture_output=True, text=True)
         assert done.returncode == code, done.stderr
         assert (tmp_path / "lkharness-report").is_dir() == bool(begins) != ("no run began" in done.stderr)
+        assert not (tmp_path / "lkharness-report" / "theirs").exists()
     calls = (tmp_path / "calls").read_text().splitlines()
     assert [line.split()[1] for line in calls] == ["-m", "install", "failover", "history"]
-    assert "--cluster a cluster.toml --allow-disruption" in calls[2] and calls[3].endswith("history " + str(tmp_path / "the reports"))
+    assert "--cluster a cluster.toml --allow-disruption" in calls[2] and calls[3].endswith(f"history {tmp_path / 'the reports'} {KEEP}")
 
 
 def test_the_command_of_the_step_and_of_the_service_is_one_that_there_is(tmp_path):
@@ -104,9 +115,32 @@ def test_the_command_of_the_step_and_of_the_service_is_one_that_there_is(tmp_pat
     assert done.returncode == 2 and "gate.toml: cannot be read" in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_every_kind_keeps_what_the_default_says_each_night(kind):
+    """Whoever does nothing else has a folder that does not grow without end."""
+    (line,) = [line for file in KINDS[kind] for line in text(file).splitlines() if "lkharness history " in line]
+    assert f" {KEEP}" in line
+    assert f"`{KEEP}`" in package_data.document("pipelines.md").read_text()
+    assert " and ".join(f"`{span}`" for span in DEFAULT_SPANS) in package_data.document("history.md").read_text()
+
+
+def test_the_options_of_the_unit_are_those_that_there_are():
+    """Of the notification, too, which is off until somebody is named."""
+    said = text("lkharness.service")
+    parser = pytest.Parser(_ispytest=True)
+    add_options(parser)
+    known = {name for group in parser._groups for option in group.options for name in option.names()}
+    begin = next(line for line in said.splitlines() if line.startswith("ExecStart="))
+    assert set(re.findall(r" (--[a-z-]+)", begin)) <= known and "--notify" in known
+    assert begin.endswith(" $LKHARNESS_NOTIFY") and '# Environment="LKHARNESS_NOTIFY=--notify ' in said
+    (tonight,) = re.findall(r"--run-file (\S+)", begin)
+    assert f"ExecStartPre=/bin/rm -f {tonight}" in said and f"ConditionPathExists=!{tonight}" in text("lkharness-failed.service")
+    assert "OnFailure=lkharness-failed.service" in said
+
+
 def test_no_template_publishes_what_may_be_another_nights():
     for name in (file for files in KINDS.values() for file in files):
-        assert "latest" not in package_data.document(f"pipelines/{name}").read_text(), name
+        assert "latest" not in text(name), name
 
 
 @pytest.mark.skipif(not shutil.which("sh") or not shutil.which("sha256sum"), reason="there is no sh, or no sha256sum")
@@ -173,6 +207,17 @@ def test_each_pod_of_a_fleet_takes_its_own_cluster_file_as_far_as_it_was_agreed_
     assert (tmp_path / "reports").resolve() == reports / name and "trust --yes this/cluster.toml" in (tmp_path / "calls").read_text()
 
 
+def test_what_ours_is_checked_against_is_locked_and_installed_for_the_deep_tests():
+    """Or the tests below, and those against scipy, would be skipped everywhere."""
+    repository = package_data.REPOSITORY
+    assert repository is not None
+    extra = tomllib.loads((repository / "pyproject.toml").read_text())["project"]["optional-dependencies"]["crosscheck"]
+    lock = (repository / "requirements-crosscheck.lock").read_text()
+    for name in (re.split("[<>=]", requirement)[0] for requirement in extra):
+        assert re.search(rf"^{name}==", lock, re.MULTILINE), name
+    assert re.search(r'^ *case " \$\* " in \*" --deep "\*\) \(want_crosscheck\)', (repository / "run").read_text(), re.MULTILINE)
+
+
 @pytest.mark.parametrize("kind", list(SCHEMAS))
 def test_the_services_own_schemas_allow_them(kind, tmp_path):
     pytest.importorskip("check_jsonschema", reason="check-jsonschema is of the extra `crosscheck`")
@@ -196,7 +241,7 @@ def test_kubernetes_own_schema_allows_them(kind, tmp_path):
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd-analyze")
 def test_systemd_takes_its_units(tmp_path):
     for name in KINDS["systemd"]:
-        program = text(name).replace("/opt/lkharness/bin/lkharness", "/bin/true")
+        program = re.sub(r"/opt/lkharness/bin/\w+", "/bin/true", text(name))
         (tmp_path / name).write_text(program)
     files = [tmp_path / name for name in KINDS["systemd"]]
     done = subprocess.run(["systemd-analyze", "verify", *files], capture_output=True, text=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from judge_sample import FAIL, PASS, series_of
+from judge_sample import FAIL, OPEN, PASS, series_of
 from recordings import CLIENT, A, Script, a_header, a_series, marks, play
 
 from harness.measure.evaluation.recording_evaluation import evaluate
@@ -42,6 +42,18 @@ def test_what_must_be_out_is_out_from_the_verdict_to_the_undoing(spans, outcome)
     result = evaluate(deny(*spans))
     assert series_of(result, CLIENT).verdict.outcome is outcome, series_of(result, CLIENT).verdict
     assert series_of(result, CLIENT).recovered_after_s != 0.0
+
+
+def test_a_few_attempts_do_not_show_that_the_balancer_shares_connections_out():
+    """One of 15 that failed would be about every other connection (a host without Python, or --period 250)."""
+    recording = deny((3.0, 3.01), (4.0, 4.01), shares=True, disruption="responder up on both nodes")
+    series = a_series().id
+    kept = [s for s in recording.samples[series] if not 2.1 <= s.at <= 6.0]
+    few = [s for s in recording.samples[series] if 2.1 <= s.at <= 6.0][::26]
+    few[3] = few[3]._replace(outcome="silent", seconds=0.25)
+    recording.samples[series] = sorted(kept + few, key=lambda s: s.at)
+    verdict = series_of(evaluate(recording), CLIENT).verdict
+    assert len(few) == 15 and verdict.outcome is OPEN and "too few" in verdict.reason, verdict
 
 
 @pytest.mark.parametrize(("every", "outcome"), [(2, PASS), (100, FAIL), (1, FAIL)])

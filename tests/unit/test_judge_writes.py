@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from judge_sample import FAIL, OPEN, PASS, STAYS
 from recordings import CLIENT, A, B, Script, a_header, a_series, a_switchover, marks, play
@@ -91,3 +94,55 @@ def test_an_isolated_node_may_answer_itself_no_longer_than_the_budget(until, out
     recording.samples[series] = [s for s in recording.samples[series] if s.at < until]
     result = evaluate(marks(recording, begin=2.0, undo_begin=8.0))
     assert result.tokens.verdict.outcome is outcome, result.tokens.verdict
+
+
+def two_databases(**second: Any) -> Recording:
+    """A switchover of a cluster with two databases; both go on, unless `second` says otherwise of the second."""
+    recording = written(BEFORE, (3.8, 9.8, CLIENT, B))
+    first = [replace(t, service="orders") for t in recording.tokens]
+    others = [replace(t, service="stock") for t in written(BEFORE, *second.get("after", ((3.8, 9.8, CLIENT, B),))).tokens]
+    recording.header = replace(recording.header, series=(*(replace(s, service="orders") for s in recording.header.series),))
+    recording.tokens = [*first, *others]
+    recording.read_back = None
+    recording.read_back_of = {
+        "orders": {t.value: 1 for t in first if t.acknowledged},
+        "stock": second.get("found", {t.value: 1 for t in others if t.acknowledged}),
+    }
+    if second.get("unread"):
+        del recording.read_back_of["stock"]
+    return recording
+
+
+@pytest.mark.parametrize(
+    ("second", "outcome", "why"),
+    [
+        ({}, PASS, "stock: "),
+        ({"found": {}}, FAIL, "stock: "),  # it came up on an older disk
+        ({"unread": True}, OPEN, "acknowledged, but what the database holds was never read back"),
+    ],
+)
+def test_of_two_databases_each_ones_writes_are_proven(second: dict[str, Any], outcome: Any, why: str):
+    result = evaluate(two_databases(**second), budget_s=4.0).tokens
+    assert result.verdict.outcome is outcome and why in result.verdict.reason, result.verdict
+    assert result.written == len(two_databases(**second).tokens) and (outcome is not PASS or "orders: " in result.verdict.reason)
+
+
+def test_the_second_database_that_was_refused_is_told():
+    recording = two_databases()
+    recording.tokens = [t for t in recording.tokens if t.service == "orders"]
+    del recording.read_back_of["stock"]
+    recording.events.append(NodeEvent(1.0, CLIENT, "tokens", "stock could not be asked", {"service": "stock"}))
+    verdict = evaluate(recording, budget_s=4.0).tokens.verdict
+    assert verdict.outcome is OPEN and "stock: no token was written" in verdict.reason and "stock could not be asked" in verdict.reason
+
+
+def test_a_second_database_that_takes_no_writes_any_more_is_a_failure():
+    """It answers, read-only; the first one's tokens say nothing of it."""
+    recording = two_databases(after=())
+    recording.header = replace(
+        recording.header, series=(*recording.header.series, *(replace(s, id=f"{s.id}2", service="stock") for s in recording.header.series))
+    )
+    recording.samples |= {f"{name}2": rows for name, rows in recording.samples.items()}
+    recording.marks.append(Mark(9.9, "right"))
+    verdict = evaluate(recording, budget_s=4.0).tokens.verdict
+    assert verdict.outcome is FAIL and "stock: " in verdict.reason and "takes no writes" in verdict.reason, verdict

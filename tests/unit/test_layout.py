@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -27,6 +30,30 @@ def imported(path: Path) -> set[str]:
 def test_no_two_test_files_share_a_name() -> None:
     names = Counter(p.name for p in (ROOT / "tests").rglob("*.py") if p.name not in ("__init__.py", "__main__.py", "conftest.py"))
     assert [name for name, times in names.items() if times > 1] == []
+
+
+OTHER_NAMES = {"pytds": "python-tds", "xdist": "pytest-xdist"}  # packages that are imported by another name than they are installed by
+
+
+def declared() -> set[str]:
+    """The distributions that pyproject.toml names, for the product, its extras and its tests."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
+    return {re.split(r"[\[<>=!~ ]", one)[0].lower() for one in wanted}
+
+
+def test_every_import_is_a_declared_dependency() -> None:
+    """What only another package's dependencies bring can go away with its next version."""
+    known, missing = declared(), {}
+    for path in product():
+        for name in imported(path):
+            parts = name.split(".")
+            if parts[0] in sys.stdlib_module_names or parts[0] == "harness":
+                continue
+            names = {"-".join(parts[:length]).replace("_", "-") for length in range(1, len(parts) + 1)} | {OTHER_NAMES.get(parts[0], "")}
+            if not names & known:
+                missing[name] = str(path.relative_to(ROOT))
+    assert not missing, f"not in pyproject.toml: {missing}"
 
 
 def test_the_lab_is_a_leaf() -> None:

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from harness.config import cluster_config
 from harness.config.cluster_config import Manager
+from harness.hosts.root_rights import is_marked_for_root
 from harness.lab.lifecycle import default_cluster
 from harness.managers.data_mirror import check_mirror
+from harness.managers.kinds.lifekeeper_windows import LifeKeeperWindows, machines_left, state_of
 from harness.managers.log_window import MAX_READ_BYTES, time_of, window
 from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, Question, ResourceState, Says, answer
 from harness.managers.rules.lifekeeper_disk_rules import fenced_by, mirrored_by
@@ -199,6 +201,35 @@ def test_what_copies_data_is_known_by_its_kind():
     assert isinstance(mirrored_by({"a": NodeOutput(None, "away")}, Manager()), Answer)
 
 
+@pytest.mark.parametrize(
+    ("paths", "left", "why"),
+    [
+        ([("lknode01", True)], (1, 2), "one of two nodes alone is none"),
+        ([("lknode01", True), ("WITNESS", True)], (2, 3), ""),
+        ([("lknode01.a.b", True), ("lknode01", False), ("witness", False), ("witness", True)], (2, 3), ""),
+        ([("lknode01", True), ("witness", False)], (1, 3), "1 of 3 machines would be left"),
+        ([("lknode01", True), ("w1", True), ("w2", False)], (2, 4), "2 of 4 machines would be left"),
+        ([], None, "one of two nodes alone is none"),
+    ],
+)
+def test_a_majority_is_counted_where_a_witness_is_known(paths, left, why):
+    """WCLU-27: the survivor needs more than half of all machines that it knows, itself included."""
+    node = NodeState("lknode02", True, {}, tuple(CommPath(peer, "a/b", alive) for peer, alive in paths))
+    found = machines_left("lknode02", ClusterState({"lknode02": node}), ["lknode01", "lknode02"])
+    assert found == left
+    case = by_settings({"lknode02": NodeOutput("QUORUM_MODE=majority\n")}, Question.LOST, None, found)
+    assert bool(case.against) is bool(why) and why in "".join(case.against)
+
+
+def test_the_safety_check_and_a_quarantine_are_noticed():
+    """LKW-11, WCLU-24: at whatever level the one is logged; a stop need not be a person's."""
+    manager = LifeKeeperWindows(SimpleNamespace(nodes=[], manager=None), {})
+    assert manager.notices("1.5 LifeKeeper 0 level 4: SAFETY CHECK: PAUSING COMM_DOWN for lknode01")
+    assert manager.notices("1.5 LifeKeeper 0 level 2: anything") and not manager.notices("1.5 LifeKeeper 0 level 4: all is well")
+    assert "QUORUM_QUARANTINE_SECS" in state_of("lknode01", {"Service": "Stopped"}).why
+    assert "QUORUM" not in state_of("lknode01", {"Service": "StopPending"}).why
+
+
 class Node:
     def __init__(self, exit: int) -> None:
         self.exit, self.ran = exit, ""
@@ -224,6 +255,27 @@ def test_the_copy_of_the_data_is_asked_for_on_the_active_node(check, exit, found
     answer = check_mirror(cluster, {"lknode01": node}, "lknode02", found, 5.0)
     assert answer.says is says and why in str(answer)
     assert node.ran == (["in-sync", "lknode02"] if check else "")
+
+
+@pytest.mark.parametrize(
+    ("exit", "err", "says"),
+    [
+        (0, "", Says.YES),
+        (1, "resynchronising", Says.NO),
+        (1, "CommandNotFoundException: in-sync", Says.CANNOT_TELL),
+        (9009, "", Says.NO),
+    ],
+)
+def test_on_windows_the_command_is_powershell_s_call_and_nobody_s_root(exit, err, says):
+    """A program that is not there has the exit code of one that says no."""
+    about = {"manager": {"mirror_check": ["in-sync", "{to}"]}}
+    cluster = cluster_config.Cluster.model_validate(default_cluster.cluster_data(overrides=about))
+    nodes = [node.model_copy(update={"platform": "windows"}) for node in cluster.nodes]
+    node = Node(exit)
+    node.run = lambda command, *, limit: ran.append(command) or SimpleNamespace(ok=exit == 0, exit=exit, out="", err=err)
+    ran: list[object] = []
+    answer = check_mirror(cluster.model_copy(update={"nodes": nodes}), {"lknode01": node}, "lknode02", (), 5.0)
+    assert answer.says is says and ran == [["in-sync", "lknode02"]] and not is_marked_for_root(ran[0])
 
 
 words = st.sampled_from(

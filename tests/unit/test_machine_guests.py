@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from harness.config import cluster_config
-from harness.lab import topology
-from harness.lab.guests.images import machine_image, newc_archive
+from harness.core.errors import Unusable
+from harness.lab import lab_config, topology
+from harness.lab.guests.host_provisioning import AZURE_CA, AZURE_FILES
+from harness.lab.guests.images import image_store, machine_image, newc_archive
 from harness.lab.guests.machine import acceleration, machine_provisioning
 from harness.lab.guests.machine.qemu_command_line import InheritedFiles, MachineHardware, MachineNic, command_line
 from harness.lab.lifecycle import default_cluster
@@ -111,6 +113,15 @@ def test_drivers_come_after_what_they_need_and_built_in_ones_are_left_out(tmp_pa
     assert [name for name, _ in machine_image._drivers(tmp_path)] == ["failover.ko", "net_failover.ko", "virtio_net.ko"]
 
 
+def test_a_disk_is_made_of_debians_own_kernel_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ubuntu's packages have other names, and its drivers another compression."""
+    release = {"ID": "ubuntu", "ID_LIKE": "debian", "VERSION_CODENAME": "noble"}
+    monkeypatch.setattr(machine_image.platform, "freedesktop_os_release", lambda: release)
+    image = image_store.Image(tmp_path, {"name": "pacemaker", "key": "x"})
+    with pytest.raises(Unusable, match="Debian's kernel for clouds, and this is ubuntu; make it on Debian"):
+        machine_image.make(image)
+
+
 def test_addresses_are_given_as_in_every_guest_and_the_management_s_beside_them() -> None:
     nics = topology.make_topology(CLUSTER).of("lknode01")
     script = machine_provisioning.network_script(nics, "192.168.255.11")
@@ -119,6 +130,27 @@ def test_addresses_are_given_as_in_every_guest_and_the_management_s_beside_them(
     assert "address add 10.20.1.11/24 dev eth0" in lines and "route add default via 10.20.1.1 dev eth0" in lines
     assert lines[-2:] == ["address add 192.168.255.11/24 dev mgmt0", "END"]
     assert "echo 0 > /proc/sys/net/ipv4/tcp_timestamps" in script
+
+
+@pytest.mark.parametrize("azure", [True, False])
+def test_a_machine_trusts_the_authority_of_azures_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, azure: bool) -> None:
+    """As hosts of every other kind: what fences through Azure's API has to."""
+    settings = lab_config.LabSettings.model_validate({"guests": {"lknode01": {"kind": "machine"}}})
+    (tmp_path / AZURE_FILES).mkdir(parents=True)
+    (tmp_path / AZURE_FILES / "ca.pem").write_text("the authority")
+    laid_over: list[str] = []
+    monkeypatch.setattr(machine_provisioning, "write_seed", lambda *_, **__: None)
+    monkeypatch.setattr(machine_provisioning.image_store, "find", lambda name: None)
+    monkeypatch.setattr(machine_image, "find", lambda image: machine_image.MachineImage(tmp_path))
+    monkeypatch.setattr(machine_image, "seed_archive", lambda disk: laid_over.extend(map(str, disk.rglob("*"))) or b"")
+    machine_provisioning.machine_plans(
+        *(CLUSTER, settings, topology.make_topology(CLUSTER), tmp_path, tmp_path),
+        accelerator="tcg",
+        snapshot=None,
+        bare=True,
+        azure=azure,
+    )
+    assert any(path.endswith(AZURE_CA) for path in laid_over) is azure
 
 
 def test_a_shared_disk_that_is_a_device_is_mounted_as_one() -> None:

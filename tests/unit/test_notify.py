@@ -12,6 +12,7 @@ import pytest
 from harness.config import cluster_config
 from harness.core.errors import BadUse
 from harness.core.verdict import failed, inconclusive, passed
+from harness.history.run_import import enter, runs_of_same_cluster
 from harness.lab.lifecycle import default_cluster
 from harness.notify import notifier, state_change
 from harness.notify.notifier import Notifier
@@ -99,7 +100,9 @@ def test_each_change_is_told_once(runs, nights, told) -> None:
         ("puuuup", "- N - S - A"),
         ("pupu", "- N A N"),
         ("puiu", "- N A N"),  # a run that could not be judged was on the cluster
-        ("uubcuu", "N - - - S -"),  # neither bad use nor Ctrl-C says anything of the cluster
+        ("uubcuu", "N - B - S -"),  # neither bad use nor Ctrl-C says anything of the cluster
+        ("pbbpb", "- B - - B"),
+        ("b", "B"),
         ("pucp", "- N - A"),
         ("fup", "1 N A+R"),  # what failed before the cluster was away fails no more
         ("puf", "- N A+1"),
@@ -109,7 +112,7 @@ def test_each_change_is_told_once(runs, nights, told) -> None:
     ],
 )
 def test_a_cluster_that_cannot_be_used_is_told_once_and_by_itself(runs, nights, told) -> None:
-    names = {"N": "not usable", "S": "still not usable", "A": "usable again"}
+    names = {"N": "not usable", "S": "still not usable", "A": "usable again", "B": "could not begin"}
     names |= {"1": "first failure", "3": "still failing", "R": "recovered", "G": "gate refused"}
     records = [runs.made(kind).record for kind in nights]
     changes = [changes_of(record, records[:number][::-1]) for number, record in enumerate(records)]
@@ -195,6 +198,31 @@ def test_a_change_is_sent_without_a_secret_and_a_receiver_that_is_away_is_told(r
     assert secret not in json.dumps(sent) and secret not in said
 
 
+def test_a_failure_is_the_second_however_many_other_clusters_have_runs_in_between(runs, monkeypatch) -> None:
+    """One more than are looked at; the history knows whose they are."""
+    monkeypatch.setattr(notifier, "MAX_OLDER", 3)
+    told: list[str] = []
+    monkeypatch.setattr(Notifier, "send", lambda self, title, body: told.append(title) or "")
+    for number, kind in enumerate("fppppf"):
+        run = runs.made(kind)
+        if 0 < number < 5:
+            assert run.record.cluster is not None
+            run.record.cluster.vip = f"10.9.9.{number}"
+            run.save()
+        assert enter(run.directory)
+        assert run.record.cluster is not None
+        Notifier(("json://x/",)).tell(run, runs_of_same_cluster(run.directory, run.record.cluster, 4))
+    assert told == ["lkharness: lab: first failure"]
+    Notifier(("json://x/",)).tell(run)  # without the history the other clusters hide it
+    assert len(told) == 2
+
+
+def test_that_a_run_could_not_begin_has_a_sentence_of_its_own(runs) -> None:
+    run = runs.made("b")
+    title, body = notifier.message(run.record, state_change.changes_of(run.record, [], 3), run.cleaner.text)
+    assert title == "lkharness: lab: could not begin" and f"the run could not begin: {UNREACHABLE}" in body
+
+
 def test_that_a_cluster_cannot_be_used_has_a_sentence_of_its_own_without_a_secret(runs) -> None:
     run = runs.made("u")
     run.record.state_reason = f"{UNREACHABLE} password=hunter2hunter2"
@@ -231,5 +259,6 @@ def test_receivers_are_looked_at_before_anything_is_done(tmp_path) -> None:
         notifier.load(file, 3)
     with pytest.raises(BadUse, match="cannot be read"):
         notifier.load(tmp_path / "none", 3)
-    with pytest.raises(BadUse, match="--notify-after"):
-        notifier.load(file, 1)
+    for number in (1, notifier.MAX_OLDER + 1):
+        with pytest.raises(BadUse, match="--notify-after"):
+            notifier.load(file, number)

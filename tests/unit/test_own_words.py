@@ -168,6 +168,8 @@ def check(monkeypatch: pytest.MonkeyPatch, ask: Any, outcomes: list[AttemptOutco
     def watched() -> Iterator[Any]:
         yield SimpleNamespace(packets=dict, without_loopback=frozenset())
 
-    subject = SimpleNamespace(cluster=CLUSTER, origin=lambda origin, active: "lkclient", residents={"lkclient": None}, watched=watched)
+    subject = SimpleNamespace(
+        cluster=CLUSTER, origin=lambda origin, active: "lkclient", connection_workers={"lkclient": None}, watched=watched
+    )
     subject.standby_of = lambda active: "lknode02"
     return path_check.check_path(subject, Origin.CLIENT, DATABASE, "lknode01", in_full=True)  # type: ignore[arg-type]

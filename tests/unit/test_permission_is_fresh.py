@@ -15,8 +15,13 @@ from harness.attach.preflight import Preflight
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive, Unusable
+from harness.disrupt import disruption as disruptions
 from harness.disrupt import undo
+from harness.disrupt.azure.azure_base import ByAzure
+from harness.disrupt.disruption import Effect, both
 from harness.disrupt.lease_and_role_check import REFUSED_EXIT, with_permission_checks
+from harness.disrupt.node.switchover import Switchover
+from harness.hosts.host import CommandFailed, CommandResult
 from harness.hosts.local_host import LocalHost
 from harness.lab.lifecycle import default_cluster
 from harness.managers.manager import ClusterState, CommPath, NodeState, ResourceState
@@ -50,6 +55,32 @@ def test_the_term_covers_the_longest_thing_armed_and_no_more(tmp_path: Path) -> 
     with pytest.raises(LeaseHeld, match="run-1"):
         lease(tmp_path, "run-2").take()
     one.give_back()
+
+
+def test_within_another_disruption_the_term_becomes_no_shorter(tmp_path: Path) -> None:
+    """A switchover within a cut: harness and watchdog die, and the next run would have the cluster while the cut is armed."""
+    one = lease(tmp_path)
+    one.take()
+    one.cover(325.0)
+    one.cover(0.0, within=True)
+    assert term(tmp_path) > 325
+    one.cover(400.0, within=True)
+    assert term(tmp_path) > 400
+    one.cover(0.0)
+    assert term(tmp_path) <= 31, "nothing stands any more"
+    one.give_back()
+
+
+def test_one_that_could_not_be_asked_at_first_is_renewed_all_the_same(tmp_path: Path) -> None:
+    """Both nodes were away when their watchdog began; they come back, and nothing may be changed on them without the lease."""
+    one = lease(tmp_path)
+    one.take()
+    one.leave_to_another()
+    late = Lease({"lknode01": LocalHost("lknode01")}, "r", token=one.token, folder=str(tmp_path / "lease"), renew_s=0.01)
+    assert "could not be renewed" in late.loss_reason
+    late.keep_renewing()
+    Deadline(60.0).wait_for(lambda: not late.loss_reason, what="the lease being renewed", every=0.01)
+    late.give_back()
 
 
 def test_the_watchdog_s_covers_it_too(tmp_path: Path) -> None:
@@ -152,6 +183,28 @@ def test_nothing_is_begun_when_the_lease_is_lost() -> None:
     with pytest.raises(Inconclusive, match="switchover was not done, and nothing was: somebody else has it"):
         undo.begin(subject, disruption, Deadline(1.0))  # type: ignore[arg-type]
     assert not begun and not subject.standing
+    subject.before_undoing = lambda: None
+    disruption.undo = lambda deadline: begun.append("undone")
+    undo.undo(subject, disruption, Deadline(1.0))  # type: ignore[arg-type]
+    assert not begun, "what was refused has nothing to undo on a cluster that another run has"
+
+
+@pytest.mark.parametrize(("exit_code", "cleared"), [(REFUSED_EXIT, False), (1, True)])
+def test_what_a_host_refused_leaves_the_marks_of_failure_alone(monkeypatch: pytest.MonkeyPatch, exit_code: int, cleared: bool) -> None:
+    """They are another run's, who has made them since; what was begun and broke has made its own."""
+    asked: list[str] = []
+    monkeypatch.setattr(disruptions, "clear_failures", lambda subject, deadline: asked.append("cleared"))
+
+    class Refused(Switchover):
+        def begin(self, deadline: Deadline) -> None:
+            raise CommandFailed(CommandResult("lknode01", "sh", exit_code, "", "not this run's any more", 0.0, 0.0))
+
+    subject: Any = SimpleNamespace(cluster=CLUSTER, active="lknode01", lost=str, standing=[], before_undoing=lambda: None)
+    one = Refused(subject)
+    with pytest.raises(CommandFailed):
+        undo.begin(subject, one, Deadline(1.0))
+    undo.undo(subject, one, Deadline(1.0))
+    assert bool(asked) is cleared and subject.standing == []
 
 
 def a_guard(active: str = "lknode01", left: list[str] | None = None) -> Preflight:
@@ -171,3 +224,59 @@ def test_a_role_that_moved_between_look_and_deed_stops_it() -> None:
 def test_what_an_earlier_run_left_stops_it_with_its_name() -> None:
     with pytest.raises(Inconclusive, match="folder /run/lkharness/aa/NIC-down"):
         a_guard(left=["left behind: lknode01: folder /run/lkharness/aa/NIC-down"]).demand_permission("switchover")
+
+
+class OverTheWire(ByAzure):
+    """Sends what it does by a runner that counts it."""
+
+    name, sentence, moves, expects = "azure thing", "", False, both(Effect.ANY, Effect.ANY, Effect.ANY)
+
+    def allowance(self) -> Any:
+        return None
+
+    def took_effect(self, deadline: Deadline) -> None:
+        return None
+
+    def _undoing(self) -> Any:
+        return "a resource", "an undo"
+
+    def _tag(self, *what: Any) -> None:
+        self._tagged = what
+
+    def _do(self, deadline: Deadline) -> None:
+        self._subject.absent.add(self.target())
+        for _ in range(2):  # Azure throttles once
+            self._runner.before_send()
+            self.sent += 1
+
+    @property
+    def _azure(self) -> Any:
+        return SimpleNamespace(operation_limit_s=5.0)
+
+
+@pytest.mark.parametrize(("asked", "sent"), [("lease", 0), ("role", 0), ("role after the first", 1), ("", 2)])
+def test_azure_is_told_nothing_for_which_the_permission_is_gone(asked: str, sent: int) -> None:
+    """Reading, tagging and throttling take minutes: lease and role are asked before each time that something is sent."""
+    asks: list[str] = []
+
+    def permit(disruption: Any) -> None:
+        asks.append(disruption.name)
+        if asked == "role" or (asked == "role after the first" and len(asks) == 2):
+            raise Inconclusive("lknode01 was active when it was chosen, and lknode02 is by now")
+
+    lost = (lambda: "another run seems to have this cluster") if asked == "lease" else str
+    subject: Any = SimpleNamespace(active="lknode01", absent=set(), lost=lost, permit=permit, standing=[])
+    one: Any = OverTheWire(subject)
+    one.sent, one._cached_runner = 0, SimpleNamespace(before_send=lambda: None)
+    subject.standing.append(one)
+    if asked:
+        with pytest.raises(Inconclusive, match=r"azure thing was not done: .*(by now|another run)"):
+            one.begin(Deadline(5))
+    else:
+        one.begin(Deadline(5))
+    assert one.sent == sent and one._disturbed is (sent > 0) and subject.absent == ({"lknode01"} if sent else set())
+    one._cached_runner.before_send()  # an undoing asks nobody
+    subject.standing.append(a_disruption())
+    if asked == "role":  # within another disruption no node is active
+        one.begin(Deadline(5))
+        assert one.sent == 2

@@ -222,6 +222,16 @@ def planned(names: tuple[str, ...] = ()) -> list[str]:
     return [one.name for one in plan.measurements(cluster("http"))]
 
 
+NO_DISRUPTIONS = {"azure.azure-base", "disruption", "lease-and-role-check", "undo"}  # what all of them are made with
+
+
+def test_no_file_of_disruptions_is_passed_over() -> None:
+    """A class that lacks `expects`, or a method, is none; a file whose classes are all none is an oversight."""
+    found = DISRUPTIONS.built_in_classes()
+    silent = {name for name, classes in found.items() if not classes and "bases." not in name}
+    assert silent == NO_DISRUPTIONS
+
+
 def test_every_disruption_of_the_package_has_a_name_of_its_own() -> None:
     kinds = [kind for kinds in DISRUPTIONS.built_in_classes().values() for kind in kinds]
     assert len({kind.name for kind in kinds}) == len(kinds) >= 28

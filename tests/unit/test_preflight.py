@@ -21,6 +21,7 @@ from harness.core.errors import ExitCode, Inconclusive
 from harness.core.timeline import Timeline
 from harness.core.verdict import failed, passed
 from harness.disrupt import disruption
+from harness.hosts.linux.linux_parse import InterfaceAddress
 from harness.lab.lifecycle import default_cluster
 from harness.managers.kinds.lifekeeper import LifeKeeper
 from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, ResourceState, Says
@@ -125,6 +126,7 @@ class Told(PermittingManager, LifeKeeper):
 def subject() -> Iterator[SimpleNamespace]:
     ports = [s.port for s in CLUSTER.services] + [CLUSTER.load_balancer.probe.port]
     facts = SimpleNamespace(listeners=lambda: [SimpleNamespace(port=p, pid=100 + i, process="one") for i, p in enumerate(ports)])
+    facts.addresses = lambda: [InterfaceAddress("eth0", "10.20.1.11", 24, "UP"), InterfaceAddress("eth1", "10.20.2.11", 24, "UP")]
     manager = Told()
     yield SimpleNamespace(
         cluster=CLUSTER,

@@ -84,7 +84,7 @@ def control() -> ModuleType:
 
 @pytest.mark.parametrize(("left_s", "runs"), [(3600.0, True), (-1.0, False)])
 def test_a_recorder_whose_guard_is_about_to_replace_its_worker_runs(tmp_path: Path, left_s: float, runs: bool) -> None:
-    (tmp_path / "plan").write_text(json.dumps({"until": time.time() + left_s}))
+    (tmp_path / "plan").write_text(json.dumps({"until": time.time() + left_s, "keep": 60.0}))
     place, guard = os.open(tmp_path, os.O_RDONLY), os.open(tmp_path, os.O_RDONLY)
     try:
         assert not control().status(str(tmp_path), place)["alive"]
@@ -93,6 +93,71 @@ def test_a_recorder_whose_guard_is_about_to_replace_its_worker_runs(tmp_path: Pa
     finally:
         os.close(guard)
         os.close(place)
+
+
+def a_recorder(folder: Path, *, ended_s: float, files: tuple[str, ...] = ()) -> None:
+    """What lies on a host: the time of its recorder was over so many seconds ago (negative: it is not), and it is kept for an hour."""
+    folder.mkdir(mode=0o700)
+    (folder / "plan").write_text(json.dumps({"until": time.time() - ended_s, "keep": 3600.0}))
+    for name in ("program", "journal", *files):
+        (folder / name).touch()
+
+
+def asked(folder: Path, **plan: object) -> dict[str, object]:
+    return control().do({"folders": [str(folder)], **plan})
+
+
+@pytest.mark.parametrize("ended_s", [-600.0, 60.0])
+def test_a_mark_on_a_recorder_that_does_not_run_leaves_nothing_and_says_so(tmp_path: Path, ended_s: float) -> None:
+    """Its host was restarted without a unit, or its time is over."""
+    a_recorder(tmp_path / "r", ended_s=ended_s)
+    assert asked(tmp_path / "r", do="mark", text="users complain")["alive"] is False
+    assert not (tmp_path / "r" / "mark").exists()
+    guard = os.open(tmp_path / "r", os.O_RDONLY)
+    try:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        if ended_s < 0:  # it runs
+            assert asked(tmp_path / "r", do="mark", text="users complain")["alive"] is True
+            assert (tmp_path / "r" / "mark").read_text() == "users complain"
+    finally:
+        os.close(guard)
+
+
+@pytest.mark.parametrize(("age_s", "stays"), [(600.0, False), (1.0, True)])
+def test_a_mark_of_long_ago_makes_no_incident_of_the_moment_in_which_a_recorder_is_started_again(
+    tmp_path: Path, program, monkeypatch, age_s: float, stays: bool
+) -> None:
+    mark = tmp_path / "mark"
+    mark.write_text("users complain")
+    os.utime(mark, (time.time() - age_s,) * 2)
+    monkeypatch.setattr(program.Agent, "__init__", lambda *_: 1 / 0)  # what comes before it is looked at
+    with pytest.raises(ZeroDivisionError):
+        program.FlightRecorder({"recorder": {"tell": 1.0}, "series": [], "until": 1.0}, str(tmp_path), -1)
+    assert mark.exists() is stays
+
+
+@pytest.mark.parametrize("do", ["status", "start", "mark", "fetch"])
+def test_one_that_nothing_removed_after_its_time_is_removed_by_who_finds_it(tmp_path: Path, do: str) -> None:
+    a_recorder(tmp_path / "r", ended_s=7200.0)
+    assert asked(tmp_path / "r", do=do, name="journal", text="") == {"missing": True} and not (tmp_path / "r").exists()
+
+
+def test_what_nobody_has_fetched_of_it_is_not_and_goes_once_it_is_at_home(tmp_path: Path) -> None:
+    a_recorder(tmp_path / "r", ended_s=7200.0, files=(NAME,))
+    assert asked(tmp_path / "r", do="status")["over"] is True and (tmp_path / "r" / NAME).exists()
+    assert asked(tmp_path / "r", do="forget", names=[NAME]) == {"missing": True} and not (tmp_path / "r").exists()
+
+
+def test_one_whose_time_is_not_over_or_whose_guard_waits_to_remove_it_stays(tmp_path: Path) -> None:
+    a_recorder(tmp_path / "r", ended_s=60.0)
+    assert asked(tmp_path / "r", do="status")["over"] is False
+    a_recorder(tmp_path / "s", ended_s=7200.0)
+    guard = os.open(tmp_path / "s", os.O_RDONLY)
+    try:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        assert asked(tmp_path / "s", do="status")["over"] is False
+    finally:
+        os.close(guard)
 
 
 @pytest.mark.parametrize(

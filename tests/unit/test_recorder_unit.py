@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import pwd
 import shlex
@@ -24,7 +25,8 @@ from harness.recorder.boot_unit import BootUnit
 from harness.recorder.cluster_recorders import Recorders, low_period_s
 from harness.recorder.recorder_load import statement
 from harness.remote.agents.agent_launch import AgentSeries
-from harness.remote.agents.recorder_link import RecorderOptions
+from harness.remote.agents.recorder_link import RecorderLink, RecorderOptions
+from harness.remote.host_capabilities import COMPILED, FULL, POWERSHELL, SHELL, Capabilities
 from harness.services.service_kind import Hello, Unbearable
 
 UNIT = BootUnit("lkharness-agent-recorder-0123", "/var/tmp/lkharness-agent-recorder-0123", "/usr/bin/python3", "operator")
@@ -262,6 +264,18 @@ def test_a_server_that_would_shut_the_host_out_gets_no_recorder(monkeypatch) -> 
         recorders_of().able()
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "why"),
+    [(POWERSHELL, "does not run on Windows"), (COMPILED, "does not run on Windows"), (SHELL, "needs a Python 3.6 or newer on it")],
+)
+def test_a_host_that_has_no_recorder_is_named_with_the_reason_that_holds_there(monkeypatch, capabilities: Capabilities, why: str) -> None:
+    monkeypatch.setattr(cluster_recorders, "demand_bearable", lambda subject, many: None)
+    recorders = recorders_of(SimpleNamespace(name="h"), SimpleNamespace(name="i"))  # type: ignore[arg-type]
+    monkeypatch.setattr(recorders.subject, "capabilities", lambda name: FULL if name == "i" else capabilities)
+    plans, reasons = recorders.able()
+    assert list(plans) == ["i"] and reasons == [f"h: nothing is recorded there, because the recorder {why}"]
+
+
 @pytest.mark.parametrize(("whole", "there", "fault"), [(False, False, False), (False, True, True), (True, False, True)])
 def test_a_host_without_python_spoils_no_command_unless_a_recorder_is_left_there(whole: bool, there: bool, fault: bool) -> None:
     link = SimpleNamespace(name="h", folders=["/var/lib/x", "/tmp/x"])
@@ -304,6 +318,31 @@ def test_only_a_yes_starts_it_and_days_have_a_bound(monkeypatch, capsys) -> None
             record._record(type("Given", (), {"do": None, "text": "", "days": days}))
 
 
+class Answering(LocalHost):
+    """Its recorder's program answers so."""
+
+    def __init__(self, reply: dict[str, object]) -> None:
+        super().__init__("here")
+        self.reply = reply
+
+    def run(self, command, **more) -> CommandResult:
+        return CommandResult("here", "python", 0, json.dumps(self.reply), "", 0.0, 0.0)
+
+
+def test_a_mark_where_nothing_records_is_no_success(monkeypatch, capsys) -> None:
+    """One host records, one's recorder has ended, one never had one."""
+    replies = {"a": {"alive": True}, "b": {"alive": False}, "c": {"missing": True}}
+    links = {name: RecorderLink(Answering(reply), "python3", "r") for name, reply in replies.items()}
+    for name, link in links.items():
+        link.name = name
+    recorders = recorders_of(*(links[name] for name in ("a", "b", "c")))  # type: ignore[arg-type]
+    assert record._mark(argparse.Namespace(text="users complain", json=False), recorders) == 4
+    told = capsys.readouterr()
+    assert told.out == "marked on a\n" and "b: nothing is kept there, because its flight recorder does not run" in told.err
+    assert record._mark(argparse.Namespace(text="", json=False), recorders_of(links["b"])) == 4  # type: ignore[arg-type]
+    assert record._mark(argparse.Namespace(text="", json=False), recorders_of(links["c"])) == 3  # type: ignore[arg-type]
+
+
 class Refusing(LocalHost):
     """Its sudo allows nothing; every other command is answered as if the unit were there."""
 
@@ -316,7 +355,11 @@ class Refusing(LocalHost):
 def test_a_sudo_that_refuses_keeps_nobody_from_recording_and_what_may_be_left_is_said() -> None:
     host = Refusing("here")
     said = boot_unit.install(host, UNIT)
-    assert "does not outlive a reboot, because here: `sudo -n` does not work for operator" in said and "record start" in said
+    assert (
+        "does not outlive a reboot, because here: `sudo -n` does not work for operator" in said
+        and "record start" in said
+        and "removed by the next" in said
+    )
     assert f"{UNIT.path} may be left" in boot_unit.remove(host, UNIT)
 
 

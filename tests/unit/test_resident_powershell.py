@@ -18,7 +18,7 @@ from harness.core.errors import BadUse, DeadlineExceeded, Unusable
 from harness.hosts.host import CommandResult, HostUnreachable, NotReadable
 from harness.hosts.windows import powershell_process, resident_powershell, script_runner
 from harness.hosts.windows.resident_powershell import MAX_STUCK, NotResident
-from harness.hosts.windows.script_protocol import ScriptAnswer, read_line
+from harness.hosts.windows.script_protocol import IDLE_S, ScriptAnswer, first_line, read_line
 from harness.hosts.windows.script_runner import ScriptFailed, ScriptRunner, ask, rows_of, runner_of
 
 
@@ -243,6 +243,14 @@ def test_what_does_not_fit_is_never_sent(host):
         (127, "", "sh: powershell: not found", "`powershell` does not start there"),
         (1, "", "'powershell' is not recognized as an internal or external command", "is PowerShell on its PATH"),
         (0, '{"lkharness":1,"ready":false,"error":"LanguageMode","message":"ConstrainedLanguage"}', "", "runs in ConstrainedLanguage mode"),
+        (
+            1,
+            "",
+            'Der Befehl "powershell" ist entweder falsch geschrieben oder\nkonnte nicht gefunden werden.',
+            "`powershell` does not start there",
+        ),
+        (1, "", "\u00abpowershell\u00bb no se reconoce como un comando", "is PowerShell on its PATH"),
+        (1, "", "PowerShell: System.OutOfMemoryException", "gave no answer (exit 1); it said: PowerShell: System.OutOfMemory"),
         (5, "Willkommen\n", "", "gave no answer (exit 5); it said: Willkommen"),
         (0, "", "", "it said: nothing"),
     ],
@@ -259,6 +267,8 @@ def test_sick_hosts_are_one_sentence(host, exit, out, err, why):
     [
         ("Windows System Error 5,Get-NetAdapter", {}, "is the account an administrator there?"),
         ("HRESULT 0x80070005,Microsoft.Management", {}, "is the account an administrator there?"),
+        ("System.InvalidOperationException,Microsoft.PowerShell.Commands.GetServiceCommand", {}, "is the account an administrator there?"),
+        ("FolderNotMade", {}, "is the account an administrator there?"),
         ("CouldNotAutoloadMatchingModule", {"missing": ["Get-NetAdapter"]}, "does its execution policy (group policy) bar"),
         ("CommandNotFoundException", {"missing": ["Get-NetAdapter"]}, "Get-NetAdapter is not known there"),
         ("Missing", {"missing": ["there is no service x"]}, "error: there is no service x"),
@@ -278,6 +288,42 @@ def test_no_row_is_an_answer_only_where_the_contract_says_so(host):
     assert rows_of(host, "process", {"Id": 51}, limit=LONG_S) == ()
     with pytest.raises(NotReadable, match="answered without a row, which it never does"):
         rows_of(host, "host", limit=LONG_S)
+
+
+def test_a_row_that_is_not_as_the_contract_says_is_no_answer(host):
+    """A stand-in, or another Windows, whose object lacks a property: nobody takes a null for a text."""
+    record(host.folder, "odd", "process", {"Id": 52}, [{"Id": 52, "Name": None, "StartedAt": None}])
+    with pytest.raises(NotReadable, match="the script process answered what it never does: a row garbles Name: None is no text"):
+        rows_of(host, "process", {"Id": 52}, limit=LONG_S)
+
+
+def test_an_answer_is_found_behind_what_was_printed_before_in_its_line():
+    """A prompt, or a native program that does not end its line (WHST-30)."""
+    line = read_line('PS C:\\> {"lkharness":1,"id":7,"clock":1.5,"step":0.0}')
+    assert line is not None and (line.id, line.clock) == (7, 1.5)
+
+
+def test_one_that_may_end_by_itself_is_not_asked_any_more(host, monkeypatch):
+    """Unasked for five minutes it ends; a change that is sent in that moment would be done or not, and nobody would know."""
+    rows_of(host, "process", {"Id": 1}, limit=LONG_S)
+    monkeypatch.setattr(resident_powershell, "MAX_UNASKED_S", 0.0)
+    assert rows_of(host, "process", {"Id": 2}, limit=LONG_S) and runner_of(host).starts == 2
+    assert host.processes[0].inner.wait(timeout=LONG_S) == 0
+    monkeypatch.undo()
+    assert rows_of(host, "process", {"Id": 3}, limit=LONG_S) and runner_of(host).starts == 2
+    assert 0 < resident_powershell.MAX_UNASKED_S < IDLE_S == json.loads(first_line(once=False))["idle"]
+
+
+def test_one_with_a_question_under_way_is_not_given_up_as_unasked(host, monkeypatch):
+    rows_of(host, "process", {"Id": 1}, limit=LONG_S)
+    monkeypatch.setattr(resident_powershell, "MAX_UNASKED_S", 0.0)
+    with ThreadPoolExecutor(1) as pool:
+        hung = pool.submit(ask, host, "process", {"Id": 99}, limit=3.0)
+        Deadline(LONG_S).wait_for(lambda: any(one["parameters"] == {"Id": 99} for one in asked(host)), what="the question", every=0.02)
+        started = runner_of(host).starts
+        assert rows_of(host, "process", {"Id": 2}, limit=LONG_S) and runner_of(host).starts == started
+        with pytest.raises(DeadlineExceeded):
+            hung.result(timeout=LONG_S)
 
 
 @pytest.mark.parametrize("line", ["", "PS C:\\>", '{"x":1}', "[1]", '\ufeff{"lkharness":2}'])

@@ -40,6 +40,7 @@ def subject(log: list[str], times: int, switch_over) -> SimpleNamespace:
 
     manager = SimpleNamespace(
         may_switch_over=lambda to, **_: Answer(Says.YES),
+        mirror=lambda to, **_: Answer(Says.YES),
         switch_over=move,
         state=lambda **_: SimpleNamespace(active=active[0], healthy=True, nodes={}),
         end_own_move=lambda node, *, deadline: None,
@@ -50,6 +51,9 @@ def subject(log: list[str], times: int, switch_over) -> SimpleNamespace:
         hosts={"lknode01": Host(log, times), "lknode02": Host([], 0)},
         manager=manager,
         state=lambda **limit: manager.state(**limit),
+        lost=str,
+        stolen=str,
+        takes_unproven=False,
         timeline=SimpleNamespace(note=lambda *words, **_: log.append(words[1])),
     )
 

@@ -53,6 +53,7 @@ class Manager:
 
     def __init__(self, state: ClusterState, *, no: tuple[str, ...] = ()) -> None:
         self.now, self.no = state, no
+        self.copy, self.copy_asked = [Answer(Says.YES)], list[str]()  # what is said of the copy of the data, the last one from then on
         self.moves: list[str] = []
         self.counts: dict[str, dict[str, int]] = {}
         self.by_hand_line = LifeKeeper(CLUSTER, {}).by_hand_line
@@ -63,6 +64,10 @@ class Manager:
     def may_switch_over(self, to: str) -> Answer:
         against = (*by_state(to, self.now).against, *self.no)
         return Answer(Says.NO if against else Says.YES, against)
+
+    def mirror(self, to: str) -> Answer:
+        self.copy_asked.append(to)
+        return self.copy.pop(0) if len(self.copy) > 1 else self.copy[0]
 
     def switch_over(self, to: str, *, deadline: Deadline) -> None:
         self.moves.append(to)
@@ -98,6 +103,8 @@ def subject_of(manager: Manager) -> Any:
         absent=set(),
         before_undoing=lambda: None,
         lost=str,
+        stolen=str,
+        takes_unproven=False,
         wait_until_healthy=wait_until_healthy,
     )
 
@@ -159,6 +166,105 @@ def test_a_move_that_went_elsewhere_is_not_as_it_was() -> None:
     assert "on lknode01, as root, `" in verdict.reason
 
 
+MOVED = both(node("lknode01", ip=B, db=B), node("lknode02", ip=S, db=S))
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restore, "PERMISSION_INTERVAL_S", 0.01)
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("says", [Says.NO, Says.CANNOT_TELL])
+def test_the_copy_of_the_data_is_asked_for_before_everything_goes_back_onto_it(says: Says) -> None:
+    """The node lost its power; it is back, healthy by every other word, and its copy is brought up to date for an hour."""
+    manager = Manager(MOVED)
+    manager.copy = [Answer(says, ("resynchronising, 3 % done",))]
+    verdict = restore.put_back(subject_of(manager), "lknode01", patience_s=0.1)
+    assert not verdict and "resynchronising, 3 % done" in verdict.reason and not manager.moves
+    assert set(manager.copy_asked) == {"lknode01"} and "on lknode01, as root, `" in verdict.reason
+
+
+@pytest.mark.usefixtures("soon")
+def test_a_copy_that_becomes_complete_in_time_is_waited_for() -> None:
+    manager = Manager(MOVED)
+    manager.copy = [Answer(Says.NO, ("99 %",)), Answer(Says.CANNOT_TELL, ("busy",)), Answer(Says.YES)]
+    assert restore.put_back(subject_of(manager), "lknode01", patience_s=30.0) and manager.moves == ["lknode01"]
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("taken", [False, True])
+def test_what_the_manager_cannot_tell_is_no_go_unless_the_operator_takes_it_upon_himself(taken: bool) -> None:
+    unproven = Answer(Says.CANNOT_TELL, ("nobody answers",))
+    for about in ("the copy", "the move"):
+        manager = Manager(MOVED)
+        if about == "the copy":
+            manager.copy = [unproven]
+        else:
+            manager.may_switch_over = lambda to: unproven  # type: ignore[method-assign]
+        subject = subject_of(manager)
+        subject.takes_unproven = taken
+        verdict = restore.put_back(subject, "lknode01", patience_s=0.1)
+        assert bool(verdict) is taken and bool(manager.moves) is taken, (about, verdict)
+    manager.copy = [Answer(Says.NO, ("resynchronising",))]
+    manager.now = MOVED
+    assert not restore.put_back(subject, "lknode01", patience_s=0.1), "a proven no is one whatever the operator says"
+
+
+@pytest.mark.usefixtures("soon")
+def test_what_moved_back_by_itself_meanwhile_is_not_moved() -> None:
+    manager = Manager(MOVED)
+    manager.copy = [Answer(Says.NO, ("99 %",))]
+    whole = both(node("lknode01", ip=S, db=S), node("lknode02", ip=B, db=B))
+    manager.mirror = lambda to: setattr(manager, "now", whole) or Answer(Says.NO, ("99 %",))  # type: ignore[method-assign]
+    assert restore.put_back(subject_of(manager), "lknode01", patience_s=30.0) and not manager.moves
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restore, "LEASE_PATIENCE_S", 0.1)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_cluster_whose_lease_is_lost_is_left_as_it_is() -> None:
+    """A laptop that slept: another run has it, is in the middle of a disruption, and has made the marks of failure."""
+    failed_there = both(node("lknode01", ip=ResourceState.FAILED), node("lknode02", ip=S))
+    for about in ({"lost": lambda: "run 2 seems to have it"}, {"lost": lambda: "run 2 has it", "stolen": lambda: "run 2 has it"}):
+        manager = Manager(failed_there)
+        subject = subject_of(manager)
+        vars(subject).update(about)
+        verdict = restore.put_back(subject, "lknode01", patience_s=30.0)
+        assert not verdict and "nothing was changed on the cluster: run 2" in verdict.reason
+        assert not manager.moves and manager.now == failed_there, "no mark of failure is cleared either"
+
+
+@pytest.mark.usefixtures("soon", "impatient")
+def test_it_is_asked_again_right_before_the_move() -> None:
+    manager = Manager(MOVED)
+    subject = subject_of(manager)
+    manager.mirror = lambda to: setattr(subject, "lost", lambda: "run 2 has it") or Answer(Says.YES)  # type: ignore[method-assign]
+    verdict = restore.put_back(subject, "lknode01", patience_s=30.0)
+    assert not verdict and "run 2 has it" in verdict.reason and not manager.moves
+
+
+def test_a_doubt_is_waited_out() -> None:
+    """A node that has just booted was another run's for a moment; the next renewal says that it is ours."""
+    manager, doubts = Manager(MOVED), ["run 2 seems to have it", ""]
+    subject = subject_of(manager)
+    subject.lost = lambda: doubts.pop(0) if doubts else ""
+    assert restore.put_back(subject, "lknode01", patience_s=30.0) and manager.moves == ["lknode01"]
+
+
+def test_nothing_that_was_counted_is_forgotten_on_another_runs_cluster() -> None:
+    manager = Manager(both(node("lknode01", ip=S), node("lknode02", ip=B)))
+    subject = subject_of(manager)
+    before = initial_state.record_state(subject)
+    manager.counts = {"lknode01": {"ip": 1}}
+    subject.lost = lambda: "run 2 has it"
+    initial_state.forget_ours(subject, before)
+    assert manager.counts == {"lknode01": {"ip": 1}} and "run 2 has it" in subject.timeline.events[-1].text
+
+
 class Watchdog:
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -212,8 +318,9 @@ def test_a_deed_is_asked_for_twice_and_the_first_time_forgets_what_the_run_has_c
     """Before it is prepared, and right before it is done; else a few repeats would reach what the manager bears."""
     one, watchdog, lease = an_attached(tmp_path)
     asked: list[tuple[str, dict[str, Any]]] = []
+    covered: list[bool] = []
     one._guard = SimpleNamespace(demand_permission=lambda name, **more: asked.append((name, more)))  # type: ignore[assignment]
-    watchdog.tell_disruption, lease.cover = lambda disruption: 60.0, lambda seconds: None  # type: ignore[attr-defined]
+    watchdog.tell_disruption, lease.cover = lambda disruption: 60.0, lambda seconds, *, within: covered.append(within)  # type: ignore[attr-defined]
     one._initial_state = initial_state.record_state(one._subject)
     counts = one._subject.manager.counts
     for within, left in ((True, 1), (False, 0)):
@@ -221,6 +328,7 @@ def test_a_deed_is_asked_for_twice_and_the_first_time_forgets_what_the_run_has_c
         one.demand_permission(SimpleNamespace(name="switchover"), within=within)  # type: ignore[arg-type]
         assert len(counts["lknode01"]) == left
     one._permit(SimpleNamespace(name="switchover", chosen_as_active="lknode01"))  # type: ignore[arg-type]
+    assert covered == [True, False]
     words = [{"within": True}, {"within": False}, {"node": "lknode01"}]
     assert asked == [("switchover", more) for more in words]
 

@@ -44,7 +44,7 @@ class Manager:
 def subject(manager: Manager) -> Any:
     made: Any = ClusterUnderTest.__new__(ClusterUnderTest)
     made.manager, made._unrelated, made._unrelated_asked_pause = manager, frozenset(), Deadline(0.0)
-    made.cluster = SimpleNamespace()
+    made.cluster, made.lost, made.stolen = SimpleNamespace(), str, str
     return made
 
 

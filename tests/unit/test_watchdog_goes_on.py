@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.attach import watchdog
-from harness.attach.watchdog import WatchdogConfig, WatchdogMessage, message_for, own_scope, shared_fates
+from harness.attach.watchdog import WatchdogConfig, WatchdogMessage, message_for
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import Unusable
@@ -42,7 +42,7 @@ def subject_of(cluster: cluster_config.Cluster) -> Any:
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No cluster: what is asked of one is at rest."""
     monkeypatch.setattr(watchdog, "Lease", lambda *a, **k: SimpleNamespace(resume=lambda: True, stolen="", give_back=lambda: []))
-    monkeypatch.setattr(watchdog, "_wait_for_the_hosts", lambda subject, deadline, power, undoings: power())
+    monkeypatch.setattr(watchdog, "_wait_for_the_hosts", lambda subject, deadline, power, undoings, say: power())
     monkeypatch.setattr(watchdog, "put_back", lambda *about, patience_s: passed("as it was"))
 
 
@@ -86,45 +86,6 @@ def test_but_not_before_it_should_be_back(monkeypatch: pytest.MonkeyPatch) -> No
     assert given == []
 
 
-def a_systemd(folder: Path, monkeypatch: pytest.MonkeyPatch, exits: int) -> None:
-    tool = folder / "systemd-run"
-    past_options = 'while [ "${1#--}" != "$1" ]; do shift; done'
-    tool.write_text(f'#!/bin/sh\necho "$@" >>{folder}/asked\n[ {exits} = 0 ] || exit {exits}\n{past_options}\nexec "$@"\n')
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    monkeypatch.setattr(watchdog, "SYSTEMD", folder)
-
-
-def test_it_has_a_control_group_of_its_own_where_there_is_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    a_systemd(tmp_path, monkeypatch, 0)
-    assert own_scope()[0] == "systemd-run" and "--scope" in own_scope()
-    assert not any("control group" in one for one in shared_fates(CLUSTER))
-    one = watchdog.Watchdog(BRIEF, tmp_path)
-    one.tell_found("lknode01")
-    one.dismiss()
-    assert "-m harness.attach.watchdog" in (tmp_path / "asked").read_text()
-
-
-@pytest.mark.parametrize("there", [True, False])
-def test_the_plan_says_what_would_end_it_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
-    a_systemd(tmp_path, monkeypatch, 1)
-    if not there:
-        monkeypatch.setattr(watchdog, "SYSTEMD", tmp_path / "none")
-    assert own_scope() == [] and any("shares its control group" in one for one in shared_fates(CLUSTER))
-
-
-def test_a_session_s_agent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = default_cluster.cluster_data()
-    for machine in (data["client"], *data["nodes"]):
-        machine.get("ssh", {}).pop("key", None)
-    cluster = cluster_config.parse(data, Path("a test's"))
-    monkeypatch.setenv("SSH_AUTH_SOCK", "/tmp/ssh-x/agent.1")
-    monkeypatch.setenv("SSH_CONNECTION", "1.2.3.4 5 6.7.8.9 22")
-    assert any("SSH agent at /tmp/ssh-x/agent.1" in one for one in shared_fates(cluster))
-    monkeypatch.delenv("SSH_CONNECTION")
-    assert not any("SSH agent" in one for one in shared_fates(cluster))
-
-
 def test_power_is_given_back_again_until_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once throttled must not be a node without power."""
     monkeypatch.setattr(power_base, "RETRY_INTERVAL_S", 0.01)
@@ -155,6 +116,55 @@ def test_power_commands_have_a_session_of_their_own(tmp_path: Path) -> None:
     one.begin(Deadline(30.0))
     one.undo(Deadline(30.0))
     assert int((tmp_path / "session").read_text()) != os.getsid(0)
+
+
+def test_nobody_who_stops_waiting_ends_a_power_command(tmp_path: Path) -> None:
+    """Neither the deadline of the measurement nor an interruption: half of a power command is worse than none."""
+    off = f"touch {tmp_path}/begun; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; touch {tmp_path}/ended"
+    one = PowerLoss(subject_of(cluster_with(["sh", "-c", f"[ -e {tmp_path}/ended ] && touch {tmp_path}/on"], off=["sh", "-c", off])))
+    with pytest.raises(Unusable, match=r"power\.off command did not end within 1 s for lknode01; it was not ended, and goes on"):
+        one.begin(Deadline(0.0))
+    Deadline(30.0).wait_for((tmp_path / "begun").exists, what="its beginning")
+    (tmp_path / "go").touch()
+    one.undo(Deadline(30.0))
+    assert (tmp_path / "on").exists(), "the node got its power before the command that took it had ended"
+
+
+def test_ctrl_c_does_not_end_it_and_the_next_try_follows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on = f"echo try >>{tmp_path}/tries; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"
+    one = PowerLoss(subject_of(cluster_with(["sh", "-c", on])))
+    one.begin(Deadline(30.0))
+
+    def pressed(process: Any, timeout: float | None = None) -> int:
+        Deadline(30.0).wait_for((tmp_path / "tries").exists, what="its beginning")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr("subprocess.Popen.wait", pressed)
+        with pytest.raises(KeyboardInterrupt):
+            one.undo(Deadline(30.0))
+    (tmp_path / "go").touch()
+    one.undo(Deadline(30.0))
+    assert (tmp_path / "tries").read_text().split() == ["try"]
+
+
+def test_what_never_ends_is_ended_when_its_opposite_must_begin(tmp_path: Path) -> None:
+    subject = subject_of(cluster_with(["touch", f"{tmp_path}/on"], off=["sleep", "600"]))
+    noted: list[str] = []
+    subject.timeline = SimpleNamespace(note=lambda source, kind, text: noted.append(text))
+    one = PowerLoss(subject)
+    with pytest.raises(Unusable, match="goes on"):
+        one.begin(Deadline(0.0))
+    one.undo(Deadline(2.0))
+    assert (tmp_path / "on").exists() and noted == ["power.off for lknode01 does not end, and power.on must begin: it is ended"]
+
+
+def test_what_a_power_command_prints_need_not_be_utf_8() -> None:
+    one = PowerLoss(subject_of(cluster_with(["printf", "Dom\\344ne gestartet\\n"], off=["sh", "-c", "printf '\\374\\n'; echo moment 1 2"])))
+    one.begin(Deadline(30.0))
+    assert one.moment is not None and one.moment.before == 1.0
+    one.undo(Deadline(30.0))
+    assert one._subject.absent == set()
 
 
 @pytest.mark.parametrize(("says", "told"), [("moment 1000.5 1000.6", False), ("gone", True)])

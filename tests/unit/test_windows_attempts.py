@@ -52,6 +52,7 @@ def answering(monkeypatch: pytest.MonkeyPatch):
         ("TimedOut", AttemptOutcome.SILENT, ""),
         ("ConnectionRefused", AttemptOutcome.REFUSED, ""),
         ("ConnectionReset", AttemptOutcome.RESET, ""),
+        ("ConnectionAborted", AttemptOutcome.RESET, "ConnectionAborted: given up by the origin, not reset by the other"),
         ("AccessDenied", AttemptOutcome.UNREACHABLE, "AccessDenied: a filter of the origin itself forbids it"),
         ("HostUnreachable", AttemptOutcome.UNREACHABLE, "HostUnreachable"),
     ],

@@ -176,6 +176,9 @@ def test_what_listens_is_ended_if_it_is_still_the_same(subject, name):
         ({"Id": 4, "Name": "x"}, "x (4) listens on port 1521 for others"),
         ({"Services": ["A", "B"]}, "holds the services A, B"),
         ({"Restarts": True}, "restarts the whole node"),
+        ({"Restarts": None}, "whether a failure action of the service O restarts the whole node could not be read"),
+        ({"Name": "rhs.exe", "Services": []}, "rhs (42), which listens on port 1521, is the failover cluster's own"),
+        ({"Name": "ClusSvc"}, "is the failover cluster's own"),
         ({"StartedAt": None}, "started is not told"),
     ],
 )
@@ -240,7 +243,13 @@ ADDRESSES = [InterfaceAddress("Ethernet", "10.20.1.11", 24, "UP"), InterfaceAddr
     ("profiles", "nics", "why"),
     [
         ({"Private": {}}, {"Ethernet": "Private", "Ethernet 2": "Private"}, ""),
-        ({"Private": {}, "Public": {"Enabled": "False"}}, {"Ethernet": "Private"}, r"is off, .*\(profile Public of Ethernet 2\)"),
+        (
+            {"Private": {}, "Public": {"Enabled": "False"}},
+            {"Ethernet": "Private", "Ethernet 2": "Public"},
+            r"is off, .*\(profile Public of Ethernet 2\)",
+        ),
+        ({"Private": {}, "Public": {}}, {"Ethernet": "Private"}, "which profile of Windows Firewall Ethernet 2 is in is not told"),
+        ({"Private": {}, "Public": {}}, {"Ethernet": "Private", "Ethernet 2": None}, "Ethernet 2 is in is not told"),
         (
             {"Domain": {"AllowLocalFirewallRules": "False"}},
             {"Ethernet": "DomainAuthenticated"},

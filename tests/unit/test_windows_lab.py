@@ -6,6 +6,8 @@ import inspect
 import io
 import json
 import subprocess
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,15 @@ from harness.config import cluster_config
 from harness.core.errors import BadUse, Unusable
 from harness.hosts.windows import powershell, script_contract, script_protocol
 from harness.lab import lab_config
-from harness.lab.guests.windows import install, known_scripts, measuring_programs, script_answers, stand_ins
+from harness.lab.guests.windows import (
+    install,
+    known_scripts,
+    measuring_programs,
+    resident_powershell_loop,
+    script_answers,
+    stand_ins,
+    undo_task_process,
+)
 from harness.lab.guests.windows.powershell_line import NotTaken, body_of, encoded_script
 from harness.lab.guests.windows.resident_powershell_loop import QuestionLoop
 from harness.lab.guests.windows.stand_ins import firewall_scripts, lifekeeper_scripts
@@ -74,6 +84,28 @@ def test_questions_are_answered_as_the_contract_says() -> None:
     assert answers[1]["answer"]["ok"] and "not Windows" in answers[1]["answer"]["rows"][0]["Text"]
     assert answers[2]["answer"]["error"] == "ParameterBindingException"  # it needs a number
     assert answers[3]["clock"] > 0
+
+
+def test_the_loop_ends_by_itself_when_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As PowerShell's does: nothing ends it where the connection was cut in silence."""
+    ended, first = threading.Event(), json.loads(script_protocol.first_line(once=False)) | {"idle": 0}
+    monkeypatch.setattr(resident_powershell_loop.os, "_exit", lambda code: ended.set())
+
+    def lines() -> Iterator[bytes]:
+        yield json.dumps(first).encode()
+        assert ended.wait(60)
+
+    QuestionLoop(io.BytesIO()).serve(lines())
+
+
+@pytest.mark.parametrize(("looks", "seen", "done"), [(1, [True], True), (3, [True, True, True], True), (3, [True, False], False)])
+def test_an_adapter_that_was_not_seen_to_be_off_has_to_stay_on(monkeypatch: pytest.MonkeyPatch, looks, seen, done) -> None:
+    """Who disables it is answered before it is off (WHST-87)."""
+    told = list(seen)
+    monkeypatch.setattr(undo_task_process, "STEP_S", 0.0)
+    monkeypatch.setattr(undo_task_process.adapter_scripts, "enable", lambda nic: None)
+    monkeypatch.setattr(undo_task_process.adapter_scripts, "usable", lambda address: told.pop(0))
+    assert undo_task_process._undone({"kind": "nic", "nic": "Ethernet", "address": "10.20.1.11"}, looks) is done and told == []
 
 
 def test_a_script_without_a_stand_in_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,17 @@ def test_a_row_that_lacks_what_it_is_about_is_no_answer():
         windows_parse.listeners([{"LocalAddress": "0.0.0.0"}])
 
 
+def test_nothing_is_made_of_a_null():
+    """A cmdlet may leave out what another Windows tells: that is no text "None"."""
+    (service,) = windows_parse.services([{"Name": "x", "Status": None}])
+    assert (service.state, service.running) == ("", False)
+    (event,) = windows_parse.events([{"At": "2026-11-20T10:00:00Z", "Id": 1, "ProviderName": None}])
+    assert event.source == ""
+    for row in ({"InterfaceAlias": None, "IPAddress": "10.1.1.1"}, {"InterfaceAlias": "x", "IPAddress": None}):
+        with pytest.raises(NotReadable, match="which is None"):
+            windows_parse.addresses([{**row, "PrefixLength": 24}])
+
+
 def test_a_route_without_interface_and_source_is_no_answer():
     with pytest.raises(NotReadable, match="neither"):
         windows_parse.route([{}])

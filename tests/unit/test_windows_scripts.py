@@ -75,6 +75,16 @@ def test_what_the_tests_on_powershell_import_is_pure():
         "$PSStyle.OutputRendering = 'PlainText'",
         "if ($IsWindows) { 1 }",
         "Set-Content -Path x -Encoding utf8NoBOM",
+        '$a = "`u{1f4a5}"',
+        "$a = 0b101",
+        "$a = 10u",
+        "$a = 0x1Ful",
+        "Start-Sleep -Seconds 5 &",
+        "function f { process { 1 } \nclean { 2 } }",
+        "Get-Content -LiteralPath x -AsByteStream",
+        "ConvertFrom-Json -InputObject $a -NoEnumerate",
+        "Join-Path -Path a -ChildPath b -AdditionalChildPath c",
+        "Split-Path -LeafBase x",
         "Get-Process | | Sort-Object",
         "function f { param($a $b) }",
     ],
@@ -85,6 +95,7 @@ def test_what_5_1_does_not_have_is_found(line):
 
 def test_what_5_1_has_is_not_taken_for_that():
     assert faults("$a = 'x ?? y'\n# a ? b : c\nGet-Process | ? { $_.Id -gt 1 }\n$b = \"1 && 2\"\n$c = @{ x = 1 }['x']\n") == []
+    assert faults("$a = 10kb + 255\n& $b\n$c = '0b1 10u &'\nWrite-Output -NoEnumerate 1\n$x1u = 2\n$d = 1..5\n") == []
 
 
 @pytest.mark.parametrize("name", sorted(contracts()))
@@ -173,14 +184,14 @@ def test_no_script_is_forgotten():
 
 def test_the_bootstrap_fits_into_a_command_line():
     line, data = powershell.invocation(powershell.Complete(script_protocol.bootstrap()), b"x")
-    assert len(line) <= powershell.LINE_AT_MOST and data == b"x"
+    assert len(line) <= powershell.MAX_LINE and data == b"x"
 
 
 def test_what_takes_an_agent_from_its_input_fits_into_a_command_line():
     """Its input is the agent's, so it has no other way."""
     for text in (powershell_agent.loader(), csharp_program.loader()):
         line, data = powershell.invocation(text, streams=True)
-        assert len(line) <= powershell.LINE_AT_MOST and data is None
+        assert len(line) <= powershell.MAX_LINE and data is None
 
 
 def test_what_a_job_runs_fits_into_the_command_line_of_a_new_process():

@@ -147,7 +147,7 @@ def group(**more: object) -> dict:
 
 
 KEPT = {"K": "resource", "Name": "d", "OwnerGroup": "g", "Maintenance": True}
-OWNERS = {"K": "owners", "Name": "ip", "Nodes": []}
+OWNERS = {"K": "owners", "Name": "ip", "Nodes": ["a", "b"]}
 QUORUM = {"K": "quorum", "Witness": "share", "State": "Online"}
 
 
@@ -170,6 +170,7 @@ QUORUM = {"K": "quorum", "Witness": "share", "State": "Online"}
         ([node("a"), node("b"), group(State=2), OWNERS, QUORUM], "", "no known state"),
         ([node("a"), node("b"), group(), QUORUM], "", "may own g"),
         ([node("a"), node("b"), group(), OWNERS | {"Nodes": "a"}, QUORUM], "no possible owner", ""),
+        ([node("a"), node("b"), group(), OWNERS | {"Nodes": []}, QUORUM], "", "which nodes may own ip was not told"),
     ],
 )  # fmt: skip
 def test_why_a_role_may_not_move(question, found, against, unknown):

@@ -193,6 +193,7 @@ def test_the_watchdog_sends_the_same(node):
         ({"Scheduler": "Stopped"}, r"the Task Scheduler \(service Schedule\) of lknode01 is Stopped"),
         ({"Scheduler": None}, "is not there"),
         ({"Module": False}, "no module ScheduledTasks"),
+        ({"Tasks": "a group policy forbids it (Task Scheduler5.0, Task Creation)"}, "scheduled tasks are forbidden there: a group policy"),
         ({"FolderFault": "it is a link to another place"}, "it is a link to another place; remove it"),
     ],
 )
@@ -216,5 +217,8 @@ def test_the_waiting_program_is_ascii_has_every_label_and_runs_only_windows_own(
     assert jumps <= labels and "call :undo_!v_kind!" in code and "call :check_!v_kind!" in code
     assert set(re.findall(r"!sys!\\([\w.]+)", code)) == {"ping.exe", "schtasks.exe", "netsh.exe", "reg.exe", "ipconfig.exe"}
     assert re.search(r'^:undo\n>"!d!now" echo now$', code, re.MULTILINE), "what is being undone must look so to who is about to do it"
+    assert re.search(r"^if defined v_kind if defined v_task if defined v_seconds goto known$", code, re.MULTILINE), "values may be locked"
+    check = code.split(":check_nic\n", 1)[1]
+    assert check.index('if exist "!d!down" set /a looks=1') < check.index("ipconfig.exe") and "set /a looks=15" in check
     assert "%TEMP%" not in code and "powershell" not in code.lower()
     assert Path(scheduled_undo.__file__).parent.joinpath("engine/undo-task.cmd").exists()

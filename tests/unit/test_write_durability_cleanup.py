@@ -15,8 +15,9 @@ from harness.measure.write_durability import TokensFailed
 class Tokens:
     """Fails at what it is told to, and keeps what it was asked for."""
 
-    def __init__(self, *fails: str) -> None:
-        self.asked: list[str] = []
+    def __init__(self, *fails: str, name: str = "", asked: list[str] | None = None) -> None:
+        self.asked: list[str] = [] if asked is None else asked
+        self.name = name
         self._fails = fails
 
     def _do(self, what: str) -> Any:
@@ -30,8 +31,10 @@ class Tokens:
 
 
 def made(told: list[str]) -> tuple[MeasuredDisruption, Any]:
-    cluster = SimpleNamespace(client=SimpleNamespace(name="lkclient"), services=["one"])
-    recorder = SimpleNamespace(add=lambda event: told.append(event.text), read_back=lambda found: None)
+    cluster = SimpleNamespace(client=SimpleNamespace(name="lkclient"), services=[SimpleNamespace(name="one")])
+    recorder = SimpleNamespace(
+        add=lambda event: told.append(event.text), read_back=lambda found, service: told.append(f"read {service}") if service else None
+    )
     return MeasuredDisruption(SimpleNamespace(active="a", cluster=cluster), None, None), recorder  # type: ignore[arg-type]
 
 
@@ -40,7 +43,7 @@ def test_it_is_dropped_though_it_could_not_be_read(fails):
     told: list[str] = []
     one, recorder = made(told)
     tokens = Tokens(*fails)
-    one._end_tokens(tokens, recorder)  # type: ignore[arg-type]
+    one._end_tokens([tokens], recorder)  # type: ignore[list-item]
     assert tokens.asked == ["end", "read_back", "drop"] and told == [f"{what} failed" for what in fails]
 
 
@@ -51,4 +54,18 @@ def test_it_is_dropped_though_making_it_failed(monkeypatch):
     tokens = Tokens("begin")
     monkeypatch.setattr(measured_disruption, "Tokens", lambda *of: tokens)
     monkeypatch.setattr(measured_disruption, "takes_tokens", lambda service: True)
-    assert one._begin_tokens(recorder) is None and tokens.asked == ["begin", "drop"] and told == ["begin failed"]
+    assert one._begin_tokens(recorder) == [] and tokens.asked == ["begin", "drop"] and told == ["begin failed"]
+
+
+def test_every_database_is_written_to_and_read_before_a_table_is_dropped(monkeypatch):
+    """Two services may be two ways to one database: the first one's end would take the second one's tokens away."""
+    told: list[str] = []
+    asked: list[str] = []
+    one, recorder = made(told)
+    one._subject.cluster.services.append(SimpleNamespace(name="two"))
+    monkeypatch.setattr(measured_disruption, "Tokens", lambda subject, service, tell, name: Tokens(name=name, asked=asked))
+    monkeypatch.setattr(measured_disruption, "takes_tokens", lambda service: True)
+    writing = one._begin_tokens(recorder)
+    one._end_tokens(writing, recorder)
+    assert [tokens.name for tokens in writing] == ["one", "two"] and told == ["read one", "read two"]
+    assert asked == [what for what in ("begin", "end", "read_back", "drop") for _ in writing]

@@ -124,6 +124,7 @@ class OperationRunner:
         self.azure = clients.azure
         self.arm = Arm(clients)
         self._note = note
+        self.before_send: Callable[[], None] = lambda: None  # asked right before everything that is sent; what it raises keeps it from that
 
     def say(self, text: str, **data: Any) -> None:
         """Puts one sentence on the run's timeline."""
@@ -141,6 +142,7 @@ class OperationRunner:
         retry_reason = ""
         for number in range(1, 1000):
             deadline.require(doing)
+            self.before_send()
             self.say(f"{doing}: sending{f' again, the {number}. time, because {retry_reason}' if retry_reason else ''}", attempt=number)
             stop = threading.Event()
             try:

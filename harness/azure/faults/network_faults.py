@@ -17,7 +17,7 @@ from harness.azure.client.operation_runner import OperationRunner
 from harness.azure.faults.vm_power import name_of
 from harness.azure.inventory.resource_model import Balancer, same
 from harness.core.deadline import Deadline
-from harness.core.errors import Unusable
+from harness.core.errors import HarnessError, Unusable
 
 RULE = re.compile(r"lkharness-deny-[0-9a-f]{6}")  # how our security rules are called
 DESCRIPTION = "made by lkharness for a test, which removes it"
@@ -116,7 +116,8 @@ class Network:
         )
 
     def allow_again(self, security_group: str, rule: str, deadline: Deadline) -> None:
-        """Delete the rule. Where a lock forbids that, it is made harmless, so that nobody stays shut out; raises Locked then."""
+        """Delete the rule. Where that is refused, whatever the reason, it is made harmless, so that nobody stays shut out: the right for
+        that has been used when it was made. Raises Locked or Unusable then."""
         group_and_name = _group_and_name(security_group)
         if rule not in self._operations.read(lambda: self._rules(group_and_name), deadline, f"reading the rules of {group_and_name[1]}"):
             return
@@ -127,15 +128,23 @@ class Network:
                 lambda: rule not in self._rules(group_and_name),
                 deadline,
             )
-        except error_mapping.Locked as error:
-            self._make_harmless(group_and_name, rule, deadline)
-            raise error_mapping.Locked(
-                f"{error}; the rule denies nobody any more (it names {NOWHERE} alone), but it is still there: remove the lock, then run "
+        except HarnessError as error:
+            is_locked = isinstance(error, error_mapping.Locked)
+            kind, remedy = (error_mapping.Locked, "remove the lock") if is_locked else (Unusable, "see to it that it may be deleted")
+            patience = Deadline(max(deadline.remaining(), self._operations.azure.operation_limit_s))
+            try:
+                self._make_harmless(group_and_name, rule, patience)
+            except HarnessError as other_error:
+                text = f"{error}; and the rule, which still denies, could not be made harmless: {other_error}"
+                raise kind(text) from error
+            raise kind(
+                f"{error}; the rule denies nobody any more (it names {NOWHERE} alone), but it is still there: {remedy}, then run "
                 "`lkharness azure heal` again"
             ) from error
 
     def _make_harmless(self, group_and_name: tuple[str, str], rule: str, deadline: Deadline) -> None:
-        """A CanNotDelete lock forbids deleting, not changing. Still a Deny: one that allows could let in what others keep out."""
+        """Who may not delete it may still change it, as under a CanNotDelete lock. Still a Deny: one that allows could let in what others
+        keep out."""
 
         def is_so() -> bool:
             rules = [r.as_dict()["properties"] for r in self._network.security_rules.list(*group_and_name) if r.name == rule]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.core.errors import Unusable
+from harness.hosts.bounded_parse import json_of
 from harness.hosts.host import Host
 
 WHERE = "http://169.254.169.254/metadata/scheduledevents?api-version=2020-07-01"
@@ -28,7 +29,7 @@ def command(body: str | None = None) -> str:
 def pending(answer: str, machine: str) -> list[Mapping[str, Any]]:
     """The events that a user's restart or redeploy of this machine waits for. Raises Unusable for what is no answer of the service."""
     try:
-        events = json.loads(answer)["Events"]
+        events = json_of(answer)["Events"]
         return [
             event
             for event in events

@@ -42,7 +42,7 @@ def discover(resources: AzureResources, address: str | None = None, named_nodes:
     rules = [r for r in balancer.rules_of(frontend) if r.protocol in ("tcp", "all")]
     if not rules:
         raise BadUse(f"the frontend {frontend.name} of {balancer.name} has no load-balancing rule for TCP; make the cluster's rules first")
-    unsure = [*resources.untold, *SERVICES.faults()]
+    unsure = [*resources.read_errors, *SERVICES.faults()]
     probe = next((p for r in rules if (p := balancer.probe_of(r)) is not None), None)
     if probe is None:
         raise BadUse(f"no rule of {balancer.name} has a health probe, so every node would get connections; give the rules one (PRB-19)")

@@ -207,7 +207,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class AzureResources:
-    """Everything that was read. `machines` is by the host's name in the cluster file; `untold` says what could not be read, and why."""
+    """Everything that was read. `machines` is by the host's name in the cluster file; `read_errors` says what could not be read and why."""
 
     subscription: str
     group: str
@@ -217,7 +217,7 @@ class AzureResources:
     prefixes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of subnets, by their ids in lower case
     filters: Mapping[str, tuple[SecurityGroup, ...]] = field(default_factory=dict)  # what is in effect, by NIC id in lower case
     routes: Mapping[str, tuple[Route, ...]] = field(default_factory=dict)
-    untold: tuple[str, ...] = ()
+    read_errors: tuple[str, ...] = ()
 
     def nics_of(self, host: str) -> list[Nic]:
         """The NICs of a host's machine."""

@@ -38,14 +38,14 @@ def look(
 ) -> AzureResources:
     """What Azure says of the load balancer and of these hosts (name here to name there).
 
-    What cannot be read is named in `untold`, and the rest is read. Raises HarnessError when there is nothing to judge: no log-in,
+    What cannot be read is named in `read_errors`, and the rest is read. Raises HarnessError when there is nothing to judge: no log-in,
     no such group or load balancer.
     """
     deadline = Deadline(limit_s)
     load_balancer = balancer(clients, frontend)  # first and alone: a log-in that does not work is said once
     requests: dict[str, Callable[[], Machine]] = {host: partial(machine, clients, name) for host, name in machines.items()}
-    machine_by_host, untold = _split_results(run_concurrently(deadline, requests))
-    nic_by_id, untold_nics = _split_results(
+    machine_by_host, read_errors = _split_results(run_concurrently(deadline, requests))
+    nic_by_id, nics_errors = _split_results(
         run_concurrently(deadline, {i: partial(nic, clients, i) for m in machine_by_host.values() for i in m.nic_ids})
     )
     resources = AzureResources(
@@ -54,7 +54,7 @@ def look(
         balancer=load_balancer,
         machines=machine_by_host,
         nics=tuple(nic_by_id.values()),
-        untold=(*untold, *untold_nics),
+        read_errors=(*read_errors, *nics_errors),
     )
     return with_effects(clients, resources, deadline)
 
@@ -69,14 +69,14 @@ def group(clients: Clients, frontend: IPv4Address | None = None, limit_s: float 
     with translate_errors(f"listing the network interfaces of the resource group {in_group}"):
         nics = [resource_parser.nic(resource_parser.payload(n)) for n in clients.network.network_interfaces.list(in_group)]
     other_nic_ids = {i for m in machines for i in m.nic_ids if not any(same(n.id, i) for n in nics)}
-    other_nics, untold = _split_results(run_concurrently(deadline, {i: partial(nic, clients, i) for i in other_nic_ids}))
+    other_nics, read_errors = _split_results(run_concurrently(deadline, {i: partial(nic, clients, i) for i in other_nic_ids}))
     resources = AzureResources(
         clients.azure.subscription,
         in_group,
         balancer=load_balancer,
         machines={m.name: m for m in machines},
         nics=(*nics, *other_nics.values()),
-        untold=untold,
+        read_errors=read_errors,
     )
     return _with_prefixes(clients, resources, deadline)
 
@@ -159,10 +159,10 @@ def with_effects(clients: Clients, resources: AzureResources, deadline: Deadline
     """With the NSG rules and routes in effect on every NIC of a machine that runs, and the subnets' prefixes."""
     running = [m for m in resources.machines.values() if m.power in (None, "running")]
     nics = [n for n in resources.nics if any(same(n.id, i) for m in running for i in m.nic_ids)]
-    filters, untold_filters = _split_results(
+    filters, filters_errors = _split_results(
         run_concurrently(deadline, {n.id.lower(): partial(security, clients, n.id, deadline) for n in nics})
     )
-    routes, untold_routes = _split_results(
+    routes, routes_errors = _split_results(
         run_concurrently(deadline, {n.id.lower(): partial(routing, clients, n.id, deadline) for n in nics})
     )
     not_running = [
@@ -170,7 +170,9 @@ def with_effects(clients: Clients, resources: AzureResources, deadline: Deadline
     ]
     return _with_prefixes(
         clients,
-        replace(resources, filters=filters, routes=routes, untold=(*resources.untold, *untold_filters, *untold_routes, *not_running)),
+        replace(
+            resources, filters=filters, routes=routes, read_errors=(*resources.read_errors, *filters_errors, *routes_errors, *not_running)
+        ),
         deadline,
     )
 
@@ -178,8 +180,8 @@ def with_effects(clients: Clients, resources: AzureResources, deadline: Deadline
 def _with_prefixes(clients: Clients, resources: AzureResources, deadline: Deadline) -> AzureResources:
     frontends: Iterable[Frontend] = resources.balancer.frontends if resources.balancer else ()
     ids = {i.lower(): i for i in (*(f.subnet_id for f in frontends), *(c.subnet_id for n in resources.nics for c in n.configurations)) if i}
-    prefixes, untold = _split_results(run_concurrently(deadline, {key: partial(_subnet, clients, i) for key, i in ids.items()}))
-    return replace(resources, prefixes=prefixes, untold=(*resources.untold, *untold))
+    prefixes, read_errors = _split_results(run_concurrently(deadline, {key: partial(_subnet, clients, i) for key, i in ids.items()}))
+    return replace(resources, prefixes=prefixes, read_errors=(*resources.read_errors, *read_errors))
 
 
 def _subnet(clients: Clients, subnet_id: str) -> tuple[str, ...]:

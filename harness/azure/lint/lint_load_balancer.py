@@ -16,7 +16,7 @@ def judge(cluster: Cluster, resources: AzureResources) -> list[Finding]:
     """Everything in Azure that is not as it should be; what could not be read is UNKNOWN, and is not guessed at."""
     findings = [
         Finding(Weight.UNKNOWN, "azure", "not told", reason, "fix what it says; the rest of Azure was judged without it")
-        for reason in resources.untold
+        for reason in resources.read_errors
     ]
     if resources.balancer is None:
         return findings

@@ -139,7 +139,9 @@ def read_deployment_record(arm: Arm, group: str, run: str) -> Ledger | None:
     except error_mapping.NotThere:
         return None
     properties = deployment.get("properties") or {}
-    tags = {"tags": ((properties.get("parameters") or {}).get("tags") or {}).get("value") or {}}
+    parameters = properties.get("parameters") or {}
+    tags = {"tags": (parameters.get("tags") or {}).get("value") or {}}
+    made_group = (parameters.get("madeGroup") or {}).get("value") == "yes"  # not by its tag, which whoever may write tags may write
     if tag(tags, RUN) != run:
         raise Unusable(f"the deployment {name_of(run)} in {group} is not one of `azure up` (its parameters name no such run); left alone")
     targets = [(item.get("properties") or {}).get("targetResource") or {} for item in operations]
@@ -149,11 +151,13 @@ def read_deployment_record(arm: Arm, group: str, run: str) -> Ledger | None:
         resource_id for resource_id in named_ids if kind_of(resource_id) in ORDER and resource_id.lower().startswith(group_prefix)
     )
     subscription = arm.clients.azure.subscription
-    return Ledger(run, subscription, group, tag(tags, OWNER) or "", tag(tags, EXPIRES) or "", tag(deployment, MADE_GROUP) == "yes", ids)
+    return Ledger(run, subscription, group, tag(tags, OWNER) or "", tag(tags, EXPIRES) or "", made_group, ids)
 
 
 def merge_ledgers(run: str, ledgers: Iterable[Ledger]) -> Ledger:
-    """What several accounts of one run say together. Raises BadUse when they are of different groups."""
+    """What several accounts of one run say together, this machine's own first, if it has one. Raises BadUse when they are of different
+    groups. Whether the run made the group is the first one's word alone.
+    """
     merged, *rest = ledgers
     for other in rest:
         if other.group.lower() != merged.group.lower():
@@ -161,5 +165,5 @@ def merge_ledgers(run: str, ledgers: Iterable[Ledger]) -> Ledger:
                 f"run {run} has deployments in {merged.group} and in {other.group}, which no `azure up` makes; remove them by hand"
             )
         ids = with_disks([*merged.ids, *other.ids])
-        merged = replace(merged, ids=ids, made_group=merged.made_group or other.made_group)
+        merged = replace(merged, ids=ids)
     return merged

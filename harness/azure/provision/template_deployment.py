@@ -97,10 +97,11 @@ class Deployment:
 
     def _start(self, deadline: Deadline) -> None:
         """Sent once: were a first request accepted and its answer lost, a second would be refused, and look like no deployment."""
-        values = {name: {"value": value} for name, value in self._request.parameters.items()}
+        made_group = "yes" if self.made_group else "no"
+        values = {name: {"value": value} for name, value in {**self._request.parameters, "madeGroup": made_group}.items()}
         template_body = api_versions.template_with_versions(template.load(), self._arm.clients.azure.api_versions)
         properties = {"mode": "Incremental", "template": template_body, "parameters": values}
-        tags = {**self._request.tags, MADE_GROUP: "yes" if self.made_group else "no"}
+        tags = {**self._request.tags, MADE_GROUP: made_group}
         body, doing = {"tags": tags, "properties": properties}, "starting the deployment"
 
         visible_deadline = Deadline(deadline.within(GROUP_VISIBLE_TIMEOUT_S if self.made_group else 0.0))

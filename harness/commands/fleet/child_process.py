@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import IO, Protocol
 
+from harness.commands.fleet.fleet_summary import environment_of_runs
 from harness.commands.fleet.run_fork_server import BEGAN, ENDED
 
 PROGRAM = (sys.executable, "-m", "harness.cli")
@@ -37,6 +38,7 @@ def start_interpreter(words: Sequence[str], log: IO[bytes]) -> Child:
     """A new process for these words."""
     return subprocess.Popen(
         words,
+        env=environment_of_runs(),
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=subprocess.STDOUT,
@@ -135,6 +137,7 @@ def _begin_server() -> tuple[socket.socket, subprocess.Popen[bytes]]:
     with theirs:
         process = subprocess.Popen(
             [*SERVER, str(theirs.fileno())],
+            env=environment_of_runs(),
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,  # what reads the fleet's output must not wait for commands that outlive it

@@ -89,14 +89,19 @@ def _clusters(parser: argparse.ArgumentParser) -> None:
 
 
 def _members(files: Sequence[str]) -> list[Member]:
-    """Raises BadUse for what is no file."""
-    from harness.commands.fleet.fleet_clusters import members_of
+    """Raises BadUse for what is no file, or plainly another one, such as the gate.toml that lies beside cluster files."""
+    from harness.commands.fleet.fleet_clusters import is_something_else, members_of
     from harness.core.errors import BadUse
 
     members = members_of(files)
     missing = next((member.cluster for member in members if not Path(member.cluster).is_file()), None)
     if missing is not None:
         raise BadUse(f"{missing}: is no file; name cluster files, such as clusters/*.toml")
+    other = next((member.cluster for member in members if is_something_else(Path(member.cluster))), None)
+    if other is not None:
+        raise BadUse(
+            f"{other}: is no cluster file, because it has no [[nodes]]; name cluster files only, which a folder of their own makes easy"
+        )
     return members
 
 
@@ -241,27 +246,37 @@ def _finish(
     Unusable."""
     from harness.commands.fleet.fleet_outcome import WORDS, fleet_code, sorted_worst_first, summary
     from harness.commands.fleet.fleet_page import html
+    from harness.commands.fleet.fleet_summary import FILE, fleet_annotations, markdown
     from harness.core.errors import Unusable
     from harness.core.files import write_atomically
     from harness.core.redaction.command_secrets import secret_words
     from harness.core.redaction.output_redaction import Cleaner
+    from harness.core.terminal import print_commands
     from harness.core.text.host_text import one_line
+    from harness.report.ci_job_summary import SERVICE_SUMMARY, append_to_job
 
-    title = Cleaner(secret_words(["lkharness", *words])).text(" ".join(words))  # a secret may have blanks
+    cleaner = Cleaner(secret_words(["lkharness", *words]))
+    title = cleaner.text(" ".join(words))  # a secret may have blanks
+    in_markdown = cleaner.text(markdown(outcomes, notes))
     try:
         reports.mkdir(parents=True, exist_ok=True)
+        write_atomically(reports / FILE, in_markdown)
         page = write_atomically(reports / PAGE, html(outcomes, title=title, page_folder=reports, notes=notes))
     except OSError as error:
         raise Unusable(f"{reports}: {PAGE} cannot be written there ({error.strerror or error}); free space or change its rights") from error
+    fault = append_to_job(in_markdown)
+    faults = [f"the summary in {SERVICE_SUMMARY} was not written: {fault}"] if fault else []
     code = fleet_code(outcomes)
     if as_json:
         print_json(
-            {"page": str(page), "exit_code": int(code), "notes": list(notes), "clusters": [_as_data(outcome) for outcome in outcomes]}
+            {"page": str(page), "exit_code": int(code), "notes": [*notes, *faults], "clusters": [_as_data(outcome) for outcome in outcomes]}
         )
         return int(code)
     if tell:
         print("\n".join(one_line(f"{outcome.name}: {WORDS[outcome.code]}: {outcome.reason}") for outcome in sorted_worst_first(outcomes)))
-    print(f"{summary(outcomes)}\npage: {page}")
+    print_commands(fleet_annotations(outcomes, os.environ, cleaner.text))
+    print("\n".join([*map(one_line, faults), summary(outcomes)]))
+    print(f"page: {page}")
     return int(code)
 
 

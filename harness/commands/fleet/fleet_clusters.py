@@ -16,8 +16,8 @@ from harness.core.errors import BadUse
 
 COMMANDS = ("failover", "acceptance", "check")
 """What a fleet can run."""
-FLEETS_OWN = ("--cluster", "--reports", "--json")
-"""Options of theirs that the fleet gives each itself."""
+FLEETS_OWN = ("--cluster", "--reports", "--json", "--run-file")
+"""Options of theirs that the fleet gives each itself, or that are of one run."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,16 @@ def is_here(file: Path) -> bool:
     except (OSError, ValueError, RecursionError, LookupError, TypeError):
         return False
     return any(map(_is_loopback, hosts))
+
+
+def is_something_else(file: Path) -> bool:
+    """Has the file tables, and no nodes among them, as gate.toml has? An empty or damaged one may be meant for a cluster: its own run says
+    what is wrong with it."""
+    try:
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return bool(data) and "nodes" not in data
 
 
 def _is_loopback(host: object) -> bool:

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from harness.commands.fleet.fleet_clusters import Member
 from harness.commands.fleet.fleet_outcome import Outcome, Stored
 from harness.core.errors import BadUse, ExitCode
+from harness.core.files import stored
 from harness.core.redaction.output_redaction import Cleaner
 from harness.core.text.host_text import one_line
 from harness.report.record.record_types import Record, Seconds, Text
@@ -20,6 +21,8 @@ from harness.report.run_reader import faults_in_words, load_data
 
 MAX_CLOCK_ERROR_S = 600.0
 """By so many seconds the clocks of the machine that planned and of one that ran may differ; another night is further away."""
+INCIDENT_COMMAND = ("lkharness", "record", "fetch")
+"""What an incident's run.json names as its command."""
 MAX_LOG_BYTES = 64 * 1024  # of a process's output, from its end
 
 
@@ -101,10 +104,20 @@ def came_back(run_paths: Sequence[str], expected: Sequence[Member], planned: dat
 
 
 def _run_of(path: Path) -> Path | None:
-    if (path / "run.json").is_file():
+    """The run that a path stands for: itself, or the newest that it holds. An incident that a flight recorder's `fetch` put there is no
+    night's run."""
+    if stored(path / "run.json").is_file():
         return path.resolve()
-    newest = max(folders_in(path), default=None)
-    return (path / newest).resolve() if newest else None
+    nights = (path / name for name in sorted(folders_in(path), reverse=True))
+    newest = next((folder for folder in nights if not _is_incident(folder)), None)
+    return newest.resolve() if newest else None
+
+
+def _is_incident(folder: Path) -> bool:
+    try:
+        return tuple(_head(folder).command) == INCIDENT_COMMAND
+    except BadUse:  # a night's run that cannot be read is told of as that
+        return False
 
 
 def _outcome(run: Path, expected: Sequence[Member], planned: datetime | None) -> tuple[str, Outcome]:

@@ -16,7 +16,7 @@ KINDS: dict[str, dict[str, str]] = {
     "azure-devops": {"azure-devops.yml": "azure-pipelines.yml"},
     "gitlab": {"gitlab.yml": ".gitlab-ci.yml"},
     "jenkins": {"Jenkinsfile": "Jenkinsfile"},
-    "systemd": {"lkharness.service": "lkharness.service", "lkharness.timer": "lkharness.timer"},
+    "systemd": {name: name for name in ("lkharness.service", "lkharness.timer", "lkharness-failed.service")},
     "kubernetes": {"kubernetes.yaml": "lkharness-cronjob.yaml"},
     "kubernetes-fleet": {"kubernetes-fleet.yaml": "lkharness-fleet-cronjob.yaml"},
 }

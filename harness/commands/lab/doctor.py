@@ -25,31 +25,24 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from harness.lab.lifecycle.doctor import containers, examine, machines
 
     windows = arguments.platform == "windows" or arguments.manager == "wsfc"
-    findings, container_findings = examine(arguments.manager, windows=windows), containers()
-    if arguments.guests == "machine":
-        findings = findings + machines()
-    if arguments.guests == "container":
-        findings, container_findings = findings + container_findings, []
+    findings = examine(arguments.manager, windows=windows)
+    by_kind = {"container": containers(), "machine": machines()}
+    findings += by_kind.pop(arguments.guests, [])
     lacking = [f.what for f in findings if not f.ok]
     exit_code = int(ExitCode.UNUSABLE if lacking else ExitCode.PASSED)
     if arguments.json:
         error = {"error": f"this machine lacks {', '.join(lacking)} for a lab"} if lacking else {}
-        print_json(
-            {
-                "findings": [vars(f) for f in findings],
-                "for_containers": [vars(f) for f in container_findings],
-                **error,
-                "exit_code": exit_code,
-            }
-        )
-    else:
-        for finding in findings:
-            print(f"{'ok  ' if finding.ok else 'LACK'} {finding.what}: {finding.says}")
+        other_kinds = {f"{kind}_checks": [vars(f) for f in checks] for kind, checks in by_kind.items()}
+        print_json({"findings": [vars(f) for f in findings], **other_kinds, **error, "exit_code": exit_code})
+        return exit_code
+    for finding in findings:
+        print(f"{'ok  ' if finding.ok else 'LACK'} {finding.what}: {finding.message}")
+        if not finding.ok:
+            print(f"       fix it with: {finding.fix}")
+    if not lacking:
+        print("this machine can carry a lab")
+    for kind, checks in by_kind.items():
+        for finding in checks:
             if not finding.ok:
-                print(f"       fix it with: {finding.mend}")
-        if not lacking:
-            print("this machine can carry a lab")
-        for finding in container_findings:
-            if not finding.ok:
-                print(f"     only for guests of kind container: {finding.says}; fix it with: {finding.mend}")
+                print(f"     only for guests of kind {kind}: {finding.what}: {finding.message}; fix it with: {finding.fix}")
     return exit_code

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 def add_to(commands) -> None:
     """Adds the command and its verbs to the parser."""
-    lab = commands.add_parser("lab", help="the cluster in namespaces on this machine", epilog="example: lkharness lab up")
+    lab = commands.add_parser(
+        "lab", help="a test cluster on this machine, of namespaces, containers or virtual machines", epilog="example: lkharness lab up"
+    )
     lab.set_defaults(needs_linux=True)
     verbs = lab.add_subparsers(title="what to do", metavar="VERB", required=True, parser_class=type(lab))
 
@@ -39,7 +41,7 @@ def add_to(commands) -> None:
 
 def _add_up(verbs) -> None:
     up = add(verbs, "up", _up, "bring a lab up and leave it running", "lkharness lab up --design floating --name second")
-    up.add_argument("--file", metavar="FILE", help="a cluster file: whatever it says replaces the seed's figure")
+    up.add_argument("--file", metavar="FILE", help="a cluster file, whose values override the default cluster's")
     up.add_argument("--design", choices=["nat", "floating"], help="floating IP off (nat, the default) or on")
     up.add_argument("--profile", choices=["fast", "azure"], help="timers: fast (the default), or Azure's and LifeKeeper's own")
     up.add_argument(
@@ -49,7 +51,7 @@ def _add_up(verbs) -> None:
     )
     up.add_argument("--platform", choices=["linux", "windows"], help="what the nodes are: Linux (the default), or stand-ins for Windows")
     up.add_argument("--guests", choices=["namespace", "container", "machine"], help="what the nodes are made of (default: namespaces)")
-    up.add_argument("--like", metavar="BUNDLE", help="the same shape as the cluster that `lkharness collect` wrote this bundle of")
+    up.add_argument("--like", metavar="BUNDLE", help="a replica of the cluster that `lkharness collect` wrote this bundle of")
     up.add_argument(
         "--azure", action="store_true", help="beside the lab, a stand-in for Azure's management API, and an [azure] table for it"
     )
@@ -66,7 +68,13 @@ def _add_ways_in(verbs) -> None:
     ssh.add_argument("host")
     ssh.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="a command to run there instead of a shell")
 
-    execute = add(verbs, "exec", _exec, "run a command in a host without SSH", "lkharness lab exec lknode01 -- ip addr")
+    execute = add(
+        verbs,
+        "exec",
+        _exec,
+        "run a command in a host (by SSH only where it is a virtual machine)",
+        "lkharness lab exec lknode01 -- ip addr",
+    )
     _name(execute)
     execute.add_argument("host")
     execute.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run (default: a shell)")
@@ -324,7 +332,7 @@ def _power(arguments: argparse.Namespace) -> int:
     from harness.lab.control import lab_registry
 
     lab = lab_registry.find(arguments.name)
-    state, silenced = lab.ask("power", node=arguments.host, to=arguments.to, seconds=arguments.seconds), None
+    state, silenced = lab.set_power(arguments.host, arguments.to, arguments.seconds), None
     if not arguments.json:
         print(f"{arguments.host} is {state}")
     if arguments.to in ("off", "reboot", "freeze"):

@@ -36,7 +36,9 @@ def add_to(verbs) -> None:
     )
 
     misconfiguration = add(
-        verbs_of_azure, "wrong", _switch_misconfigurations, "switch a misconfiguration on", "lkharness lab azure wrong floating-ip"
+        *(verbs_of_azure, "misconfiguration", _switch_misconfigurations, "switch a misconfiguration on"),
+        "lkharness lab azure misconfiguration floating-ip",
+        former_names=["wrong"],
     )
     _lab(misconfiguration)
     misconfiguration.add_argument("kind", nargs="*", help="which (without it: those there are, and those switched on)")
@@ -49,7 +51,11 @@ def add_to(verbs) -> None:
     requests.add_argument("--path", default="", metavar="REGEX")
 
     clear = add(
-        verbs_of_azure, "clear", _clear, "switch every fault and misconfiguration off, and empty the record", "lkharness lab azure clear"
+        verbs_of_azure,
+        "clear",
+        _clear,
+        "switch every fault, misconfiguration and condition off, and empty the record",
+        "lkharness lab azure clear",
     )
     _lab(clear)
 
@@ -92,15 +98,15 @@ def _fault(arguments: argparse.Namespace) -> int:
 
 def _switch_misconfigurations(arguments: argparse.Namespace) -> int:
     client = _control_client(arguments)
-    client.wrong(*arguments.kind)
-    wrongs = client.wrongs()
+    client.misconfigure(*arguments.kind)
+    state = client.misconfigurations()
     if arguments.json:
-        print_json(wrongs)
+        print_json(state)
         return 0
     if not arguments.kind:
-        _print_kinds(wrongs["kinds"])
-    for kind in wrongs["on"]:
-        print(f"on: {kind}, {wrongs['kinds'][kind]}")
+        _print_kinds(state["kinds"])
+    for kind in state["on"]:
+        print(f"on: {kind}, {state['kinds'][kind]}")
     return 0
 
 
@@ -123,7 +129,7 @@ def _requests(arguments: argparse.Namespace) -> int:
 def _clear(arguments: argparse.Namespace) -> int:
     _control_client(arguments).clear()
     if arguments.json:
-        print_json({"faults": [], "wrongs": []})
+        print_json({"faults": [], "misconfigurations": []})
     else:
-        print("every fault and misconfiguration is off, and the record is empty")
+        print("every fault, misconfiguration and condition is off, and the record is empty")
     return 0

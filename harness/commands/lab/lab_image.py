@@ -16,7 +16,7 @@ def add_to(verbs) -> None:
     )
     whats = image.add_subparsers(title="what to do", metavar="WHAT", required=True, parser_class=type(image))
     build = add(whats, "build", _build, "build an image, unless it is there already", "lkharness lab image build pacemaker")
-    build.add_argument("image", help="the name of a recipe: pacemaker")
+    build.add_argument("image", help="the name of a recipe: pacemaker, or pacemaker-azure, which fences through Azure's API")
     build.add_argument("--machine", action="store_true", help="with a machine disk: a kernel, and the image's files as a disk")
     add(whats, "list", _list, "list the images that were built here, with their sizes", "lkharness lab image list")
     remove = add(whats, "remove", _remove, "remove an image, all of its versions", "lkharness lab image remove pacemaker")

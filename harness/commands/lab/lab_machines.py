@@ -82,7 +82,7 @@ def _remove(arguments: argparse.Namespace) -> int:
 def _nic(arguments: argparse.Namespace) -> int:
     from harness.lab.control import lab_registry
 
-    host, dot, nic = arguments.nic.partition(".")
+    host, dot, nic = arguments.nic.rpartition(".")  # a host's name may have dots
     if not dot:
         raise BadUse(f"{arguments.nic!r} is no NIC; write the host, a dot and the NIC, such as lknode01.eth0")
     lab_registry.find(arguments.name).ask("link", node=host, nic=nic, plugged=arguments.to == "plug")

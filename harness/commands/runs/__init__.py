@@ -1,1 +1,1 @@
-"""What is done with stored runs: `lkharness explain`, `report`, `judge` and `compare`."""
+"""What is done with stored runs (`lkharness explain`, `report`, `judge`, `compare`, `history`, `gate`), and what stores some: `record`."""

@@ -15,29 +15,36 @@ if TYPE_CHECKING:
     from harness.history.store import Store
 
 MAX_LISTED = 20  # runs
+DEFAULT = "default"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds what belongs to keeping."""
     parser.add_argument(
-        "--keep", metavar="SPAN", help="remove the evidence of runs that passed so long ago (90d, 12w, 1y), and pack the rest"
+        "--keep",
+        metavar="SPAN",
+        help="remove the evidence of runs that passed so long ago (90d, 12w, 1y), and pack the rest; default: 90d, and 1y of all others",
     )
-    parser.add_argument("--keep-failed", metavar="SPAN", help="the same of all other runs (default: as --keep)")
+    parser.add_argument("--keep-failed", metavar="SPAN", help="the same of all other runs (default: as --keep; 1y with --keep default)")
     parser.add_argument("--yes", action="store_true", help="do what --keep lists without asking")
 
 
 def clean(arguments: argparse.Namespace, reports: Path, store: Store) -> dict[str, Any]:
     """List what is to go, ask, and do it; what became of it, as data. Raises BadUse for spans that are none, Unusable for what failed."""
     from harness.core.time_span import DAY_S, parse_time_span
-    from harness.history.retention_plan import Keep, plan
+    from harness.history.retention_plan import DEFAULT_SPANS, Keep, plan
     from harness.history.run_removal import carry_out, finished_folders
 
     if arguments.keep is None:
-        raise BadUse("--keep-failed and --yes go with --keep; say how long to keep what passed, such as --keep 90d")
-    passed_s = parse_time_span("--keep", arguments.keep, at_least_s=DAY_S)  # 3m is three minutes, and whoever writes that means months
-    keep = Keep(passed_s, parse_time_span("--keep-failed", arguments.keep_failed, at_least_s=DAY_S) if arguments.keep_failed else passed_s)
+        raise BadUse("--keep-failed and --yes go with --keep; say how long to keep what passed, such as --keep 90d, or --keep default")
+    passed, failed = DEFAULT_SPANS if arguments.keep == DEFAULT else (arguments.keep, arguments.keep)
+    failed = arguments.keep_failed or failed
+    passed_s, failed_s = (  # 3m is three minutes, and whoever writes that means months
+        parse_time_span(option, span, at_least_s=DAY_S) for option, span in (("--keep", passed), ("--keep-failed", failed))
+    )
+    keep = Keep(passed_s, failed_s)
     if keep.failed_s < keep.passed_s:
-        raise BadUse(f"--keep-failed {arguments.keep_failed} is shorter than --keep {arguments.keep}; give at least that")
+        raise BadUse(f"--keep-failed {failed} is shorter than --keep {passed}; give at least that")
     steps = plan(finished_folders(reports, store.runs(), time.time()), keep)
     if not arguments.json:
         print(listed(steps))

@@ -159,6 +159,10 @@ def _status_line(name: str, status: dict[str, Any]) -> str:
     state = "records" if status["alive"] else "does not run (`record start` starts it again)"
     if not status["alive"] and status["wall"] >= status["until"]:
         state = "has ended; what it kept lies there for 7 days"
+    if status.get("over"):
+        state = (
+            "has ended, and its host was restarted, so that nothing has removed it; `record fetch` brings home what it kept and removes it;"
+        )
     incidents, megabytes = count(len(status["incidents"]), "incident"), status["bytes"] / 1e6
     return f"{name}: {state} until {until:%Y-%m-%d %H:%M} UTC; {incidents}, {megabytes:.1f} MB{load}"
 

@@ -12,8 +12,9 @@ _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-# Commands that CI services take from a job's output: Azure DevOps anywhere in a line, GitHub at its beginning, where wrapping may put one.
-_CI_COMMAND = LatePattern(r"#(?=#(?:vso)?\[)|(?<!\S):(?=:[a-zA-Z][a-zA-Z-]*(?: [^\n]*?)?::)")
+# Commands that CI services take from a job's output: Azure DevOps (##[, ##vso[) and TeamCity (##teamcity[) anywhere in a line, GitHub at
+# its beginning, where wrapping may put one.
+_CI_COMMAND = LatePattern(r"#(?=#\w{0,40}\[)|(?<!\S):(?=:[a-zA-Z][a-zA-Z-]*(?: [^\n]*?)?::)")
 _NOT_XML = LatePattern("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 

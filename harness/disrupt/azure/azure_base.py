@@ -29,6 +29,10 @@ MAX_UNDO_TAGS = 2  # that one run may have at a time: a disruption within anothe
 UNDO_START_TIMEOUT_S = 30.0  # until its program has started, logged in and ended
 
 
+class NotPermitted(Inconclusive):
+    """What was asked right before the deed speaks against it; it was not sent."""
+
+
 class ByAzure(Disruption):
     """Says what is tagged, done and undone."""
 
@@ -110,12 +114,43 @@ class ByAzure(Disruption):
         try:
             self._tag(*self._undoing())
             before = time.time()
-            self._disturbed = True
-            self._do(self._operation())
+            self._do_if_permitted()
             self.moment = self.moment or Moment(HARNESS, before, time.time())
             self._took_s = max(time.monotonic() - began, 0.001)
         except DeadlineExceeded as error:
             raise Inconclusive(f"{self.name}: {error}") from error
+
+    def _do_if_permitted(self) -> None:
+        """Lease and role are asked right before each time that something is sent: reading, tagging, throttling may have taken minutes."""
+        is_sent, runner = False, self._runner
+
+        def ask() -> None:
+            nonlocal is_sent
+            self._demand_permission()
+            is_sent = True
+
+        self._disturbed = True
+        runner.before_send = ask
+        try:
+            self._do(self._operation())
+        except NotPermitted:
+            if not is_sent:  # nothing but the tag is to be undone
+                self._disturbed = False
+                self._subject.absent.discard(self.target())
+            raise
+        finally:
+            runner.before_send = lambda: None
+
+    def _demand_permission(self) -> None:
+        """Raises NotPermitted. Within another disruption no node is active, so that only the lease is asked."""
+        reason = self._subject.lost()
+        if not reason and all(other is self for other in self._subject.standing):
+            try:
+                self._subject.permit(self)
+            except HarnessError as error:
+                reason = str(error)
+        if reason:
+            raise NotPermitted(f"{self.name} was not done: {reason}")
 
     def _tag(self, resource: str, undo: Undo) -> None:
         from harness.azure.faults.undo_tag import Foreign, UndoTags

@@ -23,8 +23,8 @@ def no_effect(addresses: Iterable[InterfaceAddress], firewall: FirewallRows, own
         nic = nics.get(address)
         if nic is None:
             return f"no NIC has the address {address}"
-        # A network without a gateway is as a rule not identified, and a NIC without a category is in the public profile.
-        name = PROFILES.get(categories.get(nic, "Public"), "")
+        # A network that was not identified is a public one by Windows' own word; of a NIC without a category nothing was said.
+        name = PROFILES.get(categories.get(nic, ""), "")
         profile = profiles.get(name)
         if profile is None:
             return f"which profile of Windows Firewall {nic} is in is not told"

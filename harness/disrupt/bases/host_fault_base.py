@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
-from harness.core.errors import HarnessError, Unusable
+from harness.core.errors import Unusable
 from harness.disrupt.bases.windows_node import demand_role, lease_token, on_windows
 from harness.disrupt.disruption import Disruption, Moment, Step
 from harness.disrupt.lease_and_role_check import with_permission_checks
@@ -99,12 +99,13 @@ class OnHost(Disruption):
         return deadman
 
     def undo(self, deadline: Deadline) -> None:
-        """On every host, though one fails; then it is noted, and the first failure is raised."""
-        notes, failures = [], []
+        """On every host, though one fails, with whatever error; then it is noted, and the first failure is raised."""
+        notes: list[tuple[str, str]] = []
+        failures: list[Exception] = []
         for task in reversed(self._tasks.copy()):
             try:
                 by_us = task.undo(deadline)
-            except HarnessError as error:
+            except Exception as error:
                 failures.append(error)
                 continue
             self._tasks.remove(task)
@@ -112,7 +113,7 @@ class OnHost(Disruption):
         for deadman in reversed(self._armed.copy()):
             try:
                 by_us = deadman.undo(deadline)
-            except HarnessError as error:
+            except Exception as error:
                 failures.append(error)
                 continue
             self._armed.remove(deadman)

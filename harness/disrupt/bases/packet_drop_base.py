@@ -178,9 +178,18 @@ def not_throughout(first: Counters | None, last: Counters) -> str:
     return ""
 
 
+# Where nft cannot be asked nothing is known, and nothing is undone: a package that is being replaced, a kernel without memory, a firewall
+# that is loading its rules. Only where the host wrote down that it never began is there nothing to ask.
+_ASK = r"""
+[ ! -d "$d" ] || [ -e "$d/begun" ] || exit 0
+tables=$(nft list tables) ||
+  { echo "nft cannot be asked which tables there are, so whether the cut is still in force is not known" >&2; exit 1; }
+case "$tables " in *" ID"[!A-Za-z0-9_]*) there=yes ;; *) there= ;; esac
+"""
 # Its undoing tells each rule's packets, once: when it has removed the table, a second try has nothing to tell.
 _UNDO = r"""
-if listed=$(nft -a list table inet ID 2>/dev/null); then
+if [ -n "$there" ]; then
+  listed=$(nft -a list table inet ID) || exit 1
   handle=$(printf '%s\n' "$listed" | sed -n 's/^table .*# handle \([0-9]*\).*/\1/p')
   packets=$(printf '%s\n' "$listed" | sed -n 's/.*counter packets \([0-9]*\).*/\1/p' | tr '\n' ' ')
   nft delete table inet ID || exit 1
@@ -193,14 +202,17 @@ fi
 """
 
 
+_CUT = r"""
+: >"$d/begun" || exit 1
+printf '%s\n' RULES | nft -f - && : >"$d/cut"
+"""
+_UNCUT = '[ -z "$there" ] || { echo "the table ID is still there" >&2; exit 1; }'
+
+
 def cut_script(id: str, drops: Drops) -> Script:
     """A table of that name; its undoing tells how many packets it dropped, or that somebody else has removed it."""
-    undo = _UNDO.replace("inet ID", f"inet {id}").replace("COUNTED", COUNTED).replace("VANISHED", VANISHED)
-    return Script(
-        f"printf '%s\n' {quoted(ruleset(id, drops))} | nft -f - && : >\"$d/cut\"",
-        undo,
-        f"! nft list table inet {id} >/dev/null 2>&1",
-    )
+    undo = (_ASK + _UNDO).replace(" ID", f" {id}").replace("COUNTED", COUNTED).replace("VANISHED", VANISHED)
+    return Script(_CUT.replace("RULES", quoted(ruleset(id, drops))), undo, (_ASK + _UNCUT).replace(" ID", f" {id}"))
 
 
 def ruleset(table: str, drops: Drops) -> str:

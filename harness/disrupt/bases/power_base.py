@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import re
 import shlex
-import subprocess
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
 from harness.core.redaction.command_secrets import secret_words
 from harness.core.redaction.redactor import Redactor
+from harness.disrupt.bases.power_command import PowerCommand
 from harness.disrupt.disruption import BY_LOSS, HARNESS, Disruption, Moment, Step
 from harness.expectations import outage_budget
 
@@ -33,6 +33,8 @@ class ByPower(Disruption):
     back: str
     _is_begun = False
     _took_s: float | None = None  # the command that took the node away
+    _running: PowerCommand | None = None  # what was begun and has not been seen to end, …
+    _running_to = ""  # … and which of the commands it is
 
     @property
     def longest_s(self) -> float:
@@ -113,23 +115,39 @@ class ByPower(Disruption):
         return [word.replace("{node}", self._node).replace("{seconds}", seconds) for word in self._words(to)]
 
     def _run_command(self, to: str, deadline: Deadline) -> str:
+        """Run it, or go on waiting for it where it was begun before. Raises Unusable when it fails, or still goes on; it is not ended."""
         self._is_begun = True
         words = self._fill_in(to)
-        try:  # in a session of its own: a Ctrl-C or a hang-up in the terminal is meant for the harness, which then undoes
-            completed = subprocess.run(
-                words,
-                capture_output=True,
-                text=True,
-                timeout=max(deadline.remaining(), 1.0),
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
+        command = self._still_running(to, deadline) or self._start_command(to, words)
+        patience_s = max(deadline.remaining(), 1.0)
+        result = command.result_within(patience_s)
+        if result is None:
+            raise Unusable(
+                f"the cluster file's power.{to} command did not end within {patience_s:.0f} s for {self._node}; it was not ended, "
+                "and goes on"
             )
+        self._running = None
+        if result.exit != 0:
+            last_line = (result.err.strip() or result.out.strip() or "nothing").splitlines()[-1]
+            last_line = Redactor(secret_words(words)).clean(last_line)
+            raise Unusable(f"the cluster file's power.{to} command exited {result.exit} for {self._node}; it said: {last_line}")
+        return result.out
+
+    def _start_command(self, to: str, words: list[str]) -> PowerCommand:
+        try:
+            self._running, self._running_to = PowerCommand(words), to
         except OSError as error:
             raise NoSuchCommand(f"the cluster file's power.{to} command failed for {self._node}: `{words[0]}`: {error.strerror}") from None
-        except subprocess.TimeoutExpired as error:
-            raise Unusable(f"the cluster file's power.{to} command did not end within {error.timeout:.0f} s for {self._node}") from None
-        if completed.returncode != 0:
-            last_line = (completed.stderr.strip() or completed.stdout.strip() or "nothing").splitlines()[-1]
-            last_line = Redactor(secret_words(words)).clean(last_line)
-            raise Unusable(f"the cluster file's power.{to} command exited {completed.returncode} for {self._node}; it said: {last_line}")
-        return completed.stdout
+        return self._running
+
+    def _still_running(self, to: str, deadline: Deadline) -> PowerCommand | None:
+        """The same command, if it still goes on. Its opposite is waited for, and ended where it would keep this one from ever beginning."""
+        if self._running is None or self._running_to == to:
+            return self._running
+        if self._running.result_within(deadline.remaining() / 2) is None:
+            self._subject.timeline.note(
+                "harness", "power", f"power.{self._running_to} for {self._node} does not end, and power.{to} must begin: it is ended"
+            )
+            self._running.end()
+        self._running = None
+        return None

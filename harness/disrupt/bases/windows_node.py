@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 WHICH_BOOT = "cat /proc/sys/kernel/random/boot_id && cut -d ' ' -f 22 /proc/1/stat"  # hosts that share a kernel differ in process 1
 BOOT_TIMEOUT_S = 10.0  # a PowerShell that is started first takes seconds
 SHARED = ("svchost", "services", "lsass", "wininit", "csrss", "smss", "winlogon", "System", "sshd", "w3wp", "http")
+CLUSTERS_OWN = ("rhs", "clussvc")  # of a failover cluster; one rhs holds resources of any number of roles (WCLU-06, WCLU-80)
 OWNER_TIMEOUT_S = 30.0  # all services are asked of WMI
 
 
@@ -75,10 +76,15 @@ def reason_not_to_end_process(row: Row | None, pid: int, port: int) -> str:
     name = re.sub(r"\.exe$", "", str(row["Name"]), flags=re.IGNORECASE)
     if pid <= 4 or name.lower() in {shared.lower() for shared in SHARED}:
         return f"{name} ({pid}) listens on port {port} for others; with it everything else that it serves would go"
+    if name.lower() in CLUSTERS_OWN:
+        return f"{name} ({pid}), which listens on port {port}, is the failover cluster's own, and may hold other roles (facts WCLU-80)"
     if row["StartedAt"] is None:
         return f"when {name} ({pid}) started is not told, so it could be taken for another; is the account an administrator there?"
     if len(row["Services"]) > 1:
         return f"{name} ({pid}) holds the services {', '.join(row['Services'])}, which would all go (facts WHST-86)"
+    if row["Restarts"] is None:
+        services = ", ".join(row["Services"])
+        return f"whether a failure action of the service {services} restarts the whole node could not be read (facts WHST-76; sc qfailure)"
     if row["Restarts"]:
         return f"a failure action of the service {', '.join(row['Services'])} restarts the whole node (facts WHST-76; sc qfailure tells)"
     return ""

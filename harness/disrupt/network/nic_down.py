@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Inconclusive
-from harness.disrupt.bases.host_fault_base import OnHost
+from harness.disrupt.bases.host_fault_base import SBIN, OnHost
 from harness.disrupt.disruption import BY_FAILURE, Effect, both
 from harness.disrupt.network.probe_blocked import STAYS_OUT, allowance_without_probes, lacks_hc_timeout, never_missed
 from harness.expectations import outage_budget
 from harness.hosts.deadman.deadman_switch import Script
 from harness.hosts.host import HostUnreachable
+from harness.hosts.root_rights import as_root
 from harness.hosts.windows.scheduled_undo import NAME, Deed, WindowsChange, effect_in_force
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 # told to apply its settings again. Only the node's own addresses of the cluster file are put back by hand, as they were.
 # Routes do go with the link. Left alone are those of the kernel, of router advertisements and of routing daemons, which come back by
 # themselves, and those from an address that the node has no longer.
+# What would not come back, and is not put back here: static routes of a device above the NIC (a VLAN goes down with it and loses them), a
+# static IPv6 address there, and multipath routes all of whose hops are on them. There it is not done.
 _SHELL = r"""
 own() {
   ip -o -4 addr show dev "$1" | awk '{
@@ -49,6 +52,21 @@ routes() {
     }
     { gsub(/ linkdown| dead| pref medium| +$/, ""); print }'
 }
+above() { ip -o link show | sed -n "s/^[0-9]*: \([^@ ]*\)@$1:.*/\1/p"; }
+lost_for_good() {
+  these=" $1 "
+  for up in $(above "$1"); do
+    these="$these$up "
+    for f in 4 6; do routes "$up" $f | sed "s|^|the route |; s|\$| on $up|"; done
+    ip -o -6 addr show dev "$up" scope global permanent | awk -v up="$up" '{ print "the address " $4 " on " up }'
+  done
+  for f in 4 6; do
+    ip -o -$f route show table all | awk -v these="$these" '
+      !/nexthop/ { next }
+      { others = 0; for (i = 1; i < NF; i++) if ($i == "dev" && index(these, " " $(i + 1) " ") == 0) others = 1 }
+      !others { print "the multipath route " $1 }'
+  done
+}
 word() { printf '%s\n' "$1" | sed -n "s/.* $2 \([^ ]*\).*/\1/p"; }  # the word after that one in a route
 wanted() { src=$(word "$1" src); [ -z "$src" ] || ip -o addr show to "$src" | grep -q .; }
 missing() {
@@ -65,6 +83,8 @@ unrouted() {
 _DOWN = """
 dev=$(ip -o -4 addr show to ADDRESS | awk '{ print $2; exit }')
 [ -n "$dev" ] || { echo "no NIC has ADDRESS" >&2; exit 1; }
+lost=$(lost_for_good "$dev") || exit 1
+[ -z "$lost" ] || { echo "$dev would come back without $(printf '%s' "$lost" | tr '\n' ';'); nothing was done" >&2; exit 1; }
 own "$dev" >"$d/own" && others "$dev" >"$d/others" && routes "$dev" 4 >"$d/routes4" && routes "$dev" 6 >"$d/routes6" || exit 1
 nmcli -g GENERAL.STATE device show "$dev" 2>/dev/null | grep -q '^100' && : >"$d/by-nm"
 networkctl status "$dev" 2>/dev/null | grep -q 'State:.*(configured)' && : >"$d/by-networkd"
@@ -105,13 +125,25 @@ echo "$dev has not come back as it was: $left"; exit 1
 """
 
 
+_LOOK = """
+dev=$(ip -o -4 addr show to ADDRESS | awk '{ print $2; exit }')
+[ -z "$dev" ] || lost_for_good "$dev"
+"""
+
+
+def _fill_in(text: str, address: str, own_addresses: tuple[str, ...]) -> str:
+    return (_SHELL + text).replace("ADDRESS", address).replace("OWN", " ".join(own_addresses))
+
+
+def what_would_be_lost(address: str, own_addresses: tuple[str, ...]) -> str:
+    """Shell that prints what the NIC with `address` would come back without, a line each."""
+    return _fill_in(_LOOK, address, own_addresses)
+
+
 def nic_script(address: str, own_addresses: tuple[str, ...]) -> Script:
     """The NIC that has `address` goes down; `own_addresses` are all that are the node's itself, whatever the cluster manager does."""
 
-    def fill_in(text: str) -> str:
-        return (_SHELL + text).replace("ADDRESS", address).replace("OWN", " ".join(own_addresses))
-
-    return Script(fill_in(_DOWN), fill_in(_UP), fill_in(_WHOLE))
+    return Script(*(_fill_in(text, address, own_addresses) for text in (_DOWN, _UP, _WHOLE)))
 
 
 class _NicDown(OnHost):
@@ -122,19 +154,25 @@ class _NicDown(OnHost):
     needs = BY_FAILURE
     failures = 1
     on_windows = ""
-    which: str  # the attribute of a node that tells the NIC's address
 
     @property
     def _address(self) -> IPv4Address:
-        return getattr(self._subject.cluster.node(self._node), self.which)
+        return getattr(self._subject.cluster.node(self._node), self.takes_nic)
 
     def script(self, id: str) -> Script:
+        return nic_script(str(self._address), self._own_addresses)
+
+    @property
+    def _own_addresses(self) -> tuple[str, str]:
         node = self._subject.cluster.node(self._node)
-        return nic_script(str(self._address), (str(node.address), str(node.second_address)))
+        return str(node.address), str(node.second_address)
 
     def skip_reason(self) -> str | None:
         if not self.by_script:
-            return None
+            line = what_would_be_lost(str(self._address), self._own_addresses)
+            lost = self._subject.hosts[self._node].run(as_root(SBIN + line)).out.split("\n")
+            lost = [thing for thing in lost if thing]
+            return f"{self._node}: the NIC would come back without {'; '.join(lost)}" if lost else None
         if why := self.cannot_undo():
             return why
         nic = self._nic()
@@ -189,7 +227,7 @@ class NicDownSubnet1(_NicDown):
 
     name = "NIC down Subnet#1"
     sentence = "the active node's NIC in Subnet#1 goes down: clients, probes and one communication path are gone"
-    which = "address"
+    takes_nic = "address"
     moves = True
     expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.OUT)
 
@@ -211,7 +249,7 @@ class NicDownSubnet2(_NicDown):
 
     name = "NIC down Subnet#2"
     sentence = "the active node's NIC in Subnet#2 goes down, the one that holds the VIP; one communication path is gone"
-    which = "second_address"
+    takes_nic = "second_address"
     expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.RECOVERS)
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
@@ -14,11 +16,18 @@ from harness.hosts.root_rights import as_root
 if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest
 
+# A name that stands there twice, or a process that a pid file names as well, is one process.
 _KILL = """
 killed=
-for p in $({pids}); do set -- $(start "$p"); [ -n "$2" ] && kill -KILL "$p" && killed="$killed $p:$2"; done
-echo $killed
+for p in $({{ {pids}; }} | sort -u); do set -- $(start "$p"); [ -n "$2" ] && kill -KILL "$p" && killed="$killed $p:$2"; done
+echo killed $killed
 """
+
+
+def _killed_processes(lines: Sequence[str]) -> list[str]:
+    """PID:START of each that was killed, by what the host printed. Pure."""
+    words = next((line.split()[1:] for line in lines if line.split()[:1] == ["killed"]), [])
+    return [word for word in words if re.fullmatch(r"\d{1,10}:\d{1,20}", word, re.ASCII)]
 
 
 class ManagerCrash(Disruption):
@@ -49,13 +58,24 @@ class ManagerCrash(Disruption):
     def undoing(self) -> str:
         return "by the supervisor of the manager's daemons"
 
+    def skip_reason(self) -> str | None:
+        """A daemon whose end fences its node, or isolates it, makes another disruption of this: nobody was asked for that."""
+        manager = self._subject.manager
+        others = [name for name in manager.daemons(self._subject.cluster.manager.daemons) if name not in manager.mended_daemons]
+        if not others:
+            return None
+        return (
+            f"manager.daemons names {', '.join(others)}, and that the cluster takes no notice of its end is known of "
+            f"{', '.join(manager.mended_daemons) or 'no daemon'} alone: this node might be fenced, or both have everything in service"
+        )
+
     def steps(self) -> list[Step]:
         return [Step(self._node, "do", START + _KILL.format(pids=self._subject.manager.daemon_pids_line()).strip())]
 
     def begin(self, deadline: Deadline) -> None:
         line = START + _KILL.format(pids=self._subject.manager.daemon_pids_line())
-        self.moment, (killed, *_) = run_at_once(self._subject, self._node, line, deadline)
-        self._killed_processes = killed.split()
+        self.moment, said = run_at_once(self._subject, self, line, deadline)
+        self._killed_processes = _killed_processes(said)
         if not self._killed_processes:
             daemons = ", ".join(self._subject.manager.daemons(self._subject.cluster.manager.daemons))
             raise Inconclusive(f"{self._node}: none of the manager's daemons runs there ({daemons}); name them in manager.daemons")

@@ -79,6 +79,6 @@ class ResponderOnBoth(OnHost):
         where = str(subject.cluster.node(self.target()).address), subject.cluster.load_balancer.probe.port
 
         def answers() -> bool:
-            return attempt(subject.residents[client], *where, count=1)[0].answered
+            return attempt(subject.connection_workers[client], *where, count=1)[0].answered
 
         deadline.wait_for(answers, what=f"the probe port of {self.target()} answering")

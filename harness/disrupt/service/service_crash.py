@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
 from harness.disrupt.bases import windows_node
-from harness.disrupt.bases.port_owner import kill, listener_pid, wait_for_end
+from harness.disrupt.bases.port_owner import ListeningProcess, kill, kill_line, listener_process, wait_for_end
 from harness.disrupt.disruption import BY_FAILURE, Disruption, Effect, Step, both
 from harness.expectations import outage_budget
 from harness.hosts.windows.script_protocol import Row
@@ -33,7 +33,7 @@ class ServiceCrash(Disruption):
     def __init__(self, subject: ClusterUnderTest, service: Service | None = None) -> None:
         super().__init__(subject)
         self._port = (service or subject.cluster.services[0]).port
-        self._pid = 0
+        self._process = ListeningProcess(0, "", self._port)
         self._owner: Row = {}
 
     def allowance(self) -> outage_budget.Allowance:
@@ -47,7 +47,7 @@ class ServiceCrash(Disruption):
         if self._by_script:
             row = windows_node.owner_of(self._subject, self._node, self._port)
             return [Step(self._node, "do", f"process-kill.ps1 -Id {row['Id']:.0f} -StartedAt {row['StartedAt']}  # {row['Name']}")]
-        return [Step(self._node, "do", f"kill -KILL {listener_pid(self._subject, self._node, self._port)}")]
+        return [Step(self._node, "do", kill_line(listener_process(self._subject, self._node, self._port)))]
 
     @property
     def _by_script(self) -> bool:
@@ -58,11 +58,11 @@ class ServiceCrash(Disruption):
             self._owner = windows_node.owner_of(self._subject, self._node, self._port)
             self.moment = windows_node.end_process(self._subject, self, self._owner, deadline)
             return
-        self._pid = listener_pid(self._subject, self._node, self._port)
-        self.moment = kill(self._subject, self._node, self._pid, deadline)
+        self._process = listener_process(self._subject, self._node, self._port)
+        self.moment = kill(self._subject, self, self._process, deadline)
 
     def took_effect(self, deadline: Deadline) -> None:
         if self._by_script:
             windows_node.wait_for_end(self._subject, self._node, self._owner, deadline)
             return
-        wait_for_end(self._subject, self._node, self._pid, deadline)
+        wait_for_end(self._subject, self._node, self._process.pid, deadline)

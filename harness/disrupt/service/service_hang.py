@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
 from harness.disrupt.bases.host_fault_base import OnHost
-from harness.disrupt.bases.port_owner import START, listener_pid
+from harness.disrupt.bases.port_owner import START, ListeningProcess, listener_process
 from harness.disrupt.disruption import BY_FAILURE, Effect, both
 from harness.expectations import outage_budget
 from harness.hosts.deadman.deadman_switch import MARK, Script
@@ -55,9 +55,9 @@ echo "still stopped:$left"; exit 1
 """
 
 
-def hang_script(pid: int) -> Script:
-    """That process and all of its are stopped."""
-    stop = _STOP.format(family=FAMILY.format(pid=pid), pid=pid, mark=MARK)
+def hang_script(pid: int, demand: str = "") -> Script:
+    """That process and all of its are stopped; `demand` is shell before it, which exits where that must not be."""
+    stop = demand + _STOP.format(family=FAMILY.format(pid=pid), pid=pid, mark=MARK)
     return Script(START + stop, START + _GO_ON, START + _NONE_STOPPED)
 
 
@@ -76,16 +76,17 @@ class ServiceHang(OnHost):
     def __init__(self, subject: ClusterUnderTest, service: Service | None = None) -> None:
         super().__init__(subject)
         self._service = service or subject.cluster.services[0]
-        self._pid = 0
+        self._process = ListeningProcess(0, "", self._service.port)
 
     def allowance(self) -> outage_budget.Allowance:
         return outage_budget.service_hang(self._subject.cluster)
 
     def script(self, id: str) -> Script:
-        self._pid = listener_pid(self._subject, self._node, self._service.port)
-        return hang_script(self._pid)
+        self._process = listener_process(self._subject, self._node, self._service.port)
+        return hang_script(self._process.pid, self._process.demand_same())
 
     def took_effect(self, deadline: Deadline) -> None:
         """Stopped, or ended by its manager already."""
-        stopped = f"! kill -0 {self._pid} 2>/dev/null || grep -q '^State:.[TZ]' /proc/{self._pid}/status"
-        deadline.wait_for(lambda: self._holds_on_target(stopped, deadline), what=f"process {self._pid} on {self._node} stopping")
+        pid = self._process.pid
+        stopped = f"! kill -0 {pid} 2>/dev/null || grep -q '^State:.[TZ]' /proc/{pid}/status"
+        deadline.wait_for(lambda: self._holds_on_target(stopped, deadline), what=f"process {pid} on {self._node} stopping")

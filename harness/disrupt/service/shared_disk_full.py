@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
-from harness.core.errors import DeadlineExceeded, Unusable
+from harness.core.errors import DeadlineExceeded, Inconclusive, Unusable
 from harness.disrupt.bases.host_fault_base import SBIN, OnHost
-from harness.disrupt.bases.port_owner import listener_pid
+from harness.disrupt.bases.port_owner import listener_process
 from harness.disrupt.disruption import BY_FAILURE, Effect, Step, both
+from harness.disrupt.move_permission import demand_lease, hindrances, manager_reasons, mirror_reasons
 from harness.disrupt.service.service_hang import FAMILY
 from harness.expectations import outage_budget
 from harness.hosts.deadman.deadman_switch import RUN, Deadman, Script
@@ -22,6 +22,7 @@ from harness.services import service_registry
 if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest
     from harness.hosts.host import Host
+    from harness.managers.manager import ClusterState
 
 # Where the listener works is its data directory. Then, a line each: where its file system is mounted; what of the node's own lies on it;
 # whether the node mounts it by itself at boot; and who else has files there, seen twice.
@@ -60,15 +61,20 @@ _NODES_OWN = (
     "/var/log/audit",
     "/var/tmp",
 )
-# On whichever node has it mounted the file goes, and is seen to have gone. A file system that is mounted nowhere may be on its way: it is
-# waited for as long as that may take, each time anew.
-_REMOVE = """
+# On the node that has it mounted the file goes, and is seen to have gone. A file that is not there where no disk is mounted proves nothing,
+# so a node without the disk goes on, until it has it, or is told that the other node has seen to it.
+_MOUNTED = """
 mounted() {{ awk -v m={mounted} '$2 == m {{ found = 1 }} END {{ exit !found }}' /proc/mounts; }}
-n=0
-while ! mounted && [ $n -lt {looks} ]; do n=$((n + 1)); sleep 0.5; done
-if mounted; then rm -f {file}; [ ! -e {file} ] && echo "note: {file_said} is not on the disk"; fi
+mounted || {{ echo {not_mounted} >&2; exit 1; }}
 """
-_REMOVED = "[ ! -e {file} ]"
+_REMOVE = (
+    _MOUNTED
+    + """
+rm -f {file}
+[ ! -e {file} ] && echo "note: "{file_said}" is not on the disk"
+"""
+)
+_REMOVED = _MOUNTED + "[ ! -e {file} ]"
 _FREE = "df -Pk {place} | awk 'NR == 2 {{ print $4 }}'"
 # What root alone may use (reserved blocks) is not counted as free, and so stays free. Somebody else may take some meanwhile: less, then.
 _FILL = """
@@ -119,7 +125,7 @@ class SharedDiskFull(OnHost):
     def _find_place(self, deadline: Deadline) -> str:
         """Where the database's file system is mounted. Raises Unusable when anything but the database lives on it."""
         assert self._database is not None, "skip_reason says so"
-        pid = listener_pid(self._subject, self._node, self._database.port)
+        pid = listener_process(self._subject, self._node, self._database.port).pid
         script = _WHERE.format(pid=pid, own=" ".join(_NODES_OWN), family=FAMILY.format(pid=pid))
         lines = self._subject.hosts[self._node].check(as_root(script), limit=deadline.within(20.0)).splitlines()
         if why := reason_not_to_fill(lines):
@@ -138,7 +144,7 @@ class SharedDiskFull(OnHost):
         return shlex.quote(f"{self._place.rstrip('/')}/.lkharness-{RUN}")
 
     def _removal(self) -> tuple[str, str]:
-        return removal(self._place, self._file, self._on_its_way_s)
+        return removal(self._place, self._file)
 
     @property
     def _on_its_way_s(self) -> float:
@@ -148,13 +154,13 @@ class SharedDiskFull(OnHost):
 
     @property
     def longest_s(self) -> float:
-        """A node that does not have the disk waits for it before it ends."""
+        """The disk may be on its way for some time, and is waited for."""
         return super().longest_s + self._on_its_way_s
 
     def _arm(self, host: str) -> Deadman:
-        """That waiting is within the stated time."""
+        """That waiting is within the stated time. The node that has the disk undoes it for both."""
         deadman = super()._arm(host)
-        deadman.longest = super().longest_s
+        deadman.longest, deadman.one_for_all = super().longest_s, True
         return deadman
 
     def script(self, id: str) -> Script:
@@ -167,23 +173,25 @@ class SharedDiskFull(OnHost):
         full = f"[ $({self._free_space_line()}) -lt 1024 ]"  # in KiB
         deadline.wait_for(lambda: self._holds_on_target(full, deadline), what=f"{self._place} on {self._node} being full")
 
-    def _remove(self, deadline: Deadline) -> None:
-        """On the node that has the disk, and seen there; then the other need not wait for it."""
+    def _remove(self, deadline: Deadline) -> bool:
+        """On the node that has the disk, and seen there; then the other need not wait for it. False where no node has it."""
+        hosts = [self._subject.hosts[node.name] for node in self._subject.cluster.nodes]
 
         def is_removed() -> bool:
-            return any(self._is_removed(d.host, deadline) for d in self._armed)
+            return any(self._is_removed(host, deadline) for host in hosts)
 
         try:
             Deadline(deadline.within(self._on_its_way_s)).wait_for(is_removed, what=f"{self._place} being mounted", every=0.5)
-        except DeadlineExceeded as error:
-            self._subject.timeline.note(self._node, "undone", f"{self.name}: each node goes on looking by itself: {error}")
-            return
+        except DeadlineExceeded as error:  # so it is not undone, which `OnHost.undo` says
+            self._subject.timeline.note(self._node, "disk", f"{self.name}: each node goes on looking by itself: {error}")
+            return False
         for deadman in self._armed:
             deadman.mark_settled()
+        return True
 
     def _is_removed(self, host: Host, deadline: Deadline) -> bool:
         """Is the disk mounted there, and the file removed?"""
-        undo, check = removal(self._place, self._file, 0.0)
+        undo, check = removal(self._place, self._file)
         try:
             completed = host.run(as_root(SBIN + f"{undo}\n{check}"), limit=max(deadline.within(10.0), 2.0))
         except (HostUnreachable, DeadlineExceeded):
@@ -191,25 +199,60 @@ class SharedDiskFull(OnHost):
         return completed.ok and "note: " in completed.out
 
     def undo(self, deadline: Deadline) -> None:
-        """When the disk has brought everything down on both nodes, start it again: no cluster does that by itself (facts LKL-42)."""
-        was_begun = bool(self._armed)
-        self._remove(deadline)
-        super().undo(deadline)
-        if not was_begun:
-            return
-        manager, timers = self._subject.manager, self._subject.cluster.manager
+        """When the disk has brought everything down on both nodes, start it again: no cluster does that by itself (facts LKL-42).
+
+        Raises Inconclusive where it must not be started here: another node may be in the middle of it.
+        """
+        was_begun = bool(self._armed)  # else nothing was done, or it is undone: no disk is to be waited for
+        try:
+            if was_begun and not self._remove(deadline):
+                self._wait_until_in_service(deadline)  # which is what mounts it
+                self._remove(deadline)
+        finally:
+            super().undo(deadline)
+        if was_begun:
+            self._wait_until_in_service(deadline)
+
+    def _wait_until_in_service(self, deadline: Deadline) -> None:
+        timers = self._subject.cluster.manager
         try:
             soon = Deadline(deadline.within(timers.check_interval_s + timers.takeover_s))
             soon.wait_for(self._subject.state, until=lambda s: s.active is not None, what="the cluster being in service again", every=0.3)
         except DeadlineExceeded:
-            manager.switch_over(self._node, deadline=deadline)
+            self._start_again(deadline)
+
+    def _start_again(self, deadline: Deadline) -> None:
+        """Where every node is heard, nothing is on its way on any, the copy of the data is complete and the cluster still this run's."""
+        subject, manager = self._subject, self._subject.manager
+
+        def is_at_rest(state: ClusterState) -> bool:
+            return state.active is not None or not hindrances(state, self._node)
+
+        try:
+            state = deadline.wait_for(subject.state, until=is_at_rest, what="a cluster that may be started again", every=0.5)
+        except DeadlineExceeded:
+            state = subject.state()
+        if state.active is not None:
+            return
+        demand_lease(subject, deadline)
+        reasons = hindrances(state, self._node) or manager_reasons(subject, state, self._node)[0] or mirror_reasons(subject, self._node)
+        if reasons:
+            raise Inconclusive(
+                f"{self.name} is undone, but the cluster is in service on neither node, and was not started again on {self._node}, because "
+                f"{'; '.join(reasons)}; what starts it: on {self._node}, as root, `{manager.by_hand_line(self._node)}`"
+            )
+        manager.switch_over(self._node, deadline=deadline)
 
 
-def removal(place: str, file: str, on_its_way_s: float) -> tuple[str, str]:
+def removal(place: str, file: str) -> tuple[str, str]:
     """The undoing and its check, for either node. `file` is quoted for the shell."""
     mounted = shlex.quote(place.replace("\\", "\\\\").replace(" ", "\\\\040"))
-    plain_file = file.strip("'")
-    return _REMOVE.format(mounted=mounted, looks=math.ceil(2 * on_its_way_s), file=file, file_said=plain_file), _REMOVED.format(file=file)
+    said = shlex.quote(
+        f"{place} is not mounted here, so whether the file that fills it is still on it is not known; where it is mounted, "
+        f"remove {shlex.split(file)[0]}, then this folder"
+    )
+    words = {"mounted": mounted, "not_mounted": said, "file": file, "file_said": file}
+    return _REMOVE.format(**words), _REMOVED.format(**words)
 
 
 def reason_not_to_fill(lines: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ MAX_POINTS = 60_000
 """On the page; with more the oldest nights are left out, which keeps it below 2 MB. `lkharness history --json` has all."""
 NEVER = -1
 OUTCOMES = {"pass": "p", "fail": "f", "inconclusive": "i", "skipped": "s"}
+NOT_MEASURED = "n"
 
 
 def first_run_on_page(history: History) -> int:
@@ -29,17 +30,19 @@ def first_run_on_page(history: History) -> int:
     return 0
 
 
-def page_data(history: History, first: int, reports: Container[str]) -> dict[str, Any]:
-    """`runs` by place, and `lines` in the order of the clusters' lines. `reports`: folders that have a report to link to."""
+def page_data(history: History, first: int, reports: Container[str], records: Container[str]) -> dict[str, Any]:
+    """`runs` by place, and `lines` in the order of the clusters' lines. `reports`: folders that have a report to link to; `records`: those
+    that it can be made again in."""
     return {
-        "runs": [_run(run, reports) for run in history.runs[first:]],
+        "runs": [_run(run, reports, records) for run in history.runs[first:]],
         "lines": [_line(line, first) for cluster in history.clusters for line in cluster.lines],
     }
 
 
-def _run(run: StoredRun, reports: Container[str]) -> list[Any]:
-    """When, folder, outcome, whether there is a report."""
-    return [run.iso[:16].replace("T", " "), run.folder, OUTCOMES.get(run.outcome, "i"), int(run.folder in reports)]
+def _run(run: StoredRun, reports: Container[str], records: Container[str]) -> list[Any]:
+    """When, folder, outcome, whether there is a report (1), or one can be made (2)."""
+    report = 1 if run.folder in reports else 2 if run.folder in records else 0
+    return [run.iso[:16].replace("T", " "), run.folder, OUTCOMES.get(run.outcome, "i"), report]
 
 
 def _line(line: Line, first: int) -> dict[str, Any]:
@@ -51,7 +54,7 @@ def _line(line: Line, first: int) -> dict[str, Any]:
         "h": [_ms(column.most, column) for column in columns],
         "n": _runs_of([column.n for column in columns]),
         "b": _runs_of([round(column.budget * 1000) for column in columns]),
-        "o": "".join(OUTCOMES.get(column.outcome, "i") for column in columns),
+        "o": "".join(OUTCOMES.get(column.outcome, "i") if column.measured else NOT_MEASURED for column in columns),
         "c": [[point.run - first, point.sentence] for point in line.change_points if point.run >= first],
     }
 

@@ -19,16 +19,25 @@ from harness.report.record.run_record import Result
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _MAX_NEWS = 40  # changes that are listed for a cluster; the strips show all
-_WORST_FIRST = (State.REGRESSED, State.NEW, State.ALWAYS, State.FLAKY, State.RECOVERED, State.UNKNOWN, State.STEADY)
-_TONES = {State.REGRESSED: "fail", State.NEW: "fail", State.ALWAYS: "fail", State.FLAKY: "inconclusive", State.UNKNOWN: "unchecked"}
+_MAX_NAMED = 20  # lines that are named of one change; all disruptions on three services have 800
+_WORST_FIRST = (State.REGRESSED, State.NEW, State.ALWAYS, State.UNMEASURED, State.FLAKY, State.RECOVERED, State.UNKNOWN, State.STEADY)
+_TONES = {
+    State.REGRESSED: "fail",
+    State.NEW: "fail",
+    State.ALWAYS: "fail",
+    State.FLAKY: "inconclusive",
+    State.UNMEASURED: "inconclusive",
+    State.UNKNOWN: "unchecked",
+}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One strip. `number` is its place in the page's data."""
+    """One strip. `number` is its place in the page's data; it is not drawn where all of its nights are older than the page."""
 
     number: int
     line: Line
+    drawn: bool
 
     @property
     def label(self) -> str:
@@ -57,23 +66,26 @@ class Group:
 
 @dataclass(frozen=True)
 class NightChanges:
-    """What changed in one night, of all lines that it changed."""
+    """What changed in one night, of all lines that it changed. `lines` are the names of the first of them, `more` is how many others."""
 
     run: int
     sentence: str
     lines: tuple[str, ...]
+    more: int
 
 
-def html(history: History, reports: Container[str]) -> str:
-    """Render the page. `reports` holds the folders that have a report. Whatever came from outside is escaped and made visible."""
+def html(history: History, reports: Container[str], records: Container[str] = ()) -> str:
+    """Render the page. `reports` holds the folders that have a report, `records` those that have a run.json. Whatever came from outside is
+    escaped and made visible."""
     script = (_TEMPLATES / "history.js").read_text(encoding="utf-8")
     first = first_run_on_page(history)
-    data = json.dumps(page_data(history, first, reports), separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")
+    data = json.dumps(page_data(history, first, reports, records), separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")
     environment = page_environment(_TEMPLATES)
     return environment.get_template("index.html.j2").render(
         runs=history.runs,
-        clusters=[(cluster, _news(cluster), groups) for cluster, groups in _group_lines(history)],
+        clusters=[(cluster, _news(cluster), groups) for cluster, groups in _group_lines(history, first)],
         left_out=first,
+        clusterless=[run for run in history.runs if not run.cluster],
         data=Markup(data),
         style=style(_TEMPLATES / "history.css"),
         **inline_script(script),
@@ -83,12 +95,12 @@ def html(history: History, reports: Container[str]) -> str:
     )
 
 
-def _group_lines(history: History) -> list[tuple[ClusterHistory, list[Group]]]:
+def _group_lines(history: History, first: int) -> list[tuple[ClusterHistory, list[Group]]]:
     grouped, number = [], 0
     for cluster in history.clusters:
         rows_by_disruption: dict[str, list[Row]] = {}
         for line in cluster.lines:
-            rows_by_disruption.setdefault(line.disruption, []).append(Row(number, line))
+            rows_by_disruption.setdefault(line.disruption, []).append(Row(number, line, line.columns[-1].run >= first))
             number += 1
         groups = [Group(name, tuple(sorted(rows, key=_badness))) for name, rows in rows_by_disruption.items()]
         grouped.append((cluster, sorted(groups, key=lambda group: _badness(group.worst)[0])))
@@ -106,5 +118,8 @@ def _news(cluster: ClusterHistory) -> list[NightChanges]:
         for point in line.change_points:
             way = "same" if point.by is None else "slower" if point.by > 0 else "faster"
             changes_by_reason.setdefault((point.run, point.because, way), []).append((line, point.sentence))
-    news = [NightChanges(run, changes[0][1], tuple(line.name for line, _ in changes)) for (run, _, _), changes in changes_by_reason.items()]
+    news = [
+        NightChanges(run, changes[0][1], tuple(line.name for line, _ in changes[:_MAX_NAMED]), max(0, len(changes) - _MAX_NAMED))
+        for (run, _, _), changes in changes_by_reason.items()
+    ]
     return sorted(news, key=lambda item: -item.run)[:_MAX_NEWS]

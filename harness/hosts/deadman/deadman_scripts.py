@@ -4,6 +4,10 @@ It travels on standard input, because everybody on a host may read the arguments
 must not leave half a script to be run: everything is in functions, and the last line calls the first of them.
 
 Only one folder counts, below /run, where nobody but root can make one: root's own, closed to everybody else, no link.
+
+What is done and its undoing hold the same lock, so that neither begins while the other goes on; what is undone is not done any more. An
+undoing that finds nothing armed forbids it, in a folder beside: the arming may be on its way yet, behind a slow log-in or sudo, and
+nobody would know of what it does then.
 """
 
 from __future__ import annotations
@@ -15,6 +19,9 @@ from harness.hosts.root_rights import MAY_ALL, ROOT
 FOLDER = "/run/lkharness"
 MARK = "LKHARNESS_DEADMAN"  # in the environment of every process that we leave running on a host
 MAX_RETRY_INTERVAL_S = 60  # between two tries of an undoing that fails
+FORBIDDEN = f"{FOLDER}-undone"  # has a file for each token that must not be armed any more
+FORBIDDEN_S = 600  # for so long; what arms after that is on its way for longer than any connection is kept
+ACT_PATIENCE_S = 30  # beyond its term; what has not been done by then hangs, and would keep the host from undoing it
 
 _OURS = r"""
 ours() {
@@ -35,9 +42,13 @@ unset LKHARNESS_DEADMAN
 of=$(cat name) seconds=$(cat seconds)
 rest() { LKHARNESS_DEADMAN="$mark" sleep "$1"; }
 tell() { logger -t lkharness -p "daemon.$1" -- "$2"; }
+end_act() {
+  for e in $(grep -lszxF "lk_acting=$d" /proc/[0-9]*/environ); do e=${e%/environ}; kill -KILL "${e#/proc/}"; done
+  tell err "$of: what was to be done still went on after its time, and was ended"
+}
 once() {
   exec 9<lock || exit 0
-  flock 9
+  flock -w PATIENCE 9 || { end_act; flock 9; }
   [ -d "$d" ] || exit 0
   if [ -z "$undone" ] && [ ! -e done ]; then
     out=said; ( : >"$out" ) || out=/dev/null
@@ -68,7 +79,7 @@ while [ -d "$d" ]; do
   [ $pause -le LONGEST_PAUSE ] || pause=LONGEST_PAUSE
 done
 exit 0
-""".replace("LONGEST_PAUSE", str(MAX_RETRY_INTERVAL_S))
+""".replace("LONGEST_PAUSE", str(MAX_RETRY_INTERVAL_S)).replace("PATIENCE", str(ACT_PATIENCE_S))
 
 # In a session of its own, before anything is done: makes the folder, and becomes the deadman, or has systemd start it, whose units
 # outlive every log-in. Its texts come in its environment, which root alone may read.
@@ -104,6 +115,8 @@ arm() {
     ours || { [ ! -e "$base" ] && [ ! -L "$base" ] && continue; refuse "$base is not a folder of root's own with mode 0700; remove it"; }
     mkdir "$d" 2>/dev/null && break
   done
+  # made before it is looked for, as an undoing forbids before it looks for the folder: one of the two sees the other
+  [ ! -e "$base-undone/$lk_token" ] || { rmdir "$d" "$base" 2>/dev/null; refuse "it was undone already, so it was not done"; }
   cd "$d" 2>/dev/null || refuse "$base cannot be made or written to"
   ( write ) 2>/dev/null || { rm -rf "$d"; refuse "$base cannot be written to"; }
   said=
@@ -118,6 +131,17 @@ arm
 """
 )
 
+# Does it, if nobody has undone it. Its processes alone bear `lk_acting`, and have not the lock: one that goes on would keep it.
+_ACTING = r"""
+refuse() { echo "its undoing had begun before it was done, so it was not done" >&2; exit 3; }
+[ -e "$d/lock" ] || refuse
+exec 8<"$d/lock"
+flock 8 && [ -d "$d" ] && [ ! -e "$d/done" ] || refuse
+before=$(date +%s.%N)
+sh "$d/act" </dev/null 8<&- || exit $?
+echo "moment $before $(date +%s.%N)"
+"""
+
 _DO = r"""
 do_it() {
   [ "$(id -u)" = 0 ] || { echo "only root can arm an undoing; log in as root, or set ssh.sudo" >&2; exit 3; }
@@ -130,9 +154,7 @@ do_it() {
     [ "$word" = armed ] || { echo "the undoing could not be armed: $word $d" >&2; exit 3; }
     export d
     unset lk_of lk_seconds lk_deadman lk_undo lk_check lk_act lk_arming lk_base lk_token
-    before=$(date +%s.%N)
-    sh "$d/act" </dev/null || exit $?
-    echo "moment $before $(date +%s.%N)"
+    lk_acting="$d" sh -c "$lk_doing" lkharness-do </dev/null || exit $?
   }
 }
 do_it
@@ -144,6 +166,15 @@ _UNDOING = (
     _OURS
     + r"""
 carry_out() { ( eval "$lk_undo" ) </dev/null >&2 9<&- && ( eval "$lk_check" ) </dev/null >&2 9<&-; }
+forbid() {
+  [ ! -e "$base-undone/$lk_token" ] || return 0
+  umask 077
+  mkdir "$base-undone" 2>/dev/null
+  ( base="$base-undone"; ours ) || return 0
+  ( : >"$base-undone/$lk_token" ) 2>/dev/null || return 0  # where nothing can be written nothing can be armed
+  ( unset lk_of lk_undo lk_check lk_undoing; exec setsid sh -c 'sleep "$1"; rm -f "$2"; rmdir "${2%/*}"' lkharness-forbidden \
+    FORBIDDEN_S "$base-undone/$lk_token" ) </dev/null >/dev/null 2>&1 9<&- &
+}
 none() {
   ( eval "$lk_check" ) </dev/null >&2 && { echo none; exit 0; }
   carry_out || exit 1
@@ -152,6 +183,7 @@ none() {
 undo_it() {
   base=$lk_base d=$lk_base/$lk_token
   export d
+  [ -n "$lk_ended" ] || [ -d "$d" ] || forbid
   [ -d "$base" ] || none
   ours || { echo "$base is not a folder of root's own with mode 0700" >&2; exit 1; }
   [ -d "$d" ] || none
@@ -168,13 +200,13 @@ undo_it() {
 }
 trap '' PIPE HUP
 undo_it
-"""
+""".replace("FORBIDDEN_S", str(FORBIDDEN_S))
 )
 
 # In a session of its own: who waits for it may give up, and what it has begun is not ended half way.
 _UNDO = r"""
 undo_now() {
-  export lk_base lk_token lk_of lk_undo lk_check lk_undoing
+  export lk_base lk_token lk_of lk_undo lk_check lk_undoing lk_ended
   setsid sh -c 'eval "$lk_undoing"' lkharness-undo </dev/null &
   wait $!
 }
@@ -195,7 +227,15 @@ if ours; then
     echo "folder $d of $(plain <"$d/name")$([ -f "$d/failed" ] && echo ": its undoing failed and said: $(tail -n 1 "$d/failed" | plain)")"
   done
 fi 2>/dev/null
-tables=$(command -v nft >/dev/null && nft list tables 2>/dev/null)
+# An nft that cannot be asked where the kernel has tables says nothing; a second try, because a firewall's reload passes.
+may_admin() { [ $(( 0x$(sed -n 's/^CapEff:.//p' /proc/self/status) >> 12 & 1 )) = 1 ]; }
+tables=
+if command -v nft >/dev/null; then
+  tables=$(nft list tables 2>&1) || { sleep 0.3; tables=$(nft list tables 2>&1); } ||
+    if may_admin && grep -qm 1 " nft_do_chain" /proc/kallsyms; then
+      echo "perhaps an nft table of ours, which nft cannot tell: $(printf '%s\n' "$tables" | tail -n 1 | plain)"
+    fi
+fi
 case $tables in *lkharness*) printf '%s\n' "$tables" | sed -n 's/^table \([a-z]* lkharness.*\)/nft table \1/p' ;; esac
 pacemaker() { [ ! -r /proc/net/unix ] || grep -q 'cib_r[ow]' /proc/net/unix; }
 command -v cibadmin >/dev/null && pacemaker && timeout 5 cibadmin -Q 2>/dev/null |
@@ -238,13 +278,14 @@ BY_INPUT = 'eval "$(cat)"'
 
 def arming_input(token: str, of: str, seconds: float, act: str, undo: str, check: str) -> bytes:
     """The input that arms and does. `token` names the folder and tells nobody anything, `of` is for a person."""
-    texts = {"lk_deadman": _DEADMAN, "lk_arming": _ARMING, "lk_act": act, "lk_seconds": f"{seconds:g}"}
+    texts = {"lk_deadman": _DEADMAN, "lk_arming": _ARMING, "lk_doing": _ACTING, "lk_act": act, "lk_seconds": f"{seconds:g}"}
     return _with_assignments({**_common_values(token, of, undo, check), **texts}, _DO)
 
 
-def undoing_input(token: str, of: str, undo: str, check: str) -> bytes:
-    """The input that undoes now."""
-    return _with_assignments({**_common_values(token, of, undo, check), "lk_undoing": _UNDOING}, _UNDO)
+def undoing_input(token: str, of: str, undo: str, check: str, *, ended: bool = False) -> bytes:
+    """The input that undoes now. `ended`: the command that armed and did it is known to have ended, so nothing is on its way."""
+    texts = {"lk_undoing": _UNDOING, "lk_ended": "yes" if ended else ""}
+    return _with_assignments({**_common_values(token, of, undo, check), **texts}, _UNDO)
 
 
 def _common_values(token: str, of: str, undo: str, check: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ from harness.hosts.host import Command
 
 EXE = "powershell"
 OPTIONS = "-NoLogo -NoProfile -NonInteractive -ExecutionPolicy Bypass -InputFormat None -OutputFormat Text"
-LINE_AT_MOST = 8000  # cmd.exe's limit is 8191
+MAX_LINE = 8000  # cmd.exe's limit is 8191
 TIMED_OUT = 124  # as timeout(1) has it
 
 # `J` prints any objects as one JSON array, in ASCII.
@@ -44,7 +44,7 @@ FROM_INPUT = (
     ". ([ScriptBlock]::Create($r.ReadToEnd()))"
 )
 
-ERRORS_AT_MOST = 2 * 1024 * 1024  # characters
+MAX_ERRORS = 2 * 1024 * 1024  # characters
 CLIXML = re.compile(r"#< CLIXML\r?\n?")
 OBJECTS = re.compile(r"<Objs\b.*?(?:</Objs>|\Z)", re.DOTALL)
 MESSAGE = re.compile(r'<S S="(?:[Ee]rror|[Ww]arning)">([^<]*)</S>')  # `<` is escaped there; `.*?` would search to the end for each
@@ -94,7 +94,7 @@ def invocation(
         return encoded_line(command), data
     script = complete_script(command, limit)
     line = encoded_line(script)
-    if len(line) <= LINE_AT_MOST:
+    if len(line) <= MAX_LINE:
         return line, data
     if data is not None or streams:
         raise BadUse(f"a script of {len(script)} characters does not fit into a command line of Windows, and its input is taken")
@@ -111,7 +111,7 @@ def clean_errors(err: str) -> str:
 
     As much of it as a person would read: the beginning.
     """
-    err = err[:ERRORS_AT_MOST]
+    err = err[:MAX_ERRORS]
     if not CLIXML.search(err):
         return clean_output(err)
     plain = OBJECTS.sub(lambda objects: "".join(_unescape(message) for message in MESSAGE.findall(objects[0])), CLIXML.sub("", err))

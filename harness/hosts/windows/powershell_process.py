@@ -34,7 +34,7 @@ class PowerShellLife:
         self.ready: Future[None] = Future()
         self.over = False
         self.retired = False
-        self._began = time.monotonic()
+        self._began = self._asked = time.monotonic()
         self._sending_since: float | None = None
         self._process: Process | None = None
         self._closed = False
@@ -57,6 +57,16 @@ class PowerShellLife:
         since = self._sending_since
         return 0.0 if since is None else time.monotonic() - since
 
+    @property
+    def unasked_s(self) -> float:
+        """Seconds since it was last asked something, or started."""
+        return time.monotonic() - self._asked
+
+    @property
+    def idle(self) -> bool:
+        """Is no question under way?"""
+        return not self._pending
+
     def ask(self, number: int, name: str, line_of: Callable[[bool], bytes]) -> Future[Line]:
         """Have one line sent; its answer comes in the future. `line_of` makes the line, told whether `name` was never asked before.
 
@@ -67,6 +77,7 @@ class PowerShellLife:
             if self.over:
                 raise self._ended_error()
             self._pending[number] = future
+            self._asked = time.monotonic()
             self._queue.put(line_of(name not in self._known_scripts))
             self._known_scripts.add(name)
         return future
@@ -163,6 +174,7 @@ class PowerShellLife:
             return
         with self._lock:
             future = self._pending.pop(line.id, None)
+            self._asked = time.monotonic()  # it counts from the end of a question as well
         if future is not None:
             future.set_result(line)
         self._close_if_idle()

@@ -2,7 +2,8 @@
 
 It is started with the first question, ends with its input, and is started again when it has died. Where a question does not stop at its
 limit its runspace stays taken (WHST-31): a process with several such is given up for a new one, and closed when its last answer has come.
-One that takes no more lines, or does not come up, is given up as well.
+One that takes no more lines, or does not come up, is given up as well. Unasked for five minutes it ends by itself, so that none is left
+where the connection was cut in silence; one that may be about to is not asked any more, but another one started.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Unusable
 from harness.hosts.host import Host, NotReadable
 from harness.hosts.windows.powershell_process import PowerShellEnded, PowerShellLife
-from harness.hosts.windows.script_protocol import Line, ScriptAnswer, clock_question, question
+from harness.hosts.windows.script_protocol import IDLE_S, Line, ScriptAnswer, clock_question, question
 
 MAX_STUCK = 4  # questions that did not stop though they were told to, until the process is replaced
 ANSWER_MARGIN_S = 2.0  # for the answer that a limit has passed to come back
 START_TIMEOUT_S = 60.0  # until one that has not greeted is given up
 SEND_TIMEOUT_S = 10.0  # until one that takes no more lines is given up
+MAX_UNASKED_S = IDLE_S - 60.0  # after that it may end by itself before a line on a slow way has come; what changes something is asked once
 
 
 class NotResident(Unusable):
@@ -100,16 +102,16 @@ class ResidentPowerShell:
             raise DeadlineExceeded(f"{self._host.name}: {late_message}") from error
 
     def _ready_life(self, deadline: Deadline) -> PowerShellLife:
-        blocked: PowerShellLife | None = None
+        given_up: PowerShellLife | None = None
         with self._lock:
             life = self._life
-            if life is not None and life.blocked_s > SEND_TIMEOUT_S:
-                life, blocked = None, life
+            if life is not None and (life.blocked_s > SEND_TIMEOUT_S or (life.idle and life.unasked_s > MAX_UNASKED_S)):
+                life, given_up = None, life
             if life is None or life.over or life.retired:
                 life = self._life = PowerShellLife(self._host)
                 self.starts += 1
-        if blocked is not None:
-            blocked.close()
+        if given_up is not None:
+            given_up.close()
         try:
             life.ready.result(timeout=max(0.1, deadline.remaining()))
         except NotInTime as error:

@@ -217,6 +217,8 @@ def reason_it_cannot_undo(host: Host, *, limit: float = 20.0) -> str:
         return f"the Task Scheduler (service Schedule) of {host.name} is {state}, so nothing would be undone by itself"
     if row["Module"] is not True:
         return f"{host.name} has no module ScheduledTasks, by which it would be made to undo it by itself"
+    if row.get("Tasks"):
+        return f"{host.name} would not be made to undo it by itself, as scheduled tasks are forbidden there: {row['Tasks']}"
     if row["FolderFault"]:
         return f"{host.name}: our folder in %ProgramData% is not for administrators alone: {row['FolderFault']}; remove it"
     return ""

@@ -15,9 +15,10 @@ from typing import Any
 from harness.core.text.host_text import cut_at_word
 from harness.hosts.bounded_parse import json_of
 from harness.hosts.host import NotReadable
-from harness.hosts.windows.script_contract import ENGINE, Contract, contract_of
+from harness.hosts.windows.script_contract import ENGINE, Contract, contract_of, misfit
 
 Row = dict[str, Any]
+IDLE_S = 300  # without a question the loop ends by itself after so long: its connection may have been cut in silence (WHST-14, 19)
 LIMIT = "Limit"  # the error of a question that had not ended at its limit
 MISSING = "Missing"  # the error of a question about what is not there
 CONSTRAINED = "LanguageMode"
@@ -67,10 +68,10 @@ def bootstrap() -> str:
 
 @cache
 def first_line(*, once: bool) -> bytes:
-    """The first line of input: the loop itself, and the functions that scripts answer with."""
+    """The first line of input: the loop itself, the functions that scripts answer with, and after how long without a question it ends."""
     loop, *functions = ((ENGINE / name).read_text(encoding="utf-8") for name in ("loop.ps1", "answer.ps1", "own-folder.ps1"))
     prelude = "\n".join(functions)
-    return _encode_line({"loop": loop, "prelude": prelude, "once": once})
+    return _encode_line({"loop": loop, "prelude": prelude, "once": once, "idle": IDLE_S})
 
 
 def question(number: int, name: str, parameters: Mapping[str, object], limit: float, *, with_text: bool = True) -> bytes:
@@ -93,9 +94,11 @@ def parse_question(line: str | bytes) -> tuple[str, dict[str, Any]]:
 
 def read_line(line: str) -> Line | None:
     """One line of the loop's output; None for a line that is not the loop's (a profile's, a banner's). Raises NotReadable."""
-    text = line.lstrip("\ufeff").strip()
-    if not text.startswith('{"lkharness":1'):
+    # What printed before without ending its line (a prompt, a native program) stands before it in the same line (WHST-30).
+    begin = line.find('{"lkharness":1')
+    if begin < 0:
         return None
+    text = line[begin:].strip()
     try:
         message = json_of(text)
         if "ready" in message:
@@ -121,9 +124,14 @@ def read_answer(text: str) -> ScriptAnswer:
 
 
 def demand_row(contract: Contract, answer: ScriptAnswer) -> ScriptAnswer:
-    """The answer, when it is what the contract says: an answer without any row is one only where none is possible. Raises NotReadable."""
-    if answer.ok and not answer.rows and not contract.none:
+    """The answer, when it is what the contract says: each row's fields, and no row only where that is possible. Raises NotReadable."""
+    if not answer.ok:
+        return answer
+    if not answer.rows and not contract.none:
         raise NotReadable(f"the script {contract.name} answered without a row, which it never does")
+    for row in answer.rows:
+        if why := misfit(contract, row):
+            raise NotReadable(f"the script {contract.name} answered what it never does: {cut_at_word(why, 200)}")
     return answer
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping
 
@@ -26,7 +27,12 @@ from harness.hosts.windows.script_protocol import (
 )
 
 FIRST_RETRY_S, MAX_RETRY_S = 30.0, 600.0  # after a start that failed, how long none is tried; each further one doubles it
-NO_RIGHTS = ("System Error 5,", "0x80070005", "UnauthorizedAccess", "PermissionDenied", "CouldNotGetService", "CouldNotStopService")
+NO_RIGHTS = (
+    "System Error 5,", "0x80070005", "UnauthorizedAccess", "PermissionDenied", "CouldNotGetService", "CouldNotStopService", "FolderNotMade",
+    "InvalidOperationException,Microsoft.PowerShell.Commands.GetServiceCommand",  # the list of services, refused (WHST-117)
+)  # fmt: skip
+# The shell's word for a program that is not there, whatever its language and its quotes; what PowerShell itself says writes it otherwise.
+_NOT_FOUND = re.compile(rf"(?<![\w./\\-]){EXE}(?![\w./\\-])")
 NO_MODULE = ("CouldNotAutoloadMatchingModule", "CouldNotAutoLoadModule", "PSSecurityException")
 
 
@@ -139,14 +145,14 @@ class ScriptRunner:
         return self._read_result(completed)
 
     def _read_result(self, completed: CommandResult) -> ScriptAnswer:
-        if completed.exit in (127, 9009) or f"'{EXE}'" in completed.err:
-            raise no_powershell_error(self._host.name, completed.err)
         for text in completed.out.splitlines():
             line = read_line(text)
             if line is not None and line.answer is not None:
                 return line.answer
             if line is not None and line.error == CONSTRAINED:
                 raise constrained_error(self._host.name, line.about)
+        if completed.exit in (127, 9009) or _NOT_FOUND.search(completed.err):
+            raise no_powershell_error(self._host.name, completed.err)
         last_line = cut_at_word((completed.err.strip() or completed.out.strip() or "nothing").splitlines()[-1], 200)
         raise NotReadable(f"{self._host.name}: PowerShell gave no answer (exit {completed.exit}); it said: {last_line}")
 

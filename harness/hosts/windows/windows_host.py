@@ -29,7 +29,7 @@ from harness.hosts.windows.windows_parse import (
     WindowsListener,
 )
 
-EVENTS_AT_MOST = 5000
+MAX_EVENTS = 5000
 FIREWALL_TIMEOUT_S = 120.0
 
 
@@ -87,8 +87,8 @@ class WindowsHost:
         self, begin: float, end: float, *, source: str | None = None, logs: Sequence[str] = ("Application", "System"), most: int = 1000
     ) -> list[Event]:
         """The event log from `begin` to `end`, seconds since the epoch on the host's clock: the newest `most` entries, oldest first."""
-        if not 0 < most <= EVENTS_AT_MOST:
-            raise BadUse(f"events: at most {EVENTS_AT_MOST} entries at once, and at least one; not {most}")
+        if not 0 < most <= MAX_EVENTS:
+            raise BadUse(f"events: at most {MAX_EVENTS} entries at once, and at least one; not {most}")
         rows = self._rows("events", Begin=moment(begin), End=moment(end), Logs=list(logs), Source=source or "", Most=most)
         return windows_parse.events(rows)[-most:]
 

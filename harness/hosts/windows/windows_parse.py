@@ -100,7 +100,8 @@ class HostAbout:
 
 @dataclass(frozen=True)
 class Service:
-    """A Windows service; `state` is Running, Stopped, StartPending, …; `dependents` run and would be stopped with it (WHST-74)."""
+    """A Windows service; `state` is Running, Stopped, StartPending, …, empty where it is not told; `dependents` run and would be stopped
+    with it (WHST-74)."""
 
     name: str
     state: str
@@ -172,7 +173,9 @@ def profiles(rows: Rows) -> list[FirewallProfile]:
     """The profiles among the firewall's rows."""
     return _read_rows(
         firewall(rows).profiles,
-        lambda row: FirewallProfile(str(row["Name"]), _flag(row.get("Enabled")), str(row.get("DefaultInboundAction") or "NotConfigured")),
+        lambda row: FirewallProfile(
+            _needed(row, "Name"), _flag(row.get("Enabled")), str(row.get("DefaultInboundAction") or "NotConfigured")
+        ),
     )
 
 
@@ -195,7 +198,7 @@ def about(rows: Rows) -> HostAbout:
 
 def adapters(rows: Rows) -> list[Adapter]:
     """Adapters, those that are gone too."""
-    return _read_rows(rows, lambda row: Adapter(str(row["Name"]), str(row.get("Device") or ""), row.get("Status") == "Not Present"))
+    return _read_rows(rows, lambda row: Adapter(_needed(row, "Name"), str(row.get("Device") or ""), row.get("Status") == "Not Present"))
 
 
 def cluster_address(rows: Rows) -> ClusterAddress | None:
@@ -231,8 +234,8 @@ def _address(row: Row) -> InterfaceAddress:
     state = link if usable in ("Preferred", "Deprecated") else usable.upper()
     skipped = row.get("SkipAsSource")
     return WindowsAddress(
-        str(row["InterfaceAlias"]),
-        _bare(str(row["IPAddress"])),
+        _needed(row, "InterfaceAlias"),
+        _bare(_needed(row, "IPAddress")),
         int(row["PrefixLength"]),
         state,
         skip_as_source=skipped if isinstance(skipped, bool) else None,
@@ -242,7 +245,7 @@ def _address(row: Row) -> InterfaceAddress:
 def _listener(row: Row) -> Listener:
     pid = row.get("OwningProcess")
     return WindowsListener(
-        _bare(str(row["LocalAddress"])),
+        _bare(_needed(row, "LocalAddress")),
         int(row["LocalPort"]),
         "tcp",
         int(pid) if pid is not None else None,
@@ -252,14 +255,14 @@ def _listener(row: Row) -> Listener:
 
 
 def _weak_host(row: Row) -> WeakHost:
-    return WeakHost(str(row["InterfaceAlias"]), *(_flag(row.get(key)) for key in ("WeakHostSend", "WeakHostReceive", "Forwarding")))
+    return WeakHost(_needed(row, "InterfaceAlias"), *(_flag(row.get(key)) for key in ("WeakHostSend", "WeakHostReceive", "Forwarding")))
 
 
 def _service(row: Row) -> Service:
     pid = row.get("Process")
     return Service(
-        str(row["Name"]),
-        str(row["Status"]),
+        _needed(row, "Name"),
+        str(row.get("Status") or ""),
         str(row.get("StartType") or ""),
         int(pid) if pid else None,
         str(row.get("Account") or ""),
@@ -270,8 +273,8 @@ def _service(row: Row) -> Service:
 def _about(row: Row) -> HostAbout:
     elevated, free = row.get("Elevated"), row.get("TempFree")
     return HostAbout(
-        str(row["Name"]),
-        str(row["Version"]),
+        _needed(row, "Name"),
+        _needed(row, "Version"),
         str(row.get("UICulture") or ""),
         int(row.get("CodePage") or 0),
         str(row.get("Policy") or ""),
@@ -289,7 +292,7 @@ def _cluster_address(row: Row) -> ClusterAddress:
 def _event(row: Row) -> Event:
     at = _seconds(row["At"])
     text = str(row.get("Message") or "")
-    return Event(at, str(row.get("LogName") or ""), str(row["ProviderName"]), int(row["Id"]), int(row.get("Level") or 0), text)
+    return Event(at, str(row.get("LogName") or ""), str(row.get("ProviderName") or ""), int(row["Id"]), int(row.get("Level") or 0), text)
 
 
 def _seconds(moment: object) -> float:
@@ -304,6 +307,14 @@ def _seconds(moment: object) -> float:
 
 def _flag(value: object) -> bool | None:
     return {"enabled": True, "disabled": False, "true": True, "false": False}.get(str(value).lower())
+
+
+def _needed(row: Row, key: str) -> str:
+    """A text without which a row is none; nothing is made of a null."""
+    value = row[key]
+    if not isinstance(value, str):
+        raise ValueError(f"{key}, which is {value!r}")
+    return value
 
 
 def _word(value: object) -> str | None:

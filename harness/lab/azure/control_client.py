@@ -33,14 +33,14 @@ class ControlClient:
         """`on`: those switched on, each with how many requests have `met` it; `kinds`: those there are."""
         return self._ask("GET", "faults")
 
-    def wrong(self, *kinds: str) -> None:
+    def misconfigure(self, *kinds: str) -> None:
         """Switch misconfigurations on (harness.lab.azure.state.misconfigurations)."""
         for kind in kinds:
-            self._ask("POST", "wrongs", {"kind": kind})
+            self._ask("POST", "misconfigurations", {"kind": kind})
 
-    def wrongs(self) -> dict[str, Any]:
+    def misconfigurations(self) -> dict[str, Any]:
         """`on`: those switched on; `kinds`: those there are, with their sentences."""
-        return self._ask("GET", "wrongs")
+        return self._ask("GET", "misconfigurations")
 
     def conditions(self, **settings: Any) -> dict[str, Any]:
         """What the subscription is like besides (state.subscription_conditions): unlisted, locks, one_script, events_s, …"""
@@ -64,7 +64,7 @@ class ControlClient:
 
     def clear(self) -> None:
         """Every fault, misconfiguration and condition off, and the record of requests empty. Tags, and what was done to machines, stay."""
-        for collection in ("faults", "wrongs", "conditions", "requests"):
+        for collection in ("faults", "misconfigurations", "conditions", "requests"):
             self._ask("DELETE", collection)
 
     def _ask(self, method: str, path: str, body: Any = None) -> Any:

@@ -11,7 +11,8 @@ from harness.lab.azure.state import api_faults, misconfigurations
 from harness.lab.azure.state.azure_state import AzureState
 from harness.lab.azure.state.http_types import Answer, Problem, Request
 
-PATHS = "/lab/faults, /lab/wrongs, /lab/conditions, /lab/events, /lab/requests, /lab/pace and /lab/operations"
+FORMER_NAMES = {"wrongs": "misconfigurations"}
+PATHS = "/lab/faults, /lab/misconfigurations, /lab/conditions, /lab/events, /lab/requests, /lab/pace and /lab/operations"
 
 
 def answer(fabric: AzureState, request: Request) -> Answer:
@@ -19,6 +20,7 @@ def answer(fabric: AzureState, request: Request) -> Answer:
     if not fabric.tokens.is_secret(request.headers.get("authorization", "").removeprefix("Lab ")):
         raise Problem(401, "AuthenticationFailed", "This endpoint wants `Authorization: Lab SECRET`, the lab's client secret.")
     collection = request.path.removeprefix("/lab/").strip("/")
+    collection = FORMER_NAMES.get(collection, collection)
     try:
         return Answer(200, _perform(fabric, collection, request.method, request.body))
     except ValueError as error:
@@ -33,12 +35,12 @@ def _perform(fabric: AzureState, collection: str, method: str, body: Any) -> Any
             return vars(fabric.faults.add(body or {}))
         case "faults", "DELETE":
             return fabric.faults.clear()
-        case "wrongs", "GET":
-            return {"on": fabric.wrongs.switched_on(), "kinds": misconfigurations.sentences()}
-        case "wrongs", "POST":
-            return fabric.wrongs.switch_on(fabric, str((body or {}).get("kind")))
-        case "wrongs", "DELETE":
-            return fabric.wrongs.clear(fabric)
+        case "misconfigurations", "GET":
+            return {"on": fabric.misconfigurations.switched_on(), "kinds": misconfigurations.sentences()}
+        case "misconfigurations", "POST":
+            return fabric.misconfigurations.switch_on(fabric, str((body or {}).get("kind")))
+        case "misconfigurations", "DELETE":
+            return fabric.misconfigurations.clear(fabric)
         case "conditions", "POST":
             return fabric.conditions.set(body or {})
         case "conditions", "DELETE":

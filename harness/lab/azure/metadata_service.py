@@ -17,6 +17,7 @@ from harness.core.errors import HarnessError
 from harness.lab.azure.relayed_socket import read_caller
 from harness.lab.azure.resources import instance_metadata
 from harness.lab.azure.resources.instance_metadata import Refusal
+from harness.lab.azure.state import request_body
 from harness.lab.azure.state.azure_state import AzureState
 from harness.lab.azure.threaded_http_server import ListenerServer
 
@@ -57,7 +58,11 @@ class MetadataHandler(BaseHTTPRequestHandler):
     def _answer(self) -> Any:
         url = urlsplit(self.path)
         path, query = unquote(url.path).rstrip("/"), {k.lower(): v for k, v in parse_qsl(url.query, keep_blank_values=True)}
-        body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), MAX_BODY_BYTES))
+        try:
+            body = request_body.read(self.headers, self.rfile, MAX_BODY_BYTES)
+        except ValueError as error:
+            self.close_connection = True  # where the next request begins is not known
+            raise Refusal(400, f"Bad request. The body cannot be read: {error}") from None
         if self.headers.get("Metadata", "").lower() != "true":
             raise Refusal(400, "Bad request. Required metadata header not specified")
         if self.headers.get("X-Forwarded-For") is not None:

@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from harness.core.errors import HarnessError
 from harness.lab.azure import control_endpoint, url_routing
 from harness.lab.azure.relayed_socket import read_caller
-from harness.lab.azure.state import api_faults
+from harness.lab.azure.state import api_faults, request_body
 from harness.lab.azure.state.azure_state import AzureState
 from harness.lab.azure.state.http_types import Answer, Problem, Request
 from harness.lab.azure.state.oauth_tokens import challenge, cloud_metadata, revocation_challenge
@@ -139,8 +139,7 @@ class Handler(BaseHTTPRequestHandler):
     def _read_body(self) -> bytes:
         if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
             return b"".join(self._chunks())
-        length = int(self.headers.get("Content-Length") or 0)
-        return self.rfile.read(min(length, MAX_BODY_BYTES))
+        return request_body.read(self.headers, self.rfile, MAX_BODY_BYTES)
 
     def _chunks(self) -> Iterator[bytes]:
         """A body of unknown length, in chunks (RFC 9112, 7.1). Raises ValueError for what is none, or longer than MAX_BODY_BYTES."""

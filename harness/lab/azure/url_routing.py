@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 
 from harness.lab.azure.resources import balancers, networks, nics, nsgs, resource_groups, vms
 from harness.lab.azure.state import resource_ids
@@ -28,8 +29,15 @@ def _list_routes(path: str, handler: Handler) -> tuple[tuple[str, str, Handler],
 NONE_OF = tuple(
     f"/providers/Microsoft.{kind}"
     for kind in (
-        *("Compute/availabilitySets", "Compute/disks", "Compute/images", "Compute/snapshots", "Compute/virtualMachineScaleSets"),
-        *("Network/applicationSecurityGroups", "Network/natGateways", "Network/publicIPAddresses", "Network/publicIPPrefixes"),
+        *("Compute/availabilitySets", "Compute/capacityReservationGroups", "Compute/diskAccesses", "Compute/diskEncryptionSets"),
+        *("Compute/disks", "Compute/galleries", "Compute/hostGroups", "Compute/images", "Compute/proximityPlacementGroups"),
+        *("Compute/restorePointCollections", "Compute/snapshots", "Compute/sshPublicKeys", "Compute/virtualMachineScaleSets"),
+        *("Network/applicationGateways", "Network/applicationSecurityGroups", "Network/azureFirewalls", "Network/bastionHosts"),
+        *("Network/connections", "Network/ddosProtectionPlans", "Network/expressRouteCircuits", "Network/firewallPolicies"),
+        *("Network/ipGroups", "Network/localNetworkGateways", "Network/natGateways", "Network/networkProfiles", "Network/networkWatchers"),
+        *("Network/privateDnsZones", "Network/privateEndpoints", "Network/privateLinkServices", "Network/publicIPAddresses"),
+        *("Network/publicIPPrefixes", "Network/routeFilters", "Network/serviceEndpointPolicies", "Network/virtualHubs"),
+        *("Network/virtualNetworkGateways", "Network/virtualWans", "Network/vpnGateways"),
     )
 )
 
@@ -97,6 +105,7 @@ ROUTES = Routes(
     ("GET", f"{MACHINE}/extensions", _answer_empty_list),
     ("GET", GROUP + TABLES + "/{table}", networks.get_route_table),
 )
+FIRST_API_DAY = date(2014, 1, 1)
 API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?")
 TAG_HANDLERS: dict[str, Handler] = {
     "GET": resource_groups.get_tags,
@@ -112,7 +121,7 @@ def answer(fabric: AzureState, request: Request) -> Answer:
     """Answer one request of somebody who may ask. Raises Problem."""
     if "api-version" not in request.query:
         raise Problem(400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests.")
-    if not API_VERSION.fullmatch(request.query["api-version"]):
+    if not _is_api_version(request.query["api-version"]):
         raise Problem(400, "InvalidApiVersionParameter", f"The api-version '{request.query['api-version']}' is invalid.")
     _demand_known_scope(request)
     _demand_supported_options(request)
@@ -122,6 +131,16 @@ def answer(fabric: AzureState, request: Request) -> Answer:
     if request.path.lower().endswith(TAG_PATH) and request.method in TAG_HANDLERS:
         return TAG_HANDLERS[request.method](fabric, request, request.path[: -len(TAG_PATH)])
     return ROUTES.answer(fabric, request)
+
+
+def _is_api_version(text: str) -> bool:
+    """Whether it is a day on which there was a resource manager, and that has been. Which versions each type has is not looked at."""
+    if not API_VERSION.fullmatch(text):
+        return False
+    try:
+        return FIRST_API_DAY <= date.fromisoformat(text[:10]) <= date.today()
+    except ValueError:
+        return False
 
 
 def _demand_supported_options(request: Request) -> None:

@@ -20,6 +20,7 @@ from harness.lab.control import control_socket
 
 KEEPER = "keeper.json"  # in the lab's folder, where it has containers: pid and start time of their keeper
 KEEPER_TIMEOUT_S = 120.0  # to remove them, on a busy machine
+ANSWER_TIMEOUT_S = 30.0  # of a question that takes no time of its own
 
 
 def state_folder() -> Path:
@@ -72,11 +73,19 @@ class LabRecord:
         """The cluster file that the lab wrote for its users."""
         return self.folder / "cluster.toml"
 
-    def ask(self, operation: str, *, limit: float = 30.0, **arguments):
+    def ask(self, operation: str, *, limit: float = ANSWER_TIMEOUT_S, **arguments):
         """Carry out an operation of the running lab. Raises BadUse or Unusable."""
         if not self.alive or self.pid is None:
             raise Unusable(f"the lab {self.name!r} is not running; start it with `lkharness lab up --name {self.name}`")
         return control_socket.ask(self.pid, operation, limit=limit, **arguments)
+
+    def set_power(self, host: str, to: str, seconds: float | None = None) -> str:
+        """Change a host's power, and return what it is then; waits for as long as a boot of its kind may take, because `on` ends with it.
+
+        Raises BadUse or Unusable.
+        """
+        boot_s = max((h["boot_timeout_s"] for h in self.ask("status")["hosts"] if h["name"] == host), default=0.0)
+        return self.ask("power", limit=boot_s + ANSWER_TIMEOUT_S, node=host, to=to, seconds=seconds)
 
     def kill(self, *, limit: float = 10.0) -> None:
         """End the lab's first process and wait until it is gone, which the kernel lets happen after everything else of the lab."""

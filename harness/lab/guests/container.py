@@ -47,6 +47,7 @@ class ContainerGuest:
     """A container from the outside. The engine is asked through the keeper, because the lab's processes are in other namespaces."""
 
     kind = "container"
+    boot_timeout_s = BOOT_TIMEOUT_S
     cannot: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, plan: ContainerPlan, keeper: KeeperClient) -> None:

@@ -29,7 +29,7 @@ KEEPER = "keeper"  # in the shared folder: the label of its keeper
 MAX_MESSAGE = 65536
 END_TIMEOUT_S = 60.0  # for a killed first process to be gone
 SHUT_DOWN = signal.SIGRTMIN + 4  # systemd: start poweroff.target
-REMOVE_TIMES = 20  # an engine that is busy with one of them refuses to remove it
+MAX_REMOVALS = 20  # an engine that is busy with one of them refuses to remove it
 
 
 def own_label() -> str:
@@ -86,7 +86,7 @@ class Keeper:
             shutil.rmtree(self._shared)
 
     def _remove_all(self) -> None:
-        for is_last in [*[False] * REMOVE_TIMES, True]:
+        for is_last in [*[False] * MAX_REMOVALS, True]:
             try:
                 while containers := self._engine.of(self._label):
                     self._engine.remove(containers)

@@ -12,6 +12,7 @@ class Guest(Protocol):
     kind: str  # as [lab.guests] names it
     name: str
     pid: int | None  # of its first process, None without power; as the lab sees it, or the machine for what runs beside the lab
+    boot_timeout_s: float  # how long a boot of this kind may take on a busy machine
     cannot: Mapping[str, str]  # what this kind cannot do, with the reason, by the name that `lab power` uses
 
     @property

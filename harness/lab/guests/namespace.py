@@ -30,6 +30,9 @@ NAMESPACES = (
 )
 
 
+BOOT_TIMEOUT_S = 60.0
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a host is made of."""
@@ -47,6 +50,7 @@ class NamespaceGuest:
     """A host from the outside: its process, its network namespace, and whether it has power."""
 
     kind = "namespace"
+    boot_timeout_s = BOOT_TIMEOUT_S
     cannot: Mapping[str, str] = MappingProxyType({"shutdown": NO_INIT})
 
     def __init__(self, plan: Plan) -> None:

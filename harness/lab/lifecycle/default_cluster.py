@@ -1,4 +1,4 @@
-"""The cluster file of a lab when nobody gives one: the seed's figure, in one of two profiles."""
+"""The cluster file of a lab when nobody gives one, in one of two profiles."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ AZURE_IMAGE = "pacemaker-azure"  # the recipe of an image with Azure's packages
 
 
 def cluster_data(profile: Profile | None = None, overrides: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A complete cluster file as data: the figure, the profile's timers, and over both what was given."""
+    """A complete cluster file as data: the default cluster, the profile's timers, and over both what was given."""
     overrides = overrides or {}
     profile_name = profile or overrides.get("lab", {}).get("profile", "fast")
     base = merge_tables(DEFAULT_CLUSTER, PROFILES[profile_name])

@@ -1,4 +1,4 @@
-"""What this machine lacks for a lab, and the exact command that mends each lack."""
+"""What this machine lacks for a lab, and the exact command that fixes each lack."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ PATHS = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sb
 
 @dataclass(frozen=True)
 class MachineCheck:
-    """One thing that was looked at: fine, or what is wrong and how to mend it."""
+    """One thing that was looked at: what was found, and the command that fixes what is lacking."""
 
     what: str
     ok: bool
-    says: str
-    mend: str = ""
+    message: str
+    fix: str = ""
 
 
 def examine(manager: str = "lifekeeper", *, windows: bool = False) -> list[MachineCheck]:
@@ -41,26 +41,41 @@ def examine(manager: str = "lifekeeper", *, windows: bool = False) -> list[Machi
 
 def machines() -> list[MachineCheck]:
     """What guests of kind machine need besides: a lab without them works."""
-    from harness.lab.lifecycle import machine_launch  # what other labs come up without
+    from harness.lab.guests.machine import tap  # what other labs come up without
+    from harness.lab.lifecycle import machine_launch
 
     findings = []
     if os.geteuid() != 0:
         findings.append(MachineCheck("root", False, "guests of kind machine are run by root only", "run lkharness with sudo"))
+    if lack := machine_launch.architecture_lack():
+        return [*findings, MachineCheck("processor", False, lack, "use guests of kind namespace or container here")]
     missing = machine_launch.missing_programs()
-    says = f"the packages {', '.join(missing)} must be installed" if missing else "QEMU is installed"
-    findings.append(MachineCheck("QEMU", not missing, says, _apt(*missing) if missing else ""))
-    findings.append(_image(machine_launch.machine_disk_lack("pacemaker"), "machine disk of the image pacemaker", " --machine"))
-    if not missing and findings[-1].ok:
+    message = f"the packages {', '.join(missing)} must be installed" if missing else "QEMU is installed"
+    findings.append(MachineCheck("QEMU", not missing, message, _apt(*missing) if missing else ""))
+    has_tun = tap.DEVICE.exists()
+    findings.append(
+        MachineCheck(
+            str(tap.DEVICE),
+            has_tun,
+            "is there" if has_tun else "the NICs of machines need it, and it is missing",
+            "" if has_tun else "modprobe tun",
+        )
+    )
+    disk = _image(machine_launch.machine_disk_lack("pacemaker"), "machine disk of the image pacemaker", " --machine")
+    if not disk.ok and not (mke2fs := _program("mke2fs", "e2fsprogs")).ok:
+        findings.append(mke2fs)
+    findings.append(disk)
+    if not missing and disk.ok:
         findings.append(MachineCheck("hardware virtualisation", True, machine_launch.acceleration_found("pacemaker")))
     return findings
 
 
 def _image(lack: str, what: str, option: str = "") -> MachineCheck:
     """`lack`: why there is none, or nothing."""
-    mend = f"lkharness lab image build pacemaker{option}"
+    fix = f"lkharness lab image build pacemaker{option}"
     if missing := image_build.lacking():
-        mend = f"{_apt(*missing)} && {mend}"
-    return MachineCheck(what, not lack, lack or "is built", mend if lack else "")
+        fix = f"{_apt(*missing)} && {fix}"
+    return MachineCheck(what, not lack, lack or "is built", fix if lack else "")
 
 
 def containers() -> list[MachineCheck]:
@@ -77,10 +92,10 @@ def containers() -> list[MachineCheck]:
         image = image_store.find("pacemaker")
         findings.append(MachineCheck("image pacemaker", True, f"{image.root} is built"))
     except Unusable as error:
-        mend = "lkharness lab image build pacemaker"
+        fix = "lkharness lab image build pacemaker"
         if missing := image_build.lacking():
-            mend = f"{_apt(*missing)} && {mend}"
-        findings.append(MachineCheck("image pacemaker", False, str(error).partition("; build it")[0], mend))
+            fix = f"{_apt(*missing)} && {fix}"
+        findings.append(MachineCheck("image pacemaker", False, str(error).partition("; build it")[0], fix))
     return findings
 
 
@@ -103,10 +118,10 @@ MONO = (("mcs", "mono-mcs"), ("mono", "mono-runtime"))  # for nodes that are sta
 def demand(manager: str = "lifekeeper", *, windows: bool = False) -> None:
     """Raise Unusable with the first lack that a quick look finds (programs and libraries; the kernel shows itself)."""
     if manager == "pacemaker" and not (lack := pacemaker()).ok:
-        raise Unusable(f"{lack.says}; fix it with: {lack.mend}")
+        raise Unusable(f"{lack.message}; fix it with: {lack.fix}")
     for check in (*(_program(*p) for p in (*PROGRAMS, *(MONO if windows else ()))), _libnftables(), _postgres()):
         if not check.ok:
-            raise Unusable(f"{check.says}; fix it with: {check.mend}")
+            raise Unusable(f"{check.message}; fix it with: {check.fix}")
 
 
 def _apt(*packages: str) -> str:
@@ -149,17 +164,17 @@ def _subuid() -> MachineCheck:
     for file in ("/etc/subuid", "/etc/subgid"):
         lines = Path(file).read_text().splitlines() if Path(file).exists() else []
         if not any(line.split(":")[0] in (user, str(os.geteuid())) for line in lines):
-            mend = f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
-            return MachineCheck("subordinate ids", False, f"{file} has no line for {user}, so there is no uid range for the lab", mend)
+            fix = f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
+            return MachineCheck("subordinate ids", False, f"{file} has no line for {user}, so there is no uid range for the lab", fix)
     return MachineCheck("subordinate ids", True, f"{user} has a range of uids and gids")
 
 
 def _apparmor() -> MachineCheck:
     switch = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
     if switch.exists() and switch.read_text().strip() == "1":
-        mend = "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+        fix = "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
         return MachineCheck(
-            "user namespaces", False, "AppArmor forbids ordinary users to make user namespaces (Ubuntu 23.10 and newer)", mend
+            "user namespaces", False, "AppArmor forbids ordinary users to make user namespaces (Ubuntu 23.10 and newer)", fix
         )
     switch = Path("/proc/sys/kernel/unprivileged_userns_clone")
     if switch.exists() and switch.read_text().strip() == "0":
@@ -176,14 +191,14 @@ def _in_namespaces(script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*words, "sh", "-c", script], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL)
 
 
-def _kernel(what: str, script: str, mend: str) -> MachineCheck:
+def _kernel(what: str, script: str, fix: str) -> MachineCheck:
     completed_process = _in_namespaces(script)
     error_lines = completed_process.stderr.strip().splitlines()
     return MachineCheck(
         what,
         completed_process.returncode == 0,
         "works" if completed_process.returncode == 0 else f"this kernel refused: {error_lines[-1] if error_lines else 'no reason given'}",
-        "" if completed_process.returncode == 0 else mend,
+        "" if completed_process.returncode == 0 else fix,
     )
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import Any
 
 from harness.config import cluster_config
+from harness.core.errors import Unusable
 from harness.lab.control import lab_registry, nsenter
 from harness.lab.guests.host_provisioning import stand_in_note
 from harness.managers.kinds import pacemaker
 from harness.managers.kinds.lifekeeper import parse
 from harness.managers.manager import NodeState, ResourceState
 from harness.managers.parse import pacemaker_parse
+
+SSH_FAILED = 255  # ssh's own exit code, for a host that is reached by it
 
 
 def read_status(name: str | None) -> dict[str, Any]:
@@ -45,7 +49,12 @@ def _node(lab: lab_registry.LabRecord, cluster: cluster_config.Cluster, node: cl
     node_status = {"name": node.name, "address": str(node.address), "power": host["power"], "ssh_port": host["ssh_port"]}
     if host["power"] != "on":
         return {**node_status, "role": host["power"], "holds_vip_on": [], "manager": f"the node is {host['power']}"}
-    state = _node_state(lab, cluster, node)
+    if host["booting"]:
+        return {**node_status, "role": "booting", "holds_vip_on": [], "manager": "the node has power and has not booted yet"}
+    try:
+        state, vip_holders = _node_state(lab, cluster, node), _nics_with_vip(lab, cluster, node)
+    except Unusable as error:
+        return {**node_status, "role": "not answering", "holds_vip_on": [], "manager": str(error)}
     role = (
         "active"
         if state.has_everything
@@ -59,7 +68,7 @@ def _node(lab: lab_registry.LabRecord, cluster: cluster_config.Cluster, node: cl
     return {
         **node_status,
         "role": role,
-        "holds_vip_on": _nics_with_vip(lab, cluster, node),
+        "holds_vip_on": vip_holders,
         "manager": state.why or "running",
         "resources": resources,
     }
@@ -67,13 +76,28 @@ def _node(lab: lab_registry.LabRecord, cluster: cluster_config.Cluster, node: cl
 
 def _node_state(lab: lab_registry.LabRecord, cluster: cluster_config.Cluster, node: cluster_config.Node) -> NodeState:
     if cluster.manager.kind == "pacemaker":
-        monitor, _, links = nsenter.run(lab, node.name, ["sh", "-c", pacemaker.SBIN + pacemaker.LOOK]).stdout.partition(pacemaker.CUT)
+        monitor, _, links = _output_of(lab, node, ["sh", "-c", pacemaker.SBIN + pacemaker.LOOK]).partition(pacemaker.CUT)
         return pacemaker_parse.node_state(node.name, monitor, links, cluster.peer_of(node.name).name, {})
-    return parse(node.name, nsenter.run(lab, node.name, [str(cluster.manager.root / "bin" / "lcdstatus"), "-q"]).stdout)
+    return parse(node.name, _output_of(lab, node, [str(cluster.manager.root / "bin" / "lcdstatus"), "-q"]))
+
+
+def _output_of(lab: lab_registry.LabRecord, node: cluster_config.Node, command_line: list[str]) -> str:
+    """What a command says on the node. Raises Unusable when it does not end in time, or the way there does not lead to it."""
+    try:
+        completed = nsenter.run(lab, node.name, command_line)
+    except subprocess.TimeoutExpired as error:
+        raise Unusable(f"{node.name} has not answered within {error.timeout:g} s") from None
+    if completed.returncode == SSH_FAILED and not completed.stdout:
+        raise Unusable(f"{node.name} cannot be logged in to: {completed.stderr.strip() or 'ssh gives no reason'}")
+    return completed.stdout
 
 
 def _nics_with_vip(lab: lab_registry.LabRecord, cluster: cluster_config.Cluster, node: cluster_config.Node) -> list[str]:
-    links = json.loads(nsenter.run(lab, node.name, ["ip", "-json", "-4", "addr"]).stdout)
+    output = _output_of(lab, node, ["ip", "-json", "-4", "addr"])
+    try:
+        links = json.loads(output)
+    except ValueError:
+        raise Unusable(f"{node.name} does not tell its addresses") from None
     return [link["ifname"] for link in links for a in link["addr_info"] if a.get("local") == str(cluster.vip)]
 
 

@@ -47,10 +47,17 @@ def acceleration_found(image: str) -> str:
     return f"/dev/kvm {reason}: machines are emulated, which is ten times slower"
 
 
+def architecture_lack() -> str:
+    """Why there are no machines for this machine's processor, or nothing."""
+    if platform.machine() in PROGRAMS:
+        return ""
+    return f"guests of kind machine are run on {', '.join(PROGRAMS)} only, and this machine is {platform.machine()}"
+
+
 def demand() -> None:
     """Raises Unusable where this process cannot run machines."""
-    if platform.machine() not in PROGRAMS:
-        raise Unusable(f"guests of kind machine are run on {', '.join(PROGRAMS)} only, and this machine is {platform.machine()}")
+    if lack := architecture_lack():
+        raise Unusable(lack)
     if os.geteuid() != 0:
         raise Unusable("guests of kind machine are run by root only; use sudo, or guests of kind namespace")
     if missing := missing_programs():

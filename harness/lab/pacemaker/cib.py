@@ -21,11 +21,11 @@ SCHEMA = "pacemaker-3.0"  # of Pacemaker 2.0, which every newer one takes
 FENCE, FENCE_AGENT = "fence", "fence_lab"
 AZURE_AGENT = "fence_azure_arm"
 SOCKET_FOLDER = "/run/postgresql"
-LAB_FENCE_S, AZURE_FENCE_S = (
+LAB_FENCE_TIMEOUT_S, AZURE_FENCE_TIMEOUT_S = (
     20,
     120,
 )  # how long a fence may take; Azure's agent loads its packages, and powers off, on, and looks in between
-LIMITS_S = {"start": 60, "stop": 60}  # how long an agent may take; the agents' own hints
+TIMEOUTS_S = {"start": 60, "stop": 60}  # how long an agent may take; the agents' own hints
 
 
 def text(cluster: Cluster, *, azure: Mapping[str, str] | None = None, disk_device: str | None = None) -> str:
@@ -34,7 +34,7 @@ def text(cluster: Cluster, *, azure: Mapping[str, str] | None = None, disk_devic
     cib = xml.Element("cib", {"validate-with": SCHEMA, "admin_epoch": "1", "epoch": "1", "num_updates": "0"})
     configuration = xml.SubElement(cib, "configuration")
     options = xml.SubElement(xml.SubElement(configuration, "crm_config"), "cluster_property_set", id="cib-bootstrap-options")
-    for name, value in _options(cluster, fence_s=AZURE_FENCE_S if azure else LAB_FENCE_S).items():
+    for name, value in _options(cluster, fence_s=AZURE_FENCE_TIMEOUT_S if azure else LAB_FENCE_TIMEOUT_S).items():
         xml.SubElement(options, "nvpair", id=f"cib-bootstrap-options-{name}", name=name, value=value)
     xml.SubElement(configuration, "nodes")
     resources = xml.SubElement(configuration, "resources")
@@ -77,7 +77,7 @@ def _fence(resources: xml.Element, cluster: Cluster, azure: Mapping[str, str] | 
     attributes = {"pcmk_host_check": "static-list", "pcmk_host_list": " ".join(n.name for n in cluster.nodes)}
     _attributes(device, "instance_attributes", FENCE, {**attributes, **({"msi": "true", **azure} if azure else {})})
     operations = xml.SubElement(device, "operations")
-    limit = f"{AZURE_FENCE_S if azure else LAB_FENCE_S}s"
+    limit = f"{AZURE_FENCE_TIMEOUT_S if azure else LAB_FENCE_TIMEOUT_S}s"
     xml.SubElement(operations, "op", id=f"{FENCE}-monitor", name="monitor", interval="60s", timeout=limit)
 
 
@@ -122,7 +122,7 @@ def _primitive(parent: xml.Element, cluster: Cluster, tag: str, agent: str, para
     primitive = xml.SubElement(parent, "primitive", {"id": tag, "class": "ocf", "provider": "heartbeat", "type": agent})
     _attributes(primitive, "instance_attributes", tag, parameters)
     operations = xml.SubElement(primitive, "operations")
-    for name, seconds in LIMITS_S.items():
+    for name, seconds in TIMEOUTS_S.items():
         xml.SubElement(operations, "op", id=f"{tag}-{name}", name=name, interval="0s", timeout=f"{seconds}s")
     interval = f"{round(cluster.manager.check_interval_s * 1000)}ms"
     xml.SubElement(operations, "op", id=f"{tag}-monitor", name="monitor", interval=interval, timeout="20s")

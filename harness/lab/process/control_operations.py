@@ -45,6 +45,7 @@ class Operations(HostPower):
             "vip": str(lab.cluster.vip),
             "hosts": [
                 {"name": h.name, "kind": h.kind, "power": h.power, "pid": h.pid, "ssh_port": lab.gates[h.name].port}
+                | {"booting": self.is_booting(h.name), "boot_timeout_s": h.boot_timeout_s, "cannot": sorted(h.cannot)}
                 | {"silenced": self._silenced.get(h.name)}
                 for h in lab.hosts.values()
             ],

@@ -24,6 +24,7 @@ class HostPower:
         # one takes over from an earlier one.
         self._reboots: dict[str, object] = {}
         self._stays_off: set[str] = set()  # hosts that were asked to shut down in order: they are not to come back by themselves
+        self._boots: dict[str, object] = {}  # hosts that have power and cannot be logged in to yet, each with its latest boot
         self._turns: dict[str, asyncio.Lock] = {}  # by host: a guest's power is changed by one at a time
         self._timers: dict[str, asyncio.Task] = {}  # what gives a host its power back, or thaws it, if nobody does before
 
@@ -100,7 +101,30 @@ class HostPower:
                 if is_last:
                     raise
 
+    def is_booting(self, name: str) -> bool:
+        """Whether a host has power and has not booted yet."""
+        return name in self._boots
+
+    def begin_boot(self, name: str) -> object:
+        """A host boots from now on, until `end_boot` is called with what this returns."""
+        self._boots[name] = boot = object()
+        return boot
+
+    def end_boot(self, name: str, boot: object) -> None:
+        """That boot is over, whatever came of it; a later one may be under way."""
+        if self._boots.get(name) is boot:
+            del self._boots[name]
+
     async def _power_on(self, host: Guest) -> None:
+        if host.pid is not None and host.power == "on":
+            return
+        boot = self.begin_boot(host.name)
+        try:
+            await self._boot(host)
+        finally:
+            self.end_boot(host.name, boot)
+
+    async def _boot(self, host: Guest) -> None:
         async with self._turn(host):
             if host.pid is not None and host.power == "on":
                 return

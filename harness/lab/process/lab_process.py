@@ -43,7 +43,7 @@ from harness.lab.services.postgres_template import copy_template
 ROOT = Path("/run/lab")
 # How long a SYN is remembered that nobody answered, in the place of the kernel's 120 s. As long as one to a node's own address is, a
 # connection by the frontend from the same port to that node is given another port, because their answers could not be told apart.
-UNANSWERED_S = 3
+UNANSWERED_TIMEOUT_S = 3
 
 
 class Lab:
@@ -90,7 +90,7 @@ class Lab:
         fabric.up(self.cluster, self.topology, namespaces, self.settings.unknowns.arp_answers)
         fabric.batch([*fabric.mark_rules(self.topology), *(platform_endpoints.address_lines() if self.order["azure"] else [])])
         fabric.sysctl("netfilter/nf_conntrack_tcp_loose", 0)  # a forgotten flow must not come back by itself (IDLE-02)
-        fabric.sysctl("netfilter/nf_conntrack_tcp_timeout_syn_sent", UNANSWERED_S)
+        fabric.sysctl("netfilter/nf_conntrack_tcp_timeout_syn_sent", UNANSWERED_TIMEOUT_S)
         self.nft.run(fabric_ruleset.ruleset(self.cluster, self.topology, self.settings) + self.nsg.ruleset())
         if asking := dhcp.nics_of(self.topology, self.settings.with_dhcp):
             fabric.batch(dhcp.address_lines(self.cluster, asking))
@@ -269,10 +269,12 @@ async def _live(lab: Lab, news_fd: int, lifeline: int) -> None:
 
 async def _wait_until_booted(lab: Lab) -> None:
     """Boot all hosts at once without keeping the probes and the storage waiting."""
+    boots = {name: lab.operations.begin_boot(name) for name in lab.hosts}
     for host in lab.hosts.values():
         host.connect()
     for host in lab.hosts.values():
         await host.wait_until_booted()
+        lab.operations.end_boot(host.name, boots[host.name])
         lab.operations.watch(host)
 
 

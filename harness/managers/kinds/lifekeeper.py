@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -58,6 +58,7 @@ class LifeKeeper(OnLinux):
     peer_port = ("tcp", 7365)  # LKL-36
     process_names = ("lcm", "lcd", "lkcheck", "lkscsid", "lkvmhad", "eventslcm", "ttymonlcm", "lcdremexec")
     usual_daemons = ("lcm", "lcd", "lkcheck")  # LKL-02
+    mended_daemons = process_names  # all of them are the supervisor's (LKL-02)
 
     def __init__(self, cluster: cluster_config.Cluster, hosts: Mapping[str, Host]) -> None:
         super().__init__(cluster, hosts)
@@ -221,9 +222,19 @@ class LifeKeeper(OnLinux):
         return shlex.join([str(self._bin / "perform_action"), "-s", "-t", tag, "-a", "restore"])
 
     def daemon_pids_line(self) -> str:
-        """By their names (LKL-02), and by pid files where the cluster file names any."""
+        """By their names (LKL-02), and by pid files where the cluster file names any: a file that outlived its daemon may name anybody, so
+        what it names must bear the name of a daemon of LifeKeeper's."""
         manager = self._cluster.manager
         files = " ".join(shlex.quote(str(f)) for f in manager.daemon_pid_files)
-        names = "|".join(re.escape(name) for name in self.daemons(manager.daemons)) or "$"
-        by_name = f"ps -eo pid=,comm= | awk -v n={shlex.quote(f'^({names})$')} '$2 ~ n {{ print $1 }}'"
-        return f"{by_name}; cat {files} </dev/null 2>/dev/null" if files else by_name
+        names = self.daemons(manager.daemons)
+        by_name = f"ps -eo pid=,comm= | {_pids_of(names)}"
+        if not files:
+            return by_name
+        in_files = f"for p in $(cat {files} </dev/null 2>/dev/null | grep -Ex '[0-9]{{1,10}}'); do ps -o pid=,comm= -p $p; done"
+        return f"{by_name}; {in_files} | {_pids_of([*names, *self.process_names])}"
+
+
+def _pids_of(names: Sequence[str]) -> str:
+    """A filter of `ps`'s lines PID NAME: prints the pids of processes of these names."""
+    pattern = "|".join(re.escape(name) for name in names) or "$"
+    return f"awk -v n={shlex.quote(f'^({pattern})$')} '$2 ~ n {{ print $1 }}'"

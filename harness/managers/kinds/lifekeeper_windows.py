@@ -20,6 +20,7 @@ from harness.managers.windows_base import NOT_ASKED, OnWindows
 
 DEFAULT_ROOT = r"C:\LK"  # LKW-01
 COMMAND, PROGRAM, SETTINGS = "lifekeeper-command", "lifekeeper-program", "lifekeeper-settings"
+SAFETY_CHECK = re.compile(r"\bSAFETY CHECK\b|\bCOMM_DOWN\b")
 DOTTED = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])", re.ASCII)
 
 
@@ -27,8 +28,30 @@ def state_of(node: str, row: Row) -> NodeState:
     """What `lcdstatus -q` and the service's state say of `node`. No row makes it raise."""
     service = str(row.get("Service") or "")
     if service not in ("", "Running"):
-        return NodeState(node, False, {}, (), f"the service LifeKeeper is {service}", stopped=service == "Stopped")
+        stopped = service == "Stopped"
+        by_itself = (
+            "; after it lost quorum it stops by itself for QUORUM_QUARANTINE_SECS, 300 by default (facts WCLU-24)" if stopped else ""
+        )
+        return NodeState(node, False, {}, (), f"the service LifeKeeper is {service}{by_itself}", stopped=stopped)
     return parse(node, str(row.get("Text") or ""))
+
+
+def machines_left(to: str, state: ClusterState, nodes: Sequence[str]) -> tuple[int, int] | None:
+    """How many machines `to` would see alive, itself included, were the other node lost, and how many it knows: a witness has a path as
+    well (WCLU-13, WCLU-27). None where it tells none. Pure."""
+    target = state.nodes.get(to)
+    if target is None or not target.running or not target.comm_paths:
+        return None
+    alive: dict[str, bool] = {}
+    for path in target.comm_paths:
+        name = _short(path.peer)
+        alive[name] = alive.get(name, False) or path.alive
+    lost = {_short(node) for node in nodes if node != to}
+    return 1 + sum(is_alive for name, is_alive in alive.items() if name not in lost), 1 + len(alive)
+
+
+def _short(name: str) -> str:
+    return name.partition(".")[0].lower()
 
 
 def address_in(row: str) -> str | None:
@@ -47,6 +70,10 @@ class LifeKeeperWindows(OnWindows):
     source = "LifeKeeper"  # LKW-15
     service = "LifeKeeper"
     out_settings = None
+
+    def notices(self, line: str) -> bool:
+        """Also the safety check, with which a failover begins or is dropped (LKW-10, LKW-11), at whatever level it is logged."""
+        return super().notices(line) or SAFETY_CHECK.search(line.partition(": ")[2]) is not None
 
     def state(self, *, limit: float = 20.0) -> ClusterState:
         return ClusterState(self._each(lambda node: self._node_state(node, limit)))
@@ -71,7 +98,7 @@ class LifeKeeperWindows(OnWindows):
             flags = pool.submit(self._each, lambda node: self._flags(node, deadline))
             settings = pool.submit(self._each, lambda node: self._settings(node, deadline))
         case = by_state(to, state.result(), question).add(by_flags(to, flags.result(), question, manager.harmless_flags))
-        return case.add(by_settings(settings.result(), question, manager.quorum)).answer
+        return case.add(by_settings(settings.result(), question, manager.quorum, machines_left(to, state.result(), self._names))).answer
 
     def _flags(self, node: str, deadline: Deadline) -> NodeOutput:
         try:

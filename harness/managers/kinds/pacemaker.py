@@ -89,7 +89,7 @@ class Pacemaker(OnLinux):
     # The one daemon whose end pacemakerd always mends without a word to the cluster. Without its controller, CIB manager or executor a
     # node is fenced; and pacemakerd 2.1.5 now and then finds the cluster gone while it mends the fencer or the attribute manager ("Not
     # respawning … subdaemon until cluster returns"), and then leaves them dead for ever.
-    usual_daemons = ("pacemaker-schedulerd",)
+    usual_daemons = mended_daemons = ("pacemaker-schedulerd",)
     out_settings = (f"{CLEAN}; crm_resource --wait --timeout=20s; true", CLEANED)
 
     def _node_state(self, node: str, limit: float) -> NodeState:

@@ -13,16 +13,18 @@ from harness.core.errors import DeadlineExceeded
 from harness.hosts.windows.powershell import quoted
 from harness.hosts.windows.script_protocol import MISSING, Row
 from harness.hosts.windows.script_runner import advice, ask, rows_of
-from harness.hosts.windows.windows_host import EVENTS_AT_MOST, WindowsHost
+from harness.hosts.windows.windows_host import MAX_EVENTS, WindowsHost
 from harness.hosts.windows.windows_parse import Event
 from harness.managers.manager import Answer, ClusterState, NodeState, Question, SwitchRefused
 from harness.managers.parse.wsfc_parse import Rows, allowed, node_state, read, same, word
 from harness.managers.rules.wsfc_failover_rules import LOSSES_PERIOD_S, by_failures, by_losses, period_of
 from harness.managers.rules.wsfc_quorum_rules import fenced_by
+from harness.managers.rules.wsfc_role_rules import by_availability_group, by_copies
 from harness.managers.switchover_readiness import Case, by_state
 from harness.managers.windows_base import NOT_ASKED, OnWindows
 
 SCRIPT, CHANGE = "wsfc-state", "wsfc-change"
+NOT_REGISTERED = "ClusterEndpointNotRegistered"  # its service is not there to be asked: WCLU-60
 ERROR_LOG = ("System",)  # of the cluster's errors (WCLU-91)
 CLOCK_MARGIN_S = 3600.0  # by which a node's clock may be before ours
 
@@ -57,6 +59,10 @@ class Wsfc(OnWindows):
             return NodeState(
                 node, False, {}, (), f"there is no cluster service on {node}; is the feature Failover Clustering installed there?"
             )
+        if answer.error.startswith(NOT_REGISTERED):
+            return NodeState(
+                node, False, {}, (), f"the cluster service of {node} has stopped or has not come up yet: {answer.why}", stopped=True
+            )
         if not answer.ok:
             return NodeState(node, False, {}, (), f"the cluster could not be asked there: {answer.why}{advice(answer)}")
         return answer.rows
@@ -64,7 +70,7 @@ class Wsfc(OnWindows):
     def _rows(self, node: str, limit: float, **about: str) -> Rows:
         """As `_ask_state`, sorted; why a node did not answer is its `why`."""
         node_answer = self._ask_state(node, limit, **about)
-        return Rows(why=node_answer.why) if isinstance(node_answer, NodeState) else read(node_answer)
+        return Rows(why=node_answer.why, stopped=node_answer.stopped) if isinstance(node_answer, NodeState) else read(node_answer)
 
     def may_switch_over(self, to: str, question: Question = Question.TOLD, *, limit: float = 20.0) -> Answer:
         """From both nodes' states, and what the node that is to take over says of owners, maintenance, quorum and votes."""
@@ -72,7 +78,7 @@ class Wsfc(OnWindows):
         case = by_state(to, self.state(limit=limit), question)
         if to in self._names:
             rows = self._rows(to, max(0.1, deadline.remaining()), Group=self._group)
-            case.add(allowed(to, self._group, to, rows, question))
+            case.add(allowed(to, self._group, to, rows, question)).add(by_availability_group(self._group, rows))
             if not rows.why:
                 case.add(self._counted(to, rows, question, deadline))
         return case.answer
@@ -92,13 +98,19 @@ class Wsfc(OnWindows):
         """What the cluster has logged as an error there, or why that could not be read."""
         host = WindowsHost(self._hosts[node], limit=max(0.1, deadline.remaining()))
         try:
-            return host.events(since, time.time() + CLOCK_MARGIN_S, source=self.source, logs=ERROR_LOG, most=EVENTS_AT_MOST)
+            return host.events(since, time.time() + CLOCK_MARGIN_S, source=self.source, logs=ERROR_LOG, most=MAX_EVENTS)
         except NOT_ASKED as error:
             return str(error)
 
     def fencing(self, *, limit: float = 20.0) -> Answer:
         """Quorum stops the side of a split that has no majority; both nodes are asked, by whose votes and witness it is proven or not."""
         return fenced_by(self._each(lambda node: self._rows(node, limit, Group=self._group)))
+
+    def mirror(self, to: str, *, limit: float = 20.0) -> Answer:
+        """By the cluster file's command; without one it is complete where nothing in the role copies data."""
+        if self._cluster.manager.mirror_check:
+            return super().mirror(to, limit=limit)
+        return by_copies(to, self._group, self._rows(to, limit)).answer
 
     def unlisted_members(self, *, limit: float = 10.0) -> list[str]:
         """Nodes besides the file's; other roles are not moved with the file's."""
@@ -161,6 +173,10 @@ class Wsfc(OnWindows):
             raise SwitchRefused(str(error)) from error
 
     def _change(self, node: str, deadline: Deadline, **change: str) -> None:
+        """Raises SwitchRefused, nothing being done, where the role holds what the cluster must not move, or does not tell what it holds."""
+        rows = self._rows(node, max(0.1, deadline.remaining()))
+        if reasons := [rows.why] if rows.why else by_availability_group(self._group, rows).against:
+            raise SwitchRefused(f"{node}: {'; '.join(reasons)}; nothing was done")
         answer = ask(self._hosts[node], CHANGE, change, limit=max(0.1, deadline.remaining()))
         if not answer.ok:
             raise SwitchRefused(f"{node}: the cluster did not {' '.join(change.values())}: {answer.why}{advice(answer)}")

@@ -16,6 +16,8 @@ from harness.managers.switchover_readiness import Case
 STATES = {"Online": ResourceState.IN_SERVICE, "Offline": ResourceState.STANDBY, "Failed": ResourceState.FAILED}
 MOVING = ("Pending", "OnlinePending", "OfflinePending")
 FLAGS = {"Isolated": "isolated", "Quarantined": "quarantined", "AvoidPlacement": "marked as to be avoided (AvoidPlacement)"}
+KEEPS = {1: "Locked", 4: "Queued", 16: "WaitingToStart", 4096: "WaitingForDependencies"}  # of a role's StatusInformation
+NEVER_MOVES = (0, 1)  # of RestartAction
 FORCED, PREVENTED = "Fixed", "Prevented"  # of the quorum: started by force, and kept from forming by itself
 CLUSTERS_NETWORKS = ("Cluster", "ClusterAndClient")  # roles of networks that carry heartbeats
 
@@ -144,19 +146,52 @@ def _role(to: str, group: str, rows: Rows, case: Case, question: Question) -> No
         (case.against if question is Question.FAILED else case.unknown).append(
             f"the role {group} never fails over by itself (FailoverThreshold 0, WCLU-126)"
         )
-    if roles[0].get("Locked") is True:
+    if _is_set(roles[0].get("Locked")):
         case.against.append(f"the role {group} is locked against being moved (LockedFromMoving)")
+    if states := _status_words(word(roles[0].get("Status"))):
+        case.unknown.append(
+            f"the role {group} is {', '.join(states)} (StatusInformation, WCLU-128): whether it would move now is not known"
+        )
+    if question is Question.LOST and roles[0].get("Priority") == 0:
+        case.against.append(f"the role {group} does not start by itself (Priority 0, WCLU-130)")
+    if question is Question.FAILED:
+        _restarts(group, rows, case)
     owners = rows.of("owners")
     if not owners:
         case.unknown.append(f"which nodes may own {group} could not be read")
     for row in owners:
         nodes = row.get("Nodes")
         listed = [word(name) for name in (nodes if isinstance(nodes, list) else [nodes]) if word(name)]
-        if listed and not any(same(name, to) for name in listed):
+        if not listed:
+            case.unknown.append(f"which nodes may own {word(row.get('Name')) or 'a resource'} was not told")
+        elif not any(same(name, to) for name in listed):
             case.against.append(f"{to} is no possible owner of {word(row.get('Name'))} (only {', '.join(listed)})")
     for row in rows.of("resource"):
-        if question is Question.FAILED and same(row.get("OwnerGroup"), group) and row.get("Maintenance") is True:  # WCLU-68
+        if question is Question.FAILED and same(row.get("OwnerGroup"), group) and _is_set(row.get("Maintenance")):  # WCLU-68
             case.against.append(f"the resource {word(row.get('Name'))} is in maintenance mode")
+
+
+def _restarts(group: str, rows: Rows, case: Case) -> None:
+    """A resource that is not to take the role along when it fails leaves it where it is (WCLU-81, WCLU-127)."""
+    own = [row for row in rows.of("resource") if same(row.get("OwnerGroup"), group)]
+    stay = [word(row.get("Name")) for row in own if row.get("RestartAction") in NEVER_MOVES]
+    if stay:
+        (case.against if len(stay) == len(own) else case.unknown).append(
+            f"the role {group} is not moved when {', '.join(stay)} fails (RestartAction 0 or 1, WCLU-127)"
+        )
+
+
+def _status_words(status: str) -> list[str]:
+    """What keeps a role, of its StatusInformation: words, or a sum of numbers (WCLU-49)."""
+    if status.isascii() and status.isdecimal():
+        return [name for bit, name in KEEPS.items() if int(status) & bit]
+    said = {part.strip().lower() for part in status.split(",")}
+    return [name for name in KEEPS.values() if name.lower() in said]
+
+
+def _is_set(value: object) -> bool:
+    """A yes, as a boolean or as a number."""
+    return isinstance(value, int | float) and value != 0
 
 
 def _quorum(to: str, rows: Rows, case: Case) -> None:

@@ -82,12 +82,15 @@ def by_policies(policies: Mapping[str, NodeOutput]) -> Case:
     return case
 
 
-def by_settings(settings: Mapping[str, NodeOutput], question: Question = Question.LOST, quorum: str | None = None) -> Case:
+def by_settings(
+    settings: Mapping[str, NodeOutput], question: Question = Question.LOST, quorum: str | None = None, left: tuple[int, int] | None = None
+) -> Case:
     """/etc/default/LifeKeeper of every node: what quorum and confirmation it demands when a node is lost, and whether a failed resource is
     noticed. What LifeKeeper makes of an interval of 0 between its checks (LKL-41) is not known, so it makes no *yes*.
 
     `quorum`: the mode in force where the settings name none, by the cluster file: absent is not off where the quorum package is installed
-    (WCLU-28). A mode that needs more than both nodes' word cannot be read.
+    (WCLU-28). A mode that needs more than both nodes' word cannot be read. `left`: how many machines would be left, and of how many, where
+    that is known (WCLU-27); two nodes alone have no majority.
     """
     case = Case()
     if question is Question.FAILED:
@@ -108,7 +111,10 @@ def by_settings(settings: Mapping[str, NodeOutput], question: Question = Questio
                 f"{node}: no QUORUM_MODE is set, which is majority where the quorum package is installed (manager.quorum says what it is)"
             )
         elif mode == "majority":
-            case.against.append(f"{node}: QUORUM_MODE is majority, and one of two nodes alone is none")
+            if left is None or left[1] <= 2:
+                case.against.append(f"{node}: QUORUM_MODE is majority, and one of two nodes alone is none")
+            elif left[0] * 2 <= left[1]:
+                case.against.append(f"{node}: QUORUM_MODE is majority, and {left[0]} of {left[1]} machines would be left, which is none")
         elif mode not in NO_QUORUM:
             case.unknown.append(f"{node}: QUORUM_MODE is {mode}, and whether there is quorum now cannot be read")
         confirm = {m["which"]: int(m["number"]) for m in CONFIRM.finditer(output.text)}

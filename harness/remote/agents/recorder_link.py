@@ -107,8 +107,13 @@ class RecorderLink:
         return None if reply.get("missing") else reply
 
     def mark(self, text: str, *, limit: float = 20.0) -> bool:
-        """Have it keep what it holds; False where there is none."""
-        return not self._ask({"do": "mark", "text": text}, limit).get("missing")
+        """Have it keep what it holds; False where there is none. Raises Inconclusive where there is one that does not run."""
+        reply = self._ask({"do": "mark", "text": text}, limit)
+        if reply.get("missing"):
+            return False
+        if not reply["alive"]:
+            raise Inconclusive(f"{self.name}: nothing is kept there, because its flight recorder does not run; see `record status`")
+        return True
 
     def fetch(self, name: str, *, limit: float = 60.0) -> str:
         """The lines of an incident, or of the journal."""

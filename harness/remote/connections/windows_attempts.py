@@ -27,7 +27,11 @@ OUTCOME_OF_ERROR = {
 }
 # With which the host could not try at all: nothing is said of the path.
 NOT_TRIED = ("unknown", "AddressAlreadyInUse", "AddressNotAvailable", "NoBufferSpaceAvailable", "TooManyOpenSockets")
-MEANING = {"AccessDenied": "a filter of the origin itself forbids it", "NetworkDown": "the origin's own NIC is down"}
+MEANING = {
+    "AccessDenied": "a filter of the origin itself forbids it",
+    "NetworkDown": "the origin's own NIC is down",
+    "ConnectionAborted": "given up by the origin, not reset by the other",
+}
 
 
 def attempts_from(host: Host, destination: str, port: int, *, count: int, limit: float, spacing: float) -> list[Attempt]:
@@ -55,6 +59,6 @@ def _attempt_of(origin: str, destination: str, port: int, row: Row) -> Attempt:
     if word in NOT_TRIED:
         raise Inconclusive(f"{origin}: no connection to {destination}:{port} could be tried: {word}")
     outcome = OUTCOME_OF_ERROR.get(word, AttemptOutcome.UNREACHABLE)
-    detail = "" if word in OUTCOME_OF_ERROR else f"{word}: {MEANING[word]}" if word in MEANING else word
+    detail = f"{word}: {MEANING[word]}" if word in MEANING else "" if word in OUTCOME_OF_ERROR else word
     began, began_at = time.monotonic() - seconds, time.time() - seconds
     return Attempt(origin, destination, port, outcome, None, int(row["Port"]) or None, began, began_at, seconds, detail)

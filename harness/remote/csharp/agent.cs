@@ -31,7 +31,11 @@ namespace LkHarness
     {
         private const int InitialRto = -1744830447; // SIO_TCP_INITIAL_RTO
         private const long MaxQueued = 64L * 1024 * 1024;
-        private static readonly byte[] NoRetransmission = { 255, 255, 254, 0 };
+        // From this build on a connection can be made without a second SYN (254); before it the least is one, and 254 may be taken for a
+        // number, so that no refusal would be told in time (WNET-60).
+        private const int KnowsNone = 16299;
+        private static readonly bool AsksAgain = Clocks.OnWindows && Environment.OSVersion.Version.Build < KnowsNone;
+        private static readonly byte[] LeastRetransmissions = { 255, 255, (byte)(AsksAgain ? 1 : 254), 0 };
 
         public readonly byte[] Buffer = new byte[4096];
         public int MaxOpen = 500, Sockets;
@@ -71,6 +75,7 @@ namespace LkHarness
                 agent.counts = true;
                 agent.Header(timer);
                 if (cold != "") agent.Event("no-warm-up", cold, "");
+                if (AsksAgain) agent.Event("asks-again", "this Windows knows no connection without a second SYN: a refusal is told some half a second later", "");
                 asked.Start();
                 if (agent.watch != null) agent.watch.Start();
                 agent.Loop();
@@ -356,11 +361,11 @@ namespace LkHarness
             Sockets--;
         }
 
-        /// <summary>Windows tries again for a second after a refusal, unless it is told to retransmit nothing.</summary>
+        /// <summary>Windows tries again for a second after a refusal, unless it is told to retransmit nothing, or as little as it can.</summary>
         public void TellAtOnce(Socket sock)
         {
             if (!atOnce) return;
-            try { sock.IOControl(InitialRto, NoRetransmission, null); }
+            try { sock.IOControl(InitialRto, LeastRetransmissions, null); }
             catch (SocketException) { atOnce = false; }
         }
 
@@ -379,7 +384,14 @@ namespace LkHarness
 
         public static string DetailOf(SocketError code)
         {
-            return code == SocketError.ConnectionRefused || code == SocketError.ConnectionReset ? "" : code.ToString();
+            switch (code)
+            {
+                case SocketError.ConnectionRefused: case SocketError.ConnectionReset: return "";
+                case SocketError.AccessDenied: return code + ": a filter of this host itself forbids it";
+                case SocketError.NetworkDown: return code + ": this host's own NIC is down";
+                case SocketError.ConnectionAborted: return code + ": given up by this host, not reset by the other";
+                default: return code.ToString();
+            }
         }
     }
 

@@ -123,7 +123,8 @@ class Noise:
 
 @dataclass(frozen=True)
 class Token:
-    """One unique value written to PostgreSQL through the VIP from one origin. `by` is the node whose server took it."""
+    """One unique value written to a database through the VIP from one origin. `by` is the node whose server took it; `service` the
+    database, where the cluster has several that take tokens."""
 
     at: float
     origin: str
@@ -132,6 +133,7 @@ class Token:
     seconds: float
     by: str = ""
     detail: str = ""
+    service: str = ""
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,9 @@ class Recording:
     noise: list[Noise] = field(default_factory=list)
     tokens: list[Token] = field(default_factory=list)
     read_back: dict[str, int] | None = None  # token → how often it was found after healing; None: never read back
+    read_back_of: dict[str, dict[str, int]] = field(
+        default_factory=dict
+    )  # service → the same, of each that was read, where there are several
     complete: bool = False
 
     def mark(self, kind: str) -> float | None:
@@ -242,9 +247,9 @@ class Recorder:
         """Appends one event, mark, budget, clock, noise or token."""
         self._put({"is": LETTER[type(record)], **asdict(record)})
 
-    def read_back(self, counts: dict[str, int]) -> None:
-        """Appends how often each token was found in the database afterwards."""
-        self._put({"is": "r", "found": counts})
+    def read_back(self, counts: dict[str, int], service: str = "") -> None:
+        """Appends how often each token was found in the database afterwards; of which `service`, where there are several."""
+        self._put({"is": "r", "found": counts} | ({"service": service} if service else {}))
 
     def close(self) -> None:
         """Ends the file with its last line; one without it was cut off."""
@@ -310,7 +315,11 @@ def _take_record(recording: Recording, kind: str, record: dict[str, Any]) -> Non
     elif kind == "w":
         recording.sightings.extend([CapturedPacket(*row) for row in record["rows"]])
     elif kind == "r":
-        recording.read_back = dict(record["found"])
+        found = dict(record["found"])
+        if service := record.get("service", ""):
+            recording.read_back_of[service] = found
+        else:
+            recording.read_back = found
     elif kind == "end":
         recording.complete = True
     elif kind in ONE_BY_ONE:

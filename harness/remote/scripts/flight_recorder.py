@@ -66,6 +66,7 @@ class Watched(New):  # type: ignore[name-defined]
         return due
 
 
+MARK_S = 60.0  # an older mark is of the recorder that this host had before; one of a moment ago was meant for who is replaced just now
 NAMES = {"r": "refused", "s": "silent", "x": "reset", "u": "unreachable"}
 
 
@@ -129,6 +130,9 @@ class FlightRecorder(Agent):  # type: ignore[name-defined]
         for name in ("spool", "followers", "reserve", "renew"):  # of the one that this host had before it went down
             if os.path.exists(os.path.join(folder, name)):
                 os.unlink(os.path.join(folder, name))
+        mark = os.path.join(folder, "mark")
+        if os.path.exists(mark) and time.time() - os.stat(mark).st_mtime > MARK_S:
+            os.unlink(mark)
         close_parts(folder)
         self.place = folder
         Agent.__init__(self, dict(plan, lifetime=max(0.0, plan["until"] - time.time())), folder, guard)

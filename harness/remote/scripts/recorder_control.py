@@ -3,7 +3,8 @@
 install it, and start it if `begin`; start the one that is there anew; status: tell about it; mark: have it keep what it holds; fetch: print
 an incident or the journal; forget: remove incidents. Python 3.6 or newer, standard library only. The one argument is JSON: do, folders (the
 recorder's places, of which it has one), plan and begin (install), text (mark), name (fetch), names (forget). PROGRAM, before this text, is
-the recorder's own. Prints one JSON line; {error} when it could not be done, {missing} where no recorder is.
+the recorder's own. Prints one JSON line; {error} when it could not be done, {missing} where no recorder is, or where one was whose time is
+over and whose host was restarted without anything that would have removed it: that is done now, once no unfetched incident lies there.
 """
 # ruff: noqa: F821, PTH123, SIM105, UP031
 
@@ -47,8 +48,8 @@ def find(folders):
 
 def install(plan):
     """Makes the folder with the program in it, and starts it where that is asked for."""
-    folder, _ = find(plan["folders"])
-    if folder is not None:
+    folder, place = find(plan["folders"])
+    if folder is not None and not removed(folder, place):
         return {"error": "there is a recorder in %s already" % folder}
     reasons = []
     for folder in plan["folders"]:
@@ -104,6 +105,23 @@ def last_told(journal):
     return {}
 
 
+def over(place):
+    """Whether its time and that for which what it kept lies there have gone by, with nobody left to remove it: its host was restarted."""
+    plan = json.loads(content(place, "plan").decode())
+    return time.time() >= plan["until"] + plan["keep"] and not lives(place) and not alive(place)
+
+
+def removed(folder, place):
+    """Removes one that is over, unless incidents lie there that nobody has fetched; whether it is gone."""
+    names = os.listdir(place)
+    if not over(place) or any(name.startswith("incident-") for name in names):
+        return False
+    for name in names:
+        os.unlink(name, dir_fd=place)
+    os.rmdir(folder)
+    return True
+
+
 def status(folder, place):
     """What there is, and how the recorder fares."""
     names = sorted(os.listdir(place))
@@ -132,6 +150,7 @@ def status(folder, place):
         "root": os.environ.get("LKHARNESS_ROOT", ""),
         "wall": time.time(),
         "until": plan["until"],
+        "over": over(place),
         "bytes": sum(one.st_size for one in found.values()),
         "incidents": incidents,
         "last": last_told(content(place, "journal").decode("utf-8", "replace")),
@@ -145,10 +164,13 @@ def do(plan):
     folder, place = find(plan["folders"])
     if folder is None:
         return {"missing": True}
+    if removed(folder, place):
+        return {"missing": True}
     if plan["do"] == "start":
         return {"error": "it runs"} if status(folder, place)["alive"] else begin(folder)
     if plan["do"] == "mark":
-        write(place, "mark", plan["text"].encode())
+        if status(folder, place)["alive"]:  # a mark that nobody reads would keep nothing now, and something else later
+            write(place, "mark", plan["text"].encode())
     elif plan["do"] == "fetch":
         if not NAME.match(plan["name"]):
             return {"error": "%s is none of its files" % plan["name"]}
@@ -160,6 +182,8 @@ def do(plan):
                 os.unlink(name, dir_fd=place)
             except FileNotFoundError:
                 pass  # the recorder has made room meanwhile
+        if removed(folder, place):
+            return {"missing": True}
     return status(folder, place)
 
 

@@ -8,6 +8,7 @@ Name, Action, Profile and Ports only are of enabled inbound rules for TCP; what 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_interface
 from typing import Any
 
 from harness.diagnosis.firewall.windows.windows_rules import ANY, Nic, Profile, Rule, WindowsFirewall, Words
@@ -30,10 +31,14 @@ READ_IN_PART = "only enabled inbound rules for TCP were read; one for any protoc
 
 
 def read(profiles: Iterable[Row], rules: Iterable[Row], nics: Iterable[Row] = (), *, not_told: str = "") -> WindowsFirewall:
-    """Raises ValueError for a row that lacks what makes it one, with its name."""
-    rows = list(rules)
+    """A rule of which it is not told what it does makes `not_told`. Raises ValueError for a profile or a NIC without a name."""
+    rows = [row for row in rules if _yes(row.get("Enabled", "True")) is not False]
     short = any("Direction" not in row or "Protocol" not in row for row in rows)
-    enabled_rules = [_rule(row) for row in rows if _yes(row.get("Enabled", "True")) is not False]
+    untold = [_rule_name(row) for row in rows if _word(row.get("Action")) is None]
+    if untold and not not_told:
+        more = f" and of {len(untold) - 1} more" if len(untold) > 1 else ""
+        not_told = f"whether the rule “{untold[0]}” allows or blocks was not told{more}"
+    enabled_rules = [_rule(row) for row in rows if _word(row.get("Action")) is not None]
     return WindowsFirewall(
         tuple(_profile(row) for row in profiles),
         tuple(enabled_rules),
@@ -57,12 +62,14 @@ def _profile(row: Row) -> Profile:
 
 def _nic(row: Row) -> Nic:
     addresses = _words(row["Addresses"]) if "Addresses" in row else None
+    if addresses is not None and not all(map(_is_interface, addresses)):
+        addresses = None
     category = {"0": "Public", "1": "Private", "2": "DomainAuthenticated"}.get(str(row.get("NetworkCategory")), row.get("NetworkCategory"))
     return Nic(_needed(row, "InterfaceAlias"), _word(category), _word(row.get("InterfaceType")), addresses)
 
 
 def _rule(row: Row) -> Rule:
-    name, short = _needed(row, "Name"), "Direction" not in row
+    name, short = _rule_name(row), "Direction" not in row
     action = _needed(row, "Action")
     direction = str(row.get("Direction", "Inbound")).lower()
     statuses = {STATUSES.get(w, w) for w in _words(row.get("EnforcementStatus"))}
@@ -86,6 +93,19 @@ def _rule(row: Row) -> Rule:
         enforced="Full" in statuses or not statuses & WITHOUT_EFFECT,
         authenticated=None if wanted is None else wanted.lower() not in ("notrequired", "0", "none"),
     )
+
+
+def _rule_name(row: Row) -> str:
+    """What it is called, else its id: a rule need not have a name."""
+    return _word(row.get("Name")) or _word(row.get("Id")) or "without a name"
+
+
+def _is_interface(text: str) -> bool:
+    """Is it an address with its prefix?"""
+    try:
+        return bool(ip_interface(text))
+    except ValueError:
+        return False
 
 
 def _profiles(value: object) -> Words | None:

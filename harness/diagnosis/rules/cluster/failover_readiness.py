@@ -23,7 +23,7 @@ from harness.managers.parse.lifekeeper_parse import STRATEGY
 DATABASES = {"postgres", "oracle", "mssql"}
 # Limits of the kernel, each number of them with how much is enough for nearly everybody: what is below a tenth of the active node's, or of
 # that, is told. Distributions' own defaults are enough, or alike on two nodes of one kind.
-ENOUGH: Mapping[str, tuple[int, ...]] = {
+MIN_KERNEL_LIMITS: Mapping[str, tuple[int, ...]] = {
     "kernel.shmmni": (4096,),
     "kernel.shmmax": (1 << 36,),
     "kernel.shmall": (1 << 24,),
@@ -384,7 +384,7 @@ def _limits(evidence: Evidence, active: HostSeen, standby: HostSeen) -> Iterator
 def _is_far_lower(name: str, here: str, there: str) -> bool:
     """Is one of the numbers of `there`, the standby's, below a tenth of the active node's, or of what is enough?"""
     ours, theirs = _numbers(name, here), _numbers(name, there)
-    enough = ENOUGH.get(name, (28_000,))
+    enough = MIN_KERNEL_LIMITS.get(name, (28_000,))
     return any(10 * b < min(a, most) for a, b, most in zip(ours, theirs, enough, strict=False))
 
 

@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   const HEIGHT = 84, TOP = 6, BOTTOM = 14, NEVER = -1;
-  const NAMES = {p: "passed", f: "failed", i: "could not be judged", s: "skipped"};
+  const NAMES = {p: "passed", f: "failed", i: "could not be judged", s: "skipped", n: "nothing was measured"};
   const data = JSON.parse(document.getElementById("data").textContent);
 
   const spread = (pairs) => pairs.flatMap(([value, times]) => Array(times).fill(value));
@@ -43,7 +43,7 @@
       budget += (place ? "L" : "M") + at + " " + y(line.budgets[place]).toFixed(1);
       const cross = `M${at - 3} ${HEIGHT - 11}l6 6m0 -6l-6 6`;
       if (line.o[place] === "f") failed += cross;
-      if (line.o[place] === "i") unclear += `M${at - 3} ${HEIGHT - 8}h6`;
+      if (line.o[place] === "i" || line.o[place] === "n") unclear += `M${at - 3} ${HEIGHT - 8}h6`;
     });
     if (line.places.length === 1) median += "h4";
     const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -67,15 +67,16 @@
     box.cursor.setAttribute("d", `M${at} 0V${HEIGHT - BOTTOM}`);
     const value = line.m[box.place], number = line.numbers[box.place];
     const figures = number === 0 ? "no figure" : `median ${seconds(value)} (${seconds(line.l[box.place] ?? NEVER)} to ${seconds(line.h[box.place])}, ${number} repeats)`;
-    const words = `${when}: ${figures}, ${seconds(line.budgets[box.place])} allowed, ${NAMES[line.o[box.place]]}`;
+    const outcome = line.o[box.place];
+    const words = outcome === "n" ? `${when}: ${NAMES.n}` : `${when}: ${figures}, ${seconds(line.budgets[box.place])} allowed, ${NAMES[outcome]}`;
     const change = line.changes.get(run);
     told.replaceChildren(words + (change ? `; ${change}` : "") + " ");
-    if (report) {
+    if (report === 1) {
       const link = document.createElement("a");
       link.href = encodeURIComponent(folder) + "/report.html";
       link.textContent = "report";
       told.append(link);
-    } else told.append("(its report is gone)");
+    } else told.append(report === 2 ? `(its page is no longer there; lkharness report ${folder}, in this folder, makes it again)` : "(its report is gone)");
   }
 
   function nearest(box, event) {

@@ -33,6 +33,24 @@ function Get-Words {
     }
 }
 
+# A property that is yes or no: some are numbers on one Windows and booleans on another; null where it is neither.
+function Get-Flag {
+    param([AllowNull()][object]$From, [Parameter(Mandatory = $true)][string]$Name)
+    $value = Get-Field -From $From -Name $Name
+    if ($value -is [bool]) { return [bool]$value }
+    if ($value -is [System.ValueType] -and $value.GetType().IsPrimitive -and $value -isnot [char]) { return ([double]$value -ne 0) }
+    return $null
+}
+
+# A property that is a number, where it may be a boolean or an enumeration; null where it is none of these.
+function Get-Number {
+    param([AllowNull()][object]$From, [Parameter(Mandatory = $true)][string]$Name)
+    $value = Get-Field -From $From -Name $Name
+    if ($value -is [bool] -or $value -is [enum]) { return [int]$value }
+    if ($value -is [System.ValueType] -and $value.GetType().IsPrimitive -and $value -isnot [char]) { return $value }
+    return $null
+}
+
 # An object's name; the text that it is where it has none.
 function Get-Name {
     param([AllowNull()][object]$From)
@@ -142,7 +160,10 @@ function Invoke-Native {
     $start.RedirectStandardInput = $true
     $start.RedirectStandardOutput = $true
     $start.RedirectStandardError = $true
-    $process = [System.Diagnostics.Process]::Start($start)
+    $process = $null
+    # What starts a program tells neither which one nor, on .NET Framework, why in words that name it.
+    try { $process = [System.Diagnostics.Process]::Start($start) }
+    catch { Write-Missing "$Program does not start there ($($_.Exception.GetBaseException().Message))" }
     try {
         $process.StandardInput.Close()
         $out = $process.StandardOutput.ReadToEndAsync()

@@ -10,7 +10,10 @@ if ($mode -ne 'FullLanguage') {
 }
 $utf8 = New-Object System.Text.UTF8Encoding($false)
 $reader = New-Object System.IO.StreamReader([Console]::OpenStandardInput(), $utf8, $false, 65536)
-$line = $reader.ReadLine()
+# A connection that was cut before its first line came is waited for no longer than the loop waits for a question.
+$coming = $reader.ReadLineAsync()
+if (-not $coming.Wait(300000)) { [Environment]::Exit(0) }
+$line = $coming.Result
 if ($null -eq $line) { exit 0 }
 $first = ConvertFrom-Json -InputObject $line
-. ([scriptblock]::Create($first.loop)) -Reader $reader -Prelude $first.prelude -Once:([bool]$first.once)
+. ([scriptblock]::Create($first.loop)) -Reader $reader -Prelude $first.prelude -Once:([bool]$first.once) -IdleSeconds ([int]$first.idle)

@@ -1,12 +1,14 @@
 <#
 .SYNOPSIS
-Answers questions that come as JSON lines, many at once, each within its limit, until the input ends.
+Answers questions that come as JSON lines, many at once, each within its limit, until the input ends or none has come for a while.
 .DESCRIPTION
 A question: {"id":1,"script":"addresses","text":"...","parameters":{"Name":"=x"},"limit":10}. The text is sent with a script's first
 question. A text among the parameters begins with "=", so that nothing takes it for a moment. {"id":2,"clock":true} asks the time.
 An answer: {"lkharness":1,"id":1,"stuck":0,"answer":{...}}. A question that has not ended at its limit is answered with the error Limit and
 told to stop; what has not stopped StopSeconds later is counted in "stuck", and holds its runspace. The first line printed says that it is
 ready. Runspaces are made beside the loop, one at a time: making one takes long on a loaded host, and no answer and no limit waits for it.
+Where a connection was cut in silence nobody ends what it had started, for hours (WHST-14, WHST-19): so the loop ends by itself. Whoever
+asks, be it for the time only, keeps it.
 .PARAMETER Reader
 Where the questions come from.
 .PARAMETER Prelude
@@ -17,6 +19,8 @@ Answer what was asked when the input ends, and end then; otherwise the end of th
 So many runspaces at most; further questions wait.
 .PARAMETER StopSeconds
 So long a question that was told to stop may take for that.
+.PARAMETER IdleSeconds
+So long without a line of input, and without a question under way, until it ends.
 #>
 [CmdletBinding()]
 param(
@@ -24,7 +28,8 @@ param(
     [Parameter(Mandatory = $true)][string]$Prelude,
     [switch]$Once,
     [int]$AtOnce = 16,
-    [int]$StopSeconds = 5
+    [int]$StopSeconds = 5,
+    [int]$IdleSeconds = 300
 )
 Set-StrictMode -Version Latest
 $ErrorActionPreference = 'Stop'
@@ -210,9 +215,14 @@ $making = $null
 $out.WriteLine((ConvertTo-AsciiJson -Value ([ordered]@{
             lkharness = 1; ready = $true; version = "$($PSVersionTable.PSVersion)"; edition = $edition; process = $PID })))
 $reading = $Reader.ReadLineAsync()
+$heard = $clock.Elapsed.TotalSeconds
+if ($IdleSeconds -lt 1) { $IdleSeconds = 300 }
 while ($true) {
     $now = $clock.Elapsed.TotalSeconds
-    $due = $now + 30
+    # What was told to stop and has not is no reason to stay: it may never end.
+    if ($running.Count -gt 0 -or $waiting.Count -gt 0) { $heard = $now }
+    elseif ($now - $heard -ge $IdleSeconds) { break }
+    $due = [Math]::Min($now + 30, $heard + $IdleSeconds)
     foreach ($one in @($running) + @($waiting)) { if ($one.Ends -lt $due) { $due = $one.Ends } }
     if ($stuck.Count -gt 0 -and $now + 0.25 -lt $due) { $due = $now + 0.25 }
     $handles = New-Object System.Collections.ArrayList
@@ -224,6 +234,7 @@ while ($true) {
     [void][System.Threading.WaitHandle]::WaitAny([System.Threading.WaitHandle[]]$handles.ToArray(), $wait)
 
     if ($null -ne $reading -and $reading.IsCompleted) {
+        $heard = $clock.Elapsed.TotalSeconds
         $line = $reading.Result
         if ($null -eq $line) {
             $reading = $null

@@ -39,8 +39,12 @@ function New-OwnFolder {
     $security = New-Object System.Security.AccessControl.DirectorySecurity
     $security.SetSecurityDescriptorSddlForm('O:BAG:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)')
     $info = New-Object System.IO.DirectoryInfo($Place)
-    if ($null -ne ('System.IO.FileSystemAclExtensions' -as [type])) { [System.IO.FileSystemAclExtensions]::Create($info, $security) }
-    else { $info.Create($security) }
+    # Only an administrator may make Administrators the owner of something.
+    try {
+        if ($null -ne ('System.IO.FileSystemAclExtensions' -as [type])) { [System.IO.FileSystemAclExtensions]::Create($info, $security) }
+        else { $info.Create($security) }
+    }
+    catch { Write-Refusal -Id 'FolderNotMade' -Why "$Place could not be made for administrators alone: $($_.Exception.GetBaseException().Message)" }
 }
 
 # Our folder's path when it is there and ours alone; made where `Make` says so; null where there is none.
@@ -141,9 +145,13 @@ function Get-BootNumber {
     return $number
 }
 
-# The wall clock, in seconds since 1970: only to tell another host's clock when something was done.
+# The wall clock, in seconds since 1970: only to tell another host's clock when something was done. On Windows PowerShell it moves in steps
+# of 15.6 ms (WNET-92), and is right in the moment of a step: the next one is waited for.
 function Get-WallClock {
-    return ([DateTime]::UtcNow - (New-Object DateTime(1970, 1, 1))).TotalSeconds
+    $clock = [System.Diagnostics.Stopwatch]::StartNew()
+    $first = [DateTime]::UtcNow
+    do { $now = [DateTime]::UtcNow } while ($now.Ticks -eq $first.Ticks -and $clock.ElapsedMilliseconds -lt 200)
+    return ($now - (New-Object DateTime(1970, 1, 1))).TotalSeconds
 }
 
 # The folder of one undoing: of that token, whether it is there or not.
@@ -167,4 +175,10 @@ function Assert-Armed {
     foreach ($name in @('values', 'armed')) { $armed = $armed -and [System.IO.File]::Exists([System.IO.Path]::Combine($place, $name)) }
     if ($armed -and -not [System.IO.File]::Exists([System.IO.Path]::Combine($place, 'now'))) { return }
     Write-Refusal -Id 'NotArmed' -Why 'this host does not wait to undo it, so nothing was done'
+}
+
+# Writes down, beside what undoes it, that something was seen to be done. Raises where nobody waits to undo it any more: its folder is gone.
+function Write-UndoMark {
+    param([Parameter(Mandatory = $true)][string]$Token, [Parameter(Mandatory = $true)][string]$Name)
+    [System.IO.File]::WriteAllText([System.IO.Path]::Combine((Get-UndoPlace -Token $Token), $Name), $Name)
 }

@@ -1,13 +1,22 @@
 @echo off
 rem Undoes one thing on this host, whatever becomes of who did it: after some seconds, at once when told so or after a boot.
 rem A scheduled task of SYSTEM runs it, so it outlives every session; in cmd, which needs no TEMP and no language mode (WHST-43, 70).
-rem Beside it lie the files values (what is to be undone), armed (it has begun), now (it is being undone, or is to be at once) and failed (what is still so).
+rem Beside it lie the files values (what is to be undone), armed (it has begun), now (it is being undone, or is to be at once), failed (what is still so)
+rem and, of an adapter, down (it was seen to be off).
 rem It takes task and folder away when the thing was seen to be as it was, and goes on until then.
 setlocal EnableExtensions EnableDelayedExpansion
 set "sys=%SystemRoot%\System32"
 set "d=%~dp0"
 cd /d "%SystemRoot%"
+:read
 for /f "usebackq tokens=1,* delims==" %%k in ("%~dp0values") do set "v_%%k=%%l"
+rem What has the file open for a moment (a scanner, a backup) keeps it from being read, and without it nothing could be undone.
+if defined v_kind if defined v_task if defined v_seconds goto known
+if not exist "!d!values" exit /b 0
+"!sys!\ping.exe" -n 2 -w 1000 127.0.0.1 >nul 2>&1
+goto read
+
+:known
 rem Whoever starts it a second time starts it after a boot, or because its first process was ended.
 if exist "!d!armed" goto undo
 >"!d!armed" echo armed
@@ -63,7 +72,14 @@ exit /b 1
 exit /b 0
 
 :check_nic
+rem Who disables an adapter is answered before it is off (WHST-87). Where it was not seen to be off it may go off yet: it has to stay on for a while.
+set /a looks=15
+if exist "!d!down" set /a looks=1
+:look_nic
 set "found="
 for /f "tokens=2 delims=:" %%a in ('!sys!\ipconfig.exe') do if "%%a"==" !v_address!" set "found=yes"
-if defined found exit /b 0
-exit /b 1
+if not defined found exit /b 1
+set /a looks-=1
+if !looks! LEQ 0 exit /b 0
+"!sys!\ping.exe" -n 2 -w 1000 127.0.0.1 >nul 2>&1
+goto look_nic

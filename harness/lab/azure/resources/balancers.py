@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from harness.config.cluster_config import Design
-from harness.lab.azure.state import resource_ids
+from harness.lab.azure.resources import vms
+from harness.lab.azure.state import request_body, resource_ids
 from harness.lab.azure.state.azure_state import AzureState, provisioning_state
 from harness.lab.azure.state.http_types import Answer, Problem, Request, check_etag, lab_cannot, not_found, with_etags
 from harness.lab.azure.state.long_running_operations import NETWORK
@@ -24,6 +25,10 @@ DEFAULTS = {
     **{"disableOutboundSnat": False, "privateIPAllocationMethod": "Dynamic", "privateIPAddressVersion": "IPv4", "probeThreshold": 1},
 }
 FOLLOWS = {"backendAddressPools", "numberOfProbes"}  # from another key
+READ_ONLY = ("provisioningState", "resourceGuid", "scope")
+# Of the resource itself: looked at elsewhere, or Azure's to say.
+ENVELOPE = ("properties", "sku", "tags", "location", "id", "name", "type", "etag")
+KINDS = ("frontendIPConfigurations", "backendAddressPools", "loadBalancingRules", "probes")  # whose parts are compared one by one
 PARTS = ("frontendIPConfigurations", "backendAddressPools", "loadBalancingRules", "probes", "inboundNatRules", "outboundRules")
 
 
@@ -142,7 +147,7 @@ def resource(fabric: AzureState) -> dict[str, Any]:
             "inboundNatPools": [],
         },
     }
-    fabric.wrongs.on_balancer(fabric, balancer)
+    fabric.misconfigurations.on_balancer(fabric, balancer)
     for kind in PARTS:
         balancer["properties"][kind] = [with_etags(part) for part in balancer["properties"][kind]]
     return with_etags(balancer)
@@ -198,10 +203,11 @@ def put_pool(fabric: AzureState, request: Request, group: str, balancer: str, pa
         raise Problem(400, "BackendAddressPoolCannotBeUpdated", message)
     if part.lower() != resource_ids.POOL:
         raise lab_cannot(f"a second backend pool, {part!r}")
-    properties = (request.body or {}).get("properties") or {}
+    properties = request_body.resource(request).get("properties") or {}
     with fabric.changing:
         old_pool = get_part(fabric, request, group, balancer, "backendAddressPools", part).body
         check_etag(request, old_pool)
+        request_body.demand_unchanged(old_pool["properties"], properties, part, apart_from=MAY_DIFFER)
         states = _states(old_pool, properties)
         operation = fabric.operations.begin(
             request, NETWORK, resource_ids.balancer_id(), "put backend pool", lambda: _set_states(fabric, states), at_once=True
@@ -246,18 +252,20 @@ def _set_states(fabric: AzureState, states: dict[str, str]) -> None:
 
 def put(fabric: AzureState, request: Request, group: str, balancer: str) -> Answer:
     """The members' adminState, noHealthyBackendsBehavior and tags; anything else must be as it is."""
-    body = request.body if isinstance(request.body, dict) else {}
+    body = request_body.resource(request)
+    tags = vms.tags_of_put(body)
     with fabric.changing:
         old_balancer = find(fabric, group, balancer)
         check_etag(request, old_balancer)
+        request_body.demand_same_place(old_balancer, body)
+        request_body.demand_unchanged(old_balancer, body, old_balancer["name"], apart_from=ENVELOPE)
         states, behaviour = _changes(old_balancer, body)
 
         def work() -> None:
             _set_states(fabric, states)
             if behaviour:
                 fabric.ask("no_healthy_backends", behaviour=behaviour)
-            if isinstance(body.get("tags"), dict):
-                fabric.tags[resource_ids.balancer_id().lower()] = body["tags"]
+            fabric.tags[resource_ids.balancer_id().lower()] = tags
 
         operation = fabric.operations.begin(request, NETWORK, resource_ids.balancer_id(), "put load balancer", work, at_once=True)
     return fabric.operations.put(operation, request, resource(fabric), new=False)
@@ -268,9 +276,11 @@ def _changes(old_balancer: dict[str, Any], body: dict[str, Any]) -> tuple[dict[s
     states: dict[str, str] = {}
     behaviour = None
     old_properties, new_properties = old_balancer["properties"], body.get("properties") or {}
-    if not _is_equal(old_balancer["sku"]["name"], (body.get("sku") or {}).get("name") or "Basic"):
+    new_sku = {"name": "Basic", "tier": "Regional"} | {key: value for key, value in (body.get("sku") or {}).items() if value}
+    if new_sku != old_balancer["sku"]:
         raise lab_cannot("changing the SKU of a load balancer (one that is left out is Basic)")
-    for kind in ("frontendIPConfigurations", "backendAddressPools", "loadBalancingRules", "probes"):
+    request_body.demand_unchanged(old_properties, new_properties, old_balancer["name"], apart_from={*KINDS, *READ_ONLY})
+    for kind in KINDS:
         old_parts = {part["name"]: part for part in old_properties[kind]}
         new_parts = {str(part.get("name")): part for part in new_properties.get(kind) or []}
         if set(old_parts) != set(new_parts):
@@ -279,11 +289,7 @@ def _changes(old_balancer: dict[str, Any], body: dict[str, Any]) -> tuple[dict[s
             new_values, old_values = part.get("properties") or {}, old_parts[name]["properties"]
             if kind != "backendAddressPools":
                 new_values = {**{key: DEFAULTS.get(key) for key in set(old_values) - FOLLOWS}, **new_values}
-            for key in sorted(set(new_values) - MAY_DIFFER):
-                if (old_values.get(key) is not None and not _is_equal(old_values[key], new_values[key])) or (
-                    old_values.get(key) is None and new_values[key] is not None
-                ):
-                    raise lab_cannot(f"changing {key} of {name} while it runs; make the lab with it (`lkharness lab up --file`)")
+            request_body.demand_unchanged(old_values, new_values, name, apart_from=MAY_DIFFER)
             if sorted(part.get("zones") or []) != sorted(old_parts[name].get("zones") or []):
                 raise lab_cannot(f"changing the zones of {name}")
             if kind == "backendAddressPools":
@@ -291,14 +297,6 @@ def _changes(old_balancer: dict[str, Any], body: dict[str, Any]) -> tuple[dict[s
             if kind == "probes" and new_values.get("noHealthyBackendsBehavior"):
                 behaviour = new_values["noHealthyBackendsBehavior"]
     return states, behaviour
-
-
-def _is_equal(old: Any, new: Any) -> bool:
-    if isinstance(old, dict) and isinstance(new, dict) and "id" in old:
-        return str(old["id"]).lower() == str(new.get("id")).lower()
-    if isinstance(old, list) and isinstance(new, list):
-        return len(old) == len(new) and all(_is_equal(a, b) for a, b in zip(old, new, strict=True))
-    return bool(new == old)
 
 
 def health(fabric: AzureState, request: Request, group: str, balancer: str, rule: str) -> Answer:

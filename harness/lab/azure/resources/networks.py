@@ -35,7 +35,7 @@ def subnets(fabric: AzureState) -> list[dict[str, Any]]:
                 "defaultOutboundAccess": False,
             },
         }
-        fabric.wrongs.on_subnet(fabric, name, subnet)
+        fabric.misconfigurations.on_subnet(fabric, name, subnet)
         resources.append(with_etags(subnet))
     return resources
 
@@ -112,12 +112,12 @@ def _check_network(network: str, group: str) -> None:
 
 def list_route_tables(fabric: AzureState, request: Request, group: str = resource_ids.GROUP) -> Answer:
     """GET of the route tables: none, unless a misconfiguration made one."""
-    return Answer(200, {"value": [with_etags(table) for table in fabric.wrongs.route_tables(fabric)]})
+    return Answer(200, {"value": [with_etags(table) for table in fabric.misconfigurations.route_tables(fabric)]})
 
 
 def get_route_table(fabric: AzureState, request: Request, group: str, table: str) -> Answer:
     """GET of one route table by its name; raises Problem 404."""
-    for route_table in fabric.wrongs.route_tables(fabric):
+    for route_table in fabric.misconfigurations.route_tables(fabric):
         if route_table["name"].lower() == table.lower():
             return Answer(200, with_etags(route_table))
     raise not_found(ROUTES_KIND, table, group)

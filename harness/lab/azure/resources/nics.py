@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from harness.lab.azure.resources import nsgs
-from harness.lab.azure.state import resource_ids
+from harness.lab.azure.resources import nsgs, vms
+from harness.lab.azure.state import request_body, resource_ids
 from harness.lab.azure.state.azure_state import AzureState, provisioning_state
 from harness.lab.azure.state.http_types import Answer, Problem, Request, check_etag, lab_cannot, not_found, with_etags
 from harness.lab.azure.state.long_running_operations import NETWORK
@@ -68,7 +68,7 @@ def resource(fabric: AzureState, nic: Nic) -> dict[str, Any]:
             "nicType": "Standard",
         },
     }
-    fabric.wrongs.on_interface(fabric, nic, interface)
+    fabric.misconfigurations.on_interface(fabric, nic, interface)
     return with_etags(interface)
 
 
@@ -105,10 +105,13 @@ def list_of_members(fabric: AzureState, request: Request, group: str, balancer: 
 def put(fabric: AzureState, request: Request, group: str, nic: str) -> Answer:
     """Joining and leaving the pool is what can be changed; anything else must be as it is."""
     interface = find(fabric, group, nic)
-    body = request.body if isinstance(request.body, dict) else {}
+    body = request_body.resource(request)
+    tags = vms.tags_of_put(body)
     with fabric.changing:
         old_resource = resource(fabric, interface)
         check_etag(request, old_resource)
+        request_body.demand_same_place(old_resource, body)
+        request_body.demand_unchanged(old_resource, body, old_resource["name"], apart_from=ENVELOPE)
         joins_pool = _joins_pool(old_resource, body)
         if joins_pool and not interface.pooled:
             raise lab_cannot(f"{nic} in the backend pool; only the nodes' first NICs can be in it")
@@ -116,15 +119,10 @@ def put(fabric: AzureState, request: Request, group: str, nic: str) -> Answer:
         def work() -> None:
             if interface.pooled and joins_pool is not is_in_pool(fabric, interface):
                 fabric.ask("pool", node=interface.host, member=joins_pool)
-            _keep_tags(fabric, resource_ids.nic_id(interface), body)
+            fabric.tags[resource_ids.nic_id(interface).lower()] = tags
 
         operation = fabric.operations.begin(request, NETWORK, resource_ids.nic_id(interface), "put network interface", work, at_once=True)
     return fabric.operations.put(operation, request, resource(fabric, interface), new=False)
-
-
-def _keep_tags(fabric: AzureState, id: str, body: dict[str, Any]) -> None:
-    if isinstance(body.get("tags"), dict):
-        fabric.tags[id.lower()] = body["tags"]
 
 
 # What a PUT replaces, and what Azure takes where it is left out: the lab changes none of it.
@@ -136,6 +134,15 @@ OF_CONFIGURATIONS = {
     "primary": True,
     "privateIPAddressVersion": "IPv4",
 }
+
+# Of the resource itself: looked at elsewhere, or Azure's to say.
+ENVELOPE = ("properties", "tags", "location", "id", "name", "type", "etag", "kind", "managedBy")
+# What a PUT may hold and Azure does not read.
+READ_ONLY = {
+    *("provisioningState", "resourceGuid", "macAddress", "primary", "virtualMachine", "hostedWorkloads", "vnetEncryptionSupported"),
+    *("tapConfigurations", "privateEndpoint", "privateLinkConnectionProperties", "defaultOutboundConnectivityEnabled"),
+}
+POOLS = "loadBalancerBackendAddressPools"
 
 
 def _normalised_values(properties: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
@@ -163,6 +170,7 @@ def _joins_pool(old_resource: dict[str, Any], body: dict[str, Any]) -> bool:
     if not configurations:
         raise Problem(400, "InvalidRequestFormat", "Cannot parse the request: a network interface has ipConfigurations.")
     pools: list[str] = []
+    name_of = old_resource["name"]
     old_configurations = {c["name"]: c["properties"] for c in old_resource["properties"]["ipConfigurations"]}
     for configuration in configurations:
         new_values, name = configuration.get("properties") or {}, configuration.get("name")
@@ -171,10 +179,13 @@ def _joins_pool(old_resource: dict[str, Any], body: dict[str, Any]) -> bool:
         _demand_unchanged(
             _normalised_values(old_configurations[name], OF_CONFIGURATIONS), _normalised_values(new_values, OF_CONFIGURATIONS), name
         )
-        pools += [pool["id"].lower() for pool in new_values.get("loadBalancerBackendAddressPools") or []]
-    _demand_unchanged(
-        _normalised_values(old_resource["properties"], OF_INTERFACES), _normalised_values(properties, OF_INTERFACES), old_resource["name"]
-    )
+        request_body.demand_unchanged(old_configurations[name], new_values, name, apart_from={*OF_CONFIGURATIONS, *READ_ONLY, POOLS})
+        pools += [str(pool.get("id", "")).lower() for pool in new_values.get(POOLS) or []]
+    if left_out := sorted(set(old_configurations) - {configuration["name"] for configuration in configurations}):
+        raise lab_cannot(f"taking the ip configuration {left_out[0]!r} away from {name_of}")
+    old_values = old_resource["properties"]
+    _demand_unchanged(_normalised_values(old_values, OF_INTERFACES), _normalised_values(properties, OF_INTERFACES), name_of)
+    request_body.demand_unchanged(old_values, properties, name_of, apart_from={*OF_INTERFACES, *READ_ONLY, "ipConfigurations"})
     unknown = [pool for pool in pools if pool != resource_ids.balancer_id("backendAddressPools", resource_ids.POOL).lower()]
     if unknown:
         raise Problem(404, "NotFound", f"Resource {unknown[0]} not found.")
@@ -258,7 +269,7 @@ def effective_routes(fabric: AzureState, request: Request, group: str, nic: str)
         subnets = [str(fabric.cluster.subnet1), str(fabric.cluster.subnet2)]
         special_networks = [("None", net) for net in ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16")]
         routes = [_route("VnetLocal", *subnets), _route("Internet", "0.0.0.0/0"), *(_route(hop, net) for hop, net in special_networks)]
-        fabric.wrongs.on_effective_routes(fabric, interface, routes)
+        fabric.misconfigurations.on_effective_routes(fabric, interface, routes)
         return {"value": routes}
 
     operation = fabric.operations.begin(request, NETWORK, f"{resource_ids.nic_id(interface)}/effective", "effective routes", work)

@@ -6,7 +6,7 @@ import re
 from ipaddress import IPv4Network
 from typing import Any
 
-from harness.lab.azure.state import resource_ids
+from harness.lab.azure.state import request_body, resource_ids
 from harness.lab.azure.state.azure_state import AzureState, provisioning_state
 from harness.lab.azure.state.http_types import Answer, Problem, Request, lab_cannot, not_found, with_etags
 from harness.lab.azure.state.long_running_operations import NETWORK
@@ -179,7 +179,7 @@ def put_rule(fabric: AzureState, request: Request, group: str, nsg: str, rule: s
     place = find(fabric, group, nsg)
     if not NAME.fullmatch(rule):
         raise Problem(400, "InvalidResourceName", f"Resource name {rule} is invalid: letters, digits, _, . and -, 80 at most.")
-    body_properties = request.body.get("properties") if isinstance(request.body, dict) else None
+    body_properties = request_body.resource(request).get("properties")
     if not isinstance(body_properties, dict):
         raise Problem(400, "InvalidRequestFormat", "Cannot parse the request: a security rule has properties.")
     properties = {key: value for key, value in body_properties.items() if key != "provisioningState" and value not in (None, [])}

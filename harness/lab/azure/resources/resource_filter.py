@@ -12,13 +12,13 @@ from harness.lab.azure.state.http_types import Problem, lab_cannot
 
 _TOKEN = re.compile(r"\s*(?:(?P<word>[A-Za-z/]+)|'(?P<text>(?:[^']|'')*)'|(?P<mark>[(),]))")
 FIELDS = ("name", "resourceType", "location", "resourceGroup", "tagName", "tagValue")
-DEPTH = 20  # of parentheses
+MAX_DEPTH = 20  # of parentheses
 
 
 def matches_filter(filter_text: str, resource: dict[str, Any]) -> bool:
     """Whether the filter lets this resource through. Raises Problem for a filter that is none, or that the lab does not know."""
     reading = _Reading(filter_text, resource)
-    answer = reading.any_of(DEPTH)
+    answer = reading.any_of(MAX_DEPTH)
     if reading.rest:
         raise lab_cannot(f"the filter {filter_text!r} from {reading.rest[0][1]!r} on")
     return answer

@@ -82,7 +82,7 @@ def all_resources(fabric: AzureState) -> list[dict[str, Any]]:
         *(nsgs.resource(fabric, place) for place in resource_ids.guarded(fabric.topology)),
         balancers.resource(fabric),
         networks.resource(fabric),
-        *fabric.wrongs.route_tables(fabric),
+        *fabric.misconfigurations.route_tables(fabric),
     ]
     return [{key: value for key, value in resource.items() if key not in ("properties", "etag")} for resource in resources]
 

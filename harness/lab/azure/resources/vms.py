@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded
 from harness.lab.azure.resources import vm_run_command
 from harness.lab.azure.state import resource_ids
 from harness.lab.azure.state.azure_state import AzureState
@@ -27,8 +28,8 @@ DISPLAY = {
     "deallocating": "VM deallocating",
     "starting": "VM starting",
 }
-# What systemd does on a machine that is told to shut down: the cluster manager's own stop, then SIGTERM to everybody, again
-# and again (a session may begin while its sshd ends), with five seconds to end in.
+# For a host without an init of its own, what systemd does on a machine that is told to shut down: the cluster manager's own stop, then
+# SIGTERM to everybody, again and again (a session may begin while its sshd ends), with five seconds to end in.
 SHUT_DOWN = """
 if [ -x /opt/LifeKeeper/bin/lkstop ]; then timeout 60 /opt/LifeKeeper/bin/lkstop -r
 elif [ -d /run/crm ]; then p=$(pidof pacemakerd) && kill -TERM $p && timeout 60 tail --pid=$p -f /dev/null; fi
@@ -40,9 +41,10 @@ for i in $(seq 50); do
 done
 """
 SHUTDOWN_TIMEOUT_S = 70.0
+POLL_INTERVAL_S = 0.05
 REBOOT_S = {"fast": 2.0, "azure": 20.0}  # how long a machine that restarts is off
 REDEPLOY_S = {"fast": 5.0, "azure": 120.0}  # and one that moves to other hardware
-BOOT_TIMEOUT_S = 180.0  # until it has booted
+INIT_SHUTDOWN_TIMEOUT_S = 180.0  # of a guest with an init of its own: two of systemd's time-outs for a service that does not stop
 
 
 def power_state(fabric: AzureState, host: str) -> str:
@@ -165,6 +167,13 @@ def patch(fabric: AzureState, request: Request, group: str, machine: str) -> Ans
     return fabric.operations.put(operation, request, resource(fabric, host), new=False)
 
 
+def tags_of_put(body: dict[str, Any]) -> dict[str, str]:
+    """The tags that a resource is to have after a PUT, which replaces them: none where they are left out. Raises Problem."""
+    tags = body.get("tags") or {}
+    check_tags(tags)
+    return tags
+
+
 def check_tags(tags: dict[str, Any]) -> None:
     """Azure's own limits. Raises Problem."""
     if len(tags) > 50:
@@ -208,9 +217,20 @@ def _begin_power_action(fabric: AzureState, request: Request, group: str, machin
 
 def _power_off(fabric: AzureState, host: str, *, orderly: bool) -> None:
     if orderly and fabric.power(host) == "on":
-        with contextlib.suppress(subprocess.TimeoutExpired):  # who does not shut down in time is cut off, as the platform does
+        _shut_down(fabric, host)
+    fabric.set_power(host, "off")
+
+
+def _shut_down(fabric: AzureState, host: str) -> None:
+    """By its own init, where it has one, as the platform presses a machine's power button. Who does not shut down in time is cut off."""
+    if "shutdown" in fabric.host_status(host)["cannot"]:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             nsenter.run(fabric.lab, host, ["sh", "-c", SHUT_DOWN], limit=SHUTDOWN_TIMEOUT_S)
-    fabric.ask("power", node=host, to="off")
+        return
+    fabric.set_power(host, "shutdown")
+    with contextlib.suppress(DeadlineExceeded):
+        deadline = Deadline(INIT_SHUTDOWN_TIMEOUT_S)
+        deadline.wait_for(lambda: fabric.power(host) == "off", what=f"the shutdown of {host}", every=POLL_INTERVAL_S)
 
 
 def _deallocate(fabric: AzureState, host: str) -> None:
@@ -220,7 +240,7 @@ def _deallocate(fabric: AzureState, host: str) -> None:
 
 def _start(fabric: AzureState, host: str) -> None:
     if fabric.power(host) != "frozen":
-        fabric.ask("power", node=host, to="on")
+        fabric.set_power(host, "on")
     fabric.deallocated.discard(host)
 
 
@@ -237,8 +257,14 @@ def _redeploy(fabric: AzureState, host: str) -> None:
 
 
 def _off_and_on(fabric: AzureState, host: str, seconds: float) -> None:
-    fabric.ask("power", node=host, to="reboot", seconds=seconds)
-    Deadline(BOOT_TIMEOUT_S).wait_for(lambda: fabric.power(host) == "on", what=f"{host} being on again", every=0.05)
+    fabric.set_power(host, "reboot", seconds=seconds)
+    deadline = Deadline(seconds + fabric.host_status(host)["boot_timeout_s"])
+    deadline.wait_for(lambda: _is_up(fabric, host), what=f"{host} being on again", every=POLL_INTERVAL_S)
+
+
+def _is_up(fabric: AzureState, host: str) -> bool:
+    status = fabric.host_status(host)
+    return status["power"] == "on" and not status["booting"]
 
 
 def run(fabric: AzureState, request: Request, group: str, machine: str) -> Answer:

@@ -1,4 +1,4 @@
-"""What the stand-in knows and remembers: the lab's figure, how to ask it, and what only Azure has (tags, operations)."""
+"""What the stand-in knows and remembers: the lab's topology, how to ask it, and what only Azure has (tags, operations)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from harness.lab.azure.state import resource_ids
 from harness.lab.azure.state.api_faults import Faults
 from harness.lab.azure.state.http_types import Problem
 from harness.lab.azure.state.long_running_operations import PACE, Operations, now
-from harness.lab.azure.state.misconfigurations import Wrongs
+from harness.lab.azure.state.misconfigurations import Misconfigurations
 from harness.lab.azure.state.oauth_tokens import Tokens
 from harness.lab.azure.state.request_log import Record
 from harness.lab.azure.state.subscription_conditions import Conditions
 from harness.lab.control import control_socket, lab_registry
 
-QUESTION_TIMEOUT_S = 90.0  # the longest thing that a lab can be asked: a host's boot
+QUESTION_TIMEOUT_S = 90.0  # of anything but a host's boot
 
 
 @dataclass
@@ -34,7 +34,7 @@ class AzureState:
     tokens: Tokens
     faults: Faults = field(default_factory=Faults)
     record: Record = field(default_factory=Record)
-    wrongs: Wrongs = field(default_factory=Wrongs)
+    misconfigurations: Misconfigurations = field(default_factory=Misconfigurations)
     conditions: Conditions = field(default_factory=Conditions)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)  # by the resource's id in lower case
     deallocated: set[str] = field(default_factory=set)  # hosts that are off in this way
@@ -56,11 +56,11 @@ class AzureState:
         """The lab's NICs and legs, from its cluster file."""
         return topology.make_topology(self.cluster)
 
-    def ask(self, operation: str, **arguments: Any) -> Any:
+    def ask(self, operation: str, *, limit: float = QUESTION_TIMEOUT_S, **arguments: Any) -> Any:
         """Ask or tell the lab. Raises Problem with the lab's own words when it refuses, Unusable when it has ended."""
         assert self.lab.pid is not None
         try:
-            return control_socket.ask(self.lab.pid, operation, limit=QUESTION_TIMEOUT_S, **arguments)
+            return control_socket.ask(self.lab.pid, operation, limit=limit, **arguments)
         except BadUse as refused:
             raise Problem(409, "OperationNotAllowed", f"The lab refused: {refused}") from refused
 
@@ -70,7 +70,16 @@ class AzureState:
 
     def power(self, host: str) -> str:
         """on, off or frozen."""
-        return next(h["power"] for h in self.status()["hosts"] if h["name"] == host)
+        return self.host_status(host)["power"]
+
+    def host_status(self, host: str) -> dict[str, Any]:
+        """What the lab tells of one host."""
+        return next(h for h in self.status()["hosts"] if h["name"] == host)
+
+    def set_power(self, host: str, to: str, **arguments: Any) -> str:
+        """Change a host's power; waits for as long as a boot of its kind may take. Raises as `ask` does."""
+        limit = QUESTION_TIMEOUT_S + self.host_status(host)["boot_timeout_s"]
+        return self.ask("power", limit=limit, node=host, to=to, **arguments)
 
     def host(self, machine: str, group: str) -> str:
         """The lab's host behind a virtual machine's name. Raises Problem when there is none."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.lab.azure.state.azure_state import AzureState
 
 Json = dict[str, Any]
-RULE = "lab-wrong"  # how the names of the security rules start that are put here
+RULE = "lab-misconfiguration"  # how the names of the security rules start that are put here
 PRIORITY = 200
 APPLIANCE_OFFSET = 99  # of subnet1: the address of a next hop that there is not
 OTHER_FRONTEND_OFFSET = 201
@@ -141,7 +141,7 @@ def sentences() -> dict[str, str]:
     return {name: sentence for name, (sentence, _) in OF_BALANCER.items()} | ELSEWHERE | REAL
 
 
-class Wrongs:
+class Misconfigurations:
     """The misconfigurations switched on."""
 
     def __init__(self) -> None:
@@ -158,7 +158,7 @@ class Wrongs:
             raise ValueError(f"there is no misconfiguration {kind!r}; there are {', '.join(all_sentences)}")
         with self._lock:
             if kind in REAL:
-                _apply_to_lab(fabric, kind, wrong=True)
+                _apply_to_lab(fabric, kind, is_on=True)
             if kind not in self._on:
                 self._on.append(kind)
         return {kind: all_sentences[kind]}
@@ -167,7 +167,7 @@ class Wrongs:
         """Everything as it was."""
         with self._lock:
             for kind in [k for k in self._on if k in REAL]:
-                _apply_to_lab(fabric, kind, wrong=False)
+                _apply_to_lab(fabric, kind, is_on=False)
             self._on = []
 
     def on_balancer(self, fabric: AzureState, balancer: Json) -> None:
@@ -251,19 +251,19 @@ def _secondary(fabric: AzureState, nic: Nic) -> Json:
     return {"name": "ipconfig2", "id": id, "type": "Microsoft.Network/networkInterfaces/ipConfigurations", "properties": properties}
 
 
-def _apply_to_lab(fabric: AzureState, kind: str, *, wrong: bool) -> None:
+def _apply_to_lab(fabric: AzureState, kind: str, *, is_on: bool) -> None:
     """Have it in the lab, or put it back."""
     first_node, second_node = (node.name for node in fabric.cluster.nodes)
     if kind == OUTSIDE:
-        fabric.ask("pool", node=second_node, member=not wrong)
+        fabric.ask("pool", node=second_node, member=not is_on)
     elif kind in (ADMIN, ADMIN_DOWN):
-        fabric.ask("admin", node=second_node, state=("up" if kind == ADMIN else "down") if wrong else "none")
+        fabric.ask("admin", node=second_node, state=("up" if kind == ADMIN else "down") if is_on else "none")
     elif kind == ALL_UP:
-        fabric.ask("no_healthy_backends", behaviour="AllProbedUp" if wrong else fabric.settings.no_healthy_backends)
+        fabric.ask("no_healthy_backends", behaviour="AllProbedUp" if is_on else fabric.settings.no_healthy_backends)
     elif kind == DENIES_PROBES:
-        _deny(fabric, f"{first_node}.eth0", kind, f"{fabric.cluster.load_balancer.probe.source}/32" if wrong else None)
+        _deny(fabric, f"{first_node}.eth0", kind, f"{fabric.cluster.load_balancer.probe.source}/32" if is_on else None)
     else:
-        _deny(fabric, f"{second_node}.eth0", kind, f"{fabric.cluster.client.address}/32" if wrong else None)
+        _deny(fabric, f"{second_node}.eth0", kind, f"{fabric.cluster.client.address}/32" if is_on else None)
 
 
 def _deny(fabric: AzureState, place: str, kind: str, source: str | None) -> None:

@@ -28,7 +28,7 @@ MINUTE_S = 60.0
 
 @dataclass
 class Conditions:
-    """The switches, by the names that `lab azure condition` sets; times in seconds."""
+    """The switches, by the names that `POST /lab/conditions` takes; times in seconds."""
 
     unlisted: list[str] = field(default_factory=list)
     locks: list[dict[str, str]] = field(default_factory=list)

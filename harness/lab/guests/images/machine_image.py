@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import lzma
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ from harness.lab.guests.images import image_build, image_recipe, image_store, ne
 DISK, KERNEL, INITRD = "disk.raw", "vmlinuz", "initrd"
 FORMAT = 4  # with another one the files are made anew
 FORMAT_FILE = "machine-format"
+DISTRIBUTION = "debian"  # whose packages these are
 DISK_MB = 4096  # as the machine sees it; a file with holes
 PACKAGES = {"x86_64": ("linux-image-cloud-amd64", "busybox-static"), "aarch64": ("linux-image-cloud-arm64", "busybox-static")}
 DRIVERS = ("virtio_pci", "virtio_blk", "virtio_net", "button", "evdev")  # for its disk, its NICs, and its power button
@@ -95,6 +97,9 @@ def make(image: image_store.Image, say: Callable[[str], None] = lambda text: Non
     if present_image := find(image):
         return present_image
     recipe = image_recipe.recipe(image.name)
+    if (distribution := platform.freedesktop_os_release().get("ID")) != DISTRIBUTION:
+        reason = f"a machine disk is made with Debian's kernel for clouds, and this is {distribution}"
+        raise Unusable(f"{reason}; make it on Debian, or use guests of kind container")
     image_build.demand_tools()
     if not shutil.which("mke2fs"):
         raise Unusable("a machine disk is made with mke2fs; fix it with: apt-get install -y --no-install-recommends e2fsprogs")

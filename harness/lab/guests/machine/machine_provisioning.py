@@ -17,7 +17,7 @@ from harness.core.errors import Unusable
 from harness.lab.guests.container import SYSCTLS
 from harness.lab.guests.container_provisioning import FOLDER, LIBRARY, Seed, ask_by_dhcp, write_seed
 from harness.lab.guests.guest import Guest
-from harness.lab.guests.host_provisioning import REPOSITORY, hosts_file
+from harness.lab.guests.host_provisioning import AZURE_CA, AZURE_FILES, REPOSITORY, hosts_file
 from harness.lab.guests.images import image_store, machine_image
 from harness.lab.guests.machine import machine_snapshot
 from harness.lab.guests.machine.qemu_command_line import HOST_ADDRESS, MANAGEMENT_NET, MachineHardware, MachineNic
@@ -92,6 +92,8 @@ def machine_plans(
         host_folder = folder / FOLDER / machine.name
         is_node, nics = isinstance(machine, Node), topology.of(machine.name)
         seed = Seed(host_folder / "seed")
+        if azure:
+            seed.write(AZURE_CA, (folder / AZURE_FILES / "ca.pem").read_text())
         write_seed(seed, cluster, machine.name, folder, is_node=is_node, bare=bare, disk_device=SHARED_DEVICE)
         _write_machine_files(seed, machine.name, hosts_file(cluster, azure=azure), nics, _management_address(number), asks=guest.dhcp)
         if guest.dhcp:

@@ -50,6 +50,7 @@ class VirtualMachine:
     """A virtual machine from the outside."""
 
     kind = "machine"
+    boot_timeout_s = BOOT_TIMEOUT_S
     cannot: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, plan: MachinePlan) -> None:
@@ -60,6 +61,7 @@ class VirtualMachine:
         self._process_fd: int | None = None  # by which its end is known, though it has been waited for
         self._monitor: QmpMonitor | None = None
         self._frozen = False
+        self._unplugged: set[str] = set()  # NICs whose cable is pulled, with or without power
         self._overlay: int | None = None
         self._initrd: int | None = None
         self._netns = _new_network_namespace()  # QEMU's own: the machine's way in ends at its loopback, and nothing leads out of it
@@ -105,6 +107,8 @@ class VirtualMachine:
             if resumes:
                 await monitor.run_job("snapshot-load", {"tag": SNAPSHOT, **SNAPSHOT_DISKS}, limit=SNAPSHOT_TIMEOUT_S)
                 await monitor.run_job("snapshot-delete", {"tag": SNAPSHOT, "devices": SNAPSHOT_DISKS["devices"]}, limit=SNAPSHOT_TIMEOUT_S)
+            for nic in sorted(self._unplugged):
+                await monitor.ask("set_link", _link(nic, plugged=False))
         except OSError as error:
             monitor.close()
             self._process.kill()
@@ -214,10 +218,15 @@ class VirtualMachine:
             )
 
     async def set_link(self, nic: str, *, plugged: bool) -> None:
-        """Pull the cable of a NIC, or put it in: the machine sees that its link is down. Raises ValueError for a NIC that it has not."""
+        """Pull the cable of a NIC, or put it in: the machine sees that its link is down, after a loss of power as well.
+
+        Raises ValueError for a NIC that it has not.
+        """
         if nic not in self.plan.legs:
             raise ValueError(f"{self.name} has no NIC {nic!r}; it has {', '.join(self.plan.legs)}")
-        await self._ask("set_link", {"name": f"nic-{nic}", "up": plugged})
+        if self._monitor is not None:  # without power it is seen at the next start
+            await self._ask("set_link", _link(nic, plugged=plugged))
+        (self._unplugged.discard if plugged else self._unplugged.add)(nic)
 
     async def _ask(self, command: str, arguments: Mapping[str, object] | None = None) -> object:
         if self._monitor is None:
@@ -227,6 +236,11 @@ class VirtualMachine:
     def processes(self) -> list[int]:
         """None that the lab sees: they are the machine's own."""
         return []
+
+
+def _link(nic: str, *, plugged: bool) -> dict[str, object]:
+    """The arguments of QMP's `set_link` for one of the machine's NICs."""
+    return {"name": f"nic-{nic}", "up": plugged}
 
 
 def _in_memory(content: bytes) -> int:

@@ -18,7 +18,7 @@ from harness.remote.csharp import csharp_program
 
 MONO = "/usr/bin/mono"
 NO_COMPILER = 46  # as the loader has it where nothing may be compiled
-LEAST_PERIOD_S = 0.05  # of the script
+MIN_PERIOD_S = 0.05  # of the script
 
 
 def compiled() -> int:
@@ -53,7 +53,7 @@ def plan_lines(plan: dict) -> bytes:
     lines = []
     for series in plan["series"]:
         name = base64.b64encode(str(series["id"]).encode()).decode()
-        where = f"{series['destination']} {series['port']} new {max(LEAST_PERIOD_S, series['period']):g} {series['limit']:g} 0"
+        where = f"{series['destination']} {series['port']} new {max(MIN_PERIOD_S, series['period']):g} {series['limit']:g} 0"
         lines.append(f"track {name} {where} " + " ".join(series.get(key) or "-" for key in ("say", "expect", "again")))
     return "\n".join([*lines, f"lifetime {plan['lifetime']:g}", f"max_open {plan['max_open']}", "begin", ""]).encode("ascii")
 

@@ -9,7 +9,7 @@ import re
 from harness.hosts.windows import powershell
 from harness.lab.guests.windows.known_scripts import is_known
 
-CMD_LINE_AT_MOST = 8191  # characters, of cmd.exe
+MAX_CMD_LINE = 8191  # characters, of cmd.exe
 REFUSED = 96  # exit code of the stand-in for what it does not know
 NOT_RECOGNISED = 1  # of `cmd /c` for a program that is not there
 SECONDS = "\0"
@@ -25,7 +25,7 @@ class NotTaken(Exception):
 
 def encoded_script(line: str) -> str:
     """The script that a command line brings. Raises NotTaken."""
-    if len(line) > CMD_LINE_AT_MOST:
+    if len(line) > MAX_CMD_LINE:
         raise NotTaken("The command line is too long.", NOT_RECOGNISED, loud=False)
     words = line.split()
     program = words[0] if words else ""

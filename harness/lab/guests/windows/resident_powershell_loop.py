@@ -1,4 +1,7 @@
-"""Stands where the loop of a resident PowerShell would: questions and answers as JSON lines, many at once, each within its limit."""
+"""Stands where the loop of a resident PowerShell would: questions and answers as JSON lines, many at once, each within its limit.
+
+Without a line, and without a question under way, it ends by itself after the time that its first line says.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,9 @@ class QuestionLoop:
         self._lock = threading.Lock()
         self._known: set[str] = set()
         self._late: dict[int, float] = {}
+        self._under_way = 0
+        self._heard = time.monotonic()
+        self._served = threading.Event()
         self._threads: list[threading.Thread] = []
 
     def serve(self, lines: Iterable[bytes]) -> None:
@@ -42,12 +48,17 @@ class QuestionLoop:
         if not is_known("loop", said["loop"]) or not is_known("prelude", said["prelude"]):
             raise NotTaken("the loop of questions, or the functions that scripts answer with, are of a text that is not known")
         self._say({"lkharness": 1, "ready": True, "version": "0", "edition": "stand-in", "process": os.getpid()})
-        for line in lines:
-            if line.strip():
-                self._take(json.loads(line.decode("ascii")), line)
-        if said["once"]:
-            for thread in self._threads:
-                thread.join()
+        threading.Thread(target=self._end_unasked, args=(float(said["idle"]),), daemon=True).start()
+        try:
+            for line in lines:
+                self._heard = time.monotonic()
+                if line.strip():
+                    self._take(json.loads(line.decode("ascii")), line)
+            if said["once"]:
+                for thread in self._threads:
+                    thread.join()
+        finally:
+            self._served.set()
 
     def _take(self, said: dict[str, Any], line: bytes) -> None:
         if said.get("clock"):
@@ -65,7 +76,25 @@ class QuestionLoop:
         self._threads.append(thread)
         thread.start()
 
+    def _end_unasked(self, seconds: float) -> None:
+        """Ends the process, which waits for input, when nobody has asked for so long."""
+        left = seconds
+        while not self._served.wait(max(left, 1.0)):
+            left = self._heard + seconds - time.monotonic()
+            if left <= 0 and self._under_way <= len(self._late):
+                os._exit(0)
+
     def _within_limit(self, number: int, name: str, parameters: dict[str, Any], limit: float) -> None:
+        with self._lock:
+            self._under_way += 1
+        try:
+            self._answer_within(number, name, parameters, limit)
+        finally:
+            with self._lock:
+                self._under_way -= 1
+                self._heard = time.monotonic()
+
+    def _answer_within(self, number: int, name: str, parameters: dict[str, Any], limit: float) -> None:
         found: list[dict[str, Any]] = []
         work = threading.Thread(target=lambda: found.append(script_answers.answer(name, parameters)), daemon=True)
         work.start()

@@ -18,6 +18,7 @@ from harness.lab.guests.windows.task_store import TASKS, place_of, running, task
 from harness.lab.guests.windows.underlying_node import started_at, write_whole
 
 STEP_S = 1.0
+LOOKS = 15  # a step apart, at an adapter that was not seen to be off: it may go off yet
 MAX_PAUSE_S = 60.0
 
 
@@ -38,7 +39,7 @@ def main(token: str) -> None:
             left -= 1
     (place / "now").write_text("now")
     pause = 1.0
-    while not _undone(values):
+    while not _undone(values, 1 if (place / adapter_scripts.DOWN).exists() else LOOKS):
         (place / "failed").write_text(values["kind"])
         time.sleep(pause)
         pause = min(MAX_PAUSE_S, pause * 1.5 + 1)
@@ -47,14 +48,19 @@ def main(token: str) -> None:
     remove_empty_folder()
 
 
-def _undone(values: dict[str, str]) -> bool:
-    """Undo it, and see whether it is as it was."""
+def _undone(values: dict[str, str], looks: int) -> bool:
+    """Undo it, and see whether it is as it was; an adapter so many times."""
     try:
         if values["kind"] == "firewall":
             firewall_scripts.remove(values["rule"])
             return not any(one["rule"] == values["rule"] for one in firewall_scripts.rules())
         adapter_scripts.enable(values["nic"])
-        return adapter_scripts.usable(values["address"])
+        for look in range(looks):
+            if look:
+                time.sleep(STEP_S)
+            if not adapter_scripts.usable(values["address"]):
+                return False
+        return True
     except Exception as error:  # whatever went wrong may go right the next time
         print(f"the undoing of {values['kind']} failed: {error!r}", file=sys.stderr, flush=True)
         return False

@@ -11,7 +11,7 @@ from typing import Any
 from harness.core.deadline import Deadline
 from harness.lab.lifekeeper.config.stand_in_settings import CommPath
 
-LINE_LIMIT = 1 << 20  # bytes; a message is a few kilobytes
+MAX_LINE_BYTES = 1 << 20  # bytes; a message is a few kilobytes
 
 
 class Line:
@@ -35,7 +35,7 @@ class Line:
             if not data:
                 raise ConnectionError("the other side closed the connection")
             self._rest += data
-            if len(self._rest) > LINE_LIMIT:
+            if len(self._rest) > MAX_LINE_BYTES:
                 raise ConnectionError("the other side sent a line without end")
         line, _, self._rest = self._rest.partition(b"\n")
         try:

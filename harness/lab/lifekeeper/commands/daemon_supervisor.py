@@ -23,6 +23,7 @@ from harness.lab.lifekeeper.node import Node
 
 IN_ORDER, UNUSABLE = 0, 2  # exits of the daemon after which it is not brought back
 MIN_LIFE_S = 1.0
+PROCESS_NAME = "lcd"
 
 
 def lock(config: Config) -> int | None:
@@ -64,6 +65,7 @@ def _daemon(config: Config, node: Node | None, restarted: bool) -> NoReturn:
         control = Control(Commands(node))
         node.start(restarted=restarted)
         control.start()
+        _take_name()
         node.stopped.wait()
         code = IN_ORDER
     except BadUse as error:
@@ -75,6 +77,11 @@ def _daemon(config: Config, node: Node | None, restarted: bool) -> NoReturn:
         code = 1
     finally:
         os._exit(code)
+
+
+def _take_name() -> None:
+    """Under the name of one of LifeKeeper's daemons, by which `ps` shows them; what it forks has been forked by now, and has another."""
+    Path("/proc/self/comm").write_text(PROCESS_NAME, encoding="ascii")
 
 
 def in_background(config: Config, node: Node, handle: int) -> None:

@@ -7,6 +7,7 @@ from its log comes after the first answer) only an acknowledged token shows.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from harness.core.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
@@ -34,31 +35,72 @@ def judge_tokens(case: RecordingContext, views: Sequence[SeriesView], both: Sequ
     A token that is there twice is wrong even when it was not acknowledged; one that is not there is only lost when it was.
     """
     recording = case.recording
-    refusals = [e.text for e in recording.events if e.kind == "tokens"]  # what the database would not do
-    turns = spans_in_turn(recording.tokens)
-    if not recording.tokens and not refusals and not both:
+    databases = _databases(recording)
+    if not recording.tokens and not any(database.refusals for database in databases) and not both:
         return None
-    counts = _read_back_counts(recording, refusals)
-    acknowledged = [t for t in recording.tokens if t.acknowledged]
-    lost_tokens = [_token_in_words(t, case.anchor, "lost") for t in acknowledged if counts is not None and not counts.get(t.value)]
-    times = {t.value: (counts or {}).get(t.value, 0) for t in recording.tokens}
-    doubled_tokens = [_token_in_words(t, case.anchor, f"there {times[t.value]} times") for t in recording.tokens if times[t.value] > 1]
-    verdicts: list[Verdict] = []
-    if recording.tokens or refusals:
-        verdicts.append(_judge_tokens(recording, counts, len(acknowledged), lost_tokens, doubled_tokens, refusals))
-        verdicts += [
-            writes_verdict
-            for writes_verdict in (_judge_writes(case, views, origin) for origin in _origins(views))
-            if writes_verdict is not None
-        ]
-    if turns:
-        verdicts.append(_judge_both_active(case, turns, "took tokens in turn"))
+    lost_tokens = [sentence for database in databases for sentence in database.lost(case.anchor)]
+    doubled_tokens = [sentence for database in databases for sentence in database.doubled(case.anchor)]
+    verdicts = [verdict for database in databases for verdict in _judge_database(case, views, database)]
     if both:
         verdicts.append(_judge_both_active(case, both, "answered at once"))
     verdict = all_of(verdicts)
     if case.happened.outcome is not Outcome.PASS:
         verdict = inconclusive(f"{verdict.reason}; {case.happened.reason}")
-    return TokenResult(len(recording.tokens), len(acknowledged), lost_tokens, doubled_tokens, list(both), verdict)
+    acknowledged = sum(t.acknowledged for t in recording.tokens)
+    return TokenResult(len(recording.tokens), acknowledged, lost_tokens, doubled_tokens, list(both), verdict)
+
+
+@dataclass(frozen=True)
+class _Database:
+    """What was written to one service and found there: `counts` None where it was never read back, `refusals` what it would not do.
+    `service` is empty where it is the only one."""
+
+    service: str
+    tokens: list[Token]
+    refusals: list[str]
+    counts: dict[str, int] | None
+
+    @property
+    def acknowledged(self) -> list[Token]:
+        return [t for t in self.tokens if t.acknowledged]
+
+    def lost(self, anchor: float) -> list[str]:
+        """The acknowledged ones that are not there, in sentences."""
+        counts = self.counts
+        return [] if counts is None else [_token_in_words(t, anchor, "lost") for t in self.acknowledged if not counts.get(t.value)]
+
+    def doubled(self, anchor: float) -> list[str]:
+        """Those that are there more than once, in sentences."""
+        times = {t.value: (self.counts or {}).get(t.value, 0) for t in self.tokens}
+        return [_token_in_words(t, anchor, f"there {times[t.value]} times") for t in self.tokens if times[t.value] > 1]
+
+
+def _databases(recording: Recording) -> list[_Database]:
+    """Each service that tokens were written to, or were to be: the writes to one say nothing about another's."""
+    refusals = [(str(e.data.get("service", "")), e.text) for e in recording.events if e.kind == "tokens"]
+    services = list(dict.fromkeys([*(t.service for t in recording.tokens), *(service for service, _ in refusals)])) or [""]
+    databases = []
+    for service in services:
+        its_refusals = [text for name, text in refusals if name == service]
+        counts = recording.read_back_of.get(service) if service else recording.read_back
+        if counts is None and any(TABLE in refusal and "does not exist" in refusal for refusal in its_refusals):
+            counts = {}  # where the table itself is gone, nothing is there: the database is another, or an older one
+        databases.append(_Database(service, [t for t in recording.tokens if t.service == service], its_refusals, counts))
+    return databases
+
+
+def _judge_database(case: RecordingContext, views: Sequence[SeriesView], database: _Database) -> list[Verdict]:
+    verdicts = []
+    if database.tokens or database.refusals:
+        verdicts.append(_judge_tokens(case, database))
+        its_views = [view for view in views if not database.service or view.series.service == database.service]
+        judged = [_judge_writes(case, its_views, origin, database) for origin in _origins(its_views)]
+        verdicts += [verdict for verdict in judged if verdict is not None]
+    if turns := spans_in_turn(database.tokens):
+        verdicts.append(_judge_both_active(case, turns, "took tokens in turn"))
+    if database.service:  # a pass on the writes that says only once that they go on
+        verdicts = [Verdict(v.outcome, v.reason if v.reason == GO_ON else f"{database.service}: {v.reason}") for v in verdicts]
+    return verdicts
 
 
 def spans_in_turn(tokens: Sequence[Token]) -> list[Span]:
@@ -78,35 +120,22 @@ def spans_in_turn(tokens: Sequence[Token]) -> list[Span]:
     return merge_spans(spans)
 
 
-def _read_back_counts(recording: Recording, refusals: Sequence[str]) -> dict[str, int] | None:
-    """What was read back. Where the table itself is gone, nothing is there: the database is another, or an older one."""
-    if recording.read_back is None and any(TABLE in refusal and "does not exist" in refusal for refusal in refusals):
-        return {}
-    return recording.read_back
-
-
-def _judge_tokens(
-    recording: Recording,
-    counts: dict[str, int] | None,
-    acknowledged: int,
-    lost_tokens: Sequence[str],
-    doubled_tokens: Sequence[str],
-    refusals: Sequence[str],
-) -> Verdict:
-    why = f": {refusals[0]}" if refusals else ""
-    if not recording.tokens:
+def _judge_tokens(case: RecordingContext, database: _Database) -> Verdict:
+    why = f": {database.refusals[0]}" if database.refusals else ""
+    if not database.tokens:
         return inconclusive(f"no token was written, so whether any would have been lost is not known{why}")
-    sentence = f"{len(recording.tokens)} tokens written, {acknowledged} acknowledged"
+    sentence = f"{len(database.tokens)} tokens written, {len(database.acknowledged)} acknowledged"
+    lost_tokens, doubled_tokens = database.lost(case.anchor), database.doubled(case.anchor)
     if lost_tokens or doubled_tokens:
         wrong_tokens = [*lost_tokens, *doubled_tokens]
         more = f" and {len(wrong_tokens) - MAX_NAMED} more" if len(wrong_tokens) > MAX_NAMED else ""
-        table_gone = "" if counts else "; the table itself is gone, or empty"
+        table_gone = "" if database.counts else "; the table itself is gone, or empty"
         return failed(
             f"{sentence}, {len(lost_tokens)} lost, {len(doubled_tokens)} doubled{table_gone}: {'; '.join(wrong_tokens[:MAX_NAMED])}{more}"
         )
-    if counts is None:
+    if database.counts is None:
         return inconclusive(f"{sentence}, but what the database holds was never read back, so whether any was lost is not known{why}")
-    if not acknowledged:
+    if not database.acknowledged:
         return inconclusive(f"{sentence}, so they prove nothing; could PostgreSQL be reached at all?")
     return passed(f"{sentence}, each acknowledged one is there exactly once")
 
@@ -115,10 +144,10 @@ def _origins(views: Sequence[SeriesView]) -> list[str]:
     return list(dict.fromkeys(view.series.origin for view in views))
 
 
-def _judge_writes(case: RecordingContext, views: Sequence[SeriesView], origin: str) -> Verdict | None:
+def _judge_writes(case: RecordingContext, views: Sequence[SeriesView], origin: str, database: _Database) -> Verdict | None:
     """Are tokens from there acknowledged again within the budget? None where nothing is demanded, or none was before the disruption."""
     origin_views = [view for view in views if view.series.origin == origin and view.series.kind == NEW]
-    acknowledged = sorted((t for t in case.recording.tokens if t.acknowledged and t.origin == origin), key=lambda t: t.at)
+    acknowledged = sorted((t for t in database.acknowledged if t.origin == origin), key=lambda t: t.at)
     if (
         not origin_views
         or origin_views[0].effect == ANY
@@ -135,7 +164,7 @@ def _judge_writes(case: RecordingContext, views: Sequence[SeriesView], origin: s
     starts_at = [max(run.start, counted) for v in origin_views for run in v.due] or [counted]
     since = max(starts_at)
     later = [t for t in acknowledged if t.at >= since]
-    end = max([t.at + t.seconds for t in case.recording.tokens] + [m.at for m in case.recording.marks], default=case.end)
+    end = max([t.at + t.seconds for t in database.tokens] + [m.at for m in case.recording.marks], default=case.end)
     if not later:  # where they were taken again after an earlier outage, only the last one was waited for
         recovered_before = any(t.at >= min(starts_at) for t in acknowledged)
         return _judge_no_more_writes(case, name, end - (since if recovered_before else counted), end, acknowledged)
@@ -191,4 +220,7 @@ def _judge_both_active(case: RecordingContext, both: Sequence[Span], what: str) 
 def _token_in_words(token: Token, anchor: float, fate: str) -> str:
     state = "acknowledged" if token.acknowledged else "not acknowledged"
     by = f"taken by {token.by}" if token.by else "it is not known which node took it"
-    return f"token {token.value} from {token.origin}, {state} {token.at + token.seconds - anchor:+.3f} s from the disruption, {by}: {fate}"
+    to = f" to {token.service}" if token.service else ""
+    return (
+        f"token {token.value} from {token.origin}{to}, {state} {token.at + token.seconds - anchor:+.3f} s from the disruption, {by}: {fate}"
+    )

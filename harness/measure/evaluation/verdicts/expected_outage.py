@@ -14,7 +14,7 @@ from harness.measure.evaluation import disruption_traits
 from harness.measure.evaluation.attempt_attribution import Traced
 from harness.measure.evaluation.series_view import SeriesView
 
-MIN_ATTEMPTS = 16  # attempts that show a share; fewer than that only show that some fail
+MIN_ATTEMPTS = 16  # attempts that show a share; by fewer nothing tells one half from a path that loses one now and then
 MIN_SHARE_DIFFERENCE = (
     0.25  # by the hash one half fails; further away from that than this, and than four standard deviations, it is no hash
 )
@@ -56,8 +56,6 @@ def _judge_share(view: SeriesView, attempts: list[Traced], span: tuple[float, fl
     if not number:
         return inconclusive(f"{view.name}: had to be out, but no attempt was made while it lasted")
     if number < MIN_ATTEMPTS:
-        if failing:
-            return passed(f"{view.name}: {sentence}")
         return inconclusive(f"{view.name}: {sentence}, which are too few to show whether the balancer shares connections out")
     reach = max(MIN_SHARE_DIFFERENCE, MIN_DEVIATIONS * math.sqrt(0.25 / number))
     if failing and failing < number and abs(failing / number - 0.5) <= reach:

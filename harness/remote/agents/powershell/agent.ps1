@@ -9,9 +9,35 @@ $latin = [Text.Encoding]::GetEncoding(28591)
 $frequency = [double][Diagnostics.Stopwatch]::Frequency
 $epoch = [DateTime]::new(1970, 1, 1, 0, 0, 0, [DateTimeKind]::Utc)
 $least = 0.05
-$outcomes = @{ 10061 = 'r'; 10060 = 's'; 10054 = 'x'; 10053 = 'x'; 10048 = 'k'; 10049 = 'k'; 10055 = 'k'; 10024 = 'k'; 10051 = 'u'; 10065 = 'u' }
+# By the names that .NET gives socket errors on every platform (WNET-62); any other is 'u', with its name.
+$outcomes = @{
+    ConnectionRefused = 'r'; TimedOut = 's'; ConnectionReset = 'x'; ConnectionAborted = 'x'; Shutdown = 'x'; AddressAlreadyInUse = 'k'
+    AddressNotAvailable = 'k'; NoBufferSpaceAvailable = 'k'; TooManyOpenSockets = 'k'
+}
+$meanings = @{
+    AccessDenied = 'a filter of this host itself forbids it'; NetworkDown = 'this host''s own NIC is down'
+    ConnectionAborted = 'given up by this host, not reset by the other'
+}
+# Below build 16299 there is no 'none': 254 may be taken for a number, and no refusal be told in time. The least is one (WNET-60).
+$build = [Environment]::OSVersion.Version.Build
+$retransmissions = if ([Environment]::OSVersion.Platform -eq [PlatformID]::Win32NT -and $build -lt 16299) { 1 } else { 254 }
 
 function Mono { [Diagnostics.Stopwatch]::GetTimestamp() / $frequency }
+# Where UtcNow moves in steps (15.6 ms on Windows PowerShell: WNET-92) it is right in the moment of a step.
+function Find-Edge {
+    $begin = Mono
+    $first = [DateTime]::UtcNow
+    do { $second = [DateTime]::UtcNow } while ($second.Ticks -eq $first.Ticks -and (Mono) - $begin -lt 0.2)
+    $edge.Mono = Mono
+    $edge.Wall = ($second - $epoch).TotalSeconds
+    $edge.Step = ($second - $first).TotalSeconds
+}
+# The wall clock, from its last known step on by the monotonic one; where the two have parted, as when it was set, the next step is waited for.
+function Wall {
+    $behind = $edge.Wall + (Mono) - $edge.Mono - ([DateTime]::UtcNow - $epoch).TotalSeconds
+    if ($behind -lt -0.002 -or $behind -gt $edge.Step + 0.002) { Find-Edge }
+    $edge.Wall + (Mono) - $edge.Mono
+}
 function Micros([double]$seconds) { [long][Math]::Round($seconds * 1000000) }
 function Say([string]$line) { [Console]::Out.Write($line + "`n") }
 function Record($attempt, [string]$outcome, [string]$detail) {
@@ -24,9 +50,10 @@ function Record($attempt, [string]$outcome, [string]$detail) {
 }
 function Lost($attempt, $failure) {
     while ($failure.InnerException) { $failure = $failure.InnerException }
-    $code = if ($failure -is [Net.Sockets.SocketException]) { $failure.ErrorCode } else { 0 }
-    $outcome = if ($outcomes.ContainsKey([int]$code)) { $outcomes[[int]$code] } else { 'u' }
-    $detail = if ($outcome -eq 'r' -or $outcome -eq 'x') { '' } else { 'winsock {0}' -f $code }
+    $name = if ($failure -is [Net.Sockets.SocketException]) { "$($failure.SocketErrorCode)" } else { $failure.GetType().Name }
+    $outcome = if ($outcomes.ContainsKey($name)) { $outcomes[$name] } else { 'u' }
+    $detail = if ($meanings.ContainsKey($name)) { '{0}: {1}' -f $name, $meanings[$name] } else { $name }
+    if ($name -eq 'ConnectionRefused' -or $name -eq 'ConnectionReset') { $detail = '' }
     Record $attempt $outcome $detail
 }
 function Begin-Attempt($series) {
@@ -35,9 +62,9 @@ function Begin-Attempt($series) {
     try {
         $attempt.Socket = [Net.Sockets.Socket]::new([Net.Sockets.AddressFamily]::InterNetwork, [Net.Sockets.SocketType]::Stream, [Net.Sockets.ProtocolType]::Tcp)
         $attempt.Socket.LingerState = [Net.Sockets.LingerOption]::new($true, 0)
-        # Windows asks again for a second after a refusal; SIO_TCP_INITIAL_RTO with no retransmission makes it tell at once
+        # Windows asks again for a second after a refusal; SIO_TCP_INITIAL_RTO with no retransmission, or one, makes it tell sooner
         if ($series.AtOnce) {
-            try { [void]$attempt.Socket.IOControl(-1744830447, [byte[]](255, 255, 254, 0), $null) }
+            try { [void]$attempt.Socket.IOControl(-1744830447, [byte[]](255, 255, $retransmissions, 0), $null) }
             catch { $series.AtOnce = $false }
         }
         $attempt.Socket.Bind([Net.IPEndPoint]::new([Net.IPAddress]::Any, 0))
@@ -80,6 +107,12 @@ function Look-At($attempt, [double]$now) {
     catch { Lost $attempt $_.Exception }
 }
 
+$edge = @{ Mono = 0.0; Wall = 0.0; Step = 0.0 }
+Find-Edge
+$pause = [Threading.ManualResetEvent]::new($false)
+# How long the shortest wait really is: it ends with the system's tick, and what is answered meanwhile is seen that much later (WNET-89).
+$waits = @(foreach ($i in 1..5) { $begin = Mono; [void]$pause.WaitOne(2); (Mono) - $begin })
+$tick = @($waits | Sort-Object)[2]
 $t0 = Mono
 $number = 0
 $allSeries = @(foreach ($asked in $plan.series) {
@@ -95,7 +128,6 @@ $allSeries = @(foreach ($asked in $plan.series) {
 $open = [Collections.ArrayList]::new()
 $buffer = [byte[]]::new(4096)
 $typed = [byte[]]::new(4096)
-$pause = [Threading.ManualResetEvent]::new($false)
 $sum = @{ Samples = 0 }
 $ticks = 0
 $late = 0
@@ -105,9 +137,13 @@ $reason = ''
 $rest = ''
 
 Say 'h running'
-$wall = ([DateTime]::UtcNow - $epoch).TotalSeconds
+$wall = (Wall) - ((Mono) - $t0)
 $ids = @($plan.series | ForEach-Object { "$($_.id)" })
-Say ('a ' + (ConvertTo-Json -Compress -InputObject @{ t0 = $t0; wall = $wall; pid = $PID; series = $ids; least = $least }))
+Say ('a ' + (ConvertTo-Json -Compress -InputObject @{ t0 = $t0; wall = $wall; pid = $PID; series = $ids; least = $least; tick = $tick; step = $edge.Step }))
+if ($retransmissions -ne 254) {
+    $words = 'build {0} of Windows knows no connection without a second SYN: a refusal is told some half a second later' -f $build
+    Say ('v ' + (ConvertTo-Json -Compress -InputObject @{ at = 0; kind = 'asks-again'; text = $words; data = @{} }))
+}
 $standard = [Console]::OpenStandardInput()
 $reading = $standard.BeginRead($typed, 0, $typed.Length, $null, $null)
 for ($i = 0; $i -lt $allSeries.Count; $i++) { $allSeries[$i].Next = $t0 + $allSeries[$i].Period * $i / $allSeries.Count }
@@ -120,7 +156,7 @@ while (-not $reason) {
         $rest = $lines[-1]
         foreach ($line in @($lines | Select-Object -SkipLast 1)) {
             if ($line -match '^ping (\d+)') {
-                $wall = ([DateTime]::UtcNow - $epoch).TotalSeconds
+                $wall = Wall
                 Say ('p {0} {1} {2}' -f $matches[1], (Mono).ToString('F9', $inv), $wall.ToString('F9', $inv))
             }
             elseif ($line -match '^stop') { $reason = 'it was asked to stop' }

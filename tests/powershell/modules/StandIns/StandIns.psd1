@@ -5,6 +5,7 @@
     Description       = 'Stand-ins for cmdlets that only Windows has'
     FunctionsToExport = @(
         'Disable-NetAdapter',
+        'Enable-NetAdapter',
         'Find-NetRoute',
         'Get-Acl',
         'Get-CimClass',

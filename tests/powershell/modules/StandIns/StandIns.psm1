@@ -65,11 +65,29 @@ function Write-Scene {
     foreach ($one in $List) { $one }
 }
 
+# What $env:LK_SLOW names does not answer.
+function Wait-Slow {
+    param([string]$Name)
+    if (@("$env:LK_SLOW" -split ',') -contains $Name) { Start-Sleep -Seconds 300 }
+}
+
+# An adapter that was disabled is off after as many looks as $env:LK_LATE says (WHST-87): its file holds how many are left.
+function Get-AdapterStatus {
+    param([string]$Name)
+    if ("$env:ProgramData" -eq '') { return 'Up' }
+    $file = [System.IO.Path]::Combine((Get-Kept -Kind 'off'), $Name)
+    if (-not [System.IO.File]::Exists($file)) { return 'Up' }
+    $left = [int][System.IO.File]::ReadAllText($file)
+    if ($left -le 0) { return 'Disabled' }
+    [System.IO.File]::WriteAllText($file, "$($left - 1)")
+    return 'Up'
+}
+
 function Get-NetAdapter {
     [CmdletBinding()]
     param([switch]$IncludeHidden)
     Write-Scene -Caller $PSCmdlet -Id 'Windows System Error 5' -List @(
-        [pscustomobject]@{ Name = 'Ethernet'; ifIndex = [uint32]12; Status = 'Up' },
+        [pscustomobject]@{ Name = 'Ethernet'; ifIndex = [uint32]12; Status = (Get-AdapterStatus -Name 'Ethernet') },
         [pscustomobject]@{ Name = $quotes; ifIndex = [uint32]7; Status = 'Disconnected' })
 }
 
@@ -297,13 +315,13 @@ function Get-CimInstance {
     }
     if ($ClassName -eq 'Win32_OperatingSystem') {
         $booted = New-Object DateTime (2026, 11, 20, 8, 0, 0, [DateTimeKind]::Utc)
-        $scene = Get-Scene
-        if ($scene -eq 'none') { [pscustomobject]@{ LastBootUpTime = $booted.ToLocalTime() }; return }
         Write-Scene -Caller $PSCmdlet -Id 'HRESULT 0x80070005' -List @([pscustomobject]@{ LastBootUpTime = $booted.ToLocalTime() })
         return
     }
+    $owner = [uint32]4242
+    if ("$env:LK_OWNER" -ne '') { $owner = [uint32]$env:LK_OWNER }
     Write-Scene -Caller $PSCmdlet -Id 'HRESULT 0x80070005' -List @(
-        [pscustomobject]@{ Name = 'LifeKeeper'; ProcessId = [uint32]4242; StartName = 'LocalSystem' },
+        [pscustomobject]@{ Name = 'LifeKeeper'; ProcessId = $owner; StartName = 'LocalSystem' },
         [pscustomobject]@{ Name = 'ClusSvc'; ProcessId = [uint32]900; StartName = 'LocalSystem' })
 }
 
@@ -381,6 +399,7 @@ function Get-Kept {
 function Register-ScheduledTask {
     [CmdletBinding()]
     param([string]$TaskName, [object]$Action, [object]$Trigger, [object]$Principal, [object]$Settings, [switch]$Force)
+    Wait-Slow -Name 'Register-ScheduledTask'
     if ($Principal.UserId -ne 'S-1-5-18') { throw 'a task of SYSTEM was expected' }
     if ((Get-Scene) -eq 'error') { Write-Scene -Caller $PSCmdlet -Id 'HRESULT 0x80070005' -List @(); return }
     [System.IO.File]::WriteAllText([System.IO.Path]::Combine((Get-Kept -Kind 'tasks'), $TaskName), $Action.Arguments)
@@ -416,6 +435,7 @@ function Write-NotFound {
 function Get-ScheduledTask {
     [CmdletBinding()]
     param([string]$TaskName)
+    Wait-Slow -Name 'Get-ScheduledTask'
     $found = @([System.IO.Directory]::GetFiles((Get-Kept -Kind 'tasks'), $TaskName))
     if ($found.Count -eq 0 -and -not $TaskName.Contains('*')) { Write-NotFound -Caller $PSCmdlet -Id 'CmdletizationQuery_NotFound_TaskName' }
     foreach ($one in $found) { [pscustomobject]@{ TaskName = [System.IO.Path]::GetFileName($one); State = 'Ready' } }
@@ -426,6 +446,7 @@ function New-NetFirewallRule {
     param(
         [string]$Name, [string]$DisplayName, [string]$Direction, [string]$Action, [string]$Enabled, [string]$Profile,
         [string[]]$LocalAddress, [string[]]$RemoteAddress, [string]$Protocol, [string]$LocalPort)
+    Wait-Slow -Name 'New-NetFirewallRule'
     if ((Get-Scene) -eq 'error') { Write-Scene -Caller $PSCmdlet -Id 'Windows System Error 5' -List @(); return }
     $text = (@($Direction, $Action, $Enabled, $Profile, "$LocalAddress", "$RemoteAddress", $Protocol, $LocalPort) -join '|')
     [System.IO.File]::WriteAllText([System.IO.Path]::Combine((Get-Kept -Kind 'rules'), $Name), $text)
@@ -447,6 +468,27 @@ function Disable-NetAdapter {
     param([string]$Name)
     if (-not $PSCmdlet.ShouldProcess($Name)) { return }
     Write-Scene -Caller $PSCmdlet -Id 'Windows System Error 5' -List @()
+    if ((Get-Scene) -eq 'error') { return }
+    $own = [System.Management.Automation.WildcardPattern]::Unescape($Name)
+    [System.IO.File]::WriteAllText([System.IO.Path]::Combine((Get-Kept -Kind 'off'), $own), "$([int]$env:LK_LATE)")
+    foreach ($place in @([System.IO.Directory]::GetDirectories([System.IO.Path]::Combine($env:ProgramData, 'lkharness')))) {
+        if ([System.IO.File]::Exists([System.IO.Path]::Combine($env:ProgramData, 'undo-begins-meanwhile'))) {
+            [System.IO.File]::WriteAllText([System.IO.Path]::Combine($place, 'now'), 'now')
+        }
+    }
+}
+
+# One that is not off yet cannot be enabled (WHST-87).
+function Enable-NetAdapter {
+    [CmdletBinding(SupportsShouldProcess, ConfirmImpact = 'High')]
+    param([string]$Name)
+    if (-not $PSCmdlet.ShouldProcess($Name)) { return }
+    $own = [System.Management.Automation.WildcardPattern]::Unescape($Name)
+    $file = [System.IO.Path]::Combine((Get-Kept -Kind 'off'), $own)
+    if ([System.IO.File]::Exists($file) -and [int][System.IO.File]::ReadAllText($file) -le 0) { [System.IO.File]::Delete($file); return }
+    $PSCmdlet.WriteError((New-Object System.Management.Automation.ErrorRecord (
+                (New-Object System.Exception 'Der Adapter ist nicht deaktiviert'), 'Windows System Error 170',
+                [System.Management.Automation.ErrorCategory]::InvalidOperation, $null)))
 }
 
 function Get-Cluster {
@@ -551,6 +593,7 @@ function Stop-ClusterResource {
 
 Export-ModuleMember -Function @(
     'Disable-NetAdapter',
+    'Enable-NetAdapter',
     'Find-NetRoute',
     'Get-Acl',
     'Get-CimClass',

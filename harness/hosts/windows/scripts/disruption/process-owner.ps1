@@ -2,8 +2,8 @@
 .SYNOPSIS
 Whose process a number is: its name, its start, the services in it, and whether the end of one of these may restart the host.
 .DESCRIPTION
-Services share processes (WHST-86). A service's failure actions are kept in the registry, in 4 numbers and then 2 for each action, of which
-the first is its kind; 2 restarts the computer (WHST-76).
+Services share processes (WHST-86). A service's failure actions are kept in the registry, in 5 numbers and then 2 for each action, of which
+the first is its kind; 2 restarts the computer (WHST-76). Restarts is null where they cannot be read.
 .PARAMETER Id
 Its number.
 #>
@@ -23,12 +23,16 @@ Invoke-Answer {
     $restarts = $false
     foreach ($name in @($services)) {
         $key = 'HKLM\SYSTEM\CurrentControlSet\Services\' + $name
-        $said = Invoke-Native -Program 'reg' -Words @('query', $key, '/v', 'FailureActions')
-        $found = [regex]::Match($said.Out, 'FailureActions\s+REG_BINARY\s+([0-9A-Fa-f]+)')
-        if (-not $found.Success) { continue }
-        $bytes = $found.Groups[1].Value
+        # The whole key: a value that is not there ends as one that may not be read does.
+        $said = Invoke-Native -Program 'reg' -Words @('query', $key)
+        $found = [regex]::Match($said.Out, '(?m)^[ \t]+FailureActions[ \t]+(\S+)[ \t]*([0-9A-Fa-f]*)\s*$')
+        $told = $said.Exit -eq 0 -and $said.Whole
+        if ($told -and -not $found.Success) { continue }
+        $bytes = $found.Groups[2].Value
         # In hexadecimal digits: 20 bytes of head, then 8 for each action.
-        for ($at = 40; $at + 8 -le $bytes.Length; $at += 16) { if ($bytes.Substring($at, 2) -eq '02') { $restarts = $true } }
+        $told = $told -and $found.Groups[1].Value -eq 'REG_BINARY' -and $bytes.Length -ge 40 -and $bytes.Length % 16 -eq 8
+        if (-not $told -and $restarts -eq $false) { $restarts = $null }
+        for ($at = 40; $at + 16 -le $bytes.Length; $at += 16) { if ($bytes.Substring($at, 2) -eq '02') { $restarts = $true } }
     }
     foreach ($process in @(Get-Process -ErrorAction Stop)) {
         if ([int]$process.Id -ne $Id) { continue }

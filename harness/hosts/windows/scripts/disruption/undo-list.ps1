@@ -39,7 +39,9 @@ Invoke-Answer {
         $known[$own] = $true
     }
     $key = 'HKLM\SYSTEM\CurrentControlSet\Services\SharedAccess\Parameters\FirewallPolicy\FirewallRules'
-    $said = Invoke-Native -Program 'reg' -Words @('query', $key, '/f', 'lkharness-')
+    # All of them: a search that finds nothing ends as one that was refused does.
+    $said = Invoke-Native -Program 'reg' -Words @('query', $key)
+    if ($said.Exit -ne 0) { throw "what firewall rules there are was not told (reg, code $($said.Exit))" }
     foreach ($found in [regex]::Matches($said.Out, '(?m)^\s+lkharness-([0-9a-f]{16})-(in|out)\s')) {
         $own = $found.Groups[1].Value
         if ($known.ContainsKey($own)) { continue }

@@ -51,7 +51,11 @@ Invoke-Answer {
         $what = @{ CommandLine = $command; CurrentDirectory = $place; ProcessStartupInformation = $how }
         $made = Invoke-CimMethod -ClassName Win32_Process -MethodName Create -Arguments $what -ErrorAction Stop
         $code = Get-Field -From $made -Name 'ReturnValue'
-        if ($null -eq $code -or $code -ne 0) { throw "WMI made no process (Win32_Process.Create returned $code)" }
+        # What blocks just this tells so in its own log only (WHST-71).
+        if ($null -eq $code -or $code -ne 0) {
+            throw ("WMI made no process (Win32_Process.Create returned $code); does Defender's rule d1e49aac-8f56-4280-b9ba-993a6d77406c " +
+                'forbid what WMI starts there (event 1121 of Windows Defender)?')
+        }
         # Until it has said that it runs, it has done nothing; without its folder it ends before it does.
         $waited = [System.Diagnostics.Stopwatch]::StartNew()
         while (-not [System.IO.File]::Exists($pidFile)) {

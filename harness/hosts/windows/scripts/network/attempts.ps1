@@ -5,7 +5,7 @@ Opens connections from this host to one address and port, and tells what became 
 One begins every so many milliseconds, whatever the others do; as many as are asked for, and no more. Nothing is said on them, and they are
 closed with RST, which leaves no TIME_WAIT. Outcome is "answered", "silent" when the limit has passed, "unknown", or the name of the socket
 error, which is the same in every language. Windows asks again for a second after a refusal unless it is told to retransmit nothing
-(SIO_TCP_INITIAL_RTO).
+(SIO_TCP_INITIAL_RTO). Below build 16299 the least that it can be told is one, and the refusal comes that much later (WNET-60).
 .PARAMETER Address
 An IPv4 address, never a name.
 .PARAMETER Port
@@ -37,6 +37,11 @@ Invoke-Answer {
         while ($null -ne $thrown.InnerException) { $thrown = $thrown.InnerException }
         if ($thrown -is [System.Net.Sockets.SocketException]) { "$($thrown.SocketErrorCode)" } else { 'unknown' }
     }
+    $again = 254
+    if ([Environment]::OSVersion.Platform -eq [System.PlatformID]::Win32NT -and [Environment]::OSVersion.Version.Build -lt 16299) {
+        $again = 1
+        Write-Warning 'this Windows knows no connection without a second SYN: a refusal is told some half a second later'
+    }
     $target = New-Object System.Net.IPEndPoint([System.Net.IPAddress]::Parse($Address), $Port)
     $clock = [System.Diagnostics.Stopwatch]::StartNew()
     $attempts = New-Object System.Collections.ArrayList
@@ -51,7 +56,7 @@ Invoke-Answer {
                         [System.Net.Sockets.AddressFamily]::InterNetwork, [System.Net.Sockets.SocketType]::Stream,
                         [System.Net.Sockets.ProtocolType]::Tcp)
                     $new.Socket.LingerState = New-Object System.Net.Sockets.LingerOption($true, 0)
-                    try { [void]$new.Socket.IOControl(-1744830447, [byte[]](255, 255, 254, 0), $null) }
+                    try { [void]$new.Socket.IOControl(-1744830447, [byte[]](255, 255, $again, 0), $null) }
                     catch { Write-Debug 'not on this Windows: a refusal is told a second later' }
                     $new.Socket.Bind((New-Object System.Net.IPEndPoint([System.Net.IPAddress]::Any, 0)))
                     $new.Port = $new.Socket.LocalEndPoint.Port

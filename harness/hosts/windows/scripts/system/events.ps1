@@ -11,7 +11,7 @@ The same.
 .PARAMETER Logs
 Names of logs.
 .PARAMETER Source
-The provider; all when empty.
+The provider; all when empty. Of one with both kinds of quotes in its name, those among the newest entries of all.
 .PARAMETER Most
 So many entries of each log.
 #>
@@ -31,7 +31,9 @@ Invoke-Answer {
     $told = 0
     foreach ($log in $Logs) {
         $system = "TimeCreated[@SystemTime>='$Begin' and @SystemTime<='$End']"
-        if ($Source -ne '') {
+        # XPath has no way to write both kinds of quotes in one text: then the entries themselves are looked at.
+        $bySource = $Source.Contains("'") -and $Source.Contains('"')
+        if ($Source -ne '' -and -not $bySource) {
             $quote = "'"
             if ($Source.Contains("'")) { $quote = '"' }
             $system = 'Provider[@Name=' + $quote + $Source + $quote + '] and ' + $system
@@ -52,6 +54,7 @@ Invoke-Answer {
         }
         if ($entries.Count -gt 0 -or @($problems).Count -eq 0) { $told++ }
         foreach ($entry in $entries) {
+            if ($bySource -and (Get-Text -From $entry -Name 'ProviderName') -ne $Source) { continue }
             if ($null -eq (Get-Field -From $entry -Name 'TimeCreated')) { Write-Warning ('log ' + $log + ', an entry without a time'); continue }
             $text = Get-Text -From $entry -Name 'Message'
             if ($null -eq $text -or $text -eq '') {

@@ -3,8 +3,8 @@
 Who this host is: names, versions, rights, languages, room for temporary files and, on demand, which boot this is.
 .DESCRIPTION
 BootId is the kernel's own count of its starts, from the page that every process can read (WHST-96); where that has none, number and moment
-of the process that every start makes once. Neither the clock nor the event log moves these. BootedAt moves when the clock is set (WHST-97):
-for people only.
+of the process that every start makes once. Neither the clock nor the event log moves these. BootedAt, by the count that begins with a boot,
+moves when the clock is set: for people only. So where the kernel's count is told, no WMI is asked, which may be refused or hang.
 .PARAMETER Boot
 Ask for the boot as well.
 #>
@@ -52,8 +52,7 @@ Invoke-Answer {
                 $row['BootId'] = 'wininit ' + (Get-Text -From $first -Name 'ProcessId') + ' of ' + (ConvertTo-Moment -Value $made)
             }
         }
-        $booted = @(Get-CimInstance -ClassName Win32_OperatingSystem -ErrorAction Stop)
-        $row['BootedAt'] = ConvertTo-Moment -Value $booted[0].LastBootUpTime
+        $row['BootedAt'] = ConvertTo-Moment -Value ([DateTime]::UtcNow.AddSeconds(-(Get-Ticks)))
     }
     $row
 }

@@ -25,16 +25,16 @@ Invoke-Answer {
     foreach ($node in @(Get-ClusterNode -ErrorAction Stop)) {
         [ordered]@{
             K = 'node'; Name = Get-Text -From $node -Name 'Name'; State = Get-Text -From $node -Name 'State'
-            Drain = Get-Text -From $node -Name 'DrainStatus'; Vote = Get-Field -From $node -Name 'DynamicWeight'
-            Weight = Get-Field -From $node -Name 'NodeWeight'; Status = Get-Text -From $node -Name 'StatusInformation'
+            Drain = Get-Text -From $node -Name 'DrainStatus'; Vote = Get-Number -From $node -Name 'DynamicWeight'
+            Weight = Get-Number -From $node -Name 'NodeWeight'; Status = Get-Text -From $node -Name 'StatusInformation'
         }
     }
     foreach ($role in @(Get-ClusterGroup -ErrorAction Stop)) {
         [ordered]@{
             K = 'group'; Name = Get-Text -From $role -Name 'Name'; OwnerNode = Get-NameOf -From $role -Name 'OwnerNode'
-            State = Get-Text -From $role -Name 'State'; Threshold = Get-Field -From $role -Name 'FailoverThreshold'
-            Locked = Get-Field -From $role -Name 'LockedFromMoving'; Status = Get-Text -From $role -Name 'StatusInformation'
-            Period = Get-Field -From $role -Name 'FailoverPeriod'
+            State = Get-Text -From $role -Name 'State'; Threshold = Get-Number -From $role -Name 'FailoverThreshold'
+            Locked = Get-Flag -From $role -Name 'LockedFromMoving'; Status = Get-Text -From $role -Name 'StatusInformation'
+            Priority = Get-Number -From $role -Name 'Priority'; Period = Get-Number -From $role -Name 'FailoverPeriod'
         }
     }
     $resources = @(Get-ClusterResource -ErrorAction Stop)
@@ -42,7 +42,8 @@ Invoke-Answer {
         [ordered]@{
             K = 'resource'; Name = Get-Text -From $one -Name 'Name'; OwnerGroup = Get-NameOf -From $one -Name 'OwnerGroup'
             OwnerNode = Get-NameOf -From $one -Name 'OwnerNode'; State = Get-Text -From $one -Name 'State'
-            Maintenance = Get-Field -From $one -Name 'MaintenanceMode'; Type = Get-NameOf -From $one -Name 'ResourceType'
+            Maintenance = Get-Flag -From $one -Name 'MaintenanceMode'; Type = Get-NameOf -From $one -Name 'ResourceType'
+            RestartAction = Get-Number -From $one -Name 'RestartAction'
         }
     }
     if ($Group -eq '' -and $Resource -eq '') {
@@ -68,9 +69,9 @@ Invoke-Answer {
         $witness = Get-Field -From $quorum -Name 'QuorumResource'
         [ordered]@{
             K = 'quorum'; Witness = Get-Text -From $witness -Name 'Name'; State = Get-Text -From $witness -Name 'State'
-            Type = Get-Text -From $quorum -Name 'QuorumType'; WitnessVote = Get-Field -From $own -Name 'WitnessDynamicWeight'
-            Dynamic = Get-Field -From $own -Name 'DynamicQuorum'; Fixed = Get-Field -From $own -Name 'FixQuorum'
-            Prevented = Get-Field -From $own -Name 'PreventQuorum'; Quarantine = Get-Field -From $own -Name 'QuarantineThreshold'
+            Type = Get-Text -From $quorum -Name 'QuorumType'; WitnessVote = Get-Number -From $own -Name 'WitnessDynamicWeight'
+            Dynamic = Get-Number -From $own -Name 'DynamicQuorum'; Fixed = Get-Number -From $own -Name 'FixQuorum'
+            Prevented = Get-Number -From $own -Name 'PreventQuorum'; Quarantine = Get-Number -From $own -Name 'QuarantineThreshold'
         }
     }
     if ($Resource -ne '') {

@@ -9,9 +9,10 @@ from typing import Any
 
 from harness.lab.guests.windows.script_answers import Row, ScriptError, stands_for
 from harness.lab.guests.windows.stand_ins.lease_scripts import demand_lease
-from harness.lab.guests.windows.task_store import demand_armed
+from harness.lab.guests.windows.task_store import demand_armed, place_of
 from harness.lab.guests.windows.underlying_node import DEVICES, STORE, links, locked, read_or_none, run, write_whole
 
+DOWN = "down"  # beside what undoes it: the adapter was seen to be off
 DISABLED = STORE / "disabled.json"  # over a boot as well (WHST-87): what each disabled adapter's routes were
 
 
@@ -55,6 +56,12 @@ def nic_down(nic: str, address: str, undo: str, lease: str = "") -> Iterable[Row
     with locked("adapters"):
         write_whole(DISABLED, json.dumps({**disabled(), device: _routes(device)}))
         _ip("link", "set", device, "down")
+    try:
+        demand_armed(undo)
+        (place_of(undo) / DOWN).write_text(DOWN)
+    except (ScriptError, FileNotFoundError):  # undone meanwhile: nobody waits any more
+        enable(nic)
+        raise
     return [{"Before": before, "After": time.time()}]
 
 
