@@ -124,7 +124,8 @@ def _look_once(subject: ClusterUnderTest, instead: Mapping[str, Host], aside: Co
                 more += unreachable(subject)  # a host that was there a moment ago: is it still?
         cluster_verdict = _cluster_verdict(subject, state, surveyed, checks, probe, left_of_us.result())
         if active is not None and not all(c.verdict for c in checks):
-            direct = evidence_gathering.direct(subject, active, only_standby=False, aside=aside)
+            refused = evidence_gathering.refused_ports(checks)
+            direct = evidence_gathering.direct(subject, active, only_standby=False, aside=aside, refused=refused)
         sent = any(c.origin is not Origin.INSIDE and _connected(c) for c in checks)
         statuses = _ask_probe_port(subject, active, sent=sent) if active else {}
         # One that is away would be waited for once more.

@@ -12,17 +12,33 @@ from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError
 from harness.diagnosis.evidence import Direct, ProbesSeen
 from harness.remote.connections.attempt import attempt
+from harness.remote.connections.attempt_outcome import AttemptOutcome
 
 DIRECT_ATTEMPT_TIMEOUT_S = 1.0
+REFUSED_TRIES = 8  # within that time
 MAX_PROBE_LATENESS_S = 0.3  # by how much a probe may be late
 MAX_WATCH_S = 20.0
 MIN_DUE = 3  # probes that would have come by the cluster file: of fewer it is chance how many are seen
 
 
-def direct(subject: ClusterUnderTest, active: str, *, only_standby: bool, aside: Container[str] = ()) -> list[Direct]:
+def refused_ports(checks: Sequence[PathCheck]) -> frozenset[int]:
+    """The ports of the services of which every connection by every path was refused, so that nobody listened in all that time."""
+    ports = {check.service.port for check in checks}
+    return frozenset(
+        port
+        for port in ports
+        if (tried := [a for c in checks if c.service.port == port for a in c.attempts])
+        and all(a.outcome is AttemptOutcome.REFUSED for a in tried)
+    )
+
+
+def direct(
+    subject: ClusterUnderTest, active: str, *, only_standby: bool, aside: Container[str] = (), refused: Container[int] = ()
+) -> list[Direct]:
     """From the client and from each other node to the nodes' own addresses: the probe's port and every service's. `only_standby`: to the
     standby's services, from the client and from the active node, which would be their client after a failover. Nobody tries those until
-    then: the standby's kernel refuses, unless something before it is silent. The services `aside`, by their names, are not connected to."""
+    then: the standby's kernel refuses, unless something before it is silent. The services `aside`, by their names, are not connected to.
+    The active node's ports that are `refused` are tried for a second, for a program that ends and is started again and again."""
     cluster = subject.cluster
     ports = [cluster.load_balancer.probe.port, *(s.port for s in cluster.services if s.name not in aside)]
     origins = [m.name for m in cluster.machines if m.name not in subject.absent]
@@ -33,7 +49,10 @@ def direct(subject: ClusterUnderTest, active: str, *, only_standby: bool, aside:
 
     def try_once(origin: str, node: str, address: str, port: int) -> Direct | None:
         try:
-            tried = attempt(subject.connection_workers[origin], address, port, count=1, limit=DIRECT_ATTEMPT_TIMEOUT_S)[0]
+            again = node == active and origin == cluster.client.name and port in refused
+            more = {"count": REFUSED_TRIES, "spacing": DIRECT_ATTEMPT_TIMEOUT_S / REFUSED_TRIES} if again else {"count": 1}
+            attempts = attempt(subject.connection_workers[origin], address, port, limit=DIRECT_ATTEMPT_TIMEOUT_S, **more)
+            tried = next((one for one in attempts if one.answered), attempts[0])
         except HarnessError:
             return None  # the paths that begin there say it
         return Direct(origin, node, port, str(tried.outcome), tried.detail)

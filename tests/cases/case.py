@@ -15,7 +15,7 @@ from typing import Any
 FOLDER = Path(__file__).parent / "faults"
 LOUD = ("fault", "certain", "likely")
 COUNTED = re.compile(r"\d+ times(?= in the last)")  # and goes on between the two looks
-KEYS = {"name", "fault", "lab", "settings", "asked_with", "make", "proof", "names", "also", "never", "code", "quiet"}
+KEYS = {"name", "fault", "lab", "settings", "asked_with", "make", "proof", "names", "also", "never", "code", "quiet", "fleeting"}
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Case:
 
     `names` are regular expressions that one cause or finding must match, all of them; `also` those of another one, where two things are
     at fault at once; `never` what none may match; `quiet`: a control.
-    `code`: the exit code, where a fault that is named does not make the check fail.
+    `code`: the exit code, where a fault that is named does not make the check fail. `fleeting`: it is another thing at each moment, so that
+    it may be whole when it is looked at, and a bundle, which is made at another moment, may say otherwise.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Case:
     never: tuple[str, ...] = ()
     code: int | None = None
     quiet: bool = False
+    fleeting: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def read(path: Path) -> Iterator[Case]:
         if unknown := set(data) - KEYS:
             raise ValueError(f"{path.name}: {data.get('name')}: {', '.join(sorted(unknown))}")
         lists = {key: tuple(data.get(key, ())) for key in ("make", "proof", "names", "also", "never")}
-        rest = {key: data[key] for key in ("settings", "code", "quiet") if key in data}
+        rest = {key: data[key] for key in ("settings", "code", "quiet", "fleeting") if key in data}
         replaced = tuple((old, new) for old, new in data.get("asked_with", ()))
         lab = tuple(data.get("lab", "").split())
         yield Case(data["name"], path.stem, data["fault"], lab=lab, asked_with=replaced, **lists, **rest)

@@ -168,3 +168,4 @@ def test_a_service_in_a_container_is_served_where_the_firewall_hands_its_port_on
     assert any("the two disagree" in c.says for c in faults(diagnose(replace(seen, paths=unserved))))
     without = with_host(node("lknode01", listeners=others))
     assert of_containers([finding], CLUSTER, "lknode01", without.paths, without.firewalls) == [finding]
+    assert any("comes and goes" in c.says for c in faults(diagnose(without)))

@@ -11,7 +11,7 @@ from diagnosis_sample import WEB, evidence, faults, listening, node, only, paths
 from harness.core.finding import Finding, Weight
 from harness.diagnosis.cause import Certainty
 from harness.diagnosis.engine import diagnose
-from harness.diagnosis.evidence import Evidence, PathSeen
+from harness.diagnosis.evidence import Direct, Evidence, PathSeen
 from harness.diagnosis.firewall import parse
 
 NOBODY = Finding(Weight.FAULT, "lknode01", f"listener of {WEB.name}", f"nobody listens on {WEB.port}", "restart it")
@@ -39,11 +39,20 @@ def seen_with(there: bool, ways: list[PathSeen], **more: Any) -> Evidence:
         (True, tried(REFUSED, REFUSED, REFUSED)),  # somebody listened when it was looked
         (False, tried(ANSWERED, ANSWERED, ANSWERED)),  # and here nobody did
         (False, tried(BOTH, REFUSED, ANSWERED)),
+        (False, tried(frozenset({"answered", "silent"}), REFUSED, REFUSED)),
     ],
 )
 def test_a_service_in_a_crash_loop(there: bool, ways: list[PathSeen]) -> None:
     cause = only(seen_with(there, ways), "lknode01", "port 80 (web) of lknode01 comes and goes", "again and again", "http-80")
     assert cause.certainty is Certainty.LIKELY and cause.explains
+
+
+def test_one_that_answers_a_moment_after_every_path_was_refused() -> None:
+    refused = seen_with(False, tried(REFUSED, REFUSED, REFUSED))
+    later = replace(refused, direct=[Direct("lkclient", "lknode01", WEB.port, "answered")])
+    only(later, "lknode01", "comes and goes", "a moment later: answered")
+    still = replace(refused, direct=[Direct("lkclient", "lknode01", WEB.port, "refused")])
+    assert not [c for c in diagnose(still).causes if "comes and goes" in c.says]
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,10 @@ def served_meanwhile(evidence: Evidence, name: str, port: int) -> bool:
     """Was a connection to that service's port answered on that node itself, whoever listened there when it was looked?"""
     answered = [p for p in evidence.paths if p.service.port == port and "answered" in p.outcomes]
     here = any(name in p.nodes or (p.origin == name and not p.nodes) for p in answered)
-    return here and not _is_translated(evidence, name, port)
+    past = port in {s.port for s in evidence.cluster.services} and any(
+        d.outcome == "answered" for d in evidence.direct_attempts(name, port)
+    )  # past the balancer
+    return (here or past) and not _is_translated(evidence, name, port)
 
 
 def _is_translated(evidence: Evidence, name: str, port: int) -> bool:
@@ -123,13 +126,15 @@ def _comes_and_goes(evidence: Evidence, host: HostSeen, service: Service) -> Ite
     here = [p for p in evidence.paths if p.service.port == port and (p.nodes == {host.name} or (p.origin == host.name and not p.nodes))]
     both = [p for p in here if {"answered", "refused"} <= p.outcomes]
     answered, refused = ([p for p in here if p.outcomes == {word}] for word in ("answered", "refused"))
-    opened = not there and bool(answered or both)
+    past = [d for d in evidence.direct_attempts(host.name, port) if d.outcome == "answered"]
+    opened = not there and (bool(past) or any("answered" in p.outcomes for p in here))
     closed = any(s.address in ANY for s in there) and not answered and len({p.path for p in refused}) > 1
     if not opened and not closed and not both:
         return
     counted = [
         f"`ss -tlnp` on {host.name}: {f'{there[0].owner} listens' if there else 'nobody listens'} on {port}",
-        *(f"connections by the path {p.path}, right after that: {' and '.join(sorted(p.outcomes))}" for p in (*both, *answered, *refused)),
+        *(f"connections by the path {p.path}, right after that: {' and '.join(sorted(p.outcomes))}" for p in here),
+        *(f"a connection from {d.origin} to {host.name} itself, a moment later: {d.outcome}" for d in past),
     ]
     yield Cause(
         f"port {port} ({service.name}) of {host.name} comes and goes: of the connections of one look some were answered and others "
