@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.check.check_result import OF_A_ROLE, WHEN_IT_RESTS, Findings, PathLine
 from harness.check.findings.firewall_findings import evaluate_firewalls
-from harness.check.findings.node_findings import judge, of_pages
+from harness.check.findings.node_findings import judge, of_containers, of_pages
 from harness.check.linux_node_facts import of_script
 from harness.check.manager_survey import not_known
 from harness.check.node_facts import NodeFacts
@@ -96,7 +96,8 @@ def _judge(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str],
         findings = [f for f in findings if not f.what.startswith(OF_A_ROLE)]
         findings.append(Finding(Weight.UNKNOWN, cluster.name, "roles", MOVED, WHEN_IT_RESTS))
         tried, lines = Observation(findings=tried.findings), []
-    findings = [*of_pages(findings, active, tried.asked_by_probe), *tried.findings]
+    statuses = tried.asked_by_probe if cluster.load_balancer.probe.protocol == "http" else {}
+    findings = [*of_containers(of_pages(findings, active, statuses), cluster, active, tried.paths, evaluated), *tried.findings]
     evidence = Evidence(
         cluster,
         state,
@@ -123,7 +124,7 @@ def _judge(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str],
     why = f", because {observed['why']}" if observed.get("why") else ""
     notes = [] if "paths" in observed else [Finding(Weight.NOTE, cluster.name, "not in a bundle", LACKS.format(why), DO)]
     probe = cluster.load_balancer.probe.path or ""
-    return Findings(active, cluster_verdict, lines, [*findings, *notes], diagnose(evidence), probe, tried.asked_by_probe)
+    return Findings(active, cluster_verdict, lines, [*findings, *notes], diagnose(evidence), probe, statuses)
 
 
 def _unrelated_resources(manager: Mapping[str, Any]) -> list[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from statistics import median
 
 from harness.cluster.path_check import PathCheck
 from harness.config.cluster_config import Cluster, Node
@@ -67,7 +69,18 @@ def probes(node: Node, packets: Sequence[Packet], cluster: Cluster, seconds: flo
         refused=sum(p.is_rst and p.dport not in opened for p in back),  # a connection that was open may end by one as well
         answers_by=frozenset(p.interface for p in answers),
         misdelivered=_misdelivered(node, packets),
+        every_s=_interval(p for p in came if p.dport == port),
     )
+
+
+def _interval(syns: Iterable[Packet]) -> float | None:
+    """The median of the seconds between one connection's first SYN and the next one's, by the host's clock; None where it saw no two."""
+    first_by_connection: dict[tuple[int, int], float] = {}
+    for packet in syns:  # one that is not answered is sent again
+        key = (packet.sport, packet.seq)
+        first_by_connection[key] = min(packet.time, first_by_connection.get(key, packet.time))
+    times = sorted(first_by_connection.values())
+    return median(later - earlier for earlier, later in pairwise(times)) if len(times) > 1 else None
 
 
 def _misdelivered(node: Node, packets: Sequence[Packet]) -> dict[str, int]:

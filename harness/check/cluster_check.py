@@ -13,7 +13,7 @@ from harness.check import evidence_gathering
 from harness.check.check_result import OF_A_ROLE, WHEN_IT_RESTS, Findings, PathLine
 from harness.check.findings import service_findings
 from harness.check.findings.firewall_findings import evaluate_firewalls
-from harness.check.findings.node_findings import judge, of_pages
+from harness.check.findings.node_findings import judge, of_containers, of_pages
 from harness.check.host_survey import Survey, survey, unreachable
 from harness.check.manager_survey import ManagerSurvey, ask_manager
 from harness.check.unreachable_node import run_command_fallback
@@ -125,19 +125,23 @@ def _look_once(subject: ClusterUnderTest, instead: Mapping[str, Host], aside: Co
         cluster_verdict = _cluster_verdict(subject, state, surveyed, checks, probe, left_of_us.result())
         if active is not None and not all(c.verdict for c in checks):
             direct = evidence_gathering.direct(subject, active, only_standby=False, aside=aside)
-        statuses = http_probe_request.ask(subject, (subject.standby_of(active), cluster.client.name)) if active else {}
+        sent = any(c.origin is not Origin.INSIDE and _connected(c) for c in checks)
+        statuses = _ask_probe_port(subject, active, sent=sent) if active else {}
         # One that is away would be waited for once more.
         (probes_by_node, packets), after = subject.together(
-            lambda: _seen_on_the_wire(sight, cluster, since),
+            lambda: _seen_on_the_wire(sight, cluster, since, sent=sent),
             lambda: state if instead or subject.absent else subject.manager.state().without(manager_answers.unrelated_resources),
         )
     moved = _roles(state) != _roles(after)
+    paths = evidence_gathering.paths(checks, packets, cluster)
+    pages = statuses if cluster.load_balancer.probe.protocol == "http" else {}
+    found = of_containers(of_pages(more, active, pages), cluster, active, paths, evaluated)
     evidence = Evidence(
         cluster,
         state,
         active,
         surveyed.hosts_seen,
-        evidence_gathering.paths(checks, packets, cluster),
+        paths,
         probes_by_node,
         direct,
         statuses,
@@ -146,7 +150,7 @@ def _look_once(subject: ClusterUnderTest, instead: Mapping[str, Host], aside: Co
         manager_answers.left_behind,
         manager_answers.unrelated_resources,
         evaluated,
-        tuple(f for f in of_pages(more, active, statuses) if not moved or not f.what.startswith(OF_A_ROLE)),
+        tuple(f for f in found if not moved or not f.what.startswith(OF_A_ROLE)),
         moved,
     )
     return _LookResult(evidence, cluster_verdict, checks, of_services), moved
@@ -171,7 +175,7 @@ def _judge(result: _LookResult, findings: list[Finding], in_azure: Callable[[str
         all_found,
         diagnosis,
         probe.path or "",
-        evidence.asked_by_probe,
+        evidence.asked_by_probe if probe.protocol == "http" else {},
         evidence,
         (*result.of_services, *of_azure),
     )
@@ -236,11 +240,22 @@ def _begin_workers(subject: ClusterUnderTest) -> None:
     subject.together(*(lambda n=n: begin(n) for n in subject.hosts if n not in subject.absent))
 
 
-def _seen_on_the_wire(sight: CaptureWindow | None, cluster: Cluster, since: Deadline) -> tuple[dict, dict[str, list]]:
+def _ask_probe_port(subject: ClusterUnderTest, active: str, *, sent: bool) -> dict[str, str]:
+    """The HTTP probe's own question to every node; where the file's is a TCP one and nobody is sent to the active node, one to that."""
+    origins = (subject.standby_of(active), subject.cluster.client.name)
+    statuses = http_probe_request.ask(subject, origins)
+    return statuses if statuses or sent else http_probe_request.ask_in_doubt(subject, origins, active)
+
+
+def _connected(check: PathCheck) -> bool:
+    return any(attempt.answered for attempt in check.attempts)
+
+
+def _seen_on_the_wire(sight: CaptureWindow | None, cluster: Cluster, since: Deadline, *, sent: bool) -> tuple[dict, dict[str, list]]:
     if sight is None:
         return {}, {}
     try:
-        return evidence_gathering.probes(sight, cluster, sight.watching, since), sight.packets()
+        return evidence_gathering.probes(sight, cluster, sight.watching, since, sent=sent), sight.packets()
     except Inconclusive:
         return {}, {}
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 from harness.check import captured_evidence
 from harness.cluster.cluster_under_test import CaptureWindow, ClusterUnderTest
 from harness.cluster.path_check import PathCheck
-from harness.config.cluster_config import Cluster
+from harness.config.cluster_config import Cluster, Probe
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError
 from harness.diagnosis.evidence import Direct, ProbesSeen
@@ -16,6 +16,7 @@ from harness.remote.connections.attempt import attempt
 DIRECT_ATTEMPT_TIMEOUT_S = 1.0
 MAX_PROBE_LATENESS_S = 0.3  # by how much a probe may be late
 MAX_WATCH_S = 20.0
+MIN_DUE = 3  # probes that would have come by the cluster file: of fewer it is chance how many are seen
 
 
 def direct(subject: ClusterUnderTest, active: str, *, only_standby: bool, aside: Container[str] = ()) -> list[Direct]:
@@ -41,8 +42,11 @@ def direct(subject: ClusterUnderTest, active: str, *, only_standby: bool, aside:
     return [result for result in results if result is not None]
 
 
-def probes(sight: CaptureWindow, cluster: Cluster, watched: Sequence[str], since: Deadline) -> dict[str, ProbesSeen]:
-    """Wait until every watched node has seen a probe, or as long as one more would have had to come."""
+def probes(sight: CaptureWindow, cluster: Cluster, watched: Sequence[str], since: Deadline, *, sent: bool = False) -> dict[str, ProbesSeen]:
+    """Wait until every watched node has seen a probe, or as long as one more would have had to come.
+
+    `sent`: the load balancer was seen sending clients on, so somebody is probed. Where probes are fewer then than the cluster file's
+    interval would have it, it is waited on, until two show how often they come: that a node is not probed is known only then."""
     nodes = [n for n in cluster.nodes if n.name in watched]
     probe = cluster.load_balancer.probe
     limit = min(MAX_WATCH_S, 1.2 * probe.interval_s + MAX_PROBE_LATENESS_S)
@@ -51,11 +55,27 @@ def probes(sight: CaptureWindow, cluster: Cluster, watched: Sequence[str], since
         packets = sight.packets()
         return {n.name: captured_evidence.probes(n, packets.get(n.name, ()), cluster, since.elapsed()) for n in nodes}
 
-    waiting = Deadline(max(0.0, limit - since.elapsed()))
-    try:
-        return waiting.wait_for(probes_so_far, until=lambda s: all(p.syns.get(probe.port) for p in s.values()), what="a probe", every=0.05)
-    except DeadlineExceeded:
-        return probes_so_far()
+    def wait(until: Callable[[dict[str, ProbesSeen]], bool], limit: float) -> dict[str, ProbesSeen]:
+        waiting = Deadline(max(0.0, limit - since.elapsed()))
+        try:
+            return waiting.wait_for(probes_so_far, until=until, what="a probe", every=0.05)
+        except DeadlineExceeded:
+            return probes_so_far()
+
+    seen = wait(lambda s: all(p.syns.get(probe.port) for p in s.values()), limit)
+    if sent and not _tells_interval(seen, probe):
+        seen = wait(lambda s: _tells_interval(s, probe), MAX_WATCH_S)
+    return seen
+
+
+def _tells_interval(seen: Mapping[str, ProbesSeen], probe: Probe) -> bool:
+    """Is it known how often probes come, or are there as many as there would be? One that asks another port is told as that."""
+    if any(p.every_s is not None for p in seen.values()) or any(p.syns and not p.syns.get(probe.port) for p in seen.values()):
+        return True
+    few = any(
+        p.seconds / probe.interval_s >= MIN_DUE and p.syns.get(probe.port, 0) < p.seconds / probe.interval_s / 3 for p in seen.values()
+    )
+    return not few and all(p.syns.get(probe.port) for p in seen.values())
 
 
 def paths(checks: Sequence[PathCheck], packets: Mapping[str, list], cluster: Cluster) -> list:

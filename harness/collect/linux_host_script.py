@@ -130,6 +130,11 @@ if ($6 ~ /(python[0-9.]*|perl|bash|sh)$/) { at = 7; while ($at ~ /^-/) at++ }
 if ($at ~ /\\/([Ll]ife[Kk]eeper|pacemaker)\\/|\\/corosync$/) program = $at
 print substr($1 " " $2 " " $5 " " program, 1, 200); if (++n == 50) exit }'; }
 them=$(stopped); [ -z "$them" ] || { echo "$them"; sleep 1; stopped; }"""
+# Of a client's sockets those in TIME-WAIT, which may be thousands, as their number for each other end: `# time-wait ADDRESS:PORT N`.
+_WITHOUT_WAITS = (
+    "awk '/^TIME-WAIT/ { n[$5]++; skip = 1; next } /^[ \\t]/ { if (skip) next } { skip = 0 } ++rows <= 2000 { print } "
+    'END { for (end in n) print "# time-wait", end, n[end] }\''
+)
 # Of `ss -p`, each number once.
 _PIDS = (
     "awk '{ while (match($0, /pid=[0-9]+/)) { pid = substr($0, RSTART + 4, RLENGTH - 4); $0 = substr($0, RSTART + RLENGTH); "
@@ -194,7 +199,8 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
         "chosen routes": _chosen_routes(cluster, machine, is_node),
         "ipsec": f"{ROOT} ip xfrm policy",
         "listening": f"ask listening {ROOT} ss -tlnp",
-        "sockets": f"whole ss -tanopi exclude time-wait {shlex.quote(f'( {about} )')} | head -n 2000",
+        "sockets": f"whole ss -tanopi {'exclude time-wait ' if is_node else ''}{shlex.quote(f'( {about} )')} | "
+        + ("head -n 2000" if is_node else _WITHOUT_WAITS),
         "processes": f"pids=$({ROOT} ss -tlnp | {_PIDS}); "
         '(set -- /dev/null; for pid in $pids; do set -- "$@" "/proc/$pid/stat"; done; cat "$@")',
         "stopped processes": _STOPPED,
@@ -238,7 +244,14 @@ def _routes(cluster: Cluster, machine: Machine, is_node: bool) -> list[str]:
         probe = str(cluster.load_balancer.probe.source)
         pairs += [(probe, ""), (probe, own)]
         pairs += [(str(cluster.client.address), str(cluster.vip))]  # what answers as the VIP; refused where the VIP is not
-    return [f"echo '# {d} {s}'; ip route get {d}{f' from {s}' if s else ''} 2>&1" for d, s in pairs]
+        pairs += [(str(cluster.peer_of(machine.name).second_address), str(cluster.node(machine.name).second_address))]
+    # connect() looks up twice, and the second time with the source that it has then: only a rule by source makes that another way.
+    as_itself = f"""case "$policy" in *"from "[0-9]*) {_route_question(str(cluster.vip), own)} ;; esac"""
+    return [*(_route_question(d, s) for d, s in pairs), as_itself]
+
+
+def _route_question(to: str, source: str) -> str:
+    return f"echo '# {to} {source}'; ip route get {to}{f' from {source}' if source else ''} 2>&1"
 
 
 def _of_nodes(cluster: Cluster, machine: Machine) -> dict[str, str]:
@@ -268,19 +281,20 @@ done
 
 
 def _chosen_routes(cluster: Cluster, machine: Machine, is_node: bool) -> str:
-    """Where there are policy rules that look at ports, marks or accounts: what they make of what the services and the responder answer,
-    or, on a client, of what it sends."""
+    """Where there are policy rules that look at ports, marks or accounts: what they make of what a host sends to the frontend as a client,
+    and of what a node's services and responder answer; with floating IP on as the VIP, and, where that is not, as the node itself."""
     client, vip, own = str(cluster.client.address), str(cluster.vip), str(machine.address)
     ports = " ".join(str(s.port) for s in cluster.services)
     probe = cluster.load_balancer.probe
+    each, marked = f'ask {vip} {own} "dport $p"', f'ask {vip} {own} "mark $m"'
     if is_node:
-        answers = vip if cluster.design is Design.FLOATING else own
-        each = f'for p in {ports}; do ask {client} {answers} "sport $p"; done; ask {probe.source} {own} "sport {probe.port}"'
-        marked = f'ask {client} {own} "mark $m"'
-    else:
-        each, marked = f'for p in {ports}; do ask {vip} - "dport $p"; done', f'ask {vip} - "mark $m"'
-    get = 'ask() { case "$3" in mark*|uid*) t= ;; *) t="ipproto tcp" ;; esac; echo "# $1 $2 $3"; [ "$2" = - ] && set -- "$1" "" "$3"; '
-    get += "ip route get $1 ${2:+from $2} $t $3 2>&1; }"
+        sources = [own, *([vip] if cluster.design is Design.FLOATING else [])]
+        answers = "; ".join(f'ask {client} {source} "sport $p"' for source in sources)
+        each, marked = f"{each}; {answers}", f'{marked}; ask {client} {own} "mark $m"'
+    each = f"for p in {ports}; do {each}; done"
+    each += f'; ask {probe.source} {own} "sport {probe.port}"' if is_node else ""
+    get = 'ask() { case "$3" in mark*|uid*) t= ;; *) t="ipproto tcp" ;; esac; echo "# $1 $2 $3"; '
+    get += "ip route get $1 from $2 $t $3 2>&1; }"
     found = "echo \"$policy\" | grep -o 'fwmark [0-9a-fx]*' | cut -d ' ' -f 2 | sort -u | head -n 8"
     marks = f'$(case "$policy" in (*fwmark*) {found} ;; esac)'
     owned = _of_accounts(cluster, machine) if is_node else ":"

@@ -89,11 +89,14 @@ class LoadBalancer(Part):
     ha_ports: bool = False
 
 
+VIP_PREFIX = 32  # a wider one routes the frontend's subnet out of the NIC that holds it (facts FAB-14)
+
+
 class IpResource(Part):
     """The cluster's IP resource: the frontend's address, held by the active node on its Subnet#2 NIC (facts DSN-06, FAB-14)."""
 
     address: IPv4Address = IPv4Address("10.20.1.200")
-    prefix: Annotated[int, Field(ge=1, le=32)] = 32
+    prefix: Annotated[int, Field(ge=1, le=32)] = VIP_PREFIX
     tag: str = "ip-10.20.1.200"
 
 

@@ -91,8 +91,10 @@ def _read_probes(row: Mapping[str, Any]) -> dict[str, Any]:
     counts = {name: _number(row[name]) for name in ("answered", "refused")}
     nics = {name: frozenset(_texts(row[name])) for name in ("came_by", "answers_by")}
     syns = {_number(port): _number(times) for port, times in row["syns"]}
-    astray = {_text(address): _number(times) for address, times in row.get("misdelivered", ())}  # which older archives lack
-    return {"node": row["node"], "seconds": float(row["seconds"]), "syns": syns, "misdelivered": astray, **counts, **nics}
+    astray = {_text(address): _number(times) for address, times in row.get("misdelivered", ())}  # which older archives lack, as the next
+    every_s = float(row["every_s"]) if isinstance(row.get("every_s"), int | float) else None
+    seconds = {"seconds": float(row["seconds"]), "every_s": every_s}
+    return {"node": row["node"], "syns": syns, "misdelivered": astray, **seconds, **counts, **nics}
 
 
 def _read_finding(row: Mapping[str, Any]) -> Finding:

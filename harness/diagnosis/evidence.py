@@ -88,6 +88,7 @@ class HostSeen:
     rules: Sequence[str] = ()
     listeners: Sequence[Socket] | None = None
     sockets: Sequence[Socket] = ()
+    time_wait: Mapping[tuple[str, int], int] = field(default_factory=dict)  # a client's sockets in TIME-WAIT, by the other end
     sysctls: Mapping[str, str] = field(default_factory=dict)
     firewall: Ruleset | None = None
     large: Mapping[str, tuple[bool, bool, int]] = field(default_factory=dict)  # by address: small came back, full-sized did, its bytes
@@ -193,9 +194,17 @@ class PathSeen:
         return self.outcomes == {"silent"}
 
 
+def is_served(paths: Sequence[PathSeen], node: str, port: int) -> bool:
+    """Did every path from outside to that port of a service's end well, at this node?"""
+    outside = [p for p in paths if p.path != "inside" and p.service.port == port]
+    return bool(outside) and all(p.outcome == "pass" and p.nodes == {node} for p in outside)
+
+
 @dataclass(frozen=True)
 class ProbesSeen:
-    """The balancer's probes as one node's NICs saw them, for `seconds`: by port, and by which NICs answers left."""
+    """The balancer's probes as one node's NICs saw them, for `seconds`: by port, and by which NICs answers left.
+
+    `every_s`: how far apart those to the cluster file's port came, in seconds, as a median; None where fewer than two were seen."""
 
     node: str
     seconds: float
@@ -206,6 +215,7 @@ class ProbesSeen:
     answers_by: frozenset[str] = frozenset()
     # Packets for the node's own addresses, whoever sent them, that came in a frame for another hardware address; where none came rightly.
     misdelivered: Mapping[str, int] = field(default_factory=dict)
+    every_s: float | None = None
 
     def unheeded(self, port: int) -> int:
         """How many SYNs to that port were neither answered nor refused; one that came as the capture ended counts too."""
@@ -234,7 +244,8 @@ class Evidence:
     paths: Sequence[PathSeen] = ()
     probes: Mapping[str, ProbesSeen] = field(default_factory=dict)
     direct: Sequence[Direct] = ()
-    asked_by_probe: Mapping[str, str] = field(default_factory=dict)  # by node: what an HTTP probe's own question was answered
+    # By node: what an HTTP probe's own question was answered; of a TCP probe's node that nobody is sent to, what GET / was, if by a status.
+    asked_by_probe: Mapping[str, str] = field(default_factory=dict)
     may_move: Mapping[Question, Answer] = field(default_factory=dict)
     fencing: Answer | None = None
     left_behind: Sequence[str] = ()  # what a move of the file's resource would leave where it is; sentences
@@ -281,7 +292,13 @@ class Evidence:
 
     def turns_away(self, node: str | None) -> bool:
         """Does it answer the HTTP probe's own question with another status than 200, so that the balancer sends it nobody?"""
-        return turns_away(self.asked_by_probe.get(node or "", ""))
+        return self.cluster.load_balancer.probe.protocol == "http" and turns_away(self.asked_by_probe.get(node or "", ""))
+
+    def served_elsewhere(self, node: str, port: int) -> str:
+        """The rule by which that node hands a service's port on to another address, a container's, where every path from outside is served
+        so; "" otherwise."""
+        firewall = self.firewalls.get(node)
+        return firewall.sent_elsewhere(port) if firewall is not None and is_served(self.paths, node, port) else ""
 
     def stealthy(self, node: str, port: int) -> bool:
         """Is it a Windows node where nobody listens on that port, as far as is known? It is silent to other hosts then (facts WNET-13)."""

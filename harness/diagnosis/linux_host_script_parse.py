@@ -31,6 +31,7 @@ STOPPED = re.compile(r"(?m)^(\d{1,10}) (\d{1,10}) (\S{1,64}) ?(\S*)$")
 ACCOUNT = re.compile(r"(?m)^= (\d{1,10}) (\S{1,64})(?: (\S{0,256}))?$")
 ASKED = re.compile(r"(?m)^\? (?:0|2) (\S.*)$")  # of getent's exits those that tell for each name whether it is known
 ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
+TIME_WAIT = re.compile(r"(?m)^# time-wait (\S{1,64}):(\d{1,5}) (\d{1,9})$")
 NIC = re.compile(r"\d+: ([^:@\s]+)(?:@\S+)?: ")
 MISSING = re.compile(r"(?m)^stat: cannot statx? '(/[^'\n]*)': (?:No such file or directory|Not a directory)$")
 SLOW_S = 1.0  # for a name to be resolved
@@ -65,6 +66,7 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         rules=tuple(" ".join(line.split()) for line in parts.get("rules", "").splitlines() if re.match(r"\d+:", line)),
         listeners=None if not listening or "Usage:" in listening else list(_sockets(listening)),  # ss has a header
         sockets=sockets,
+        time_wait={(match[1], int(match[2])): int(match[3]) for match in TIME_WAIT.finditer(parts.get("sockets", ""))},
         sysctls=dict(_sysctls(parts.get("sysctls", ""))),
         firewall=parse(parts["firewall"]) if "firewall" in parts and "not told" not in parts.get("firewall told", "") else None,
         large=large,

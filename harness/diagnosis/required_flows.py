@@ -5,6 +5,7 @@ Every node is judged as if it were active: a standby whose firewall is closed is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -15,6 +16,8 @@ from harness.diagnosis.firewall.windows import WindowsFirewall
 from harness.managers.manager_registry import manager_class
 
 OUTSIDE = ("client/*", "standby/*")
+# As the evaluation says that a packet leaves for somebody else.
+SENT_ELSEWHERE = re.compile(r"another address that it is sent to|target DNAT")
 NicOf = Callable[[object], str | None]
 Places = Callable[[Packet], Packet]
 K = TypeVar("K")
@@ -84,6 +87,12 @@ class FirewallVerdict:
         """The other ports of the host itself that its rules send connections to, from outside and for this port."""
         come = [f for f in self.fates if f.needed.first.hook == "input" and f.needed.first.in_nic != "lo"]
         return frozenset(f.opening.port for f in come if f.needed.first.destination_port == port and f.opening.port not in (None, port))
+
+    def sent_elsewhere(self, port: int) -> str:
+        """The rule that hands on to another address, as a container's, what comes from outside for this port; "" where there is none."""
+        come = [f for f in self.fates if f.needed.first.hook == "input" and f.needed.first.in_nic != "lo"]
+        decisions = [f.opening.decision for f in come if f.needed.first.destination_port == port]
+        return next((d.rule or d.why for d in decisions if d.passes is None and SENT_ELSEWHERE.search(d.why)), "")
 
 
 def judge_firewall(

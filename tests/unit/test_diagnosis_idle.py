@@ -42,3 +42,14 @@ def test_keepalive_of_either_end_keeps_an_idle_connection_if_it_comes_in_time(
     seen = with_host(node("lknode01", sockets=ends))
     seen = replace(seen, hosts={**seen.hosts, "lkclient": client(sysctls={"tcp_keepalive_time": "7200"}, sockets=[idle])})
     assert [c.host for c in faults(diagnose(seen))] == (["lkclient"] if dead else [])
+
+
+def test_the_kernels_keepalive_time_keeps_nothing_alive_for_a_program_that_asks_for_none() -> None:
+    idle = Socket("ESTAB", "10.20.1.20", 40000, "10.20.1.200", 80, idle_s=999.0, unheard_s=999.0, process="nc", pid=7)
+    quick = {"tcp_keepalive_time": "2"}
+    only(with_host(client(sysctls=quick, sockets=[idle])), "lkclient", "tcp_keepalive_time is 2 s", "SO_KEEPALIVE", "nc (pid 7) does not")
+    own_time = replace(idle, timer="keepalive,119min,0", unheard_s=5.0)  # TCP_KEEPIDLE of its own
+    only(with_host(client(sysctls=quick, sockets=[own_time])), "lkclient", "keepalive only in 119min")
+    asks = replace(idle, timer="keepalive,1sec,0", unheard_s=1.0)
+    assert faults(diagnose(with_host(client(sysctls=quick, sockets=[asks, replace(idle, idle_s=3.0)])))) == []
+    only(with_host(client(sockets=[idle])), "lkclient", "not told")

@@ -13,6 +13,7 @@ from harness.diagnosis.cause import Certainty
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.linux_host_script_parse import host
+from harness.hosts.linux.linux_parse import InterfaceAddress
 from harness.managers.manager_registry import manager_of
 
 
@@ -59,3 +60,34 @@ def test_the_script_asks_each_name_for_its_time() -> None:
     said = text.partition("@@ names\n")[2].partition("@@")[0]
     assert {line.split()[1] for line in said.splitlines() if line.startswith("#")} == {"127.0.0.1", *(m.name for m in cluster.machines)}
     assert "127.0.0.1 127.0.0.1" in said
+
+
+TWO = ("10.20.1.12", "10.20.1.99")
+
+
+@pytest.mark.parametrize(
+    ("names", "certainty", "words"),
+    [
+        ({"lknode02": TWO}, Certainty.LIKELY, ("lknode02 resolves to", "10.20.1.99", "none of its addresses")),
+        ({"lknode02": TWO[::-1]}, Certainty.LIKELY, ("10.20.1.99 (the first of them)",)),
+        ({"lknode02": ("fd00::12",)}, Certainty.LIKELY, ("IPv6 alone", "fd00::12", "10.20.1.12")),
+        ({"lknode01": ("10.20.1.99", "10.20.1.11")}, Certainty.LIKELY, ("own name", "10.20.1.99", "comes first")),
+        ({"lknode01": ("10.20.1.11", "10.20.1.99")}, Certainty.POSSIBLE, ("own name", "10.20.1.99")),
+        ({"lknode02": ("10.20.1.12", "fd00::12")}, None, ()),
+        ({"lknode02": ("10.20.1.12", "10.20.1.200")}, None, ()),  # the cluster's own address
+        ({"lknode02": ("10.20.1.12", "10.20.2.12")}, None, ()),
+        ({"lknode01": ("10.20.1.11", "10.20.1.200", "fe80::1")}, None, ()),
+    ],
+)
+def test_two_lines_for_one_name_one_of_them_old(
+    names: dict[str, tuple[str, ...]], certainty: Certainty | None, words: tuple[str, ...]
+) -> None:
+    told = [c for c in diagnose(with_host(node("lknode01", names=names))).causes if "resolves to" in c.says]
+    assert [c.certainty for c in told] == ([certainty] if certainty else [])
+    assert all(word in told[0].says for word in words)
+    on_a_third_nic = replace(
+        node("lknode02"), addresses=[*(node("lknode02").addresses or ()), InterfaceAddress("eth2", "10.20.1.99", 24, "UP")]
+    )
+    seen = with_host(on_a_third_nic)
+    seen = replace(seen, hosts={**seen.hosts, "lknode01": node("lknode01", names={"lknode02": TWO})})
+    assert not [c for c in diagnose(seen).causes if "resolves to" in c.says]

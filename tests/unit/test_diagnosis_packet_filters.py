@@ -318,3 +318,18 @@ def test_a_rule_against_connections_that_ask_for_ecn() -> None:
     assert "ask for ECN" in faults(diagnose(unasked))[0].says, "of a client that told nothing it may be so"
     without = replace(refuses, hosts={**refuses.hosts, "lkclient": client(sysctls={"tcp_ecn": "2"})})
     assert "ECN" not in faults(diagnose(without))[0].says, "it asks for nothing by itself"
+
+
+INVALID = "table inet c {\nchain o {\ntype filter hook output priority 0;\nct state invalid drop\n}\n}\n"
+ANSWERS = "table inet c {\nchain i {\ntype filter hook input priority 0; policy drop;\nct state established accept\n}\n}\n"
+
+
+@pytest.mark.parametrize(
+    ("rules", "loose", "found"), [(INVALID, "0", True), (INVALID, "1", False), (ANSWERS, "0", True), (ANSWERS, "1", False)]
+)
+def test_the_clients_own_stateful_firewall_forgets_early(rules: str, loose: str, found: bool) -> None:
+    sysctls = {"nf_conntrack_tcp_timeout_established": "2", "nf_conntrack_tcp_loose": loose}
+    held = [Socket("ESTAB", "10.20.1.20", 40000, "10.20.1.200", 80, idle_s=9.0, unheard_s=9.0)]
+    told = diagnose(with_host(client(firewall=parse(rules), sysctls=sysctls, sockets=held))).causes
+    forgets = [(c.host, c.certainty) for c in told if "forgets a connection" in c.says]
+    assert forgets == ([("lkclient", Certainty.LIKELY)] if found else [])

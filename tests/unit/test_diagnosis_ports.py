@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from dataclasses import replace
 
 import pytest
-from diagnosis_sample import WEB, faults, listening, node, only, with_host
+from diagnosis_sample import CLUSTER, WEB, client, faults, listening, node, only, paths, with_host
 
+from harness.collect.linux_host_script import script
+from harness.diagnosis import linux_host_script_parse
 from harness.diagnosis.cause import Certainty
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Socket
+from harness.managers.manager_registry import manager_of
 
 
 @pytest.mark.parametrize("state", ["ESTAB", "SYN-SENT", "CLOSE-WAIT"])
@@ -85,3 +90,42 @@ def test_ports_that_outgoing_connections_may_get_are_worth_a_look_once_for_each_
         told = [c for c in diagnose(with_host(node("lknode02", sysctls={**wide, **sound}))).causes if "ephemeral" in c.says]
         assert told == [], sound
     assert [c for c in diagnose(with_host(node("lknode02"))).causes if "ephemeral" in c.says] == []
+
+
+TWO_PORTS = {"ip_local_port_range": "50000\t50001"}
+
+
+def test_a_client_whose_ports_are_all_in_time_wait() -> None:
+    unknown = {"outcome": "inconclusive", "outcomes": frozenset(), "ways": frozenset(), "nodes": frozenset()}
+    reason = "it could not be checked: lkclient: no connection to 10.20.1.200:80 could be tried: EADDRNOTAVAIL, the origin has no …"
+    broke = [replace(p, **unknown, reason=reason) if p.service is WEB and p.path == "client" else p for p in paths()]
+    waits = client(sysctls=TWO_PORTS, time_wait={("10.20.1.200", 80): 2})
+    cause = only(with_host(waits, paths=broke), "lkclient", "ephemeral port", "TIME-WAIT", "50000–50001", "2 connections")
+    assert cause.explains == ("client/web",)
+    fewer = client(sysctls=TWO_PORTS, time_wait={("10.20.1.200", 80): 1, ("10.20.1.200", 1521): 1, ("10.20.1.9", 80): 9})
+    assert faults(diagnose(with_host(fewer))) == []
+    told = only(with_host(fewer, paths=broke), "lkclient", "ephemeral port", "50000–50001", "EADDRNOTAVAIL")  # by what attempts say alone
+    assert told.certainty is Certainty.LIKELY and told.explains == ("client/web",)
+
+
+SS = """State     Recv-Q Send-Q Local Address:Port Peer Address:Port Process
+ESTAB     0 0 10.20.1.20:40000 10.20.1.200:80 timer:(keepalive,9sec,0)
+\t cubic lastsnd:5000 lastrcv:6000 lastack:2000
+TIME-WAIT 0 0 10.20.1.20:50000 10.20.1.200:80 timer:(timewait,58sec,0)
+\t more of it
+TIME-WAIT 0 0 10.20.1.20:50001 10.20.1.200:80 timer:(timewait,58sec,0)
+TIME-WAIT 0 0 10.20.1.20:50000 10.20.1.200:1521 timer:(timewait,58sec,0)
+ESTAB     0 0 10.20.1.20:40001 10.20.1.200:80
+\t cubic lastsnd:1 lastrcv:1 lastack:1
+"""
+
+
+def test_a_client_tells_its_sockets_in_time_wait_by_their_number() -> None:
+    manager = manager_of(CLUSTER, {})
+    asked = script(CLUSTER, CLUSTER.client, manager)
+    program = re.search(r"ss -tanopi '[^']*' \| (awk '[^']*')", asked)
+    assert program is not None and "exclude time-wait" not in asked and "exclude time-wait" in script(CLUSTER, CLUSTER.nodes[0], manager)
+    printed = subprocess.run(["sh", "-c", program[1]], input=SS, capture_output=True, text=True, check=True).stdout
+    seen = linux_host_script_parse.host("lkclient", f"@@ sockets\n{printed}")
+    assert seen.time_wait == {("10.20.1.200", 80): 2, ("10.20.1.200", 1521): 1}
+    assert [(s.port, s.idle_s) for s in seen.sockets] == [(40000, 5.0), (40001, 0.001)]

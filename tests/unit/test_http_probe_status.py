@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from diagnosis_sample import SILENT, evidence, faults, listening, node, only, paths, with_host
+from diagnosis_sample import CLUSTER, SILENT, evidence, faults, listening, node, only, paths, with_host
 
 from harness.check.check_result import Findings
 from harness.check.findings.node_findings import of_pages
@@ -92,6 +92,21 @@ def test_a_tcp_probe_asks_nothing() -> None:
     assert Findings("lknode01", passed("whole"), []).as_data()["probe"] is None
 
 
+BALANCER = CLUSTER.load_balancer
+HTTP = CLUSTER.model_copy(
+    update={"load_balancer": BALANCER.model_copy(update={"probe": BALANCER.probe.model_copy(update={"protocol": "http"})})}
+)
+
+
+@pytest.mark.parametrize(("path", "protocol", "said"), [("/x", "tcp", "404 Not Found"), ("/ok", "tcp", ""), ("/x", "http", "")])
+def test_what_answers_a_tcp_probe_is_asked_once_where_nobody_is_sent(responder: None, path: str, protocol: str, said: str) -> None:
+    there = subject(path, set(), protocol)
+    there.cluster.services, there.cluster.node = [], lambda name: next(n for n in there.cluster.nodes if n.name == name)
+    assert http_probe_request.ask_in_doubt(there, ORIGINS, "lknode01") == ({"lknode01": said} if said else {})  # type: ignore[arg-type]
+    there.cluster.services = [SimpleNamespace(port=12345)]  # which a question of HTTP would disturb
+    assert http_probe_request.ask_in_doubt(there, ORIGINS, "lknode01") == {}  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("answers", "host", "words"),
     [
@@ -101,19 +116,20 @@ def test_a_tcp_probe_asks_nothing() -> None:
     ],
 )
 def test_a_status_that_does_not_fit_the_role_is_a_cause(answers: dict[str, str], host: str, words: str) -> None:
-    (cause,) = faults(diagnose(evidence(asked_by_probe=answers)))
-    assert cause.host == host and words in cause.says
+    lost = paths(client=SILENT, standby=SILENT) if host == "lknode01" else paths()
+    told = faults(diagnose(evidence(cluster=HTTP, asked_by_probe=answers, paths=lost)))
+    assert told[0].host == host and words in told[0].says
 
 
 @pytest.mark.parametrize("answers", [{"lknode01": "200 OK", "lknode02": "503 Service Unavailable"}, {"lknode01": "200 OK", "lknode02": ""}])
 def test_a_status_that_fits_is_none(answers: dict[str, str]) -> None:
-    assert faults(diagnose(evidence(asked_by_probe=answers))) == []
+    assert faults(diagnose(evidence(cluster=HTTP, asked_by_probe=answers))) == []
 
 
 @pytest.mark.parametrize("answer", ["503 Service Unavailable", "404 Not Found"])
 def test_a_page_on_both_nodes_that_answers_by_the_role_is_no_second_responder(answer: str) -> None:
     page, asked = node("lknode02", listeners=[listening(12345)]), {"lknode01": "200 OK", "lknode02": answer}
-    assert faults(diagnose(with_host(page, asked_by_probe=asked))) == []
+    assert faults(diagnose(with_host(page, cluster=HTTP, asked_by_probe=asked))) == []
     open_port = Finding(Weight.FAULT, "lknode02", "probe port", "python3 listens on 12345, and the node is not active", "stop it there")
     assert of_pages([open_port], "lknode01", asked) == []
 
@@ -121,7 +137,7 @@ def test_a_page_on_both_nodes_that_answers_by_the_role_is_no_second_responder(an
 @pytest.mark.parametrize("answer", [None, "", "200 OK", "with no HTTP (BadStatusLine)", "with nothing within 6 s"])
 def test_without_such_an_answer_an_open_probe_port_on_the_standby_is_a_fault(answer: str | None) -> None:
     asked = {} if answer is None else {"lknode01": "200 OK", "lknode02": answer}
-    told = faults(diagnose(with_host(node("lknode02", listeners=[listening(12345)]), asked_by_probe=asked)))
+    told = faults(diagnose(with_host(node("lknode02", listeners=[listening(12345)]), cluster=HTTP, asked_by_probe=asked)))
     assert {c.host for c in told} == {"lknode02"}
     found = [Finding(Weight.FAULT, host, "probe port", "x", "y") for host in ("lknode01", "lknode02")]
     assert of_pages(found, "lknode01", asked) == found and of_pages(found, "lknode01", {"lknode01": "404 Not Found"}) == found

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from harness.check.findings import clock_findings, firewall_findings, windows_findings
 from harness.check.node_facts import NodeFacts
-from harness.config.cluster_config import Cluster, Node
+from harness.config.cluster_config import VIP_PREFIX, Cluster, Node
 from harness.core.finding import Finding, Weight
+from harness.diagnosis.evidence import PathSeen, is_served
 from harness.diagnosis.required_flows import FirewallVerdict
 from harness.expectations.connectivity_matrix import listens_rightly
 from harness.expectations.http_probe_answer import turns_away
@@ -50,6 +52,26 @@ def of_pages(findings: Iterable[Finding], active: str | None, answers_by_node: M
     """The same without the open probe ports of nodes that answer an HTTP probe's own question (`answers_by_node`) with another status than
     200: such a page runs on every node, answers by the role, and the balancer sends the standby nobody (facts PRB-13)."""
     return [f for f in findings if f.what != "probe port" or f.host == active or not turns_away(answers_by_node.get(f.host, ""))]
+
+
+def of_containers(
+    findings: Iterable[Finding], cluster: Cluster, active: str | None, paths: Sequence[PathSeen], evaluated: Mapping[str, FirewallVerdict]
+) -> list[Finding]:
+    """The same with a note in place of a port that nobody listens on at the active node itself, where its firewall hands the port on to
+    another address, as Docker does without its proxy, and every path from outside is served so."""
+    firewall = evaluated.get(active or "")
+    handed_on = {
+        f"listener of {s.name}": rule
+        for s in cluster.services
+        if active is not None and firewall is not None and (rule := firewall.sent_elsewhere(s.port)) and is_served(paths, active, s.port)
+    }
+    do = "nothing, if the service runs in a container; the cluster manager's checks have to reach it there"
+    return [
+        replace(f, weight=Weight.NOTE, says=f"nobody listens there itself, and it is served: {handed_on[f.what]} hands the port on", do=do)
+        if f.host == active and f.what in handed_on
+        else f
+        for f in findings
+    ]
 
 
 def _of_its_role(
@@ -104,8 +126,8 @@ def _vip(cluster: Cluster, node: Node, facts: NodeFacts, leads: bool, state: Clu
         if right is not None and not in_place:
             do = f"create {tag} on {right}, the NIC in Subnet#2 ({node.second_address})"
             yield Finding(Weight.FAULT, facts.node, "VIP", f"{vip} is on {at.interface}, not on {right}", do, ("DSN-06",))
-        if at.prefix != cluster.ip_resource.prefix and (at.interface == right or not in_place):
-            do = f"give {tag} the prefix /{cluster.ip_resource.prefix}; a wider one routes Subnet#1 out of the wrong NIC"
+        if at.prefix != VIP_PREFIX and (at.interface == right or not in_place):
+            do = f"give {tag} the prefix /{VIP_PREFIX}; a wider one routes Subnet#1 out of the wrong NIC"
             yield Finding(Weight.FAULT, facts.node, "VIP", f"{vip} has the prefix /{at.prefix}", do, ("FAB-14",))
 
 

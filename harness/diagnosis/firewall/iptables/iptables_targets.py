@@ -12,7 +12,7 @@ from harness.diagnosis.firewall.partial_values import Missing, Span, Value, exac
 VERDICTS = {"ACCEPT": "accept", "DROP": "drop", "RETURN": "return", "MASQUERADE": "accept"}
 # Targets that change nothing about where a packet goes, or whether.
 NOTHING = {
-    "LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "TCPMSS", "TOS", "DSCP", "TTL", "HL", "CLASSIFY", "CHECKSUM", "ECN", "SECMARK",
+    "LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "TCPMSS", "TOS", "DSCP", "HL", "CLASSIFY", "CHECKSUM", "ECN", "SECMARK",
     "CONNSECMARK", "RATEEST", "IDLETIMER", "LED", "TCPOPTSTRIP", "TEE", "HMARK",
 }  # fmt: skip
 ELSEWHERE = {"NFQUEUE", "QUEUE", "SYNPROXY", "DNAT", "NETMAP", "TARPIT", "DELUDE", "STEAL", "CHAOS", "BPF"}
@@ -41,7 +41,9 @@ def target(words: list[str], table: str, text: str) -> list[Step]:
         return [lambda flow: Verdict("reject", reply)]
     if name == "NOTRACK" or (name == "CT" and "--notrack" in options):
         return [lambda flow: flow.having(notrack=exactly(1))]
-    if name in NOTHING or name == "CT":
+    if name == "TTL" and options[:1] == ["--ttl-set"] and options[1:2] and options[1].isdigit():
+        return [lambda flow: flow.having(ttl=exactly(int(options[1])))]
+    if name in NOTHING or name in ("CT", "TTL"):
         return []
     if name in ("MARK", "CONNMARK"):
         return _mark(name, options)

@@ -215,7 +215,7 @@ def _mangle(about: dict[str, Any], sets: Sets) -> Step:
     name = nft_json_to_text.expression(key)
     constant = nft_json_to_text.number(about.get("value"), nft_json_to_text.kind(key))
     changes: dict[str, str] = {"meta mark": "mark", "ct mark": "ct mark", "tcp dport": "dport", "tcp sport": "sport"}
-    changes |= {"ip saddr": "saddr", "ip daddr": "daddr", "ip6 saddr": "saddr", "ip6 daddr": "daddr", "th dport": "dport"}
+    changes |= {"ip saddr": "saddr", "ip daddr": "daddr", "ip6 saddr": "saddr", "ip6 daddr": "daddr", "th dport": "dport", "ip ttl": "ttl"}
     field = changes.get(name)
     if field is None and isinstance(key, dict) and "payload" in key and "base" in target:
         why = f"what the change of {name} does"

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
 from collections.abc import Iterator
 
 from harness.config.cluster_config import Design
-from harness.core.finding import Weight
 from harness.diagnosis.cause import Cause, Certainty
-from harness.diagnosis.evidence import Direct, Evidence, PathSeen
-from harness.diagnosis.firewall import Packet, opening
-from harness.diagnosis.required_flows import join_names
+from harness.diagnosis.evidence import Evidence, PathSeen
+from harness.diagnosis.firewall import Packet
 from harness.diagnosis.rules.network import links
+from harness.diagnosis.rules.network.hop_limits import MIN_HOPS, hops_by_rule
 from harness.diagnosis.rules.network.host_firewall import is_doubted, is_probe_doubted, is_stopped
 from harness.expectations.http_probe_answer import without_time
-from harness.hosts.linux.linux_parse import Route
 
 OUTSIDE = ("client", "standby")
-# What keeps no SYN back without a word: it refuses, or looks into what is only sent after the handshake.
-NOT_IN_SILENCE = re.compile(r"\breject\b|-m (?:string|ndpi|layer7)\b|@ih,", re.IGNORECASE)
+LEFT = "W8"  # the SYN left its origin and reached no node: nothing is lost in Azure that never left
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -31,18 +26,21 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     for service in evidence.cluster.services:
         matching = [p for p in outside if p.service.name == service.name]
         other_paths = [p for p in outside if p.service.name != service.name]
-        if matching and all(p.silent and not p.nodes for p in matching) and any(p.nodes for p in other_paths):
+        if _is_lost_between(matching) and any(p.nodes for p in other_paths):
             yield _no_rule(evidence, matching)
     for path in OUTSIDE:
         matching = [p for p in outside if p.path == path]
         other_paths = [p for p in outside if p.path != path]
-        if matching and other_paths and all(p.silent and not p.nodes for p in matching) and any(p.nodes for p in other_paths):
+        if _is_lost_between(matching) and any(p.nodes for p in other_paths):
             yield _one_origin(evidence, matching)
     yield from _one_port_of_one_origin(evidence, outside)
     yield from _sends_nothing(evidence, outside)
-    if evidence.standby not in at_fault:
-        yield from _standby_shut(evidence)
     yield from (_lost_answers(evidence, p) for p in evidence.paths if p.answers_left and not p.connects and p.silent)
+
+
+def _is_lost_between(paths: list[PathSeen]) -> bool:
+    """Did all of these end in silence and reach no node, and was one of them seen leaving the host where it began?"""
+    return all(p.silent and not p.nodes for p in paths) and any(LEFT in p.ways for p in paths)
 
 
 def _frontend(evidence: Evidence) -> Iterator[Cause]:
@@ -166,8 +164,12 @@ def _sends_nothing(evidence: Evidence, outside: list[PathSeen]) -> Iterator[Caus
             general=True,
         )
         return
-    if evidence.asked_by_probe.get(active, "").startswith("200"):
+    answer = evidence.asked_by_probe.get(active, "")
+    if answer.startswith("200"):
         yield _other_answer(evidence, active, lines, explains)
+        return
+    if answer and evidence.cluster.load_balancer.probe.protocol == "tcp":
+        yield _page_behind_probe(evidence, active, answer, lines, explains)
         return
     yield Cause(
         f"{active} answers the probe, and the load balancer sends it nobody: its administrative state (adminState) in the pool is "
@@ -178,6 +180,24 @@ def _sends_nothing(evidence: Evidence, outside: list[PathSeen]) -> Iterator[Caus
         "look at the pool member's admin state, at the load-balancing rules, and at the balancer's own view of its members",
         lines,
         "the answers of the probe leave by the right NIC if a packet capture says so; a route table on the subnet can still lead them away",
+        explains=explains,
+        general=True,
+    )
+
+
+def _page_behind_probe(evidence: Evidence, active: str, answer: str, lines: tuple[str, ...], explains: tuple[str, ...]) -> Cause:
+    """By the file the probe is a TCP one; but what answers it is a web server, which turns an HTTP probe away."""
+    probe = evidence.cluster.load_balancer.probe
+    return Cause(
+        f"{active} takes the probe's connections, and the load balancer sends it nobody: its probe is likely an HTTP one, for which "
+        f"only 200 counts, and GET / of {evidence.cluster.node(active).address}:{probe.port} is answered {answer}; the cluster "
+        "file says that the probe's protocol is tcp",
+        active,
+        Certainty.LIKELY,
+        "see the probe's protocol and path in Azure: let the page answer them with 200 while the node is active, and the cluster file have "
+        "the same (load_balancer.probe.protocol and path)",
+        (*lines, f"GET / of {active}, asked from another host of the cluster: {answer}"),
+        "if the load balancer's probe is a TCP one: the pool member's administrative state (adminState), the rules, or the threshold",
         explains=explains,
         general=True,
     )
@@ -200,101 +220,6 @@ def _other_answer(evidence: Evidence, active: str, lines: tuple[str, ...], expla
     )
 
 
-def _standby_shut(evidence: Evidence) -> Iterator[Cause]:
-    """The standby's kernel refuses what nobody listens to; silence was made before it. Windows is silent itself."""
-    cluster, standby = evidence.cluster, evidence.standby
-    away = any(f.host == standby and (f.weight is Weight.UNREACHABLE or f.what == "log-in") for f in evidence.findings)
-    if standby is None or evidence.moved or away:  # a machine that is off or frozen is silent by itself
-        return
-    address = cluster.node(standby).address
-    services = {s.port: s.name for s in cluster.services}
-    shut, undecided = defaultdict[str, list[Direct]](list), defaultdict[str, list[Direct]](list)
-    for attempt in evidence.direct:
-        if (
-            attempt.node != standby
-            or attempt.port not in services
-            or attempt.outcome != "silent"
-            or evidence.stealthy(standby, attempt.port)
-        ):
-            continue
-        if not _is_asked_and_answered(evidence, attempt):
-            continue
-        host, source = evidence.hosts.get(standby), _address_of(evidence, attempt.origin)
-        packet = Packet(source, str(address), attempt.port, in_nic=host.nic_of(address) if host else None)
-        decision = (
-            opening(host.firewall, host.place_packet(cluster.vip, packet)).decision
-            if host is not None and host.firewall is not None
-            else None
-        )
-        if (
-            decision is None
-            or decision.passes is True
-            or (decision.passes is None and NOT_IN_SILENCE.search(f"{decision.rule} {decision.why}"))
-        ):
-            shut[attempt.origin].append(attempt)
-        elif decision.passes is None:
-            undecided[decision.why].append(attempt)
-    for why, attempts in undecided.items():
-        ports = ", ".join(dict.fromkeys(f"{d.port} ({services[d.port]})" for d in attempts))
-        yield Cause(
-            f"its own firewall, or a network security group (NSG) at {standby}, stops {join_names(d.origin for d in attempts)} at port "
-            f"{ports}: "
-            f"after a failover clients would get no answer; what the firewall does depends on {why}",
-            standby,
-            Certainty.LIKELY,
-            "see what that rule does to them (its counter: `nft list ruleset`, `iptables -vnL`); let these pass by a rule before it",
-            tuple(f"from {d.origin} to {address}:{d.port}: {d.outcome}; its kernel would refuse what arrives" for d in attempts),
-            "with the rule taken away for a moment it is decided which of the two it is",
-        )
-    by_ports = defaultdict[str, list[str]](list)
-    for origin, attempts in shut.items():
-        by_ports[", ".join(f"{d.port} ({services[d.port]})" for d in attempts)].append(origin)
-    for ports, origins in by_ports.items():
-        consequence = (
-            "clients would get no answer" if cluster.client.name in origins else f"{join_names(origins)} could not use them as a client"
-        )
-        yield Cause(
-            f"a network security group (NSG) at {standby} denies {join_names(origins)} port {ports}: after a failover {consequence}",
-            standby,
-            Certainty.LIKELY,
-            f"look at the security rules of {standby}'s NIC: they should be the other node's",
-            tuple(
-                f"from {d.origin} to {address}:{d.port}: {d.outcome}; its kernel would refuse what arrives"
-                for o in origins
-                for d in shut[o]
-            ),
-            f"a filter on {standby} that could not be read would do the same",
-        )
-
-
-def _address_of(evidence: Evidence, name: str) -> str:
-    return str(next(m.address for m in evidence.cluster.machines if m.name == name))
-
-
-def _is_asked_and_answered(evidence: Evidence, attempt: Direct) -> bool:
-    """Do the routes of both ends and the firewall of the host that asks let the attempt leave, and its refusal come back? A client's own
-    routes are judged by its paths."""
-    cluster, there, here = evidence.cluster, evidence.hosts.get(attempt.node), evidence.hosts.get(attempt.origin)
-    address, source = str(cluster.node(attempt.node).address), _address_of(evidence, attempt.origin)
-    back = there.routes.get((source, address)) if there else None
-    if there is not None and (not there.is_up(address) or (back is not None and not _leads_by(back, there.nic_of(address)))):
-        return False  # its answers, refusals too, come back to nobody
-    if here is None or here.firewall is None:
-        return attempt.origin == cluster.client.name
-    leave = Packet(source, address, attempt.port, hook="output", out_nic=here.nic_of(source))
-    passes = opening(here.firewall, here.place_packet(cluster.vip, leave)).passes
-    if attempt.origin == cluster.client.name:
-        return passes is not False
-    if attempt.origin in links.at_fault(evidence) or not here.is_up(source):
-        return False
-    out = here.routes.get((address, source))
-    return passes is True and out is not None and _leads_by(out, here.nic_of(source))
-
-
-def _leads_by(route: Route, nic: str | None) -> bool:
-    return route.kind == "unicast" and route.interface == nic
-
-
 def _one_origin(evidence: Evidence, paths: list[PathSeen]) -> Cause:
     origin = paths[0].origin
     return Cause(
@@ -314,8 +239,10 @@ def _one_origin(evidence: Evidence, paths: list[PathSeen]) -> Cause:
 
 def _one_port_of_one_origin(evidence: Evidence, outside: list[PathSeen]) -> Iterator[Cause]:
     for path in outside:
-        if not path.silent or path.nodes or any(predicate(evidence, path.origin, path) for predicate in (is_doubted, is_stopped)):
+        if not _is_lost_between([path]) or any(predicate(evidence, path.origin, path) for predicate in (is_doubted, is_stopped)):
             continue  # its own firewall is told
+        if _has_few_hops(evidence, path):
+            continue
         same_port = any(p.nodes for p in outside if p.service.name == path.service.name and p.path != path.path)
         same_origin = any(p.nodes for p in outside if p.path == path.path and p.service.name != path.service.name)
         if not same_port or not same_origin:
@@ -332,6 +259,17 @@ def _one_port_of_one_origin(evidence: Evidence, outside: list[PathSeen]) -> Iter
             f"a filter on the way out of {path.origin}'s subnet: its outbound security rules decide",
             explains=(path.name,),
         )
+
+
+def _has_few_hops(evidence: Evidence, path: PathSeen) -> bool:
+    """Does a rule of its origin's own firewall let the first router drop what it sends?"""
+    host, cluster = evidence.hosts.get(path.origin), evidence.cluster
+    if host is None:
+        return False
+    source = str(next(m.address for m in cluster.machines if m.name == path.origin))
+    syn = Packet(source, str(cluster.vip), path.service.port, hook="output", out_nic=host.nic_of(source))
+    hops = hops_by_rule(host, host.place_packet(cluster.vip, syn))
+    return hops is not None and hops < MIN_HOPS
 
 
 def _lost_answers(evidence: Evidence, path: PathSeen) -> Cause:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, Socket
+from harness.diagnosis.required_flows import join_names
 
 # As ss writes it: 119min, 1min53sec, 9sec, 9.980ms (which are seconds), 980ms.
 KEEPALIVE = re.compile(r"keepalive,(?:(\d{1,6})min)?(?:(\d{1,2})sec)?(?:(?:(\d)\.)?(\d{3})ms)?")
@@ -15,22 +16,21 @@ KEEPALIVE = re.compile(r"keepalive,(?:(\d{1,6})min)?(?:(\d{1,2})sec)?(?:(?:(\d)\
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
     limit = evidence.cluster.load_balancer.idle_timeout_s
-    late: dict[str, int] = {}
-    for name, host in evidence.hosts.items():
-        keepalive_time = host.sysctls.get("tcp_keepalive_time", "").strip()
-        if not keepalive_time.isdigit() or int(keepalive_time) < limit:
-            continue
-        late[name] = int(keepalive_time)
-        established = [
-            s for s in host.sockets if s.state == "ESTAB" and s.peer == str(evidence.cluster.vip) and name == evidence.cluster.client.name
-        ]
-        idle = [
-            s for s in established if (s.idle_s or 0) >= limit and not _is_kept_alive(s, limit) and not _is_kept_alive_there(evidence, s)
-        ]
-        if idle:
-            yield _dead_connections(name, idle, int(keepalive_time), limit)
+    yield from _forgotten(evidence, limit)
+    times = {name: host.sysctls.get("tcp_keepalive_time", "").strip() for name, host in evidence.hosts.items()}
+    late = {name: int(seconds) for name, seconds in times.items() if seconds.isdigit() and int(seconds) >= limit}
     if late:
         yield _late_keepalive(late, limit)
+
+
+def _forgotten(evidence: Evidence, limit: float) -> Iterator[Cause]:
+    """The client's connections that are idle for longer than the balancer remembers them. The kernel's time to the first keepalive counts
+    only for a program that asks for keepalive at all, and that may ask for another time: what the sockets themselves do decides."""
+    client = evidence.hosts.get(evidence.cluster.client.name)
+    established = [s for s in (client.sockets if client else ()) if s.state == "ESTAB" and s.peer == str(evidence.cluster.vip)]
+    idle = [s for s in established if (s.idle_s or 0) >= limit and not _is_kept_alive(s, limit) and not _is_kept_alive_there(evidence, s)]
+    if client is not None and idle:
+        yield _dead_connections(client.name, idle, client.sysctls.get("tcp_keepalive_time", "").strip(), limit)
 
 
 def _is_kept_alive(socket: Socket, limit: float) -> bool:
@@ -50,12 +50,16 @@ def _is_kept_alive_there(evidence: Evidence, socket: Socket) -> bool:
     return any(_is_kept_alive(s, evidence.cluster.load_balancer.idle_timeout_s) for s in there)
 
 
-def _dead_connections(name: str, idle: list[Socket], keepalive_time_s: int, limit: float) -> Cause:
+def _dead_connections(name: str, idle: list[Socket], keepalive_time: str, limit: float) -> Cause:
     socket = idle[0]
+    without = [s.owner for s in idle if KEEPALIVE.match(s.timer) is None]
+    asks = "and only counts where a program asks for it"
+    if without and keepalive_time.isdigit() and int(keepalive_time) < limit:
+        asks = f"which only counts where a program asks for keepalive (SO_KEEPALIVE), as {join_names(without)} does not"
     return Cause(
         f"{len(idle)} connections of {name} to {socket.peer}:{socket.peer_port} are idle for longer than the balancer's idle timeout of "
         f"{limit:g} s, and neither end sends keepalive before that: they are "
-        f"dead, and {name} does not know it (tcp_keepalive_time is {keepalive_time_s} s, and only counts where a program asks for it)",
+        f"dead, and {name} does not know it (tcp_keepalive_time is {keepalive_time or 'not told'}{' s' if keepalive_time else ''}, {asks})",
         name,
         Certainty.LIKELY,
         f"let the programs on {name} set SO_KEEPALIVE and begin before {limit:g} s (net.ipv4.tcp_keepalive_time), or turn TCP reset "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import takewhile
 
-from harness.config.cluster_config import Design
+from harness.config.cluster_config import VIP_PREFIX, Design
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.rules.network.routes import way_of
@@ -18,6 +18,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     yield from _anothers(evidence)
     yield from _not_local(evidence)
     yield from _extended_otherwise(evidence)
+    yield from _wide_in_the_file(evidence)
     tag = cluster.ip_resource.tag
     usual = {name: host.nic_of(cluster.node(name).second_address) for name, host in ((n.name, s) for n, s in evidence.nodes)}
     for node, host in evidence.nodes:
@@ -46,7 +47,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
 def _extended_otherwise(evidence: Evidence) -> Iterator[Cause]:
     """LifeKeeper's IP resource is each node's own, with its address and mask; what the active node has the same is told there."""
     cluster, active = evidence.cluster, evidence.hosts.get(evidence.active or "")
-    tag, address, prefix = cluster.ip_resource.tag, str(cluster.ip_resource.address), cluster.ip_resource.prefix
+    tag, address, prefix = cluster.ip_resource.tag, str(cluster.ip_resource.address), VIP_PREFIX
     if cluster.manager.kind != "lifekeeper" or evidence.moved:
         return
     for node, host in evidence.nodes:
@@ -76,8 +77,26 @@ def _extended_otherwise(evidence: Evidence) -> Iterator[Cause]:
             node.name,
             Certainty.CERTAIN,
             f"give {tag} on {node.name} the mask of a /{prefix}: extend it to that node again, and see what the dialogue fills in",
-            (f"`ins_list` on {node.name}: {tag} has the mask of a /{mask}", f"the cluster file: ip_resource.prefix {prefix}"),
+            (f"`ins_list` on {node.name}: {tag} has the mask of a /{mask}",),
         )
+
+
+def _wide_in_the_file(evidence: Evidence) -> Iterator[Cause]:
+    """What was written off from the file would be a fault on the nodes; where a node holds the VIP so, that is told of the node, too."""
+    cluster, vip = evidence.cluster, evidence.cluster.vip
+    prefix = cluster.ip_resource.prefix
+    if prefix == VIP_PREFIX:
+        return
+    holders = [(name, a) for name, host in evidence.hosts.items() for a in host.addresses or () if a.address == str(vip)]
+    held = [f"`ip addr` on {name}: {a.address}/{a.prefix} on {a.interface}" for name, a in holders]
+    yield Cause(
+        f"the cluster file says that the IP resource has the prefix /{prefix} (ip_resource.prefix); {vip} has to be a /{VIP_PREFIX}: a "
+        "wider one gives its subnet a route out of the NIC in Subnet#2, and what is sent there would leave by the wrong NIC",
+        cluster.name,
+        Certainty.LIKELY,
+        f"set ip_resource.prefix to {VIP_PREFIX} in the cluster file, or leave it out; a node that holds {vip} as a /{VIP_PREFIX} is right",
+        (f"the cluster file: ip_resource.prefix {prefix}", *held),
+    )
 
 
 def _twice(evidence: Evidence) -> Iterator[Cause]:

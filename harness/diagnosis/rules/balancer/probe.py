@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from harness.config.cluster_config import Node
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import ANY, Evidence, ProbesSeen
+from harness.diagnosis.rules.balancer.probe_interval import comes_slowly
 from harness.diagnosis.rules.cluster.shared_addresses import of_probe_port
 from harness.diagnosis.rules.network import links
 from harness.diagnosis.rules.network.host_firewall import is_probe_doubted
@@ -22,6 +23,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     unprobed = [n for n in evidence.cluster.nodes if (p := evidence.probes.get(n.name)) and not p.syns.get(probe.port)]
     at_fault = links.at_fault(evidence)
     for node in unprobed:
+        if comes_slowly(evidence):
+            break  # it may well be probed, only not yet
         if node.name in at_fault:
             continue  # its own NIC loses them
         if (there := evidence.hosts.get(node.name)) is not None and not there.is_up(node.address):
@@ -194,10 +197,12 @@ def _sent_though_down(evidence: Evidence) -> Iterator[Cause]:
 
 def _status(evidence: Evidence) -> Iterator[Cause]:
     probe = evidence.cluster.load_balancer.probe
-    for node in evidence.cluster.nodes:
+    for node in evidence.cluster.nodes if probe.protocol == "http" else ():
         answer = evidence.asked_by_probe.get(node.name, "")
         if answer.startswith("200") and node.name == evidence.active and seconds(answer):
             yield _late(evidence, node, answer)
+        elif answer and node.name == evidence.active and not answer.startswith("200") and _is_sent_clients(evidence, node):
+            yield _asked_otherwise(evidence, node, answer)
         elif answer and node.name == evidence.active and not answer.startswith("200"):
             yield Cause(
                 f"the probe's GET {probe.path} on {node.address}:{probe.port} is answered {answer}; only 200 counts, so {node.name} is "
@@ -221,10 +226,32 @@ def _status(evidence: Evidence) -> Iterator[Cause]:
             )
 
 
+def _is_sent_clients(evidence: Evidence, node: Node) -> bool:
+    return any(p.outcome == "pass" or (p.connects and node.name in p.nodes) for p in evidence.paths if p.path in ("client", "standby"))
+
+
+def _asked_otherwise(evidence: Evidence, node: Node, answer: str) -> Cause:
+    """A node that is in rotation, though its answer to what the file says would take it out."""
+    probe = evidence.cluster.load_balancer.probe
+    return Cause(
+        f"the cluster file says that the probe is GET {probe.path} of port {probe.port} (protocol http), which {node.name} answers "
+        f"{answer}, and yet the load balancer sends it clients: its probe asks otherwise, by TCP alone or for another path",
+        node.name,
+        Certainty.LIKELY,
+        "see the probe's protocol and path in Azure, and let the cluster file have the same (load_balancer.probe.protocol and path)",
+        (
+            f"asked as the cluster file says, GET {probe.path} of {node.name}: {answer}",
+            f"attempts: clients are served by {node.name}",
+        ),
+        f"the page has turned {node.name} away only just now, or its administrative state (adminState) in the pool is Up: look again once "
+        f"{probe.threshold} probes more are due",
+    )
+
+
 def _late(evidence: Evidence, node: Node, answer: str) -> Cause:
     probe = evidence.cluster.load_balancer.probe
     late, waits = is_late(answer, probe), waits_s(probe)
-    sent = any(p.outcome == "pass" or (p.connects and node.name in p.nodes) for p in evidence.paths if p.path in ("client", "standby"))
+    sent = _is_sent_clients(evidence, node)
     if late and sent:  # then the balancer's own interval may be longer, or it was slow this once
         follows = f"later than the balancer waits by the cluster file, {waits:g} s, though {node.name} is sent clients now"
     elif late:

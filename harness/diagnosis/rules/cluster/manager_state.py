@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from harness.config.cluster_config import VIP_PREFIX
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.manager_log_excerpts import about, recoveries
@@ -177,6 +178,8 @@ def _disagrees(evidence: Evidence) -> Iterator[Cause]:
             yield _runs_out_of_service(evidence, active, tag, number, what)
         if state is None or host.listening(number) or leads_to(evidence, active, number) is not None:
             continue
+        if evidence.served_elsewhere(active, number):
+            continue  # by a container, to which its firewall hands the port on
         if state.active:
             monitor = host.units.get(f"monitor {tag}")
             why = ", because the resource has no monitor operation" if monitor == "none" else ""
@@ -273,7 +276,7 @@ def _ip_resource(evidence: Evidence) -> Iterator[Cause]:
             f"the IP resource {tag} is configured for {carried}, and the load balancer's frontend is {cluster.vip}: {meaning}",
             active,
             Certainty.LIKELY if holds else Certainty.CERTAIN,
-            f"give {tag} the address {cluster.vip} in the cluster manager, with the prefix /{cluster.ip_resource.prefix}",
+            f"give {tag} the address {cluster.vip} in the cluster manager, with the prefix /{VIP_PREFIX}",
             (f"the cluster manager's configuration on {active}: {tag} has the address {carried}",),
             explains=_explains(evidence, active, tag),
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from harness.config.cluster_config import Cluster, Machine
 from harness.diagnosis.cause import Cause, Certainty
-from harness.diagnosis.evidence import Evidence
+from harness.diagnosis.evidence import Evidence, HostSeen
 from harness.diagnosis.firewall import ArpPacket, Outcome, evaluate_arp
 
 FABRIC = "12:34:56:78:9a:bc"  # FAB-04
@@ -84,6 +84,11 @@ def _arp_packets(cluster: Cluster, machine: Machine, nic: str) -> Iterator[tuple
         yield ArpPacket("input", nic, False, address, own_address), name
 
 
+def is_foreign_neighbour(host: HostSeen, address: str) -> bool:
+    """Did somebody write down another hardware address for it than the one that Azure answers every query with?"""
+    return host.neighbours.get(address, FABRIC).lower() != FABRIC
+
+
 def _written_down(evidence: Evidence) -> Iterator[Cause]:
     """In Azure every address of the subnet is answered for by one and the same hardware address (facts FAB-04 to FAB-06)."""
     cluster = evidence.cluster
@@ -93,7 +98,7 @@ def _written_down(evidence: Evidence) -> Iterator[Cause]:
     for name, host in evidence.hosts.items():
         gateways = {r.gateway: f"the gateway on its way to {to}" for (to, _), r in host.routes.items() if r.gateway}
         for address, hardware in host.neighbours.items():
-            if hardware.lower() == FABRIC:
+            if not is_foreign_neighbour(host, address):
                 continue
             if address in gateways and address not in names:
                 yield _wrong_gateway(evidence, name, address, gateways[address], hardware)

@@ -44,12 +44,12 @@ def _forgotten(evidence: Evidence) -> Iterator[Cause]:
     """A stateful ruleset whose connection tracking forgets an idle connection before the balancer does: what comes over it next is no
     packet that opens a connection, and is dropped without a word."""
     limit = evidence.cluster.load_balancer.idle_timeout_s
-    for node, host in evidence.nodes:
+    for name, host in evidence.hosts.items():
         timeout = host.sysctls.get("nf_conntrack_tcp_timeout_established", "").strip()
-        dropped_flows = _lost_when_forgotten(evidence, node.name, host) if timeout.isdigit() and int(timeout) < limit else []
+        dropped_flows = _lost_when_forgotten(evidence, name, host) if timeout.isdigit() and int(timeout) < limit else []
         if not dropped_flows:
             continue
-        client = evidence.hosts.get(evidence.cluster.client.name) if node.name == evidence.active else None
+        client = evidence.hosts.get(evidence.cluster.client.name) if name != evidence.standby else None
         ports = {f.needed.first.destination_port for f in dropped_flows}
         established = [s for s in (client.sockets if client else ()) if s.state == "ESTAB" and s.peer == str(evidence.cluster.vip)]
         quiet = [
@@ -61,21 +61,21 @@ def _forgotten(evidence: Evidence) -> Iterator[Cause]:
         yield Cause(
             f"its own firewall forgets a connection that is idle for {timeout} s, before the balancer's idle timeout of {limit:g} s, and "
             f"drops what comes after that, as it opens no connection: {join_names(f.needed.question for f in dropped_flows)}{seen_idle}",
-            node.name,
+            name,
             Certainty.LIKELY if quiet else Certainty.POSSIBLE,
-            f"raise net.netfilter.nf_conntrack_tcp_timeout_established on {node.name} above {limit:g} (Linux's own value is 432000), or "
+            f"raise net.netfilter.nf_conntrack_tcp_timeout_established on {name} above {limit:g} (Linux's own value is 432000), or "
             f"let programs send keepalive more often than every {timeout} s",
             (
-                f"net.netfilter on {node.name}: nf_conntrack_tcp_timeout_established {timeout}",
-                f"{node.name}'s ruleset, evaluated for a packet in the middle of a connection that is not tracked: dropped",
+                f"net.netfilter on {name}: nf_conntrack_tcp_timeout_established {timeout}",
+                f"{name}'s ruleset, evaluated for a packet in the middle of a connection that is not tracked: dropped",
                 *(f"`ss -tanopi` on the client: {s.owner}, to port {s.peer_port}, silent for {t:.0f} s" for s, t in quiet[:3]),
             ),
         )
 
 
 def _lost_when_forgotten(evidence: Evidence, host: str, host_seen: HostSeen) -> list[FlowVerdict]:
-    """What the client sends in the middle of a connection that is tracked no more, and is dropped. The kernel takes such a packet for a
-    new connection, unless it was told not to be loose."""
+    """What the client sends in the middle of a connection that this host, a node or the client itself, tracks no more, and is dropped, or
+    what answers it there. The kernel takes such a packet for a new connection, unless it was told not to be loose."""
     loose = host_seen.sysctls.get("nf_conntrack_tcp_loose", "1").strip() != "0"
     ports = {s.port for s in evidence.cluster.services}
     dropped_flows = []
@@ -83,7 +83,9 @@ def _lost_when_forgotten(evidence: Evidence, host: str, host_seen: HostSeen) -> 
         first = fate.needed.first
         if fate.opening.passes and first.source == str(evidence.cluster.client.address) and first.destination_port in ports:
             later = replace(first, state="new" if loose else "invalid", flags=("ack", "psh"))
-            if host_seen.firewall is not None and evaluate(host_seen.firewall, later).passes is False:
+            answer = replace(later.answer(), state="established" if loose else "invalid", flags=("ack", "psh"))
+            exchanged = [later, answer] if first.hook == "output" else [later]
+            if host_seen.firewall is not None and any(evaluate(host_seen.firewall, p).passes is False for p in exchanged):
                 dropped_flows.append(fate)
     return dropped_flows
 

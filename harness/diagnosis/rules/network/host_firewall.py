@@ -10,12 +10,10 @@ from harness.core.finding import Weight
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, PathSeen
 from harness.diagnosis.host_config.ipsec_policy import Policy, deciding
-from harness.diagnosis.required_flows import FlowVerdict, join_names
+from harness.diagnosis.required_flows import SENT_ELSEWHERE, FlowVerdict, join_names
 from harness.diagnosis.rules.network.connection_tracking import exempting_rules
 
 SOURCE = re.compile(r"\bsnat\b", re.IGNORECASE)  # a rule that changes the source, in nft's words or in iptables'
-# As the evaluation says that a packet leaves for somebody else.
-SENT_ELSEWHERE = re.compile(r"another address that it is sent to|target DNAT")
 # Matches that look into what is sent, or at how much: a handshake passes them, and what follows it may not.
 OF_CONTENT = re.compile(
     r"-m (?:string|u32|bpf|length|connbytes|quota|ndpi|layer7)\b|@(?:ih|th|nh),|\b(?:meta length|ip6? length|ct bytes|quota)\b"
@@ -126,7 +124,9 @@ def _ipsec(evidence: Evidence) -> Iterator[Cause]:
         for policy, fates in stopped.items():
             does = "blocks" if policy.action == "block" else "wants encrypted"
             explains = _explained_patterns(evidence, host, fates)
-            felt = any(fnmatchcase(p.name, pattern) for p in evidence.failed for pattern in explains)
+            felt = any(fnmatchcase(p.name, pattern) for p in evidence.failed for pattern in explains) or _is_silent_past_the_balancer(
+                evidence, host, fates
+            )
             if policy.action != "block" and not felt:  # both ends may speak IPsec
                 continue
             yield Cause(
@@ -137,6 +137,13 @@ def _ipsec(evidence: Evidence) -> Iterator[Cause]:
                 (f"`ip xfrm policy` on {host}: {policy}",),
                 explains=explains,
             )
+
+
+def _is_silent_past_the_balancer(evidence: Evidence, host: str, fates: Sequence[FlowVerdict]) -> bool:
+    """Was one of these, tried at the host's own address, answered with nothing? A standby is never asked otherwise."""
+    addresses = {m.name: str(m.address) for m in evidence.cluster.machines}
+    flows = {(f.needed.first.source, f.needed.first.destination_port) for f in fates if f.needed.first.hook == "input"}
+    return any(d.node == host and d.outcome == "silent" and (addresses.get(d.origin), d.port) in flows for d in evidence.direct)
 
 
 def _swallowed(evidence: Evidence) -> Iterator[Cause]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.cluster_nics import ClusterNic, cluster_nics, explained_patterns, has_answers, is_felt
 from harness.diagnosis.evidence import DOWN, Evidence, HostSeen, Link
+from harness.diagnosis.required_flows import join_names
 from harness.diagnosis.rules.network import shapers
 from harness.managers.manager_registry import manager_class
 
@@ -20,6 +21,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         for address, subnet in ((node.address, "Subnet#1"), (node.second_address, "Subnet#2")):
             if host.addresses is not None:
                 yield from _address_causes(evidence, host, str(address), subnet)
+    yield from _no_address_of_the_client(evidence)
     yield from _loopback(evidence)
     for nic in cluster_nics(evidence):
         yield from _enslaved(evidence, nic)
@@ -59,6 +61,25 @@ def _address_causes(evidence: Evidence, host: HostSeen, address: str, subnet: st
             (f"`ip addr` on {host.name}: {assigned.interface} state {assigned.state}",),
             explains=explains,
         )
+
+
+def _no_address_of_the_client(evidence: Evidence) -> Iterator[Cause]:
+    """Its attempts are told by their own sockets, so paths may pass; but rules, routes and security groups are judged for the file's."""
+    client = evidence.cluster.client
+    host = evidence.hosts.get(client.name)
+    if host is None or not host.addresses or host.nic_of(client.address) is not None:
+        return
+    others = [f"{a.address} on {a.interface}" for a in host.addresses if a.interface != "lo" and ":" not in a.address]
+    yield Cause(
+        f"the cluster file's address of the client, {client.address}, is on none of the NICs of {client.name}, which has "
+        f"{join_names(others) if others else 'none'}: what is judged for the client, its routes, firewalls and security groups, is judged "
+        "for a stranger",
+        client.name,
+        Certainty.CERTAIN,
+        f"correct client.address in the cluster file, or give {client.name} its address again",
+        (f"`ip addr` on {client.name}: {client.address} is not there",),
+        explains=tuple(p.name for p in evidence.failed if p.origin == client.name),
+    )
 
 
 def _loopback(evidence: Evidence) -> Iterator[Cause]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 
 from harness.config.cluster_config import Node
@@ -123,6 +123,10 @@ def _wrong_address_causes(evidence: Evidence, name: str, host: HostSeen, other: 
     addresses = host.names.get(other.name, ())
     right = {str(other.address), str(other.second_address)}
     wrong = [a for a in addresses if a not in right and not _is_loopback(a) and ":" not in a]
+    if not wrong and addresses and all(":" in a and not _is_loopback(a) for a in addresses):
+        yield _version_6_alone(evidence, name, other, addresses)
+    if wrong and set(addresses) & right:
+        yield from _old_line(evidence, name, other, addresses)
     if not wrong or set(addresses) & right:
         return
     of_a_node = name != evidence.cluster.client.name
@@ -140,6 +144,43 @@ def _wrong_address_causes(evidence: Evidence, name: str, host: HostSeen, other: 
     )
 
 
+def _version_6_alone(evidence: Evidence, name: str, other: Node, addresses: Sequence[str]) -> Cause:
+    """Azure's internal load balancers and clusters behind them speak IPv4."""
+    return Cause(
+        f"{other.name} resolves to IPv6 alone on {name} ({', '.join(addresses)}), and not to {other.address}: whatever goes by the name "
+        "does not reach it by IPv4",
+        name,
+        Certainty.LIKELY if name != evidence.cluster.client.name else Certainty.POSSIBLE,
+        f"give {name} a line for {other.name} with {other.address} in /etc/hosts, or correct the name service",
+        (f"`getent ahosts {other.name}` on {name}: {', '.join(addresses)}",),
+    )
+
+
+def _old_line(evidence: Evidence, name: str, other: Node, addresses: Sequence[str]) -> Iterator[Cause]:
+    """Two lines for one name, one of them of an address that the machine has no more. Which of them a program takes first hangs on how it
+    asks: getaddrinfo sorts by nearness, gethostbyname takes the file's order."""
+    host = evidence.hosts.get(other.name)
+    its_own = {
+        str(other.address),
+        str(other.second_address),
+        str(evidence.cluster.vip),
+        *(a.address for a in (host.addresses or () if host else ())),
+    }
+    wrong = [a for a in addresses if a not in its_own and not _is_loopback(a) and ":" not in a]
+    if not wrong:
+        return
+    told = host is not None and host.addresses is not None
+    first = " (the first of them)" if addresses[0] in wrong else ""
+    yield Cause(
+        f"{other.name} resolves to {' and '.join(a for a in addresses if ':' not in a)} on {name}: {join_names(wrong)}{first} is none of "
+        f"its addresses ({', '.join(sorted({str(other.address), str(other.second_address)}))}), and what takes that one goes nowhere",
+        name,
+        Certainty.LIKELY if told and name != evidence.cluster.client.name else Certainty.POSSIBLE,
+        f"take the line with {join_names(wrong)} out of /etc/hosts on {name}, or the record out of the name service",
+        (f"`getent ahosts {other.name}` on {name}: {', '.join(addresses)}",),
+    )
+
+
 def _own_name(evidence: Evidence, node: Node, host: HostSeen) -> Iterator[Cause]:
     """A program that binds to, or registers, what its host's own name resolves to."""
     addresses = host.names.get(node.name, ())
@@ -154,7 +195,11 @@ def _own_name(evidence: Evidence, node: Node, host: HostSeen) -> Iterator[Cause]
         )
     nic_addresses = {a.address for a in host.addresses or ()}
     wrong = [a for a in addresses if a not in nic_addresses and not _is_loopback(a) and ":" not in a]
-    if host.addresses is None or not wrong or len(wrong) < len([a for a in addresses if ":" not in a]):
+    if host.addresses is None or not wrong:
+        return
+    if len(wrong) < len([a for a in addresses if ":" not in a]):
+        if old := [a for a in wrong if a != str(evidence.cluster.vip)]:
+            yield _own_old_line(node, addresses, old)
         return
     owner = next((m.name for m in evidence.cluster.machines if str(m.address) in wrong and m.name != node.name), None)
     yield Cause(
@@ -165,6 +210,18 @@ def _own_name(evidence: Evidence, node: Node, host: HostSeen) -> Iterator[Cause]
         Certainty.LIKELY,
         f"correct {node.name}'s line in /etc/hosts there, or in the name service",
         (f"`getent hosts {node.name}` on {node.name}: {', '.join(addresses)}",),
+    )
+
+
+def _own_old_line(node: Node, addresses: Sequence[str], old: Sequence[str]) -> Cause:
+    first = addresses[0] in old
+    return Cause(
+        f"{node.name}'s own name resolves to {' and '.join(a for a in addresses if ':' not in a)} there: {join_names(old)} is on none of "
+        "its NICs" + (", and comes first: what binds to its own name does not start" if first else ""),
+        node.name,
+        Certainty.LIKELY if first else Certainty.POSSIBLE,
+        f"take the line with {join_names(old)} out of /etc/hosts there, or the record out of the name service",
+        (f"`getent ahosts {node.name}` on {node.name}: {', '.join(addresses)}",),
     )
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 
-from harness.config.cluster_config import Design, Node
+from harness.config.cluster_config import VIP_PREFIX, Design, Node
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
+from harness.diagnosis.firewall import Packet
+from harness.diagnosis.firewall.ruleset_evaluation import decide
 from harness.diagnosis.required_flows import join_names
 from harness.diagnosis.rules.network.host_firewall import is_stopped
 from harness.hosts.linux.linux_parse import Route
 
-MIN_HOPS = 16  # of packets that a host sends; Linux's default is 64, and ways through Azure have a few
+MARK = re.compile(r"0x[0-9a-f]{1,8}|[1-9]\d{0,9}")
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -36,10 +37,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         if not wrong.get(probe) and not _is_spread(host, probe, str(node.address), first):
             yield from _probe_by_another_nic(evidence, node, host, first)
     yield from _as_the_vip(evidence)
-    yield from _to_the_vip(evidence)
     yield from _strict(evidence)
-    yield from _few_hops(evidence)
-    yield from _few_hops_of_a_route(evidence)
 
 
 def _from_another_address(evidence: Evidence, node: Node, host: HostSeen, first: str) -> Iterator[Cause]:
@@ -57,7 +55,7 @@ def _from_another_address(evidence: Evidence, node: Node, host: HostSeen, first:
             f"{first}'s own {node.address}: Azure drops what leaves a NIC with an address that is not the NIC's own",
             node.name,
             Certainty.CERTAIN,
-            f"take `src {route.source}` off the route (`ip route show table all`); the VIP's prefix is /{cluster.ip_resource.prefix}",
+            f"take `src {route.source}` off the route (`ip route show table all`); the VIP's prefix is /{VIP_PREFIX}",
             (f"`ip route get {to}` on {node.name}: dev {route.interface} src {route.source}",),
             explains=("*:communication path",),
         )
@@ -66,26 +64,33 @@ def _from_another_address(evidence: Evidence, node: Node, host: HostSeen, first:
 def _policy_rule_causes(evidence: Evidence, node: Node, host: HostSeen, first: str) -> Iterator[Cause]:
     """Policy rules for a port or a mark, which a plain look-up does not meet. Of marks it is not known which packets have them."""
     cluster = evidence.cluster
-    names = {s.port: s.name for s in cluster.services} | {cluster.load_balancer.probe.port: "the health-check resource"}
+    services = {s.port: s.name for s in cluster.services}
+    names = services | {cluster.load_balancer.probe.port: "the health-check resource"}
     for (to, source, words), route in host.chosen_routes.items():
         if (route.kind == "unicast" and route.interface == first) or (source and host.nic_of(source) is None):
             continue  # a standby, which has not the VIP, routes nothing that is from it
         kind, _, value = words.partition(" ")
-        if kind == "uid":
-            continue
+        if kind in ("uid", "dport") or to == str(cluster.vip):
+            continue  # told by whose account it is, and what it sends as a client by the rules on clients
         way = f"out of {route.interface}" if route.kind == "unicast" else f"nowhere ({route.kind})"
-        rules = [r for r in host.rules if (f"fwmark {value}" in r if kind == "mark" else _is_for_port(r, kind, value))]
+        rules = [r for r in host.rules if (f"fwmark {value}" in r if kind == "mark" else is_for_port(r, kind, value))]
+        port = int(value) if value.isdigit() else 0
+        if kind != "mark" and cluster.design is Design.FLOATING and source == str(node.address) and port in services:
+            if host.nic_of(cluster.vip) is not None:
+                continue  # the VIP answers, and was asked, too
+            rules = [r for r in rules if " from all " in r]
         if kind != "mark" and not rules:
             continue  # no rule sends it there: the route itself does, and that is told as one
         by = f"the policy rule `{rules[0]}`" if rules else "a policy rule"
-        port = int(value) if value.isdigit() else 0
         silent = [p for p in evidence.failed if p.silent and p.nodes == {node.name} and not p.answers_came]
         felt = [p.name for p in silent if not is_stopped(evidence, node.name, p)]  # nothing is answered that never came in
         if kind == "mark":
-            if felt:
+            later = list(_marked(evidence, node, host, value)) if node.name == evidence.standby else []
+            if felt or later:
+                lost_later = f", after a failover those of {join_names(later)}" if later else ""
                 yield Cause(
                     f"what has the mark {value} and goes to {to} is routed {way} by {by}: answers that a firewall rule gives this mark to "
-                    "are lost",
+                    f"are lost{lost_later}",
                     node.name,
                     Certainty.LIKELY,
                     f"see what sets the mark {value} (`nft list ruleset`, `iptables-save -t mangle`), and take the mark or the rule away",
@@ -102,6 +107,24 @@ def _policy_rule_causes(evidence: Evidence, node: Node, host: HostSeen, first: s
             (f"`ip route get {to} ipproto tcp sport {port}` on {node.name}: {route.kind} dev {route.interface}",),
             explains=tuple(f for f in felt if f.endswith(f"/{what}") or port == cluster.load_balancer.probe.port),
         )
+
+
+def _marked(evidence: Evidence, node: Node, host: HostSeen, mark: str) -> Iterator[str]:
+    """The services whose answers to the client its firewall surely gives this mark."""
+    cluster, first = evidence.cluster, host.nic_of(node.address)
+    target = str(cluster.vip if cluster.design is Design.FLOATING else node.address)
+    for service in cluster.services:
+        syn = host.place_packet(cluster.vip, Packet(str(cluster.client.address), target, service.port, in_nic=first))
+        if gives_mark(host, syn.answer(), mark):
+            yield f"{service.name} (port {service.port})"
+
+
+def gives_mark(host: HostSeen, packet: Packet, mark: str) -> bool:
+    """Do its firewall's rules surely give the packet this mark, written as `ip rule` writes it?"""
+    if host.firewall is None or not MARK.fullmatch(mark):
+        return False
+    _, flow = decide(host.firewall, packet)
+    return flow is not None and flow.known_number("mark") == int(mark, 0)
 
 
 def _probe_by_another_nic(evidence: Evidence, node: Node, host: HostSeen, first: str) -> Iterator[Cause]:
@@ -152,33 +175,6 @@ def _as_the_vip(evidence: Evidence) -> Iterator[Cause]:
     )
 
 
-def _to_the_vip(evidence: Evidence) -> Iterator[Cause]:
-    """The client and the standby reach the frontend as any address of their own subnet: by the NIC in it, without a gateway."""
-    cluster = evidence.cluster
-    vip = str(cluster.vip)
-    for machine in (cluster.client, *(n for n in cluster.nodes if n.name == evidence.standby and not evidence.moved)):
-        host = evidence.hosts.get(machine.name)
-        route = host.routes.get((vip, "")) if host else None
-        nic = host.nic_of(machine.address) if host else None
-        if host is None or route is None or nic is None or not host.is_up(machine.address):
-            continue
-        explains = tuple(p.name for p in evidence.failed if p.origin == machine.name)
-        route_line = f"`ip route get {vip}` on {machine.name}: {route.kind} dev {route.interface} via {route.gateway or 'nobody'}"
-        if route.kind == "local":
-            if machine.name == cluster.client.name:
-                says = f"{machine.name} holds {vip} itself: what it sends there never leaves it"
-                yield Cause(says, machine.name, Certainty.CERTAIN, f"take {vip} off its NICs", (route_line,), explains=explains)
-        elif route.kind != "unicast":
-            says = f"{machine.name} has no way to {vip} ({route.kind}): what it sends there is not sent at all"
-            do = f"take away the {route.kind} route, or give it the one to its subnet again: `ip route show table all` and `ip rule` there"
-            yield Cause(says, machine.name, Certainty.CERTAIN, do, (route_line,), explains=explains)
-        elif explains and (route.gateway is not None or route.interface != nic):
-            by = f"via {route.gateway} ({route.interface})" if route.gateway else f"by {route.interface}"
-            says = f"{machine.name} routes {vip} {by}, though it is an address of its own subnet, by {nic}"
-            do = f"take that route away: look at `ip route show table all` and `ip rule` on {machine.name}"
-            yield Cause(says, machine.name, Certainty.LIKELY, do, (route_line,), explains=(*explains, f"{machine.name}:route to the VIP"))
-
-
 def way_of(route: Route) -> str:
     """In words, where the kernel sends by that route."""
     return f"out of {route.interface}" if route.kind == "unicast" else f"nowhere ({route.kind})"
@@ -218,7 +214,7 @@ def _by_several(evidence: Evidence, node: Node, host: HostSeen, first: str) -> I
         f"leave the next hop by {first} alone in that route (`ip route show`, and where it is configured), and give what comes from "
         f"{' and '.join(other_nics)} a table of its own by a policy rule if it needs a gateway",
         tuple(lines),
-        explains=tuple(_explains_lost(evidence, node, set(to))),
+        explains=tuple(explains_lost(evidence, node, set(to))),
     )
 
 
@@ -233,7 +229,7 @@ def _hop(hop: Route) -> str:
     return f"nexthop {f'via {hop.gateway} ' if hop.gateway else ''}dev {hop.interface}"
 
 
-def _explains_lost(evidence: Evidence, node: Node, to: set[str]) -> Iterator[str]:
+def explains_lost(evidence: Evidence, node: Node, to: set[str]) -> Iterator[str]:
     """The symptoms of answers to these destinations that are lost on their way out."""
     cluster = evidence.cluster
     if str(cluster.load_balancer.probe.source) in to:
@@ -298,7 +294,7 @@ def _answers(evidence: Evidence, node: Node, host: HostSeen, first: str, wrong: 
     )
 
 
-def _is_for_port(rule: str, side: str, port: str) -> bool:
+def is_for_port(rule: str, side: str, port: str) -> bool:
     """Whether a policy rule, as `ip rule` prints it, chooses TCP by this port (`side`: sport or dport), or all of TCP."""
     if " ipproto " in rule and not re.search(r" ipproto (?:tcp|6)\b", rule):
         return False
@@ -332,68 +328,3 @@ def _strict(evidence: Evidence) -> Iterator[Cause]:
                     (f"`ip route get {address}` on {node.name}: {back.kind} dev {back.interface}",),
                     explains=(f"{node.name}:rp_filter", "client/*", "standby/*"),
                 )
-
-
-def _few_hops(evidence: Evidence) -> Iterator[Cause]:
-    """What a host sends with too short a time to live is dropped by the first router, and in Azure everything is routed."""
-    for name, host in evidence.hosts.items():
-        value = host.sysctls.get("ip_default_ttl", "")
-        if not value.isdigit() or int(value) >= MIN_HOPS:
-            continue
-        here = (
-            ("*/*",) if name == evidence.active or evidence.active is None else tuple(p.name for p in evidence.failed if p.origin == name)
-        )
-        yield Cause(
-            f"{name} sends its packets with a time to live of {value} (net.ipv4.ip_default_ttl): after so many routers they are dropped, "
-            "answers to clients and to the probe, and what it says to its peer",
-            name,
-            Certainty.CERTAIN if int(value) == 1 else Certainty.LIKELY,
-            f"set net.ipv4.ip_default_ttl to 64 on {name}, and see what set it (`grep -r ip_default_ttl /etc/sysctl*`)",
-            (f"net.ipv4 on {name}: ip_default_ttl {value}",),
-            explains=(*here, "*:communication path", "*:roles"),
-        )
-
-
-def _few_hops_of_a_route(evidence: Evidence) -> Iterator[Cause]:
-    """The same for one destination: a route that gives its packets a time to live of its own (`hoplimit`)."""
-    cluster = evidence.cluster
-    names = {str(m.address): m.name for m in cluster.machines}
-    names |= {
-        str(cluster.client.address): f"the client {cluster.client.name}",
-        str(cluster.load_balancer.probe.source): "the probe's source",
-        str(cluster.vip): "the VIP",
-    }
-    for name, host in evidence.hosts.items():
-        is_client = name == cluster.client.name
-        short = {
-            to: (source, route.hops)
-            for (to, source), route in host.routes.items()
-            if route.kind == "unicast" and route.hops and route.hops < MIN_HOPS and (not is_client or to == str(cluster.vip))
-        }
-        if not short:
-            continue
-        explains = tuple(_felt_by(evidence, name, set(short)))
-        symptoms = [*(p.name for p in evidence.failed), *(f"{f.host}:{f.what}" for f in evidence.findings)]
-        felt = any(fnmatchcase(s, e) for s in symptoms for e in explains)
-        unseen = name == evidence.standby  # whose answers nobody waits for
-        least = min(hops for _, hops in short.values())
-        lost_traffic = "its connections there" if is_client else "what it answers and sends there"
-        yield Cause(
-            f"{name}'s route to {join_names(f'{names[to]} ({to})' for to in short)} gives its packets a time to live of {least} (the "
-            "route's "
-            f"`hoplimit`): after so many routers {lost_traffic} is dropped",
-            name,
-            Certainty.CERTAIN if least == 1 and felt else Certainty.LIKELY if felt or unseen else Certainty.POSSIBLE,
-            f"take `hoplimit {least}` off that route on {name} (`ip route show table all`), and where it is configured",
-            tuple(f"`ip route get {to}{f' from {s}' if s else ''}` on {name}: hoplimit {hops}" for to, (s, hops) in short.items()),
-            explains=explains,
-        )
-
-
-def _felt_by(evidence: Evidence, name: str, to: set[str]) -> Iterator[str]:
-    """The symptoms of packets to there that a host sends and that are lost."""
-    cluster = evidence.cluster
-    if name != cluster.client.name:
-        yield from _explains_lost(evidence, cluster.node(name), to)
-    if str(cluster.vip) in to and name != evidence.active:
-        yield from (p.name for p in evidence.failed if p.origin == name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from harness.config.cluster_config import Node
@@ -10,6 +11,7 @@ from harness.diagnosis.evidence import ANY, Evidence, HostSeen, Socket
 from harness.diagnosis.required_flows import join_names
 from harness.diagnosis.rules.service.listeners import ports_of, what_follows
 
+NO_PORT = re.compile(r"\b(?:EADDRNOTAVAIL|EADDRINUSE)\b")  # in what an attempt says that could not be made
 HELD = ("ESTAB", "SYN-SENT", "CLOSE-WAIT")  # states of a connection that some process has
 
 
@@ -150,21 +152,38 @@ def _may_be_taken(host: HostSeen, ports: Mapping[int, str]) -> Iterator[Cause]:
 
 
 def _no_ports_left(evidence: Evidence, name: str, host: HostSeen) -> Iterator[Cause]:
-    """Each connection to one address and port takes an ephemeral port of its own."""
+    """Each connection to one address and port takes an ephemeral port of its own, and keeps it for a minute after its end (TIME-WAIT)."""
     low, high = _range(host)
-    room = high - low + 1 - len({p for p in _reserved(host) if low <= p <= high})
+    room, vip = high - low + 1 - len({p for p in _reserved(host) if low <= p <= high}), str(evidence.cluster.vip)
+    told = False
     for service in evidence.cluster.services:
-        taken_ports = {
-            s.port for s in host.sockets if s.peer == str(evidence.cluster.vip) and s.peer_port == service.port and low <= s.port <= high
-        }
-        if len(taken_ports) >= room and "ip_local_port_range" in host.sysctls:
-            yield Cause(
-                f"{name} has no ephemeral port left for port {service.port} ({service.name}): {len(taken_ports)} connections to it take "
-                "all "
-                f"{room} ports of ip_local_port_range, {low}–{high}",
-                name,
-                Certainty.CERTAIN,
-                f"widen net.ipv4.ip_local_port_range on {name}, or see what opens so many connections and does not close them",
-                (f"`ss -tan` on {name}: {len(taken_ports)} sockets to {evidence.cluster.vip}:{service.port}",),
-                explains=tuple(p.name for p in evidence.failed if p.origin == name),
-            )
+        taken_ports = {s.port for s in host.sockets if s.peer == vip and s.peer_port == service.port and low <= s.port <= high}
+        ended = host.time_wait.get((vip, service.port), 0)
+        if len(taken_ports) + ended < room or "ip_local_port_range" not in host.sysctls:
+            continue
+        told = True
+        waits = f", of which {ended} have ended and keep theirs for a minute (TIME-WAIT)," if ended else ""
+        yield Cause(
+            f"{name} has no ephemeral port left for port {service.port} ({service.name}): {len(taken_ports) + ended} connections "
+            f"to it{waits} take all {room} ports of ip_local_port_range, {low}–{high}",
+            name,
+            Certainty.CERTAIN,
+            f"widen net.ipv4.ip_local_port_range on {name}, or see what opens so many connections"
+            + (" one after the other; let it keep one open" if ended else " and does not close them"),
+            (
+                f"`ss -tan` on {name}: {len(taken_ports)} sockets to {vip}:{service.port}"
+                + (f" and {ended} more in TIME-WAIT" if ended else ""),
+            ),
+            explains=tuple(p.name for p in evidence.failed if p.origin == name),
+        )
+    untried = [p for p in evidence.failed if p.origin == name and NO_PORT.search(p.reason)]
+    if untried and not told:
+        yield Cause(
+            f"{name} has no ephemeral port left, of ip_local_port_range {low}–{high}, for connections to "
+            f"{join_names(f'port {p.service.port} ({p.service.name})' for p in untried)}: its kernel refused to begin one",
+            name,
+            Certainty.LIKELY,
+            f"see what holds the ports (`ss -tan state all dst {vip}` on {name}, TIME-WAIT too), or widen net.ipv4.ip_local_port_range",
+            tuple(f"attempts on the path {p.path}: {p.reason}" for p in untried),
+            explains=tuple(p.name for p in untried),
+        )
