@@ -175,7 +175,7 @@ def probe_answered(subject: ClusterUnderTest, active: str | None) -> Verdict:
         return attempt(subject.connection_workers[origin], str(node.address), port, count=1, limit=limit)[0]
 
     def answers_once(node: Node) -> bool:
-        attempts = attempt(subject.residents[client], str(node.address), port, count=SILENT_ATTEMPTS, limit=limit)
+        attempts = attempt(subject.connection_workers[client], str(node.address), port, count=SILENT_ATTEMPTS, limit=limit)
         return any(made.answered for made in attempts)
 
     answering, limit = [], LONGEST_SILENCE_S

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, timezone
@@ -313,5 +314,5 @@ class Evidence:
     @property
     def responders(self) -> list[str]:
         """The resources that may be the health-check resource: the cluster file names the services' and the VIP's; of the rest those that
-        have the probe's port in their name, or a usual word for it."""
-        return responders(self.cluster, self.state)
+        the manager's configuration gives the probe's port, or that have it in their name, or a usual word for it."""
+        return responders(self.cluster, self.state, ChainMap(*(dict(host.units) for _, host in self.nodes)))

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as xml
 from harness.config.cluster_config import Cluster
 from harness.managers.parse.lcdstatus_parse import parse, rows_with_depth
 from harness.managers.parse.pacemaker_parse import COLLECTIONS, document
-from harness.managers.probe_responder_resources import RESPONDER_WORDS
+from harness.managers.probe_responder_resources import has_responder_name
 
 BLOCKS = {"primitive", "group"}
 MUST = ("INFINITY", "+INFINITY", "1000000")
@@ -110,8 +110,8 @@ def _unrelated_tags(
     port_known = any(has_port(tag) for part in parts for tag in part)
 
     def is_ours(tag: str) -> bool:
-        has_responder_name = not port_known and not ports.get(tag, "").isdigit() and any(word in tag.lower() for word in RESPONDER_WORDS)
-        return tag in file_tags or has_port(tag) or has_responder_name
+        may_respond = not port_known and not ports.get(tag, "").isdigit() and has_responder_name(tag)
+        return tag in file_tags or has_port(tag) or may_respond
 
     if not any(tag in file_tags for part in parts for tag in part):  # nothing of the file's was found, so nothing is known to be another's
         return frozenset()

@@ -14,14 +14,15 @@ from harness.hosts.ssh.ssh_host import SshHost
 QUESTION_TIMEOUT_S = 15.0
 OWN_PACKETS = "its own packets"
 
-# What it takes: bash 4 with /dev/tcp, and the few tools that the script calls. To the broadcast address no kernel opens a connection, and it
-# says so at once; a closed port of the loopback would be waited for where a firewall drops refusals (RST).
+# What it takes: bash 4 with /dev/tcp, and the few tools that the script calls. To the broadcast address no kernel opens a connection,
+# and it says so at once; a closed port of the loopback would be waited for where a firewall drops refusals (RST).
 QUESTION = """echo lkharness-asks
 "$0" -I -S -c 'import sys; sys.exit(sys.version_info < (3, 6))' >/dev/null 2>&1 && echo python
 for tool in bash dd date grep; do command -v "$tool" >/dev/null || exit 0; done
 sleep 0.01 2>/dev/null || exit 0
 case "$(date +%N)" in ''|*[!0-9]*) exit 0 ;; esac
-case "$(bash -c '[ "${BASH_VERSINFO[0]}" -ge 4 ] && exec 3<>/dev/tcp/255.255.255.255/1 && echo connect:' 2>&1)" in *connect:*) echo bash ;; esac
+asked="$(bash -c '[ "${BASH_VERSINFO[0]}" -ge 4 ] && exec 3<>/dev/tcp/255.255.255.255/1 && echo connect:' 2>&1)"
+case "$asked" in *connect:*) echo bash ;; esac
 exit 0"""
 
 

@@ -79,6 +79,7 @@ class Maker:
 
     def __init__(self, number: int, folder: Path) -> None:
         self.draw = random.Random(number)
+        self.moves = random.Random(f"{number}, a move by hand")  # of its own: what is drawn before and after it stays as it was
         self.folder = folder
         self.features: list[str] = []
         self.injected: list[str] = []
@@ -225,6 +226,10 @@ class Maker:
             inner = xml.SubElement(made, "rule", {"id": f"cli-prefer-rule-{some}", "score": "INFINITY", "boolean-op": "and"})
             xml.SubElement(inner, "expression", id=f"cli-prefer-expr-{some}", attribute="#uname", operation="eq", value=N1)
             xml.SubElement(inner, "date_expression", id=f"cli-prefer-lifetime-end-{some}", operation="lt", end="2020-01-01 00:00:00Z")
+        if self.moves.random() < 0.1:  # which `crm_resource --move` leaves, until somebody takes it away
+            self.features.append("a move by hand")
+            to = self.moves.choice([N1, N1, N2])
+            rule("rsc_location", f"cli-prefer-{some}-left", rsc=some, role="Started", node=to, score="INFINITY")
         if self.chance(0.05, "a rule on an attribute"):
             made = rule("rsc_location", "by-attribute", rsc=some)
             inner = xml.SubElement(made, "rule", {"id": "attribute-rule", "score": "-INFINITY"})
@@ -269,8 +274,8 @@ def goes(state: State, question: Question, tags: list[str]) -> bool:
     if question is Question.TOLD:
         copy = _copy(state)
         run(f"crm_resource --clear --expired -r {RESOURCE}; crm_resource --move -r {RESOURCE} -N {N2}", copy)
-        if "banned by hand" in state.features:
-            return False  # what a person forbade is not taken away, so the adapter does not move it
+        if {"banned by hand", "a move by hand"} & set(state.features):
+            return False  # what a person forbade, or asked for, is not taken away, so the adapter does not move it
         return _all_there(copy, tags)
     if question is Question.FAILED:
         return all(_fails(state, failing, tags) for failing in tags)

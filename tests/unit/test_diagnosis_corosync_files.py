@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -155,3 +156,26 @@ def test_nodes_of_corosync_without_a_number_or_a_name_are_told_apart_by_their_ad
     assert [*corosync_parse.differences(one, corosync_parse.parse(listed("10.0.0.4", "10.0.0.6")))]
     odd = corosync_parse.parse("nodelist {\nnode {\nnodeid:\n: x\n}\n}\n")
     assert [*corosync_parse.differences(odd, one)] == []
+
+
+def of_both(text: str) -> Any:
+    settings = corosync_parse.parse(text)
+    return both(corosync=(settings, settings))
+
+
+def test_an_address_that_both_files_have_and_its_node_has_not() -> None:
+    text = CONF.replace("ring0_addr: lknode02", "ring0_addr: 10.20.1.62")
+    cause = only(of_both(text), "lknode02", "10.20.1.62 for lknode02 (ring0_addr)", "no such address", "next start")
+    assert cause.certainty is Certainty.LIKELY
+    for right in ("10.20.1.12", "10.20.2.12", "lknode02", "vm2.example"):
+        assert faults(diagnose(of_both(CONF.replace("ring0_addr: lknode02", f"ring0_addr: {right}")))) == [], right
+    assert faults(diagnose(of_both(text.replace("name: lknode02", "name: lknode03")))) == []  # of which nothing was told
+    untold = of_both(text)
+    hosts = {**untold.hosts, "lknode02": node("lknode02", addresses=None, corosync=untold.hosts["lknode02"].corosync)}
+    assert not [c for c in faults(diagnose(replace(untold, hosts=hosts))) if "10.20.1.62" in c.says]
+
+
+def test_a_transport_that_no_network_of_azure_carries() -> None:
+    only(of_both(CONF.replace("transport: knet", "transport: udp")), "lknode02", "transport", "udp", "multicast")
+    for transport in ("udpu", "knet", "sctp"):
+        assert faults(diagnose(of_both(CONF.replace("transport: knet", f"transport: {transport}")))) == [], transport

@@ -153,7 +153,8 @@ def test_what_runs_and_is_out_of_service_for_the_manager_is_told(elsewhere: Any,
     assert [(c.host, "lbhc-12345" in c.says, "12345" in c.says) for c in told] == [("lknode01", True, True)] * found
 
 
-CIB = """<cib><configuration><resources><primitive id="fence" class="stonith" type="fence_lab"/></resources>
+CIB = """<cib><configuration><resources><primitive id="fence" class="stonith" type="fence_lab"><operations>
+<op id="m" name="monitor" interval="60s"/></operations></primitive></resources>
 <fencing-topology><fencing-level id="fl1" target="lknode01" index="1" devices="{}"/></fencing-topology></configuration></cib>"""
 
 

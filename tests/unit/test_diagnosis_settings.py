@@ -47,6 +47,14 @@ def said(**given: str) -> list[str]:
         ({"options": pair("shutdown-lock", "true")}, ("shutdown-lock", "until it is back")),
         ({"options": pair("shutdown-lock", "TRUE") + pair("shutdown-lock-limit", "5min")}, ("shutdown-lock", "for 5min")),
         ({"options": pair("startup-fencing", "0")}, ("startup-fencing",)),
+        ({"options": pair("stonith-action", "off")}, ("stonith-action is off", "stays off")),
+        ({"options": pair("stonith-timeout", "1s")}, ("fencing by fence is given up after 1 s (stonith-timeout)", "in Azure")),
+        ({"options": pair("stonith-timeout", "60")}, ("after 60 s (stonith-timeout)",)),  # which is enough for other devices
+        ({"fence": pair("pcmk_reboot_timeout", "1s")}, ("given up after 1 s (pcmk_reboot_timeout)",)),
+        (
+            {"options": pair("stonith-timeout", "900") + pair("stonith-action", "poweroff"), "fence": pair("pcmk_off_timeout", "5")},
+            ("stays off", "given up after 5 s (pcmk_off_timeout)"),
+        ),
         ({"meta": meta("requires", "nothing")}, ("pgsql-5432", "requires=nothing", "fenced")),
         ({"defaults": f"<rsc_defaults>{meta('requires', 'quorum')}</rsc_defaults>"}, ("pgsql-5432", "requires=quorum")),
         ({"meta": meta("critical", "false")}, ("pgsql-5432", "critical=false")),
@@ -59,8 +67,8 @@ def said(**given: str) -> list[str]:
     ],
 )
 def test_what_it_does_is_told(given: dict[str, str], words: tuple[str, ...]) -> None:
-    (told,) = said(**given)
-    assert not [w for w in words if w not in told], told
+    told = said(**given)
+    assert len(told) == 1 + ("poweroff" in str(given)) and not [w for w in words if w not in " ".join(told)], told
 
 
 @pytest.mark.parametrize(
@@ -71,6 +79,9 @@ def test_what_it_does_is_told(given: dict[str, str], words: tuple[str, ...]) -> 
         {"meta": meta("requires", "fencing") + meta("critical", "true")},
         {"meta": meta("requires", "nothing"), "options": pair("stonith-enabled", "false")},  # that is told by itself
         {"fence": pair("pcmk_reboot_action", "off") + pair("pcmk_delay_max", "15s")},
+        {"options": pair("stonith-timeout", "900"), "fence": pair("pcmk_off_timeout", "1s")},  # nobody is switched off
+        {"options": pair("stonith-timeout", "1s"), "fence": pair("pcmk_reboot_timeout", "900")},  # the device's own counts
+        {"options": pair("stonith-timeout", "soon") + pair("stonith-action", "reboot")},
         {"operations": '<op id="a" name="start" interval="0" timeout="60"/><op id="b" name="stop" interval="0" timeout="1"/>'},
         {"operations": '<op id="a" name="start" interval="0" timeout="for ever"/>'},
         {"operations": STOP.format("block")},
@@ -236,8 +247,46 @@ def test_lifekeeper_that_looks_once_a_day() -> None:
         evidence(), hosts={n: node(n, settings=of_lifekeeper(f"LKCHECKINTERVAL={s}")) for n, s in (("lknode01", 86400), ("lknode02", 120))}
     )
     only(told, "lknode01", "LKCHECKINTERVAL is 86400 s", "once in 24 hours", "120")
-    both = replace(told, hosts={n: node(n, settings=of_lifekeeper("LKCHECKINTERVAL=86400")) for n in ("lknode01", "lknode02")})
-    assert [c.certainty for c in diagnose(both).causes if "LKCHECKINTERVAL" in c.says] == [Certainty.POSSIBLE] * 2, "it may be meant"
     for value in ("900", "0", "nonsense", ""):
         hosts = {n: node(n, settings=of_lifekeeper(f"LKCHECKINTERVAL={value}\nA=1")) for n in ("lknode01", "lknode02")}
         assert faults(diagnose(replace(told, hosts=hosts))) == []
+
+
+def constraint(id: str, more: str, within: str = "", defaults: str = "") -> list[tuple[str, bool]]:
+    rule = f'<rsc_location id="{id}" rsc="cluster-services" {more}>{within}</rsc_location>'
+    configuration = CIB.format(**{**NAMES, "defaults": f"<constraints>{rule}</constraints>{defaults}"})
+    return [(one.node, one.mild) for one in of_pacemaker(configuration) if f"the constraint {id} " in f"{one.says} "
+            or f"the constraint {id}," in one.says]  # fmt: skip
+
+
+HERE = '<rule id="r" score="INFINITY"><expression id="e" attribute="#uname" operation="eq" value="lknode02"/>{}</rule>'
+UNTIL = '<date_expression id="d" operation="lt" end="2030-01-01"/>'
+
+
+@pytest.mark.parametrize(
+    ("id", "more", "within", "told"),
+    [
+        ("cli-prefer-cluster-services", 'node="lknode02" score="INFINITY"', "", [("lknode02", False)]),
+        ("cli-prefer-cluster-services", "", HERE.format(""), [("lknode02", False)]),  # as older versions write it
+        ("cli-prefer-cluster-services", "", HERE.format(UNTIL), []),  # it ends by itself
+        ("home", 'node="lknode01" score="INFINITY"', "", [("lknode01", True)]),  # many mean it
+        ("home", 'node="lknode01" score="50"', "", []),
+        ("home", 'node="lknode01" score="-INFINITY"', "", []),
+        ("home", 'node="lknode01" score="INFINITY"', HERE.format(""), []),
+    ],
+)
+def test_what_brings_everything_back_by_itself(id: str, more: str, within: str, told: list[tuple[str, bool]]) -> None:
+    assert constraint(id, more, within) == told
+    sticky = f"<rsc_defaults>{meta('resource-stickiness', 'INFINITY')}</rsc_defaults>"
+    assert constraint(id, more, within, sticky) == []
+
+
+def test_a_move_by_hand_is_told_of_the_node_that_it_prefers() -> None:
+    rule = '<rsc_location id="cli-prefer-cluster-services" rsc="cluster-services" node="lknode01" score="INFINITY"/>'
+    doubtful = of_pacemaker(CIB.format(**{**NAMES, "defaults": f"<constraints>{rule}</constraints>"}))
+    hosts = {name: node(name, doubtful=doubtful) for name in ("lknode01", "lknode02")}
+    cause = only(evidence(hosts=hosts), "lknode01", "cli-prefer-cluster-services", "moves back", "second outage", "crm_resource --clear")
+    assert cause.certainty is Certainty.LIKELY
+    mild = tuple(replace(one, mild=True) for one in doubtful)
+    hosts = {name: node(name, doubtful=mild) for name in ("lknode01", "lknode02")}
+    assert [c.certainty for c in diagnose(evidence(hosts=hosts)).causes] == [Certainty.POSSIBLE]

@@ -82,5 +82,8 @@ def test_what_one_node_has_at_a_time_is_no_fault(resources: str) -> None:
 
 
 def test_a_fence_device_and_a_service_with_that_number_are_no_responders() -> None:
-    fence = f'<primitive id="f" class="stonith" type="fence_x"><instance_attributes id="x">{PORT}</instance_attributes></primitive>'
+    watched = '<operations><op id="w" name="monitor" interval="60s"/></operations>'
+    fence = (
+        f'<primitive id="f" class="stonith" type="fence_x"><instance_attributes id="x">{PORT}</instance_attributes>{watched}</primitive>'
+    )
     assert faults(diagnose(seen(IP + LB + fence))) == []

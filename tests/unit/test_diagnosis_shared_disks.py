@@ -31,9 +31,9 @@ def test_a_disk_that_is_mounted_where_the_manager_has_it_out_of_service() -> Non
     cause = only(with_disk("/dev/sdc1 /srv/shared xfs rw 0 0"), "lknode02", "/srv/shared is mounted on lknode02 as well", "lknode01")
     assert cause.certainty is Certainty.LIKELY and "whether it is the same disk" in cause.do
     for kind in ("ext4", "overlay", "tmpfs"):  # it is another one: the active node has xfs there
-        assert faults(diagnose(with_disk(f"x /srv/shared {kind} rw 0 0"))) == [], kind
+        assert "as well" not in only(with_disk(f"x /srv/shared {kind} rw 0 0"), "lknode02").says, kind
     only(with_disk("/dev/sdc1 /srv/shared xfs rw 0 0", place="place disk"), "lknode02", "/srv/shared")
-    shared = ("nfs4", "nfs", "cifs", "gfs2", "ocfs2", "autofs", "fuse.glusterfs", "fuse", "fuse3", "aznfs", "ceph", "lustre", "tmpfs")
+    shared = ("nfs4", "nfs", "cifs", "gfs2", "ocfs2", "autofs", "fuse.glusterfs", "fuse", "fuse3", "aznfs", "ceph", "lustre")
     harmless = (*(f"x /srv/shared {kind} rw 0 0" for kind in shared), "/dev/sdc1 /srv/shared2 xfs rw 0 0", "/dev/sdc1 /srv xfs rw 0 0", "")
     for line in harmless:
         assert faults(diagnose(with_disk(line))) == [], line
@@ -41,6 +41,22 @@ def test_a_disk_that_is_mounted_where_the_manager_has_it_out_of_service() -> Non
     assert not [c for c in faults(diagnose(with_disk(mounted, on_standby=IN))) if "as well" in c.says]  # a clone
     assert faults(diagnose(with_disk(mounted, unrelated_resources=frozenset({"disk"})))) == []
     assert faults(diagnose(with_disk(mounted, moved=True))) == []
+
+
+def test_something_else_where_the_disk_has_to_be() -> None:
+    foreign = only(
+        with_disk("none /srv/shared ramfs rw 0 0"), "lknode02", "something else is mounted on /srv/shared (ramfs)", "foreign folder"
+    )
+    assert foreign.certainty is Certainty.LIKELY and "umount /srv/shared`" in foreign.do
+    only(with_disk("none /srv/shared/old ramfs rw 0 0"), "lknode02", "/srv/shared/old, below /srv/shared (ramfs)", "mounted over it")
+    for line in ("none /srv/shared2/old ramfs rw 0 0", "x /srv/shared autofs rw 0 0", "none /srv ramfs rw 0 0"):
+        assert faults(diagnose(with_disk(line))) == [], line
+    assert not [c for c in faults(diagnose(with_disk("none /srv/shared ramfs rw 0 0", on_standby=IN))) if "something else" in c.says]
+    assert faults(diagnose(with_disk("none /srv/shared ramfs rw 0 0", moved=True))) == []
+    own = with_disk("/dev/sdd1 /srv/shared/wal xfs rw 0 0")  # another disk of the cluster's, which is the other rule's
+    units = {"directory disk": "/srv/shared", "directory wal": "/srv/shared/wal"}
+    hosts = {name: replace(seen, units=units) if name != "lkclient" else seen for name, seen in own.hosts.items()}
+    assert not [c for c in faults(diagnose(replace(own, hosts=hosts))) if "something else" in c.says]
 
 
 def test_two_disks_at_one_place_that_take_turns_or_have_a_node_each() -> None:

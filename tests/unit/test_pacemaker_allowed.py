@@ -137,6 +137,16 @@ def test_what_a_move_by_hand_left(rules: str, why: str) -> None:
     assert found.yes is not bool(why) and why in str(found)
 
 
+def test_a_preference_that_a_move_left_keeps_nothing_from_leaving_a_lost_node() -> None:
+    """Pacemaker's own scheduler is asked what it makes of it; a ban is another thing."""
+    left = cib('<rsc_location id="cli-prefer-web" rsc="web" node="lknode01" score="INFINITY"/>')
+    for question in (Question.LOST, Question.FAILED):
+        assert by_cib(left, read(MONITOR), "cluster-services", question).answer.yes, question
+        banned = cib('<rsc_location id="cli-ban-web-on-lknode02" rsc="web"/>')
+        assert by_cib(banned, read(MONITOR), "cluster-services", question).answer.no, question
+    assert by_cib(left, read(MONITOR), "cluster-services", Question.TOLD).answer.no
+
+
 @pytest.mark.parametrize(("word", "no"), [("restart", False), ("fence", False), ("block", True), ("ignore", True), ("stop", True)])
 def test_a_failure_that_moves_nothing(word: str, no: bool) -> None:
     told = cib(fail=word)
@@ -289,6 +299,7 @@ EVENT = '<fence_history><fence_event action="reboot" target="lknode02" status="{
         (MONITOR, [LISTED], Says.CANNOT_TELL, "could not be asked"),
         (changed("<status", EVENT.format("failed", 1, "")), [LISTED] * 2, Says.NO, "the last fencing of lknode02 is failed"),
         (changed("<status", EVENT.format("success", 1, "")), [LISTED] * 2, Says.YES, ""),
+        (changed("<status", EVENT.format("failed", 1, "").replace("lknode02", "lknode99")), [LISTED] * 2, Says.YES, ""),  # no node of this
         (changed("<status", '<fence_history status="105"/><status'), [LISTED] * 2, Says.CANNOT_TELL, "whether fencing failed before"),
         ("no XML", [LISTED] * 2, Says.CANNOT_TELL, "crm_mon printed no XML"),
     ],

@@ -14,6 +14,7 @@ from diagnosis_sample import CLUSTER, IN, OUT, WEB, evidence, faults, node, only
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.engine import diagnose
+from harness.diagnosis.host_config.pacemaker_orders import after_address
 from harness.diagnosis.host_config.pacemaker_orders import of_pacemaker as orders
 from harness.diagnosis.host_config.pacemaker_resources import parse
 from harness.diagnosis.linux_host_script_parse import host
@@ -107,7 +108,8 @@ def test_a_wish_to_be_together_that_pacemaker_follows_leaves_nothing_behind() ->
 
 
 OCF, SBIN = "/usr/lib/ocf/resource.d/heartbeat/azure-lb", "/usr/sbin/fence_x"
-FENCE = '<primitive id="f" class="stonith" type="fence_x"><instance_attributes id="k">{}</instance_attributes></primitive>'
+FENCE = '<primitive id="f" class="stonith" type="fence_x"><instance_attributes id="k">{}</instance_attributes><operations>'
+FENCE += f"{EVERY_10}</operations></primitive>"
 THERE, GONE = ("", "/"), ("is not there", "")
 
 
@@ -207,3 +209,49 @@ def test_what_lies_on_a_file_system_starts_after_it(resources: str, rules: str, 
     told = [one for one in orders(text)]
     assert [(one.tag, found in one.says) for one in told] == ([("db", True)] if found else []), told
     assert orders("") == orders("<cib") == orders("<cib/>") == ()
+
+
+ALONE = DB.replace("/srv/x/", "/srv/y/")
+
+
+@pytest.mark.parametrize(
+    ("resources", "rules", "found"),
+    [
+        (GROUP.format(ADDRESS + ALONE), "", "yes"),
+        (GROUP.format(ALONE + ADDRESS), "", "no"),
+        (ADDRESS + ALONE, "", "no"),
+        (ADDRESS + ALONE, '<rsc_colocation id="c" rsc="ip" with-rsc="db"/>', "no"),
+        (ADDRESS + GROUP.format(ALONE), ORDER.format("ip", "g", ""), "yes"),
+        (ADDRESS + ALONE, ORDER.format("ip", "somebody", ""), None),  # which cannot be found
+        (ALONE, "", None),
+    ],
+)
+def test_whether_a_service_is_started_after_the_address(resources: str, rules: str, found: str | None) -> None:
+    text = cib(resources).replace("</configuration>", f"<constraints>{rules}</constraints></configuration>")
+    assert after_address(text, "ip").get("after the address db") == found
+    assert host("it", f"@@ configuration\n{text}\n", "ip").units.get("after the address db") == found
+    assert after_address("", "ip") == after_address("<cib/>", "ip") == {}
+
+
+@pytest.mark.parametrize(
+    ("address", "order", "nonlocal_bind", "told"),
+    [
+        ("10.20.1.200", "no", "0", True),
+        ("10.20.1.200", "yes", "0", False),
+        ("10.20.1.200", None, "0", False),  # it cannot be told
+        ("10.20.1.200", "no", "1", False),
+        ("10.20.1.200", "no", None, False),
+        ("0.0.0.0", "no", "0", False),
+    ],
+)
+def test_a_service_that_listens_on_the_vip_alone_and_may_start_before_it(
+    address: str, order: str | None, nonlocal_bind: str | None, told: bool
+) -> None:
+    base = evidence(cluster=CLUSTER.model_copy(update={"design": "floating"}))
+    units = {f"after the address {WEB.tag}": order} if order else {}
+    listeners = [replace(s, address=address) if s.port == WEB.port else s for s in base.hosts["lknode01"].listeners or ()]
+    settings = {"ip_nonlocal_bind": nonlocal_bind} if nonlocal_bind else {}
+    hosts = {**base.hosts, "lknode01": node("lknode01", listeners=listeners, units=units), "lknode02": node("lknode02", sysctls=settings)}
+    found = [c for c in faults(diagnose(replace(base, hosts=hosts))) if "ip_nonlocal_bind" in c.says]
+    assert [(c.host, c.certainty) for c in found] == [("lknode02", Certainty.LIKELY)] * told
+    assert not told or (f"{WEB.tag} listens on 10.20.1.200 only" in found[0].says and "ip-10.20.1.200 started before it" in found[0].says)

@@ -185,10 +185,16 @@ def _listeners(
                 do = do if on else _start(cluster, state, node.name, [service.tag])
                 fact_ids = ("DSN-04", "TRP-05") if cluster.design == "nat" else ("DSN-10", "TRP-05")
                 yield Finding(Weight.FAULT, facts.node, f"listener of {service.name}", verdict.reason, do, fact_ids)
-        elif on:
+        elif on and not _runs_on_all(facts, service.tag):
             do = "see that only the cluster manager starts it; a second one that answers hides a failover that did not happen"
             says = f"port {service.port} is listened to, and the node is not active"
             yield Finding(Weight.FAULT, facts.node, f"listener of {service.name}", says, do, ("TRP-06",))
+
+
+def _runs_on_all(facts: NodeFacts, tag: str) -> bool:
+    """Has the cluster manager instances of it on several nodes at once, by its configuration? Then it is the VIP and the probe that choose
+    one of them."""
+    return facts.seen is not None and f"instances of {tag}" in facts.seen.units
 
 
 def _sysctls(node: Node, facts: NodeFacts) -> Iterator[Finding]:

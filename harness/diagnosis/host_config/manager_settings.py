@@ -15,6 +15,8 @@ from harness.diagnosis.host_config.pacemaker_cib import root_of
 
 TRUE, FALSE = ("true", "yes", "on", "1", "y"), ("false", "no", "off", "0", "n")
 FENCES_NOTHING = ("metadata", "meta-data", "monitor", "list", "status", "validate-all")  # actions of a fence agent that cut nobody off
+AZURE_FENCE_AGENT = "fence_azure_arm"
+FENCE_S, AZURE_FENCE_S = 20.0, 120.0  # what fencing may well take; Azure's API switches off, waits, and switches on
 WITHOUT_FENCING = ("nothing", "quorum")  # of the meta-attribute `requires`
 HEARTBEAT = ("LCMHBEATTIME", "LCMNUMHBEATS")  # which must be equal on all nodes (LKL-35)
 DEFAULTS = {"LCMHBEATTIME": 5.0, "LCMNUMHBEATS": 3.0}  # LKL-35
@@ -27,10 +29,13 @@ IP_CHECKS = {
 }
 TIME = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|msec|us|usec|s|sec|m|min|h|hr)?\s*", re.IGNORECASE)
 SECONDS = {"ms": 0.001, "msec": 0.001, "us": 1e-6, "usec": 1e-6, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "hr": 3600.0}
+ISO_TIME = re.compile(r"P(?:(\d{1,6})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9})S)?)?")
 OPERATION_TIMEOUT_S = 20.0  # Pacemaker's own, where nothing is set
 NUMBER = re.compile(r"[0-9]{1,12}")
 MAPPED = re.compile(r"([\w.-]+)[:=]([^;\s]+)")  # an entry of pcmk_host_map
 RARE_CHECKS_S = 3600.0
+# LifeKeeper's own value (LKL-41); what is seldom; how many times as seldom on one node as on the other nobody means.
+CHECK_INTERVAL_S, SELDOM_CHECKS_S, CHECKS_APART = 120.0, 600.0, 4
 HARD_ERRORS = {"2": "wrong arguments", "3": "not implemented", "4": "no permission", "5": "not installed", "6": "not configured"}
 SETTING = re.compile(r"\s*(?:export\s+)?(?P<name>[A-Za-z_]\w*)=(?P<value>\"[^\"]*\"|'[^']*'|[^\s#]*)")
 
@@ -45,6 +50,8 @@ class Setting:
     tag: str = ""
     cloned: bool = False  # the resource is within a clone, which may be another application's
     usual: bool = False  # what many administrators mean
+    mild: bool = False  # no fault by itself, whoever has it
+    node: str = ""  # the node that it is about, where it is about one
 
 
 def of_pacemaker(configuration: str) -> tuple[Setting, ...]:
@@ -61,6 +68,7 @@ def of_pacemaker(configuration: str) -> tuple[Setting, ...]:
             *_operations(root),
             *_ignored_stops(root),
             *_hard_errors(root),
+            *_preferences(root),
         )
     )
 
@@ -79,6 +87,14 @@ def lifekeeper_heartbeats(settings: Mapping[str, Mapping[str, str]]) -> Iterator
             listed_values = " and ".join(f"{value:g} on {node}" for node, value in values.items())
             odd = max(values, key=lambda node: values[node] or 0.0)
             yield odd, f"{name} is {listed_values}: it must be the same on all nodes, or one notices a dead peer long after the other"
+
+
+def heartbeat_silence(settings: Mapping[str, str]) -> tuple[float, float] | None:
+    """Seconds between LifeKeeper's heartbeats, and how many may be missed; None where neither is set, or is no number."""
+    if not any(name in settings for name in HEARTBEAT):
+        return None
+    beat, number = (_number(settings.get(name, ""), DEFAULTS[name]) for name in HEARTBEAT)
+    return None if beat is None or number is None else (beat, number)
 
 
 def lifekeeper_ip_checks(settings: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str]]:
@@ -103,6 +119,20 @@ def lifekeeper_checks(settings: Mapping[str, str]) -> float | None:
     """How often LifeKeeper looks at what is in service (LKL-41), in seconds, where that is so rarely that nobody can mean it to last."""
     interval = _number(settings.get("LKCHECKINTERVAL", ""), None)
     return interval if interval is not None and interval >= RARE_CHECKS_S else None
+
+
+def lifekeeper_checks_apart(settings: Mapping[str, Mapping[str, str]]) -> tuple[str, str] | None:
+    """The node that looks far more rarely than the other one at what is in service there, and that in words; what is absent has its
+    default (LKL-41). What is rare by itself is told by itself (`lifekeeper_checks`)."""
+    values = {node: _number(node_settings.get("LKCHECKINTERVAL", ""), CHECK_INTERVAL_S) for node, node_settings in settings.items()}
+    known = {node: value for node, value in values.items() if value}
+    if len(known) < 2 or len(known) < len(values):
+        return None
+    odd, least = max(known, key=lambda node: known[node]), min(known.values())
+    if known[odd] < SELDOM_CHECKS_S or known[odd] >= RARE_CHECKS_S or known[odd] < CHECKS_APART * least:
+        return None
+    listed_values = " and ".join(f"{value:g} s on {node}" for node, value in known.items())
+    return odd, f"LKCHECKINTERVAL is {listed_values}: what dies in service on {odd} is noticed that much later there"
 
 
 def _number(text: str, absent: float | None) -> float | None:
@@ -131,6 +161,16 @@ def _options(root: xml.Element) -> Iterator[Setting]:
             f"{where}: startup-fencing={options['startup-fencing']}",
             "switch startup-fencing on (its default)",
         )
+
+    for name in ("stonith-action", "fencing-action"):
+        if options.get(name, "").lower() in ("off", "poweroff"):
+            yield Setting(
+                f"{name} is {options[name]}: a node that is fenced stays off until somebody starts it, and until then there is nobody to "
+                "fail over to",
+                f"{where}: {name}={options[name]}",
+                f"set {name} to reboot (its default), unless somebody is meant to look at the node first",
+                mild=True,
+            )
 
 
 def _resources(root: xml.Element) -> Iterator[Setting]:
@@ -196,6 +236,29 @@ def _fence_devices(root: xml.Element) -> Iterator[Setting]:
                     f"the configuration: {tag}, {name}={parameters[name]}",
                     f"take {name} away from {tag}, or give it an action that cuts the node off (off, reboot)",
                 )
+        yield from _short_fencing(root, device, parameters)
+
+
+def _short_fencing(root: xml.Element, device: xml.Element, parameters: Mapping[str, str]) -> Iterator[Setting]:
+    """A device that may take less time than fencing does: its own limit for the action, else the cluster's."""
+    options = {v.get("name", ""): v.get("value", "") for v in root.iterfind("configuration/crm_config//nvpair")}
+    tag, azure = device.get("id", ""), device.get("type") == AZURE_FENCE_AGENT
+    least = AZURE_FENCE_S if azure else FENCE_S
+    action = "off" if options.get("stonith-action", "").lower() in ("off", "poweroff") else "reboot"
+    name = f"pcmk_{action}_timeout"
+    own, text = name in parameters, parameters.get(name) or options.get("stonith-timeout", "")
+    limit = seconds_of(text)
+    if limit is None or limit >= least:
+        return
+    needs = "in Azure a node is off and on again after 30 to 120 s" if azure else "a node is hardly ever off and on again as soon as that"
+    setting = name if own else "stonith-timeout"
+    usual = "900 s, as guides for Azure have it" if azure else "60 s is the default"
+    yield Setting(
+        f"fencing by {tag} is given up after {limit:g} s ({setting}): {needs}, so that it fails, and nothing is taken over from a lost "
+        "node",
+        f"the configuration: {f'{tag}, {setting}' if own else setting}={text}",
+        f"give {setting} a time well above what fencing takes ({usual}), and try it in a quiet hour",
+    )
 
 
 def _swapped_maps(root: xml.Element) -> Iterator[Setting]:
@@ -231,7 +294,7 @@ def _swapped_maps(root: xml.Element) -> Iterator[Setting]:
 
 def _operations(root: xml.Element) -> Iterator[Setting]:
     """Starts and stops that took longer, the last time that they succeeded, than they may take."""
-    usual = _seconds(_meta(root.find("configuration/op_defaults"), "meta_attributes/nvpair").get("timeout", "")) or OPERATION_TIMEOUT_S
+    usual = seconds_of(_meta(root.find("configuration/op_defaults"), "meta_attributes/nvpair").get("timeout", "")) or OPERATION_TIMEOUT_S
     took: dict[tuple[str, str], float] = {}
     for resource in root.iterfind("status//lrm_resource"):
         for past_operation in resource.iterfind("lrm_rsc_op[@rc-code='0']"):
@@ -245,7 +308,7 @@ def _operations(root: xml.Element) -> Iterator[Setting]:
         for name in ("start", "stop"):
             operation = next((op for op in primitive.iterfind("operations/op") if op.get("name") == name), None)
             timeout = "" if operation is None else operation.get("timeout") or _meta(operation, "meta_attributes/nvpair").get("timeout", "")
-            allowed = (_seconds(timeout) if timeout else usual) or usual
+            allowed = (seconds_of(timeout) if timeout else usual) or usual
             last = took.get((tag, name))
             if last is not None and last > allowed:
                 yield Setting(
@@ -304,10 +367,57 @@ def _hard_errors(root: xml.Element) -> Iterator[Setting]:
             )
 
 
+def _preferences(root: xml.Element) -> Iterator[Setting]:
+    """What has everything move back by itself, once a node that was lost is there again. A constraint with a rule may end, or mean another
+    time or place; one that is as strong as what keeps resources where they are is not looked into."""
+    for rule in root.iterfind("configuration/constraints/rsc_location"):
+        tag, node, id = (rule.get(name, "") for name in ("rsc", "node", "id"))
+        by_hand = id.startswith("cli-prefer-")
+        if by_hand and not node:  # as `crm_resource --move` writes it: a rule that names the node
+            expressions, dates = list(rule.iter("expression")), list(rule.iter("date_expression"))
+            named = [e.get("value", "") for e in expressions if (e.get("attribute"), e.get("operation")) == ("#uname", "eq")]
+            node = named[0] if len(named) == 1 and len(expressions) == 1 and not dates else ""
+        elif rule.find("rule") is not None:
+            continue
+        scores = {rule.get("score", ""), *(one.get("score", "") for one in rule.iter("rule"))}
+        if not tag or not node or not scores & {"INFINITY", "+INFINITY"} or "INFINITY" in _stickiness(root, tag):
+            continue
+        then = f"after a failover from {node}, {tag} moves back as soon as {node} is there again, by itself, which is a second outage"
+        if by_hand:
+            yield Setting(
+                f"the constraint {id}, which a move by hand left behind, prefers {node} for {tag} without limit: {then}",
+                f"the configuration: {id}, {tag} on {node}, score INFINITY",
+                f"take it away: `crm_resource --clear -r {tag}`",
+                tag,
+                node=node,
+            )
+        else:
+            yield Setting(
+                f"the constraint {id} prefers {node} for {tag} without limit: {then}",
+                f"the configuration: {id}, {tag} on {node}, score INFINITY",
+                f"give {id} a score below the resource-stickiness, unless everything is meant to move back at once",
+                tag,
+                mild=True,
+                node=node,
+            )
+
+
+def _stickiness(root: xml.Element, tag: str) -> set[str]:
+    """Every value of resource-stickiness that may count for a resource or what is in it."""
+    blocks = [e for e in root.iterfind("configuration/resources//*") if e.get("id") == tag]
+    pairs = [pair for e in (*blocks, *root.iterfind("configuration/rsc_defaults")) for pair in e.iter("nvpair")]
+    return {pair.get("value", "").lstrip("+") for pair in pairs if pair.get("name") == "resource-stickiness"}
+
+
 def _digits(text: str) -> str:
     return text if NUMBER.fullmatch(text) else "0"
 
 
-def _seconds(text: str) -> float | None:
-    match = TIME.fullmatch(text)
-    return float(match[1]) * SECONDS[(match[2] or "s").lower()] if match else None
+def seconds_of(text: str) -> float | None:
+    """A time as Pacemaker's configuration has it: `20`, `20s`, `5min`, or ISO 8601's `PT5M`; None for what is none, or hangs on months."""
+    if match := TIME.fullmatch(text):
+        return float(match[1]) * SECONDS[(match[2] or "s").lower()]
+    if (iso := ISO_TIME.fullmatch(text.strip())) and any(iso.groups()):
+        days, hours, minutes, seconds = (int(part or 0) for part in iso.groups())
+        return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+    return None

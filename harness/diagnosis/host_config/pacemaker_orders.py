@@ -22,6 +22,19 @@ def of_pacemaker(configuration: str) -> tuple[Setting, ...]:
     return () if root is None or resources is None else tuple(_find_unordered(root, resources))
 
 
+def after_address(configuration: str, ip_tag: str) -> dict[str, str]:
+    """Of each resource (`after the address TAG`) whether the IP resource is started before it, by groups and orders: `yes` or `no`; nothing
+    where that cannot be told."""
+    root = root_of(configuration)
+    resources = None if root is None else root.find("configuration/resources")
+    if root is None or resources is None or (after := _resources_after(root, resources)) is None:
+        return {}
+    tags = [p.get("id", "") for p in resources.iter("primitive")]
+    if ip_tag not in tags:
+        return {}
+    return {f"after the address {tag}": "yes" if _precedes(after, ip_tag, tag) else "no" for tag in tags if tag != ip_tag}
+
+
 def _find_unordered(root: xml.Element, resources: xml.Element) -> Iterator[Setting]:
     if not (pairs := [*lies_on(resources)]) or (after := _resources_after(root, resources)) is None:
         return

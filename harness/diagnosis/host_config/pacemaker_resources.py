@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from xml.etree import ElementTree as xml
 
+from harness.diagnosis.host_config.manager_settings import seconds_of
 from harness.diagnosis.host_config.pacemaker_cib import root_of
 from harness.managers.parse.pacemaker_parse import PROGRAM_SETTINGS
 from harness.managers.unlisted_members import lies_on
@@ -14,6 +15,7 @@ ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 PORT = re.compile(r"--port[ =](\d{1,5})(?!\d)")
 PLAIN = re.compile(r"[\w.:-]+", re.ASCII)
 ADDRESS_AGENTS = ("IPaddr2", "IPaddr")
+HOLDERS = ("group", "clone", "master", "bundle")
 OFF = ("false", "no", "off", "n", "0")
 
 
@@ -56,7 +58,12 @@ def parse(text: str, ip_tag: str) -> dict[str, str]:
             settings[f"port {tag}"] = port
         if watched := _monitor_state(primitive, definitions):
             settings[f"monitor {tag}"] = watched
+        intervals = [interval for interval, on in _monitors(definitions) if on]
+        if intervals and None not in (every := [seconds_of(interval) for interval in intervals]):
+            settings[f"monitor interval {tag}"] = f"{min(seconds for seconds in every if seconds is not None):g}"
+    settings |= {f"holder {e.get('id')}": e.tag for kind in HOLDERS for e in root.iterfind(f"configuration/resources//{kind}")}
     settings |= {f"clone of {tag}": clone for clone, tag in _copied(root)}
+    settings |= {f"instances of {tag}": clone for clone, tag in _copied(root, promotable=True)}
     settings |= {f"disabled {tag}": "yes" for tag in _disabled(root)}
     for ban in root.iterfind(".//constraints/rsc_location"):
         if ban.get("score", "").lstrip("-") in ("INFINITY", "1000000") and ban.get("score", "").startswith("-"):
@@ -73,11 +80,13 @@ def parse(text: str, ip_tag: str) -> dict[str, str]:
     return settings
 
 
-def _copied(root: xml.Element) -> Iterator[tuple[str, str]]:
-    """Clones, each with a resource that it runs on several nodes at once; what is promoted on one node does another thing on the others."""
-    for clone in root.iterfind("configuration/resources//clone"):
+def _copied(root: xml.Element, promotable: bool = False) -> Iterator[tuple[str, str]]:
+    """Clones, each with a resource that it runs on several nodes at once; with those that are promoted on one node, and do another thing on
+    the others, where these are asked for."""
+    kinds = ("clone", "master") if promotable else ("clone",)
+    for clone in (e for kind in kinds for e in root.iterfind(f"configuration/resources//{kind}")):
         meta = {v.get("name", ""): v.get("value", "").lower() for v in clone.iterfind("meta_attributes/nvpair")}
-        if meta.get("clone-max") != "1" and meta.get("promotable", "false") in OFF:
+        if meta.get("clone-max") != "1" and (promotable or meta.get("promotable", "false") in OFF):
             yield from ((clone.get("id", ""), primitive.get("id", "")) for primitive in clone.iter("primitive"))
 
 
@@ -97,7 +106,7 @@ def _definitions(root: xml.Element, primitive: xml.Element) -> list[xml.Element]
 
 def _monitor_state(primitive: xml.Element, definitions: list[xml.Element]) -> str:
     """Has it a recurring monitor that is on? `yes`, `none`, or nothing where its operations are elsewhere and are not found."""
-    if any(_monitors_enabled(definitions)):
+    if any(on for _, on in _monitors(definitions)):
         return "yes"
     elsewhere = any(element.get("id-ref") for definition in definitions for element in definition.iter()) or (
         primitive.get("template") and len(definitions) == 1
@@ -105,13 +114,14 @@ def _monitor_state(primitive: xml.Element, definitions: list[xml.Element]) -> st
     return "" if elsewhere else "none"
 
 
-def _monitors_enabled(definitions: list[xml.Element]) -> Iterator[bool]:
-    """Of each recurring monitor whether it is on. A resource's own operation stands for the template's of that name and interval."""
+def _monitors(definitions: list[xml.Element]) -> Iterator[tuple[str, bool]]:
+    """Of each recurring monitor its interval, and whether it is on. A resource's own operation stands for the template's of that name and
+    interval."""
     known_intervals: set[str] = set()
     for definition in definitions:
         monitors = [op for op in definition.iter("op") if op.get("name") == "monitor" and op.get("role", "").lower() != "stopped"]
         for op in monitors:
             interval = op.get("interval", "0")
             if interval not in known_intervals and interval.rstrip("ms") not in ("", "0"):
-                yield op.get("enabled", "true").lower() not in OFF
+                yield interval, op.get("enabled", "true").lower() not in OFF
         known_intervals |= {op.get("interval", "0") for op in monitors}

@@ -36,7 +36,7 @@ from harness.managers.parse.pacemaker_parse import (
     read,
     timed_moves,
 )
-from harness.managers.probe_responder_resources import RESPONDER_WORDS
+from harness.managers.probe_responder_resources import has_responder_name
 from harness.managers.rules import pacemaker_out_of_service_rules as take_out
 from harness.managers.rules.boot_start_rules import at_boot_line, by_units
 from harness.managers.rules.pacemaker_attribute_rules import held_against
@@ -158,7 +158,7 @@ class Pacemaker(OnLinux):
     def _own_tags(self, reading: Reading) -> set[str]:
         """What the file names, and what may answer its probe."""
         port = str(self._cluster.load_balancer.probe.port)
-        return own_tags(self._cluster) | {t for t in reading.resources if port in t or any(w in t.lower() for w in RESPONDER_WORDS)}
+        return own_tags(self._cluster) | {t for t in reading.resources if port in t or has_responder_name(t)}
 
     def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
         node = self._cluster.nodes[0].name

@@ -93,6 +93,20 @@ def is_sealed(settings: Mapping[str, str]) -> bool | None:
     return False if algorithms or settings.get("totem.secauth") else None
 
 
+def node_names(settings: Mapping[str, str]) -> dict[str, str]:
+    """The nodes' names, by the ids by which the settings list them."""
+    words = ((key.split(), value) for key, value in settings.items())
+    return {key[1]: value for key, value in words if len(key) == 3 and (key[0], key[2]) == ("node", "name")}
+
+
+def is_address(text: str) -> bool:
+    """Whether it is an address, and not a name."""
+    try:
+        return bool(ip_address(text))
+    except ValueError:
+        return False
+
+
 def _are_apart(first: str, second: str) -> bool:
     """Two addresses; a name and an address may well be the same."""
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from xml.etree import ElementTree as xml
 
 from harness.managers.manager import Answer, answer
@@ -36,7 +36,7 @@ def fenced_by(outputs: Mapping[str, NodeOutput], names: Sequence[str], cut: str)
         for name, listed in zip(names, lists, strict=False):
             if started and name != node and not {line.strip() for line in listed.splitlines()} & started:
                 against.append(f"no started fence device covers {name}; stonith_admin on {node} said: {last_words(listed)}{bans}")
-        against += _failed_fencings(root)
+        against += _failed_fencings(root, {*names, *(n.get("name", "") for n in root.findall("nodes/node"))})
         history = root.find("fence_history")  # left out where there is none
         if history is not None and history.get("status", "0") != "0":
             unknown.append(f"{node}: whether fencing failed before could not be read")
@@ -78,11 +78,12 @@ def _started_devices(root: xml.Element) -> set[str]:
     }
 
 
-def _failed_fencings(root: xml.Element) -> list[str]:
-    """Nodes of which the last that was tried, by any device, failed or has not ended."""
+def _failed_fencings(root: xml.Element, nodes: Collection[str]) -> list[str]:
+    """Nodes of which the last that was tried, by any device, failed or has not ended. What is none of the cluster's `nodes`, as one that
+    was taken out of it, needs no fencing any more."""
     last: dict[str, tuple[str, str]] = {}
     for event in root.findall("fence_history/fence_event"):
         target, when = event.get("target", ""), event.get("completed", "9")
         if when >= last.get(target, ("", ""))[0]:
             last[target] = (when, event.get("status", ""))
-    return [f"the last fencing of {target} is {status}" for target, (_, status) in last.items() if status != "success"]
+    return [f"the last fencing of {target} is {status}" for target, (_, status) in last.items() if status != "success" and target in nodes]

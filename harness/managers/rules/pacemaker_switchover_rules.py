@@ -24,6 +24,7 @@ MEMBER = re.compile(r"^\s*(?:0x)?[0-9a-f]+\s+(?P<votes>\d+)\s+(?P<rest>.*)$", re
 NAME = re.compile(r"[\w.:-]+\Z", re.ASCII)
 NEXT = "-- next --"
 FALSE = ("false", "no", "off", "n", "0")
+PREFERENCE = "cli-prefer-"  # how the constraint begins that `crm_resource --move` leaves
 FAIL_COUNT = re.compile(r"fail-count-(?P<tag>[^#]+)(?:#.*)?\Z")  # an attribute of a node's status
 
 
@@ -100,13 +101,17 @@ def _places(resource: xml.Element) -> list[str]:
 
 
 def by_cib(cib: NodeOutput, reading: Reading, resource: str, question: Question = Question.TOLD) -> Case:
-    """The configuration (`cibadmin -Q`, and the node's own clock): constraints that a move by hand left, and failures that move nothing."""
+    """The configuration (`cibadmin -Q`, and the node's own clock): constraints that a move by hand left, and failures that move nothing.
+
+    A preference speaks against what is told only, which would fight it: it keeps nothing from leaving a node that is lost, or that a
+    failure has banned (what the scheduler makes of it, `by_simulation` says)."""
     root = document(cib.text or "")
     if root is None:
         return Case(unknown=[f"Pacemaker's configuration could not be read; it said: {last_words(cib.text or '', cib.why)}"])
     case = Case()
     ours = {resource, *reading.resources, *reading.groups}
-    if constraints := hand_move_ids(cib.text or "", ours):
+    moves = hand_move_ids(cib.text or "", ours)
+    if constraints := [id for id in moves if question is Question.TOLD or not id.startswith(PREFERENCE)]:
         case.against.append(f"the constraint {', '.join(constraints)} is in force, which a move by hand left behind")
     if question is Question.FAILED:
         for tag, word in _on_fail(root, reading):

@@ -19,6 +19,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     yield from _not_local(evidence)
     yield from _extended_otherwise(evidence)
     yield from _wide_in_the_file(evidence)
+    yield from _before_the_address(evidence)
     tag = cluster.ip_resource.tag
     usual = {name: host.nic_of(cluster.node(name).second_address) for name, host in ((n.name, s) for n, s in evidence.nodes)}
     for node, host in evidence.nodes:
@@ -97,6 +98,31 @@ def _wide_in_the_file(evidence: Evidence) -> Iterator[Cause]:
         f"set ip_resource.prefix to {VIP_PREFIX} in the cluster file, or leave it out; a node that holds {vip} as a /{VIP_PREFIX} is right",
         (f"the cluster file: ip_resource.prefix {prefix}", *held),
     )
+
+
+def _before_the_address(evidence: Evidence) -> Iterator[Cause]:
+    """A service that listens on the VIP alone cannot start before the VIP is there, unless the kernel lets it (ip_nonlocal_bind)."""
+    cluster, tag = evidence.cluster, evidence.cluster.ip_resource.tag
+    active, standby = (evidence.hosts.get(name or "") for name in (evidence.active, evidence.standby))
+    if active is None or standby is None or evidence.moved or standby.sysctls.get("ip_nonlocal_bind") != "0":
+        return
+    for service in cluster.services:
+        there = active.listening(service.port)
+        if not there or {s.address for s in there} != {str(cluster.vip)} or active.units.get(f"after the address {service.tag}") != "no":
+            continue
+        yield Cause(
+            f"{service.tag} listens on {cluster.vip} only, and nothing in the cluster manager has {tag} started before it: on "
+            f"{standby.name} it may start before {cluster.vip} is there, which it could not listen on then (ip_nonlocal_bind is 0), and "
+            "its failed start keeps it off that node",
+            standby.name,
+            Certainty.LIKELY,
+            f"add an order ({tag} first, then {service.tag}), or let it listen on any address",
+            (
+                f"`ss -tlnp` on {active.name}: {there[0].owner} listens on {there[0].address}:{service.port}",
+                f"the cluster's configuration: no group and no order has {tag} before {service.tag}",
+                f"net.ipv4.ip_nonlocal_bind on {standby.name}: 0",
+            ),
+        )
 
 
 def _twice(evidence: Evidence) -> Iterator[Cause]:

@@ -22,6 +22,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     at = evidence.standby or theirs.name
     apart = [*corosync_parse.differences(ours.corosync, theirs.corosync)]
     yield from _absent_files(ours, theirs)
+    yield from _nodes_at_other_addresses(ours, theirs)
+    yield from _multicast(ours, theirs)
     sealed = {corosync_parse.is_sealed(host.corosync) for host in (ours, theirs)}
     file = next((host.corosync["totem.keyfile"] for host in (ours, theirs) if "totem.keyfile" in host.corosync), COROSYNC_KEY)
     if sealed != {False} and _differ(ours.keys.get(file), theirs.keys.get(file)):
@@ -59,6 +61,45 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             Certainty.LIKELY,
             f"make /etc/corosync/corosync.conf the same on both nodes (`pcs cluster sync` or `csync2` does), then {then}",
             tuple(f"/etc/corosync/corosync.conf: {name}: {here} on {ours.name}, {there} on {theirs.name}" for name, here, there in apart),
+            explains=("*:communication path",),
+        )
+
+
+def _nodes_at_other_addresses(ours: HostSeen, theirs: HostSeen) -> Iterator[Cause]:
+    """An address of the list, alike in both files, that its node does not have: what runs there has read another list."""
+    for host in (ours, theirs):
+        own = {a.address for a in host.addresses or ()}
+        known = {number for number, name in corosync_parse.node_names(ours.corosync).items() if name.partition(".")[0] == host.name}
+        for key, address in ours.corosync.items():
+            words = key.split()
+            listed = len(words) == 3 and words[0] == "node" and words[1] in known and words[2].endswith("_addr")
+            if not listed or not own or theirs.corosync.get(key) != address or not corosync_parse.is_address(address) or address in own:
+                continue
+            yield Cause(
+                f"corosync.conf on both nodes has {address} for {host.name} ({words[2]}), and {host.name} has no such address: from their "
+                "next start on the nodes would not find each other there",
+                host.name,
+                Certainty.LIKELY,
+                f"write an address that {host.name} has into {CONFIGURATION} on both nodes, then have it read again "
+                "(`corosync-cfgtool -R`)",
+                (
+                    f"{CONFIGURATION} on both nodes: {words[2]} of node {words[1]} is {address}",
+                    f"`ip addr` on {host.name}: {', '.join(sorted(own))}",
+                ),
+                explains=("*:communication path",),
+            )
+
+
+def _multicast(ours: HostSeen, theirs: HostSeen) -> Iterator[Cause]:
+    """Corosync's transport udp is multicast, unless it is told to broadcast; no virtual network of Azure carries either (facts FAB-01)."""
+    if {host.corosync.get("totem.transport", "").lower() for host in (ours, theirs)} == {"udp"}:
+        yield Cause(
+            "the transport of corosync.conf on both nodes is udp, which is multicast, and Azure's networks carry none: from their next "
+            "start on the nodes would not find each other",
+            theirs.name,
+            Certainty.LIKELY,
+            f"set the transport to knet (or udpu) in {CONFIGURATION} on both nodes, before anything is restarted",
+            tuple(f"{CONFIGURATION} on {host.name}: transport: {host.corosync['totem.transport']}" for host in (ours, theirs)),
             explains=("*:communication path",),
         )
 

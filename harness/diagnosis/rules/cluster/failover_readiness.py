@@ -7,10 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
-from harness.diagnosis.host_config.manager_settings import hc_timeout, lifekeeper_checks, lifekeeper_heartbeats, lifekeeper_ip_checks
+from harness.diagnosis.host_config.manager_settings import (
+    RARE_CHECKS_S,
+    hc_timeout,
+    lifekeeper_checks,
+    lifekeeper_checks_apart,
+    lifekeeper_heartbeats,
+    lifekeeper_ip_checks,
+)
 from harness.diagnosis.required_flows import join_names
 from harness.diagnosis.rules.cluster.lost_quorum import missing_votes
-from harness.managers.manager import Question
+from harness.managers.manager import ADDRESS, CommPath, Question
 from harness.managers.parse.lifekeeper_parse import STRATEGY
 
 DATABASES = {"postgres", "oracle", "mssql"}
@@ -137,8 +144,9 @@ def _settings(evidence: Evidence, to: str) -> Iterator[Cause]:
     for setting in doubtful:
         if setting.cloned and setting.tag not in served:  # another application's, as far as is known
             continue
-        sure = not setting.usual or setting.tag in served
-        yield Cause(setting.says, to, Certainty.LIKELY if sure else Certainty.POSSIBLE, setting.do, (setting.seen,))
+        sure = not setting.mild and (not setting.usual or setting.tag in served)
+        at = setting.node if setting.node in evidence.state.nodes else to
+        yield Cause(setting.says, at, Certainty.LIKELY if sure else Certainty.POSSIBLE, setting.do, (setting.seen,))
     files = {name: host.settings for name, host in of_nodes.items() if host.settings}
     where = "/etc/default/LifeKeeper"
     if len(files) == len(of_nodes):
@@ -148,8 +156,13 @@ def _settings(evidence: Evidence, to: str) -> Iterator[Cause]:
         for node, says in lifekeeper_ip_checks(files):
             do = f"set it in {where} on {node} to what the other node has; it takes effect at the next check, without a restart"
             yield Cause(says, node, Certainty.LIKELY, do, (where,))
+        if apart := lifekeeper_checks_apart(files):
+            do = f"give it the same value in {where} on both nodes (LifeKeeper's own value is 120)"
+            yield Cause(apart[1], apart[0], Certainty.LIKELY, do, (where,))
     interval_s = evidence.cluster.load_balancer.probe.interval_s
-    everywhere = len(files) == len(of_nodes) and all(map(lifekeeper_checks, files.values()))  # then somebody may well mean it
+    rare = [lifekeeper_checks(settings) for settings in files.values()]
+    expected_s = cluster.manager.check_interval_s  # with both so, and the cluster file as well, somebody may well mean it
+    everywhere = len(files) == len(of_nodes) and all(interval is not None and interval <= 2 * expected_s for interval in rare)
     for node, settings in files.items():
         if (interval := lifekeeper_checks(settings)) is not None:
             yield Cause(
@@ -169,6 +182,15 @@ def _settings(evidence: Evidence, to: str) -> Iterator[Cause]:
                 Certainty.LIKELY,
                 f"raise HC_TIMEOUT in {where} on {node} well above twice the probe's interval",
                 (f"{where} on {node}: HC_TIMEOUT={settings['HC_TIMEOUT']}", f"the cluster file: interval_s {interval_s:g}"),
+            )
+        if patience is not None and patience >= RARE_CHECKS_S:
+            yield Cause(
+                f"HC_TIMEOUT is {patience:g} s on {node}: the health-check resource waits so long before it notices that no probe comes, "
+                f"and a node that the load balancer sends nobody keeps everything in service for {patience / 3600:g} hours",
+                node,
+                Certainty.LIKELY,
+                f"set HC_TIMEOUT in {where} on {node} to some times the probe's interval ({interval_s:g} s)",
+                (f"{where} on {node}: HC_TIMEOUT={settings['HC_TIMEOUT']}",),
             )
     yield from _shutdown_strategy(evidence)
     yield from _single_path(evidence, to)
@@ -207,26 +229,44 @@ def _shutdown_strategy(evidence: Evidence) -> Iterator[Cause]:
 
 
 def _single_path(evidence: Evidence, to: str) -> Iterator[Cause]:
-    """LifeKeeper wants two; Corosync's one ring is usual on Azure, where fencing decides."""
+    """LifeKeeper wants two, each in a subnet of its own; Corosync's one ring is usual on Azure, where fencing decides."""
     paths = {name: node.comm_paths for name, node in evidence.state.nodes.items()}
-    if evidence.cluster.manager.kind != "lifekeeper" or any(len(node_paths) != 1 for node_paths in paths.values()):
+    if evidence.cluster.manager.kind != "lifekeeper" or not all(paths.values()):
         return
     modes = {host.settings.get("QUORUM_MODE", "").lower() for _, host in evidence.nodes}
     if modes - {"", "none", "off"} or evidence.cluster.manager.quorum not in (None, "off"):
         return  # then it is not the paths alone that decide
     if to not in paths or not all(n.second_address for n in evidence.cluster.nodes):
         return
-    (path,) = paths[to]
-    if not path.alive:  # which is told by itself
+    if not any(path.alive for path in paths[to]):  # which is told by itself
+        return
+    listed = list(dict.fromkeys(path.addresses for path in paths[to]))
+    if all(len(node_paths) == 1 for node_paths in paths.values()):
+        what = f"the nodes have one communication path only ({listed[0]}), though each has two NICs: when it is lost"
+    elif nic := _nic_of_all(evidence, paths):
+        what = f"all communication paths ({join_names(listed)}) go by {nic}, though each node has two NICs: when its subnet is lost"
+    else:
         return
     yield Cause(
-        f"the nodes have one communication path only ({path.addresses}), though each has two NICs: when it is lost, each thinks that the "
-        "other is dead, and both have everything in service",
+        f"{what}, each thinks that the other is dead, and both have everything in service",
         to,
         Certainty.LIKELY,
         "make a second communication path over the other subnet",
-        tuple(f"the cluster manager on {name}: {node_paths[0].addresses} is its only path" for name, node_paths in paths.items()),
+        tuple(f"the cluster manager on {name}: {path.addresses}" for name, node_paths in paths.items() for path in node_paths),
     )
+
+
+def _nic_of_all(evidence: Evidence, paths: Mapping[str, Sequence[CommPath]]) -> str | None:
+    """The one NIC that all paths of a node go by, by its own addresses, on every node; None where there are several, or that was not
+    told."""
+    nics: set[str] = set()
+    for name, node_paths in paths.items():
+        host = evidence.hosts.get(name)
+        by_path = [{host.nic_of(a) for a in ADDRESS.findall(path.addresses)} - {None} for path in node_paths] if host else []
+        if len(by_path) < 2 or any(len(nics_of_path) != 1 for nics_of_path in by_path) or len(set.union(*by_path)) != 1:
+            return None
+        nics |= {nic for nics_of_path in by_path for nic in nics_of_path if nic}
+    return join_names(sorted(nics)) if nics else None
 
 
 def _loose_disks(evidence: Evidence) -> dict[str, tuple[str, tuple[str, ...]]]:

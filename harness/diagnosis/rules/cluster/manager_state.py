@@ -7,14 +7,16 @@ from collections.abc import Iterator
 
 from harness.config.cluster_config import VIP_PREFIX
 from harness.diagnosis.cause import Cause, Certainty
-from harness.diagnosis.evidence import Evidence
+from harness.diagnosis.evidence import Evidence, HostSeen, Socket
 from harness.diagnosis.manager_log_excerpts import about, recoveries
 from harness.diagnosis.rules.network.connection_tracking import leads_to
+from harness.diagnosis.rules.service.listeners import ports_of, served_meanwhile
 from harness.managers.manager import ResourceState
 from harness.managers.manager_registry import manager_class
 
 # Seconds in which a recovery was logged, of REPEATED_RECOVERY_WINDOW_S: something takes it away as often as it is put back.
 MIN_REPEATED_RECOVERIES = 4
+MAX_ELSEWHERE = 3  # ports
 REPEATED_RECOVERY_WINDOW_S = 120.0
 CHECK_FAILS = re.compile(r"quickCheck|_monitor_", re.IGNORECASE)
 GONE = re.compile(r"\bnot (on|there|running|found|present|configured)\b|missing|\bgone\b|rc=7|no address", re.IGNORECASE)
@@ -32,7 +34,6 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     yield from _apart(evidence)
     yield from _ip_resource(evidence)
     yield from _incomplete(evidence)
-    yield from _unwatched(evidence)
     yield from _again_and_again(evidence)
 
 
@@ -180,23 +181,30 @@ def _disagrees(evidence: Evidence) -> Iterator[Cause]:
             continue
         if evidence.served_elsewhere(active, number):
             continue  # by a container, to which its firewall hands the port on
+        if served_meanwhile(evidence, active, number):  # then somebody listens there now and then
+            continue
         if state.active:
             monitor = host.units.get(f"monitor {tag}")
             why = ", because the resource has no monitor operation" if monitor == "none" else ""
             configured_port = host.units.get(f"port {tag}", "")
             if configured_port.isdigit() and int(configured_port) != number:
                 why = f", because the resource is configured for port {configured_port}"
+            elsewhere = _listens_elsewhere(evidence, host) if not why else []
+            where = f"; {elsewhere[0].owner} listens on {elsewhere[0].port}, which nobody does on {evidence.standby}" if elsewhere else ""
             yield Cause(
                 f"the cluster manager says that {tag} is in service (started) on {active}, but nobody listens on port {number} "
-                f"({what}): the two disagree{why}",
+                f"({what}): the two disagree{why}{where}",
                 active,
                 Certainty.CERTAIN,
                 f"give {tag} the port {number}"
                 if configured_port.isdigit() and int(configured_port) != number
                 else f"give {tag} a monitor, and let the manager look at it again or restart it"
                 if why
+                else f"see whether {elsewhere[0].owner} is {tag}, and by which settings it has that port; then let the manager check it"
+                if elsewhere
                 else f"let the manager check {tag}, or restart it there",
                 (
+                    *(f"`ss -tlnp` on {active}: {s.owner} listens on {s.address}:{s.port}" for s in elsewhere),
                     f"the cluster manager on {active}: {tag} is {state}",
                     f"`ss -tlnp` on {active}: nothing listens on {number}",
                     *((f"the cluster's configuration: {tag} has no recurring monitor",) if monitor == "none" else ()),
@@ -212,6 +220,19 @@ def _disagrees(evidence: Evidence) -> Iterator[Cause]:
                 (f"the cluster manager on {active}: {tag} is {state}",),
                 explains=_explains(evidence, active, tag),
             )
+
+
+def _listens_elsewhere(evidence: Evidence, host: HostSeen) -> list[Socket]:
+    """Who listens on the active node, reached from outside, on a port that is none of the cluster's, and that nobody has on the standby: it
+    may be a service that was given another port. A few at most; where there are more, nothing can be told from that."""
+    standby = evidence.hosts.get(evidence.standby or "")
+    if standby is None or standby.listeners is None or host.listeners is None:
+        return []
+    others = {s.port for s in standby.listeners} | set(ports_of(evidence.cluster))
+    configured = {value for key, value in host.units.items() if key.startswith("port ")}
+    sockets = [s for s in host.listeners if s.port not in others and str(s.port) not in configured and not s.address.startswith("127.")]
+    by_port = {s.port: s for s in sockets if s.address != "::1"}
+    return list(by_port.values()) if len(by_port) <= MAX_ELSEWHERE else []
 
 
 def _runs_out_of_service(evidence: Evidence, active: str, tag: str, port: int, what: str) -> Cause:
@@ -340,28 +361,6 @@ def _incomplete(evidence: Evidence) -> Iterator[Cause]:
             Certainty.CERTAIN,
             f"put {out[0]} in service there, by the cluster manager",
             tuple(f"the cluster manager on {active}: {t} is {there[t]}" for t in out),
-        )
-
-
-def _unwatched(evidence: Evidence) -> Iterator[Cause]:
-    """A resource that nobody looks at: a responder, a service or an address that is gone goes unnoticed (facts DES-07)."""
-    cluster, name = evidence.cluster, evidence.active
-    host = evidence.hosts.get(name or "")
-    if name is None or host is None or host.units.get("option maintenance-mode", "").lower() == "true":
-        return
-    probed = {tag: cluster.load_balancer.probe.port for tag in evidence.responders}
-    for tag, port in {**{s.tag: s.port for s in cluster.services}, cluster.ip_resource.tag: None, **probed}.items():
-        state = evidence.resource(name, tag)
-        away = port is not None and not host.listening(port)
-        if host.units.get(f"monitor {tag}") != "none" or away or (tag not in probed and state is not ResourceState.IN_SERVICE):
-            continue
-        what = f"what listens on port {port} dies" if port is not None else f"{cluster.vip} is taken away"
-        yield Cause(
-            f"{tag} has no monitor operation: when {what}, the cluster manager goes on saying that it is in service",
-            name,
-            Certainty.CERTAIN if port is not None else Certainty.LIKELY,
-            f"give {tag} a recurring monitor, every 10 s for instance",
-            (f"the cluster's configuration on {name}: {tag} has no recurring monitor",),
         )
 
 

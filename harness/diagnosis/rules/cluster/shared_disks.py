@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from harness.diagnosis.cause import Cause, Certainty
-from harness.diagnosis.evidence import Evidence
+from harness.diagnosis.evidence import Evidence, HostSeen
 from harness.managers.manager import ResourceState
 
 # What several hosts may mount at once, and what mounts nothing before somebody looks into it.
@@ -41,6 +41,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
                         f"the cluster manager: {tag} ({place}) is in service on {active}, and out of service on {node.name}",
                     ),
                 )
+            if out and leads and leads.active and alone:
+                yield from _in_the_way(evidence, node.name, host, tag, place)
             kind = host.at_boot.get(place)
             if kind and kind not in NO_DISK and not FOR_SEVERAL.fullmatch(kind):
                 yield Cause(
@@ -51,6 +53,32 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
                     f"take the line out of /etc/fstab on {node.name}, or give it the option noauto",
                     (f"/etc/fstab on {node.name}: {place}, {kind}, without noauto", f"the cluster's configuration: {tag} is {place}"),
                 )
+
+
+def _in_the_way(evidence: Evidence, name: str, host: HostSeen, tag: str, place: str) -> Iterator[Cause]:
+    """What is no disk of the cluster's, and is mounted where one of them has to be after a failover, or below that place. Pacemaker's agent
+    takes the first for its own, and refuses to mount over the second."""
+    active = evidence.hosts.get(evidence.active or "")
+    kind, expected = host.mounts.get(place), active.mounts.get(place) if active else None
+    below = sorted(mount for mount in host.mounts if mount.startswith(f"{place}/"))
+    if kind and expected and kind != expected and not FOR_SEVERAL.fullmatch(kind):
+        what, why = f"{place} ({kind})", place
+        then = f"{tag} ({expected}) would be taken for mounted, or not be mounted, and what works there would start on a foreign folder"
+    elif not kind and below and not set(below) & set(_all_places(evidence).values()):
+        what, why = f"{below[0]}, below {place} ({host.mounts[below[0]]})", below[0]
+        then = f"{tag} could not be mounted over it, or would hide it"
+    else:
+        return
+    yield Cause(
+        f"something else is mounted on {what} of {name}, where the cluster manager has {tag} out of service: after a failover {then}",
+        name,
+        Certainty.LIKELY,
+        f"see what that is and who mounted it (`findmnt {why}`), and unmount it while nothing works in it (`umount {why}`)",
+        (
+            f"/proc/mounts on {name}: {why}, {kind or host.mounts[below[0]]}",
+            f"the cluster manager: {tag} ({place}) is in service on {evidence.active}, and out of service on {name}",
+        ),
+    )
 
 
 def _has_another_there(evidence: Evidence, node: str, tag: str, place: str) -> bool:

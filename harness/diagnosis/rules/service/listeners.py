@@ -8,6 +8,7 @@ from harness.config.cluster_config import Cluster, Design, Node, Service
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import ANY, Evidence, HostSeen, Socket
 from harness.diagnosis.required_flows import join_names
+from harness.diagnosis.rules.network.connection_tracking import leads_to
 
 MAX_SHORT_BACKLOG = 16  # connections; fewer than a look makes at once, and by far fewer than any server of today asks for
 WRITE = {"postgres", "oracle", "mssql"}  # kinds of services that write where they work
@@ -30,6 +31,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             yield from _bound_to_a_nic(node, host, port, what, explains)
         if node.name == evidence.active:
             yield from _two_programs(evidence, node, host)
+            for service in evidence.cluster.services:
+                yield from _comes_and_goes(evidence, host, service)
 
 
 def ports_of(cluster: Cluster) -> dict[int, str]:
@@ -94,6 +97,51 @@ def _overrun(evidence: Evidence, host: HostSeen, port: int, what: str) -> Iterat
         "a filter that lets only some through would do the same: `nstat -azs` tells (TcpExtListenOverflows)",
         explains=tuple(p.name for p in some),
         general=True,
+    )
+
+
+def served_meanwhile(evidence: Evidence, name: str, port: int) -> bool:
+    """Was a connection to that service's port answered on that node itself, whoever listened there when it was looked?"""
+    answered = [p for p in evidence.paths if p.service.port == port and "answered" in p.outcomes]
+    here = any(name in p.nodes or (p.origin == name and not p.nodes) for p in answered)
+    return here and not _is_translated(evidence, name, port)
+
+
+def _is_translated(evidence: Evidence, name: str, port: int) -> bool:
+    """Does a rule there hand the port on, to another port or to another address, or may it?"""
+    firewall = evidence.firewalls.get(name)
+    fates = firewall.fates if firewall is not None else ()
+    come = [f.opening for f in fates if f.needed.first.hook == "input" and f.needed.first.destination_port == port]
+    return any(o.decision.changed or o.passes is None for o in come) or leads_to(evidence, name, port) is not None
+
+
+def _comes_and_goes(evidence: Evidence, host: HostSeen, service: Service) -> Iterator[Cause]:
+    """A service in a crash loop: within one look it is there and it is not. Each half by itself looks like another fault."""
+    if evidence.moved or host.listeners is None or _is_translated(evidence, host.name, service.port):
+        return
+    there, port = host.listening(service.port), service.port
+    here = [p for p in evidence.paths if p.service.port == port and (p.nodes == {host.name} or (p.origin == host.name and not p.nodes))]
+    both = [p for p in here if {"answered", "refused"} <= p.outcomes]
+    answered, refused = ([p for p in here if p.outcomes == {word}] for word in ("answered", "refused"))
+    opened = not there and bool(answered or both)
+    closed = any(s.address in ANY for s in there) and not answered and len({p.path for p in refused}) > 1
+    if not opened and not closed and not both:
+        return
+    counted = [
+        f"`ss -tlnp` on {host.name}: {f'{there[0].owner} listens' if there else 'nobody listens'} on {port}",
+        *(f"connections by the path {p.path}, right after that: {' and '.join(sorted(p.outcomes))}" for p in (*both, *answered, *refused)),
+    ]
+    yield Cause(
+        f"port {port} ({service.name}) of {host.name} comes and goes: of the connections of one look some were answered and others "
+        "refused, or somebody listened at one moment and nobody at another; its program ends and is started again and again",
+        host.name,
+        Certainty.LIKELY,
+        f"see what ends it (its own log; `while :; do ss -Hltnp 'sport = :{port}'; sleep 0.1; done` shows when), and who starts it again: "
+        f"{service.tag} of the cluster manager, or something beside it",
+        tuple(counted),
+        "a filter that refuses a part of the connections would look the same" if both else "",
+        explains=what_follows(evidence, host.name, port),
+        general=not opened,
     )
 
 

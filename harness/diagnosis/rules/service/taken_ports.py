@@ -93,8 +93,9 @@ def _other_program(evidence: Evidence, node: Node, host: HostSeen) -> Iterator[C
     if active is None or evidence.moved:
         return
     probe = evidence.cluster.load_balancer.probe.port
+    on_all = {s.port for s in evidence.cluster.services if f"instances of {s.tag}" in host.units}  # whose own instance has it
     for port, what in ports_of(evidence.cluster).items():
-        there = host.listening(port)
+        there = host.listening(port) if port not in on_all else []
         if port == probe:
             there = [s for s in there if s.address not in {*ANY, str(node.address)}]
         apart = [s for s in there if port == probe or _is_loopback(s)]
