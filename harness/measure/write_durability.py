@@ -90,17 +90,6 @@ class Tokens:
         self._ask_table(self._subject.cluster.client.name, lambda table, deadline: table.drop(deadline))
         TABLES_LEFT.pop(self._service.name, None)
 
-
-def drop_what_is_left() -> list[str]:
-    """Tried again for every table that was not seen dropped; what may still be there, in sentences."""
-    faults = []
-    for name, drop in list(TABLES_LEFT.items()):
-        try:
-            drop()
-        except HarnessError as error:
-            faults.append(f"the table {TABLE} may still be in the database of {name} (DROP TABLE {TABLE} removes it): {error}")
-    return faults
-
     def _ask_table(self, origin: str, ask: Callable[[TokenTable, Deadline], T], *, limit: float = 10.0) -> T:
         try:
             with self._open_path(origin, limit) as link, self._open_table(link.port, limit) as table:
@@ -143,3 +132,14 @@ def drop_what_is_left() -> list[str]:
             raise
         self._tell(Token(began, origin, value, True, time.monotonic() - began, by=node, service=self.name))
         self._flowing.add(origin)
+
+
+def drop_what_is_left() -> list[str]:
+    """Tried again for every table that was not seen dropped; what may still be there, in sentences."""
+    faults = []
+    for name, drop in list(TABLES_LEFT.items()):
+        try:
+            drop()
+        except HarnessError as error:
+            faults.append(f"the table {TABLE} may still be in the database of {name} (DROP TABLE {TABLE} removes it): {error}")
+    return faults
