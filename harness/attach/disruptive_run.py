@@ -21,6 +21,7 @@ from harness.core.errors import HarnessError, Inconclusive
 from harness.core.verdict import Verdict, failed
 from harness.disrupt.disruption import Disruption
 from harness.disrupt.undo import undo_what_stands
+from harness.measure.write_durability import drop_what_is_left
 
 BROKEN_CLUSTER_TIMEOUT_S = 5.0  # for a cluster that is known to be broken: it has been waited for already
 
@@ -128,7 +129,10 @@ class DisruptiveRun:
             return None
         verdict = self._put_back(broken=broken)
         self._seen_as_found = bool(verdict)
-        return verdict if verdict else failed(f"{verdict.reason}; {self._watchdog_note}")
+        tables = drop_what_is_left()  # only now is the database in service again, if a disruption had taken that away
+        if verdict:
+            return failed(f"{self._active} is active, as it was; but {'; '.join(tables)}") if tables else verdict
+        return failed("; ".join([verdict.reason, *tables, self._watchdog_note]))
 
     def not_put_back(self, reason: str) -> Verdict:
         """What to say when `end` did not come to its end."""

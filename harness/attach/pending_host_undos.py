@@ -58,10 +58,10 @@ class HostUndoings:
 
     def go_on(self, *, nothing_left: bool) -> Verdict:
         """One round: what is due is sent. Passed when every host has said that its own is undone, or need not be waited for any more."""
-        for undo in [
-            undo_ for undo_ in self._pending if (nothing_left or self._since_killed.elapsed() >= undo_.longest_s) and self._is_due(undo_)
-        ]:
-            self._try(undo)
+        for token in [undo.token for undo in self._pending]:  # what undoes one may change what is to be sent for the next
+            undo = next(undo for undo in self._pending if undo.token == token)
+            if (nothing_left or self._since_killed.elapsed() >= undo.longest_s) and self._is_due(undo):
+                self._try(undo)
         for undo in [undo_ for undo_ in self._pending if undo_.host not in self._waited_for and undo_.token in self._retry_pause_by_token]:
             if self._since_killed.elapsed() >= undo.longest_s:
                 self._pending.remove(undo)
@@ -86,7 +86,6 @@ class HostUndoings:
         if undone_now:
             self._say(f"{undo.of} on {undo.host}: undone by this process; the host had not done it by itself")
         if undo.one_for_all:  # the others are only ended: what they look for may never come to them
-            self._pending = [
-                replace(other, undo=SETTLED, check=SETTLED) if other.one_for_all and other.of == undo.of else other
-                for other in self._pending
-            ]
+            for number, other in enumerate(self._pending):
+                if other.one_for_all and other.of == undo.of:
+                    self._pending[number] = replace(other, undo=SETTLED, check=SETTLED)

@@ -39,6 +39,8 @@ from harness.core.verdict import Verdict, all_of, failed, passed
 from harness.disrupt.disruption import HARNESS, POWER_COMMAND_TIMEOUT_S, Disruption, Step, clear_failures
 from harness.expectations import outage_budget
 from harness.hosts.deadman.deadman_switch import ArmedUndo
+from harness.measure.write_durability import takes_tokens
+from harness.services.token_table import TABLE
 
 FILE = "put-back.txt"
 END_TIMEOUT_S = 10.0  # of a farewell
@@ -255,6 +257,9 @@ def put_all_back(config: WatchdogConfig, messages: Sequence[WatchdogMessage], lo
         if deadline.expired:
             say("it was undone late")
             deadline = Deadline(longest_s(cluster, 0.0))
+        for service in cluster.services:
+            if takes_tokens(service):
+                say(f"the table {TABLE} may be in the database of {service.name}, where the run wrote; DROP TABLE {TABLE} removes it")
         before = next((message.before for message in messages if message.active), None)
         return _put_back(lease, lambda: put_back(subject, active, before, patience_s=deadline.remaining()), deadline, say)
     except HarnessError as error:

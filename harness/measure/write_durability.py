@@ -20,12 +20,16 @@ from harness.remote.connections.tcp_tunnel import relay
 from harness.remote.recording.recording import Token
 from harness.services import service_registry
 from harness.services.service_kind import NotTheService
-from harness.services.token_table import TokenTable
+from harness.services.token_table import TABLE, TokenTable
 
 T = TypeVar("T")
 TOKEN_INTERVAL_S = 0.1
 TOKEN_TIMEOUT_S = 1.0  # a token that was not acknowledged within this is given up, with its connection
 MAX_CONNECTION_S = 3600.0
+
+
+# What drops the tables that this process made, or may have made, and has not seen dropped; by service.
+TABLES_LEFT: dict[str, Callable[[], None]] = {}
 
 
 class TokensFailed(Inconclusive):
@@ -56,6 +60,7 @@ class Tokens:
     def begin(self) -> None:
         """Make the table and start writing from every host. Raises TokensFailed when the database cannot be written to."""
         client = self._subject.cluster.client.name
+        TABLES_LEFT[self._service.name] = self.drop  # its answer may be lost
         try:
             self._ask_table(client, lambda table, deadline: table.make(deadline))
         except TokensFailed as error:
@@ -83,6 +88,7 @@ class Tokens:
     def drop(self) -> None:
         """Removes the table that the tokens are in."""
         self._ask_table(self._subject.cluster.client.name, lambda table, deadline: table.drop(deadline))
+        TABLES_LEFT.pop(self._service.name, None)
 
     def _ask_table(self, origin: str, ask: Callable[[TokenTable, Deadline], T], *, limit: float = 10.0) -> T:
         try:
@@ -126,3 +132,14 @@ class Tokens:
             raise
         self._tell(Token(began, origin, value, True, time.monotonic() - began, by=node, service=self.name))
         self._flowing.add(origin)
+
+
+def drop_what_is_left() -> list[str]:
+    """Tried again for every table that was not seen dropped; what may still be there, in sentences."""
+    faults = []
+    for name, drop in list(TABLES_LEFT.items()):
+        try:
+            drop()
+        except HarnessError as error:
+            faults.append(f"the table {TABLE} may still be in the database of {name} (DROP TABLE {TABLE} removes it): {error}")
+    return faults

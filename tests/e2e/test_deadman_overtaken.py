@@ -136,7 +136,9 @@ def test_what_hangs_beyond_its_term_is_ended_and_undone(here, thing, tmp_path):
     (programs / "flock").chmod(0o755)
     host = LocalHost(here.name, prefix=[*here._prefix, "env", f"PATH={programs}:{path()}"])
     deadman = Deadman(host, "a thing", longest=1.0)
-    with pytest.raises(HarnessError):
-        deadman.do(Script(f"touch {thing}; sleep 99", f"rm -f {thing}", f"[ ! -e {thing} ]"), limit=LATE_S)
+    hangs = Script(f"touch {thing}; sleep 999", f"rm -f {thing}", f"[ ! -e {thing} ]")
+    doing = Beside(lambda: deadman.do(hangs, limit=10 * LATE_S))  # whose own limit ends nothing in this test
+    Deadline(LATE_S).wait_for(thing.exists, what="the act")
     Deadline(LATE_S).wait_for(lambda: remains(here) == [], what="the host undoing it")
-    assert not thing.exists() and "sleep 99" not in here.check("ps -eo args=")
+    assert not thing.exists() and "sleep 999" not in here.check("ps -eo args=")
+    assert doing.ended() is not None

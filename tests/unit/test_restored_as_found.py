@@ -24,6 +24,7 @@ from harness.managers.kinds.lifekeeper import LifeKeeper
 from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, ResourceState, Says
 from harness.managers.parse.pacemaker_parse import fail_counts
 from harness.managers.switchover_readiness import by_state
+from harness.measure import write_durability
 from harness.pytest_plugin.measurement_plan import MeasurementOptions, Plan
 from harness.pytest_plugin.pytest_session import Session
 from harness.report.junit import junit
@@ -313,6 +314,22 @@ def test_farewell_only_after_a_put_back_that_passed(
     assert said is not None and said.outcome is verdict.outcome
     one.give_back()
     assert (watchdog.told, lease.told) == (watchdog_told, [lease_told])
+
+
+def test_a_table_of_ours_in_the_database_is_not_as_it_was_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Everything is where it was, and nothing is the watchdog's; but the customer's database has a table more, which a person removes."""
+
+    def refuse() -> None:
+        raise Unusable("postgres could not be asked")
+
+    monkeypatch.setattr(disruptive_run, "put_back", lambda *about, **more: passed("as it was"))
+    monkeypatch.setattr(write_durability, "TABLES_LEFT", {"postgres": refuse})
+    one, watchdog, lease = an_attached(tmp_path)
+    said = one.end(broken=False)
+    assert said is not None and said.outcome is Outcome.FAIL
+    assert "lkharness_tokens may still be in the database of postgres (DROP TABLE lkharness_tokens removes it)" in said.reason
+    one.give_back()
+    assert (watchdog.told, lease.told) == (["settled", "farewell"], ["given back"])
 
 
 def test_a_deed_is_asked_for_twice_and_the_first_time_forgets_what_the_run_has_counted(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from windows_node import WindowsNode, refused
 
 from harness.attach.pending_host_undos import HostUndoings
 from harness.core.deadline import Deadline
-from harness.core.errors import Unusable
+from harness.core.errors import Inconclusive, Unusable
 from harness.hosts.deadman.deadman_switch import ArmedUndo, UndoFailed
 from harness.hosts.host import HostUnreachable
 from harness.hosts.windows import scheduled_undo
@@ -84,6 +84,20 @@ def test_nothing_is_done_where_nothing_is_armed(node):
     with pytest.raises(Unusable, match="not this run's any more, so nothing was done"):
         Hold(node, lease="1" * 16).do(limit=LONG_S)
     assert node.rules == set() and "cut" not in [name for name, _ in node.asked]
+
+
+def test_what_is_asked_between_arming_and_doing_may_refuse(node):
+    """Arming takes up to a minute, in which the role may move."""
+
+    def moved() -> None:
+        assert [name for name, _ in node.asked] == ["undo-arm"]
+        raise Inconclusive("lknode01 was active and is not any more, so nothing was done")
+
+    hold = Hold(node)
+    with pytest.raises(Inconclusive, match="is not any more"):
+        hold.do(limit=LONG_S, permit=moved)
+    assert "cut" not in [name for name, _ in node.asked] and node.rules == set()
+    assert hold.deadman.undo(Deadline(LONG_S)) is True and node.armed == {}
 
 
 def test_nothing_is_armed_where_the_watchdog_cannot_be_told(node):

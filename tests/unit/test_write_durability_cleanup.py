@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.measure import measured_disruption
+from harness.measure import measured_disruption, write_durability
 from harness.measure.measured_disruption import MeasuredDisruption
 from harness.measure.write_durability import TokensFailed
 
@@ -69,3 +69,33 @@ def test_every_database_is_written_to_and_read_before_a_table_is_dropped(monkeyp
     one._end_tokens(writing, recorder)
     assert [tokens.name for tokens in writing] == ["one", "two"] and told == ["read one", "read two"]
     assert asked == [what for what in ("begin", "end", "read_back", "drop") for _ in writing]
+
+
+class Unreachable(write_durability.Tokens):
+    """A database that can be asked when it is said so; `asked` has what it was."""
+
+    def __init__(self) -> None:
+        cluster = SimpleNamespace(client=SimpleNamespace(name="lkclient"), machines=[])
+        super().__init__(SimpleNamespace(cluster=cluster), SimpleNamespace(name="postgres", port=5432), lambda token: None)  # type: ignore[arg-type]
+        self.answers, self.asked = True, 0
+
+    def _ask_table(self, origin: str, ask: Any, *, limit: float = 10.0) -> Any:
+        self.asked += 1
+        if not self.answers:
+            raise TokensFailed("postgres could not be asked")
+
+
+def test_a_table_that_was_not_seen_dropped_is_remembered_tried_again_and_said(monkeypatch):
+    """The database was out of service when the measurement ended; it is in service again when all is put back, or is not."""
+    monkeypatch.setattr(write_durability, "TABLES_LEFT", {})
+    tokens = Unreachable()
+    tokens.begin()
+    tokens.answers = False
+    with pytest.raises(TokensFailed):
+        tokens.drop()
+    (left,) = write_durability.drop_what_is_left()
+    assert "lkharness_tokens may still be in the database of postgres (DROP TABLE lkharness_tokens removes it)" in left
+    tokens.answers = True
+    asked = tokens.asked
+    assert write_durability.drop_what_is_left() == [] and tokens.asked == asked + 1
+    assert write_durability.drop_what_is_left() == [] and tokens.asked == asked + 1

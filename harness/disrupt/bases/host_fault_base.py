@@ -85,7 +85,8 @@ class OnHost(Disruption):
         change, deed = self.deed(deadman.token)
         demand_role(subject, self)
         self._tasks.append(deadman)
-        moment = deadman.do(change, deed, limit=deadline.within(10.0 if self.severs else 60.0), severs=self.severs)
+        limit = deadline.within(10.0 if self.severs else 60.0)
+        moment = deadman.do(change, deed, limit=limit, severs=self.severs, permit=lambda: demand_role(subject, self))
         self.moment = Moment(target, *moment) if moment else None
 
     def cannot_undo(self) -> str | None:

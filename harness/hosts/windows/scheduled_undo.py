@@ -91,8 +91,11 @@ class WindowsDeadman:
         self._lease, self._tell_armed, self._tell_undone = lease, on_armed, on_undone
         self._armed: ArmedUndo | None = None
 
-    def do(self, change: WindowsChange, deed: Deed, *, limit: float, severs: bool = False) -> tuple[float, float] | None:
-        """Arm, then do; the host's wall clock before and after, or None when it could not tell any more.
+    def do(
+        self, change: WindowsChange, deed: Deed, *, limit: float, severs: bool = False, permit: Callable[[], None] = lambda: None
+    ) -> tuple[float, float] | None:
+        """Arm, then do; the host's wall clock before and after, or None when it could not tell any more. `permit` is asked between the two,
+        because arming takes up to a minute, and may refuse by raising.
 
         With `severs` the connection to the host may die of it. Raises CommandFailed, HostUnreachable, DeadlineExceeded, NotReadable;
         after any of them `undo` must be called, because the thing may have been done.
@@ -101,6 +104,7 @@ class WindowsDeadman:
         self._tell_armed(armed)
         self._armed = armed
         arm(self.host, armed, change, waits_s(self.longest), self._lease)
+        permit()
         try:
             row = rows_of(self.host, deed.script, {**deed.parameters, "Undo": self.token, "Lease": self._lease}, limit=limit)[0]
         except (HostUnreachable, DeadlineExceeded):
