@@ -13,7 +13,15 @@ from typing import TypeVar
 
 from harness.diagnosis.evidence import HostSeen, Link, Socket
 from harness.diagnosis.firewall import parse
-from harness.diagnosis.host_config import file_systems, ipsec_policy, manager_settings, pacemaker_orders, pacemaker_resources, queueing
+from harness.diagnosis.host_config import (
+    file_systems,
+    ipsec_policy,
+    lifekeeper_settings,
+    manager_settings,
+    pacemaker_orders,
+    pacemaker_resources,
+    queueing,
+)
 from harness.hosts.bounded_parse import json_of
 from harness.hosts.host import NotReadable
 from harness.hosts.linux import linux_parse
@@ -96,7 +104,7 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
             **pacemaker_resources.parse(parts.get("configuration", ""), ip_tag),
             **pacemaker_orders.after_address(parts.get("configuration", ""), ip_tag),
         },
-        settings=manager_settings.of_lifekeeper(parts.get("settings", "")),
+        settings=lifekeeper_settings.of_lifekeeper(parts.get("settings", "")),
         doubtful=(
             *manager_settings.of_pacemaker(parts.get("configuration", "")),
             *pacemaker_orders.of_pacemaker(parts.get("configuration", "")),

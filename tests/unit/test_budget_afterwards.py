@@ -45,6 +45,10 @@ class Obeyed(ByAzurePower):
     def _operation(self) -> Deadline:
         return Deadline(60)
 
+    @property
+    def _runner(self) -> Any:
+        return SimpleNamespace(before_send=None)
+
     def _undoing(self) -> Any:
         return "id", None
 

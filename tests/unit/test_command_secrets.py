@@ -84,7 +84,7 @@ def test_a_run_keeps_the_options_of_its_own_command(monkeypatch: pytest.MonkeyPa
     """Those that `lkharness failover` gives to pytest by itself."""
     given: list[str] = []
     monkeypatch.setattr("sys.argv", ["lkharness"])
-    monkeypatch.setattr(pytest, "main", lambda words: given.extend(words) or 0)
+    monkeypatch.setattr(pytest, "main", lambda words, **plugins: given.extend(words) or 0)
     run_suite(["failover", "--password", "canary"])
     made = Run.create(tmp_path, command=["pytest", *given])
     kept = json.loads((made.directory / "run.json").read_text())["command"]

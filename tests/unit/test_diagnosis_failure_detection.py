@@ -11,7 +11,7 @@ from harness.config.cluster_config import Cluster
 from harness.diagnosis.cause import Certainty
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence
-from harness.diagnosis.host_config.manager_settings import of_lifekeeper
+from harness.diagnosis.host_config.lifekeeper_settings import of_lifekeeper
 from harness.managers.manager import CommPath
 from harness.managers.parse import corosync_parse
 

@@ -11,7 +11,8 @@ from harness.diagnosis import linux_host_script_parse
 from harness.diagnosis.cause import Certainty
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence
-from harness.diagnosis.host_config.manager_settings import of_lifekeeper, of_pacemaker
+from harness.diagnosis.host_config.lifekeeper_settings import of_lifekeeper
+from harness.diagnosis.host_config.manager_settings import of_pacemaker
 from harness.managers.manager import Answer, Question, Says
 
 CIB = """<cib><configuration><crm_config><cluster_property_set id="o">{options}</cluster_property_set></crm_config>

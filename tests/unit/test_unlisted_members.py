@@ -194,14 +194,21 @@ CUTS = {name for name, kind in disruption.all_of().items() if kind.cuts}
 
 
 def guard(unlisted_members: list[str], paths: int = 2) -> Preflight:
-    ways = tuple(CommPath("other", str(n), True) for n in range(paths))
+    one, other = CLUSTER.nodes
+    ends = [(one.address, other.address), (one.second_address, other.second_address)]
+    ways = tuple(CommPath("other", f"{a}/{b}", True) for a, b in ends[:paths])
     states = {
         n.name: NodeState(n.name, True, {"ip": ResourceState.IN_SERVICE if n is CLUSTER.nodes[0] else ResourceState.STANDBY}, ways)
         for n in CLUSTER.nodes
     }
     manager = PermittingManager(ClusterState(states), unlisted_members=unlisted_members)
+    nics = [SimpleNamespace(interface=f"eth{i}", address=str(a)) for i, a in enumerate((one.address, one.second_address))]
     subject = SimpleNamespace(
-        manager=manager, state=lambda **limit: manager.state(**limit), standby_of=lambda active: CLUSTER.peer_of(active).name
+        manager=manager,
+        cluster=CLUSTER,
+        facts={one.name: SimpleNamespace(addresses=lambda: nics)},
+        state=lambda **limit: manager.state(**limit),
+        standby_of=lambda active: CLUSTER.peer_of(active).name,
     )
     return Preflight(subject, frozenset({"switchover", *CUTS}), str)  # type: ignore[arg-type]
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
-from harness.diagnosis.host_config.manager_settings import (
+from harness.diagnosis.host_config.kernel_limits import USED_FOR, is_far_lower
+from harness.diagnosis.host_config.lifekeeper_settings import (
     RARE_CHECKS_S,
     hc_timeout,
     lifekeeper_checks,
@@ -21,29 +22,6 @@ from harness.managers.manager import ADDRESS, CommPath, Question
 from harness.managers.parse.lifekeeper_parse import STRATEGY
 
 DATABASES = {"postgres", "oracle", "mssql"}
-# Limits of the kernel, each number of them with how much is enough for nearly everybody: what is below a tenth of the active node's, or of
-# that, is told. Distributions' own defaults are enough, or alike on two nodes of one kind.
-MIN_KERNEL_LIMITS: Mapping[str, tuple[int, ...]] = {
-    "kernel.shmmni": (4096,),
-    "kernel.shmmax": (1 << 36,),
-    "kernel.shmall": (1 << 24,),
-    "kernel.sem": (250, 32000, 32, 128),
-    "fs.file-max": (1_000_000,),
-    "fs.aio-max-nr": (1 << 20,),
-    "vm.nr_hugepages": (1 << 62,),
-    "net.core.somaxconn": (128,),
-}
-USED_FOR = {
-    "kernel.shmmni": "segments of System V shared memory",
-    "kernel.shmmax": "bytes of one segment of System V shared memory",
-    "kernel.shmall": "pages of System V shared memory",
-    "kernel.sem": "System V semaphores",
-    "fs.file-max": "open files of the whole host",
-    "fs.aio-max-nr": "asynchronous reads and writes",
-    "vm.nr_hugepages": "huge pages",
-    "net.core.somaxconn": "connections that may wait to be accepted",
-    "net.ipv4.ip_local_port_range": "ephemeral ports",
-}
 NO_VOTES = "votes, and quorum needs"  # in the words of the adapter
 OF_ATTRIBUTE = re.compile(r"the node attribute ([\w.-]{1,64}) is ")
 # Where programs of the system lie, which a package brings; what is mounted elsewhere may well be a disk that moves with the services.
@@ -364,7 +342,7 @@ def _programs(evidence: Evidence, active: HostSeen, standby: HostSeen) -> Iterat
 
 def _limits(evidence: Evidence, active: HostSeen, standby: HostSeen) -> Iterator[Cause]:
     """Only what is lower by far: hosts differ."""
-    low = [name for name in USED_FOR if _is_far_lower(name, active.limits.get(name, ""), standby.limits.get(name, ""))]
+    low = [name for name in USED_FOR if is_far_lower(name, active.limits.get(name, ""), standby.limits.get(name, ""))]
     if active.limits.get("vm.free_hugepages") in (None, active.limits.get("vm.nr_hugepages")):  # nobody there uses any
         low = [name for name in low if name != "vm.nr_hugepages"]
     services = [s.name for s in evidence.cluster.services if s.kind in DATABASES] or [s.name for s in evidence.cluster.services]
@@ -379,21 +357,6 @@ def _limits(evidence: Evidence, active: HostSeen, standby: HostSeen) -> Iterator
             f"set {', '.join(low)} on {standby.name} as on {active.name}, below /etc/sysctl.d, so that it is there after a restart too",
             tuple(f"`sysctl {name}`: {host.limits[name]} on {host.name}" for name in low for host in (standby, active)),
         )
-
-
-def _is_far_lower(name: str, here: str, there: str) -> bool:
-    """Is one of the numbers of `there`, the standby's, below a tenth of the active node's, or of what is enough?"""
-    ours, theirs = _numbers(name, here), _numbers(name, there)
-    enough = MIN_KERNEL_LIMITS.get(name, (28_000,))
-    return any(10 * b < min(a, most) for a, b, most in zip(ours, theirs, enough, strict=False))
-
-
-def _numbers(name: str, value: str) -> Sequence[int]:
-    words = value.split()
-    if not words or not all(word.isdigit() for word in words):
-        return ()
-    numbers = [int(word) for word in words]
-    return [numbers[1] - numbers[0] + 1] if name.endswith("ip_local_port_range") and len(numbers) == 2 else numbers
 
 
 def _reasons_and_consequences(evidence: Evidence, to: str, against: list[str]) -> tuple[list[str], list[str]]:

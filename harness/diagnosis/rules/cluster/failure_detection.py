@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence
-from harness.diagnosis.host_config.manager_settings import heartbeat_silence
+from harness.diagnosis.host_config.lifekeeper_settings import heartbeat_silence
 
 SLOW_S = 120.0  # four times the token that Azure's own recipes ask for (facts PCM-09)
 SHORT_TOKEN_MS = 1000  # Corosync's own in older versions, and the least of any guide

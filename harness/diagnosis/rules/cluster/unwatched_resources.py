@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
-from harness.diagnosis.host_config.manager_settings import FALSE, RARE_CHECKS_S
+from harness.diagnosis.host_config.lifekeeper_settings import RARE_CHECKS_S
+from harness.diagnosis.host_config.manager_settings import FALSE
 from harness.managers.manager import ResourceState
 
 # Fence devices whose agents look after the device by themselves, and need no monitor.
