@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -284,7 +285,8 @@ def test_a_clock_ten_minutes_off(shell: Shell, file: Path, tmp_path: Path):
     assert done.code == 1 and {w for w, _, what in done.found if what == "clock"} == {"fault"} and done.paths("pass") == ALL_PATHS, (
         done.said
     )
-    assert "600" in done.said
+    # A busy machine takes its time between the two clocks.
+    assert any(580 < float(seconds) < 620 for seconds in re.findall(r"(\d+(?:\.\d+)?) s\b", done.said)), done.said
 
 
 @needs_cc
