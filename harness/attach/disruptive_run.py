@@ -13,8 +13,8 @@ from harness.attach.preflight import Preflight
 from harness.attach.restore import by_hand, put_back
 from harness.attach.watchdog import FILE, Watchdog, WatchdogConfig, wait_until_healthy
 from harness.cluster import linux_disk_space
+from harness.cluster.cluster_audit import nothing_left
 from harness.cluster.cluster_under_test import ClusterUnderTest, StandingDisruption
-from harness.cluster.invariants import nothing_left
 from harness.cluster.windows_disk_space import windows_disk_problems
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Inconclusive

@@ -15,8 +15,8 @@ from harness.attach.watchdog import FILE, longest_s, shared_fates, undone_s
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.config.cluster_config import Cluster
 from harness.core.errors import HarnessError
-from harness.core.redaction.command_secrets import secret_words
 from harness.core.redaction.redactor import Redactor
+from harness.core.redaction.secrets_in_commands import secret_words
 from harness.core.text.wording import span
 from harness.disrupt import disruption as disruptions
 from harness.disrupt.disruption import HARNESS, Step

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 from harness.attach.initial_state import RecordedState, differences, forget_ours, record_state
+from harness.cluster.cluster_audit import audit
 from harness.cluster.cluster_under_test import ClusterUnderTest
-from harness.cluster.invariants import audit
 from harness.config.cluster_config import Node
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, HarnessError

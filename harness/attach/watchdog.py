@@ -28,8 +28,8 @@ from harness.attach.lease import Lease, on_windows
 from harness.attach.pending_host_undos import HostUndoings, pending_undos
 from harness.attach.restore import put_back
 from harness.attach.watchdog_control_group import choose_control_group
+from harness.cluster.cluster_audit import no_command_runs, nothing_of_ours
 from harness.cluster.cluster_under_test import ClusterUnderTest
-from harness.cluster.invariants import no_command_runs, nothing_of_ours
 from harness.config.cluster_config import Cluster
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, HarnessError

@@ -1,1 +1,1 @@
-"""The cluster under test: its open connections, path checks, recovery, and the invariants after every test."""
+"""The cluster under test: its open connections, path checks, recovery, and the audit after every test."""

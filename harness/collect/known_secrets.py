@@ -12,9 +12,9 @@ from harness.config import service_settings as given
 from harness.config.cluster_config import Cluster
 from harness.core.errors import BadUse
 from harness.core.files import expand_user
-from harness.core.redaction.command_secrets import program_only, secret_words
 from harness.core.redaction.redactor import Redactor, says_how
 from harness.core.redaction.secret_names import sensitive
+from harness.core.redaction.secrets_in_commands import program_only, secret_words
 
 MAX_SECRET_FILE_BYTES = 64 * 1024  # bytes of a file that holds a secret
 MIN_SECRET_LENGTH = 4  # characters: a value of fewer would shred the evidence

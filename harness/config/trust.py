@@ -18,7 +18,7 @@ from harness.config.azure_config import foreign_endpoints
 from harness.config.service_settings import WITHHELD
 from harness.core.errors import BadUse, Unusable
 from harness.core.files import others_may_write, own_uid
-from harness.core.redaction.command_secrets import program_only
+from harness.core.redaction.secrets_in_commands import program_only
 from harness.core.text.host_text import one_line
 
 if TYPE_CHECKING:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime
-from fnmatch import fnmatchcase
 
 from harness.core.text.wording import count
 from harness.core.verdict import Outcome
+from harness.gate.allowed_skips import skip_findings
 from harness.gate.budgets import budget_findings
-from harness.gate.gate_file import AllowedSkip, Gate, LoadedGate
+from harness.gate.gate_file import Gate, LoadedGate
 from harness.gate.repeat_figures import night_to_night, repeats, samples
 from harness.gate.slowdown import FAIL, PASS, REFUSED, slowdown
 from harness.report.record.gate_record import GateFinding, GateRecord
-from harness.report.record.run_record import Result, RunRecord, RunState, TestRecord
+from harness.report.record.run_record import Result, RunRecord, RunState
 from harness.report.record.run_verdict import judge, tally
 from harness.report.statistics.comparability import not_known_whether_comparable
 
@@ -25,7 +24,7 @@ def judge_gate(loaded: LoadedGate, run: RunRecord, baseline: Sequence[RunRecord]
     findings = [
         *_measured(gate, run),
         *budget_findings(gate.budget, run),
-        *_skips(gate, run),
+        *skip_findings(gate, run),
         *_findings(gate, run),
         *_run_end_findings(run),
     ]
@@ -73,35 +72,6 @@ def _measured(gate: Gate, run: RunRecord) -> Iterable[GateFinding]:
             yield GateFinding(about=about, outcome=PASS, reason="it was")
         else:
             yield GateFinding(about=about, outcome=FAIL, reason="the run did not measure it")
-
-
-def _skips(gate: Gate, run: RunRecord) -> Iterable[GateFinding]:
-    skipped = [test for test in run.tests if test.verdict.outcome is Result.SKIPPED]
-    if gate.skips == "any" or not skipped:
-        return
-    today = datetime.fromtimestamp(run.started.epoch, UTC).date()
-    for test in skipped:
-        allowed = next((rule for rule in gate.allowed_skip if _matches(rule, test)), None)
-        about = f"skipped: {test.title}"
-        if allowed is None:
-            yield GateFinding(
-                about=about, outcome=FAIL, reason=f"no [[allowed_skip]] names it; it was skipped because {test.verdict.reason}"
-            )
-        elif _over(allowed, today):
-            yield GateFinding(about=about, outcome=FAIL, reason=f"{allowed.by} allowed it until {allowed.until}, because {allowed.because}")
-        else:
-            yield GateFinding(about=about, outcome=PASS, reason=f"allowed by {allowed.by}, because {allowed.because}")
-
-
-def _matches(rule: AllowedSkip, test: TestRecord) -> bool:
-    """By an id or title as it stands in run.json, too: the brackets of a parameter would be a set of characters in a pattern."""
-    if rule.test in (test.id, test.title):
-        return True
-    return fnmatchcase(test.id, rule.test) or fnmatchcase(test.title, rule.test)
-
-
-def _over(rule: AllowedSkip, today: date) -> bool:
-    return rule.until is not None and today > rule.until
 
 
 def _findings(gate: Gate, run: RunRecord) -> Iterable[GateFinding]:

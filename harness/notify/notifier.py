@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.core.errors import BadUse, Unusable
 from harness.core.files import others_may_read
-from harness.core.redaction.command_secrets import secret_words
+from harness.core.redaction.secrets_in_commands import secret_words
 from harness.core.text.host_text import one_line
 from harness.notify.state_change import Change, StateChange, changes_of
 from harness.report.record.run_directory import Run

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from harness.cluster.cluster_audit import vip_in_place
 from harness.cluster.cluster_under_test import ClusterUnderTest
-from harness.cluster.invariants import vip_in_place
 from harness.cluster.path_check import PathCheck, check_path
 from harness.cluster.recovery_poll import Recovery, follow
 from harness.config.cluster_config import Service

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.azure.provision import deployment_status
+from harness.azure.provision import running_deployment
 from harness.cli import main
 
 PAST = {"lkharness-expires": "2020-01-01T00:00:00Z"}
@@ -61,7 +61,7 @@ def test_one_that_has_made_nothing_yet_is_found_by_its_name(arm, capsys):
 
 @pytest.mark.parametrize("how", ["down", "sweep"])
 def test_one_that_cannot_be_cancelled_is_told(arm, capsys, monkeypatch, how):
-    monkeypatch.setattr(deployment_status, "CANCELLATION_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(running_deployment, "CANCELLATION_TIMEOUT_S", 0.3)
     arm.add_group("lk-test")
     arm.may_not_cancel = arm.never_ends = True
     run = arm.killed_up(1, **PAST)
@@ -89,7 +89,7 @@ def test_a_plan_cancels_nothing(arm, capsys):
 
 
 def test_one_run_that_goes_on_does_not_keep_the_others(arm, capsys, monkeypatch):
-    monkeypatch.setattr(deployment_status, "CANCELLATION_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(running_deployment, "CANCELLATION_TIMEOUT_S", 0.3)
     arm.add_group("a")
     arm.add_group("b")
     arm.killed_up(1, group="b", **PAST)

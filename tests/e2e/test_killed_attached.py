@@ -19,8 +19,8 @@ from command_shell import Shell, shell_in
 
 from harness.attach.lease import FOLDER
 from harness.attach.watchdog import FILE
+from harness.cluster.cluster_audit import audit
 from harness.cluster.cluster_under_test import ClusterUnderTest
-from harness.cluster.invariants import audit
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.cluster import invariants
+from harness.cluster import cluster_audit
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
@@ -192,7 +192,7 @@ def test_another_applications_group_on_the_other_node_is_none_of_ours(whole: Clu
         on_it(f"cibadmin -C -o resources -X '{theirs}' && cibadmin -C -o constraints -X '{place}'")
         assert whole.manager.state().active is None, "by everything that the manager has, both nodes have something"
         assert whole.state().active == whole.active == home
-        assert invariants.audit(whole, patience_s=0.0).outcome is Outcome.PASS
+        assert cluster_audit.audit(whole, patience_s=0.0).outcome is Outcome.PASS
         disruption = Switchover(whole)
         disruption.prepare(Deadline(60))
         disruption.begin(Deadline(120))

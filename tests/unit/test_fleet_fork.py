@@ -63,7 +63,7 @@ def test_exit_codes_and_output_are_a_new_interpreters(server: ForkServer, tmp_pa
 
 
 def test_ctrl_c_and_a_kill_reach_the_command_alone(server: ForkServer, tmp_path: Path, mute: list[str]) -> None:
-    ends = {signal.SIGINT: (130, -signal.SIGINT), signal.SIGKILL: (-signal.SIGKILL,), signal.SIGTERM: (-signal.SIGTERM,)}
+    ends = {signal.SIGINT: (130, -signal.SIGINT), signal.SIGKILL: (-signal.SIGKILL,), signal.SIGTERM: (130, -signal.SIGTERM)}
     for number, codes in ends.items():
         child = start(server, tmp_path / "log", *mute)
         assert isinstance(child, Fork) and os.getsid(child._pid) == child._pid

@@ -14,7 +14,7 @@ from diagnosis_sample import CLUSTER, SILENT, evidence, faults, listening, node,
 
 from harness.check.check_result import Findings
 from harness.check.findings.node_findings import of_pages
-from harness.cluster import http_probe_request, invariants
+from harness.cluster import cluster_audit, http_probe_request
 from harness.config import cluster_config
 from harness.core.finding import Finding, Weight
 from harness.core.verdict import passed
@@ -145,11 +145,11 @@ def test_without_such_an_answer_an_open_probe_port_on_the_standby_is_a_fault(ans
 
 @pytest.mark.parametrize(("said", "answering"), [("503 x", "lknode01"), ("200 OK", "lknode01 and lknode02"), ("", "lknode01 and lknode02")])
 def test_an_audit_takes_another_status_than_200_for_no_answer(monkeypatch: pytest.MonkeyPatch, said: str, answering: str) -> None:
-    monkeypatch.setattr(invariants, "attempt", lambda *_, **__: [SimpleNamespace(answered=True, seconds=0.001)])
+    monkeypatch.setattr(cluster_audit, "attempt", lambda *_, **__: [SimpleNamespace(answered=True, seconds=0.001)])
     monkeypatch.setattr(http_probe_request, "ask", lambda *_: {"lknode01": "200 OK", "lknode02": said})
     there = subject("/primary", set())
     there.cluster.client = SimpleNamespace(name="lkclient")
-    verdict = invariants.probe_answered(there, "lknode01")  # type: ignore[arg-type]
+    verdict = cluster_audit.probe_answered(there, "lknode01")  # type: ignore[arg-type]
     assert verdict.reason == f"the probe port is answered by {answering}" and bool(verdict) is (answering == "lknode01")
 
 
@@ -166,8 +166,8 @@ def test_a_node_that_keeps_silent_is_waited_for_by_what_the_active_one_took(
         limits.append((names[address], limit))
         return [SimpleNamespace(answered=names[address] == "lknode02" and took_s is not None, seconds=took_s)]
 
-    monkeypatch.setattr(invariants, "attempt", tried)
-    verdict = invariants.probe_answered(there, "lknode02")  # type: ignore[arg-type]
+    monkeypatch.setattr(cluster_audit, "attempt", tried)
+    verdict = cluster_audit.probe_answered(there, "lknode02")  # type: ignore[arg-type]
     assert bool(verdict) is (took_s is not None)
     assert limits[0] == ("lknode02", 1.0) and limits[-1] == ("lknode01", pytest.approx(waits_s))
 
@@ -182,9 +182,9 @@ def test_one_packet_that_is_lost_is_not_the_silence_of_a_second_responder(monkey
         lost = [address != active, *[False] * (count - 1)]
         return [SimpleNamespace(answered=not silent, seconds=0.001) for silent in lost]
 
-    monkeypatch.setattr(invariants, "attempt", tried)
+    monkeypatch.setattr(cluster_audit, "attempt", tried)
     monkeypatch.setattr(http_probe_request, "ask", lambda *_: {})
-    assert not invariants.probe_answered(there, "lknode01")  # type: ignore[arg-type]
+    assert not cluster_audit.probe_answered(there, "lknode01")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("listens", "answering"), [("lknode01", "lknode01"), ("", "nobody"), ("lknode02", "nobody")])
@@ -201,8 +201,8 @@ def test_a_port_that_a_firewall_keeps_for_the_balancer_is_asked_on_the_active_no
         asked.append(origin)
         return [SimpleNamespace(answered=origin == addresses[address] == listens, seconds=0.001)]
 
-    monkeypatch.setattr(invariants, "attempt", tried)
-    verdict = invariants.probe_answered(there, "lknode01")  # type: ignore[arg-type]
+    monkeypatch.setattr(cluster_audit, "attempt", tried)
+    verdict = cluster_audit.probe_answered(there, "lknode01")  # type: ignore[arg-type]
     assert verdict.reason == f"the probe port is answered by {answering}" and bool(verdict) is (answering == "lknode01")
     assert sorted(asked) == ["lkclient", "lkclient", own["lknode01"]]
 

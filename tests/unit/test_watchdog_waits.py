@@ -9,7 +9,7 @@ import pytest
 
 from harness.attach import pending_host_undos, watchdog
 from harness.attach.pending_host_undos import HostUndoings
-from harness.cluster import invariants
+from harness.cluster import cluster_audit
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
 from harness.hosts.deadman.deadman_switch import ArmedUndo
@@ -26,8 +26,8 @@ class Cluster:
         self.asked: list[str] = []
         self.said: list[str] = []
         self.sent: list[str] = []
-        monkeypatch.setattr(invariants, "remains", lambda host: self._look(host, self.left))
-        monkeypatch.setattr(invariants, "unfinished_commands", lambda host: self._look(host, self.running))
+        monkeypatch.setattr(cluster_audit, "remains", lambda host: self._look(host, self.left))
+        monkeypatch.setattr(cluster_audit, "unfinished_commands", lambda host: self._look(host, self.running))
         monkeypatch.setattr(pending_host_undos, "send_undoing", self._send)
         monkeypatch.setattr(pending_host_undos, "RETRY_INTERVAL_S", 0.01)
 

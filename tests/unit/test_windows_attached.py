@@ -17,7 +17,7 @@ from harness.attach.disruptive_run import DisruptiveRun
 from harness.attach.execution_plan import PlannedDisruption
 from harness.attach.lease import LeaseHeld
 from harness.attach.watchdog import WatchdogConfig, WatchdogMessage
-from harness.cluster.invariants import nothing_left
+from harness.cluster.cluster_audit import nothing_left
 from harness.cluster.windows_disk_space import MIN_FREE_BYTES
 from harness.config.cluster_config import Cluster
 from harness.core.deadline import Deadline

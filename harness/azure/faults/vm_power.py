@@ -91,14 +91,17 @@ class Machine:
         under way for longer than that while it runs is overtaken: Azure lets the newer one win. A machine of which Azure says for as long
         that nothing is known, or nothing at all, is powered on, too.
         """
-        calm_period, overtake_period = self._poll_intervals(MIN_RUNNING_POLL_INTERVALS), self._poll_intervals(OVERTAKING_POLL_INTERVALS)
+        overtake_period = self._poll_intervals(OVERTAKING_POLL_INTERVALS)
+        calm_period: Deadline | None = None  # from the first look that saw it running: a look itself may take as long
         power_on_sent = False
         while True:
             state, busy = self._operations.read(self.look, deadline, f"reading the power of {self.name}")
             busy = busy and not power_on_sent
             if state != "running" or busy:
+                calm_period = None
+            elif calm_period is None:
                 calm_period = self._poll_intervals(MIN_RUNNING_POLL_INTERVALS)
-            if calm_period.expired:
+            elif calm_period.expired:
                 return
             deadline.require(f"{self.name} running (Azure says {state or 'nothing'}{', and busy' if busy else ''})")
             if state in ("stopped", "deallocated") or ((busy or state in NOTHING_KNOWN) and overtake_period.expired):

@@ -17,7 +17,7 @@ from typing import Any
 
 from harness.azure.client import error_mapping
 from harness.azure.client.arm import Arm
-from harness.azure.provision.deployment_status import name_of
+from harness.azure.provision.running_deployment import name_of
 from harness.core.errors import BadUse, Unusable
 
 RUN, OWNER, EXPIRES, MADE_GROUP = "lkharness-run", "lkharness-owner", "lkharness-expires", "lkharness-made-group"

@@ -12,9 +12,9 @@ from typing import Any
 from harness.azure.client import error_mapping
 from harness.azure.client.arm import RESOURCES, Arm
 from harness.azure.client.polling import pause
-from harness.azure.provision import creation_record, deletion_retry, deployment_status
+from harness.azure.provision import creation_record, deletion_retry, running_deployment
 from harness.azure.provision.creation_record import EXPIRES, ORDER, OWNER, RUN, Ledger, kind_of, tag
-from harness.azure.provision.deployment_status import Running, name_of
+from harness.azure.provision.running_deployment import Running, name_of
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, HarnessError, Unusable
 
@@ -175,7 +175,7 @@ def stop_deployment(arm: Arm, resources: RunResources, deadline: Deadline, say: 
     """
     if not resources.record:
         return resources
-    limit = Deadline(deadline.within(deployment_status.CANCELLATION_TIMEOUT_S))
+    limit = Deadline(deadline.within(running_deployment.CANCELLATION_TIMEOUT_S))
     try:
         _deployment(arm, resources, say).stop(limit, visible_deadline=Deadline(0.0))
     except error_mapping.NotThere:

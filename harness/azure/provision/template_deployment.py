@@ -10,10 +10,10 @@ from harness.azure.client import api_versions, error_mapping
 from harness.azure.client.arm import Arm
 from harness.azure.client.arm_error_details import innermost_errors
 from harness.azure.client.polling import pause
-from harness.azure.provision import deployment_status
+from harness.azure.provision import running_deployment
 from harness.azure.provision.creation_record import MADE_GROUP, ORDER, Ledger, kind_of
 from harness.azure.provision.deployment_request import DeploymentRequest
-from harness.azure.provision.deployment_status import ENDED, UNSEEN, Running
+from harness.azure.provision.running_deployment import ENDED, UNSEEN, Running
 from harness.azure.provision.template import template
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
@@ -90,7 +90,7 @@ class Deployment:
         if not self._is_running:
             return
         try:
-            self._running.stop(Deadline(deployment_status.CANCELLATION_TIMEOUT_S), Deadline(DEPLOYMENT_VISIBLE_TIMEOUT_S))
+            self._running.stop(Deadline(running_deployment.CANCELLATION_TIMEOUT_S), Deadline(DEPLOYMENT_VISIBLE_TIMEOUT_S))
         except error_mapping.NotThere as error:
             self._say(f"there is no deployment to stop: {error}")
         self._is_running = False

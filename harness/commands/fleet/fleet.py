@@ -156,8 +156,8 @@ def _run_all(
     from harness.commands.fleet.fleet_runs import folders_in, last_words, new_runs
     from harness.commands.fleet.process_pool import Pool
     from harness.core.errors import ExitCode
-    from harness.core.redaction.command_secrets import secret_words
     from harness.core.redaction.output_redaction import Cleaner
+    from harness.core.redaction.secrets_in_commands import secret_words
     from harness.core.text.wording import seconds
 
     cleaner = Cleaner(secret_words(["lkharness", *command]))
@@ -249,8 +249,8 @@ def _finish(
     from harness.commands.fleet.fleet_summary import FILE, fleet_annotations, markdown
     from harness.core.errors import Unusable
     from harness.core.files import write_atomically
-    from harness.core.redaction.command_secrets import secret_words
     from harness.core.redaction.output_redaction import Cleaner
+    from harness.core.redaction.secrets_in_commands import secret_words
     from harness.core.terminal import print_commands
     from harness.core.text.host_text import one_line
     from harness.report.ci_job_summary import SERVICE_SUMMARY, append_to_job

@@ -8,8 +8,8 @@ import shlex
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
-from harness.core.redaction.command_secrets import secret_words
 from harness.core.redaction.redactor import Redactor
+from harness.core.redaction.secrets_in_commands import secret_words
 from harness.disrupt.bases.power_command import PowerCommand
 from harness.disrupt.disruption import BY_LOSS, HARNESS, Disruption, Moment, Step
 from harness.expectations import outage_budget

@@ -18,8 +18,8 @@ from pathlib import Path
 from harness import __version__
 from harness.core.errors import Unusable
 from harness.core.files import write_atomically
-from harness.core.redaction.command_secrets import secret_words
 from harness.core.redaction.output_redaction import Cleaner
+from harness.core.redaction.secrets_in_commands import secret_words
 from harness.core.text.host_text import one_line, storable
 from harness.core.timeline import Event, Timeline
 from harness.core.verdict import inconclusive

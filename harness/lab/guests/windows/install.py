@@ -18,7 +18,7 @@ from harness.remote.csharp import csharp_program
 SHELL = "/opt/lab/bin/windows-shell"
 PROGRAMS = "/opt/lab/windows"
 OWN_PARTS = {csharp_program.CAPTURE: [Path(host_filesystem.__file__).with_name("packet_socket.cs")]}  # compiled with a program here only
-START = [underlying_node.PYTHON, "-m", "harness.lab.guests.windows.boot_tasks"]
+START = [underlying_node.PYTHON, "-m", "harness.lab.guests.windows.host_boot"]
 MONO_SETTINGS = Path("/etc/mono")
 COMPILE_TIMEOUT_S = 120.0
 NOTE = "The nodes are stand-ins for Windows on Linux, not Windows; only the harness's own scripts are taken there."

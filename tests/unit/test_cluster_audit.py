@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.cluster import invariants
+from harness.cluster import cluster_audit
 from harness.core.errors import DeadlineExceeded
 from harness.core.verdict import Outcome, Verdict, failed, passed
 from harness.hosts.host import HostUnreachable
@@ -59,10 +59,10 @@ def audited(
         together=lambda *work: [one() for one in work],
         wait_until_healthy=wait,
     )
-    monkeypatch.setattr(invariants, "nothing_left", lambda subject: told("left", left))
-    monkeypatch.setattr(invariants, "probe_answered", lambda subject, active: passed("the probe"))
-    monkeypatch.setattr(invariants, "_check_balancer", lambda subject, active: passed("the balancer"))
-    return invariants.audit(subject, undone=undone), asked
+    monkeypatch.setattr(cluster_audit, "nothing_left", lambda subject: told("left", left))
+    monkeypatch.setattr(cluster_audit, "probe_answered", lambda subject, active: passed("the probe"))
+    monkeypatch.setattr(cluster_audit, "_check_balancer", lambda subject, active: passed("the balancer"))
+    return cluster_audit.audit(subject, undone=undone), asked
 
 
 def test_a_healthy_cluster_is_asked_everything_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from harness.collect.known_secrets import known_secrets
 from harness.commands.suite import run as run_suite
 from harness.config import cluster_config
-from harness.core.redaction.command_secrets import secret_words
+from harness.core.redaction.secrets_in_commands import secret_words
 from harness.lab.lifecycle import default_cluster
 from harness.report.record.run_directory import Run
 
