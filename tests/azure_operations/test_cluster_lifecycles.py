@@ -157,6 +157,8 @@ class Cluster:
     def disturb(self) -> int:
         cluster = cluster_config.load(Path(f"{self.run}.toml"), trusted=True)
         subject: Any = SimpleNamespace(
+            lost=lambda: "",
+            permit=lambda disruption: None,
             cluster=cluster,
             timeline=Timeline(),
             active="lknode01",

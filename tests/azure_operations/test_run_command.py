@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import gzip
+import lzma
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +20,7 @@ from harness.azure.client import sdk_clients
 from harness.azure.provision import manager_install
 from harness.azure.provision.template import template
 from harness.azure.run_command import run_command_call
-from harness.azure.run_command.run_command_host import _PACKING, PACKED, RunCommandHost, unpack
+from harness.azure.run_command.run_command_host import _PACKING, PACKED, PACKED_BY_XZ, RunCommandHost, unpack
 from harness.core.deadline import Deadline
 from harness.core.errors import Unusable
 from harness.hosts.host import CommandFailed, HostUnreachable
@@ -66,7 +68,7 @@ def test_exit_streams_and_input(host):
 
 def test_more_than_comes_back_is_not_taken_for_all(host):
     with pytest.raises(Unusable, match="more than the 4096 characters"):
-        host.run("seq 5000")
+        host.run("head -c 6000 /dev/urandom | base64")
 
 
 def packs(script: str, path: str = "") -> tuple[str, int]:
@@ -87,6 +89,15 @@ def test_what_is_said_comes_back_packed_and_with_its_exit(script):
     assert len(said) < 9000
 
 
+@pytest.mark.parametrize("packer", ["xz", "gzip"])
+def test_it_is_packed_by_what_the_host_has(tmp_path, packer):
+    for program in ("base64", "tr", "seq", packer):
+        (tmp_path / program).symlink_to(shutil.which(program))
+    said, code = packs("seq 3000; exit 3", str(tmp_path))
+    assert said.startswith(f"packed by {packer}\n")
+    assert unpack(said, code, "vm") == ("".join(f"{n}\n" for n in range(1, 3001)), 3)
+
+
 def test_a_host_without_gzip_says_it_as_it_is(tmp_path):
     assert unpack(*packs("echo a; exit 7", str(tmp_path)), "vm") == ("a\n", 7)
 
@@ -102,6 +113,10 @@ NOT_OURS = {"no base64": "%%%", "no gzip": "QUJD", "too large": zipped(b"0" * (5
 def test_what_nobody_packed_is_told_in_one_sentence_and_in_bounded_memory(what):
     with pytest.raises(Unusable, match="vm: what run-command brought back cannot be unpacked"):
         unpack(f"{PACKED}\n{NOT_OURS[what]}", 0, "vm")
+    if what != "no base64":
+        bad = base64.b64encode(lzma.compress(b"0" * (5 << 20), lzma.FORMAT_ALONE)).decode() if what == "too large" else NOT_OURS[what]
+        with pytest.raises(Unusable, match="vm: what run-command brought back cannot be unpacked"):
+            unpack(f"{PACKED_BY_XZ}\n{bad}", 0, "vm")
     assert unpack(f"{PACKED}\n", 124, "vm") == ("", 124)
 
 

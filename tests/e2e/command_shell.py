@@ -99,7 +99,7 @@ class Shell:
     def asleep(self, *services: str) -> Path:
         """The same, and the manager checks nothing by itself, so that nobody mends what a test breaks."""
         file = self.home / "asleep.toml"
-        file.write_text(f"{self.modest(*services).read_text()}\n[lab.lifekeeper]\nLKCHECKINTERVAL = 86400.0\n")
+        file.write_text(f"{self.modest(*services).read_text()}\n[lab.lifekeeper]\nLKCHECKINTERVAL = 3500.0\n")
         return file
 
     def status(self, *words: object) -> dict[str, Any]:

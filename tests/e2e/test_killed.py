@@ -175,10 +175,11 @@ class Case:
         self.subject.wait_until_healthy(Deadline(manager.boot_s + manager.takeover_s + LATE_S))
 
     def nothing_runs(self, limit: float) -> None:
-        """No script of ours and no session of the killed run, in any host; and no folder of an agent."""
+        """No script of ours and no session of the killed run, in any host; and no folder of an agent. What says for ten minutes that an
+        undoing was done takes itself away."""
         self.subject.close()
         places = " ".join(f"{place}/lkharness*" for place in agent_launch.PLACES)
-        line = f"ps -eo args= | grep -E -e '-I -S|sshd.*: root' | grep -v grep; ls -d {places}"
+        line = f"ps -eo args= | grep -E -e '-I -S|sshd.*: root' | grep -v grep; ls -d {places} | grep -vx /run/lkharness-undone"
 
         def strays() -> list[str]:
             names = [m.name for m in self.subject.cluster.machines]

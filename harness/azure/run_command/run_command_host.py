@@ -6,6 +6,7 @@ A command takes seconds, nothing can be streamed or sent in, and only the tail o
 from __future__ import annotations
 
 import base64
+import lzma
 import shlex
 import zlib
 from typing import NoReturn
@@ -23,14 +24,17 @@ MAX_SCRIPT_LENGTH = 200_000  # characters of a script
 
 
 MAX_UNPACKED_BYTES = 4 << 20
-PACKED = "packed by gzip"
+PACKED, PACKED_BY_XZ = "packed by gzip", "packed by xz"
+MAX_UNPACKING_MEMORY = 16 << 20  # bytes; what is packed as here takes one
 # What is said comes back packed, because only 4,096 characters do. Nothing is written on the host.
-_PACKING = f"""LC_ALL=C; export LC_ALL
-said() {{{{ (
-{{script}}
-) }}}}
-if command -v gzip >/dev/null 2>&1 && command -v base64 >/dev/null 2>&1; then
-echo '{PACKED}'; {{{{ said; printf '\\n%s' "$?"; }}}} | gzip -9 -c | base64 | tr -d '\\n'
+_PACKING = """LC_ALL=C; export LC_ALL
+said() {{ (
+{script}
+) }}
+packed() {{ echo "packed by $1"; {{ said; printf '\\n%s' "$?"; }} | "$@" | base64 | tr -d '\\n'; }}
+if ! command -v base64 >/dev/null 2>&1; then said
+elif command -v xz >/dev/null 2>&1; then packed xz -c --format=lzma --lzma1=preset=6e,dict=512KiB,lc=4,pb=0
+elif command -v gzip >/dev/null 2>&1; then packed gzip -9 -c
 else said; fi"""
 
 
@@ -96,17 +100,17 @@ class RunCommandHost(Host):
 
 def unpack(out: str, code: int, name: str) -> tuple[str, int]:
     """What a command printed, and its exit code. Raises Unusable for what nobody packed, and for what is too large."""
-    if not out.startswith(f"{PACKED}\n"):
+    head, newline, raw = out.partition("\n")
+    if head not in (PACKED, PACKED_BY_XZ) or not newline:
         return out, code
-    raw = out.partition("\n")[2]
     if not raw.strip():  # it was ended before it said anything
         return "", code
     try:
-        decompressor = zlib.decompressobj(31)
+        decompressor = zlib.decompressobj(31) if head == PACKED else lzma.LZMADecompressor(lzma.FORMAT_ALONE, MAX_UNPACKING_MEMORY)
         unpacked_bytes = decompressor.decompress(base64.b64decode("".join(raw.split()), validate=True), MAX_UNPACKED_BYTES)
         printed, _, exit_code = unpacked_bytes.decode("utf-8", "replace").rpartition("\n")
         if not decompressor.eof:
             raise ValueError("it is incomplete, or too long")
         return printed, int(exit_code)
-    except (ValueError, zlib.error) as error:
+    except (ValueError, zlib.error, lzma.LZMAError) as error:
         raise Unusable(f"{name}: what run-command brought back cannot be unpacked ({error}); reach the host by SSH") from error
