@@ -5,7 +5,6 @@ One object is one look: whatever is asked twice of the cluster is asked once.
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import re
 from collections.abc import Collection, Mapping
@@ -15,6 +14,7 @@ from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.core.errors import HarnessError
 from harness.disrupt.disruption import BY_LOSS, Disruption
 from harness.managers.manager import Answer, ClusterState, CommPath, Question
+from harness.managers.parse.corosync_parse import is_address
 
 UNPROVEN = "--allow-unproven"
 MIN_COMM_PATHS = 2  # where one is cut the other must hold: with a single one, whatever cuts it is a split brain (facts LKL-36)
@@ -61,16 +61,8 @@ def surviving_paths(state: ClusterState, node: str, lost: Collection[str]) -> li
 
 
 def _is_elsewhere(path: CommPath, lost: Collection[str]) -> bool:
-    named = {word for word in re.split(r"[^0-9A-Fa-f.:]+", path.addresses) if _is_address(word)}
+    named = {word for word in re.split(r"[^0-9A-Fa-f.:]+", path.addresses) if is_address(word)}
     return bool(named) and not named & set(lost)
-
-
-def _is_address(word: str) -> bool:
-    try:
-        ipaddress.ip_address(word)
-    except ValueError:
-        return False
-    return True
 
 
 def failure_limit_reasons(counts: Mapping[str, tuple[int, int]], failures: float) -> list[str]:
@@ -136,9 +128,8 @@ class Preconditions:
         except HarnessError as error:
             return f"which communication paths run over the NIC with {address} on {node} could not be read ({error})"
         nics = {a.interface for a in addresses if a.address == address}
-        lost = {
-            a.address for a in addresses if a.interface.split(".")[0] in nics or a.interface in nics
-        }  # a VLAN's device is above its NIC's
+        # A VLAN's device is above its NIC's.
+        lost = {a.address for a in addresses if a.interface.split(".")[0] in nics or a.interface in nics}
         if surviving_paths(self.state, node, {address, *lost}):
             return ""
         paths = " and ".join(p.addresses for p in self.state.nodes[node].comm_paths) or "none"

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from harness.core.deadline import Deadline
 from harness.hosts.local_host import LocalHost
@@ -40,6 +41,16 @@ def own_machine(name: str = "here") -> Iterator[LocalHost]:
 
 def path() -> str:
     return f"{os.environ['PATH']}:/usr/sbin:/sbin"
+
+
+def with_programs(host: LocalHost, folder: Path, **programs: str) -> LocalHost:
+    """The same host, which finds these programs (shell texts; `_` stands for `-` in a name) before its own."""
+    folder.mkdir(exist_ok=True)
+    for name, text in programs.items():
+        place = folder / name.replace("_", "-")
+        place.write_text(f"#!/bin/sh\n{text}\n")
+        place.chmod(0o755)
+    return LocalHost(host.name, prefix=[*host._prefix, "env", f"PATH={folder}:{path()}"])
 
 
 def as_nobody(host: LocalHost) -> LocalHost:

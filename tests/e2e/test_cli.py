@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import socket
@@ -16,7 +15,6 @@ import pytest
 import tomli_w
 from command_shell import Shell, Traces, one_sentence, shell_in
 
-from harness import cli
 from harness.lab.lifecycle import default_cluster
 from harness.lab.lifecycle.ssh_keys import make as make_key
 from tests.notification_receiver import notification_receiver
@@ -40,25 +38,6 @@ def labs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         one.up("--name", "first", "--file", one.modest(*SERVICES["first"]))
         one.up("--name", "second", "--file", one.modest(*SERVICES["second"]), "--design", "floating")
         yield one
-
-
-def subcommands(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    yield words
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for name, child in action.choices.items():
-                if child.prog.endswith(f" {name}"):  # a former name is another word for the same
-                    yield from subcommands(child, (*words, name))
-
-
-@pytest.mark.parametrize("words", list(subcommands(cli._parser())), ids=lambda w: " ".join(w) or "lkharness")
-def test_help_has_an_example(words, capsys):
-    """Every command's help says how it is used, with the command itself in the example."""
-    with pytest.raises(SystemExit) as ended:
-        cli.main([*words, "--help"])
-    said = capsys.readouterr().out
-    assert ended.value.code == 0
-    assert f"example: lkharness {' '.join(words)}".rstrip() in said
 
 
 def test_help_from_a_shell(shell: Shell):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from namespaced_host import own_machine, path
+from namespaced_host import own_machine, with_programs
 
 from harness.core.deadline import Deadline
 from harness.hosts.deadman.deadman_switch import FOLDER, Deadman, Script, remains
@@ -28,14 +28,6 @@ def programs(tmp_path: Path) -> Path:
     folder = tmp_path / "programs"
     folder.mkdir()
     return folder
-
-
-def with_programs(here: LocalHost, folder: Path, **programs: str) -> LocalHost:
-    for name, text in programs.items():
-        place = folder / name.replace("_", "-")
-        place.write_text(f"#!/bin/sh\n{text}\n")
-        place.chmod(0o755)
-    return LocalHost(here.name, prefix=[*here._prefix, "env", f"PATH={folder}:{path()}"])
 
 
 def script(thing: Path, undo: str = "") -> Script:

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from namespaced_host import own_machine, path
+from namespaced_host import own_machine, path, with_programs
 
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError
 from harness.hosts.deadman.deadman_switch import ArmedUndo, Deadman, Script, remains, send_undoing
 from harness.hosts.host import CommandFailed
-from harness.hosts.local_host import LocalHost
 
 LATE_S = 60.0  # a busy machine's allowance; every wait ends as soon as what it waits for is there
 FORBIDDEN = "/run/lkharness-undone"
@@ -82,12 +81,7 @@ def test_an_undoing_waits_for_what_is_being_done(here, thing):
 @pytest.mark.parametrize("held_at", ["setsid", "mkdir", "stat", "flock"])
 def test_what_an_undoing_came_before_is_not_done(here, thing, tmp_path, held_at):
     """The arming is held up (a slow log-in, a busy node), before its folder is there or after; the undoing comes meanwhile."""
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    held = programs / held_at
-    held.write_text(f'#!/bin/sh\n{waits(thing, "held")}\nPATH={path()} exec {held_at} "$@"\n')
-    held.chmod(0o755)
-    slow = LocalHost(here.name, prefix=[*here._prefix, "env", f"PATH={programs}:{path()}"])
+    slow = with_programs(here, tmp_path / "programs", **{held_at: f'{waits(thing, "held")}\nPATH={path()} exec {held_at} "$@"'})
     deadman = Deadman(slow, "a thing", longest=120)
     doing = Beside(lambda: deadman.do(script(thing), limit=LATE_S))
     until(thing, "held")
@@ -118,11 +112,7 @@ def test_nothing_is_left_of_it_where_nothing_was_on_its_way(here, thing):
 
 
 def test_what_is_forbidden_takes_itself_away(here, thing, tmp_path):
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    (programs / "sleep").write_text(f"#!/bin/sh\necho $1 >>{thing}.slept\nexec /bin/sleep 0.05\n")
-    (programs / "sleep").chmod(0o755)
-    host = LocalHost(here.name, prefix=[*here._prefix, "env", f"PATH={programs}:{path()}"])
+    host = with_programs(here, tmp_path / "programs", sleep=f"echo $1 >>{thing}.slept\nexec /bin/sleep 0.05")
     assert send_undoing(host, ArmedUndo("here", "0" * 16, "r/n", ":", ":", 120.0), limit=LATE_S) is False
     Deadline(LATE_S).wait_for(lambda: not here.run(f"[ -e {FORBIDDEN} ]").ok, what="the folder going")
     assert thing.with_name("done.slept").read_text().split() == ["600"]
@@ -130,11 +120,8 @@ def test_what_is_forbidden_takes_itself_away(here, thing, tmp_path):
 
 def test_what_hangs_beyond_its_term_is_ended_and_undone(here, thing, tmp_path):
     """An act that never ends must not keep the host from undoing it."""
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    (programs / "flock").write_text(f'#!/bin/sh\nif [ "$1" = -w ]; then shift 2; set -- -w 0.5 "$@"; fi\nPATH={path()} exec flock "$@"\n')
-    (programs / "flock").chmod(0o755)
-    host = LocalHost(here.name, prefix=[*here._prefix, "env", f"PATH={programs}:{path()}"])
+    soon = f'if [ "$1" = -w ]; then shift 2; set -- -w 0.5 "$@"; fi\nPATH={path()} exec flock "$@"'
+    host = with_programs(here, tmp_path / "programs", flock=soon)
     deadman = Deadman(host, "a thing", longest=1.0)
     hangs = Script(f"touch {thing}; sleep 999", f"rm -f {thing}", f"[ ! -e {thing} ]")
     doing = Beside(lambda: deadman.do(hangs, limit=10 * LATE_S))  # whose own limit ends nothing in this test

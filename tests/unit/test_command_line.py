@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,25 @@ def test_a_mistyped_word_does_nothing_to_the_terminal(capsys: pytest.CaptureFixt
     assert cli.main(["chek\x1b[2J"]) == 2
     err = capsys.readouterr().err
     assert "\x1b" not in err and "x1b[2J" in err
+
+
+def subcommands(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield words
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, child in action.choices.items():
+                if child.prog.endswith(f" {name}"):  # a former name is another word for the same
+                    yield from subcommands(child, (*words, name))
+
+
+@pytest.mark.parametrize("words", list(subcommands(cli._parser())), ids=lambda w: " ".join(w) or "lkharness")
+def test_help_has_an_example(words, capsys):
+    """Every command's help says how it is used, with the command itself in the example."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*words, "--help"])
+    said = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert f"example: lkharness {' '.join(words)}".rstrip() in said
 
 
 def test_help_loads_nothing_that_it_does_not_need() -> None:

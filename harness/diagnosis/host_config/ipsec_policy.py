@@ -41,8 +41,8 @@ class Policy:
         ports = ((self.source_port, packet.source_port), (self.destination_port, packet.destination_port))
         return (
             all(wanted is None or wanted == actual for wanted, actual in ports)
-            and _within(packet.source, self.source)
-            and _within(packet.destination, self.destination)
+            and is_within(packet.source, self.source)
+            and is_within(packet.destination, self.destination)
         )
 
     def __str__(self) -> str:
@@ -89,7 +89,8 @@ def _is_network(text: str) -> bool:
         return False
 
 
-def _within(address: str, network: str) -> bool:
+def is_within(address: str, network: str) -> bool:
+    """Is the address in that network? Not where either is none."""
     try:
         return ip_address(address) in ip_network(network, strict=False)
     except (ValueError, TypeError):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_network
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
+from harness.diagnosis.host_config.ipsec_policy import is_within
 from harness.diagnosis.required_flows import join_names
 from harness.diagnosis.rules.network.routes import is_for_port, way_of
 from harness.hosts.linux.linux_parse import Route
@@ -71,7 +71,7 @@ def _as_itself(evidence: Evidence, host: HostSeen, nic: str, source: str) -> Ite
     explains = tuple(p.name for p in evidence.failed if p.origin == name)
     if plain is None or _is_wrong(plain, nic) or route is None or not _is_wrong(route, nic) or (route.kind == "unicast" and not explains):
         return
-    rules = [rule for rule in host.rules if (found := BY_SOURCE.match(rule)) and _has(found[1], source)]
+    rules = [rule for rule in host.rules if (found := BY_SOURCE.match(rule)) and is_within(source, found[1])]
     by = f"the policy rule `{rules[0]}`" if rules else "a policy rule by source"
     yield Cause(
         f"what {name} sends to {vip} as its own address {source} is routed {way_of(route)} by {by}, not by {nic}: none of its connections "
@@ -130,11 +130,4 @@ def _by_mark(evidence: Evidence, host: HostSeen, nic: str) -> Iterator[Cause]:
 def _leads_to(rule: str, address: str) -> bool:
     """Is the rule for that destination, or for any?"""
     to = re.search(r" to (\d[\d./]*)", rule)
-    return to is None or _has(to[1], address)
-
-
-def _has(network: str, address: str) -> bool:
-    try:
-        return ip_address(address) in ip_network(network, strict=False)
-    except ValueError:
-        return False
+    return to is None or is_within(address, to[1])
