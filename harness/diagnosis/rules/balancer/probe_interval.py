@@ -22,15 +22,16 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     )
     if not slow and not faster:
         return
-    seconds = max(p.seconds for p in evidence.probes.values())
     none = not any(p.syns.get(probe.port) for p in evidence.probes.values())
-    how_often = (
-        f"come every {seen:.1f} s"
-        if seen is not None
-        else f"did not come once in {seconds:.0f} s"
-        if none
-        else f"came once in {seconds:.0f} s"
-    )
+    other = ""
+    if faster:
+        other = "two probes of the load balancer may ask the same port: its list of probes decides"
+    elif none:
+        other = (
+            "a network security group that denies the probe at both nodes, while the rule sends clients all the same "
+            "(noHealthyBackendsBehavior AllProbedUp), looks the same where none comes"
+        )
+    how_often = _how_often(evidence, seen, none=none)
     yield Cause(
         f"the load balancer's probes {how_often}, though it sends clients on, and the cluster file says that one comes every "
         f"{probe.interval_s:g} s (load_balancer.probe.interval_s): how long a failover may take is reckoned from that",
@@ -42,13 +43,15 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             + (f", {p.every_s:.2f} s apart" if p.every_s is not None else "")
             for name, p in evidence.probes.items()
         ),
-        "two probes of the load balancer may ask the same port: its list of probes decides"
-        if faster
-        else "a network security group that denies the probe at both nodes, while the rule sends clients all the same "
-        "(noHealthyBackendsBehavior AllProbedUp), looks the same where none comes"
-        if none
-        else "",
+        other,
     )
+
+
+def _how_often(evidence: Evidence, seen: float | None, *, none: bool) -> str:
+    if seen is not None:
+        return f"come every {seen:.1f} s"
+    seconds = max(p.seconds for p in evidence.probes.values())
+    return f"did not come once in {seconds:.0f} s" if none else f"came once in {seconds:.0f} s"
 
 
 def interval_seen(evidence: Evidence) -> float | None:
