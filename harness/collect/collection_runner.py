@@ -26,6 +26,7 @@ from harness.core.terminal import CLEANER
 from harness.core.text.host_text import one_line
 from harness.hosts.host import Host, HostUnreachable
 from harness.hosts.host_facts import HostFacts, facts_of
+from harness.hosts.interrupt_shield import result_or_interrupt
 from harness.hosts.ssh.ssh_host import give_up
 from harness.hosts.windows import powershell
 from harness.hosts.windows.script_protocol import ScriptAnswer
@@ -86,7 +87,7 @@ class Gathering:
         with ThreadPoolExecutor(len(machines) + 1) as pool:
             try:
                 for future in [pool.submit(self._state), *(pool.submit(self._host, m) for m in machines)]:
-                    future.result()
+                    result_or_interrupt(future)
             except BaseException:  # Ctrl-C: nobody waits for what hosts may still have to say
                 self.given_up = True
                 for host in self.hosts.values():

@@ -2,16 +2,28 @@
 
 Ctrl-C, and a test's time limit, raise an exception in the main thread wherever it happens to be. Inside paramiko that can leave
 one of its locks held for ever, and then the undoing of a disruption would hang on it. Other threads are never interrupted.
+
+A wait without a limit is not always woken by Ctrl-C: the signal may come in the moment before it begins, or arrive in another thread, and
+Python then remembers it until the main thread runs again. So the main thread looks up from time to time.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import TypeVar
 
 T = TypeVar("T")
+
+INTERRUPT_CHECK_INTERVAL_S = 0.2
+
+
+def result_or_interrupt(future: Future[T]) -> T:
+    """The result, waited for in such a way that an interrupt ends the wait wherever the signal arrives."""
+    while not wait([future], timeout=INTERRUPT_CHECK_INTERVAL_S).done:
+        pass
+    return future.result()
 
 
 def run_uninterrupted(work: Callable[[], T], *, abandon: Callable[[], None] = lambda: None) -> T:
@@ -30,9 +42,9 @@ def run_uninterrupted(work: Callable[[], T], *, abandon: Callable[[], None] = la
             outcome.set_exception(error)
 
     thread = threading.Thread(target=do, name="apart", daemon=True)
-    thread.start()
     try:
-        result = outcome.result()
+        thread.start()
+        result = result_or_interrupt(outcome)
     except BaseException:
         if not outcome.done():
             abandon()

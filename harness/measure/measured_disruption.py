@@ -70,7 +70,7 @@ class MeasuredDisruption:
                     raise Inconclusive(f"{self._disruption.name} was not done, because it could not be recorded: {recorder.broken}")
                 try:
                     self._disrupt(recorder)
-                    self._follow(recorder)
+                    self._follow(recorder, tokens)
                 finally:
                     self._undo(recorder)
                 self._heal(recorder)
@@ -222,15 +222,18 @@ class MeasuredDisruption:
         clock = self._meter.clock(moment.host)
         return began if clock is None else moment.before + clock.wall_s
 
-    def _follow(self, recorder: Recorder) -> None:
-        """Until every path that must recover has recovered (or its budget is over), and as long as the disruption has to last."""
+    def _follow(self, recorder: Recorder, tokens: Sequence[Tokens]) -> None:
+        """Until every path that must recover has recovered and tokens are taken over it (or its budget is over), and as long as the
+        disruption has to last."""
         disruption = self._disruption
         effects = disruption.expects[self._subject.cluster.design].values()
         # Arming its undoing may take longer than it has to last. What must be out is judged from when it was seen to be in force.
         lasts = Deadline(disruption.lasts_s, anchor=self._seen_at if Effect.OUT in effects else self._happened)
         if Effect.RECOVERS in effects:
             budget = Deadline(disruption.allowance().seconds + FIRST_SAMPLE_S, anchor=self._began)
-            self._record_recovery(self._hosts_to_recover(), budget, recorder)
+            hosts = self._hosts_to_recover()
+            self._record_recovery(hosts, budget, recorder)
+            self._wait_for_tokens(tokens, hosts, budget)
         if not lasts.expired:
             lasts.wait_for(lambda: lasts.expired, what="the disruption's own duration", every=lasts.remaining())
 
@@ -251,6 +254,12 @@ class MeasuredDisruption:
             recorder.add(Mark(time.monotonic(), "right", "every path has recovered"))
         except DeadlineExceeded as error:
             recorder.add(Mark(time.monotonic(), "not-right", str(error)))  # the judgement says which path, and for how long
+
+    def _wait_for_tokens(self, tokens: Sequence[Tokens], hosts: list[str], deadline: Deadline) -> None:
+        """A database may take writes later than its path is right. Where it takes none in time, the judgement says for how long."""
+        since = time.monotonic() - STEADY_S
+        with contextlib.suppress(DeadlineExceeded):
+            deadline.wait_for(lambda: all(t.is_taken_since(since, hosts) for t in tokens), what="tokens taken again", every=0.05)
 
     def _node_afterwards(self) -> str | None:
         """The node that must answer afterwards; None: whichever has it."""

@@ -6,10 +6,11 @@ cluster; the tokens that only one of them kept are what shows it.
 
 from __future__ import annotations
 
+import math
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 from harness.cluster.cluster_under_test import ClusterUnderTest
@@ -54,7 +55,7 @@ class Tokens:
         self._tell = tell
         self._run = secrets.token_hex(6)
         self._ending = threading.Event()
-        self._flowing: set[str] = set()
+        self._last_taken: dict[str, float] = {}  # by host: when the last token that was acknowledged was written
         self._threads: list[threading.Thread] = []
 
     def begin(self) -> None:
@@ -72,7 +73,11 @@ class Tokens:
 
     def is_flowing(self) -> bool:
         """Has a token been acknowledged from every host?"""
-        return len(self._flowing) == len(self._subject.cluster.machines)
+        return len(self._last_taken) == len(self._subject.cluster.machines)
+
+    def is_taken_since(self, moment: float, origins: Collection[str]) -> bool:
+        """Has one that was written after this moment (seconds, monotonic) been acknowledged from each of these hosts?"""
+        return all(self._last_taken.get(origin, -math.inf) >= moment for origin in origins)
 
     def end(self) -> None:
         """Stops to write, and waits for the writers."""
@@ -131,7 +136,7 @@ class Tokens:
             self._tell(Token(began, origin, value, False, time.monotonic() - began, detail=str(error), service=self.name))
             raise
         self._tell(Token(began, origin, value, True, time.monotonic() - began, by=node, service=self.name))
-        self._flowing.add(origin)
+        self._last_taken[origin] = began
 
 
 def drop_what_is_left() -> list[str]:

@@ -327,6 +327,13 @@ def answers(seen: list[dict[str, Any]], flags: int, *, after: float = 0.0, befor
     return sum(p["out"] and p["dst"] == SOURCE and p["sport"] == PROBE and p["flags"] == flags and after <= p["at"] <= before for p in seen)
 
 
+def refusals(seen: list[dict[str, Any]], *, after: float, before: float) -> int:
+    """How many probes a host refused, seen in its own capture. A listener that ends resets what it had not accepted yet: that was answered
+    before."""
+    taken = {p["dport"] for p in seen if p["out"] and p["flags"] == SYN | ACK}
+    return answers([p for p in seen if p["dport"] not in taken], RST | ACK, after=after, before=before)
+
+
 def answer_by_the_second_nic(lab: Bench, add: bool) -> None:
     """Route a node's answers to probes out of its second NIC, or not any more."""
     done = lab.sh(NODE1, f"ip route {'add' if add else 'del'} {SOURCE}/32 via 10.20.2.1 dev eth1")

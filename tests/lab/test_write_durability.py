@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +25,7 @@ from harness.disrupt import disruption
 from harness.lab.lifecycle import default_cluster, launch
 from harness.measure import measured_disruption
 from harness.measure.evaluation.recording_evaluation import evaluate
-from harness.measure.measured_disruption import MeasuredDisruption, Start
+from harness.measure.measured_disruption import STEADY_S, MeasuredDisruption, Start
 from harness.measure.measurement_result import Measured
 from harness.measure.meter import Meter
 from harness.measure.write_durability import Tokens
@@ -33,6 +35,7 @@ from harness.services.token_table import TABLE
 
 SERVICES = [s for s in default_cluster.DEFAULT_CLUSTER["services"] if s["kind"] in ("postgres", "http")]
 PERIOD_S = 0.25  # nobody asks here for how long a path was out; tokens have an interval of their own
+REFUSED_S = 2.0
 GUEST = "guest of the house"
 OWNER = "setpriv --reuid postgres --regid postgres --clear-groups psql -qAt -v ON_ERROR_STOP=1 -h {socket} -d harness -c {sql}"
 
@@ -143,6 +146,37 @@ def test_every_acknowledged_token_is_there_once(database):
     assert len(values) == len(set(values)) == result.tokens.written
     assert not [e for e in read.events if e.kind == "tokens"]
     assert database.as_owner(f"select count(*) from pg_tables where tablename = '{TABLE}'") == "0"
+
+
+def test_a_database_that_takes_writes_later_than_its_path_is_right_is_waited_for(database, monkeypatch):
+    """What takes none for seconds after a switchover is measured to where writes are taken again, not left undecided."""
+    granted: list[float] = []
+    follow, wait = MeasuredDisruption._follow, MeasuredDisruption._wait_for_tokens
+
+    def without_writes(self, recorder, tokens):
+        database.as_owner(f"revoke insert on {TABLE} from harness")
+        refused_for = Deadline(2 * STEADY_S)
+        Deadline(120).wait_for(lambda: refused_for.expired, what="no token taken for longer than the paths must be right")
+        follow(self, recorder, tokens)
+
+    def grant() -> None:
+        database.as_owner(f"grant insert on {TABLE} to harness")
+        granted.append(time.monotonic())
+
+    def with_writes_later(self, *told):
+        later = threading.Timer(REFUSED_S, grant)
+        later.start()
+        wait(self, *told)
+        later.join()
+
+    monkeypatch.setattr(MeasuredDisruption, "_follow", without_writes)
+    monkeypatch.setattr(MeasuredDisruption, "_wait_for_tokens", with_writes_later)
+    read, result = database.measure("switchover")
+    assert result.tokens is not None and result.tokens.verdict.outcome is Outcome.PASS, result.tokens
+    undone = read.mark("undo-begin")
+    assert undone is not None
+    for origin in ("lkclient", "lknode01", "lknode02"):
+        assert any(granted[0] < t.at + t.seconds < undone for t in read.tokens if t.acknowledged and t.origin == origin), origin
 
 
 class Spoiled(NamedTuple):
