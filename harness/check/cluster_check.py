@@ -20,7 +20,7 @@ from harness.check.unreachable_node import run_command_fallback
 from harness.cluster import http_probe_request
 from harness.cluster.cluster_audit import by_identity, judge_balancer, judge_vip_place, nothing_left, probe_answered
 from harness.cluster.cluster_under_test import CaptureWindow, ClusterUnderTest
-from harness.cluster.connection_tolerance import find_unbearable
+from harness.cluster.connection_sensitive_services import find_unbearable
 from harness.cluster.path_check import PathCheck, check_path, unchecked_path
 from harness.config import trust
 from harness.config.cluster_config import Cluster, Service

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.path_check import PathCheck, check_path
+from harness.cluster.path_exchange import ATTEMPT_TIMEOUT_S
 from harness.cluster.single_flight import SharedQuestion
 from harness.config.cluster_config import Service
 from harness.core.deadline import Deadline
@@ -82,7 +83,7 @@ def _follow_one(
         return bool(last_check.verdict)
 
     try:
-        deadline.wait_for(has_recovered, what=f"the {origin} path to {service.name}", every=POLL_INTERVAL_S)
+        deadline.wait_for(has_recovered, what=f"the {origin} path to {service.name}", every=POLL_INTERVAL_S, waits_s=ATTEMPT_TIMEOUT_S)
     except DeadlineExceeded:
         return Recovery(origin, service, None, 0.0, last_check, fault if last_check is None else None)
     assert right_at is not None, "the wait ended because the path was right"

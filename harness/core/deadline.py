@@ -56,12 +56,15 @@ class Deadline:
         if self.expired:
             raise DeadlineExceeded(f"{what} took longer than {self.seconds:g} s")
 
-    def wait_for(self, read: Callable[[], T], *, what: str, every: float = 0.1, until: Callable[[T], bool] = bool) -> T:
+    def wait_for(
+        self, read: Callable[[], T], *, what: str, every: float = 0.1, until: Callable[[T], bool] = bool, waits_s: float = 0.0
+    ) -> T:
         """Read again and again until `until` holds, and return what was read.
 
         `read` is asked at least once, and once more at the very end, so that a slow reader is not cheated of its last
         look. A question that takes longer than `every` to answer is asked half of the time at most: on a busy host the asking would
-        delay what is waited for. Raises DeadlineExceeded with `what` and the last value seen.
+        delay what is waited for. For `waits_s` of that it only waits itself, for an answer that does not come, which delays nothing.
+        Raises DeadlineExceeded with `what` and the last value seen.
         """
         while True:
             last_look = self.expired
@@ -72,7 +75,7 @@ class Deadline:
                 return value
             if last_look:
                 raise DeadlineExceeded(f"{what} did not happen within {self.seconds:g} s; last seen: {value}")
-            _pause(self.within(max(every, took)))
+            _pause(self.within(max(every, took - waits_s)))
 
 
 def _pause(seconds: float) -> None:

@@ -10,7 +10,7 @@ from harness.core.text.host_text import one_line
 from harness.core.verdict import Outcome
 from harness.gate.gate_file import LoadedGate, load
 from harness.gate.gate_verdict import judge_gate
-from harness.gate.repeat_figures import repeats
+from harness.gate.path_and_phase_figures import repeats
 from harness.gate.slowdown import FAIL, REFUSED
 from harness.report.record.gate_record import GateRecord
 from harness.report.record.run_record import RunRecord

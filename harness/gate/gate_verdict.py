@@ -9,7 +9,7 @@ from harness.core.verdict import Outcome
 from harness.gate.allowed_skips import skip_findings
 from harness.gate.budgets import budget_findings
 from harness.gate.gate_file import Gate, LoadedGate
-from harness.gate.repeat_figures import night_to_night, repeats, samples
+from harness.gate.path_and_phase_figures import night_to_night, repeats, samples
 from harness.gate.slowdown import FAIL, PASS, REFUSED, slowdown
 from harness.report.record.gate_record import GateFinding, GateRecord
 from harness.report.record.run_record import Result, RunRecord, RunState

@@ -9,7 +9,7 @@ from statistics import median
 
 from harness.core.text.wording import count, seconds
 from harness.gate.gate_file import Slowdown
-from harness.gate.repeat_figures import LAG, PHASE, Direction, Sample, is_path
+from harness.gate.path_and_phase_figures import LAG, PHASE, Direction, Sample, is_path
 from harness.report.record.gate_record import GateFinding
 from harness.report.statistics.detectable_shift import visible_shift
 from harness.report.statistics.multiple_comparisons import Block, Joint, joint_test

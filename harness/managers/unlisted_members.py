@@ -12,6 +12,7 @@ from xml.etree import ElementTree as xml
 
 from harness.config.cluster_config import Cluster
 from harness.managers.parse.lcdstatus_parse import parse, rows_with_depth
+from harness.managers.parse.mount_point_dependencies import lies_on
 from harness.managers.parse.pacemaker_parse import COLLECTIONS, document
 from harness.managers.probe_responder_resources import has_responder_name
 
@@ -64,26 +65,6 @@ def unrelated_in_pacemaker(cib: str, file_tags: Collection[str], port: int) -> f
         if pair.get("name") == "port"
     }
     return _unrelated_tags(_join_blocks(blocks, [pair for pair in ties if set(pair) <= tags]), file_tags, port, ports)
-
-
-def lies_on(resources: xml.Element) -> Iterable[tuple[str, str]]:
-    """Pairs of a file system's resource and one that has a file below the place where it is mounted, or works in that place itself: it
-    needs it, whether anything ties them or not. Of file systems within each other both are told."""
-    settings_by_tag = {
-        e.get("id", ""): {pair.get("name"): pair.get("value", "") for pair in e.iterfind("instance_attributes/nvpair")}
-        for e in resources.iter("primitive")
-    }
-    for disk, settings in settings_by_tag.items():
-        place = settings.get("directory", "").rstrip("/")
-        for tag, other_settings in settings_by_tag.items():
-            if place and tag != disk and any(_is_in(place, name, value) for name, value in other_settings.items()):
-                yield disk, tag
-
-
-def _is_in(place: str, name: str | None, value: str) -> bool:
-    """Two file systems that are mounted in one place, at different times or on different nodes, do not need each other."""
-    inside = f"{value.rstrip('/')}/".startswith(f"{place}/")
-    return inside and not (name == "directory" and value.rstrip("/") == place)
 
 
 def _ties(rules: xml.Element) -> Iterable[tuple[str, str]]:

@@ -18,7 +18,7 @@ from harness.attach.lease import LeaseHeld
 from harness.attach.watchdog import FILE as PUT_BACK
 from harness.cluster.cluster_audit import audit
 from harness.cluster.cluster_under_test import ClusterUnderTest
-from harness.cluster.connection_tolerance import demand_bearable
+from harness.cluster.connection_sensitive_services import demand_bearable
 from harness.collect.known_secrets import known_secrets
 from harness.config import cluster_config
 from harness.core.deadline import Deadline

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.cluster.cluster_under_test import ClusterUnderTest
-from harness.cluster.connection_tolerance import demand_bearable
+from harness.cluster.connection_sensitive_services import demand_bearable
 from harness.core.errors import BadUse, HarnessError, Unusable
 from harness.core.time_span import DAY_S
 from harness.hosts.host import HostUnreachable

@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from harness.lab.guests.disk_reservation import Witness
+from harness.lab.guests.shared_storage import Witness
 
 
 class Controller:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.lab.guests.disk_reservation import Witness
+from harness.lab.guests.shared_storage import Witness
 from tests.lab.lifekeeper_cluster import DISK, Cluster, Node, eventually, structure
 from tests.lab.lifekeeper_fixtures import cluster, comes_to, kinds_of, needs_namespaces  # noqa: F401
 

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from harness.core import deadline as deadline_module
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
 
@@ -75,6 +76,22 @@ def test_a_slow_reader_gets_its_last_look():
 
     assert deadline.wait_for(slow, what="it")
     assert looks == [False, True]
+
+
+@pytest.mark.parametrize(("waits_s", "pause_s"), [(0.0, 2.0), (1.5, 0.5), (2.0, 0.1)])
+def test_what_a_question_waits_itself_is_no_load_that_has_to_be_spread(monkeypatch, waits_s, pause_s):
+    """It takes 2 s: as long a pause follows, but for what it only waited."""
+    now, pauses = [0.0], []
+    monkeypatch.setattr(deadline_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(deadline_module, "_pause", pauses.append)
+    answers = iter([False, True])
+
+    def take_two_seconds() -> bool:
+        now[0] += 2.0
+        return next(answers)
+
+    assert Deadline(60).wait_for(take_two_seconds, what="it", waits_s=waits_s)
+    assert pauses == [pytest.approx(pause_s)]
 
 
 def test_the_complaint_has_the_last_value():

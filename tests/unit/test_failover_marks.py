@@ -70,7 +70,7 @@ class Around(MeasuredDisruption):
     def _wait_until_steady(self, tokens: Any) -> None:
         self.warm_ups += 1
 
-    def _follow(self, recorder: Any) -> None:
+    def _follow(self, recorder: Any, tokens: Any) -> None:
         pass
 
     def _heal(self, recorder: Any) -> None:

@@ -19,7 +19,7 @@ from harness.gate import baseline_runs
 from harness.gate.baseline_runs import baseline, judge_finished_run, load_gate
 from harness.gate.gate_file import Gate, LoadedGate, load
 from harness.gate.gate_verdict import judge_gate
-from harness.gate.repeat_figures import samples
+from harness.gate.path_and_phase_figures import samples
 from harness.gate.slowdown import slowdown
 from harness.report.junit import junit
 from harness.report.record.run_record import AuditRecord, ClusterKind, Judgement, RunRecord, RunState

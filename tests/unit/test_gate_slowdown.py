@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from harness.gate.gate_file import Slowdown
-from harness.gate.repeat_figures import Sample
+from harness.gate.path_and_phase_figures import Sample
 from harness.gate.slowdown import slowdown
 
 THERE, BACK = ("lknode01", "lknode02"), ("lknode02", "lknode01")

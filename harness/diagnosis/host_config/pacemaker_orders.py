@@ -9,7 +9,7 @@ from xml.etree import ElementTree as xml
 
 from harness.diagnosis.host_config.manager_settings import FALSE, Setting
 from harness.diagnosis.host_config.pacemaker_cib import root_of
-from harness.managers.unlisted_members import lies_on
+from harness.managers.parse.mount_point_dependencies import lies_on
 
 HOLDERS = ("group", "clone", "master", "bundle")
 STARTS = ("start", "promote")

@@ -8,8 +8,8 @@ from xml.etree import ElementTree as xml
 
 from harness.diagnosis.host_config.manager_settings import seconds_of
 from harness.diagnosis.host_config.pacemaker_cib import root_of
+from harness.managers.parse.mount_point_dependencies import lies_on
 from harness.managers.parse.pacemaker_parse import PROGRAM_SETTINGS
-from harness.managers.unlisted_members import lies_on
 
 ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 PORT = re.compile(r"--port[ =](\d{1,5})(?!\d)")

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from harness.core.errors import Inconclusive
-from harness.disrupt.bases.port_owner import known_ports, only_listener, reason_not_to_end
+from harness.disrupt.bases.listening_process import known_ports, only_listener, reason_not_to_end
 from harness.disrupt.disruption import Moment
 from harness.hosts.windows.boot_identity import Boot, boot_of
 from harness.hosts.windows.script_protocol import Row

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive
-from harness.disrupt.bases.port_owner import START, run_at_once
+from harness.disrupt.bases.listening_process import START, run_at_once
 from harness.disrupt.disruption import BY_FAILURE, Disruption, Effect, Step, both
 from harness.expectations import outage_budget
 from harness.hosts.root_rights import as_root

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
 from harness.disrupt.bases import windows_node
-from harness.disrupt.bases.port_owner import ListeningProcess, kill, kill_line, listener_process, wait_for_end
+from harness.disrupt.bases.listening_process import ListeningProcess, kill, kill_line, listener_process, wait_for_end
 from harness.disrupt.disruption import BY_FAILURE, Disruption, Effect, Step, both
 from harness.expectations import outage_budget
 from harness.hosts.windows.script_protocol import Row

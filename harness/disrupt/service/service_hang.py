@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
 from harness.disrupt.bases.host_fault_base import OnHost
-from harness.disrupt.bases.port_owner import START, ListeningProcess, listener_process
+from harness.disrupt.bases.listening_process import START, ListeningProcess, listener_process
 from harness.disrupt.disruption import BY_FAILURE, Effect, both
 from harness.expectations import outage_budget
 from harness.hosts.deadman.deadman_switch import MARK, Script

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Inconclusive, Unusable
 from harness.disrupt.bases.host_fault_base import SBIN, OnHost
-from harness.disrupt.bases.port_owner import listener_process
+from harness.disrupt.bases.listening_process import listener_process
 from harness.disrupt.disruption import BY_FAILURE, Effect, Step, both
 from harness.disrupt.move_permission import demand_lease, hindrances, manager_reasons, mirror_reasons
 from harness.disrupt.service.service_hang import FAMILY

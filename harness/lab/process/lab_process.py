@@ -25,10 +25,10 @@ from harness.lab.control.control_socket import Server
 from harness.lab.guests import container_provisioning, host_provisioning
 from harness.lab.guests.container import ContainerGuest
 from harness.lab.guests.container_keeper_client import KeeperClient
-from harness.lab.guests.disk_reservation import Storage
 from harness.lab.guests.fencing import Fencing
 from harness.lab.guests.guest import Guest
 from harness.lab.guests.namespace import NamespaceGuest
+from harness.lab.guests.shared_storage import Storage
 from harness.lab.guests.ssh_proxy import Gate, own_netns
 from harness.lab.linux import linux_syscalls
 from harness.lab.linux.nft import Nft

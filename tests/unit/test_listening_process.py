@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.core.deadline import Deadline
-from harness.disrupt.bases.port_owner import ListeningProcess, kill, reason_not_to_end
+from harness.disrupt.bases.listening_process import ListeningProcess, kill, reason_not_to_end
 from harness.hosts.deadman.deadman_switch import moment_of
 from harness.hosts.host import CommandFailed
 from harness.hosts.linux.linux_parse import Listener

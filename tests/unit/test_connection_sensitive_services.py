@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.check.findings.service_findings import set_aside
-from harness.cluster import connection_tolerance
+from harness.cluster import connection_sensitive_services
 from harness.config.cluster_config import Cluster
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, ExitCode, Unusable
@@ -79,10 +79,10 @@ def test_who_greets_late_is_heard_out(greeter: SimpleNamespace) -> None:
 def test_how_long_a_greeting_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """A look makes few connections and may not become slow for each service that says nothing; MySQL's own port says what to expect."""
     limits: list[float] = []
-    monkeypatch.setattr(connection_tolerance, "ask_over_the_path", lambda subject, host, service, ask, limit: limits.append(limit))
+    monkeypatch.setattr(connection_sensitive_services, "ask_over_the_path", lambda subject, host, service, ask, limit: limits.append(limit))
     for port, many in ((5432, False), (3306, False), (5432, True)):
         one = subject("tcp", port=port)
-        connection_tolerance.demand_bearable(one, many=many)  # type: ignore[arg-type]
+        connection_sensitive_services.demand_bearable(one, many=many)  # type: ignore[arg-type]
     assert limits == [1.0, 22.0, 22.0]
 
 
@@ -110,12 +110,12 @@ def test_each_such_service_is_asked_once_before_anything_else(greeter: SimpleNam
         assert host == "lkclient" and service.kind == "tcp"
         return ask("127.0.0.1", greeter.port, settings=service.settings, deadline=Deadline(limit))
 
-    monkeypatch.setattr(connection_tolerance, "ask_over_the_path", over_the_path)
+    monkeypatch.setattr(connection_sensitive_services, "ask_over_the_path", over_the_path)
     with pytest.raises(Unbearable):
-        connection_tolerance.demand_bearable(subject("http", "tcp"), many=False)  # type: ignore[arg-type]
+        connection_sensitive_services.demand_bearable(subject("http", "tcp"), many=False)  # type: ignore[arg-type]
     assert greeter.came == 1
-    connection_tolerance.demand_bearable(subject("http", "oracle"), many=False)  # type: ignore[arg-type]
-    connection_tolerance.demand_bearable(subject("tcp", absent={"lkclient"}), many=False)  # type: ignore[arg-type]
+    connection_sensitive_services.demand_bearable(subject("http", "oracle"), many=False)  # type: ignore[arg-type]
+    connection_sensitive_services.demand_bearable(subject("tcp", absent={"lkclient"}), many=False)  # type: ignore[arg-type]
     assert greeter.came == 1
 
 
@@ -124,8 +124,8 @@ def test_what_cannot_be_asked_is_for_the_checks_to_say(error: Exception, monkeyp
     def fails(*of: object) -> None:
         raise error
 
-    monkeypatch.setattr(connection_tolerance, "ask_over_the_path", fails)
-    connection_tolerance.demand_bearable(subject("tcp"), many=False)  # type: ignore[arg-type]
+    monkeypatch.setattr(connection_sensitive_services, "ask_over_the_path", fails)
+    connection_sensitive_services.demand_bearable(subject("tcp"), many=False)  # type: ignore[arg-type]
 
 
 def test_a_look_sets_such_a_service_aside_and_tells_its_own_word(greeter: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,11 +134,11 @@ def test_a_look_sets_such_a_service_aside_and_tells_its_own_word(greeter: Simple
     def over_the_path(subject, host, service, ask, limit):
         return ask("127.0.0.1", greeter.port, settings=service.settings, deadline=Deadline(limit))
 
-    monkeypatch.setattr(connection_tolerance, "ask_over_the_path", over_the_path)
+    monkeypatch.setattr(connection_sensitive_services, "ask_over_the_path", over_the_path)
     both = subject("http", "tcp")
     for says, weight in ((MYSQL, Weight.UNKNOWN), (NOT_LET_IN, Weight.UNKNOWN), (BLOCKED, Weight.FAULT), (TOO_MANY, Weight.FAULT)):
         greeter.says = says
-        aside = connection_tolerance.find_unbearable(both)  # type: ignore[arg-type]
+        aside = connection_sensitive_services.find_unbearable(both)  # type: ignore[arg-type]
         (told,) = set_aside(both.cluster, aside)
         assert list(aside) == ["tcp"] and (told.weight, told.host) == (weight, "service tcp")
         assert ("blocked the host" in told.says) is (says is BLOCKED)
