@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from ipaddress import ip_address
 
 # How long a node waits before it gives another up.
@@ -19,15 +20,18 @@ DEFAULTS = {
     "quorum.two_node": ("0",),
 }
 COEFFICIENT = "totem.token_coefficient"  # counts from the third node on (man 5 corosync.conf)
+LINK_ADDRESS = re.compile(r"node .* ring(\d{1,2})_addr")
+PORT = re.compile(r"[1-9][0-9]{0,4}")
 ABSENT = "not set"
 MAX_LINES = 2000
 
 
 def parse(text: str) -> dict[str, str]:
-    """`totem.transport` and the like; of each node in the list its addresses as `node 1 ring0_addr`, by its id."""
+    """`totem.transport` and the like; of each node in the list its addresses as `node 1 ring0_addr`, by its id, and of what is set for one
+    link alone (`interface`) `link 1 mcastport`, by its number."""
     settings: dict[str, str] = {}
     within: list[str] = []
-    node: dict[str, str] = {}
+    node: dict[str, str] = {}  # or a link
     for line in text.splitlines()[:MAX_LINES]:
         line = line.strip()
         if line.endswith("{"):
@@ -37,12 +41,15 @@ def parse(text: str) -> dict[str, str]:
             if within == ["nodelist", "node"]:
                 number = node.pop("nodeid", "") or node.get("name") or node.get("ring0_addr") or "?"
                 settings |= {f"node {number} {key}": value for key, value in node.items() if key}
+            if within == ["totem", "interface"]:
+                number = node.get("linknumber") or node.get("ringnumber") or "0"
+                settings |= {f"link {number} {key}": value for key, value in node.items() if key}
             del within[-1:]
         elif not line.startswith("#") and ":" in line:
             key, _, value = line.partition(":")
-            if within == ["nodelist", "node"]:
+            if within in (["nodelist", "node"], ["totem", "interface"]):
                 node[key.strip()] = value.strip()
-            elif within:
+            if within and within != ["nodelist", "node"]:
                 settings[f"{'.'.join(within)}.{key.strip()}"] = value.strip()
     return settings
 
@@ -97,6 +104,30 @@ def node_names(settings: Mapping[str, str]) -> dict[str, str]:
     """The nodes' names, by the ids by which the settings list them."""
     words = ((key.split(), value) for key, value in settings.items())
     return {key[1]: value for key, value in words if len(key) == 3 and (key[0], key[2]) == ("node", "name")}
+
+
+def link_port(ends: Collection[str], settings: Mapping[str, str], names: Mapping[str, Collection[str]], first: int) -> int | None:
+    """The UDP port of the link that leads between these addresses. `first` is link 0's: knet counts on from it by one (seen with 3.1.7),
+    the older transports by two, and an interface section may set another one (`mcastport`).
+
+    `names`: what the names in the list resolve to. None where it has no such link, or one that is not by UDP."""
+    listed: dict[str, set[str]] = {}
+    for key, value in settings.items():
+        if match := LINK_ADDRESS.fullmatch(key):
+            listed.setdefault(match[1], set()).add(value)
+    links = [number for number, values in listed.items() if values & set(ends)]
+    links = links or [n for n, values in listed.items() if any({*names.get(value, ())} & set(ends) for value in values)]
+    if not links and len(listed) == 1 and not any(is_address(value) for values in listed.values() for value in values):
+        links = [*listed]  # whatever its names resolve to, there is no other one
+    if len(links) != 1 or settings.get(f"link {links[0]} knet_transport", "udp").lower() != "udp":
+        return None
+    own = settings.get(f"link {links[0]} mcastport", "")
+    return int(own) if PORT.fullmatch(own) else first + int(links[0]) * (1 if is_knet(settings) else 2)
+
+
+def is_knet(settings: Mapping[str, str]) -> bool:
+    """Whether its links are knet's: by its own word, or by the default of the versions that do not know redundant rings (rrp) any more."""
+    return settings.get("totem.transport", "knet").lower() == "knet" and "totem.rrp_mode" not in settings
 
 
 def is_address(text: str) -> bool:
