@@ -115,6 +115,7 @@ class HostSeen:
     programs: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # by file: what keeps it from being run, where it is mounted
     keys: Mapping[str, str] = field(default_factory=dict)  # by file: the first digits of its SHA-256
     corosync: Mapping[str, str] = field(default_factory=dict)  # settings of corosync.conf, `totem.transport`
+    corosync_runs: Mapping[str, str] = field(default_factory=dict)  # what it runs with now, `totem.token`, `totem.consensus`
     units: Mapping[str, str] = field(default_factory=dict)  # what the manager there has in its own database, by what it is
     settings: Mapping[str, str] = field(default_factory=dict)  # LifeKeeper's, of /etc/default/LifeKeeper
     doubtful: Sequence[Setting] = ()  # Pacemaker's settings that may not be meant

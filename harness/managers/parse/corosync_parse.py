@@ -11,7 +11,7 @@ WAITS = ("totem.token", "totem.token_coefficient", "totem.token_retransmits_befo
 # What both nodes must say alike; where one leaves it out, corosync's default counts, which depends on its version.
 ALIKE = ("totem.transport", "totem.cluster_name", "totem.crypto_cipher", "totem.crypto_hash", "totem.secauth", "totem.link_mode", *WAITS,
          "quorum.provider", "quorum.two_node", "quorum.expected_votes", "quorum.wait_for_all")  # fmt: skip
-# What each of corosync's versions takes where it is left out (see `_values` for those that hang on others).
+# What each of corosync's versions takes where it is left out (see `possible_values` for those that hang on others).
 DEFAULTS = {
     "totem.token": ("1000", "3000"),
     "totem.token_coefficient": ("650",),
@@ -22,6 +22,9 @@ DEFAULTS = {
 COEFFICIENT = "totem.token_coefficient"  # counts from the third node on (man 5 corosync.conf)
 LINK_ADDRESS = re.compile(r"node .* ring(\d{1,2})_addr")
 PORT = re.compile(r"[1-9][0-9]{0,4}")
+RUNNING = re.compile(r"(?m)^runtime\.config\.(totem\.\w+) \(u\d+\) = (\d{1,9})$")
+NUMBER = re.compile(r"[0-9]{1,9}")
+CONSENSUS = 1.2  # how many tokens long Corosync waits for the rest to agree, where nothing is set (man 5 corosync.conf)
 ABSENT = "not set"
 MAX_LINES = 2000
 
@@ -54,15 +57,21 @@ def parse(text: str) -> dict[str, str]:
     return settings
 
 
-def _has_three(settings: Mapping[str, str]) -> bool:
+def running(text: str) -> dict[str, str]:
+    """`corosync-cmapctl -g runtime.config.totem.token …`: what it runs with, by the names of the file's settings."""
+    return {match[1]: match[2] for match in RUNNING.finditer(text)}
+
+
+def has_three(settings: Mapping[str, str]) -> bool:
+    """Whether more than two nodes are listed, for whom the coefficient counts."""
     return len({key.split()[1] for key in settings if key.startswith("node ")}) > 2
 
 
 def differences(first: Mapping[str, str], second: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     """Each setting that the files have differently, with what each says; nodes, and addresses of nodes, that only one of them lists."""
     for name in ALIKE:
-        here, there = (_values(settings, name) for settings in (first, second))
-        if name == COEFFICIENT and not all(_has_three(settings) for settings in (first, second)):
+        here, there = (possible_values(settings, name) for settings in (first, second))
+        if name == COEFFICIENT and not all(has_three(settings) for settings in (first, second)):
             continue
         if here and there and not set(here) & set(there) and (name in first or name in second):
             yield name, first.get(name, ABSENT), second.get(name, ABSENT)
@@ -79,17 +88,25 @@ def differences(first: Mapping[str, str], second: Mapping[str, str]) -> Iterator
             yield f"nodelist, {name}", first.get(name, ABSENT), second.get(name, ABSENT)
 
 
-def _values(settings: Mapping[str, str], name: str) -> tuple[str, ...]:
+def possible_values(settings: Mapping[str, str], name: str) -> tuple[str, ...]:
     """What it may be, in small letters: what is written, else its default; nothing where that is not known, or the file is not whole."""
     if name in settings:
         return (settings[name].lower(),)
     if not all(any(key.startswith(part) for key in settings) for part in ("totem.", "quorum.", "node ")):
         return ()
     if name == "quorum.wait_for_all":
-        return _values(settings, "quorum.two_node")
+        return possible_values(settings, "quorum.two_node")
     if name == "quorum.expected_votes" and not any(key.endswith(" quorum_votes") for key in settings):
         return (str(len({key.split()[1] for key in settings if key.startswith("node ")})),)
     return DEFAULTS.get(name, ())
+
+
+def silence_s(settings: Mapping[str, str]) -> float | None:
+    """After how many seconds of silence a node is given up, by the token and what is waited for besides; None where no token is told."""
+    token, consensus = (settings.get(name, "") for name in ("totem.token", "totem.consensus"))
+    if not NUMBER.fullmatch(token):
+        return None
+    return (int(token) + (int(consensus) if NUMBER.fullmatch(consensus) else CONSENSUS * int(token))) / 1000
 
 
 def is_sealed(settings: Mapping[str, str]) -> bool | None:
