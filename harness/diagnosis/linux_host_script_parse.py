@@ -18,6 +18,7 @@ from harness.diagnosis.host_config import (
     ipsec_policy,
     lifekeeper_settings,
     manager_settings,
+    pacemaker_failback,
     pacemaker_orders,
     pacemaker_resources,
     queueing,
@@ -109,6 +110,7 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         doubtful=(
             *manager_settings.of_pacemaker(parts.get("configuration", "")),
             *pacemaker_orders.of_pacemaker(parts.get("configuration", "")),
+            *pacemaker_failback.of_pacemaker(parts.get("configuration", "")),
         ),
     )
 
