@@ -138,6 +138,7 @@ class ByPower(Disruption):
             self._running, self._running_to = PowerCommand(words), to
         except OSError as error:
             raise NoSuchCommand(f"the cluster file's power.{to} command failed for {self._node}: `{words[0]}`: {error.strerror}") from None
+        self._subject.power_command(self._running.process)
         return self._running
 
     def _still_running(self, to: str, deadline: Deadline) -> PowerCommand | None:
