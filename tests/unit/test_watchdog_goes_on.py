@@ -37,8 +37,9 @@ BRIEF = WatchdogConfig(cluster=CLUSTER, run="r", token="t")
 
 
 def subject_of(cluster: cluster_config.Cluster) -> Any:
+    hosts = {"lknode01": SimpleNamespace(alive=lambda limit: True)}
     return SimpleNamespace(
-        cluster=cluster, active="lknode01", absent=set(), standby_of=lambda a: "lknode02", power_command=lambda process: None
+        cluster=cluster, active="lknode01", absent=set(), standby_of=lambda a: "lknode02", power_command=lambda process: None, hosts=hosts
     )
 
 
