@@ -13,7 +13,6 @@ from harness.hosts.root_rights import SUDO, VARIABLE, is_marked_for_root
 BEGINS = "\x1elkharness\x1e\n"  # comes on both streams before a command's own output; what a profile prints at log-in comes before it
 # Its octal form, so that no trace or complaint that quotes the command can be taken for it. C before sudo, so that sudo speaks it, too.
 _BEGIN = 'printf "\\036lkharness\\036\\n"; printf "\\036lkharness\\036\\n" >&2; export LC_ALL=C{}; exec "$@"'
-SUDO_END_S = 3  # sudo has ended what it runs by then
 MAX_QUOTED_LENGTH = 600  # characters of output that a message to a person quotes
 
 
@@ -40,21 +39,14 @@ def wrap_command(command: Command, *, sudo: bool = False, limit: float | None = 
     (`root_rights`) and for nothing else: sudo is asked for the program itself.
 
     sshd does not end a command that has no terminal when its channel closes, so `timeout` on the host does it, one
-    second after the harness has given up; a lost connection then leaves nothing running for longer than that. An account cannot end what
-    sudo runs as root: there the shell that root has ends it. A single program that sudoers names has no such end (docs/sudoers.md).
+    second after the harness has given up; a lost connection then leaves nothing running for longer than that.
     """
     words = ["sh", "-c", _BEGIN.format(f' {VARIABLE}="{SUDO}"' if sudo else ""), "lkharness"]
-    own_words = ["sh", "-c", command] if isinstance(command, str) else list(command)
-    by_sudo = SUDO.split() if sudo and is_marked_for_root(command) else []
-    if limit is not None and by_sudo and own_words[0] == "sh":
-        own_words = ["sh", "-c", 'exec "$@"', "lkharness", *_ended_after(limit), *own_words]
-        limit += SUDO_END_S
-    words += _ended_after(limit) if limit is not None else []
-    return shlex.join([*words, *by_sudo, *own_words])
-
-
-def _ended_after(limit: float) -> list[str]:
-    return ["timeout", "-k", "2", str(math.ceil(limit) + 1)]
+    if limit is not None:
+        words += ["timeout", "-k", "2", str(math.ceil(limit) + 1)]
+    words += SUDO.split() if sudo and is_marked_for_root(command) else []
+    words += ["sh", "-c", command] if isinstance(command, str) else list(command)
+    return shlex.join(words)
 
 
 def without_greeting(output: str) -> str:
