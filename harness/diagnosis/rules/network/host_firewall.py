@@ -196,13 +196,17 @@ def _stop_cause(evidence: Evidence, host: str, rule: str, does: str, fates: Sequ
     later = f", so {host} could not take over" if serves and host == evidence.standby else ""
     if later and all(f"*:{COMMUNICATION}" in f.needed.explains for f in fates if not f.needed.as_standby) and _another_path(evidence):
         later = "; the manager has another path, and when that is lost too each node thinks that the other one is gone"
+    peers_alone = host == evidence.standby and all(f.is_peers for f in fates)
+    if peers_alone:
+        later = f"; after a failover {evidence.active} could not use these as a client"
     untracked = exempting_rules(evidence, host, fates)
     exempt = f"; with connection tracking it would pass, and it is exempt from that by {untracked}" if untracked else ""
     return Cause(
         f"its own firewall {does} {join_names(f.lost for f in fates)}: no rule lets it pass before {rule}{_to_nobody(rule)}{exempt}{later}",
         host,
-        Certainty.CERTAIN,
-        "let these pass by a rule before it, or take the rule away, and make that permanent where the firewall is configured"
+        Certainty.POSSIBLE if peers_alone else Certainty.CERTAIN,
+        ("where the other node is to use them: " if peers_alone else "")
+        + "let these pass by a rule before it, or take the rule away, and make that permanent where the firewall is configured"
         + ("; or take the exemption from tracking away, or exempt both directions and let both pass" if untracked else ""),
         tuple(dict.fromkeys(f"{host}'s ruleset, evaluated: {f.opening.decision.why}" for f in fates)),
         explains=(*_explained_patterns(evidence, host, fates), f"{host}:firewall"),
