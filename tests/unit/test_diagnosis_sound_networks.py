@@ -40,8 +40,8 @@ def test_an_old_ss_writes_one_for_both_protocols_without_brackets() -> None:
     """iproute2 before 4.13, as on RHEL 7 and SLES 12."""
     dual = OLD_SS.format(v4=22, v6=WEB.port)
     refused = [path(p, s, **(REFUSED if s is WEB else {})) for p in ("client", "standby") for s in (WEB,)]
-    for more in ({}, {"paths": refused}):
-        assert [c for c in diagnose(with_listener_of(dual, **more)).causes if "IPv6 only" in c.says] == []
+    for tried in (evidence().paths, refused):
+        assert [c for c in diagnose(with_listener_of(dual, paths=tried)).causes if "IPv6 only" in c.says] == []
     assert [s.address for s in host("lknode01", f"@@ listening\n{dual}").listeners or ()] == ["0.0.0.0", "*"]
 
 
