@@ -18,7 +18,7 @@ from harness.diagnosis.evidence import Direct, Evidence
 from harness.diagnosis.firewall import parse
 from harness.diagnosis.linux_host_script_parse import host
 from harness.diagnosis.rules.network.client_routes import is_led_astray
-from harness.hosts.linux.linux_parse import InterfaceAddress, Route
+from harness.hosts.linux.linux_parse import InterfaceAddress, Listener, Route
 from harness.managers.manager import ClusterState, CommPath
 
 REFUSED = {"outcome": "fail", "outcomes": frozenset({"refused"})}
@@ -232,3 +232,20 @@ def test_the_finding_of_that_firewall_is_a_note_on_the_standby(name: str, weight
     seen = shut_to(name, "10.20.1.12" if name == "lknode01" else "10.20.1.11")
     found = judge(CLUSTER, seen.state, {n: NodeFacts(n) for n in seen.hosts}, seen.firewalls)
     assert [(f.host, f.weight) for f in found if f.what == "firewall"] == [(name, weight)]
+
+
+def test_a_service_that_every_host_runs_by_itself_is_no_second_one() -> None:
+    """Web servers that systemd starts on both nodes: the VIP and the probe choose one, and the cluster manager knows nothing of them."""
+    web_tag = "nginx.service"
+    alone = [s.model_copy(update={"tag": web_tag, "runs_on": "both"}) if s.name == WEB.name else s for s in CLUSTER.services]
+    everywhere = CLUSTER.model_copy(update={"services": alone})
+    states = {n: replace(s, resources={t: r for t, r in s.resources.items() if t != WEB.tag}) for n, s in evidence().state.nodes.items()}
+    seen = with_host(node("lknode02", listeners=[listening(WEB.port)]), cluster=everywhere, state=ClusterState(states))
+    assert faults(diagnose(seen)) == []
+    facts = {n: NodeFacts(n, listeners=[Listener("0.0.0.0", WEB.port, "tcp")], seen=host_seen) for n, host_seen in seen.hosts.items()}
+    assert [f for f in judge(everywhere, seen.state, facts, {}) if f.host == "lknode02" and "listener" in f.what] == []
+    as_usual = [s.model_copy(update={"tag": web_tag}) if s.name == WEB.name else s for s in CLUSTER.services]
+    active = CLUSTER.model_copy(update={"services": as_usual})
+    blamed = " ".join(c.says for c in faults(diagnose(replace(seen, cluster=active))))
+    assert "could not start there" in blamed and "the cluster file's tag nginx.service" in blamed
+    assert [f.what for f in judge(active, seen.state, facts, {}) if f.host == "lknode02" and "listener" in f.what] == ["listener of web"]

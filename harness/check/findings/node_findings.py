@@ -198,8 +198,9 @@ def _listeners(
                 do = do if on else _start(cluster, state, node.name, [service.tag])
                 fact_ids = ("DSN-04", "TRP-05") if cluster.design == "nat" else ("DSN-10", "TRP-05")
                 yield Finding(Weight.FAULT, facts.node, f"listener of {service.name}", verdict.reason, do, fact_ids)
-        elif on and not _runs_on_all(facts, service.tag):
+        elif on and service.runs_on == "active" and not _runs_on_all(facts, service.tag):
             do = "see that only the cluster manager starts it; a second one that answers hides a failover that did not happen"
+            do += '; where every host runs it by design, let the cluster file say runs_on = "both" of the service'
             says = f"port {service.port} is listened to, and the node is not active"
             yield Finding(Weight.FAULT, facts.node, f"listener of {service.name}", says, do, ("TRP-06",))
 
