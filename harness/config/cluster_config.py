@@ -107,6 +107,11 @@ class Service(Part):
     kind: Annotated[str, OneOf(SERVICES)]
     port: Port
     tag: str = Field(description="its resource in the cluster manager")
+    runs_on: Literal["active", "both"] = Field(
+        "active",
+        description='"both": every host runs it by itself, outside of the cluster manager, and only the VIP and the probe choose a node; '
+        "its tag may be any word then, such as its unit's name",
+    )
     settings: dict[str, str] = Field({})
 
     @field_validator("settings", mode="before")

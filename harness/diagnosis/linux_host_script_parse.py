@@ -42,6 +42,7 @@ ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 TIME_WAIT = re.compile(r"(?m)^# time-wait (\S{1,64}):(\d{1,5}) (\d{1,9})$")
 NIC = re.compile(r"\d+: ([^:@\s]+)(?:@\S+)?: ")
 MISSING = re.compile(r"(?m)^stat: cannot statx? '(/[^'\n]*)': (?:No such file or directory|Not a directory)$")
+OLD_WILDCARDS = {"::": "*", "*": "0.0.0.0"}
 SLOW_S = 1.0  # for a name to be resolved
 TIMED_OUT = "124"  # the exit of `timeout`
 READ_ONLY_BY_DESIGN = ("squashfs", "erofs", "iso9660", "cramfs", "overlay")  # file systems of packages and images
@@ -218,6 +219,8 @@ def _sockets(text: str) -> Iterator[Socket]:
             joined[-1] += " " + line.strip()
         elif line.split()[:1] and line.split()[0] in STATES:
             joined.append(line)
+    # iproute2 before 4.13 writes IPv6 without brackets, ":::80" for one that may take IPv4 as well, and "*:80" for IPv4 alone.
+    old = any(len(words := line.split()) > 3 and words[3].startswith("::") for line in joined)
     for line in joined:
         words = line.split()
         if len(words) < 5 or not (words[1].isdigit() and words[2].isdigit()):
@@ -230,7 +233,7 @@ def _sockets(text: str) -> Iterator[Socket]:
         unheard = [int(milliseconds) for milliseconds in re.findall(r"\blast(?:rcv|ack):(\d+)", line)]
         yield Socket(
             words[0],
-            _strip_address(here["address"]),
+            OLD_WILDCARDS.get(here["address"], _strip_address(here["address"])) if old else _strip_address(here["address"]),
             int(here["port"]),
             _strip_address(there["address"]),
             int(there["port"]) if there["port"].isdigit() else 0,

@@ -52,6 +52,13 @@ class FlowVerdict:
         return self.needed.question if self.opening.packet == self.needed.first else self.needed.answer
 
     @property
+    def is_peers(self) -> bool:
+        """Is it what the other node opens to a service here? A database may be shut to it on purpose: only clients have to get in."""
+        return (
+            self.needed.first.hook == "input" and bool(self.needed.explains) and all(p.startswith("standby/") for p in self.needed.explains)
+        )
+
+    @property
     def does(self) -> str:
         """What the deciding rule does: `drops`, `rejects (with tcp reset)`."""
         decision = self.opening.decision

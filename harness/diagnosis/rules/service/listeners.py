@@ -27,7 +27,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             yield from _no_descriptors(host, port, what, explains)
             yield from _read_only(evidence, host, port, what)
             yield from _shared(evidence, host, port, what, explains)
-            yield from _version_6_only(node, host, port, what, explains)
+            if not _is_answered(evidence, node.name, port):
+                yield from _version_6_only(node, host, port, what, explains)
             yield from _bound_to_a_nic(node, host, port, what, explains)
         if node.name == evidence.active:
             yield from _two_programs(evidence, node, host)
@@ -281,6 +282,13 @@ def _read_only(evidence: Evidence, host: HostSeen, port: int, what: str) -> Iter
                 f"see why {mounted} went read-only (`dmesg`, `journalctl -k`); check the file system, and mount it for writing again",
                 (f"/proc/mounts on {host.name}: {mounted} has the option ro", f"/proc/{listener.pid}/cwd on {host.name}: below {mounted}"),
             )
+
+
+def _is_answered(evidence: Evidence, name: str, port: int) -> bool:
+    """Was an IPv4 connection to that port taken at this node, the probe's or one on a path?"""
+    probes = evidence.probes.get(name) if port == evidence.cluster.load_balancer.probe.port else None
+    here = [p for p in evidence.paths if p.service.port == port and (name in p.nodes or p.origin == name == evidence.active)]
+    return (probes is not None and probes.answered > 0) or any("answered" in p.outcomes for p in here)
 
 
 def _version_6_only(node: Node, host: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:

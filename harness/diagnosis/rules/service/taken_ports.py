@@ -93,7 +93,8 @@ def _other_program(evidence: Evidence, node: Node, host: HostSeen) -> Iterator[C
     if active is None or evidence.moved:
         return
     probe = evidence.cluster.load_balancer.probe.port
-    on_all = {s.port for s in evidence.cluster.services if f"instances of {s.tag}" in host.units}  # whose own instance has it
+    services = evidence.cluster.services
+    on_all = {s.port for s in services if s.runs_on == "both" or f"instances of {s.tag}" in host.units}  # whose own instance has it
     for port, what in ports_of(evidence.cluster).items():
         there = host.listening(port) if port not in on_all else []
         if port == probe:
@@ -111,7 +112,8 @@ def _other_program(evidence: Evidence, node: Node, host: HostSeen) -> Iterator[C
             Certainty.CERTAIN,
             f"give {socket.process or 'it'} another port"
             if socket in apart
-            else "see that only the cluster manager starts it; a second one that answers hides a failover that did not happen",
+            else "see that only the cluster manager starts it; a second one that answers hides a failover that did not happen; "
+            + 'where every host runs it by design, let the cluster file say runs_on = "both" of the service',
             (
                 f"`ss -tlnp` on {host.name}: {socket.owner} listens on {socket.address}:{port}",
                 *(
