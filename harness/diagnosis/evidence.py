@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import ChainMap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, timezone
 
@@ -17,7 +17,8 @@ from harness.diagnosis.host_config.queueing import Queue
 from harness.diagnosis.required_flows import FirewallVerdict
 from harness.expectations.http_probe_answer import turns_away
 from harness.hosts.linux.linux_parse import InterfaceAddress, Route
-from harness.managers.manager import Answer, ClusterState, Question, ResourceState
+from harness.managers.manager import Answer, ClusterState, PeerPort, Question, ResourceState
+from harness.managers.manager_registry import manager_class
 from harness.managers.probe_responder_resources import responders
 
 ANY = {"0.0.0.0", "*", "::"}
@@ -114,6 +115,7 @@ class HostSeen:
     programs: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # by file: what keeps it from being run, where it is mounted
     keys: Mapping[str, str] = field(default_factory=dict)  # by file: the first digits of its SHA-256
     corosync: Mapping[str, str] = field(default_factory=dict)  # settings of corosync.conf, `totem.transport`
+    corosync_runs: Mapping[str, str] = field(default_factory=dict)  # what it runs with now, `totem.token`, `totem.consensus`
     units: Mapping[str, str] = field(default_factory=dict)  # what the manager there has in its own database, by what it is
     settings: Mapping[str, str] = field(default_factory=dict)  # LifeKeeper's, of /etc/default/LifeKeeper
     doubtful: Sequence[Setting] = ()  # Pacemaker's settings that may not be meant
@@ -142,6 +144,10 @@ class HostSeen:
         if route is None and self.rules and all(ROUTED_BY_DESTINATION.fullmatch(rule) for rule in self.rules):
             route = self.routes.get((far_address, ""))
         return route.interface if route is not None and route.kind == "unicast" else None
+
+    def port_between(self, cluster: Cluster, ends: Collection[str]) -> PeerPort | None:
+        """By which port the cluster manager's nodes talk between these addresses; None where that was not told."""
+        return manager_class(cluster).port_between(ends, self.corosync, self.names)
 
     def is_up(self, address: object) -> bool:
         """Whether the NIC that has this address is up; True where that was not told."""

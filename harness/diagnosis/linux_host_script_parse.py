@@ -99,6 +99,7 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         programs=dict(_programs(parts.get("programs", ""))),
         keys={match[2]: match[1] for match in re.finditer(r"(?m)^([0-9a-f]{16}|absent) +\*?(/\S+)$", parts.get("keys", ""))},
         corosync=corosync_parse.parse(parts.get("corosync", "")),
+        corosync_runs=corosync_parse.running(parts.get("corosync runs", "")),
         units={
             **lifekeeper_parse.instances(parts.get("instances", ""), ip_tag, _mtus(parts.get("addresses", ""))),
             **lifekeeper_parse.flags(parts.get("flags", "")),
