@@ -95,6 +95,9 @@ class HostSeen:
     large: Mapping[str, tuple[bool, bool, int]] = field(default_factory=dict)  # by address: small came back, full-sized did, its bytes
     jumbo: Mapping[str, tuple[bool, bool, int]] = field(default_factory=dict)  # the same of what is as long as its own MTU, beyond 1500
     processes: Mapping[int, str] = field(default_factory=dict)  # a listening process's state letter: T is stopped
+    terminals: Mapping[int, str] = field(default_factory=dict)  # the controlling terminal of a listening process that has one
+    control_groups: Mapping[int, str] = field(default_factory=dict)  # of listening processes
+    executables: Mapping[int, str] = field(default_factory=dict)  # the files that listening processes run
     # Each process in state T, twice and without a terminal: its parent, its name, and the file that it runs if that is a cluster manager's.
     stopped: Mapping[int, tuple[int, str, str]] = field(default_factory=dict)
     descriptors: Mapping[int, tuple[int, int]] = field(default_factory=dict)  # how many a listening process has, and may have
@@ -116,6 +119,7 @@ class HostSeen:
     corosync: Mapping[str, str] = field(default_factory=dict)  # settings of corosync.conf, `totem.transport`
     units: Mapping[str, str] = field(default_factory=dict)  # what the manager there has in its own database, by what it is
     settings: Mapping[str, str] = field(default_factory=dict)  # LifeKeeper's, of /etc/default/LifeKeeper
+    settings_file: str = ""  # that file: `read` or `absent`; empty where neither is known
     doubtful: Sequence[Setting] = ()  # Pacemaker's settings that may not be meant
 
     def nic_of(self, address: object) -> str | None:

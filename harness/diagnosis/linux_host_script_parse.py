@@ -15,6 +15,7 @@ from harness.diagnosis.evidence import HostSeen, Link, Socket
 from harness.diagnosis.firewall import parse
 from harness.diagnosis.host_config import (
     file_systems,
+    host_processes,
     ipsec_policy,
     lifekeeper_settings,
     manager_settings,
@@ -80,6 +81,9 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         large=large,
         jumbo=jumbo,
         processes=dict(_processes(parts.get("processes", ""))),
+        terminals=dict(host_processes.terminals(parts.get("processes", ""))),
+        control_groups=host_processes.control_groups(parts.get("control groups", "")),
+        executables=host_processes.programs(parts.get("working folders", "")),
         stopped=_stopped_processes(parts.get("stopped processes", "")),
         descriptors=dict(_descriptors(parts.get("descriptors", ""))),
         folders=dict(_folders(parts.get("working folders", ""))),
@@ -105,6 +109,7 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
             **pacemaker_orders.after_address(parts.get("configuration", ""), ip_tag),
         },
         settings=lifekeeper_settings.of_lifekeeper(parts.get("settings", "")),
+        settings_file=lifekeeper_settings.file_state(parts.get("settings", "")),
         doubtful=(
             *manager_settings.of_pacemaker(parts.get("configuration", "")),
             *pacemaker_orders.of_pacemaker(parts.get("configuration", "")),
