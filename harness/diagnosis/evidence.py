@@ -11,8 +11,10 @@ from datetime import UTC, timezone
 from harness.config.cluster_config import Cluster, Node, Service
 from harness.core.finding import Finding
 from harness.diagnosis.firewall import Packet, Ruleset
+from harness.diagnosis.host_config.account_rights import AccountRights, Limit
 from harness.diagnosis.host_config.ipsec_policy import Policy
 from harness.diagnosis.host_config.manager_settings import Setting
+from harness.diagnosis.host_config.node_files import FileSeen, MandatoryAccess
 from harness.diagnosis.host_config.queueing import Queue
 from harness.diagnosis.required_flows import FirewallVerdict
 from harness.expectations.http_probe_answer import turns_away
@@ -81,6 +83,8 @@ class HostSeen:
     account_names: Mapping[int, str] = field(default_factory=dict)  # of these, and of those that a policy rule chooses by number
     # Of the usual accounts of databases: the shell of each, None of one that the host does not know; nothing where it could not be asked.
     logins: Mapping[str, str | None] = field(default_factory=dict)
+    account_rights: Mapping[str, AccountRights] = field(default_factory=dict)  # of those of them that the host knows
+    account_limits: Sequence[Limit] | None = None  # what pam_limits gives them
     ipsec: Sequence[Policy] = ()
     without_arp: frozenset[str] = frozenset()  # NICs that were set to use no ARP
     links: Mapping[str, Link] = field(default_factory=dict)  # by NIC, those that have a master or another hardware address
@@ -115,6 +119,9 @@ class HostSeen:
     limits: Mapping[str, str] = field(default_factory=dict)  # the kernel's, by the names of sysctl
     frozen: Mapping[int, tuple[str, str]] = field(default_factory=dict)  # the manager's daemons that do not run on: state letter, name
     programs: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # by file: what keeps it from being run, where it is mounted
+    files: Mapping[str, FileSeen] | None = None  # those that everybody needs, and the servers that packages bring
+    identities: Mapping[str, str] = field(default_factory=dict)  # what it is known by to others, as digits of a SHA-256, by file
+    mandatory_access: MandatoryAccess | None = None
     keys: Mapping[str, str] = field(default_factory=dict)  # by file: the first digits of its SHA-256
     corosync: Mapping[str, str] = field(default_factory=dict)  # settings of corosync.conf, `totem.transport`
     units: Mapping[str, str] = field(default_factory=dict)  # what the manager there has in its own database, by what it is

@@ -14,11 +14,13 @@ from typing import TypeVar
 from harness.diagnosis.evidence import HostSeen, Link, Socket
 from harness.diagnosis.firewall import parse
 from harness.diagnosis.host_config import (
+    account_rights,
     file_systems,
     host_processes,
     ipsec_policy,
     lifekeeper_settings,
     manager_settings,
+    node_files,
     pacemaker_orders,
     pacemaker_resources,
     queueing,
@@ -71,6 +73,8 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         accounts=_accounts(parts.get("accounts", "")),
         account_names={int(match[1]): match[2] for match in ACCOUNT.finditer(parts.get("accounts", ""))},
         logins=_logins(parts.get("accounts", "")),
+        account_rights=account_rights.parse(parts.get("accounts", ""), parts.get("expiry", "")),
+        account_limits=account_rights.limits(parts.get("limits of accounts", "")),
         ipsec=ipsec_policy.parse(parts.get("ipsec", "")),
         rules=tuple(" ".join(line.split()) for line in parts.get("rules", "").splitlines() if re.match(r"\d+:", line)),
         listeners=None if not listening or "Usage:" in listening else list(_sockets(listening)),  # ss has a header
@@ -100,6 +104,9 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         limits={name.replace("/", "."): " ".join(value.split()) for name, value in _sysctls(parts.get("limits", ""))},
         frozen=_frozen_daemons(parts.get("daemons", "")),
         programs=dict(_programs(parts.get("programs", ""))),
+        files=node_files.files(parts.get("files", "")),
+        identities=node_files.identities(parts.get("identities", "")),
+        mandatory_access=node_files.mandatory_access(parts.get("mandatory access", "")),
         keys={match[2]: match[1] for match in re.finditer(r"(?m)^([0-9a-f]{16}|absent) +\*?(/\S+)$", parts.get("keys", ""))},
         corosync=corosync_parse.parse(parts.get("corosync", "")),
         units={
