@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, timezone
 
+from harness.cluster.linux_disk_space import NearlyFull
 from harness.config.cluster_config import Cluster, Node, Service
 from harness.core.finding import Finding
 from harness.diagnosis.firewall import Packet, Ruleset
@@ -108,6 +109,7 @@ class HostSeen:
     folders: Mapping[int, str] = field(default_factory=dict)  # where a listening process works
     mounts: Mapping[str, str] = field(default_factory=dict)  # the kind of the file system that was mounted last, by place
     at_boot: Mapping[str, str] = field(default_factory=dict)  # the kind of what /etc/fstab has mounted at boot, by place
+    nearly_full: Sequence[NearlyFull] = ()
     read_only: Mapping[int, str] = field(default_factory=dict)  # where a listening process works, if on a file system that takes no writes
     neighbours: Mapping[str, str] = field(default_factory=dict)  # hardware addresses that somebody wrote down, by address
     log: Sequence[str] = ()
@@ -119,6 +121,7 @@ class HostSeen:
     limits: Mapping[str, str] = field(default_factory=dict)  # the kernel's, by the names of sysctl
     frozen: Mapping[int, tuple[str, str]] = field(default_factory=dict)  # the manager's daemons that do not run on: state letter, name
     programs: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # by file: what keeps it from being run, where it is mounted
+    program_sizes: Mapping[str, int] = field(default_factory=dict)  # bytes, of those that are regular files
     files: Mapping[str, FileSeen] | None = None  # those that everybody needs, and the servers that packages bring
     identities: Mapping[str, str] = field(default_factory=dict)  # what it is known by to others, as digits of a SHA-256, by file
     mandatory_access: MandatoryAccess | None = None

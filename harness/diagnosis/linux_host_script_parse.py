@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, timedelta, timezone
 from typing import TypeVar
 
+from harness.cluster import linux_disk_space
 from harness.diagnosis.evidence import HostSeen, Link, Socket
 from harness.diagnosis.firewall import parse
 from harness.diagnosis.host_config import (
@@ -93,6 +94,7 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         folders=dict(_folders(parts.get("working folders", ""))),
         mounts=file_systems.mounted(parts.get("working folders", "")),
         at_boot=file_systems.at_boot(parts.get("fstab", "")),
+        nearly_full=linux_disk_space.nearly_full(parts.get("disks", "")),
         read_only=dict(_read_only(parts.get("working folders", ""))),
         neighbours=_neighbours(parts),
         log=tuple(parts.get("log", "").splitlines()),
@@ -104,6 +106,7 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         limits={name.replace("/", "."): " ".join(value.split()) for name, value in _sysctls(parts.get("limits", ""))},
         frozen=_frozen_daemons(parts.get("daemons", "")),
         programs=dict(_programs(parts.get("programs", ""))),
+        program_sizes=node_files.program_sizes(parts.get("programs", "")),
         files=node_files.files(parts.get("files", "")),
         identities=node_files.identities(parts.get("identities", "")),
         mandatory_access=node_files.mandatory_access(parts.get("mandatory access", "")),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 FILE = re.compile(r"(?m)^([0-7]{1,4}) (/\S*) (/\S+) (\S.*)$")
+PROGRAM = re.compile(r"(?m)^= (/\S+)\n[0-7]{1,4} (\d{1,15}) /\S* regular file$")
 IDENTITY = re.compile(r"(?m)^(/\S+) ([0-9a-f]{16})$")
 OF_NOTHING = "e3b0c44298fc1c14"  # the SHA-256 of no bytes
 ENFORCES = re.compile(r"(?m)^enforce ([01])$")
@@ -39,6 +40,11 @@ def files(text: str) -> dict[str, FileSeen] | None:
     if "# asked" not in text.splitlines():
         return None
     return {name: FileSeen(int(mode, 8), mount, kind) for mode, mount, name, kind in FILE.findall(text)}
+
+
+def program_sizes(text: str) -> dict[str, int]:
+    """Lines `= FILE`, each with `MODE SIZE PLACE KIND` behind it: the sizes, in bytes, of regular files."""
+    return {file: int(size) for file, size in PROGRAM.findall(text)}
 
 
 def identities(text: str) -> Mapping[str, str]:
