@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from harness.cluster.linux_disk_space import LOOK as DISKS
+from harness.collect import next_boot_script
 from harness.collect.collectors import NIC_SYSCTLS, SYSCTLS
 from harness.config.cluster_config import Cluster, Design, Machine
 from harness.hosts.linux.linux_host import FIREWALL, TOOLS
@@ -217,6 +218,10 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
         log = read_by_root(f"tail -n {MAX_LOG_LINES}", str(manager.log or "/dev/null"))
         limits = f"(cd /proc/sys && grep -H . {' '.join(LIMITS)}); {_FREE_PAGES}"
         parts |= {"limits": limits, "daemons": _frozen(manager.process_names)} if manager.process_names else {"limits": limits}
+        parts["next boot"] = next_boot_script.look(
+            str(cluster.vip), cluster.load_balancer.probe.port, of_pacemaker=cluster.manager.kind == "pacemaker"
+        )
+        parts["rules at boot"] = next_boot_script.saved_firewall()
         parts |= {"fstab": _FSTAB, "disks": "ask disks disks", "log": log, **manager.survey_commands()}
     return parts
 
