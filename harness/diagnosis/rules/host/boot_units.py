@@ -65,8 +65,8 @@ def _beside_the_manager(evidence: Evidence, service: Service, program: str, unit
         return
     names = list(dict.fromkeys(unit for node in nodes for unit in enabled[node]))
     yield Cause(
-        f"{join_names(names)} {'are' if len(names) > 1 else 'is'} enabled on {join_names(nodes)}: {'each' if len(nodes) > 1 else 'it'} starts "
-        f"{program} by itself at its next boot, beside the cluster manager, which has {service.tag} in service on {evidence.active}",
+        f"{join_names(names)} {'are' if len(names) > 1 else 'is'} enabled on {join_names(nodes)}: {'each' if len(nodes) > 1 else 'it'} "
+        f"starts {program} by itself at its next boot, beside the cluster manager, which has {service.tag} in service on {evidence.active}",
         nodes[0],
         Certainty.LIKELY,
         f"`systemctl disable {' '.join(names)}` on {join_names(nodes)}, without `--now`: what runs is to go on; where Debian's generator "
