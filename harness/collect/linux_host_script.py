@@ -6,6 +6,7 @@ import shlex
 
 from harness.cluster.linux_disk_space import LOOK as DISKS
 from harness.collect import node_sections
+from harness.collect import next_boot_script
 from harness.collect.collectors import NIC_SYSCTLS, SYSCTLS
 from harness.config.cluster_config import Cluster, Design, Machine
 from harness.hosts.linux.linux_host import FIREWALL, TOOLS
@@ -231,6 +232,11 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
             **node_sections.sections(SERVICE_ACCOUNTS),
             **manager.survey_commands(),
         }
+        parts["next boot"] = next_boot_script.look(
+            str(cluster.vip), cluster.load_balancer.probe.port, of_pacemaker=cluster.manager.kind == "pacemaker"
+        )
+        parts["rules at boot"] = next_boot_script.saved_firewall()
+        parts |= {"fstab": _FSTAB, "disks": "ask disks disks", "log": log, **manager.survey_commands()}
     return parts
 
 

@@ -16,6 +16,7 @@ from harness.diagnosis.host_config.account_rights import AccountRights, Limit
 from harness.diagnosis.host_config.ipsec_policy import Policy
 from harness.diagnosis.host_config.manager_settings import Setting
 from harness.diagnosis.host_config.node_files import FileSeen, MandatoryAccess
+from harness.diagnosis.host_config.next_boot import NextBoot
 from harness.diagnosis.host_config.queueing import Queue
 from harness.diagnosis.required_flows import FirewallVerdict
 from harness.expectations.http_probe_answer import turns_away
@@ -111,6 +112,7 @@ class HostSeen:
     mounts: Mapping[str, str] = field(default_factory=dict)  # the kind of the file system that was mounted last, by place
     at_boot: Mapping[str, str] = field(default_factory=dict)  # the kind of what /etc/fstab has mounted at boot, by place
     nearly_full: Sequence[NearlyFull] = ()
+    next_boot: NextBoot = field(default_factory=NextBoot)  # what starts, and is mounted, then
     read_only: Mapping[int, str] = field(default_factory=dict)  # where a listening process works, if on a file system that takes no writes
     neighbours: Mapping[str, str] = field(default_factory=dict)  # hardware addresses that somebody wrote down, by address
     log: Sequence[str] = ()

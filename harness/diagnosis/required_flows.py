@@ -129,6 +129,11 @@ def judge_firewall(
     return FirewallVerdict(tuple(FlowVerdict(flow, _evaluate_flow(ruleset, flow, programs or {})) for flow in needed), ruleset.not_told)
 
 
+def evaluate_again(ruleset: Ruleset, flow: RequiredFlow) -> FlowVerdict:
+    """What would become of a flow that was placed on a Linux host already under other rules of that host's."""
+    return FlowVerdict(flow, _evaluate_flow(ruleset, flow, {}))
+
+
 def join_names(names: Iterable[str]) -> str:
     """`a, b and c`, each once."""
     several = list(dict.fromkeys(names))
