@@ -5,8 +5,7 @@ from __future__ import annotations
 import shlex
 
 from harness.cluster.linux_disk_space import LOOK as DISKS
-from harness.collect import node_sections
-from harness.collect import next_boot_script
+from harness.collect import next_boot_script, node_sections
 from harness.collect.collectors import NIC_SYSCTLS, SYSCTLS
 from harness.config.cluster_config import Cluster, Design, Machine
 from harness.hosts.linux.linux_host import FIREWALL, TOOLS

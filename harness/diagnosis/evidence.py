@@ -15,8 +15,8 @@ from harness.diagnosis.firewall import Packet, Ruleset
 from harness.diagnosis.host_config.account_rights import AccountRights, Limit
 from harness.diagnosis.host_config.ipsec_policy import Policy
 from harness.diagnosis.host_config.manager_settings import Setting
-from harness.diagnosis.host_config.node_files import FileSeen, MandatoryAccess
 from harness.diagnosis.host_config.next_boot import NextBoot
+from harness.diagnosis.host_config.node_files import FileSeen, MandatoryAccess
 from harness.diagnosis.host_config.queueing import Queue
 from harness.diagnosis.required_flows import FirewallVerdict
 from harness.expectations.http_probe_answer import turns_away

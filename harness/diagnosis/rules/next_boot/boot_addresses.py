@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.required_flows import join_names
-from harness.diagnosis.rules.host.boot_units import protected_programs
+from harness.diagnosis.rules.next_boot.boot_units import protected_programs
 
 RESPONDERS = ("nc", "ncat", "netcat", "socat")  # what answers a probe, and is started by hand as easily
 
