@@ -251,11 +251,14 @@ def put_all_back(config: WatchdogConfig, messages: Sequence[WatchdogMessage], lo
         if lease.stolen:
             say(f"it is left as it is: {lease.stolen}")
             return 1
+        since_killed = Deadline(0.0)
         processes = [message.process for message in messages if message.process]
         back = commands_of(message for message in messages if message.commands)
         follow_power_commands(processes, back, max(message.command_s for message in messages), say)
+        if lease.stolen:
+            say(f"it is left as it is: {lease.stolen}")
+            return 1
         give_power(unseen := commands_of(message for message in messages if message.unseen), say)
-        since_killed = Deadline(0.0)
 
         def power() -> None:  # `on` does no harm to a node that is on
             due = [message for message in reversed(messages) if since_killed.elapsed() >= message.after_s]
@@ -272,7 +275,7 @@ def put_all_back(config: WatchdogConfig, messages: Sequence[WatchdogMessage], lo
         for service in cluster.services:
             if takes_tokens(service):
                 say(f"the table {TABLE} may be in the database of {service.name}, where the run wrote; DROP TABLE {TABLE} removes it")
-        before = next((message.before for message in messages if message.active), None)
+        before = next((message.before for message in reversed(messages) if message.active), None)
         return _put_back(lease, lambda: put_back(subject, active, before, patience_s=deadline.remaining()), deadline, say)
     except HarnessError as error:
         say(f"it could not be put back: {error}")

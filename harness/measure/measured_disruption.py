@@ -122,10 +122,11 @@ class MeasuredDisruption:
         services = [s for s in self._subject.cluster.services if takes_tokens(s)]
         for service in services:
             tokens = Tokens(self._subject, service, recorder.add, service.name if len(services) > 1 else "")
+            writing.append(tokens)
             with self._note_token_failures(recorder, tokens.name):
                 tokens.begin()
-                writing.append(tokens)
                 continue
+            writing.remove(tokens)
             if writing:  # it may be another way to a database that the others write to: its table is dropped when all have ended
                 self._tables_left.append(tokens)
                 continue
@@ -211,7 +212,8 @@ class MeasuredDisruption:
         try:
             undo.begin(self._subject, disruption, Deadline(limit_s, anchor=began))
         finally:
-            happened = min(self._exact_moment(began), time.monotonic())  # a command's word, and no moment to come
+            # a host's or a command's word: no moment to come, and none before it was asked for
+            happened = min(max(began, self._exact_moment(began)), time.monotonic())
             recorder.add(Mark(happened, "begin", disruption.sentence))
             recorder.add(Mark(time.monotonic(), "counted-from", COUNTED_FROM[disruption.moment is not None]))
         recorder.add(Mark(time.monotonic(), "done"))

@@ -60,7 +60,7 @@ def test_an_undoing_that_hangs_once_is_tried_again(here, tmp_path, monkeypatch, 
         text = getattr(deadman_scripts, name)
         limit = f"timeout -k 5 {deadman_scripts.UNDO_TIMEOUT_S} "
         assert limit in text
-        monkeypatch.setattr(deadman_scripts, name, text.replace(limit, "timeout -k 5 1 "))
+        monkeypatch.setattr(deadman_scripts, name, text.replace(limit, "timeout -k 5 5 "))
     thing = tmp_path / "done"
     hangs_once = f"[ $(wc -l <{thing}.tries) -gt 1 ] || exec sleep 1000;"
     deadman = Deadman(here, "a thing", longest=LONGEST_S if by == "the host" else 600.0)

@@ -122,22 +122,24 @@ def test_an_account_for_each_host_and_sudo_without_a_terminal(accounts: Shell, t
 
 
 @NEEDS_SUDO
-def test_what_an_account_has_root_do_is_ended_in_time(accounts: Shell, tmp_path: Path):
+@pytest.mark.parametrize("pty", ["use_pty", "!use_pty"])  # as sudo does it by itself from 1.9.14 on, and before
+def test_what_an_account_has_root_do_is_ended_in_time(accounts: Shell, tmp_path: Path, pty: str):
     """Questions that hang would pile up on a node that is in trouble."""
     shell = accounts
     file = logging_in(shell, tmp_path, lknode01={"user": "operator", "sudo": True})
-    sh(shell, "lknode01", "echo 'Defaults !use_pty' >/etc/sudoers.d/pty; chmod 440 /etc/sudoers.d/pty")  # as before sudo 1.9.14
+    sh(shell, "lknode01", f"echo 'Defaults {pty}' >/etc/sudoers.d/pty; chmod 440 /etc/sudoers.d/pty")
     hosts = connect_all(cluster_config.load(file, trusted=True))
     try:
         assert hosts["lknode01"].check(as_root("id -u")) == "0\n"
         left = "grep -alz '^98765' /proc/[0-9]*/cmdline || true"
         with ThreadPoolExecutor(1) as pool:
-            hangs = pool.submit(hosts["lknode01"].run, as_root("exec sleep 98765"), limit=2.0)
+            hangs = pool.submit(hosts["lknode01"].run, as_root("exec sleep 98765"), limit=5.0)
             Deadline(60).wait_for(lambda: sh(shell, "lknode01", left).strip(), what="root's process is there", every=0.05)
             with pytest.raises(CommandTookTooLong):
                 hangs.result()
         Deadline(60).wait_for(lambda: sh(shell, "lknode01", left).strip(), what="root's process is ended", until=lambda files: not files)
     finally:
+        sh(shell, "lknode01", "rm -f /etc/sudoers.d/pty")
         for host in hosts.values():
             host.close()
 

@@ -111,5 +111,7 @@ def loops(environment: Callable[..., dict[str, str]]) -> Iterator[Callable[[str]
 
     yield of
     for scene in list(made):
-        of(scene).answer("job-remove", {"Name": JOB})  # what runs it waits ten minutes for somebody who collects it
-        made[scene].end()
+        try:
+            of(scene).answer("job-remove", {"Name": JOB})  # what runs it waits ten minutes for somebody who collects it
+        finally:
+            made[scene].end()

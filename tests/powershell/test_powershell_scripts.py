@@ -303,7 +303,7 @@ def test_an_answer_in_a_script_of_its_own_is_as_quick(environment, tmp_path):
     """Events of a Russian or Japanese host are hundreds of thousands of characters that are not ASCII."""
     file = tmp_path / "etc" / "default" / "LifeKeeper"
     file.parent.mkdir(parents=True)
-    text = "".join(chr(0x430 + number % 32) for number in range(200_000)) + "\U0001f600\x7f\u2028"
+    text = "".join(chr(0x430 + number % 32) for number in range(500_000)) + "\U0001f600\x7f\u2028"
     file.write_text(text, encoding="utf-8")
     loop = Loop(environment("many", LKROOT=str(tmp_path)))
     assert loop.line().ready

@@ -79,20 +79,26 @@ def test_a_look_is_as_patient_as_the_way_is_long(monkeypatch):
 )
 def test_which_nic_takes_the_harness_s_own_way_along(nic, ssh_host, severs):
     """By a name, or an outer address, it is not known where that leads."""
-    assert nic(subject_of(Host(True), ssh_host=ssh_host)).severs is severs
+    one = nic(subject_of(Host(False, run=lambda: SimpleNamespace(ok=False)), ssh_host=ssh_host))
+    assert one.is_reached_by_it is severs
+    if severs:
+        one.took_effect(Deadline(0.3))
+        return
+    with pytest.raises(DeadlineExceeded):
+        one.took_effect(Deadline(0.3))
+
+
+def test_the_way_back_may_be_by_the_nic_that_goes_down():
+    """The default route is: the node is silent to every question, also to one that has its time."""
+
+    def look() -> Any:
+        raise HostUnreachable("no answer")
+
+    NicDownSubnet1(subject_of(Host(False, run=look), ssh_host="10.20.2.11")).took_effect(Deadline(0.3))
 
 
 def test_a_busy_node_is_no_nic_that_is_down():
     """It is reached by the other NIC; the arming was cut short, and nothing was done."""
-    answers = iter([HostUnreachable("it is busy"), DeadlineExceeded("it is busy")])
-
-    def look() -> Any:
-        error = next(answers, None)
-        if error is not None:
-            raise error
-        return SimpleNamespace(ok=False)
-
-    one = NicDownSubnet2(subject_of(Host(False, run=look)))
+    one = NicDownSubnet2(subject_of(Host(False, run=lambda: SimpleNamespace(ok=False))))
     with pytest.raises(DeadlineExceeded, match=r"the NIC with 10\.20\.2\.11 on lknode01 going down"):
         one.took_effect(Deadline(0.3))
-    assert next(answers, None) is None

@@ -199,16 +199,17 @@ def test_a_move_that_ends_by_itself_is_the_run_s_own(constraints: str, ours: lis
     assert timed_moves(f"<constraints>{constraints}</constraints>", "grp") == ours
 
 
-def test_a_power_command_that_still_goes_on_is_waited_for_and_its_opposite_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_power_command_that_still_goes_on_is_waited_for_and_its_opposite_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every node answers yet: it would be called as it was, and lose its power a moment later."""
     monkeypatch.setattr(power_restoration, "SETTLING_S", 0.01)
-    taking_away = PowerCommand(["sleep", "0.5"])
+    end = tmp_path / "end"
+    taking_away = PowerCommand(["sh", "-c", f"while [ ! -e {end} ]; do sleep 0.05; done"])
     given_when: list[bool] = []
     monkeypatch.setattr(
         power_restoration, "run_power_command", lambda command, limit_s: given_when.append(taking_away.process.goes_on()) or "given"
     )
     said: list[str] = []
-    power_restoration.follow_power_commands([taking_away.process], {("give",): 9.0}, 60.0, said.append)
+    power_restoration.follow_power_commands([taking_away.process], {("give",): 9.0}, 60.0, lambda text: (said.append(text), end.touch()))
     assert given_when == [False] and said == ["a power command of the run still goes on, and is waited for", "given"]
     power_restoration.follow_power_commands([taking_away.process], {("give",): 9.0}, 60.0, said.append)
     assert len(given_when) == 1, "it has ended, so the nodes tell whether they have power"

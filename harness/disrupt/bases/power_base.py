@@ -60,9 +60,9 @@ class ByPower(Disruption):
         return None if self._words(self.away) else f"the cluster file has no [power] {self.away} command for it"
 
     def begin(self, deadline: Deadline) -> None:
+        began = Deadline(0.0)
         self._look_s = look_limit_s(self._subject.hosts[self._node])
         self._subject.absent.add(self._node)
-        began = Deadline(0.0)
         output = self._run_command(self.away, deadline)
         self._took_s = began.elapsed()
         if moment := MOMENT.search(output):  # a command that knows when the node fell silent may say so

@@ -37,8 +37,8 @@ class RunningProcess(NamedTuple):
         """Is it still there? Not known on Windows, where asking would end it: no."""
         if os.name != "posix":
             return False
-        if self.start:
-            return _start_of(self.pid) == self.start
+        if self.start or Path("/proc/self/stat").exists():  # one that had ended before its start could be read has none
+            return bool(self.start) and _start_of(self.pid) == self.start
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
@@ -53,7 +53,7 @@ class PowerCommand:
 
     def __init__(self, words: Sequence[str]) -> None:
         self.program = words[0]
-        self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - they live as long as the command
+        self._out, self._err = _file_without_name(), _file_without_name()
         try:
             self._process = subprocess.Popen(
                 list(words), stdin=subprocess.DEVNULL, stdout=self._out, stderr=self._err, start_new_session=True
@@ -80,6 +80,14 @@ class PowerCommand:
         with suppress(ProcessLookupError):  # it ended by itself meanwhile
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+
+def _file_without_name() -> IO[bytes]:
+    """For output; on a full disk what is printed is lost, and the command is run all the same."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return Path(os.devnull).open("w+b")
 
 
 def _start_of(pid: int) -> str:

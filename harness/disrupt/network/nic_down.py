@@ -151,6 +151,7 @@ def nic_script(address: str, own_addresses: tuple[str, ...]) -> Script:
 
 class _NicDown(OnHost):
     takes_away = True  # the harness may reach it by that NIC only
+    severs = True  # by the way back, where not by the way there
     cuts = True
     _change: WindowsChange | None = None
     needs = BY_FAILURE
@@ -164,16 +165,15 @@ class _NicDown(OnHost):
     def script(self, id: str) -> Script:
         return nic_script(str(self._address), self._own_addresses)
 
+    def _is_cut_off(self) -> bool:
+        return is_silent(self._subject.hosts[self._node], look_s=SILENT_LOOK_S)
+
     @property
-    def severs(self) -> bool:  # type: ignore[override]  # a matter of how the harness reaches the host
+    def is_reached_by_it(self) -> bool:
         """False where the harness is known to reach the node by its other NIC; by which a name or an outer address leads is not known."""
         node = self._subject.cluster.node(self._node)
         reached = node.ssh.host or str(node.address)
         return reached not in self._own_addresses or reached == str(self._address)
-
-    def _is_cut_off(self) -> bool:
-        """A node that is reached by its other NIC is busy when it does not answer, and proves nothing."""
-        return self.severs and is_silent(self._subject.hosts[self._node], look_s=SILENT_LOOK_S)
 
     @property
     def _own_addresses(self) -> tuple[str, str]:
@@ -205,17 +205,23 @@ class _NicDown(OnHost):
         return interfaces[0]
 
     def took_effect(self, deadline: Deadline) -> None:
-        """The link is seen to be down, or the host cannot be reached any more, because it was reached through that NIC."""
+        """The link is seen to be down, or the host cannot be reached any more, because it was reached through that NIC.
+
+        One that is reached by its other NIC may be busy when it is silent: it has to be silent to a longer question, too.
+        """
         if self.by_script:
             self._wait_until_disabled(deadline)
             return
         down = f"! ip -o -4 addr show to {self._address} up | grep -q ."
 
         def is_down() -> bool:
+            silent = self._is_cut_off()
+            if silent and self.is_reached_by_it:
+                return True
             try:
-                return self._is_cut_off() or self._holds_on_target(down, deadline)
-            except (HostUnreachable, DeadlineExceeded):  # looked at again
-                return False
+                return self._holds_on_target(down, deadline)
+            except (HostUnreachable, DeadlineExceeded):
+                return silent
 
         deadline.wait_for(is_down, what=f"the NIC with {self._address} on {self._node} going down")
 

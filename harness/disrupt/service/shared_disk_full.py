@@ -13,6 +13,7 @@ from harness.disrupt.bases.listening_process import listener_process
 from harness.disrupt.disruption import BY_FAILURE, Effect, Step, both
 from harness.disrupt.move_permission import demand_lease, hindrances, manager_reasons, mirror_reasons
 from harness.disrupt.service.service_hang import FAMILY
+from harness.disrupt.undo import ended_by
 from harness.expectations import outage_budget
 from harness.hosts.deadman.deadman_switch import RUN, Deadman, Script
 from harness.hosts.host import HostUnreachable
@@ -63,10 +64,8 @@ _NODES_OWN = (
 )
 # On the node that has it mounted the file goes, and is seen to have gone. A file that is not there where no disk is mounted proves nothing,
 # so a node without the disk goes on, until it has it, or is told that the other node has seen to it.
-_MOUNTED = """
-mounted() {{ awk -v m={mounted} '$2 == m {{ found = 1 }} END {{ exit !found }}' /proc/mounts; }}
-mounted || {{ echo {not_mounted} >&2; exit 1; }}
-"""
+_IS_MOUNTED = "mounted() {{ awk -v m={mounted} '$2 == m {{ found = 1 }} END {{ exit !found }}' /proc/mounts; }}\n"
+_MOUNTED = _IS_MOUNTED + "mounted || {{ echo {not_mounted} >&2; exit 1; }}\n"
 _REMOVE = (
     _MOUNTED
     + """
@@ -75,6 +74,8 @@ rm -f {file}
 """
 )
 _REMOVED = _MOUNTED + "[ ! -e {file} ]"
+_LATE_REMOVE = _IS_MOUNTED + "! mounted || rm -f {file}"
+_LATE_REMOVED = _IS_MOUNTED + "! mounted || [ ! -e {file} ]"
 _FREE = "df -Pk {place} | awk 'NR == 2 {{ print $4 }}'"
 # What root alone may use (reserved blocks) is not counted as free, and so stays free. Somebody else may take some meanwhile: less, then.
 # Where the disk has gone meanwhile, the node's own would be filled, below the place where it was, and nobody would look there again.
@@ -187,7 +188,7 @@ class SharedDiskFull(OnHost):
             self._subject.timeline.note(self._node, "disk", f"{self.name}: each node goes on looking by itself: {error}")
             return False
         for deadman in self._armed:
-            deadman.mark_settled()
+            deadman.mark_settled(late=late_removal(self._place, self._file))
         return True
 
     def _is_removed(self, host: Host, deadline: Deadline) -> bool:
@@ -205,12 +206,11 @@ class SharedDiskFull(OnHost):
         Raises Inconclusive where it must not be started here: another node may be in the middle of it.
         """
         was_begun = bool(self._armed)  # else nothing was done, or it is undone: no disk is to be waited for
-        try:
+        undo_here = super().undo
+        with ended_by(lambda: undo_here(deadline), lambda text: self._subject.timeline.note(self._node, "disk", text)):
             if was_begun and not self._remove(deadline):
                 self._wait_until_in_service(deadline)  # which is what mounts it
                 self._remove(deadline)
-        finally:
-            super().undo(deadline)
         if was_begun:
             self._wait_until_in_service(deadline)
 
@@ -253,6 +253,12 @@ def removal(place: str, file: str) -> tuple[str, str]:
     )
     words = {"mounted": _in_mounts(place), "not_mounted": said, "file": file, "file_said": file}
     return _REMOVE.format(**words), _REMOVED.format(**words)
+
+
+def late_removal(place: str, file: str) -> tuple[str, str]:
+    """The undoing and its check for a node that may fill it yet, after the file was seen gone: where the disk is no more, nothing is."""
+    words = {"mounted": _in_mounts(place), "file": file}
+    return _LATE_REMOVE.format(**words), _LATE_REMOVED.format(**words)
 
 
 def filling(place: str, file: str) -> str:
