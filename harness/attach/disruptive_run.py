@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.attach.disruption_preconditions import Preconditions
 from harness.attach.execution_plan import PlannedDisruption, show
-from harness.attach.initial_state import RecordedState, forget_ours, record_state
+from harness.attach.initial_state import RecordedState, forget_ours, note_failures_of_its_own, record_state
 from harness.attach.lease import Lease, on_windows
 from harness.attach.preflight import Preflight
 from harness.attach.restore import by_hand, put_back
@@ -87,14 +87,15 @@ class DisruptiveRun:
         self._subject.permit = self._permit
         if self._watchdog is not None:
             self._subject.arming, self._subject.disarmed = self._watchdog.tell_armed, self._watchdog.tell_undone
+            self._subject.power_command = self._watchdog.tell_power_command
 
     def demand_permission(self, disruption: Disruption, *, within: bool = False) -> None:
         """Return when the disruption may be done now, or `within` another. Raises Inconclusive."""
         name = disruption.name
         if self._guard is None:
             raise Inconclusive(f"{name} was not done, because no plan of it was shown")
-        if self._initial_state is not None and not within:  # else a few repeats would reach the threshold at which the manager bans a node
-            forget_ours(self._subject, self._initial_state)
+        if self._initial_state is not None and not within:
+            self._forget_failures(self._initial_state)
         self._guard.demand_permission(name, within=within)
         if self._watchdog is not None:
             try:
@@ -102,6 +103,20 @@ class DisruptiveRun:
                 self._lease.cover(self._watchdog.tell_disruption(disruption), within=stands)
             except HarnessError as error:
                 raise Inconclusive(f"{name} was not done, and nothing was: {error}") from error
+
+    def _forget_failures(self, found: RecordedState) -> None:
+        """Ours, else a few repeats would reach the threshold at which the manager bans a node. Before anything was done every failure is
+        the cluster's own: it belongs to what was found, and stays."""
+        assert self._guard is not None
+        if self._guard.disturbed:
+            forget_ours(self._subject, found)
+            return
+        try:
+            self._initial_state = note_failures_of_its_own(self._subject, found)
+        except HarnessError as error:
+            raise Inconclusive(f"nothing was done, because how the cluster is was not told: {error}") from error
+        if self._watchdog is not None and self._initial_state != found:
+            self._watchdog.tell_found(self._active or "", self._initial_state)
 
     def _permit(self, disruption: StandingDisruption) -> None:
         """Everything asked once more, right before the deed."""

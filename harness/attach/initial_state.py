@@ -58,6 +58,18 @@ def raised_fail_counts(before: RecordedState, now: RecordedState) -> list[tuple[
     ]
 
 
+def note_failures_of_its_own(subject: ClusterUnderTest, before: RecordedState) -> RecordedState:
+    """What is to be found again when nothing has been done yet: with the failures that were counted meanwhile, which are none of ours.
+
+    Raises HarnessError."""
+    now = record_state(subject)
+    for node, tag, state_before, count in raised_fail_counts(before, now):
+        subject.timeline.note(
+            node, "failure", f"the fail count of {tag} is {count}, it was {state_before}: before this run had done anything; it is left"
+        )
+    return before.model_copy(update={"failures": now.failures})
+
+
 def forget_ours(subject: ClusterUnderTest, before: RecordedState) -> None:
     """Delete the failures that were counted since, where there were none before: a count can be deleted and not be set.
 

@@ -15,6 +15,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Inconclusive, Unusable
 from harness.expectations.connectivity_matrix import Origin
 from harness.expectations.outage_budget import Allowance
+from harness.remote.connections.attempt_outcome import AttemptOutcome
 
 POLL_INTERVAL_S = 0.2
 
@@ -70,6 +71,11 @@ def _follow_one(
         right_at = started_at if right_at is None else right_at
         return started_at - right_at >= steady_s
 
+    def silence_s() -> float:
+        """For how long the last look waited for an answer that did not come."""
+        silent = fault is None and last_check is not None and last_check.outcomes.keys() == {str(AttemptOutcome.SILENT)}
+        return ATTEMPT_TIMEOUT_S if silent else 0.0
+
     def is_right() -> bool:
         nonlocal last_check, fault
         try:
@@ -83,7 +89,7 @@ def _follow_one(
         return bool(last_check.verdict)
 
     try:
-        deadline.wait_for(has_recovered, what=f"the {origin} path to {service.name}", every=POLL_INTERVAL_S, waits_s=ATTEMPT_TIMEOUT_S)
+        deadline.wait_for(has_recovered, what=f"the {origin} path to {service.name}", every=POLL_INTERVAL_S, waited_s=silence_s)
     except DeadlineExceeded:
         return Recovery(origin, service, None, 0.0, last_check, fault if last_check is None else None)
     assert right_at is not None, "the wait ended because the path was right"

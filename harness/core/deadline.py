@@ -15,6 +15,8 @@ from harness.core.errors import DeadlineExceeded
 
 T = TypeVar("T")
 
+INTERRUPT_CHECK_INTERVAL_S = 0.2
+
 
 class Deadline:
     """A moment on the monotonic clock that nothing may outlive.
@@ -57,13 +59,19 @@ class Deadline:
             raise DeadlineExceeded(f"{what} took longer than {self.seconds:g} s")
 
     def wait_for(
-        self, read: Callable[[], T], *, what: str, every: float = 0.1, until: Callable[[T], bool] = bool, waits_s: float = 0.0
+        self,
+        read: Callable[[], T],
+        *,
+        what: str,
+        every: float = 0.1,
+        until: Callable[[T], bool] = bool,
+        waited_s: Callable[[], float] = lambda: 0.0,
     ) -> T:
         """Read again and again until `until` holds, and return what was read.
 
         `read` is asked at least once, and once more at the very end, so that a slow reader is not cheated of its last
         look. A question that takes longer than `every` to answer is asked half of the time at most: on a busy host the asking would
-        delay what is waited for. For `waits_s` of that it only waits itself, for an answer that does not come, which delays nothing.
+        delay what is waited for. `waited_s` tells for how much of that the last one only waited itself, which delays nothing.
         Raises DeadlineExceeded with `what` and the last value seen.
         """
         while True:
@@ -75,9 +83,12 @@ class Deadline:
                 return value
             if last_look:
                 raise DeadlineExceeded(f"{what} did not happen within {self.seconds:g} s; last seen: {value}")
-            _pause(self.within(max(every, took - waits_s)))
+            _pause(self.within(max(every, took - waited_s())))
 
 
 def _pause(seconds: float) -> None:
-    """The only timed wait of the harness; a fresh event lets Ctrl-C through on every platform."""
-    threading.Event().wait(seconds)
+    """The only timed wait of the harness; a fresh event lets Ctrl-C through on every platform, and one that arrives in another thread, or
+    right before a wait, is seen at the end of a piece of it."""
+    end = time.monotonic() + seconds
+    while (rest := end - time.monotonic()) > 0:
+        threading.Event().wait(min(rest, INTERRUPT_CHECK_INTERVAL_S))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from harness.config.cluster_config import Cluster
 from harness.diagnosis.evidence import Evidence, HostSeen
 
 
@@ -67,3 +68,17 @@ def has_answers(evidence: Evidence, nic: ClusterNic) -> bool:
 def explained_patterns(evidence: Evidence, nic: ClusterNic) -> tuple[str, ...]:
     """What follows from a NIC that loses packets, as patterns of symptoms."""
     return (*lost_paths(evidence, nic), "*:communication path")
+
+
+def is_vip_on_first_nics(cluster: Cluster, active: str | None, hosts: Mapping[str, HostSeen | None]) -> bool:
+    """Is the VIP on the active node's NIC in Subnet#1, and has the manager's configuration of both nodes it there, or leave the NIC to
+    routes? Other vendors' recipes put it there: it goes to no wrong NIC then, wherever the cluster file would have it."""
+    holder = hosts.get(active or "")
+    if holder is None or active is None or holder.nic_of(cluster.vip) is None:
+        return False
+    for node in cluster.nodes:
+        host = hosts.get(node.name)
+        first = host.nic_of(node.address) if host is not None else None
+        if host is None or first is None or "ip address" not in host.units or host.units.get("ip nic", first) != first:
+            return False
+    return holder.nic_of(cluster.vip) == holder.nic_of(cluster.node(active).address)

@@ -57,6 +57,13 @@ class FlowVerdict:
         return self.needed.question if self.opening.packet == self.needed.first else self.needed.answer
 
     @property
+    def is_peers(self) -> bool:
+        """Is it what the other node opens to a service here? A database may be shut to it on purpose: only clients have to get in."""
+        return (
+            self.needed.first.hook == "input" and bool(self.needed.explains) and all(p.startswith("standby/") for p in self.needed.explains)
+        )
+
+    @property
     def does(self) -> str:
         """What the deciding rule does: `drops`, `rejects (with tcp reset)`."""
         decision = self.opening.decision
@@ -120,6 +127,11 @@ def judge_firewall(
     needed = _node_flows(cluster, node, nic_of, probe_back, paths, port_between) if node else _client_flows(cluster, nic_of)
     needed = (replace(flow, first=place_packet(flow.first)) for flow in needed) if place_packet else needed
     return FirewallVerdict(tuple(FlowVerdict(flow, _evaluate_flow(ruleset, flow, programs or {})) for flow in needed), ruleset.not_told)
+
+
+def evaluate_again(ruleset: Ruleset, flow: RequiredFlow) -> FlowVerdict:
+    """What would become of a flow that was placed on a Linux host already under other rules of that host's."""
+    return FlowVerdict(flow, _evaluate_flow(ruleset, flow, {}))
 
 
 def join_names(names: Iterable[str]) -> str:

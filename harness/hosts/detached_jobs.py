@@ -21,13 +21,16 @@ FOLDER = "/run/lkharness-jobs"
 MAX_OUTPUT_BYTES = 20_000  # bytes of a command's output, the last ones
 LOOK_TIMEOUT_S = 10.0  # for one look at a host; looking may have a limit
 RESULT_KEPT_S = 600  # for so long a result is kept for somebody who comes back for it
+SCOPE_TIMEOUT_S = 20  # for systemd to make a scope; without an answer the command runs in its own session
+MAX_STARTING_MIN = 5  # minutes; a command that has no process by then is not expected to get one
 
 # Runs in its own session; arguments: the job's folder, the umask to work with. Where systemd is, in a scope of its own: a session that
 # ends with `KillUserProcesses` would end it, and unlike a service's, a scope's end ends nothing that the command has started. The pipe
 # and not a file takes the output: a daemon that keeps it open for life can then fill nothing.
-_JOB = r"""
+_JOB = (
+    r"""
 d=$1 mask=$2
-if [ -z "$3" ] && [ -d /run/systemd/system ] && systemd-run --scope --quiet true 2>/dev/null; then
+if [ -z "$3" ] && [ -d /run/systemd/system ] && timeout STARTING systemd-run --scope --quiet true 2>/dev/null; then
   exec systemd-run --scope --quiet sh "$d/job" "$d" "$mask" in-scope
 fi
 read -r stat </proc/$$/stat
@@ -41,7 +44,10 @@ echo "$$ ${22}" >"$d/pid.new" && mv "$d/pid.new" "$d/pid"
   while [ -d "$d" ] && [ $n -lt UNCOLLECTED ]; do sleep 1; n=$((n + 1)); done
   rm -rf "$d"; rmdir "${d%/*}" 2>/dev/null
 } | { tail -c SAID >"$d/said"; : >"$d/end"; } 2>/dev/null
-""".replace("UNCOLLECTED", str(RESULT_KEPT_S)).replace("SAID", str(MAX_OUTPUT_BYTES))
+""".replace("UNCOLLECTED", str(RESULT_KEPT_S))
+    .replace("SAID", str(MAX_OUTPUT_BYTES))
+    .replace("STARTING", str(SCOPE_TIMEOUT_S))
+)
 
 # Arguments: folder, name, job, command. Exit 3 with a reason: nothing was started.
 _START = r"""
@@ -58,26 +64,28 @@ setsid sh "$d/job" "$d" "$mask" </dev/null >/dev/null 2>&1 &
 while [ ! -e "$d/pid" ] && [ -d "$d" ]; do sleep 0.02; done
 """
 
-# Defines `runs FOLDER`: is the process that wrote its pid there still the same one?
+# Defines `runs FOLDER`: is the process that wrote its pid there still the same one? And `begins FOLDER`: has it none yet, because systemd
+# is slow?
 _RUNS = r"""
+begins() { [ ! -e "$1/pid" ] && [ -e "$1/command" ] && [ -n "$(find "$1" -maxdepth 0 -mmin -STARTING)" ]; }
 runs() {
   read -r pid began <"$1/pid" && read -r stat <"/proc/$pid/stat" || return 1
   set -- $stat
   [ "${22}" = "$began" ]
 } 2>/dev/null
-"""
+""".replace("STARTING", str(MAX_STARTING_MIN))
 
 # Arguments: the job's folder. Waits a moment for its end, so that nobody has to ask again and again.
 _LOOK = (
     _RUNS
     + r"""
 d=$1 n=0
-while [ ! -e "$d/exit" ] && [ $n -lt 40 ] && runs "$d"; do sleep 0.05; n=$((n + 1)); done
+while [ ! -e "$d/exit" ] && [ $n -lt 40 ] && { runs "$d" || begins "$d"; }; do sleep 0.05; n=$((n + 1)); done
 if [ -e "$d/exit" ]; then
   n=0
   while [ ! -e "$d/end" ] && [ $n -lt 10 ]; do sleep 0.05; n=$((n + 1)); done
   echo "exit $(cat "$d/exit")"; cat "$d/said"
-elif runs "$d"; then echo running
+elif runs "$d" || begins "$d"; then echo running
 else echo gone
 fi
 """
@@ -87,7 +95,7 @@ _UNFINISHED = (
     _RUNS
     + r"""
 for d in "$1"/*; do
-  [ -e "$d/exit" ] || ! runs "$d" || head -n 1 "$d/command"
+  [ ! -e "$d/command" ] || [ -e "$d/exit" ] || { ! begins "$d" && ! runs "$d"; } || head -n 1 "$d/command"
 done
 exit 0
 """
@@ -118,15 +126,18 @@ def run_to_its_end(host: Host, command: Command, deadline: Deadline, *, folder: 
     line, name = as_line(command), secrets.token_hex(6)
     folder = folder or FOLDER
     place = f"{folder}/{name}"
-    started = host.run(
-        as_root(["sh", "-c", _START, "lkharness-start", folder, name, _JOB, line]), limit=max(deadline.within(LOOK_TIMEOUT_S), 5.0)
-    )
-    if not started.ok:
-        raise Unusable(f"{host.name}: `{shorten(line)}` was not started: {_last_line(started)}")
-    unseen = ""
+    start = as_root(["sh", "-c", _START, "lkharness-start", folder, name, _JOB, line])
+    is_started, unseen = True, ""
+    try:
+        started = host.run(start, limit=max(deadline.within(LOOK_TIMEOUT_S), 5.0))
+    except DeadlineExceeded as error:  # it may begin yet, and is looked for until it does
+        is_started, unseen = False, f" ({error})"
+    else:
+        if not started.ok:
+            raise Unusable(f"{host.name}: `{shorten(line)}` was not started: {_last_line(started)}")
 
     def read_end() -> CommandResult | None:
-        nonlocal unseen
+        nonlocal unseen, is_started
         try:
             look = host.run(as_root(["sh", "-c", _LOOK, "lkharness-look", place]), limit=max(deadline.within(LOOK_TIMEOUT_S), 3.0))
         except (HostUnreachable, DeadlineExceeded) as error:  # it may be heard of again; the command does not mind
@@ -136,6 +147,9 @@ def run_to_its_end(host: Host, command: Command, deadline: Deadline, *, folder: 
         word, _, output = look.out.partition("\n")
         if word.startswith("exit ") and word[5:].strip().isdigit():
             return CommandResult(host.name, line, int(word[5:]), output, "", deadline.anchor, deadline.elapsed())
+        if word == "gone" and not is_started:
+            return None
+        is_started = True
         if word == "gone":
             raise JobLost(f"{host.name}: `{shorten(line)}` was started there, and neither ended nor runs; was the host reset?")
         if word != "running":

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import TypeVar
 
-T = TypeVar("T")
+from harness.core.deadline import INTERRUPT_CHECK_INTERVAL_S
 
-INTERRUPT_CHECK_INTERVAL_S = 0.2
+T = TypeVar("T")
 
 
 def result_or_interrupt(future: Future[T]) -> T:

@@ -14,6 +14,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
 from harness.core.verdict import Outcome
 from harness.disrupt.disruption import Disruption
+from harness.disrupt.undo import ended_by
 from harness.measure.calibration import Calibration, KnownCut, calibrate
 from harness.measure.evaluation.recording_evaluation import evaluate
 from harness.measure.measured_disruption import MeasuredDisruption, Start
@@ -93,12 +94,16 @@ class MeasurementSession:
         path = self._report.run.directory / "evidence" / name / "recording.jsonl"
         disruption.prepare(Deadline(PREPARATION_TIMEOUT_S + self._subject.cluster.manager.takeover_s))
         self._subject.wait_until_healthy(Deadline(self._subject.cluster.manager.boot_s))
-        try:
-            with self._view.following(meter.live, f"{name}: {disruption.sentence}") if self._view else contextlib.nullcontext():
-                MeasuredDisruption(self._subject, meter, disruption, say=self._say).record(path, start)
-        finally:
+        result: Measured | None = None
+
+        def judge() -> None:
+            nonlocal result
             self._count_unwatched(meter)
             result = self._judge(path, name, test)
+
+        view = self._view.following(meter.live, f"{name}: {disruption.sentence}") if self._view else contextlib.nullcontext()
+        with ended_by(judge, self._say), view:
+            MeasuredDisruption(self._subject, meter, disruption, say=self._say).record(path, start)
         assert result is not None  # a recording that came to its end has a header
         return result, name
 

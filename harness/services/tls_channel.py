@@ -65,6 +65,12 @@ class TlsStream(io.RawIOBase):
         """The server's certificate (DER)."""
         return self._channel.object.getpeercert(binary_form=True)
 
+    @property
+    def chain_length(self) -> int | None:
+        """How many certificates the server sent, its own counted; None where this Python does not tell (before 3.13)."""
+        chain = getattr(self._channel.object, "get_unverified_chain", None)
+        return len(chain()) if chain is not None else None
+
     def _receive(self) -> bytes:
         if chunk := self._sock.recv(MAX_PIECE_BYTES):
             return chunk

@@ -69,7 +69,7 @@ class Manager:
     def clear_failure(self, tag: str, on: str, *, deadline: Deadline) -> None:
         self.counts.get(on, {}).pop(tag, None)
         old = self.now.nodes[on]
-        if old.resources[tag] is not ResourceState.FAILED:
+        if old.resources.get(tag) is not ResourceState.FAILED:
             return
         fresh = NodeState(on, True, {**old.resources, tag: B}, old.comm_paths)
         self.now = ClusterState({**self.now.nodes, on: fresh})

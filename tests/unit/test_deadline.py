@@ -90,7 +90,7 @@ def test_what_a_question_waits_itself_is_no_load_that_has_to_be_spread(monkeypat
         now[0] += 2.0
         return next(answers)
 
-    assert Deadline(60).wait_for(take_two_seconds, what="it", waits_s=waits_s)
+    assert Deadline(60).wait_for(take_two_seconds, what="it", waited_s=lambda: waits_s)
     assert pauses == [pytest.approx(pause_s)]
 
 

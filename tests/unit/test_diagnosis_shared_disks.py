@@ -76,7 +76,8 @@ def test_two_disks_at_one_place_that_take_turns_or_have_a_node_each() -> None:
 def test_a_disk_of_the_clusters_that_is_mounted_at_boot() -> None:
     cause = only(with_disk(at_boot="/srv/shared xfs"), "lknode02", "/etc/fstab of lknode02 mounts /srv/shared at boot", "noauto")
     assert cause.certainty is Certainty.LIKELY
-    for line in ("/srv/shared nfs4", "/srv/shared aznfs", "/srv/shared none", "/srv/other xfs", "/srv xfs", "/srv/shared", ""):
+    of_several = ("/srv/shared nfs4", "/srv/shared aznfs", "/srv/shared none", "/srv/shared bind")
+    for line in (*of_several, "/srv/other xfs", "/srv xfs", "/srv/shared", ""):
         assert faults(diagnose(with_disk(at_boot=line))) == [], line
     assert faults(diagnose(with_disk(at_boot="/srv/shared xfs", unrelated_resources=frozenset({"disk"})))) == []
 
@@ -86,7 +87,8 @@ def test_how_a_host_tells_of_what_is_mounted_at_boot(tmp_path: Path) -> None:
     lines = ["# /dev/sdz /srv/old xfs defaults", "#/dev/sdy /srv/older xfs defaults", "", "UUID=7 / ext4 defaults 0 1",
              "/dev/sda2 none swap sw",
              "/dev/sdc1\t/srv/shared\txfs\tdefaults,nofail 0 0", "/dev/sdd1 /srv/with\\040blank/ ext4 defaults",
-             "/dev/sde1 /srv/by-hand xfs noauto",
+             "/dev/sde1 /srv/by-hand xfs noauto", "/dev/sde1 /srv/on-access xfs defaults,x-systemd.automount 0 2",
+             "/data/shared /srv/folder ext4 bind,rw 0 0", "/data/all /srv/folders none rbind 0 0",
              "//files/x /srv/files cifs username=u,password=S3cret 0 0", "/dev/sda1 /boot/efi vfat umask=0077"]  # fmt: skip
     table.write_text("\n".join([*lines, "/dev/sdf1 /srv/last xfs"]))  # by hand, without a line end
     text = subprocess.run(["sh", "-c", _FSTAB.replace("/etc/fstab", str(table))], capture_output=True, text=True, check=True).stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,7 +24,12 @@ WHOLE = 24
 
 
 def followed(
-    monkeypatch: pytest.MonkeyPatch, verdicts: list[tuple[Verdict, Verdict]], *, budget: float = 60.0, steady_s: float = 0.0
+    monkeypatch: pytest.MonkeyPatch,
+    verdicts: list[tuple[Verdict, Verdict]],
+    *,
+    budget: float = 60.0,
+    steady_s: float = 0.0,
+    does: Callable[[], object] = lambda: None,
 ) -> tuple[Any, list[int]]:
     """Follow one path whose looks end so: what one attempt says, and what all of them say."""
     looks = iter(verdicts)
@@ -34,7 +40,9 @@ def followed(
         asked.append(WHOLE if count is None else count)
         if count is not None:
             current[:] = [next(looks)]
-        return SimpleNamespace(verdict=current[0][count is None])
+            does()
+        verdict = current[0][count is None]
+        return SimpleNamespace(verdict=verdict, outcomes={verdict.reason: 1})
 
     monkeypatch.setattr(recovery_poll, "check_path", check)
     monkeypatch.setattr(recovery_poll, "POLL_INTERVAL_S", 0.01)
@@ -44,6 +52,19 @@ def followed(
     allowance = Allowance(budget, "for a test")
     (recovery,) = recovery_poll.follow(subject, [Origin.CLIENT], allowance, time.monotonic(), steady_s=steady_s)
     return recovery, asked
+
+
+def test_a_pause_follows_what_an_attempt_did_but_not_what_it_waited_for_an_answer(monkeypatch):
+    """A slow question to the manager loads its host; a SYN that nothing answers loads nobody."""
+    now, pauses = [0.0], []
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("harness.core.deadline._pause", pauses.append)
+    looks = [("silent", 1.1), ("refused", 1.1), ("silent", 3.0)]
+    takes = iter(seconds for _, seconds in looks)
+    verdicts = [(failed(outcome), failed(outcome)) for outcome, _ in looks] + [(passed("answered"), passed("answered"))]
+    recovery, _ = followed(monkeypatch, verdicts, does=lambda: now.__setitem__(0, now[0] + next(takes, 0.0)))
+    assert recovery.seconds is not None
+    assert pauses == [pytest.approx(0.1), pytest.approx(1.1), pytest.approx(2.0)]
 
 
 def test_one_right_attempt_is_no_recovery_while_others_go_elsewhere(monkeypatch):

@@ -43,7 +43,11 @@ class Watchdog:
         self.told: list[str] = []
         self.tell_settled: Callable[[], None] = lambda: self.told.append("settled")
         self.dismiss: Callable[[], None] = lambda: self.told.append("farewell")
+        self.found: list[tuple[str, object]] = []
         self.leave_to_it: Callable[[], None] = lambda: self.told.append("left to it")
+
+    def tell_found(self, active: str, before: object) -> None:
+        self.found.append((active, before))
 
 
 class Lease:
@@ -108,17 +112,23 @@ def test_a_deed_is_asked_for_twice_and_the_first_time_forgets_what_the_run_has_c
     one, watchdog, lease = an_attached(tmp_path)
     asked: list[tuple[str, dict[str, Any]]] = []
     covered: list[bool] = []
-    one._guard = SimpleNamespace(demand_permission=lambda name, **more: asked.append((name, more)))  # type: ignore[assignment]
+    guard = SimpleNamespace(disturbed=False, demand_permission=lambda name, **more: asked.append((name, more)))
+    one._guard = guard  # type: ignore[assignment]
     watchdog.tell_disruption, lease.cover = lambda disruption: 60.0, lambda seconds, *, within: covered.append(within)  # type: ignore[attr-defined]
     one._initial_state = initial_state.record_state(one._subject)
     counts = one._subject.manager.counts
-    for within, left in ((True, 1), (False, 0)):
-        counts["lknode01"] = {"ip": 1}
+    both = {"ip": 1, "db": 1}
+    demands = [(False, False, {"ip": 1}, ["ip"]), (True, True, both, ["ip", "db"]), (True, False, both, ["ip"])]
+    for disturbed, within, counted, left in demands:
+        guard.disturbed = disturbed
+        counts["lknode01"] = dict(counted)
         one.demand_permission(SimpleNamespace(name="switchover"), within=within)  # type: ignore[arg-type]
-        assert len(counts["lknode01"]) == left
+        assert list(counts["lknode01"]) == left, "what failed before anything was done is the cluster's own"
+    ((active, found),) = watchdog.found
+    assert isinstance(found, initial_state.RecordedState) and found.failures["lknode01"] == {"ip": 1} and active
     one._permit(SimpleNamespace(name="switchover", chosen_as_active="lknode01"))  # type: ignore[arg-type]
-    assert covered == [True, False]
-    words = [{"within": True}, {"within": False}, {"node": "lknode01"}]
+    assert covered == [False, True, False]
+    words = [{"within": False}, {"within": True}, {"within": False}, {"node": "lknode01"}]
     assert asked == [("switchover", more) for more in words]
 
 

@@ -50,12 +50,14 @@ def programs_of(listeners: Iterable[Listener]) -> dict[int, str]:
     return {port: path for port, paths in programs_by_port.items() if len(paths) == 1 for path in paths if path}
 
 
-def findings(host: str, firewall: FirewallVerdict) -> Iterator[Finding]:
-    """One for each rule that decides, with all that it stops; and one for what cannot be told."""
+def findings(host: str, firewall: FirewallVerdict, standby: bool = False) -> Iterator[Finding]:
+    """One for each rule that decides, with all that it stops; and one for what cannot be told. Of a standby it is a note that the other
+    node alone is kept from its services."""
     for (rule, does), fates in firewall.stopped_by_rule.items():
+        weight = Weight.NOTE if standby and all(f.is_peers for f in fates) else Weight.FAULT
         says = f"the firewall of the host itself {does} {join_names(f.lost for f in fates)}: {rule}"
         do = "let these pass by a rule before it, or take it away; where the firewall is configured, so that it lasts"
-        yield Finding(Weight.FAULT, host, "firewall", says, do, ("TRP-07",))
+        yield Finding(weight, host, "firewall", says, do, ("TRP-07",))
     if firewall.not_told:
         yield Finding(Weight.UNKNOWN, host, "firewall", f"cannot tell: {firewall.not_told}", "look yourself what it does to these ports")
         return

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 from harness.check.findings import clock_findings, firewall_findings, windows_findings
 from harness.check.node_facts import NodeFacts
-from harness.config.cluster_config import VIP_PREFIX, Cluster, Node
+from harness.config.cluster_config import Cluster, Node
+from harness.config.load_balancer_config import VIP_PREFIX
 from harness.core.finding import Finding, Weight
+from harness.diagnosis.cluster_nics import is_vip_on_first_nics
 from harness.diagnosis.evidence import PathSeen, is_served
 from harness.diagnosis.required_flows import FirewallVerdict
 from harness.expectations.connectivity_matrix import listens_rightly
@@ -28,6 +30,7 @@ def judge(
     if active is None:  # who should hold the VIP, answer and listen is not known, and advice that guesses could take the live node down
         do = "see which node serves before you change anything; what follows from being active or not was not judged"
         findings.append(Finding(Weight.UNKNOWN, cluster.name, "roles", f"no single node is known to be active: {state}", do))
+    on_first_nics = is_vip_on_first_nics(cluster, active, {name: facts.seen for name, facts in facts_by_node.items()})
     for name, facts in facts_by_node.items():
         findings += [
             Finding(Weight.FAULT, name, "disk", says, "make room or fix it before anything is switched over") for says in facts.disks
@@ -39,12 +42,14 @@ def judge(
         ]
         if node is not None:
             firewall = evaluated.get(name)
-            findings += [*_of_its_role(cluster, node, facts, name == active, state, firewall)] if active is not None else []
+            if active is not None:
+                findings += _of_its_role(cluster, node, facts, name == active, state, firewall, on_first_nics)
             findings += _sysctls(node, facts)
             if facts.windows is not None:
                 findings += windows_findings.findings(cluster, node, facts.windows, facts.addresses, facts.listeners)
     for name, firewall in evaluated.items():
-        findings += firewall_findings.findings(name, firewall)
+        is_standby = active is not None and name != active and any(n.name == name for n in cluster.nodes)
+        findings += firewall_findings.findings(name, firewall, is_standby)
     return [*findings, *clock_findings.findings(facts_by_node)]
 
 
@@ -75,9 +80,15 @@ def of_containers(
 
 
 def _of_its_role(
-    cluster: Cluster, node: Node, facts: NodeFacts, leads: bool, state: ClusterState, firewall: FirewallVerdict | None
+    cluster: Cluster,
+    node: Node,
+    facts: NodeFacts,
+    leads: bool,
+    state: ClusterState,
+    firewall: FirewallVerdict | None,
+    on_first_nics: bool,
 ) -> Iterator[Finding]:
-    yield from _vip(cluster, node, facts, leads, state)
+    yield from _vip(cluster, node, facts, leads, state, on_first_nics)
     yield from _routes(cluster, node, facts, leads)
     yield from _listeners(cluster, node, facts, leads, state, firewall)
 
@@ -106,7 +117,7 @@ def _comm_paths(state: ClusterState) -> Iterator[Finding]:
                 yield Finding(Weight.FAULT, node.node, "communication path", f"{path.addresses} is dead", do, ("LKL-36",))
 
 
-def _vip(cluster: Cluster, node: Node, facts: NodeFacts, leads: bool, state: ClusterState) -> Iterator[Finding]:
+def _vip(cluster: Cluster, node: Node, facts: NodeFacts, leads: bool, state: ClusterState, on_first_nics: bool) -> Iterator[Finding]:
     if facts.addresses is None:
         return
     vip, right = str(cluster.vip), facts.nic_of(node.second_address)
@@ -125,8 +136,11 @@ def _vip(cluster: Cluster, node: Node, facts: NodeFacts, leads: bool, state: Clu
     for at in vip_addresses if leads else ():
         if right is not None and not in_place:
             do = f"create {tag} on {right}, the NIC in Subnet#2 ({node.second_address})"
+            if on_first_nics:
+                do += f", on both nodes, whose configuration has it on their first NIC now: the cluster file's place for it is {right}"
             yield Finding(Weight.FAULT, facts.node, "VIP", f"{vip} is on {at.interface}, not on {right}", do, ("DSN-06",))
-        if at.prefix != VIP_PREFIX and (at.interface == right or not in_place):
+        # On the NIC of Subnet#1 itself a wider one leads nothing to a wrong NIC, and its place is a finding already.
+        if at.prefix != VIP_PREFIX and (at.interface == right or not in_place) and at.interface != facts.nic_of(node.address):
             do = f"give {tag} the prefix /{VIP_PREFIX}; a wider one routes Subnet#1 out of the wrong NIC"
             yield Finding(Weight.FAULT, facts.node, "VIP", f"{vip} has the prefix /{at.prefix}", do, ("FAB-14",))
 
@@ -185,8 +199,9 @@ def _listeners(
                 do = do if on else _start(cluster, state, node.name, [service.tag])
                 fact_ids = ("DSN-04", "TRP-05") if cluster.design == "nat" else ("DSN-10", "TRP-05")
                 yield Finding(Weight.FAULT, facts.node, f"listener of {service.name}", verdict.reason, do, fact_ids)
-        elif on and not _runs_on_all(facts, service.tag):
+        elif on and service.runs_on == "active" and not _runs_on_all(facts, service.tag):
             do = "see that only the cluster manager starts it; a second one that answers hides a failover that did not happen"
+            do += '; where every host runs it by design, let the cluster file say runs_on = "both" of the service'
             says = f"port {service.port} is listened to, and the node is not active"
             yield Finding(Weight.FAULT, facts.node, f"listener of {service.name}", says, do, ("TRP-06",))
 

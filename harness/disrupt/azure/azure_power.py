@@ -10,6 +10,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Inconclusive
 from harness.disrupt.azure.azure_base import ByAzure
 from harness.disrupt.bases import client_tcp_timeout
+from harness.disrupt.bases.host_silence import MIN_LOOK_S, is_silent, look_limit_s
 from harness.disrupt.bases.windows_node import WHICH_BOOT
 from harness.disrupt.disruption import BY_LOSS, HARNESS, Effect, Moment, both
 from harness.expectations import outage_budget
@@ -40,6 +41,7 @@ class ByAzurePower(ByAzure):
     def __init__(self, subject: ClusterUnderTest) -> None:
         super().__init__(subject)
         self._triggered: Triggered | None = None
+        self._look_s = MIN_LOOK_S
         self._obeyed_after_s = 0.0  # from the order until the node was gone
 
     def allowance(self) -> Allowance:
@@ -65,6 +67,7 @@ class ByAzurePower(ByAzure):
         return self._machine.id, Undo.now("start", self._undone_within_s)
 
     def _do(self, deadline: Deadline) -> None:
+        self._look_s = look_limit_s(self._subject.hosts[self._node])
         self._subject.absent.add(self._node)
         ordered_at, since = time.time(), time.monotonic()
         self._triggered = self._trigger(deadline)
@@ -98,7 +101,7 @@ class ByAzurePower(ByAzure):
         """It has not happened yet: what can be done about that."""
 
     def _is_gone(self) -> bool:
-        return not self._subject.hosts[self._node].alive(limit=0.5)
+        return is_silent(self._subject.hosts[self._node], self._look_s)
 
     def took_effect(self, deadline: Deadline) -> None:
         """`begin` has seen the node fall silent already."""
@@ -253,12 +256,13 @@ class ComesBack(ByAzurePower):
             self._runner.say(f"{triggered.doing}: it did not come within {self._accepted.seconds:g} s, and is not waited for any longer")
 
     def _is_gone(self) -> bool:
-        """It is silent, or another boot answers already."""
-        return self._boot() != self._boot_before
+        """It is silent to two looks in a row, or another boot answers already."""
+        boot = self._boot() or self._boot()
+        return boot != self._boot_before
 
     def _boot(self) -> str | None:
         try:
-            return self._subject.hosts[self._node].check(WHICH_BOOT, limit=1.0)
+            return self._subject.hosts[self._node].check(WHICH_BOOT, limit=max(1.0, self._look_s))
         except (HostUnreachable, DeadlineExceeded):
             return None
 

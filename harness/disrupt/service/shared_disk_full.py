@@ -13,6 +13,7 @@ from harness.disrupt.bases.listening_process import listener_process
 from harness.disrupt.disruption import BY_FAILURE, Effect, Step, both
 from harness.disrupt.move_permission import demand_lease, hindrances, manager_reasons, mirror_reasons
 from harness.disrupt.service.service_hang import FAMILY
+from harness.disrupt.undo import ended_by
 from harness.expectations import outage_budget
 from harness.hosts.deadman.deadman_switch import RUN, Deadman, Script
 from harness.hosts.host import HostUnreachable
@@ -63,10 +64,8 @@ _NODES_OWN = (
 )
 # On the node that has it mounted the file goes, and is seen to have gone. A file that is not there where no disk is mounted proves nothing,
 # so a node without the disk goes on, until it has it, or is told that the other node has seen to it.
-_MOUNTED = """
-mounted() {{ awk -v m={mounted} '$2 == m {{ found = 1 }} END {{ exit !found }}' /proc/mounts; }}
-mounted || {{ echo {not_mounted} >&2; exit 1; }}
-"""
+_IS_MOUNTED = "mounted() {{ awk -v m={mounted} '$2 == m {{ found = 1 }} END {{ exit !found }}' /proc/mounts; }}\n"
+_MOUNTED = _IS_MOUNTED + "mounted || {{ echo {not_mounted} >&2; exit 1; }}\n"
 _REMOVE = (
     _MOUNTED
     + """
@@ -75,9 +74,14 @@ rm -f {file}
 """
 )
 _REMOVED = _MOUNTED + "[ ! -e {file} ]"
+_LATE_REMOVE = _IS_MOUNTED + "! mounted || rm -f {file}"
+_LATE_REMOVED = _IS_MOUNTED + "! mounted || [ ! -e {file} ]"
 _FREE = "df -Pk {place} | awk 'NR == 2 {{ print $4 }}'"
 # What root alone may use (reserved blocks) is not counted as free, and so stays free. Somebody else may take some meanwhile: less, then.
-_FILL = """
+# Where the disk has gone meanwhile, the node's own would be filled, below the place where it was, and nobody would look there again.
+_FILL = (
+    _MOUNTED
+    + """
 umask 077
 for spare in 0 64 1024 8192; do
   free=$({free})
@@ -87,6 +91,7 @@ for spare in 0 64 1024 8192; do
 done
 cat "$d/why" >&2; exit 1
 """
+)
 
 
 class SharedDiskFull(OnHost):
@@ -164,13 +169,10 @@ class SharedDiskFull(OnHost):
         return deadman
 
     def script(self, id: str) -> Script:
-        return Script(_FILL.format(free=self._free_space_line(), file=self._file), *self._removal())
-
-    def _free_space_line(self) -> str:
-        return _FREE.format(place=shlex.quote(self._place))
+        return Script(filling(self._place, self._file), *self._removal())
 
     def took_effect(self, deadline: Deadline) -> None:
-        full = f"[ $({self._free_space_line()}) -lt 1024 ]"  # in KiB
+        full = f"[ $({_free_space_line(self._place)}) -lt 1024 ]"  # in KiB
         deadline.wait_for(lambda: self._holds_on_target(full, deadline), what=f"{self._place} on {self._node} being full")
 
     def _remove(self, deadline: Deadline) -> bool:
@@ -186,7 +188,7 @@ class SharedDiskFull(OnHost):
             self._subject.timeline.note(self._node, "disk", f"{self.name}: each node goes on looking by itself: {error}")
             return False
         for deadman in self._armed:
-            deadman.mark_settled()
+            deadman.mark_settled(late=late_removal(self._place, self._file))
         return True
 
     def _is_removed(self, host: Host, deadline: Deadline) -> bool:
@@ -204,12 +206,11 @@ class SharedDiskFull(OnHost):
         Raises Inconclusive where it must not be started here: another node may be in the middle of it.
         """
         was_begun = bool(self._armed)  # else nothing was done, or it is undone: no disk is to be waited for
-        try:
+        undo_here = super().undo
+        with ended_by(lambda: undo_here(deadline), lambda text: self._subject.timeline.note(self._node, "disk", text)):
             if was_begun and not self._remove(deadline):
                 self._wait_until_in_service(deadline)  # which is what mounts it
                 self._remove(deadline)
-        finally:
-            super().undo(deadline)
         if was_begun:
             self._wait_until_in_service(deadline)
 
@@ -246,13 +247,33 @@ class SharedDiskFull(OnHost):
 
 def removal(place: str, file: str) -> tuple[str, str]:
     """The undoing and its check, for either node. `file` is quoted for the shell."""
-    mounted = shlex.quote(place.replace("\\", "\\\\").replace(" ", "\\\\040"))
     said = shlex.quote(
         f"{place} is not mounted here, so whether the file that fills it is still on it is not known; where it is mounted, "
         f"remove {shlex.split(file)[0]}, then this folder"
     )
-    words = {"mounted": mounted, "not_mounted": said, "file": file, "file_said": file}
+    words = {"mounted": _in_mounts(place), "not_mounted": said, "file": file, "file_said": file}
     return _REMOVE.format(**words), _REMOVED.format(**words)
+
+
+def late_removal(place: str, file: str) -> tuple[str, str]:
+    """The undoing and its check for a node that may fill it yet, after the file was seen gone: where the disk is no more, nothing is."""
+    words = {"mounted": _in_mounts(place), "file": file}
+    return _LATE_REMOVE.format(**words), _LATE_REMOVED.format(**words)
+
+
+def filling(place: str, file: str) -> str:
+    """What fills it, where it is still mounted. `file` is quoted for the shell."""
+    said = shlex.quote(f"{place} is not mounted here any more, so it was not filled")
+    return _FILL.format(mounted=_in_mounts(place), not_mounted=said, free=_free_space_line(place), file=file)
+
+
+def _in_mounts(place: str) -> str:
+    """As /proc/mounts has it and awk reads it, quoted for the shell."""
+    return shlex.quote(place.replace("\\", "\\\\").replace(" ", "\\\\040"))
+
+
+def _free_space_line(place: str) -> str:
+    return _FREE.format(place=shlex.quote(place))
 
 
 def reason_not_to_fill(lines: Sequence[str]) -> str:

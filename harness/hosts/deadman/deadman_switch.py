@@ -134,10 +134,13 @@ class Deadman:
             )
         return moment
 
-    def mark_settled(self) -> None:
-        """The thing was seen to be as it was, by somebody who knows: `undo` then only ends the hold."""
-        if self._script is not None:
+    def mark_settled(self, late: tuple[str, str] | None = None) -> None:
+        """The thing was seen to be as it was, by somebody who knows: `undo` then only ends the hold. Where what does it may still be on its
+        way, the look was too early: then `late`, an undoing and its check, is carried out behind it, or the whole undoing."""
+        if self._script is not None and self._has_ended:
             self._script = Script(SETTLED, SETTLED, SETTLED)
+        elif self._script is not None and late is not None:
+            self._script = Script(self._script.act, *late)
 
     def undo(self, deadline: Deadline) -> bool:
         """Carry the undoing out now and remove everything; False when the host had done it already, or nothing was ever armed.

@@ -23,7 +23,6 @@ from harness.services.tls_channel import SERVER_HELLO, TlsStream, client_hello
 TLS_ALERT = re.compile(r"\x15\x03[\x00-\x04]")  # the head of a record of TLS that says what is wrong
 NOT_TLS = {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}  # OpenSSL's names for an answer that is no record of TLS
 SETTINGS = {"path", "node_header", "status", "host_header", "text", "tls", *certificates.SETTINGS}
-EXPIRED = 10  # OpenSSL's number for it, X509_V_ERR_CERT_HAS_EXPIRED
 MAX_BODY_BYTES = 65_536
 TLS_PORT = 443
 BACKEND_AWAY = re.compile(rb"HTTP/1\.[01] (50[24])\b *([^\r\n]{0,40})")  # Bad Gateway, Gateway Timeout (RFC 9110)
@@ -162,8 +161,8 @@ def _stream(host: str, port: int, settings: Mapping[str, str], deadline: Deadlin
         stream = TlsStream(sock, certificates.context_of(settings), name)
     except ssl.SSLCertVerificationError as error:
         sock.close()
-        ended = "" if error.verify_code == EXPIRED else _ended_text(host, port, settings, deadline)
-        why = certificates.why_not_trusted(error, name) + ended
+        sent = None if error.verify_code == certificates.EXPIRED else _sent_chain(host, port, settings, deadline)
+        why = certificates.why_not_trusted(error, name, sent, settings.get("ca_file", "")) + _ended_text(sent)
         raise WrongAnswer(f"{host}:{port}: its certificate is not to be trusted: {why}") from error
     except ssl.SSLError as error:
         sock.close()
@@ -187,15 +186,22 @@ def _stream(host: str, port: int, settings: Mapping[str, str], deadline: Deadlin
     return stream
 
 
-def _ended_text(host: str, port: int, settings: Mapping[str, str], deadline: Deadline) -> str:
-    """Of a certificate that cannot be trusted for another reason first: that it has expired, too. It is looked at unchecked, and nothing is
-    asked over that connection."""
+def _sent_chain(host: str, port: int, settings: Mapping[str, str], deadline: Deadline) -> certificates.SentChain | None:
+    """Of a server whose certificate cannot be trusted. It is looked at unchecked, and nothing is asked over that connection."""
     unchecked = {name: value for name, value in settings.items() if name != "ca_file"} | {"trust_certificate": "yes"}
     try:
         with contextlib.closing(_stream(host, port, unchecked, deadline)) as stream:
             certificate = stream.certificate if isinstance(stream, TlsStream) else None
-        end = certificates.end_of(certificate) if certificate else None
+            return certificates.SentChain(certificate, stream.chain_length) if isinstance(stream, TlsStream) and certificate else None
     except (OSError, ValueError, NotTheService, DeadlineExceeded):  # the reason that was heard first stands, and this is only more of it
+        return None
+
+
+def _ended_text(sent: certificates.SentChain | None) -> str:
+    """Of a certificate that cannot be trusted for another reason first: that it has expired, too."""
+    try:
+        end = certificates.end_of(sent.certificate) if sent is not None else None
+    except ValueError:
         return ""
     ended = end is not None and end < datetime.datetime.now(datetime.UTC)
     return f"; and it expired on {end:%Y-%m-%d %H:%M} UTC: put a new one on this node first" if ended else ""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import takewhile
 
-from harness.config.cluster_config import VIP_PREFIX, Design
+from harness.config.cluster_config import Design
+from harness.config.load_balancer_config import VIP_PREFIX
 from harness.diagnosis.cause import Cause, Certainty
+from harness.diagnosis.cluster_nics import is_vip_on_first_nics
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.rules.network.routes import way_of
 
@@ -20,6 +22,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     yield from _extended_otherwise(evidence)
     yield from _wide_in_the_file(evidence)
     yield from _before_the_address(evidence)
+    if is_vip_on_first_nics(cluster, evidence.active, evidence.hosts):
+        return  # where the cluster file would have it is a finding of its own
     tag = cluster.ip_resource.tag
     usual = {name: host.nic_of(cluster.node(name).second_address) for name, host in ((n.name, s) for n, s in evidence.nodes)}
     for node, host in evidence.nodes:
@@ -71,6 +75,8 @@ def _extended_otherwise(evidence: Evidence) -> Iterator[Cause]:
         as_active = active is not None and active.units.get("ip prefix") == mask
         if configured_address != address or mask == str(prefix) or mask == held_prefix or (as_active and node.name != evidence.active):
             continue
+        if (nic := host.units.get("ip nic")) is not None and nic == host.nic_of(node.address):
+            continue  # whose subnet it is: nothing leaves by another NIC
         when = "after a failover" if node.name == evidence.standby else "when it is brought into service the next time,"
         yield Cause(
             f"the IP resource {tag} is configured with the prefix /{mask} on {node.name}, not /{prefix}: {when} {address}/{mask} there "
@@ -86,7 +92,7 @@ def _wide_in_the_file(evidence: Evidence) -> Iterator[Cause]:
     """What was written off from the file would be a fault on the nodes; where a node holds the VIP so, that is told of the node, too."""
     cluster, vip = evidence.cluster, evidence.cluster.vip
     prefix = cluster.ip_resource.prefix
-    if prefix == VIP_PREFIX:
+    if prefix == VIP_PREFIX or is_vip_on_first_nics(cluster, evidence.active, evidence.hosts):
         return
     holders = [(name, a) for name, host in evidence.hosts.items() for a in host.addresses or () if a.address == str(vip)]
     held = [f"`ip addr` on {name}: {a.address}/{a.prefix} on {a.interface}" for name, a in holders]

@@ -61,12 +61,12 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             undecided[decision.why].append(attempt)
     for why, attempts in undecided.items():
         ports = ", ".join(dict.fromkeys(f"{d.port} ({services[d.port]})" for d in attempts))
+        origins = list(dict.fromkeys(d.origin for d in attempts))
         yield Cause(
-            f"its own firewall, or a network security group (NSG) at {standby}, stops {join_names(d.origin for d in attempts)} at port "
-            f"{ports}: "
-            f"after a failover clients would get no answer; what the firewall does depends on {why}",
+            f"its own firewall, or a network security group (NSG) at {standby}, stops {join_names(origins)} at port {ports}: "
+            f"after a failover {_consequence(evidence, origins)}; what the firewall does depends on {why}",
             standby,
-            Certainty.LIKELY,
+            _certainty(evidence, origins),
             "see what that rule does to them (its counter: `nft list ruleset`, `iptables -vnL`); let these pass by a rule before it",
             tuple(f"from {d.origin} to {address}:{d.port}: {d.outcome}; its kernel would refuse what arrives" for d in attempts),
             "with the rule taken away for a moment it is decided which of the two it is",
@@ -75,13 +75,11 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     for origin, attempts in shut.items():
         by_ports[", ".join(f"{d.port} ({services[d.port]})" for d in attempts)].append(origin)
     for ports, origins in by_ports.items():
-        consequence = (
-            "clients would get no answer" if cluster.client.name in origins else f"{join_names(origins)} could not use them as a client"
-        )
         yield Cause(
-            f"a network security group (NSG) at {standby} denies {join_names(origins)} port {ports}: after a failover {consequence}",
+            f"a network security group (NSG) at {standby} denies {join_names(origins)} port {ports}: after a failover "
+            f"{_consequence(evidence, origins)}",
             standby,
-            Certainty.LIKELY,
+            _certainty(evidence, origins),
             f"look at the security rules of {standby}'s NIC: they should be the other node's",
             tuple(
                 f"from {d.origin} to {address}:{d.port}: {d.outcome}; its kernel would refuse what arrives"
@@ -90,6 +88,17 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             ),
             f"a filter on {standby} that could not be read would do the same",
         )
+
+
+def _consequence(evidence: Evidence, origins: list[str]) -> str:
+    if evidence.cluster.client.name in origins:
+        return "clients would get no answer"
+    return f"{join_names(origins)} could not use them as a client"
+
+
+def _certainty(evidence: Evidence, origins: list[str]) -> Certainty:
+    """A service may be shut to the other node on purpose: only clients have to get in."""
+    return Certainty.LIKELY if evidence.cluster.client.name in origins else Certainty.POSSIBLE
 
 
 def _address_of(evidence: Evidence, name: str) -> str:

@@ -22,7 +22,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     named = {
         cluster.manager.resource: ("manager.resource", ""),
         cluster.ip_resource.tag: ("ip_resource.tag", str(cluster.ip_resource.address)),
-        **{s.tag: (f"services: {s.name}", str(s.port)) for s in cluster.services},
+        **{s.tag: (f"services: {s.name}", str(s.port)) for s in cluster.services if s.runs_on == "active"},
     }
     name = manager_class(cluster).name
     free = sorted(known - set(named))

@@ -13,7 +13,7 @@ from harness.managers.manager import ResourceState
 FOR_SEVERAL = re.compile(
     r"nfs\d?|cifs|smb\d?|smbfs|gfs2?|ocfs2|lustre|beegfs|gpfs|vxfs|glusterfs|ceph|9p|virtiofs|autofs|aznfs|fuse\d?(?:\..*)?"
 )
-NO_DISK = ("none", "swap", "tmpfs", "proc", "sysfs")
+NO_DISK = ("none", "bind", "swap", "tmpfs", "proc", "sysfs")
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:

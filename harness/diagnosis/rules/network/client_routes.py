@@ -1,4 +1,5 @@
-"""Routes of who connects to the frontend, the client and the standby as one: by the NIC in its subnet, without a gateway."""
+"""Routes of who connects to the frontend, the client and the standby as one: by the NIC in its subnet, without a gateway; by one where the
+host's own subnet has not the frontend's address."""
 
 from __future__ import annotations
 
@@ -33,12 +34,21 @@ def is_led_astray(evidence: Evidence, host: HostSeen, source: str, port: int) ->
     """Does the host send what it opens to this port of the frontend as `source` another way than by the NIC that has that address?"""
     vip, nic = str(evidence.cluster.vip), host.nic_of(source)
     routes = [host.routes.get((vip, source)), *(host.chosen_routes.get((vip, s, f"dport {port}")) for s in (source, ""))]
-    return any(route is not None and _is_wrong(route, nic) for route in routes)
+    return any(route is not None and _is_wrong(host, vip, route, nic) for route in routes)
 
 
-def _is_wrong(route: Route, nic: str | None) -> bool:
-    """Of a look-up of the VIP: another way than by that NIC without a gateway, and not the host itself, which has the VIP then."""
-    return route.kind != "local" and (route.kind != "unicast" or route.interface != nic or route.gateway is not None)
+def _is_wrong(host: HostSeen, vip: str, route: Route, nic: str | None) -> bool:
+    """Of a look-up of the VIP: another way than by that NIC, or by a gateway where the NIC's own subnet has the VIP; and not the host
+    itself, which has the VIP then. The cluster file's Subnet#1 may be wider than the subnet that a client is in."""
+    if route.kind == "local":
+        return False
+    return route.kind != "unicast" or route.interface != nic or (route.gateway is not None and _is_neighbour(host, vip, nic))
+
+
+def _is_neighbour(host: HostSeen, vip: str, nic: str | None) -> bool:
+    """Does a subnet that this NIC has an address of hold the VIP?"""
+    own = [a for a in host.addresses or () if a.interface == nic and ":" not in a.address and a.address != vip]
+    return any(is_within(vip, f"{a.address}/{a.prefix}") for a in own)
 
 
 def _to_the_vip(evidence: Evidence, host: HostSeen, nic: str) -> Iterator[Cause]:
@@ -56,8 +66,13 @@ def _to_the_vip(evidence: Evidence, host: HostSeen, nic: str) -> Iterator[Cause]
         says = f"{name} has no way to {vip} ({route.kind}): what it sends there is not sent at all"
         do = f"take away the {route.kind} route, or give it the one to its subnet again: `ip route show table all` and `ip rule` there"
         yield Cause(says, name, Certainty.CERTAIN, do, (route_line,), explains=explains)
-    elif explains and _is_wrong(route, nic):
+    elif explains and _is_wrong(host, vip, route, nic):
         by = f"via {route.gateway} ({route.interface})" if route.gateway else f"by {route.interface}"
+        if not _is_neighbour(host, vip, nic):
+            says = f"{name} routes {vip} {by}, not by {nic}, which has the address that the cluster file names"
+            do = f"see whether that route is meant: `ip route show table all` and `ip rule` on {name}"
+            yield Cause(says, name, Certainty.POSSIBLE, do, (route_line,))
+            return
         says = f"{name} routes {vip} {by}, though it is an address of its own subnet, by {nic}"
         do = f"take that route away: look at `ip route show table all` and `ip rule` on {name}"
         yield Cause(says, name, Certainty.LIKELY, do, (route_line,), explains=(*explains, f"{name}:route to the VIP"))
@@ -69,7 +84,13 @@ def _as_itself(evidence: Evidence, host: HostSeen, nic: str, source: str) -> Ite
     vip, name = str(evidence.cluster.vip), host.name
     plain, route = host.routes.get((vip, "")), host.routes.get((vip, source))
     explains = tuple(p.name for p in evidence.failed if p.origin == name)
-    if plain is None or _is_wrong(plain, nic) or route is None or not _is_wrong(route, nic) or (route.kind == "unicast" and not explains):
+    if (
+        plain is None
+        or _is_wrong(host, vip, plain, nic)
+        or route is None
+        or not _is_wrong(host, vip, route, nic)
+        or (route.kind == "unicast" and not explains)
+    ):
         return
     rules = [rule for rule in host.rules if (found := BY_SOURCE.match(rule)) and is_within(source, found[1])]
     by = f"the policy rule `{rules[0]}`" if rules else "a policy rule by source"
@@ -94,7 +115,7 @@ def _by_port(evidence: Evidence, host: HostSeen, nic: str, source: str) -> Itera
         route = host.chosen_routes.get((vip, source, words)) or host.chosen_routes.get((vip, "", words))
         rules = [rule for rule in host.rules if is_for_port(rule, "dport", str(service.port)) and _leads_to(rule, vip)]
         explains = tuple(p.name for p in evidence.failed if p.origin == name and p.service.name == service.name and not p.nodes)
-        if route is None or not rules or not _is_wrong(route, nic) or (route.kind == "unicast" and not explains):
+        if route is None or not rules or not _is_wrong(host, vip, route, nic) or (route.kind == "unicast" and not explains):
             continue
         yield Cause(
             f"what {name} sends to port {service.port} ({service.name}) of {vip} is routed {way_of(route)} by the policy rule "
@@ -114,7 +135,7 @@ def _by_mark(evidence: Evidence, host: HostSeen, nic: str) -> Iterator[Cause]:
     for (to, _, words), route in host.chosen_routes.items():
         kind, _, mark = words.partition(" ")
         rules = [rule for rule in host.rules if f"fwmark {mark}" in rule]
-        if to != vip or kind != "mark" or not felt or not rules or not _is_wrong(route, nic):
+        if to != vip or kind != "mark" or not felt or not rules or not _is_wrong(host, vip, route, nic):
             continue
         yield Cause(
             f"what {name} sends to {vip} with the mark {mark} is routed {way_of(route)} by the policy rule `{rules[0]}`, not by {nic}: "

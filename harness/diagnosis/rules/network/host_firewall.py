@@ -12,6 +12,7 @@ from harness.diagnosis.evidence import Evidence, PathSeen
 from harness.diagnosis.host_config.ipsec_policy import Policy, deciding
 from harness.diagnosis.required_flows import SENT_ELSEWHERE, FlowVerdict, join_names
 from harness.diagnosis.rules.network.connection_tracking import exempting_rules
+from harness.diagnosis.rules.network.port_forwarding import forwarded_to, is_forwarding_off
 
 SOURCE = re.compile(r"\bsnat\b", re.IGNORECASE)  # a rule that changes the source, in nft's words or in iptables'
 # Matches that look into what is sent, or at how much: a handshake passes them, and what follows it may not.
@@ -38,6 +39,9 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
 
 def _unsure(evidence: Evidence, host: str, why: str, fates: Sequence[FlowVerdict]) -> Iterator[Cause]:
     """What a rule does to these cannot be told by reading it; but they do not pass."""
+    elsewhere = SENT_ELSEWHERE.search(why) is not None  # as a container engine's rules do, which its containers need
+    if elsewhere and any(n.name == host for n in evidence.cluster.nodes) and is_forwarding_off(evidence, host):
+        fates = [f for f in fates if not forwarded_to(evidence, host, f.needed.first.destination_port)]
     lost_flows = [f for f in fates if _is_lost(evidence, host, f)]
     opened = [f for f in fates if OF_CONTENT.search(why) and _is_unanswered(evidence, host, f)] if not lost_flows else []
     if not lost_flows and not opened:
@@ -52,15 +56,18 @@ def _unsure(evidence: Evidence, host: str, why: str, fates: Sequence[FlowVerdict
         f"its own firewall may well stop {stops}; it depends on {why}",
         host,
         Certainty.LIKELY,
-        "see what that rule does to them (its counter: `nft list ruleset`, `iptables -vnL`); let these pass by a rule before it",
+        "see whether what it leads to serves (the container or machine there, `ss -tln` in it), whether this host forwards to it "
+        "(net.ipv4.ip_forward) and what its forward chain does; leave a container engine's own rules as they are"
+        if elsewhere
+        else "see what that rule does to them (its counter: `nft list ruleset`, `iptables -vnL`); let these pass by a rule before it",
         (
             *dict.fromkeys(f"{host}'s ruleset, evaluated for {f.opening.packet}: cannot tell" for f in lost_flows),
             *_felt_lines(evidence, host, lost_flows),
         ),
         ("or the service itself hangs; " if opened else "nothing else that was looked at explains it; ")
-        + "with the rule taken away for a moment it is decided",
+        + ("a connection from this host to that address decides" if elsewhere else "with the rule taken away for a moment it is decided"),
         explains=_explained_patterns(evidence, host, lost_flows),
-        general=not SENT_ELSEWHERE.search(why),
+        general=not elsewhere,
     )
 
 
@@ -196,13 +203,17 @@ def _stop_cause(evidence: Evidence, host: str, rule: str, does: str, fates: Sequ
     later = f", so {host} could not take over" if serves and host == evidence.standby else ""
     if later and all(f"*:{COMMUNICATION}" in f.needed.explains for f in fates if not f.needed.as_standby) and _another_path(evidence):
         later = "; the manager has another path, and when that is lost too each node thinks that the other one is gone"
+    peers_alone = host == evidence.standby and all(f.is_peers for f in fates)
+    if peers_alone:
+        later = f"; after a failover {evidence.active} could not use these as a client"
     untracked = exempting_rules(evidence, host, fates)
     exempt = f"; with connection tracking it would pass, and it is exempt from that by {untracked}" if untracked else ""
     return Cause(
         f"its own firewall {does} {join_names(f.lost for f in fates)}: no rule lets it pass before {rule}{_to_nobody(rule)}{exempt}{later}",
         host,
-        Certainty.CERTAIN,
-        "let these pass by a rule before it, or take the rule away, and make that permanent where the firewall is configured"
+        Certainty.POSSIBLE if peers_alone else Certainty.CERTAIN,
+        ("where the other node is to use them: " if peers_alone else "")
+        + "let these pass by a rule before it, or take the rule away, and make that permanent where the firewall is configured"
         + ("; or take the exemption from tracking away, or exempt both directions and let both pass" if untracked else ""),
         tuple(dict.fromkeys(f"{host}'s ruleset, evaluated: {f.opening.decision.why}" for f in fates)),
         explains=(*_explained_patterns(evidence, host, fates), f"{host}:firewall"),

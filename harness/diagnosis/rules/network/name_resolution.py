@@ -121,7 +121,8 @@ def _is_known_elsewhere(evidence: Evidence, here: str, name: str) -> bool:
 def _wrong_address_causes(evidence: Evidence, name: str, host: HostSeen, other: Node) -> Iterator[Cause]:
     """What a node's name resolves to elsewhere; to a client the cluster's own name matters, and nodes' names only by a listener's word."""
     addresses = host.names.get(other.name, ())
-    right = {str(other.address), str(other.second_address)}
+    known = {str(other.address), str(other.second_address)}  # the cluster file's; a third NIC, for backups, has others
+    right = known | _told_addresses(evidence, other)
     wrong = [a for a in addresses if a not in right and not _is_loopback(a) and ":" not in a]
     if not wrong and addresses and all(":" in a and not _is_loopback(a) for a in addresses):
         yield _version_6_alone(evidence, name, other, addresses)
@@ -130,10 +131,12 @@ def _wrong_address_causes(evidence: Evidence, name: str, host: HostSeen, other: 
     if not wrong or set(addresses) & right:
         return
     of_a_node = name != evidence.cluster.client.name
+    seen = evidence.hosts.get(other.name)
+    told = seen is not None and seen.addresses is not None
     yield Cause(
-        f"{other.name} resolves to {', '.join(wrong)} on {name}, which is none of its addresses ({', '.join(sorted(right))})",
+        f"{other.name} resolves to {', '.join(wrong)} on {name}, which is none of its addresses ({', '.join(sorted(known))})",
         name,
-        Certainty.LIKELY if of_a_node else Certainty.POSSIBLE,
+        Certainty.LIKELY if of_a_node and told else Certainty.POSSIBLE,
         "correct it in /etc/hosts or in the name service"
         + (
             "; the cluster manager's nodes must find each other"
@@ -142,6 +145,13 @@ def _wrong_address_causes(evidence: Evidence, name: str, host: HostSeen, other: 
         ),
         (f"`getent hosts {other.name}` on {name}: {', '.join(addresses)}",),
     )
+
+
+def _told_addresses(evidence: Evidence, machine: Node) -> set[str]:
+    """All that its NICs have, but for the VIP, and for what any other host has as well, as the bridge of a container engine."""
+    told = {n: {a.address for a in host.addresses or ()} for n, host in evidence.hosts.items()}
+    elsewhere = {address for n, addresses in told.items() if n != machine.name for address in addresses}
+    return told.get(machine.name, set()) - elsewhere - {str(evidence.cluster.vip)}
 
 
 def _version_6_alone(evidence: Evidence, name: str, other: Node, addresses: Sequence[str]) -> Cause:
@@ -160,12 +170,7 @@ def _old_line(evidence: Evidence, name: str, other: Node, addresses: Sequence[st
     """Two lines for one name, one of them of an address that the machine has no more. Which of them a program takes first hangs on how it
     asks: getaddrinfo sorts by nearness, gethostbyname takes the file's order."""
     host = evidence.hosts.get(other.name)
-    its_own = {
-        str(other.address),
-        str(other.second_address),
-        str(evidence.cluster.vip),
-        *(a.address for a in (host.addresses or () if host else ())),
-    }
+    its_own = {str(other.address), str(other.second_address), str(evidence.cluster.vip), *_told_addresses(evidence, other)}
     wrong = [a for a in addresses if a not in its_own and not _is_loopback(a) and ":" not in a]
     if not wrong:
         return
@@ -231,12 +236,14 @@ def _unknown(evidence: Evidence, node: Node, host: HostSeen) -> Iterator[Cause]:
     peer_host = evidence.hosts.get(peer.name)
     if peer_host is None or node.name not in host.names or peer.name not in host.names or host.names[peer.name]:
         return
+    used = _goes_by_name(evidence, peer.name)
     if not host.names[node.name] and peer_host.names.get(node.name) and peer_host.names.get(peer.name):
+        itself = used or host.limits.get("kernel.hostname", node.name).partition(".")[0] == node.name.partition(".")[0]
         yield Cause(
             f"{node.name} cannot resolve any name of the cluster, neither its own nor {peer.name}, while {peer.name} resolves both: its "
             "file of hosts is not read, or has neither",
             node.name,
-            Certainty.LIKELY,
+            Certainty.LIKELY if itself else Certainty.POSSIBLE,
             f"see the line `hosts:` in /etc/nsswitch.conf of {node.name} (`files dns`), and give /etc/hosts there the lines that "
             f"{peer.name} has",
             (f"`getent hosts` on {node.name}: nothing for {node.name} and {peer.name}",),
@@ -245,10 +252,18 @@ def _unknown(evidence: Evidence, node: Node, host: HostSeen) -> Iterator[Cause]:
         yield Cause(
             f"{node.name} cannot resolve the name {peer.name}, its peer's, while {peer.name} resolves {node.name}",
             node.name,
-            Certainty.LIKELY,
+            Certainty.LIKELY if used else Certainty.POSSIBLE,
             f"give {node.name} a line for {peer.name} in /etc/hosts, as {peer.name} has one for it",
             (f"`getent hosts {peer.name}` on {node.name}: nothing",),
         )
+
+
+def _goes_by_name(evidence: Evidence, name: str) -> bool:
+    """Has the cluster manager that node's name where it could have its address, in a communication path or in corosync.conf? Else names may
+    be labels of the cluster file, of which a node happens to know some."""
+    paths = {word for state in evidence.state.nodes.values() for path in state.comm_paths for word in path.addresses.split("/")}
+    rings = {value for _, host in evidence.nodes for key, value in host.corosync.items() if key.endswith("_addr")}
+    return name in {known.strip().partition(".")[0] for known in paths | rings} | paths | rings
 
 
 def _is_loopback(address: str) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from harness.config.cluster_config import VIP_PREFIX, Design, Node
+from harness.config.cluster_config import Design, Node
+from harness.config.load_balancer_config import VIP_PREFIX
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
 from harness.diagnosis.firewall import Packet
@@ -47,17 +48,38 @@ def _from_another_address(evidence: Evidence, node: Node, host: HostSeen, first:
     wrong_routes = {
         d: r for d in peers if (r := host.routes.get((d, ""))) and r.source not in (None, str(node.address)) and r.interface == first
     }
-    if wrong_routes:
-        to, route = next(iter(wrong_routes.items()))
-        whose = "the VIP, " if route.source == str(cluster.vip) else ""
+    vip = str(cluster.vip)
+    own = {d: r for d, r in wrong_routes.items() if r.source != vip and host.nic_of(r.source) == first}
+    foreign = {d: r for d, r in wrong_routes.items() if d not in own}
+    if foreign:
+        to, route = next(iter(foreign.items()))
+        whose = "the VIP, " if route.source == vip else ""
         yield Cause(
-            f"connections that {node.name} opens to {' and '.join(wrong_routes)} take {whose}{route.source}, as their source address, not "
+            f"connections that {node.name} opens to {' and '.join(foreign)} take {whose}{route.source}, as their source address, not "
             f"{first}'s own {node.address}: Azure drops what leaves a NIC with an address that is not the NIC's own",
             node.name,
             Certainty.CERTAIN,
             f"take `src {route.source}` off the route (`ip route show table all`); the VIP's prefix is /{VIP_PREFIX}",
             (f"`ip route get {to}` on {node.name}: dev {route.interface} src {route.source}",),
             explains=("*:communication path",),
+        )
+    if own:  # as a second IP configuration in Azure is in the guest
+        to, route = next(iter(own.items()))
+        silent = (
+            any(d.origin == node.name and d.outcome == "silent" for d in evidence.direct) and str(cluster.peer_of(node.name).address) in own
+        )
+        yield Cause(
+            f"connections that {node.name} opens to {' and '.join(own)} take {route.source}, another address of {first}, as their source "
+            f"address, not {node.address}: Azure drops them if it does not have {route.source} as an IP configuration of that NIC",
+            node.name,
+            Certainty.LIKELY if silent else Certainty.POSSIBLE,
+            f"see the NIC's IP configurations in Azure; where {route.source} is none of them, take `src {route.source}` off the route "
+            "(`ip route show table all`)",
+            (
+                f"`ip route get {to}` on {node.name}: dev {route.interface} src {route.source}",
+                f"`ip addr` on {node.name}: {route.source} on {first}",
+            ),
+            explains=("*:communication path",) if silent else (),
         )
 
 

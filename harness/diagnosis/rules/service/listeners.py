@@ -11,6 +11,7 @@ from harness.diagnosis.required_flows import join_names
 from harness.diagnosis.rules.network.connection_tracking import leads_to
 
 MAX_SHORT_BACKLOG = 16  # connections; fewer than a look makes at once, and by far fewer than any server of today asks for
+FEW_LEFT = 0.9  # of its descriptors
 WRITE = {"postgres", "oracle", "mssql"}  # kinds of services that write where they work
 INIT = 1  # every orphan's parent; it listens itself where sockets start services
 
@@ -27,7 +28,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             yield from _no_descriptors(host, port, what, explains)
             yield from _read_only(evidence, host, port, what)
             yield from _shared(evidence, host, port, what, explains)
-            yield from _version_6_only(node, host, port, what, explains)
+            if not _is_answered(evidence, node.name, port):
+                yield from _version_6_only(node, host, port, what, explains)
             yield from _bound_to_a_nic(node, host, port, what, explains)
         if node.name == evidence.active:
             yield from _two_programs(evidence, node, host)
@@ -265,6 +267,16 @@ def _no_descriptors(host: HostSeen, port: int, what: str, explains: tuple[str, .
                 (f"/proc/{listener.pid} on {host.name}: {number} descriptors, Max open files {most}",),
                 explains=explains,
             )
+        elif most and number >= FEW_LEFT * most:
+            yield Cause(
+                f"{listener.owner}, which listens on port {port} ({what}), has {number} of the {most} file descriptors open that it may: "
+                "soon it may accept nobody",
+                host.name,
+                Certainty.POSSIBLE,
+                f"see what holds them and whether they grow (`ls -l /proc/{listener.pid}/fd`), or raise its limit of open files "
+                "(LimitNOFILE, ulimit -n)",
+                (f"/proc/{listener.pid} on {host.name}: {number} descriptors, Max open files {most}",),
+            )
 
 
 def _read_only(evidence: Evidence, host: HostSeen, port: int, what: str) -> Iterator[Cause]:
@@ -281,6 +293,13 @@ def _read_only(evidence: Evidence, host: HostSeen, port: int, what: str) -> Iter
                 f"see why {mounted} went read-only (`dmesg`, `journalctl -k`); check the file system, and mount it for writing again",
                 (f"/proc/mounts on {host.name}: {mounted} has the option ro", f"/proc/{listener.pid}/cwd on {host.name}: below {mounted}"),
             )
+
+
+def _is_answered(evidence: Evidence, name: str, port: int) -> bool:
+    """Was an IPv4 connection to that port taken at this node, the probe's or one on a path?"""
+    probes = evidence.probes.get(name) if port == evidence.cluster.load_balancer.probe.port else None
+    here = [p for p in evidence.paths if p.service.port == port and (name in p.nodes or p.origin == name == evidence.active)]
+    return (probes is not None and probes.answered > 0) or any("answered" in p.outcomes for p in here)
 
 
 def _version_6_only(node: Node, host: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:

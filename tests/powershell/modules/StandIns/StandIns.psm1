@@ -118,7 +118,8 @@ function Get-NetIPAddress {
 function Get-NetTCPConnection {
     [CmdletBinding()]
     param([string]$State)
-    Write-Scene -Caller $PSCmdlet -Id 'Windows System Error 5' -List @(
+    # The id of a word that nothing was found, and the category of a refusal: that is one.
+    Write-Scene -Caller $PSCmdlet -Id 'CmdletizationQuery_NotFound_State' -List @(
         [pscustomobject]@{ LocalAddress = '0.0.0.0'; LocalPort = [uint16]1521; OwningProcess = [uint32]$PID },
         [pscustomobject]@{ LocalAddress = '::'; LocalPort = [uint16]445; OwningProcess = [uint32]999999 })
 }
