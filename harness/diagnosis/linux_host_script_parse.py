@@ -23,6 +23,7 @@ from harness.diagnosis.host_config import (
     manager_settings,
     next_boot,
     node_files,
+    pacemaker_failback,
     pacemaker_orders,
     pacemaker_resources,
     queueing,
@@ -127,6 +128,7 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         doubtful=(
             *manager_settings.of_pacemaker(parts.get("configuration", "")),
             *pacemaker_orders.of_pacemaker(parts.get("configuration", "")),
+            *pacemaker_failback.of_pacemaker(parts.get("configuration", "")),
         ),
     )
 

@@ -180,8 +180,23 @@ def test_no_key_leaves_a_host() -> None:
 
 def test_wait_for_all_that_was_switched_off_in_a_pair() -> None:
     off = {"quorum.two_node": "1", "quorum.wait_for_all": "0"}
-    hosts = {name: node(name, corosync=off) for name in ("lknode01", "lknode02")}
-    only(evidence(hosts=hosts), "lknode02", "wait_for_all", "lknode01 and lknode02")
+    fenced = {"option stonith-enabled": "true", "fence agent fence": "/usr/sbin/fence_azure_arm"}
+
+    def told(units: dict[str, str]) -> Evidence:
+        return evidence(hosts={name: node(name, corosync=off, units=units) for name in ("lknode01", "lknode02")})
+
+    assert only(told(fenced), "lknode02", "wait_for_all", "lknode01 and lknode02").certainty is Certainty.LIKELY
+    only(told(fenced | {"fence delay fence": "pcmk_delay_base=15s", "option stonith-enabled": "false"}), "lknode02", "wait_for_all")
+    for meant in (
+        {"fence delay fence": "pcmk_delay_max=30"},
+        {"option priority-fencing-delay": "15s"},
+        {"fence agent sbd": "/usr/sbin/external/sbd"},
+        {"option stonith-watchdog-timeout": "10"},
+    ):
+        (cause,) = diagnose(told(fenced | meant)).causes
+        assert cause.certainty is Certainty.POSSIBLE and next(iter(meant.values())) in str(cause.evidence), meant
+    assert [c.certainty for c in diagnose(told({})).causes] == [Certainty.POSSIBLE]  # the configuration was not told
+    only(told(fenced | {"option priority-fencing-delay": "0s"}), "lknode02", "wait_for_all")
     for harmless in ({"quorum.two_node": "1"}, {"quorum.wait_for_all": "0"}, {**off, "quorum.wait_for_all": "1"}):
         assert faults(diagnose(with_host(node("lknode02", corosync=harmless)))) == []
 

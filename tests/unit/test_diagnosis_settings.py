@@ -49,6 +49,7 @@ def said(**given: str) -> list[str]:
         ({"options": pair("shutdown-lock", "TRUE") + pair("shutdown-lock-limit", "5min")}, ("shutdown-lock", "for 5min")),
         ({"options": pair("startup-fencing", "0")}, ("startup-fencing",)),
         ({"options": pair("stonith-action", "off")}, ("stonith-action is off", "stays off")),
+        ({"options": pair("no-quorum-policy", "ignore")}, ("no-quorum-policy is ignore", "starts alone", "wait_for_all")),
         ({"options": pair("stonith-timeout", "1s")}, ("fencing by fence is given up after 1 s (stonith-timeout)", "in Azure")),
         ({"options": pair("stonith-timeout", "60")}, ("after 60 s (stonith-timeout)",)),  # which is enough for other devices
         ({"fence": pair("pcmk_reboot_timeout", "1s")}, ("given up after 1 s (pcmk_reboot_timeout)",)),
@@ -258,6 +259,40 @@ def constraint(id: str, more: str, within: str = "", defaults: str = "") -> list
     configuration = CIB.format(**{**NAMES, "defaults": f"<constraints>{rule}</constraints>{defaults}"})
     return [(one.node, one.mild) for one in of_pacemaker(configuration) if f"the constraint {id} " in f"{one.says} "
             or f"the constraint {id}," in one.says]  # fmt: skip
+
+
+MONITOR = '<op id="m" name="monitor" interval="{}" timeout="{}"/>'
+RAN = '<lrm_rsc_op operation="monitor" interval="{}" rc-code="{}" exec-time="{}"/>'
+
+
+def monitored(interval: str, timeout: str, *runs: tuple[str, str, str], defaults: str = "") -> list[str]:
+    text = CIB.format(**{**NAMES, "operations": MONITOR.format(interval, timeout), "defaults": defaults})
+    ran = "".join(RAN.format(*run) for run in runs)
+    return [one.says for one in of_pacemaker(text.replace("</lrm_resource>", f"{ran}</lrm_resource>")) if one.mild]
+
+
+def test_a_monitor_that_takes_nearly_as_long_as_it_may() -> None:
+    (says,) = monitored("10s", "20s", ("10000", "0", "17000"))
+    assert "pgsql-5432 may take 20 s for its monitor, and one that succeeded took 17 s" in says
+    (says,) = monitored("10s", "20s", ("10000", "8", "25000"), ("10000", "0", "100"))  # of a promoted one
+    assert "took 25 s" in says
+    (says,) = monitored("10s", "", ("10000", "0", "1700"), defaults=f"<op_defaults>{meta('timeout', '2s')}</op_defaults>")
+    assert "may take 2 s" in says
+    for runs in (
+        [("10000", "0", "15000")],
+        [("10000", "7", "19000")],  # it failed
+        [("0", "0", "19000")],  # the first look, before anything is started
+        [("5000", "0", "19000")],  # another monitor
+        [("10000", "0", "many")],
+        [],
+    ):
+        assert monitored("10s", "20s", *runs) == [], runs
+    assert monitored("", "20s", ("0", "0", "19000")) == [] and monitored("P1M", "20s", ("0", "0", "19000")) == []
+
+
+def test_quorum_that_is_ignored_without_fencing_is_no_word_more() -> None:
+    assert said(options=pair("no-quorum-policy", "ignore") + pair("stonith-enabled", "false")) == []
+    assert said(options=pair("no-quorum-policy", "freeze")) == []
 
 
 HERE = '<rule id="r" score="INFINITY"><expression id="e" attribute="#uname" operation="eq" value="lknode02"/>{}</rule>'

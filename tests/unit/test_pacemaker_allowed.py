@@ -10,7 +10,7 @@ from test_pacemaker_adapter import MONITOR
 from harness.managers.manager import Question, Says, answer
 from harness.managers.parse.pacemaker_parse import failures_until_ban, read
 from harness.managers.rules.boot_start_rules import at_boot_line, by_units
-from harness.managers.rules.pacemaker_fencing_rules import fenced_by
+from harness.managers.rules.pacemaker_fencing_rules import fenced_by, fences_by_watchdog, lacks_devices
 from harness.managers.rules.pacemaker_switchover_rules import (
     by_cib,
     by_clones,
@@ -317,6 +317,36 @@ def test_a_device_for_each_node_kept_off_the_node_that_it_fences_is_enough() -> 
     told[B] = NodeOutput(CUT.join([MONITOR, none, LISTED]))
     found = fenced_by(told, [A, B], CUT)
     assert found.no and "no started fence device covers lknode01; stonith_admin on lknode02 said" in str(found), found
+
+
+def test_nodes_that_a_watchdog_resets_need_no_fence_device() -> None:
+    """SBD without a disk, and Pacemaker before 2.1 or so: no device is in crm_mon, and `stonith_admin -l` may list the watchdog or not."""
+    bare = re.sub(r"<resource [^>]*stonith:.*?</resource>", "", MONITOR, flags=re.DOTALL)
+    outputs = {n: NodeOutput(CUT.join([bare, "watchdog\n1 fence device found\n", "0 fence devices found\n"])) for n in (A, B)}
+    assert lacks_devices(outputs, CUT) and not lacks_devices({A: NodeOutput(MONITOR), B: NodeOutput(None, "away")}, CUT)
+    assert not lacks_devices({A: NodeOutput(bare.replace('stonith-enabled="true"', 'stonith-enabled="false"'))}, CUT)
+    assert fenced_by(outputs, [A, B], CUT, True).yes and fenced_by(outputs, [A, B], CUT).no
+    failed = NodeOutput(CUT.join([changed('managed="true" failed="false">', 'managed="true" failed="true">'), LISTED, LISTED]))
+    assert fenced_by({A: failed, B: failed}, [A, B], CUT, True).no  # there is a device, and it has failed
+
+
+@pytest.mark.parametrize(
+    ("options", "fences"),
+    [
+        ({"have-watchdog": "true", "stonith-watchdog-timeout": "10s"}, True),
+        ({"have-watchdog": "true", "stonith-watchdog-timeout": "-1"}, True),  # reckoned from SBD's own
+        ({"have-watchdog": "true", "fencing-watchdog-timeout": "10"}, True),
+        ({"have-watchdog": "false", "stonith-watchdog-timeout": "10"}, False),
+        ({"have-watchdog": "true", "stonith-watchdog-timeout": "0"}, False),
+        ({"have-watchdog": "true"}, False),
+        ({}, False),
+    ],
+)
+def test_the_clusters_options_say_whether_a_watchdog_is_relied_on(options: dict[str, str], fences: bool) -> None:
+    pairs = "".join(f'<nvpair id="{n}" name="{n}" value="{v}"/>' for n, v in options.items())
+    text = f"<cib><configuration><crm_config><cluster_property_set>{pairs}</cluster_property_set></crm_config></configuration></cib>\nnow 1"
+    assert fences_by_watchdog(NodeOutput(text)) is fences
+    assert not fences_by_watchdog(NodeOutput(None, "away")) and not fences_by_watchdog(NodeOutput("no XML"))
 
 
 def test_a_device_that_fenced_since_it_failed_counts() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,24 @@ def test_fencing_is_known_where_crm_mon_and_stonith_admin_answer(links: Callable
 def test_a_line_that_sudoers_lacks_is_one_answer_less() -> None:
     told = asked(lambda: LINKS, refused).fencing()
     assert told.says is Says.CANNOT_TELL and "stonith_admin -l lknode01" in str(told)
+
+
+@pytest.mark.parametrize(("timeout", "says"), [("10", Says.YES), ("0", Says.NO)])
+def test_a_cluster_without_a_device_is_asked_whether_it_relies_on_a_watchdog(timeout: str, says: Says) -> None:
+    lines: list[str] = []
+
+    class Watched(Node):
+        def run(self, line: str, *, limit: float) -> CommandResult:
+            lines.append(line)
+            options = {"have-watchdog": "true", "stonith-watchdog-timeout": timeout}
+            pairs = "".join(f'<nvpair name="{name}" value="{value}"/>' for name, value in options.items())
+            if "cibadmin" in line:
+                cib = f"<cib><configuration><crm_config>{pairs}</crm_config></configuration></cib>"
+                return CommandResult("a", line, 0, f"{cib}\nnow 1\n", "", 0.0, 0.0)
+            told = super().run(line, limit=limit)
+            return replace(told, out=re.sub(r"<resource [^>]*stonith:.*?</resource>", "", told.out, flags=re.DOTALL))
+
+    nodes = {n.name: Watched(lambda: LINKS, lambda: COVERED.replace("fence\n", "watchdog\n")) for n in CLUSTER.nodes}
+    assert Pacemaker(CLUSTER, nodes).fencing().says is says  # type: ignore[arg-type]
+    assert len([line for line in lines if "cibadmin" in line]) == 2
+    assert asked(lambda: LINKS, lambda: COVERED).fencing().yes  # where there is a device, nobody asks: such a line fails in `Node`

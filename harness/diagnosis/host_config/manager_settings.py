@@ -21,6 +21,7 @@ WITHOUT_FENCING = ("nothing", "quorum")  # of the meta-attribute `requires`
 TIME = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|msec|us|usec|s|sec|m|min|h|hr)?\s*", re.IGNORECASE)
 SECONDS = {"ms": 0.001, "msec": 0.001, "us": 1e-6, "usec": 1e-6, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "hr": 3600.0}
 ISO_TIME = re.compile(r"P(?:(\d{1,6})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9})S)?)?")
+NEARLY = 0.8  # of the time that a monitor may take
 OPERATION_TIMEOUT_S = 20.0  # Pacemaker's own, where nothing is set
 NUMBER = re.compile(r"[0-9]{1,12}")
 MAPPED = re.compile(r"([\w.-]+)[:=]([^;\s]+)")  # an entry of pcmk_host_map
@@ -80,6 +81,15 @@ def _options(root: xml.Element) -> Iterator[Setting]:
             "switch startup-fencing on (its default)",
         )
 
+    if options.get("no-quorum-policy", "").lower() == "ignore" and options.get("stonith-enabled", "").lower() not in FALSE:
+        yield Setting(
+            "no-quorum-policy is ignore, as old guides for two nodes have it: a node that starts alone fences the other and takes "
+            "everything in service, whatever wait_for_all and the votes of a quorum device say",
+            f"{where}: no-quorum-policy={options['no-quorum-policy']}",
+            "take no-quorum-policy away (its default is stop), where corosync.conf has two_node or the cluster has a quorum device: then "
+            "the node that is left has quorum without it (`corosync-quorumtool -s`)",
+            mild=True,
+        )
     for name in ("stonith-action", "fencing-action"):
         if options.get(name, "").lower() in ("off", "poweroff"):
             yield Setting(
@@ -211,7 +221,7 @@ def _swapped_maps(root: xml.Element) -> Iterator[Setting]:
 
 
 def _operations(root: xml.Element) -> Iterator[Setting]:
-    """Starts and stops that took longer, the last time that they succeeded, than they may take."""
+    """Starts and stops that took longer, the last time that they succeeded, than they may take; monitors that took nearly as long."""
     usual = seconds_of(_meta(root.find("configuration/op_defaults"), "meta_attributes/nvpair").get("timeout", "")) or OPERATION_TIMEOUT_S
     took: dict[tuple[str, str], float] = {}
     for resource in root.iterfind("status//lrm_resource"):
@@ -236,6 +246,32 @@ def _operations(root: xml.Element) -> Iterator[Setting]:
                     f"give the {name} of {tag} a timeout well above {last:g} s",
                     tag,
                 )
+        yield from _slow_monitors(root, primitive, usual)
+
+
+def _slow_monitors(root: xml.Element, primitive: xml.Element, usual: float) -> Iterator[Setting]:
+    """A repeated monitor's time is written down when its result changes only: of all its runs it is one, often that after the start."""
+    tag = primitive.get("id", "")
+    past = [op for resource in root.iterfind("status//lrm_resource") if resource.get("id") == tag for op in resource.iter("lrm_rsc_op")]
+    for monitor in primitive.iterfind("operations/op[@name='monitor']"):
+        every = seconds_of(monitor.get("interval", ""))
+        timeout = monitor.get("timeout") or _meta(monitor, "meta_attributes/nvpair").get("timeout", "")
+        allowed = (seconds_of(timeout) if timeout else usual) or usual
+        took = [
+            int(op.get("exec-time", "")) / 1000
+            for op in past
+            if op.get("operation") == "monitor" and op.get("rc-code") in ("0", "8") and NUMBER.fullmatch(op.get("exec-time", ""))
+            if every and op.get("interval") == f"{1000 * every:.0f}"
+        ]
+        if took and max(took) >= NEARLY * allowed:
+            yield Setting(
+                f"{tag} may take {allowed:g} s for its monitor, and one that succeeded took {max(took):g} s: one that is a little slower, "
+                "on a busy day, counts as a failure",
+                f"the configuration: {tag}, operation monitor, timeout {timeout or f'{usual:g}s'}; one took {max(took) * 1000:g} ms",
+                f"give the monitor of {tag} a timeout well above {max(took):g} s, or see why it takes so long",
+                tag,
+                mild=True,
+            )
 
 
 def _ignored_stops(root: xml.Element) -> Iterator[Setting]:

@@ -15,6 +15,7 @@ ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 PORT = re.compile(r"--port[ =](\d{1,5})(?!\d)")
 PLAIN = re.compile(r"[\w.:-]+", re.ASCII)
 ADDRESS_AGENTS = ("IPaddr2", "IPaddr")
+DELAYS = ("pcmk_delay_base", "pcmk_delay_max", "delay")  # by which one of two nodes that fence each other is faster
 HOLDERS = ("group", "clone", "master", "bundle")
 OFF = ("false", "no", "off", "n", "0")
 
@@ -43,6 +44,8 @@ def parse(text: str, ip_tag: str) -> dict[str, str]:
             settings[f"script {tag}"] = f"/usr/lib/ocf/resource.d/{provider[0]}/{agent}"
         if kind == ["stonith"] and PLAIN.fullmatch(agent):
             settings[f"fence agent {tag}"] = f"/usr/sbin/{agent}"
+            if delays := [f"{name}={parameters[name]}" for name in DELAYS if re.search("[1-9]", parameters.get(name, ""))]:
+                settings[f"fence delay {tag}"] = " ".join(delays)
             settings[f"fences {tag}"] = f"{parameters.get('pcmk_host_list', '')} {parameters.get('pcmk_host_map', '')}".strip()
         if program := next((parameters[name] for name in PROGRAM_SETTINGS if parameters.get(name, "").startswith("/")), ""):
             settings[f"program {tag}"] = program

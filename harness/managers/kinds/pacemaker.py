@@ -43,7 +43,7 @@ from harness.managers.probe_responder_resources import has_responder_name
 from harness.managers.rules import pacemaker_out_of_service_rules as take_out
 from harness.managers.rules.boot_start_rules import at_boot_line, by_units
 from harness.managers.rules.pacemaker_attribute_rules import held_against
-from harness.managers.rules.pacemaker_fencing_rules import fenced_by
+from harness.managers.rules.pacemaker_fencing_rules import fenced_by, fences_by_watchdog, lacks_devices
 from harness.managers.rules.pacemaker_placement_rules import by_placement
 from harness.managers.rules.pacemaker_switchover_rules import (
     NOW,
@@ -218,7 +218,7 @@ class Pacemaker(OnLinux):
         return case.add(by_fencing(fencing.result(), reading) if fencing else Case()).answer
 
     def fencing(self, *, limit: float = 10.0) -> Answer:
-        """A device that is started, covers both nodes and has not failed, by each node's own word."""
+        """A device that is started, covers both nodes and has not failed, by each node's own word; without any, SBD's watchdog."""
         line = "; ".join(f"echo '{CUT}'; {ROOT} stonith_admin -l {shlex.quote(name)} 2>&1" for name in self._names) + "; true"
 
         def ask_node(node: str) -> NodeOutput:
@@ -231,7 +231,15 @@ class Pacemaker(OnLinux):
                 return monitor if monitor.text is None else devices
             return NodeOutput(f"{monitor.text}\n{devices.text}", devices.why)
 
-        return fenced_by(self._each(ask_node), self._names, CUT)
+        def ask_cib(node: str) -> NodeOutput:
+            try:
+                return self._output_of(node, CIB, limit)
+            except HarnessError as error:
+                return NodeOutput(None, str(error))
+
+        outputs = self._each(ask_node)
+        watchdog = lacks_devices(outputs, CUT) and any(fences_by_watchdog(cib) for cib in self._each(ask_cib).values())
+        return fenced_by(outputs, self._names, CUT, watchdog)
 
     def mirror(self, to: str, *, limit: float = 10.0) -> Answer:
         """DRBD's resources copy data; what their state is, the cluster file's command tells."""

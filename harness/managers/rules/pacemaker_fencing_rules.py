@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from xml.etree import ElementTree as xml
 
@@ -10,10 +11,28 @@ from harness.managers.parse.pacemaker_parse import Reading, document, read
 from harness.managers.switchover_readiness import NodeOutput, last_words
 
 
-def fenced_by(outputs: Mapping[str, NodeOutput], names: Sequence[str], cut: str) -> Answer:
+def lacks_devices(outputs: Mapping[str, NodeOutput], cut: str) -> bool:
+    """Is there a node that has fencing in use, and no fence device? Outputs as for `fenced_by`."""
+    monitors = [(output.text or "").partition(cut)[0] for output in outputs.values()]
+    roots = [root for text in monitors if read(text).fencing_enabled and (root := document(text)) is not None]
+    return any(not _devices(root) for root in roots)
+
+
+def fences_by_watchdog(cib: NodeOutput) -> bool:
+    """Do nodes that lose the other reset themselves by a hardware watchdog (SBD without a disk)? By the cluster's options: it found SBD
+    running, and was told to rely on it."""
+    root = document(cib.text or "")
+    pairs = () if root is None else root.iterfind("configuration/crm_config//nvpair")
+    options = {pair.get("name", ""): pair.get("value", "") for pair in pairs}
+    timeouts = (options.get("stonith-watchdog-timeout", ""), options.get("fencing-watchdog-timeout", ""))
+    return options.get("have-watchdog", "").lower() == "true" and any(re.search("[1-9]", timeout) for timeout in timeouts)
+
+
+def fenced_by(outputs: Mapping[str, NodeOutput], names: Sequence[str], cut: str, watchdog: bool = False) -> Answer:
     """Of every node: crm_mon's XML, then, each behind a line `cut`, the devices that may fence each of `names` (`stonith_admin -l`).
 
-    A node never has to fence itself, and a device is often kept off the node that it fences."""
+    A node never has to fence itself, and a device is often kept off the node that it fences. `watchdog`: where there is no device at all,
+    nodes reset themselves (`fences_by_watchdog`)."""
     against: list[str] = []
     unknown: list[str] = []
     for node, output in outputs.items():
@@ -28,9 +47,10 @@ def fenced_by(outputs: Mapping[str, NodeOutput], names: Sequence[str], cut: str)
             against.append("fencing is not in use (stonith-enabled)")
             continue
         started = _started_devices(root)
-        if not started:
+        by_itself = watchdog and not _devices(root)
+        if not started and not by_itself:
             against.append(f"no fence device is started{_failure_reasons(root)}")
-        if len(lists) != len(names):
+        if len(lists) != len(names) and not by_itself:
             unknown.append(f"{node}: which fence devices cover each node could not be asked")
         bans = _describe_bans(node, root, reading)
         for name, listed in zip(names, lists, strict=False):

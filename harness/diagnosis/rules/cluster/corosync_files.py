@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
@@ -26,6 +27,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     yield from _nodes_at_other_addresses(ours, theirs)
     yield from _multicast(ours, theirs)
     yield from _not_read_again(evidence, ours, theirs)
+    if evidence.standby is not None and not evidence.moved:
+        yield from _wait_for_all({ours.name: ours, theirs.name: theirs}, evidence.standby)
     sealed = {corosync_parse.is_sealed(host.corosync) for host in (ours, theirs)}
     file = next((host.corosync["totem.keyfile"] for host in (ours, theirs) if "totem.keyfile" in host.corosync), COROSYNC_KEY)
     if sealed != {False} and _differ(ours.keys.get(file), theirs.keys.get(file)):
@@ -132,6 +135,35 @@ def _not_read_again(evidence: Evidence, ours: HostSeen, theirs: HostSeen) -> Ite
             ),
         )
         return
+
+
+def _wait_for_all(nodes: Mapping[str, HostSeen], to: str) -> Iterator[Cause]:
+    alone = [
+        n for n, host in nodes.items() if (host.corosync.get("quorum.two_node"), host.corosync.get("quorum.wait_for_all")) == ("1", "0")
+    ]
+    if alone:
+        tie_break = _tie_break(nodes)
+        yield Cause(
+            f"wait_for_all is off in a cluster of two nodes, on {join_names(alone)}: a node that starts alone has quorum at "
+            "once and fences the other, and where they go on not hearing each other, each fences the other in turn",
+            to,
+            Certainty.POSSIBLE if tie_break else Certainty.LIKELY,
+            "leave wait_for_all to two_node, which switches it on (corosync.conf, both nodes, then restart Corosync one by one)",
+            (*(f"corosync.conf on {name}: two_node 1, wait_for_all 0" for name in alone), *tie_break),
+        )
+
+
+def _tie_break(nodes: Mapping[str, HostSeen]) -> list[str]:
+    """What may have been set so that two nodes do not fence each other: a delay, or SBD. Of a configuration that was not told, one line."""
+    units = {name: value for host in nodes.values() for name, value in host.units.items()}
+    if not any(name.startswith("option ") for name in units):
+        return ["whether one of two nodes that fence each other is faster was not told"]
+    set_delays = [f"{name}: {value}" for name, value in units.items() if name.startswith("fence delay ")]
+    sbd = [f"{name}: {value}" for name, value in units.items() if name.startswith("fence agent ") and "sbd" in value.lower()]
+    options = ("option priority-fencing-delay", "option stonith-watchdog-timeout", "option fencing-watchdog-timeout")
+    on = units.get("option stonith-enabled", "true").lower() not in ("false", "no", "off", "n", "0")
+    by_option = [f"{name.partition(' ')[2]}={units[name]}" for name in options if re.search("[1-9]", units.get(name, ""))]
+    return [f"the cluster's configuration: {one}" for one in (*set_delays, *sbd, *by_option)] if on else []
 
 
 def _differ(first: str | None, second: str | None) -> bool:

@@ -172,22 +172,6 @@ def _settings(evidence: Evidence, to: str) -> Iterator[Cause]:
             )
     yield from _shutdown_strategy(evidence)
     yield from _single_path(evidence, to)
-    yield from _wait_for_all(of_nodes, to)
-
-
-def _wait_for_all(nodes: Mapping[str, HostSeen], to: str) -> Iterator[Cause]:
-    alone = [
-        n for n, host in nodes.items() if (host.corosync.get("quorum.two_node"), host.corosync.get("quorum.wait_for_all")) == ("1", "0")
-    ]
-    if alone:
-        yield Cause(
-            f"wait_for_all is off in a cluster of two nodes, on {join_names(alone)}: a node that starts alone has quorum at "
-            "once and fences the other, and where they go on not hearing each other, each fences the other in turn",
-            to,
-            Certainty.LIKELY,
-            "leave wait_for_all to two_node, which switches it on (corosync.conf, both nodes, then restart Corosync one by one)",
-            tuple(f"corosync.conf on {name}: two_node 1, wait_for_all 0" for name in alone),
-        )
 
 
 def _shutdown_strategy(evidence: Evidence) -> Iterator[Cause]:
