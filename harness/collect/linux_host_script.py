@@ -6,6 +6,7 @@ import shlex
 
 from harness.cluster.linux_disk_space import LOOK as DISKS
 from harness.collect.collectors import NIC_SYSCTLS, SYSCTLS
+from harness.config import service_settings
 from harness.config.cluster_config import Cluster, Design, Machine
 from harness.hosts.linux.linux_host import FIREWALL, TOOLS
 from harness.hosts.root_rights import ROOT, WHOLE, read_by_root, refusals_line, sudo_lines
@@ -183,7 +184,7 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
     is_node = any(n.name == machine.name for n in cluster.nodes)
     ports = [cluster.load_balancer.probe.port, *(s.port for s in cluster.services)]
     about = " or ".join(f"sport = :{p} or dport = :{p}" for p in ports)
-    names = " ".join(shlex.quote(m.name) for m in cluster.machines)
+    names = " ".join(shlex.quote(name) for name in (*(m.name for m in cluster.machines), *_services_names(cluster, is_node)))
     callers = [cluster.vip, *(m.address for m in cluster.machines if m.name != machine.name)]  # whose names a service may want
     by_address = f"for address in {' '.join(map(str, callers))}; do looked_up $address & done; " if is_node else ""
     settings = [s.removeprefix("net.ipv4.") for s in SYSCTLS if s.startswith("net.ipv4.")]
@@ -219,6 +220,12 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
         parts |= {"limits": limits, "daemons": _frozen(manager.process_names)} if manager.process_names else {"limits": limits}
         parts |= {"fstab": _FSTAB, "disks": "ask disks disks", "log": log, **manager.survey_commands()}
     return parts
+
+
+def _services_names(cluster: Cluster, is_node: bool) -> list[str]:
+    """What clients call services by, which has to lead a client to the frontend."""
+    names = {} if is_node else {name: s.name for s in cluster.services for name in service_settings.names_asked_for(s.settings)}
+    return [name for name in names if name not in {m.name for m in cluster.machines}]
 
 
 def _answers(cluster: Cluster, machine: Machine) -> list[tuple[str, str]]:
