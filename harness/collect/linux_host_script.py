@@ -136,6 +136,11 @@ _WITHOUT_WAITS = (
     "awk '/^TIME-WAIT/ { n[$5]++; skip = 1; next } /^[ \\t]/ { if (skip) next } { skip = 0 } ++rows <= 2000 { print } "
     'END { for (end in n) print "# time-wait", end, n[end] }\''
 )
+# Where handshakes hang whose answer was sent again: the route by which that answer goes, as `# PEER OWN` and what `ip route get` prints.
+_WAYS_BACK = """case "$half" in *SYN-RECV*) printf '%s\\n' "$half" | awk '/^SYN-RECV/ && /timer:\\([^,)]*,[^,)]*,[1-9]/ {
+gsub(/\\[|\\]|::ffff:/, ""); sub(/:[0-9]+$/, "", $4); sub(/:[0-9]+$/, "", $5)
+if ($4 !~ /:/ && !seen[$4 " " $5]++ && n++ < 8) print $5, $4 }' |
+while read -r peer own; do echo "# $peer $own"; ip route get "$peer" from "$own" 2>&1; done ;; esac"""
 # Of `ss -p`, each number once.
 _PIDS = (
     "awk '{ while (match($0, /pid=[0-9]+/)) { pid = substr($0, RSTART + 4, RLENGTH - 4); $0 = substr($0, RSTART + RLENGTH); "
@@ -200,8 +205,10 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
         "chosen routes": _chosen_routes(cluster, machine, is_node),
         "ipsec": f"{ROOT} ip xfrm policy",
         "listening": f"ask listening {ROOT} ss -tlnp",
-        "sockets": f"whole ss -tanopi {'exclude time-wait ' if is_node else ''}{shlex.quote(f'( {about} )')} | "
-        + ("head -n 2000" if is_node else _WITHOUT_WAITS),
+        "sockets": f"half=$(whole ss -tanopi exclude time-wait {shlex.quote(f'( {about} )')} | head -n 2000); printf '%s\\n' \"$half\""
+        if is_node
+        else f"whole ss -tanopi {shlex.quote(f'( {about} )')} | {_WITHOUT_WAITS}",
+        **({"ways back": _WAYS_BACK} if is_node else {}),
         "processes": f"pids=$({ROOT} ss -tlnp | {_PIDS}); "
         '(set -- /dev/null; for pid in $pids; do set -- "$@" "/proc/$pid/stat"; done; cat "$@")',
         "stopped processes": _STOPPED,
