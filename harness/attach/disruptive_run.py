@@ -87,13 +87,16 @@ class DisruptiveRun:
         self._subject.permit = self._permit
         if self._watchdog is not None:
             self._subject.arming, self._subject.disarmed = self._watchdog.tell_armed, self._watchdog.tell_undone
+            self._subject.power_command = self._watchdog.tell_power_command
 
     def demand_permission(self, disruption: Disruption, *, within: bool = False) -> None:
         """Return when the disruption may be done now, or `within` another. Raises Inconclusive."""
         name = disruption.name
         if self._guard is None:
             raise Inconclusive(f"{name} was not done, because no plan of it was shown")
-        if self._initial_state is not None and not within:  # else a few repeats would reach the threshold at which the manager bans a node
+        # Else a few repeats would reach the threshold at which the manager bans a node. Before anything was done every failure is the
+        # cluster's own, and stays.
+        if self._initial_state is not None and not within and self._guard.disturbed:
             forget_ours(self._subject, self._initial_state)
         self._guard.demand_permission(name, within=within)
         if self._watchdog is not None:

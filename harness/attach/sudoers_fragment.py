@@ -28,7 +28,8 @@ from harness.remote.script_transport import INSTALLABLE, installed_program
 
 LEVELS = ("look", "measure", "disturb")
 SHELL = "sh"
-FOLDERS = {"ss": ("/usr/bin", "/usr/sbin"), "tail": ("/usr/bin",), "cat": ("/usr/bin",), "sh": ("/usr/bin", "/bin"), "pcs": ("/usr/sbin",)}
+FOLDERS = {"ss": ("/usr/bin", "/usr/sbin"), "tail": ("/usr/bin",), "cat": ("/usr/bin",), "grep": ("/usr/bin",), "sh": ("/usr/bin", "/bin")}
+FOLDERS["pcs"] = ("/usr/sbin",)
 ELSEWHERE = ("/usr/sbin",)  # where the tools are that look at what is root's
 PROGRAMS = {INSTALLABLE["packet_capture"]: lambda: installed_program("packet_capture"), lease.INSTALLED: lease.installed}
 """Those of ours that an administrator installs on each host, root's own and mode 0755, with their texts."""

@@ -15,7 +15,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from pydantic import BaseModel, ValidationError
 from harness.attach.initial_state import RecordedState
 from harness.attach.lease import Lease, on_windows
 from harness.attach.pending_host_undos import HostUndoings, pending_undos
+from harness.attach.power_restoration import follow_power_commands, give_power
 from harness.attach.restore import put_back
 from harness.attach.watchdog_control_group import choose_control_group
 from harness.cluster.cluster_audit import no_command_runs, nothing_of_ours
@@ -36,6 +37,7 @@ from harness.core.errors import BadUse, DeadlineExceeded, HarnessError
 from harness.core.redaction.output_redaction import Cleaner
 from harness.core.timeline import Timeline
 from harness.core.verdict import Verdict, all_of, failed, passed
+from harness.disrupt.bases.power_command import RunningProcess
 from harness.disrupt.disruption import HARNESS, POWER_COMMAND_TIMEOUT_S, Disruption, Step, clear_failures
 from harness.expectations import outage_budget
 from harness.hosts.deadman.deadman_switch import ArmedUndo
@@ -63,8 +65,9 @@ class WatchdogMessage(BaseModel):
     """`active`: the node that has everything, before anything is done, and `before`, how everything is then. `longest_s`: after that many
     seconds it is undone, by the hosts or by `commands`, which undo it on this machine in `command_s` each, to be given after `after_s`,
     when who should have undone it by then has not; `unseen`: at once, because every host may answer while it lasts. `armed`: what hosts
-    undo by themselves, and `undone`, which of it (by token) the run has seen undone. `settled`: the cluster is as it was found, and nothing
-    is left but the lease, which may be gone already."""
+    undo by themselves, and `undone`, which of it (by token) the run has seen undone. `process`: a power command that was begun on this
+    machine, and goes on when the harness dies. `settled`: the cluster is as it was found, and nothing is left but the lease, which may be
+    gone already."""
 
     farewell: bool = False
     settled: bool = False
@@ -77,6 +80,7 @@ class WatchdogMessage(BaseModel):
     unseen: bool = False
     armed: list[ArmedUndo] = []
     undone: list[str] = []
+    process: RunningProcess | None = None
 
 
 def longest_s(cluster: Cluster, disruption_s: float) -> float:
@@ -125,6 +129,11 @@ class Watchdog:
         """Tells the watchdog that one disturbance was undone."""
         with suppress(HarnessError):  # it is dead, which the next thing that it must be told says
             self._tell(WatchdogMessage(undone=[token]))
+
+    def tell_power_command(self, process: tuple[int, str]) -> None:
+        """A power command has been begun."""
+        with suppress(HarnessError):  # as above
+            self._tell(WatchdogMessage(process=RunningProcess(*process)))
 
     def leave_to_it(self) -> None:
         """End without a farewell: it does what it would do if this process were killed."""
@@ -242,12 +251,15 @@ def put_all_back(config: WatchdogConfig, messages: Sequence[WatchdogMessage], lo
         if lease.stolen:
             say(f"it is left as it is: {lease.stolen}")
             return 1
-        _give_power(unseen := commands_of(message for message in messages if message.unseen), say)
+        processes = [message.process for message in messages if message.process]
+        back = commands_of(message for message in messages if message.commands)
+        follow_power_commands(processes, back, max(message.command_s for message in messages), say)
+        give_power(unseen := commands_of(message for message in messages if message.unseen), say)
         since_killed = Deadline(0.0)
 
         def power() -> None:  # `on` does no harm to a node that is on
             due = [message for message in reversed(messages) if since_killed.elapsed() >= message.after_s]
-            _give_power(commands_of(due) | unseen, say)
+            give_power(commands_of(due) | unseen, say)
 
         armed = pending_undos(
             (undo for message in messages for undo in message.armed), (token for message in messages for token in message.undone)
@@ -303,22 +315,6 @@ def _resume_lease(lease: Lease, deadline: Deadline, say: Callable[[str], None]) 
 def commands_of(messages: Iterable[WatchdogMessage]) -> dict[tuple[str, ...], float]:
     """Each once, with its limit in seconds. What Azure did may last behind a later word, because another disruption was within it."""
     return {tuple(command): message.command_s for message in messages for command in message.commands}
-
-
-def _give_power(commands: Mapping[tuple[str, ...], float], say: Callable[[str], None]) -> None:
-    for command, limit_s in commands.items():
-        say(_run_power_command(command, limit_s))
-
-
-def _run_power_command(command: Sequence[str], limit_s: float) -> str:
-    """Only the program is told of a power command, whose words may hold a secret."""
-    try:
-        completed = subprocess.run(command, capture_output=True, timeout=limit_s, stdin=subprocess.DEVNULL)
-    except OSError as error:
-        return f"{command[0]} could not be run: {error.strerror}"
-    except subprocess.TimeoutExpired:
-        return f"{command[0]} did not end within {limit_s:g} s"
-    return f"{command[0]} exited {completed.returncode}"
 
 
 def _wait_for_the_hosts(

@@ -7,7 +7,8 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from harness.check import captured_evidence
 from harness.cluster.cluster_under_test import CaptureWindow, ClusterUnderTest
 from harness.cluster.path_check import PathCheck
-from harness.config.cluster_config import Cluster, Probe
+from harness.config.cluster_config import Cluster
+from harness.config.load_balancer_config import Probe
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError
 from harness.diagnosis.evidence import Direct, ProbesSeen

@@ -70,6 +70,7 @@ class ClusterUnderTest:
         # Told of what a host is about to be armed with, and of what was seen undone there (its token).
         self.arming: Callable[[ArmedUndo], None] = lambda armed: None
         self.disarmed: Callable[[str], None] = lambda token: None
+        self.power_command: Callable[[tuple[int, str]], None] = lambda process: None  # begun on this machine: its id and its start
         # Of a run that holds a lease on somebody's cluster: what a node asks itself, what this process knows, and everything asked anew.
         self.lease_line, self.lease_token = "", ""
         self.skips: Mapping[str, str] = {}  # disruptions that the plan leaves out, and why

@@ -4,12 +4,15 @@ read-only still serves, but a switchover leaves its resources half way."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from harness.hosts.host import Host
 
 PLACES = ("/tmp", "/var/tmp", "/var/log", "/run")  # which every Linux has
 STATE = ("/etc", "/var/lib", "/var/lib/pacemaker", "/var/lib/corosync", "/opt/LifeKeeper")  # where managers keep theirs, if they are there
 MIN_FREE_KB = 256  # less than this is nothing to a log
+# What a log or a database writes within minutes, on a file system that is large enough for that to be an accident.
+NEARLY_FULL_KB, LARGE_KB = 50 * 1024, 1024 * 1024
 WRITTEN_TO = {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "overlay", "none"}  # kinds of file systems that data lie on
 
 # For each place a line: the place, and `absent` or what df says of its file system; then the mounts, of which the last on a place counts.
@@ -22,6 +25,18 @@ else for place; do echo "$place $(df -Pk "$place" | tail -n 1)"; done; fi
 cat /proc/mounts
 echo "@ blocks"; df -Plk
 echo "@ inodes"; df -Pli"""
+
+
+@dataclass(frozen=True)
+class NearlyFull:
+    """A file system of `size_kb` on which only `free_kb` are left; `for_root` may be more, what is kept back for root alone. `holds` are
+    places of PLACES and STATE that lie on it."""
+
+    mount: str
+    size_kb: int
+    free_kb: int
+    for_root_kb: int
+    holds: tuple[str, ...] = ()
 
 
 def disk_problems(host: Host) -> list[str]:
@@ -60,6 +75,31 @@ def judge(text: str) -> list[str]:
         if free == 0
     ]
     return problems
+
+
+def nearly_full(text: str) -> list[NearlyFull]:
+    """Pure. File systems that are not full yet, and will be soon."""
+    places_text, _, df_text = text.partition("@ blocks\n")
+    rows = [line.split() for line in places_text.splitlines()]
+    mounts: dict[str, list[str]] = {}
+    for place, *words in rows:
+        if place in (*PLACES, *STATE) and len(words) == 6 and words[4].endswith("%"):
+            mounts.setdefault(words[5], []).append(place)
+    kinds = {words[1]: words[2] for words in rows if len(words) > 3 and "rw" in words[3].split(",")}
+    blocks = df_text.partition("@ inodes\n")[0]
+    sizes = {words[5]: (int(words[1]), int(words[2])) for words in _df_rows(blocks)}
+    return [
+        NearlyFull(mount, sizes[mount][0], free, max(free, sizes[mount][0] - sizes[mount][1]), tuple(mounts.get(mount, ())))
+        for mount, free, _ in _filled_mounts(blocks, kinds)
+        if MIN_FREE_KB <= free < NEARLY_FULL_KB and mount in sizes and sizes[mount][0] >= LARGE_KB
+    ]
+
+
+def _df_rows(text: str) -> Iterator[list[str]]:
+    for line in text.splitlines():
+        words = line.split(maxsplit=5)
+        if len(words) == 6 and words[1].isdigit() and words[2].isdigit():
+            yield words
 
 
 def _filled_mounts(text: str, kinds: dict[str, str]) -> Iterator[tuple[str, int, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from harness.cluster.linux_disk_space import LOOK as DISKS
+from harness.collect import next_boot_script, node_sections
 from harness.collect.collectors import NIC_SYSCTLS, SYSCTLS
 from harness.config import service_settings
 from harness.config.cluster_config import Cluster, Design, Machine
@@ -93,6 +94,12 @@ done <"/proc/$pid/limits"
 done"""
 _FOLDERS = """for pid; do [ -r "/proc/$pid/cwd/." ] && cd -P "/proc/$pid/cwd" && printf '= %s ' "$pid" && pwd -P && cd /; done; true"""
 # What is mounted at boot itself, no folder of the host's, without the options, among which are credentials, and what is the system's own.
+_FOLDERS = (
+    """for pid; do [ -r "/proc/$pid/cwd/." ] && cd -P "/proc/$pid/cwd" && printf '= %s ' "$pid" && pwd -P && cd /; done
+"""
+    + node_sections.PROGRAMS_OF_PROCESSES
+)
+# What is mounted at boot, without the options, among which are credentials, and without what is the system's own.
 _FSTAB = """while read -r what place kind options _ || [ -n "$what" ]; do
 case "$what" in \\#*) continue ;; esac
 case ",$options," in *,noauto,*|*,x-systemd.automount,*|*,bind,*|*,rbind,*) continue ;; esac
@@ -225,6 +232,17 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
         log = read_by_root(f"tail -n {MAX_LOG_LINES}", str(manager.log or "/dev/null"))
         limits = f"(cd /proc/sys && grep -H . {' '.join(LIMITS)}); {_FREE_PAGES}"
         parts |= {"limits": limits, "daemons": _frozen(manager.process_names)} if manager.process_names else {"limits": limits}
+        parts |= {
+            "fstab": _FSTAB,
+            "disks": "ask disks disks",
+            "log": log,
+            **node_sections.sections(SERVICE_ACCOUNTS),
+            **manager.survey_commands(),
+        }
+        parts["next boot"] = next_boot_script.look(
+            str(cluster.vip), cluster.load_balancer.probe.port, of_pacemaker=cluster.manager.kind == "pacemaker"
+        )
+        parts["rules at boot"] = next_boot_script.saved_firewall()
         parts |= {"fstab": _FSTAB, "disks": "ask disks disks", "log": log, **manager.survey_commands()}
     return parts
 
@@ -281,8 +299,8 @@ listens=$(ss -tlne {shlex.quote(f"( {ports} )")}); echo "$listens"
 spans=$(case "$policy" in (*uidrange*) echo "$policy" | grep -o 'uidrange [0-9]*-[0-9]*' | cut -d ' ' -f 2 | sort -u | head -n 8 ;; esac)
 uids=$(echo "$listens" | awk '{{ for (i = 5; i <= NF; i++) if ($i ~ /^uid:[0-9]+$/ && !seen[$i]++ && n++ < 8) print substr($i, 5) }}')
 named=$(for u in $uids; do {told}; done; for s in $spans; do {within}; done); echo "$named"
-{{ $bound getent passwd {" ".join(SERVICE_ACCOUNTS)}; echo ":$?"; }} | while IFS=: read -r n p u _ _ _ s; do
-if [ -n "$n" ]; then echo "= $u $n $s"; continue; fi
+{{ $bound getent passwd {" ".join(SERVICE_ACCOUNTS)}; echo ":$?"; }} | while IFS=: read -r n p u g _ h s; do
+if [ -n "$n" ]; then echo "= $u $n $s"; {node_sections.RIGHTS}; continue; fi
 echo "? $p {" ".join(SERVICE_ACCOUNTS)}"
 case "$p" in 0|2) ;; *) awk -F: '$1 ~ /^({"|".join(SERVICE_ACCOUNTS)})$/ {{ print "=", $3, $1, $7 }}' /etc/passwd ;; esac
 done

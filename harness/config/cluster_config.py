@@ -20,6 +20,7 @@ from harness.config import trust
 from harness.config.azure_config import Azure
 from harness.config.cluster_manager_config import Manager
 from harness.config.config_types import Name, OneOf, Part, Port, Seconds
+from harness.config.load_balancer_config import IpResource, LoadBalancer
 from harness.config.network_capture_config import NetworkCaptureTable
 from harness.core.errors import BadUse
 from harness.core.files import expand_user
@@ -65,39 +66,6 @@ class Node(Machine):
     """A cluster node: two NICs, the first in the balancer's pool."""
 
     second_address: IPv4Address = Field(description="the private address in Subnet#2")
-
-
-class Probe(Part):
-    """The health probe (facts PRB-04, PRB-05, PRB-07)."""
-
-    protocol: Literal["tcp", "http"] = "tcp"
-    port: Port = 12345
-    path: str = "/"
-    interval_s: Seconds = 5.0
-    threshold: Annotated[int, Field(ge=1, le=100)] = 1
-    source: IPv4Address = IPv4Address("168.63.129.16")
-
-
-class LoadBalancer(Part):
-    """The internal load balancer: its frontend, probe and what its rules have in common."""
-
-    frontend: IPv4Address = IPv4Address("10.20.1.200")
-    probe: Probe = Probe()
-    idle_timeout_s: Seconds = 240.0
-    tcp_reset: bool = False
-    distribution: Literal["Default", "SourceIP", "SourceIPProtocol"] = "Default"
-    ha_ports: bool = False
-
-
-VIP_PREFIX = 32  # a wider one routes the frontend's subnet out of the NIC that holds it (facts FAB-14)
-
-
-class IpResource(Part):
-    """The cluster's IP resource: the frontend's address, held by the active node on its Subnet#2 NIC (facts DSN-06, FAB-14)."""
-
-    address: IPv4Address = IPv4Address("10.20.1.200")
-    prefix: Annotated[int, Field(ge=1, le=32)] = VIP_PREFIX
-    tag: str = "ip-10.20.1.200"
 
 
 class Service(Part):

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import re
 from collections import ChainMap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, timezone
 
+from harness.cluster.linux_disk_space import NearlyFull
 from harness.config.cluster_config import Cluster, Node, Service
 from harness.core.finding import Finding
 from harness.diagnosis.firewall import Packet, Ruleset
+from harness.diagnosis.host_config.account_rights import AccountRights, Limit
 from harness.diagnosis.host_config.ipsec_policy import Policy
 from harness.diagnosis.host_config.manager_settings import Setting
+from harness.diagnosis.host_config.next_boot import NextBoot
+from harness.diagnosis.host_config.node_files import FileSeen, MandatoryAccess
 from harness.diagnosis.host_config.queueing import Queue
 from harness.diagnosis.required_flows import FirewallVerdict
 from harness.expectations.http_probe_answer import turns_away
 from harness.hosts.linux.linux_parse import InterfaceAddress, Route
-from harness.managers.manager import Answer, ClusterState, Question, ResourceState
+from harness.managers.manager import Answer, ClusterState, PeerPort, Question, ResourceState
+from harness.managers.manager_registry import manager_class
 from harness.managers.probe_responder_resources import responders
 
 ANY = {"0.0.0.0", "*", "::"}
@@ -83,6 +88,8 @@ class HostSeen:
     account_names: Mapping[int, str] = field(default_factory=dict)  # of these, and of those that a policy rule chooses by number
     # Of the usual accounts of databases: the shell of each, None of one that the host does not know; nothing where it could not be asked.
     logins: Mapping[str, str | None] = field(default_factory=dict)
+    account_rights: Mapping[str, AccountRights] = field(default_factory=dict)  # of those of them that the host knows
+    account_limits: Sequence[Limit] | None = None  # what pam_limits gives them
     ipsec: Sequence[Policy] = ()
     without_arp: frozenset[str] = frozenset()  # NICs that were set to use no ARP
     links: Mapping[str, Link] = field(default_factory=dict)  # by NIC, those that have a master or another hardware address
@@ -97,12 +104,17 @@ class HostSeen:
     large: Mapping[str, tuple[bool, bool, int]] = field(default_factory=dict)  # by address: small came back, full-sized did, its bytes
     jumbo: Mapping[str, tuple[bool, bool, int]] = field(default_factory=dict)  # the same of what is as long as its own MTU, beyond 1500
     processes: Mapping[int, str] = field(default_factory=dict)  # a listening process's state letter: T is stopped
+    terminals: Mapping[int, str] = field(default_factory=dict)  # the controlling terminal of a listening process that has one
+    control_groups: Mapping[int, str] = field(default_factory=dict)  # of listening processes
+    executables: Mapping[int, str] = field(default_factory=dict)  # the files that listening processes run
     # Each process in state T, twice and without a terminal: its parent, its name, and the file that it runs if that is a cluster manager's.
     stopped: Mapping[int, tuple[int, str, str]] = field(default_factory=dict)
     descriptors: Mapping[int, tuple[int, int]] = field(default_factory=dict)  # how many a listening process has, and may have
     folders: Mapping[int, str] = field(default_factory=dict)  # where a listening process works
     mounts: Mapping[str, str] = field(default_factory=dict)  # the kind of the file system that was mounted last, by place
     at_boot: Mapping[str, str] = field(default_factory=dict)  # the kind of what /etc/fstab has mounted at boot, by place
+    nearly_full: Sequence[NearlyFull] = ()
+    next_boot: NextBoot = field(default_factory=NextBoot)  # what starts, and is mounted, then
     read_only: Mapping[int, str] = field(default_factory=dict)  # where a listening process works, if on a file system that takes no writes
     neighbours: Mapping[str, str] = field(default_factory=dict)  # hardware addresses that somebody wrote down, by address
     log: Sequence[str] = ()
@@ -114,10 +126,16 @@ class HostSeen:
     limits: Mapping[str, str] = field(default_factory=dict)  # the kernel's, by the names of sysctl
     frozen: Mapping[int, tuple[str, str]] = field(default_factory=dict)  # the manager's daemons that do not run on: state letter, name
     programs: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # by file: what keeps it from being run, where it is mounted
+    program_sizes: Mapping[str, int] = field(default_factory=dict)  # bytes, of those that are regular files
+    files: Mapping[str, FileSeen] | None = None  # those that everybody needs, and the servers that packages bring
+    identities: Mapping[str, str] = field(default_factory=dict)  # what it is known by to others, as digits of a SHA-256, by file
+    mandatory_access: MandatoryAccess | None = None
     keys: Mapping[str, str] = field(default_factory=dict)  # by file: the first digits of its SHA-256
     corosync: Mapping[str, str] = field(default_factory=dict)  # settings of corosync.conf, `totem.transport`
+    corosync_runs: Mapping[str, str] = field(default_factory=dict)  # what it runs with now, `totem.token`, `totem.consensus`
     units: Mapping[str, str] = field(default_factory=dict)  # what the manager there has in its own database, by what it is
     settings: Mapping[str, str] = field(default_factory=dict)  # LifeKeeper's, of /etc/default/LifeKeeper
+    settings_file: str = ""  # that file: `read` or `absent`; empty where neither is known
     doubtful: Sequence[Setting] = ()  # Pacemaker's settings that may not be meant
 
     def nic_of(self, address: object) -> str | None:
@@ -144,6 +162,10 @@ class HostSeen:
         if route is None and self.rules and all(ROUTED_BY_DESTINATION.fullmatch(rule) for rule in self.rules):
             route = self.routes.get((far_address, ""))
         return route.interface if route is not None and route.kind == "unicast" else None
+
+    def port_between(self, cluster: Cluster, ends: Collection[str]) -> PeerPort | None:
+        """By which port the cluster manager's nodes talk between these addresses; None where that was not told."""
+        return manager_class(cluster).port_between(ends, self.corosync, self.names)
 
     def is_up(self, address: object) -> bool:
         """Whether the NIC that has this address is up; True where that was not told."""

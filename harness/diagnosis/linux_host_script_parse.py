@@ -11,13 +11,18 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, timedelta, timezone
 from typing import TypeVar
 
+from harness.cluster import linux_disk_space
 from harness.diagnosis.evidence import HostSeen, Link, Socket
 from harness.diagnosis.firewall import parse
 from harness.diagnosis.host_config import (
+    account_rights,
     file_systems,
+    host_processes,
     ipsec_policy,
     lifekeeper_settings,
     manager_settings,
+    next_boot,
+    node_files,
     pacemaker_orders,
     pacemaker_resources,
     queueing,
@@ -72,6 +77,8 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         accounts=_accounts(parts.get("accounts", "")),
         account_names={int(match[1]): match[2] for match in ACCOUNT.finditer(parts.get("accounts", ""))},
         logins=_logins(parts.get("accounts", "")),
+        account_rights=account_rights.parse(parts.get("accounts", ""), parts.get("expiry", "")),
+        account_limits=account_rights.limits(parts.get("limits of accounts", "")),
         ipsec=ipsec_policy.parse(parts.get("ipsec", "")),
         rules=tuple(" ".join(line.split()) for line in parts.get("rules", "").splitlines() if re.match(r"\d+:", line)),
         listeners=None if not listening or "Usage:" in listening else list(_sockets(listening)),  # ss has a header
@@ -82,11 +89,16 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         large=large,
         jumbo=jumbo,
         processes=dict(_processes(parts.get("processes", ""))),
+        terminals=dict(host_processes.terminals(parts.get("processes", ""))),
+        control_groups=host_processes.control_groups(parts.get("control groups", "")),
+        executables=host_processes.programs(parts.get("working folders", "")),
         stopped=_stopped_processes(parts.get("stopped processes", "")),
         descriptors=dict(_descriptors(parts.get("descriptors", ""))),
         folders=dict(_folders(parts.get("working folders", ""))),
         mounts=file_systems.mounted(parts.get("working folders", "")),
         at_boot=file_systems.at_boot(parts.get("fstab", "")),
+        nearly_full=linux_disk_space.nearly_full(parts.get("disks", "")),
+        next_boot=next_boot.read(parts.get("next boot", ""), parts.get("rules at boot", "")),
         read_only=dict(_read_only(parts.get("working folders", ""))),
         neighbours=_neighbours(parts),
         log=tuple(parts.get("log", "").splitlines()),
@@ -98,8 +110,13 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         limits={name.replace("/", "."): " ".join(value.split()) for name, value in _sysctls(parts.get("limits", ""))},
         frozen=_frozen_daemons(parts.get("daemons", "")),
         programs=dict(_programs(parts.get("programs", ""))),
+        program_sizes=node_files.program_sizes(parts.get("programs", "")),
+        files=node_files.files(parts.get("files", "")),
+        identities=node_files.identities(parts.get("identities", "")),
+        mandatory_access=node_files.mandatory_access(parts.get("mandatory access", "")),
         keys={match[2]: match[1] for match in re.finditer(r"(?m)^([0-9a-f]{16}|absent) +\*?(/\S+)$", parts.get("keys", ""))},
         corosync=corosync_parse.parse(parts.get("corosync", "")),
+        corosync_runs=corosync_parse.running(parts.get("corosync runs", "")),
         units={
             **lifekeeper_parse.instances(parts.get("instances", ""), ip_tag, _mtus(parts.get("addresses", ""))),
             **lifekeeper_parse.flags(parts.get("flags", "")),
@@ -107,6 +124,7 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
             **pacemaker_orders.after_address(parts.get("configuration", ""), ip_tag),
         },
         settings=lifekeeper_settings.of_lifekeeper(parts.get("settings", "")),
+        settings_file=lifekeeper_settings.file_state(parts.get("settings", "")),
         doubtful=(
             *manager_settings.of_pacemaker(parts.get("configuration", "")),
             *pacemaker_orders.of_pacemaker(parts.get("configuration", "")),

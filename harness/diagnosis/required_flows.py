@@ -12,7 +12,9 @@ from typing import TypeVar
 
 from harness.config.cluster_config import Cluster, Design, Node, Service
 from harness.diagnosis.firewall import Opening, Outcome, Packet, Ruleset, evaluate, opening, windows
+from harness.diagnosis.firewall.packet import EPHEMERAL
 from harness.diagnosis.firewall.windows import WindowsFirewall
+from harness.managers.manager import PeerPort
 from harness.managers.manager_registry import manager_class
 
 OUTSIDE = ("client/*", "standby/*")
@@ -20,6 +22,7 @@ OUTSIDE = ("client/*", "standby/*")
 SENT_ELSEWHERE = re.compile(r"another address that it is sent to|target DNAT")
 NicOf = Callable[[object], str | None]
 Places = Callable[[Packet], Packet]
+PortBetween = Callable[[Collection[str]], PeerPort | None]
 K = TypeVar("K")
 
 
@@ -29,6 +32,7 @@ class RequiredFlow:
     where that one, or what answers it, is. `explains` are the symptoms that follow (as in a `Cause`).
 
     `back` is the NIC by which answers leave, where that is known. `as_standby`: only the standby sends it, as a client of the services.
+    `mutual`: of what is not TCP: the other end sends from the same port to the same port, so that it may pass as an answer to that.
     """
 
     first: Packet
@@ -37,6 +41,7 @@ class RequiredFlow:
     explains: tuple[str, ...] = ()
     back: str | None = None
     as_standby: bool = False
+    mutual: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,15 +116,22 @@ def judge_firewall(
     programs: Mapping[int, str] | None = None,
     place_packet: Places | None = None,
     paths: Collection[str] = (),
+    port_between: PortBetween | None = None,
 ) -> FirewallVerdict:
     """`nic_of` tells the host's NIC that has an address, `probe_back` the NIC that leads to the probe's source. A client's are its
     connections to the frontend. `programs`: of a Windows host, whose path listens on a port. `place_packet`: of a Linux host, the packet
     with what its own addresses, routes and listeners make of it. `paths`: the addresses by which the cluster manager's nodes talk, where it
-    told them: nothing of it has to pass between others."""
+    told them: nothing of it has to pass between others. `port_between`: the port between two of these, by the manager's own file there."""
+    port_between = port_between or (lambda ends: manager_class(cluster).port_between(ends, {}, {}))
     node = next((n for n in cluster.nodes if n.name == host), None)
-    needed = _node_flows(cluster, node, nic_of, probe_back, paths) if node else _client_flows(cluster, nic_of)
+    needed = _node_flows(cluster, node, nic_of, probe_back, paths, port_between) if node else _client_flows(cluster, nic_of)
     needed = (replace(flow, first=place_packet(flow.first)) for flow in needed) if place_packet else needed
     return FirewallVerdict(tuple(FlowVerdict(flow, _evaluate_flow(ruleset, flow, programs or {})) for flow in needed), ruleset.not_told)
+
+
+def evaluate_again(ruleset: Ruleset, flow: RequiredFlow) -> FlowVerdict:
+    """What would become of a flow that was placed on a Linux host already under other rules of that host's."""
+    return FlowVerdict(flow, _evaluate_flow(ruleset, flow, {}))
 
 
 def join_names(names: Iterable[str]) -> str:
@@ -144,10 +156,18 @@ def _evaluate_flow(ruleset: Ruleset | WindowsFirewall, flow: RequiredFlow, progr
         return Opening(flow.first, windows.evaluate(ruleset, flow.first), "")
     if flow.first.protocol == "tcp":
         return opening(ruleset, flow.first, back=flow.back)
-    return Opening(flow.first, evaluate(ruleset, flow.first), "")
+    decision = evaluate(ruleset, flow.first)
+    if flow.mutual and decision.passes is not True:
+        opposite = replace(flow.first.answer(), state="new", reply=None)
+        as_answer = evaluate(ruleset, opposite.answer())
+        if evaluate(ruleset, opposite).passes is True and as_answer.passes is not False:
+            decision = as_answer
+    return Opening(flow.first, decision, "")
 
 
-def _node_flows(cluster: Cluster, node: Node, nic_of: NicOf, probe_back: str | None, paths: Collection[str]) -> Iterator[RequiredFlow]:
+def _node_flows(
+    cluster: Cluster, node: Node, nic_of: NicOf, probe_back: str | None, paths: Collection[str], port_between: PortBetween
+) -> Iterator[RequiredFlow]:
     first = nic_of(node.address)
     peer, probe = cluster.peer_of(node.name), cluster.load_balancer.probe
     own_address, vip = str(node.address), str(cluster.vip)
@@ -172,23 +192,22 @@ def _node_flows(cluster: Cluster, node: Node, nic_of: NicOf, probe_back: str | N
                 syn, f"its own connections to {port_name}", f"the answers of {port_name} to itself", (f"inside/{service.name}",)
             )
         yield _frontend_flow(cluster, service, own_address, first, f"standby/{service.name}", as_standby=True)
-    yield from _manager_flows(cluster, node, peer, nic_of, paths)
+    yield from _manager_flows(node, peer, nic_of, paths, port_between)
 
 
-def _manager_flows(cluster: Cluster, node: Node, peer: Node, nic_of: NicOf, paths: Collection[str]) -> Iterator[RequiredFlow]:
-    peer_port = manager_class(cluster).peer_port
-    if peer_port is None:
-        return
-    protocol, port = peer_port
+def _manager_flows(node: Node, peer: Node, nic_of: NicOf, paths: Collection[str], port_between: PortBetween) -> Iterator[RequiredFlow]:
     for own_address, peer_address in ((node.address, peer.address), (node.second_address, peer.second_address)):
-        if paths and not {str(own_address), str(peer_address)} & set(paths):
+        ends = {str(own_address), str(peer_address)}
+        if (paths and not ends & set(paths)) or (used := port_between(ends)) is None:
             continue
+        protocol, port, mutual = used
         nic, kind = nic_of(own_address), "" if protocol == "tcp" else f"{protocol.upper()} "
         path_name = f"the cluster manager's communication path ({kind}port {port}) with {peer_address}"
-        come = Packet(str(peer_address), str(own_address), port, protocol=protocol, in_nic=nic)
-        leave = Packet(str(own_address), str(peer_address), port, protocol=protocol, hook="output", out_nic=nic)
+        sent_from = port if mutual else EPHEMERAL
+        come = Packet(str(peer_address), str(own_address), port, sent_from, protocol, in_nic=nic)
+        leave = Packet(str(own_address), str(peer_address), port, sent_from, protocol, hook="output", out_nic=nic)
         for packet in (come, leave):
-            yield RequiredFlow(packet, path_name, path_name, ("*:communication path", "*/*"))
+            yield RequiredFlow(packet, path_name, path_name, ("*:communication path", "*/*"), mutual=mutual)
 
 
 def _client_flows(cluster: Cluster, nic_of: NicOf) -> Iterator[RequiredFlow]:

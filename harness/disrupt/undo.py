@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
@@ -43,6 +45,28 @@ def begin(subject: ClusterUnderTest, disruption: Disruption, deadline: Deadline)
     except CommandFailed as error:
         disruption.refused = error.result.exit == REFUSED_EXIT
         raise
+
+
+@contextmanager
+def ended_by(end: Callable[[], None], note: Callable[[str], object]) -> Iterator[None]:
+    """Call `end`, which undoes or cleans up, at the end of the block, whatever became of it.
+
+    What `end` raises is raised, but not in the place of an interrupt (Ctrl-C, SIGTERM) that is on its way: the run would take that for a
+    failed test, and go on to the next disruption. Then it is noted.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        try:
+            end()
+        except Exception as error:
+            note(f"the run is being ended, and this went wrong on the way: {error or type(error).__name__}")
+        raise
+    except BaseException:
+        end()
+        raise
+    else:
+        end()
 
 
 def undo(subject: ClusterUnderTest, disruption: StandingDisruption, deadline: Deadline) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from harness.config.cluster_config import Probe
+from harness.config.load_balancer_config import Probe
 
 MAX_PROBE_WAIT_S = 30.0  # that the balancer waits, however long the probe's interval is (facts PRB-11)
 SLACK_S = 0.5  # by how much the way to the host that asks may lengthen what is measured

@@ -21,13 +21,16 @@ FOLDER = "/run/lkharness-jobs"
 MAX_OUTPUT_BYTES = 20_000  # bytes of a command's output, the last ones
 LOOK_TIMEOUT_S = 10.0  # for one look at a host; looking may have a limit
 RESULT_KEPT_S = 600  # for so long a result is kept for somebody who comes back for it
+SCOPE_TIMEOUT_S = 20  # for systemd to make a scope; without an answer the command runs in its own session
+MAX_STARTING_MIN = 2  # minutes; a command that has no process by then has none any more
 
 # Runs in its own session; arguments: the job's folder, the umask to work with. Where systemd is, in a scope of its own: a session that
 # ends with `KillUserProcesses` would end it, and unlike a service's, a scope's end ends nothing that the command has started. The pipe
 # and not a file takes the output: a daemon that keeps it open for life can then fill nothing.
-_JOB = r"""
+_JOB = (
+    r"""
 d=$1 mask=$2
-if [ -z "$3" ] && [ -d /run/systemd/system ] && systemd-run --scope --quiet true 2>/dev/null; then
+if [ -z "$3" ] && [ -d /run/systemd/system ] && timeout STARTING systemd-run --scope --quiet true 2>/dev/null; then
   exec systemd-run --scope --quiet sh "$d/job" "$d" "$mask" in-scope
 fi
 read -r stat </proc/$$/stat
@@ -41,7 +44,10 @@ echo "$$ ${22}" >"$d/pid.new" && mv "$d/pid.new" "$d/pid"
   while [ -d "$d" ] && [ $n -lt UNCOLLECTED ]; do sleep 1; n=$((n + 1)); done
   rm -rf "$d"; rmdir "${d%/*}" 2>/dev/null
 } | { tail -c SAID >"$d/said"; : >"$d/end"; } 2>/dev/null
-""".replace("UNCOLLECTED", str(RESULT_KEPT_S)).replace("SAID", str(MAX_OUTPUT_BYTES))
+""".replace("UNCOLLECTED", str(RESULT_KEPT_S))
+    .replace("SAID", str(MAX_OUTPUT_BYTES))
+    .replace("STARTING", str(SCOPE_TIMEOUT_S))
+)
 
 # Arguments: folder, name, job, command. Exit 3 with a reason: nothing was started.
 _START = r"""
@@ -83,14 +89,16 @@ fi
 """
 )
 
+# What has no process yet is on its way: systemd may be slow.
 _UNFINISHED = (
     _RUNS
     + r"""
+begins() { [ ! -e "$1/pid" ] && [ -n "$(find "$1" -maxdepth 0 -mmin -STARTING 2>/dev/null)" ]; }
 for d in "$1"/*; do
-  [ -e "$d/exit" ] || ! runs "$d" || head -n 1 "$d/command"
+  [ ! -e "$d/command" ] || [ -e "$d/exit" ] || { ! begins "$d" && ! runs "$d"; } || head -n 1 "$d/command"
 done
 exit 0
-"""
+""".replace("STARTING", str(MAX_STARTING_MIN))
 )
 
 # Whoever may not become root there sees whether there is anything, and not what.
@@ -118,9 +126,11 @@ def run_to_its_end(host: Host, command: Command, deadline: Deadline, *, folder: 
     line, name = as_line(command), secrets.token_hex(6)
     folder = folder or FOLDER
     place = f"{folder}/{name}"
-    started = host.run(
-        as_root(["sh", "-c", _START, "lkharness-start", folder, name, _JOB, line]), limit=max(deadline.within(LOOK_TIMEOUT_S), 5.0)
-    )
+    start = as_root(["sh", "-c", _START, "lkharness-start", folder, name, _JOB, line])
+    try:
+        started = host.run(start, limit=max(deadline.within(LOOK_TIMEOUT_S), 5.0))
+    except DeadlineExceeded as error:  # whether it was started is not known, and what was is not ended
+        raise StillRunning(f"{host.name}: `{shorten(line)}` has not begun in time; it was not ended, and may begin there yet") from error
     if not started.ok:
         raise Unusable(f"{host.name}: `{shorten(line)}` was not started: {_last_line(started)}")
     unseen = ""

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 
 from harness.config.cluster_config import Cluster
-from harness.core.errors import DeadlineExceeded
-from harness.hosts.host import Host, HostUnreachable
+from harness.core.errors import HarnessError
+from harness.hosts.host import Host
 from harness.hosts.root_rights import as_root
 from harness.managers.manager import Answer, answer
 from harness.managers.switchover_readiness import last_words
@@ -31,7 +31,7 @@ def check_mirror(cluster: Cluster, hosts: Mapping[str, Host], to: str, copiers: 
     on_windows = cluster.node(active).platform == "windows"
     try:
         result = hosts[active].run(command if on_windows else as_root(command), limit=limit)
-    except (HostUnreachable, DeadlineExceeded) as error:
+    except HarnessError as error:  # sudo's refusal, too
         return answer([], [f"{active}: whether the copy on {to} is complete could not be asked: {error}"])
     if result.ok:
         return answer([])

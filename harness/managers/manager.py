@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar, Literal, TypeVar
+from typing import ClassVar, Literal, NamedTuple, TypeVar
 
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
@@ -193,6 +193,15 @@ class SwitchRefused(HarnessError):
     """The manager did not do what it was told; the message quotes it."""
 
 
+class PeerPort(NamedTuple):
+    """The port that one node has and the other sends to. `mutual`: both send from it as well, so that where a firewall tracks connections
+    what comes from the one answers what the other has sent."""
+
+    protocol: Literal["tcp", "udp"]
+    port: int
+    mutual: bool = False
+
+
 class Manager(ABC):
     """The adapter of one cluster manager. Made of the cluster file and its hosts by their names; what it is made with, it does not ask yet.
 
@@ -202,7 +211,8 @@ class Manager(ABC):
     name: ClassVar[str]  # what reports and messages call it
     platform: ClassVar[Literal["linux", "windows"]] = "linux"  # what its nodes run
     packages: ClassVar[tuple[str, ...]] = ()  # whose versions a Linux node is asked for
-    peer_port: ClassVar[tuple[Literal["tcp", "udp"], int] | None] = None  # by which its nodes talk; what their own firewalls must let pass
+    # By which its nodes talk, over their first link where each has its own; what their own firewalls must let pass.
+    peer_port: ClassVar[tuple[Literal["tcp", "udp"], int] | None] = None
     misses_probes: ClassVar[bool] = True  # does the responder's monitor notice that no probe comes any more?
     process_names: ClassVar[tuple[str, ...]] = ()  # all of its own that must run, as `ps` has their names (15 characters)
     usual_daemons: ClassVar[tuple[str, ...]] = ()  # of its own, by name, that a supervisor brings back; a cluster file may name others
@@ -212,6 +222,12 @@ class Manager(ABC):
     def __init__(self, cluster: cluster_config.Cluster, hosts: Mapping[str, Host]) -> None:
         self._cluster = cluster
         self._hosts = hosts
+
+    @classmethod
+    def port_between(cls, ends: Collection[str], settings: Mapping[str, str], names: Mapping[str, Collection[str]]) -> PeerPort | None:
+        """By which port its nodes talk between these two addresses. `settings`: what a node told of the manager's own file, `names`: what
+        names resolve to there. None where it has no path between them, or that was not told."""
+        return None if cls.peer_port is None else PeerPort(*cls.peer_port)
 
     @property
     def _names(self) -> list[str]:

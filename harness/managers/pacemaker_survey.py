@@ -8,7 +8,9 @@ from harness.hosts.root_rights import ROOT, read_by_root
 from harness.managers.parse.pacemaker_parse import PROGRAM_SETTINGS
 
 CIB_TIMEOUT_S = 8  # where a daemon hangs, the rest of what a node tells must come all the same
+CMAP_TIMEOUT_S = 2
 COROSYNC = "/etc/corosync/corosync.conf"
+RUNS = "runtime.config."  # before the names of the settings that Corosync runs with, whatever its file has by now
 KEYS = ("/etc/corosync/authkey", "/etc/pacemaker/authkey")  # of which no more leaves the host than a part of their SHA-256
 # Told of a folder alone that the account may look into: what it may not see is not absent.
 ABSENT = f'for file in {KEYS[0]} {COROSYNC}; do [ -x /etc/corosync ] && ! [ -e $file ] && echo "absent $file"; done; true'
@@ -37,4 +39,5 @@ def survey_commands() -> dict[str, str]:
         "programs": PROGRAMS,  # of the configuration that was just read
         "keys": "; ".join([*sums, ABSENT]),
         "corosync": f"{{ {read_by_root('cat', COROSYNC)}; }} | grep -v '^[[:space:]]*key[[:space:]]*:'",  # which may be a key itself
+        "corosync runs": f"timeout {CMAP_TIMEOUT_S} {ROOT} corosync-cmapctl -g {RUNS}totem.token {RUNS}totem.consensus",
     }

@@ -54,6 +54,7 @@ class MeasuredDisruption:
         self._before = subject.active
         self._say = say
         self._is_begun = False
+        self._tables_left: list[Tokens] = []  # of services that could not be written to
         self._began = self._happened = self._seen_at = 0.0  # seconds, monotonic: asked for, done, and seen to be so
 
     def record(self, path: Path, start: Start) -> None:
@@ -63,24 +64,22 @@ class MeasuredDisruption:
         """
         header = self._make_header(start)
         with self._meter.recording(path, header) as recorder:
-            tokens = self._begin_tokens(recorder)
-            try:
-                self._begin_steady(tokens, start)
-                if recorder.broken:
-                    raise Inconclusive(f"{self._disruption.name} was not done, because it could not be recorded: {recorder.broken}")
+            tokens: list[Tokens] = []
+            with undo.ended_by(lambda: self._end_tokens(tokens, recorder), self._note):
                 try:
-                    self._disrupt(recorder)
-                    self._follow(recorder, tokens)
-                finally:
-                    self._undo(recorder)
-                self._heal(recorder)
-                for text in self._disruption.observations():
-                    recorder.add(Mark(time.monotonic(), "told", text))
-            except BaseException as error:  # whoever judges the recording must know that it did not come to its end, and why
-                recorder.add(Mark(time.monotonic(), "broken-off", str(error) or type(error).__name__))
-                raise
-            finally:
-                self._end_tokens(tokens, recorder)
+                    self._begin_tokens(tokens, recorder)
+                    self._begin_steady(tokens, start)
+                    if recorder.broken:
+                        raise Inconclusive(f"{self._disruption.name} was not done, because it could not be recorded: {recorder.broken}")
+                    with undo.ended_by(lambda: self._undo(recorder), self._note):
+                        self._disrupt(recorder)
+                        self._follow(recorder, tokens)
+                    self._heal(recorder)
+                    for text in self._disruption.observations():
+                        recorder.add(Mark(time.monotonic(), "told", text))
+                except BaseException as error:  # whoever judges the recording must know that it did not come to its end, and why
+                    recorder.add(Mark(time.monotonic(), "broken-off", str(error) or type(error).__name__))
+                    raise
         if recorder.broken:
             raise Inconclusive(f"the measurement was not recorded to its end: {recorder.broken}")
 
@@ -116,19 +115,22 @@ class MeasuredDisruption:
             seed=start.seed,
         )
 
-    def _begin_tokens(self, recorder: Recorder) -> list[Tokens]:
-        """Start writing tokens to every service of the cluster that takes them; what keeps one from that is for the judgement to tell."""
+    def _begin_tokens(self, writing: list[Tokens], recorder: Recorder) -> None:
+        """Start writing tokens to every service of the cluster that takes them; what keeps one from that is for the judgement to tell.
+
+        What is being written to is in `writing`, also where this is left by an exception."""
         services = [s for s in self._subject.cluster.services if takes_tokens(s)]
-        writing = []
         for service in services:
             tokens = Tokens(self._subject, service, recorder.add, service.name if len(services) > 1 else "")
             with self._note_token_failures(recorder, tokens.name):
                 tokens.begin()
                 writing.append(tokens)
                 continue
+            if writing:  # it may be another way to a database that the others write to: its table is dropped when all have ended
+                self._tables_left.append(tokens)
+                continue
             with contextlib.suppress(TokensFailed):  # it was told; but the table may be there, its answer being lost
                 tokens.drop()
-        return writing
 
     def _end_tokens(self, writing: Sequence[Tokens], recorder: Recorder) -> None:
         """All are read back before a table is dropped: two services may be two ways to one database."""
@@ -140,6 +142,13 @@ class MeasuredDisruption:
         for tokens in writing:
             with self._note_token_failures(recorder, tokens.name):  # whether they could be read or not
                 tokens.drop()
+        for tokens in self._tables_left:
+            with contextlib.suppress(TokensFailed):
+                tokens.drop()
+        self._tables_left.clear()
+
+    def _note(self, text: str) -> None:
+        self._subject.timeline.note("harness", "interrupt", text)
 
     @contextlib.contextmanager
     def _note_token_failures(self, recorder: Recorder, service: str) -> Iterator[None]:
@@ -202,7 +211,8 @@ class MeasuredDisruption:
         try:
             undo.begin(self._subject, disruption, Deadline(limit_s, anchor=began))
         finally:
-            recorder.add(Mark(happened := self._exact_moment(began), "begin", disruption.sentence))
+            happened = min(self._exact_moment(began), time.monotonic())  # a command's word, and no moment to come
+            recorder.add(Mark(happened, "begin", disruption.sentence))
             recorder.add(Mark(time.monotonic(), "counted-from", COUNTED_FROM[disruption.moment is not None]))
         recorder.add(Mark(time.monotonic(), "done"))
         allowance = disruption.counted_allowance()
@@ -210,7 +220,7 @@ class MeasuredDisruption:
         disruption.took_effect(Deadline(limit_s, anchor=began))
         recorder.add(Mark(time.monotonic(), "took-effect"))
         self._seen_at = time.monotonic()
-        self._began, self._happened = began, min(max(began, happened), self._seen_at)  # a host's word, and no moment to come
+        self._began, self._happened = began, min(max(began, happened), self._seen_at)
 
     def _exact_moment(self, began: float) -> float:
         """The moment on the host's own clock where the host told it, else when the harness asked for it."""

@@ -16,7 +16,7 @@ from typing import TypeVar
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.config.cluster_config import Service
 from harness.core.deadline import Deadline
-from harness.core.errors import BadUse, DeadlineExceeded, HarnessError, Inconclusive
+from harness.core.errors import HarnessError, Inconclusive
 from harness.remote.connections.tcp_tunnel import relay
 from harness.remote.recording.recording import Token
 from harness.services import service_registry
@@ -99,7 +99,7 @@ class Tokens:
         try:
             with self._open_path(origin, limit) as link, self._open_table(link.port, limit) as table:
                 return ask(table, Deadline(limit))
-        except (OSError, DeadlineExceeded, NotTheService, BadUse) as error:
+        except (OSError, HarnessError, NotTheService) as error:
             raise TokensFailed(f"tokens: {self._service.name} could not be asked from {origin}: {error}") from error
 
     def _open_path(self, origin: str, limit: float = TOKEN_TIMEOUT_S):

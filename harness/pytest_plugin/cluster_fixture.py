@@ -241,19 +241,21 @@ class ClusterFixture:
         self._ongoing.append(disruption.name)
         anchor = time.monotonic()
         limit = allowance.seconds + self.subject.cluster.manager.takeover_s
-        try:
+
+        def end() -> None:
+            self._ongoing.pop()
+            self.subject.absent.discard(target)
+            undo.undo(self.subject, disruption, Deadline(undo_limit + self.subject.cluster.manager.boot_s))
+            record.undone()
+            self._active = None
+
+        with undo.ended_by(end, lambda text: self.subject.timeline.note("harness", "interrupt", text)):
             undo.begin(self.subject, disruption, Deadline(limit, anchor=anchor))
             disruption.took_effect(Deadline(limit, anchor=anchor))
             record.took_effect()
             # Where nothing moves, the node that was active still is, even if its manager now calls the hierarchy incomplete.
             self._active = None if disruption.self_stabilizes else disruption.target()
             yield Disrupted(self, disruption, record, anchor)
-        finally:
-            self._ongoing.pop()
-            self.subject.absent.discard(target)
-            undo.undo(self.subject, disruption, Deadline(undo_limit + self.subject.cluster.manager.boot_s))
-            record.undone()
-            self._active = None
 
     def measured(self, planned: Planned) -> None:
         """Do the disruption under the meter; every path must do what the disruption demands of it, and no token may be lost."""

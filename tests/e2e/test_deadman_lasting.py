@@ -8,6 +8,7 @@ import pytest
 from namespaced_host import own_machine, with_programs
 
 from harness.core.deadline import Deadline
+from harness.hosts.deadman import deadman_scripts
 from harness.hosts.deadman.deadman_switch import FOLDER, Deadman, Script, remains
 from harness.hosts.host import CommandFailed
 from harness.hosts.local_host import LocalHost
@@ -50,6 +51,24 @@ def test_it_goes_on_until_it_succeeded(here, tmp_path, programs):
     pauses = [int(line.split("again in ")[1].split()[0]) for line in failures]
     assert pauses[:4] == [1, 2, 4, 7] and pauses == sorted(pauses) and max(pauses) == 60
     assert lines[-1].endswith("a-thing: undone by this host itself")
+
+
+@pytest.mark.parametrize("by", ["the harness", "the host"])
+def test_an_undoing_that_hangs_once_is_tried_again(here, tmp_path, monkeypatch, by):
+    """What it asks does not answer, and would a minute later; meanwhile nobody else could undo it."""
+    for name in ("_UNDOING", "_DEADMAN"):
+        text = getattr(deadman_scripts, name)
+        limit = f"timeout -k 5 {deadman_scripts.UNDO_TIMEOUT_S} "
+        assert limit in text
+        monkeypatch.setattr(deadman_scripts, name, text.replace(limit, "timeout -k 5 1 "))
+    thing = tmp_path / "done"
+    hangs_once = f"[ $(wc -l <{thing}.tries) -gt 1 ] || exec sleep 1000;"
+    deadman = Deadman(here, "a thing", longest=LONGEST_S if by == "the host" else 600.0)
+    deadman.do(script(thing, hangs_once), limit=10)
+    if by == "the harness":
+        assert deadman.undo(Deadline(LATE_S))
+    Deadline(LATE_S).wait_for(lambda: not remains(here), what="it being undone in the end")
+    assert not thing.exists() and len(Path(f"{thing}.tries").read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize("full", ["of files", "for writing"])

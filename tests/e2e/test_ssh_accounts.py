@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,12 @@ import tomli_w
 from command_shell import Shell, shell_in
 from sshd_server import SSHD, servers
 
+from harness.config import cluster_config
+from harness.core.deadline import Deadline
 from harness.hosts.host import HostUnreachable
-from harness.hosts.ssh.ssh_host import SshHost
+from harness.hosts.root_rights import as_root
+from harness.hosts.shell_command import CommandTookTooLong
+from harness.hosts.ssh.ssh_host import SshHost, connect_all
 
 pytestmark = [
     pytest.mark.skipif(not SSHD.exists(), reason="needs a real sshd (Debian package openssh-server)"),
@@ -41,8 +46,6 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def added(key: Path) -> None:
-    from harness.core.deadline import Deadline
-
     Deadline(120).wait_for(
         lambda: subprocess.run(["ssh-add", "-q", key], capture_output=True).returncode == 0, what="ssh-agent takes the key", every=0.05
     )
@@ -116,6 +119,27 @@ def test_an_account_for_each_host_and_sudo_without_a_terminal(accounts: Shell, t
     (line,) = refused.stderr.splitlines()
     assert line.startswith("lkharness: lknode02: `sudo -n` does not work for plain (sudo: a password is required)")
     assert "lacks the line that allows `" in line
+
+
+@NEEDS_SUDO
+def test_what_an_account_has_root_do_is_ended_in_time(accounts: Shell, tmp_path: Path):
+    """Questions that hang would pile up on a node that is in trouble."""
+    shell = accounts
+    file = logging_in(shell, tmp_path, lknode01={"user": "operator", "sudo": True})
+    sh(shell, "lknode01", "echo 'Defaults !use_pty' >/etc/sudoers.d/pty; chmod 440 /etc/sudoers.d/pty")  # as before sudo 1.9.14
+    hosts = connect_all(cluster_config.load(file, trusted=True))
+    try:
+        assert hosts["lknode01"].check(as_root("id -u")) == "0\n"
+        left = "grep -alz '^98765' /proc/[0-9]*/cmdline || true"
+        with ThreadPoolExecutor(1) as pool:
+            hangs = pool.submit(hosts["lknode01"].run, as_root("exec sleep 98765"), limit=2.0)
+            Deadline(60).wait_for(lambda: sh(shell, "lknode01", left).strip(), what="root's process is there", every=0.05)
+            with pytest.raises(CommandTookTooLong):
+                hangs.result()
+        Deadline(60).wait_for(lambda: sh(shell, "lknode01", left).strip(), what="root's process is ended", until=lambda files: not files)
+    finally:
+        for host in hosts.values():
+            host.close()
 
 
 def told(reports: Path, sentence: str) -> bool:

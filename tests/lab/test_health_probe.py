@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.config.cluster_config import Probe
+from harness.config.load_balancer_config import Probe
 from harness.lab.lab_config import Unknowns
 from harness.lab.network.health_probe import FLAP_WINDOW, Judge, Result, timeout_of
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from powershell_process import PWSH, Loop
+from powershell_process import JOB, PWSH, Loop
 
 HERE = Path(__file__).parent
 TOOLS = {
@@ -104,11 +104,12 @@ def loops(environment: Callable[..., dict[str, str]]) -> Iterator[Callable[[str]
     made: dict[str, Loop] = {}
 
     def of(scene: str) -> Loop:
-        if scene not in made:
+        if scene not in made or made[scene].process.poll() is not None:  # it ends by itself when nobody has asked it for a while
             made[scene] = Loop(environment(scene))
             assert made[scene].line().ready
         return made[scene]
 
     yield of
-    for loop in made.values():
-        loop.end()
+    for scene in list(made):
+        of(scene).answer("job-remove", {"Name": JOB})  # what runs it waits ten minutes for somebody who collects it
+        made[scene].end()

@@ -16,6 +16,7 @@ from harness.hosts.windows.script_protocol import Line, ScriptAnswer
 
 PWSH = shutil.which("pwsh")
 LONG_S = 120.0
+JOB = "1" * 12  # the name of one that is started and left alone
 SCENES = ("none", "one", "many", "error", "warning", "slow")
 
 

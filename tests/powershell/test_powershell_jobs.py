@@ -78,7 +78,17 @@ def test_what_cannot_be_run_is_said(environment, tmp_path):
     loop, name = loop_of(environment("many")), "0123456789ac"
     assert loop.answer("job-start", start(name, tmp_path / "not there")).ok
     found = ended(loop, name)
-    assert found["State"] == "failed" and found["Text"] and found["Exit"] is None
+    assert found["State"] == "failed" and "not there" in found["Text"] and found["Exit"] is None
+    assert loop.answer("job-remove", {"Name": name}).ok and loop.end() == 0
+
+
+def test_one_without_words_and_without_a_folder_of_its_own(environment):
+    """Both are optional, and empty on the file that its process reads."""
+    loop, name = loop_of(environment("many")), "0123456789ad"
+    given = {"Name": name, "Line": "true", "Program": "/bin/true", "Runner": job_runner()}
+    assert loop.answer("job-start", given).ok
+    found = ended(loop, name)
+    assert (found["State"], found["Exit"], found["Text"]) == ("ended", 0, "")
     assert loop.answer("job-remove", {"Name": name}).ok and loop.end() == 0
 
 

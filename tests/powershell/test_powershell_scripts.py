@@ -6,7 +6,7 @@ import os
 import socket
 
 import pytest
-from powershell_process import SCENES, Loop, as_json, job_runner
+from powershell_process import JOB, SCENES, Loop, as_json, job_runner
 
 from harness.hosts.windows import windows_parse
 from harness.hosts.windows.script_contract import contract_of, contracts, misfit
@@ -22,7 +22,7 @@ ASKED: dict[str, dict] = {
     "lifekeeper-command": {"Command": "lcdstatus", "Words": ["-q", "", 'say "x\\"', "it's", "a b\\"]}, "lifekeeper-settings": {},
     "operating-system": {}, "routes": {}, "connections": {}, "time-source": {}, "processes": {}, "versions": {}, "adapters": {},
     "lifekeeper-program": {"Command": "perform_action"}, "job-state": {}, "job-remove": {"Name": "0" * 12},
-    "job-start": {"Name": "1" * 12, "Line": "true", "Program": "/bin/true", "Runner": job_runner()},
+    "job-start": {"Name": JOB, "Line": "true", "Program": "/bin/true", "Runner": job_runner()},
     "attempts": {"Address": "127.0.0.1", "Port": 1, "Count": 2, "EveryMs": 10, "LimitMs": 2000},
 }  # fmt: skip
 # Of these no cmdlet of Windows is asked, or one whose failure is a warning only.
@@ -297,3 +297,16 @@ def test_a_parameter_arrives_as_it_was_sent(loops, word):
     """WHST-37: a text that looks like a moment stays a text."""
     (row,) = loops("many").answer("wsfc-change", {"Action": "start", "Name": "ip", "Node": word}).rows
     assert row["Node"] == word
+
+
+def test_an_answer_in_a_script_of_its_own_is_as_quick(environment, tmp_path):
+    """Events of a Russian or Japanese host are hundreds of thousands of characters that are not ASCII."""
+    file = tmp_path / "etc" / "default" / "LifeKeeper"
+    file.parent.mkdir(parents=True)
+    text = "".join(chr(0x430 + number % 32) for number in range(200_000)) + "\U0001f600\x7f\u2028"
+    file.write_text(text, encoding="utf-8")
+    loop = Loop(environment("many", LKROOT=str(tmp_path)))
+    assert loop.line().ready
+    answer = loop.answer("lifekeeper-settings", {}, limit=10.0)
+    assert answer.ok and answer.rows[0]["Text"] == text, as_json(answer)[:200]
+    assert loop.end() == 0

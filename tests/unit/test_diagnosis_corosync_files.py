@@ -11,6 +11,7 @@ from diagnosis_sample import CLUSTER, both, evidence, faults, node, only, with_h
 
 from harness.diagnosis.cause import Certainty
 from harness.diagnosis.engine import diagnose
+from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.linux_host_script_parse import host
 from harness.managers.kinds.pacemaker import Pacemaker
 from harness.managers.pacemaker_survey import ABSENT
@@ -128,6 +129,44 @@ def test_settings_of_corosync_that_differ(old: str, new: str, says: str) -> None
         only(told, "lknode02", says)
     assert faults(diagnose(told)) == [] or says
     assert faults(diagnose(both(corosync=(ours, {})))) == []
+
+
+RUNS = """runtime.config.totem.token (u32) = %s
+runtime.config.totem.consensus (u32) = %s
+"""
+RAISED = CONF.replace("transport: knet", "transport: knet\ntoken: 30000\nconsensus: 36000")
+
+
+def running(conf: str, *figures: tuple[str, str]) -> Evidence:
+    texts = [f"@@ corosync\n{conf}\n@@ corosync runs\n{RUNS % pair if pair[0] else 'Failed to initialize'}" for pair in figures]
+    one, other = (host("it", text) for text in texts)
+    return both(corosync=(one.corosync, other.corosync), corosync_runs=(one.corosync_runs, other.corosync_runs))
+
+
+def test_a_file_that_corosync_has_not_read_again() -> None:
+    cause = only(
+        running(RAISED, ("1000", "1200"), ("1000", "1200")),
+        "lknode02",
+        "token 30000 on both nodes, and Corosync runs with 1000 on lknode01 and lknode02: it was not read again",
+        "given up after 2.2 s now",
+        "corosync-cfgtool -R",
+    )
+    assert cause.certainty is Certainty.LIKELY
+    only(running(RAISED, ("1000", "1200"), ("30000", "36000")), "lknode01", "runs with 1000 on lknode01:")
+    only(running(RAISED, ("30000", "1200"), ("30000", "1200")), "lknode02", "consensus 36000", "runs with 1200", "after 31.2 s now")
+    only(running(RAISED, ("1000", "1200"), ("", "")), "lknode01", "runs with 1000 on lknode01:")
+    third = RAISED.replace("nodelist {", "nodelist {\nnode {\nnodeid: 3\nring0_addr: 10.20.1.13\n}")
+    for conf, figures in (
+        (RAISED, ("30000", "36000")),
+        (RAISED, ("", "")),
+        (CONF, ("1000", "1200")),  # nothing is written down
+        (third, ("30650", "36780")),  # to which the coefficient was added
+        (RAISED.replace("30000", "many").replace("consensus: 36000", ""), ("1000", "1200")),
+    ):
+        assert faults(diagnose(running(conf, figures, figures))) == [], figures
+    apart = running(RAISED, ("1000", "1200"), ("1000", "1200"))
+    hosts = {**apart.hosts, "lknode02": replace(apart.hosts["lknode02"], corosync=corosync_parse.parse(CONF))}
+    assert not [c for c in diagnose(replace(apart, hosts=hosts)).causes if "was not read again" in c.says]  # that differs is told
 
 
 def test_no_key_leaves_a_host() -> None:

@@ -74,6 +74,47 @@ def test_one_node_alone_says_nothing_of_both() -> None:
     assert not [c for c in diagnose(replace(seen, hosts=untold)).causes if "given up" in c.says]
 
 
+WHOLE = {"totem.transport": "knet", "quorum.two_node": "1", "node 1 ring0_addr": "10.20.1.11", "node 2 ring0_addr": "10.20.1.12"}
+
+
+def without_token(heartbeat_s: float, runs: str = "", **more: str) -> Evidence:
+    settings, running = WHOLE | more, {"totem.token": runs, "totem.consensus": f"{int(runs) * 6 // 5}"} if runs else {}
+    return replace(both(corosync=(settings, settings), corosync_runs=(running, running)), cluster=of_kind("pacemaker", heartbeat_s))
+
+
+def test_a_file_of_corosync_without_a_token_lets_its_own_count() -> None:
+    def told(seen: Evidence) -> list[tuple[Certainty, str]]:
+        return [(c.certainty, c.says) for c in diagnose(seen).causes]
+
+    ((certainty, says),) = told(without_token(5.0))
+    assert certainty is Certainty.POSSIBLE and "has no token" in says and "after 2.2 s or 6.6 s of silence (as its version has it)" in says
+    ((certainty, says),) = told(without_token(5.0, "3000"))
+    assert certainty is Certainty.POSSIBLE and "after 6.6 s of silence;" in says
+    ((certainty, says),) = told(without_token(22.0, "1000"))
+    assert certainty is Certainty.LIKELY and "after 2.2 s of silence" in says
+    assert [c for c, _ in told(without_token(22.0))] == [Certainty.LIKELY]  # whichever version it is
+    for quiet in (without_token(1.0, "1000"), without_token(3.0), without_token(3.0, "3000"), without_token(22.0, "30000"),
+                  without_token(5.0, quorum="1", **{"node 3 ring0_addr": "10.20.1.13"})):  # fmt: skip
+        assert told(quiet) == []
+    half = without_token(5.0)
+    for other in ({}, {"totem.transport": "knet"}, {**WHOLE, "totem.token": "3000"}):  # not told, not whole, and one that has it
+        hosts = {**half.hosts, "lknode02": node("lknode02", corosync=other)}
+        assert not [c for c in diagnose(replace(half, hosts=hosts)).causes if "no token" in c.says], other
+    assert told(replace(half, moved=True)) == []
+
+
+def test_what_corosync_runs_with_counts_and_not_what_its_file_has_by_now() -> None:
+    seen = of_corosync("token: 300000")
+    hosts = {n: replace(h, corosync_runs={"totem.token": "1000", "totem.consensus": "1200"}) for n, h in seen.hosts.items()}
+    (stale, apart) = diagnose(replace(seen, hosts=hosts)).causes
+    assert stale.certainty is Certainty.LIKELY and "was not read again" in stale.says
+    assert apart.certainty is Certainty.POSSIBLE and "after 2.2 s (token 1000 ms" in apart.says and "660" not in apart.as_text()
+    one = {**hosts, "lknode02": seen.hosts["lknode02"]}  # of the other nothing was told: nothing is said of both
+    assert not [c for c in diagnose(replace(seen, hosts=one)).causes if "was not read again" not in c.says]
+    same = {n: replace(h, corosync_runs={"totem.token": "300000"} if n == "lknode01" else {}) for n, h in seen.hosts.items()}
+    assert told_of(replace(seen, hosts=same)) == [("lknode02", Certainty.LIKELY)]
+
+
 def test_a_health_check_that_waits_for_hours() -> None:
     only(of_lifekeepers("HC_TIMEOUT=86400", "HC_TIMEOUT=60"), "lknode01", "HC_TIMEOUT is 86400 s on lknode01", "24 hours")
     assert faults(diagnose(of_lifekeepers("HC_TIMEOUT=900"))) == []

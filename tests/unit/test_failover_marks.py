@@ -64,8 +64,8 @@ class Around(MeasuredDisruption):
     def _make_header(self, start: Start) -> Any:
         return None
 
-    def _begin_tokens(self, recorder: Any) -> list[Any]:
-        return []
+    def _begin_tokens(self, writing: list[Any], recorder: Any) -> None:
+        pass
 
     def _wait_until_steady(self, tokens: Any) -> None:
         self.warm_ups += 1
@@ -164,3 +164,48 @@ def test_paths_that_never_stay_right_are_no_beginning(tmp_path):
     with pytest.raises(Inconclusive, match="did not stay right"):
         one.record(tmp_path, Start())
     assert one.kinds == ["broken-off"]
+
+
+def test_an_interrupt_is_not_replaced_by_what_the_undoing_raises(tmp_path):
+    """The run would take it for a failed test, and go on to the next disruption."""
+
+    def interrupt(deadline: object) -> None:
+        raise KeyboardInterrupt
+
+    def lose(deadline: object) -> None:
+        raise base.EffectLost("the table had gone")
+
+    one = Around([True], does=interrupt)
+    one._disruption.undo = lose
+    notes: list[str] = []
+    one._subject.timeline = SimpleNamespace(note=lambda source, kind, text: notes.append(text))
+    with pytest.raises(KeyboardInterrupt):
+        one.record(tmp_path / "r", Start())
+    assert notes and "the table had gone" in notes[0] and "broken-off" in one.kinds
+
+
+def test_what_the_undoing_raises_stands_for_an_ordinary_failure(tmp_path):
+    """What is still done to a host weighs more than what went wrong before."""
+
+    def fail(deadline: object) -> None:
+        raise HarnessError("no")
+
+    def lose(deadline: object) -> None:
+        raise base.EffectLost("the table had gone")
+
+    one = Around([True], does=fail)
+    one._disruption.undo = lose
+    with pytest.raises(base.EffectLost):
+        one.record(tmp_path / "r", Start())
+
+
+def test_a_command_that_tells_a_moment_to_come_has_done_it_by_now(tmp_path):
+    """A hypervisor's clock may be ahead; outages would lie before what caused them."""
+
+    def power_off(deadline: object) -> None:
+        one._disruption.moment = base.Moment(measured_disruption.HARNESS, time.time() + 3600, time.time() + 3600)
+
+    one = Around([True], does=power_off)
+    one.record(tmp_path / "r", Start())
+    at = {mark.kind: mark.at for mark in one.told if isinstance(mark, Mark)}
+    assert at["begin"] <= at["done"]

@@ -108,17 +108,19 @@ def test_a_deed_is_asked_for_twice_and_the_first_time_forgets_what_the_run_has_c
     one, watchdog, lease = an_attached(tmp_path)
     asked: list[tuple[str, dict[str, Any]]] = []
     covered: list[bool] = []
-    one._guard = SimpleNamespace(demand_permission=lambda name, **more: asked.append((name, more)))  # type: ignore[assignment]
+    guard = SimpleNamespace(disturbed=False, demand_permission=lambda name, **more: asked.append((name, more)))
+    one._guard = guard  # type: ignore[assignment]
     watchdog.tell_disruption, lease.cover = lambda disruption: 60.0, lambda seconds, *, within: covered.append(within)  # type: ignore[attr-defined]
     one._initial_state = initial_state.record_state(one._subject)
     counts = one._subject.manager.counts
-    for within, left in ((True, 1), (False, 0)):
+    for disturbed, within, left in ((False, False, 1), (True, True, 1), (True, False, 0)):
+        guard.disturbed = disturbed
         counts["lknode01"] = {"ip": 1}
         one.demand_permission(SimpleNamespace(name="switchover"), within=within)  # type: ignore[arg-type]
-        assert len(counts["lknode01"]) == left
+        assert len(counts["lknode01"]) == left, "what failed before anything was done is the cluster's own"
     one._permit(SimpleNamespace(name="switchover", chosen_as_active="lknode01"))  # type: ignore[arg-type]
-    assert covered == [True, False]
-    words = [{"within": True}, {"within": False}, {"node": "lknode01"}]
+    assert covered == [False, True, False]
+    words = [{"within": False}, {"within": True}, {"within": False}, {"node": "lknode01"}]
     assert asked == [("switchover", more) for more in words]
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.attach import watchdog
+from harness.attach import power_restoration, watchdog
 from harness.attach.lease import Lease
 from harness.attach.watchdog import WatchdogConfig, WatchdogMessage, message_for, watch
 from harness.azure.faults.undo_tag import RUN
@@ -69,11 +69,11 @@ def test_the_stated_time_follows_from_the_timers():
 
 def test_a_power_command_s_words_are_not_told():
     assert (
-        watchdog._run_power_command(["/nowhere/az", "--password", "canary"], 9.0)
+        power_restoration.run_power_command(["/nowhere/az", "--password", "canary"], 9.0)
         == "/nowhere/az could not be run: No such file or directory"
     )
-    assert watchdog._run_power_command(["true", "canary"], 9.0) == "true exited 0"
-    assert watchdog._run_power_command(["sleep", "60"], 0.05) == "sleep did not end within 0.05 s"
+    assert power_restoration.run_power_command(["true", "canary"], 9.0) == "true exited 0"
+    assert power_restoration.run_power_command(["sleep", "1"], 0.05) == "sleep did not end within 0.05 s, and goes on"
 
 
 def azure_disruption(name: str = "azure NSG deny") -> Disruption:
@@ -92,7 +92,7 @@ def test_healing_has_the_time_of_its_operations_and_is_in_the_stated_time():
 def test_what_azure_did_is_undone_behind_a_later_word_too(monkeypatch: pytest.MonkeyPatch):
     azure, later = message_for(azure_disruption()), WatchdogMessage(longest_s=3.0)
     given: list[tuple[list[str], float]] = []
-    monkeypatch.setattr(watchdog, "_run_power_command", lambda command, limit_s: given.append((list(command), limit_s)) or "")
+    monkeypatch.setattr(power_restoration, "run_power_command", lambda command, limit_s: given.append((list(command), limit_s)) or "")
     monkeypatch.setattr(watchdog, "Lease", lambda *a, **k: SimpleNamespace(resume=lambda: True, stolen="", give_back=lambda: []))
     monkeypatch.setattr(watchdog, "_wait_for_the_hosts", lambda *about: None)
     monkeypatch.setattr(watchdog, "wait_until_healthy", lambda *about: None)

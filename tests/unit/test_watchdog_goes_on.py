@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import math
 import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from harness.attach import watchdog
+from harness.attach import power_restoration, watchdog
 from harness.attach.watchdog import WatchdogConfig, WatchdogMessage, message_for
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
@@ -19,6 +20,7 @@ from harness.core.errors import Unusable
 from harness.core.verdict import failed, passed
 from harness.disrupt.bases import power_base
 from harness.disrupt.bases.power_base import ByPower
+from harness.disrupt.bases.power_command import PowerCommand, RunningProcess
 from harness.disrupt.node.node_reboot import NodeReboot
 from harness.disrupt.node.power_loss import PowerLoss
 from harness.lab.lifecycle import default_cluster
@@ -35,7 +37,10 @@ BRIEF = WatchdogConfig(cluster=CLUSTER, run="r", token="t")
 
 
 def subject_of(cluster: cluster_config.Cluster) -> Any:
-    return SimpleNamespace(cluster=cluster, active="lknode01", absent=set(), standby_of=lambda a: "lknode02")
+    hosts = {"lknode01": SimpleNamespace(alive=lambda limit: True)}
+    return SimpleNamespace(
+        cluster=cluster, active="lknode01", absent=set(), standby_of=lambda a: "lknode02", power_command=lambda process: None, hosts=hosts
+    )
 
 
 @pytest.fixture
@@ -49,7 +54,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("alone")
 def test_a_full_disk_does_not_keep_it_from_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[list[str]] = []
-    monkeypatch.setattr(watchdog, "_run_power_command", lambda command, limit_s: given.append(list(command)) or "")
+    monkeypatch.setattr(power_restoration, "run_power_command", lambda command, limit_s: given.append(list(command)) or "")
     with Path("/dev/full").open("w") as log:
         assert watchdog.put_all_back(BRIEF, [WatchdogMessage(active="lknode01"), message_for(PowerLoss(subject_of(CLUSTER)))], log) == 0
         with pytest.raises(OSError):
@@ -76,7 +81,7 @@ def test_a_node_that_does_not_come_back_from_its_reboot_gets_its_power() -> None
 @pytest.mark.usefixtures("alone")
 def test_but_not_before_it_should_be_back(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[list[str]] = []
-    monkeypatch.setattr(watchdog, "_run_power_command", lambda command, limit_s: given.append(list(command)) or "")
+    monkeypatch.setattr(power_restoration, "run_power_command", lambda command, limit_s: given.append(list(command)) or "")
     assert (
         watchdog.put_all_back(
             BRIEF, [WatchdogMessage(active="lknode01"), WatchdogMessage(longest_s=99.0, after_s=99.0, commands=[["give"]])], io.StringIO()
@@ -192,3 +197,56 @@ ENDS = '<rule id="r" score="INFINITY"><date_expression id="d" operation="lt" end
 )
 def test_a_move_that_ends_by_itself_is_the_run_s_own(constraints: str, ours: list[str]) -> None:
     assert timed_moves(f"<constraints>{constraints}</constraints>", "grp") == ours
+
+
+def test_a_power_command_that_still_goes_on_is_waited_for_and_its_opposite_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every node answers yet: it would be called as it was, and lose its power a moment later."""
+    monkeypatch.setattr(power_restoration, "SETTLING_S", 0.01)
+    taking_away = PowerCommand(["sleep", "0.5"])
+    given_when: list[bool] = []
+    monkeypatch.setattr(
+        power_restoration, "run_power_command", lambda command, limit_s: given_when.append(taking_away.process.goes_on()) or "given"
+    )
+    said: list[str] = []
+    power_restoration.follow_power_commands([taking_away.process], {("give",): 9.0}, 60.0, said.append)
+    assert given_when == [False] and said == ["a power command of the run still goes on, and is waited for", "given"]
+    power_restoration.follow_power_commands([taking_away.process], {("give",): 9.0}, 60.0, said.append)
+    assert len(given_when) == 1, "it has ended, so the nodes tell whether they have power"
+
+
+def test_what_does_not_end_is_said_and_the_opposite_given_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(power_restoration, "SETTLING_S", 0.01)
+    taking_away = PowerCommand(["sleep", "1000"])
+    said: list[str] = []
+    try:
+        power_restoration.follow_power_commands([taking_away.process], {("true",): 9.0}, 0.1, said.append)
+    finally:
+        taking_away.end()
+    assert "it was not ended, and goes on" in said[1] and said[2] == "true exited 0"
+
+
+@pytest.mark.usefixtures("alone")
+def test_the_watchdog_is_told_of_a_power_command_and_follows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, str]] = []
+    subject = subject_of(CLUSTER)
+    subject.power_command = told.append
+    loss = PowerLoss(subject)
+    loss._start_command("off", ["sleep", "0.2"])
+    assert told[0][0] > 0
+    followed: list[Any] = []
+    monkeypatch.setattr(
+        watchdog, "follow_power_commands", lambda processes, back, limit_s, say: followed.append((processes, back, limit_s))
+    )
+    begun = WatchdogMessage(process=RunningProcess(*told[0]))
+    messages = [WatchdogMessage(active="lknode01"), message_for(loss), WatchdogMessage.model_validate_json(begun.model_dump_json())]
+    assert watchdog.put_all_back(BRIEF, messages, io.StringIO()) == 0
+    assert followed == [([told[0]], {("give", "lknode01"): 600.0}, 600.0)]
+    assert loss._running is not None
+    loss._running.end()
+
+
+def test_a_power_command_whose_child_keeps_its_output_has_ended() -> None:
+    """ssh's master connection stays in the background with the pipes open; the node is on long since."""
+    began = time.monotonic()
+    assert power_restoration.run_power_command(["sh", "-c", "sleep 5 & exit 0"], 60.0) == "sh exited 0"
+    assert time.monotonic() - began < 4.0

@@ -45,6 +45,9 @@ class Told:
     def tell_found(self, active: str, before: object = None) -> None:
         self.words.append(WatchdogMessage(active=active))
 
+    def tell_power_command(self, process: object) -> None:
+        raise AssertionError("no power command is run here")
+
     def tell_disruption(self, one: disruption.Disruption) -> float:
         self.words.append(watchdog.message_for(one))
         return self.words[-1].longest_s

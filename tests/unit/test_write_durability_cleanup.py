@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from harness.core.errors import Inconclusive, Unusable
+from harness.hosts.host import HostUnreachable
 from harness.measure import measured_disruption, write_durability
 from harness.measure.measured_disruption import MeasuredDisruption
 from harness.measure.write_durability import TokensFailed
@@ -54,7 +56,44 @@ def test_it_is_dropped_though_making_it_failed(monkeypatch):
     tokens = Tokens("begin")
     monkeypatch.setattr(measured_disruption, "Tokens", lambda *of: tokens)
     monkeypatch.setattr(measured_disruption, "takes_tokens", lambda service: True)
-    assert one._begin_tokens(recorder) == [] and tokens.asked == ["begin", "drop"] and told == ["begin failed"]
+    writing: list[Any] = []
+    one._begin_tokens(writing, recorder)
+    assert writing == [] and tokens.asked == ["begin", "drop"] and told == ["begin failed"]
+
+
+def test_a_second_way_to_a_database_that_fails_drops_nothing_under_the_writers_of_the_first(monkeypatch):
+    """Every token of theirs would be lost, and nobody's fault but ours."""
+    told: list[str] = []
+    asked: list[str] = []
+    one, recorder = made(told)
+    one._subject.cluster.services.append(SimpleNamespace(name="two"))
+    services = iter([Tokens(name="one", asked=asked), Tokens("begin", name="two", asked=asked)])
+    monkeypatch.setattr(measured_disruption, "Tokens", lambda *of: next(services))
+    monkeypatch.setattr(measured_disruption, "takes_tokens", lambda service: True)
+    writing: list[Any] = []
+    one._begin_tokens(writing, recorder)
+    assert asked == ["begin", "begin"]
+    one._end_tokens(writing, recorder)
+    assert asked[2:] == ["end", "read_back", "drop", "drop"]
+    one._end_tokens([], recorder)
+    assert asked[6:] == [], "dropped once"
+
+
+@pytest.mark.parametrize("error", [HostUnreachable("lkclient is gone"), Unusable("sudo refused"), Inconclusive("no worker")])
+def test_whatever_the_way_to_the_database_raises_is_told_as_the_tokens_own(monkeypatch, error):
+    """Else nothing would be dropped, and the reason would stand in the place of the test's own."""
+    tokens = write_durability.Tokens(
+        SimpleNamespace(cluster=SimpleNamespace(client=SimpleNamespace(name="lkclient"))),  # type: ignore[arg-type]
+        SimpleNamespace(name="postgres"),  # type: ignore[arg-type]
+        lambda token: None,
+    )
+
+    def gone(*of: object) -> Any:
+        raise error
+
+    monkeypatch.setattr(tokens, "_open_path", gone)
+    with pytest.raises(TokensFailed, match=str(error)):
+        tokens.read_back()
 
 
 def test_every_database_is_written_to_and_read_before_a_table_is_dropped(monkeypatch):
@@ -65,7 +104,8 @@ def test_every_database_is_written_to_and_read_before_a_table_is_dropped(monkeyp
     one._subject.cluster.services.append(SimpleNamespace(name="two"))
     monkeypatch.setattr(measured_disruption, "Tokens", lambda subject, service, tell, name: Tokens(name=name, asked=asked))
     monkeypatch.setattr(measured_disruption, "takes_tokens", lambda service: True)
-    writing = one._begin_tokens(recorder)
+    writing: list[Any] = []
+    one._begin_tokens(writing, recorder)
     one._end_tokens(writing, recorder)
     assert [tokens.name for tokens in writing] == ["one", "two"] and told == ["read one", "read two"]
     assert asked == [what for what in ("begin", "end", "read_back", "drop") for _ in writing]

@@ -24,7 +24,14 @@ def evaluate_firewalls(cluster: Cluster, facts_by_host: Mapping[str, NodeFacts],
             back = facts.probe_route.interface if facts.probe_route else None
             place_packet = partial(facts.seen.place_packet, cluster.vip) if facts.seen else None
             verdicts[name] = judge_firewall(
-                cluster, name, parse(facts.firewall), facts.nic_of, back, place_packet=place_packet, paths=paths
+                cluster,
+                name,
+                parse(facts.firewall),
+                facts.nic_of,
+                back,
+                place_packet=place_packet,
+                paths=paths,
+                port_between=partial(facts.seen.port_between, cluster) if facts.seen else None,
             )
         if facts.windows is not None and facts.windows.firewall is not None:
             rows = facts.windows.firewall

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from harness.check.findings import clock_findings, firewall_findings, windows_findings
 from harness.check.node_facts import NodeFacts
-from harness.config.cluster_config import VIP_PREFIX, Cluster, Node
+from harness.config.cluster_config import Cluster, Node
+from harness.config.load_balancer_config import VIP_PREFIX
 from harness.core.finding import Finding, Weight
 from harness.diagnosis.cluster_nics import is_vip_on_first_nics
 from harness.diagnosis.evidence import PathSeen, is_served

@@ -27,6 +27,20 @@ def of_lifekeeper(text: str) -> dict[str, str]:
     return {match["name"]: match["value"].strip("\"'") for match in matches if match}
 
 
+def file_state(text: str) -> str:
+    """`read` or `absent`, as the host said behind what it printed of that file; empty where it said neither."""
+    last = text.rstrip().rpartition("\n")[2]
+    return last.removeprefix("# ") if last in ("# read", "# absent") else ""
+
+
+def only_defaults_left(settings: Mapping[str, str]) -> list[str]:
+    """The settings that count otherwise where the file has none: `NAME=VALUE`, of those that are judged here and are not LifeKeeper's own
+    value."""
+    defaults = {**DEFAULTS, **dict.fromkeys(IP_CHECKS, 0.0), "LKCHECKINTERVAL": CHECK_INTERVAL_S}
+    numbers = {name: (_number(settings.get(name, ""), default), default) for name, default in defaults.items()}
+    return [f"{name}={settings[name]}" for name, (value, default) in numbers.items() if value is not None and value != default]
+
+
 def lifekeeper_heartbeats(settings: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str]]:
     """By node: which heartbeat setting is not the other node's, in words. What is absent has its default."""
     for name in HEARTBEAT:

@@ -10,6 +10,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Inconclusive
 from harness.disrupt.azure.azure_base import ByAzure
 from harness.disrupt.bases import client_tcp_timeout
+from harness.disrupt.bases.host_silence import is_silent
 from harness.disrupt.bases.windows_node import WHICH_BOOT
 from harness.disrupt.disruption import BY_LOSS, HARNESS, Effect, Moment, both
 from harness.expectations import outage_budget
@@ -98,7 +99,7 @@ class ByAzurePower(ByAzure):
         """It has not happened yet: what can be done about that."""
 
     def _is_gone(self) -> bool:
-        return not self._subject.hosts[self._node].alive(limit=0.5)
+        return is_silent(self._subject.hosts[self._node])
 
     def took_effect(self, deadline: Deadline) -> None:
         """`begin` has seen the node fall silent already."""
@@ -253,8 +254,9 @@ class ComesBack(ByAzurePower):
             self._runner.say(f"{triggered.doing}: it did not come within {self._accepted.seconds:g} s, and is not waited for any longer")
 
     def _is_gone(self) -> bool:
-        """It is silent, or another boot answers already."""
-        return self._boot() != self._boot_before
+        """It is silent to two looks in a row, or another boot answers already."""
+        boot = self._boot() or self._boot()
+        return boot != self._boot_before
 
     def _boot(self) -> str | None:
         try:

@@ -101,6 +101,8 @@ class Cut(OnHost):
         super().undo(deadline)
         last = last_counters(self._undo_lines)
         self._undo_lines.clear()
+        if last is None and self._at_effect is not None:  # undone by an earlier try whose answer was lost, or by the host itself
+            raise EffectLost(f"{self.target()}: it is undone, and whether it was in effect until then was not told")
         if last is not None and (reason := not_throughout(self._at_effect, last)):
             raise EffectLost(f"{self.target()}: {reason}; it is not known since when, or for how long, nothing was cut")
 

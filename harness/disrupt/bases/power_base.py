@@ -10,6 +10,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
 from harness.core.redaction.redactor import Redactor
 from harness.core.redaction.secrets_in_commands import secret_words
+from harness.disrupt.bases.host_silence import MIN_LOOK_S, is_silent, look_limit_s
 from harness.disrupt.bases.power_command import PowerCommand
 from harness.disrupt.disruption import BY_LOSS, HARNESS, Disruption, Moment, Step
 from harness.expectations import outage_budget
@@ -34,6 +35,7 @@ class ByPower(Disruption):
     _is_begun = False
     _took_s: float | None = None  # the command that took the node away
     _running: PowerCommand | None = None  # what was begun and has not been seen to end, …
+    _look_s = MIN_LOOK_S
     _running_to = ""  # … and which of the commands it is
 
     @property
@@ -58,6 +60,7 @@ class ByPower(Disruption):
         return None if self._words(self.away) else f"the cluster file has no [power] {self.away} command for it"
 
     def begin(self, deadline: Deadline) -> None:
+        self._look_s = look_limit_s(self._subject.hosts[self._node])
         self._subject.absent.add(self._node)
         began = Deadline(0.0)
         output = self._run_command(self.away, deadline)
@@ -77,7 +80,7 @@ class ByPower(Disruption):
 
     def took_effect(self, deadline: Deadline) -> None:
         host = self._subject.hosts[self._node]
-        deadline.wait_for(lambda: not host.alive(limit=0.5), what=f"{self._node} falling silent")
+        deadline.wait_for(lambda: is_silent(host, self._look_s), what=f"{self._node} falling silent")
 
     def undo(self, deadline: Deadline) -> None:
         """What dies in `_run_command` may have done it all the same, so whatever was begun is undone."""
@@ -138,6 +141,7 @@ class ByPower(Disruption):
             self._running, self._running_to = PowerCommand(words), to
         except OSError as error:
             raise NoSuchCommand(f"the cluster file's power.{to} command failed for {self._node}: `{words[0]}`: {error.strerror}") from None
+        self._subject.power_command(self._running.process)
         return self._running
 
     def _still_running(self, to: str, deadline: Deadline) -> PowerCommand | None:

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, NamedTuple
 
 MAX_OUTPUT_BYTES = 64 * 1024  # of each of its two outputs, the last ones
@@ -24,6 +25,27 @@ class PowerResult(NamedTuple):
     exit: int
     out: str
     err: str
+
+
+class RunningProcess(NamedTuple):
+    """A process of this machine: its id, and when it was started, in the kernel's ticks since the boot; empty where that is not told."""
+
+    pid: int
+    start: str
+
+    def goes_on(self) -> bool:
+        """Is it still there? Not known on Windows, where asking would end it: no."""
+        if os.name != "posix":
+            return False
+        if self.start:
+            return _start_of(self.pid) == self.start
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
 
 
 class PowerCommand:
@@ -40,6 +62,7 @@ class PowerCommand:
             self._out.close()
             self._err.close()
             raise
+        self.process = RunningProcess(self._process.pid, _start_of(self._process.pid))  # what another process knows it by
 
     def result_within(self, seconds: float) -> PowerResult | None:
         """What became of it; None where it still goes on after so many seconds."""
@@ -57,6 +80,16 @@ class PowerCommand:
         with suppress(ProcessLookupError):  # it ended by itself meanwhile
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+
+def _start_of(pid: int) -> str:
+    """Field 22 of /proc/PID/stat (proc(5)); empty for one that has ended, though nobody has asked for its exit, and where there is no
+    /proc."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] == "Z" else fields[19]
 
 
 def _last_text(file: IO[bytes]) -> str:

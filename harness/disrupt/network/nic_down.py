@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Inconclusive
 from harness.disrupt.bases.host_fault_base import SBIN, OnHost
+from harness.disrupt.bases.host_silence import is_silent
 from harness.disrupt.disruption import BY_FAILURE, Effect, both
 from harness.disrupt.network.probe_blocked import STAYS_OUT, allowance_without_probes, lacks_hc_timeout, never_missed
 from harness.expectations import outage_budget
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address
 
     from harness.cluster.cluster_under_test import ClusterUnderTest
+
+SILENT_LOOK_S = 2.0  # two such looks without an answer say that the harness was cut off
 
 # A link that goes down takes no IPv4 address away, and no permanent IPv6 address where the kernel is told so. What is missing then
 # was taken by somebody: by the cluster manager, whose word it is where its addresses belong, or by what manages the NIC, which is
@@ -88,9 +91,9 @@ lost=$(lost_for_good "$dev") || exit 1
 own "$dev" >"$d/own" && others "$dev" >"$d/others" && routes "$dev" 4 >"$d/routes4" && routes "$dev" 6 >"$d/routes6" || exit 1
 nmcli -g GENERAL.STATE device show "$dev" 2>/dev/null | grep -q '^100' && : >"$d/by-nm"
 networkctl status "$dev" 2>/dev/null | grep -q 'State:.*(configured)' && : >"$d/by-networkd"
+echo "$dev" >"$d/dev" && [ -s "$d/dev" ] || exit 1
 keep=/proc/sys/net/ipv6/conf/$dev/keep_addr_on_down
 if [ -w "$keep" ]; then cat "$keep" >"$d/keep" && echo 1 >"$keep"; fi
-echo "$dev" >"$d/dev" && [ -s "$d/dev" ] || exit 1
 ip link set dev "$dev" down
 """
 _UP = """
@@ -148,7 +151,6 @@ def nic_script(address: str, own_addresses: tuple[str, ...]) -> Script:
 
 class _NicDown(OnHost):
     takes_away = True  # the harness may reach it by that NIC only
-    severs = True
     cuts = True
     _change: WindowsChange | None = None
     needs = BY_FAILURE
@@ -161,6 +163,17 @@ class _NicDown(OnHost):
 
     def script(self, id: str) -> Script:
         return nic_script(str(self._address), self._own_addresses)
+
+    @property
+    def severs(self) -> bool:  # type: ignore[override]  # a matter of how the harness reaches the host
+        """False where the harness is known to reach the node by its other NIC; by which a name or an outer address leads is not known."""
+        node = self._subject.cluster.node(self._node)
+        reached = node.ssh.host or str(node.address)
+        return reached not in self._own_addresses or reached == str(self._address)
+
+    def _is_cut_off(self) -> bool:
+        """A node that is reached by its other NIC is busy when it does not answer, and proves nothing."""
+        return self.severs and is_silent(self._subject.hosts[self._node], look_s=SILENT_LOOK_S)
 
     @property
     def _own_addresses(self) -> tuple[str, str]:
@@ -193,14 +206,16 @@ class _NicDown(OnHost):
 
     def took_effect(self, deadline: Deadline) -> None:
         """The link is seen to be down, or the host cannot be reached any more, because it was reached through that NIC."""
-        host = self._subject.hosts[self._node]
         if self.by_script:
             self._wait_until_disabled(deadline)
             return
         down = f"! ip -o -4 addr show to {self._address} up | grep -q ."
 
         def is_down() -> bool:
-            return not host.alive(limit=2.0) or self._holds_on_target(down, deadline)
+            try:
+                return self._is_cut_off() or self._holds_on_target(down, deadline)
+            except (HostUnreachable, DeadlineExceeded):  # looked at again
+                return False
 
         deadline.wait_for(is_down, what=f"the NIC with {self._address} on {self._node} going down")
 
@@ -210,7 +225,7 @@ class _NicDown(OnHost):
         assert change is not None  # it was begun
 
         def is_down() -> bool:
-            if not host.alive(limit=2.0):
+            if self._is_cut_off():
                 return True
             try:
                 return effect_in_force(host, change, limit=max(deadline.within(10.0), 1.0))[0]

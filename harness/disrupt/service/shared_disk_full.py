@@ -77,7 +77,10 @@ rm -f {file}
 _REMOVED = _MOUNTED + "[ ! -e {file} ]"
 _FREE = "df -Pk {place} | awk 'NR == 2 {{ print $4 }}'"
 # What root alone may use (reserved blocks) is not counted as free, and so stays free. Somebody else may take some meanwhile: less, then.
-_FILL = """
+# Where the disk has gone meanwhile, the node's own would be filled, below the place where it was, and nobody would look there again.
+_FILL = (
+    _MOUNTED
+    + """
 umask 077
 for spare in 0 64 1024 8192; do
   free=$({free})
@@ -87,6 +90,7 @@ for spare in 0 64 1024 8192; do
 done
 cat "$d/why" >&2; exit 1
 """
+)
 
 
 class SharedDiskFull(OnHost):
@@ -164,13 +168,10 @@ class SharedDiskFull(OnHost):
         return deadman
 
     def script(self, id: str) -> Script:
-        return Script(_FILL.format(free=self._free_space_line(), file=self._file), *self._removal())
-
-    def _free_space_line(self) -> str:
-        return _FREE.format(place=shlex.quote(self._place))
+        return Script(filling(self._place, self._file), *self._removal())
 
     def took_effect(self, deadline: Deadline) -> None:
-        full = f"[ $({self._free_space_line()}) -lt 1024 ]"  # in KiB
+        full = f"[ $({_free_space_line(self._place)}) -lt 1024 ]"  # in KiB
         deadline.wait_for(lambda: self._holds_on_target(full, deadline), what=f"{self._place} on {self._node} being full")
 
     def _remove(self, deadline: Deadline) -> bool:
@@ -246,13 +247,27 @@ class SharedDiskFull(OnHost):
 
 def removal(place: str, file: str) -> tuple[str, str]:
     """The undoing and its check, for either node. `file` is quoted for the shell."""
-    mounted = shlex.quote(place.replace("\\", "\\\\").replace(" ", "\\\\040"))
     said = shlex.quote(
         f"{place} is not mounted here, so whether the file that fills it is still on it is not known; where it is mounted, "
         f"remove {shlex.split(file)[0]}, then this folder"
     )
-    words = {"mounted": mounted, "not_mounted": said, "file": file, "file_said": file}
+    words = {"mounted": _in_mounts(place), "not_mounted": said, "file": file, "file_said": file}
     return _REMOVE.format(**words), _REMOVED.format(**words)
+
+
+def filling(place: str, file: str) -> str:
+    """What fills it, where it is still mounted. `file` is quoted for the shell."""
+    said = shlex.quote(f"{place} is not mounted here any more, so it was not filled")
+    return _FILL.format(mounted=_in_mounts(place), not_mounted=said, free=_free_space_line(place), file=file)
+
+
+def _in_mounts(place: str) -> str:
+    """As /proc/mounts has it and awk reads it, quoted for the shell."""
+    return shlex.quote(place.replace("\\", "\\\\").replace(" ", "\\\\040"))
+
+
+def _free_space_line(place: str) -> str:
+    return _FREE.format(place=shlex.quote(place))
 
 
 def reason_not_to_fill(lines: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ MARK = "LKHARNESS_DEADMAN"  # in the environment of every process that we leave 
 MAX_RETRY_INTERVAL_S = 60  # between two tries of an undoing that fails
 FORBIDDEN = f"{FOLDER}-undone"  # has a file for each token that must not be armed any more
 FORBIDDEN_S = 600  # for so long; what arms after that is on its way for longer than any connection is kept
+UNDO_TIMEOUT_S = 300  # for one try of an undoing, which bears being cut short: one that hangs would keep everybody from the next try
 ACT_PATIENCE_S = 30  # beyond its term; what has not been done by then hangs, and would keep the host from undoing it
 
 _OURS = r"""
@@ -32,7 +33,8 @@ ours() {
 
 # The deadman's own text. Its working directory is the folder. It ends when the undoing was seen to have succeeded, whoever did it. An
 # undoing that succeeded is never done again, though its folder could not be removed; one that cannot be written about is done all the same.
-_DEADMAN = r"""
+_DEADMAN = (
+    r"""
 export LC_ALL=C HOME="${HOME:-/root}" d=$(pwd -P)
 trap '' PIPE HUP
 exec </dev/null >/dev/null 2>&1
@@ -52,7 +54,7 @@ once() {
   [ -d "$d" ] || exit 0
   if [ -z "$undone" ] && [ ! -e done ]; then
     out=said; ( : >"$out" ) || out=/dev/null
-    { sh ./undo && sh ./check; } >"$out" 2>&1 9<&- || exit 1
+    { timeout -k 5 UNDO_TIMEOUT sh ./undo && timeout -k 5 UNDO_TIMEOUT sh ./check; } >"$out" 2>&1 9<&- || exit 1
     tell notice "$of: undone by this host itself"
   fi
   ( : >done )
@@ -79,7 +81,10 @@ while [ -d "$d" ]; do
   [ $pause -le LONGEST_PAUSE ] || pause=LONGEST_PAUSE
 done
 exit 0
-""".replace("LONGEST_PAUSE", str(MAX_RETRY_INTERVAL_S)).replace("PATIENCE", str(ACT_PATIENCE_S))
+""".replace("LONGEST_PAUSE", str(MAX_RETRY_INTERVAL_S))
+    .replace("PATIENCE", str(ACT_PATIENCE_S))
+    .replace("UNDO_TIMEOUT", str(UNDO_TIMEOUT_S))
+)
 
 # In a session of its own, before anything is done: makes the folder, and becomes the deadman, or has systemd start it, whose units
 # outlive every log-in. Its texts come in its environment, which root alone may read.
@@ -165,7 +170,8 @@ do_it
 _UNDOING = (
     _OURS
     + r"""
-carry_out() { ( eval "$lk_undo" ) </dev/null >&2 9<&- && ( eval "$lk_check" ) </dev/null >&2 9<&-; }
+limited() { timeout -k 5 UNDO_TIMEOUT sh -c "$1" </dev/null >&2 9<&-; }
+carry_out() { limited 'eval "$lk_undo"' && limited 'eval "$lk_check"'; }
 forbid() {
   [ ! -e "$base-undone/$lk_token" ] || return 0
   umask 077
@@ -200,7 +206,7 @@ undo_it() {
 }
 trap '' PIPE HUP
 undo_it
-""".replace("FORBIDDEN_S", str(FORBIDDEN_S))
+""".replace("FORBIDDEN_S", str(FORBIDDEN_S)).replace("UNDO_TIMEOUT", str(UNDO_TIMEOUT_S))
 )
 
 # In a session of its own: who waits for it may give up, and what it has begun is not ended half way.

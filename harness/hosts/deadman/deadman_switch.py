@@ -135,8 +135,9 @@ class Deadman:
         return moment
 
     def mark_settled(self) -> None:
-        """The thing was seen to be as it was, by somebody who knows: `undo` then only ends the hold."""
-        if self._script is not None:
+        """The thing was seen to be as it was, by somebody who knows: `undo` then only ends the hold. Where what does it may still be on its
+        way, the look was too early, and the undoing is carried out all the same, behind it."""
+        if self._script is not None and self._has_ended:
             self._script = Script(SETTLED, SETTLED, SETTLED)
 
     def undo(self, deadline: Deadline) -> bool:

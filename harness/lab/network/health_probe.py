@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.config.cluster_config import Probe
+from harness.config.load_balancer_config import Probe
 from harness.lab.lab_config import Unknowns
 from harness.lab.network.balancer import Balancer, Member
 

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
-from harness.config.cluster_config import Cluster, Design, LoadBalancer
+from harness.config.cluster_config import Cluster, Design
+from harness.config.load_balancer_config import LoadBalancer
 from harness.lab.topology import Nic, Topology
 
 FIN, SYN, RST, ACK = 1, 2, 4, 16

@@ -26,6 +26,8 @@ from harness.managers.unlisted_members import of_lifekeeper, own_tags, unrelated
 
 SETTINGS = "/etc/default/LifeKeeper"  # LKL-01
 READ_SETTINGS = f"test ! -e {SETTINGS} || {read_by_root('cat', SETTINGS)}"
+# The same for a look, which wants to know whether a file without settings was read.
+TELL_SETTINGS = f"if [ -e {SETTINGS} ]; then {read_by_root('cat', SETTINGS)} && echo && echo '# read'; else echo '# absent'; fi"
 
 # syslog time, host, program[pid], then LEVEL:kit:action:tag:code:message (LKL-62)
 LOG_LINE = re.compile(r"^\S+ +\d+ [\d:]+ \S+ [^\s:]+: ?(?P<level>[A-Z]+):(?P<kit>[^:]*):(?P<action>[^:]*):(?P<tag>[^:]*):(?P<code>\d{6}):")
@@ -91,7 +93,7 @@ class LifeKeeper(OnLinux):
         """Flags are read while the instances are; that they were is told too, because no flag at all may be what is wrong."""
         instances, flags = (shlex.quote(str(self._bin / tool)) for tool in ("ins_list", "flg_list"))
         both = f"{{ {ROOT} {flags} && echo '# asked'; }} | {{ {ROOT} {instances}; echo '@@ flags'; cat; }}"
-        return {"instances": both, "settings": READ_SETTINGS}
+        return {"instances": both, "settings": TELL_SETTINGS}
 
     def switch_over(self, to: str, *, deadline: Deadline) -> None:
         self._act(to, self._cluster.manager.resource, "restore", [], deadline)

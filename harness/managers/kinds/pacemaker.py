@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import shlex
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,12 +21,14 @@ from harness.managers.linux_base import OnLinux
 from harness.managers.manager import (
     Answer,
     NodeState,
+    PeerPort,
     Question,
     ResourceState,
     SwitchRefused,
     answer,
 )
 from harness.managers.pacemaker_survey import survey_commands
+from harness.managers.parse.corosync_parse import is_knet, link_port
 from harness.managers.parse.pacemaker_parse import (
     Reading,
     fail_counts,
@@ -79,7 +82,7 @@ class Pacemaker(OnLinux):
     log = Path("/var/log/pacemaker/pacemaker.log")
     notices = staticmethod(notices)
     packages = ("pacemaker", "corosync")
-    peer_port = ("udp", 5405)  # PCM-02
+    peer_port = ("udp", 5405)  # of link 0; see `port_between`
     misses_probes = False  # azure-lb's monitor only sees whether its process is there (facts PCM-08)
     needs_fencing = True
     process_names = (
@@ -91,6 +94,13 @@ class Pacemaker(OnLinux):
     # respawning … subdaemon until cluster returns"), and then leaves them dead for ever.
     usual_daemons = mended_daemons = ("pacemaker-schedulerd",)
     out_settings = (f"{CLEAN}; crm_resource --wait --timeout=20s; true", CLEANED)
+
+    @classmethod
+    def port_between(cls, ends: Collection[str], settings: Mapping[str, str], names: Mapping[str, Collection[str]]) -> PeerPort | None:
+        """By corosync.conf: each of its links has a port of its own. Knet sends from it, too (seen with 3.1.7)."""
+        protocol, first = cls.peer_port
+        port = link_port(ends, settings, names, first)
+        return None if port is None else PeerPort(protocol, port, is_knet(settings))
 
     def _node_state(self, node: str, limit: float) -> NodeState:
         me, peer = self._cluster.node(node), self._cluster.peer_of(node)

@@ -44,7 +44,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             f"{'they find' if len(past) > 1 else 'it finds'} nobody there",
             host.name,
             Certainty.POSSIBLE,
-            f"see what those connect for; what is no monitoring or copy of one node needs {cluster.vip}, or a name of it",
+            f"see what those connect for; what is no monitoring or copy of one node has to be given {cluster.vip}, or a name of it",
             (
                 *(f"`ss -tan` on {host.name}: ESTAB {own}:{service.port}, {n} of {peer}" for peer, n in peers.most_common(MAX_PEERS)),
                 *dict.fromkeys(f"`ss -tanp` on {cluster.client.name}: {s.owner} is connected to {own}:{service.port}" for s in there[:3]),

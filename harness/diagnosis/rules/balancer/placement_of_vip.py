@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import takewhile
 
-from harness.config.cluster_config import VIP_PREFIX, Design
+from harness.config.cluster_config import Design
+from harness.config.load_balancer_config import VIP_PREFIX
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.cluster_nics import is_vip_on_first_nics
 from harness.diagnosis.evidence import Evidence

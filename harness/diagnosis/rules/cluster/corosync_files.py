@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
+from harness.diagnosis.required_flows import join_names
 from harness.managers.parse import corosync_parse
 
 CONFIGURATION = "/etc/corosync/corosync.conf"
@@ -24,6 +25,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     yield from _absent_files(ours, theirs)
     yield from _nodes_at_other_addresses(ours, theirs)
     yield from _multicast(ours, theirs)
+    yield from _not_read_again(evidence, ours, theirs)
     sealed = {corosync_parse.is_sealed(host.corosync) for host in (ours, theirs)}
     file = next((host.corosync["totem.keyfile"] for host in (ours, theirs) if "totem.keyfile" in host.corosync), COROSYNC_KEY)
     if sealed != {False} and _differ(ours.keys.get(file), theirs.keys.get(file)):
@@ -102,6 +104,34 @@ def _multicast(ours: HostSeen, theirs: HostSeen) -> Iterator[Cause]:
             tuple(f"{CONFIGURATION} on {host.name}: transport: {host.corosync['totem.transport']}" for host in (ours, theirs)),
             explains=("*:communication path",),
         )
+
+
+def _not_read_again(evidence: Evidence, ours: HostSeen, theirs: HostSeen) -> Iterator[Cause]:
+    """What both files say of how long a lost node is waited for, and Corosync does not run with. With a third node more is added to it."""
+    if any(corosync_parse.has_three(host.corosync) for host in (ours, theirs)):
+        return
+    for name in ("totem.token", "totem.consensus"):
+        written = {host.corosync.get(name, "") for host in (ours, theirs)}
+        runs = {host.name: host.corosync_runs[name] for host in (ours, theirs) if name in host.corosync_runs}
+        (value, *others), word = written, name.partition(".")[2]
+        apart = [node for node, running in runs.items() if running != value]
+        if others or not (value.isascii() and value.isdigit()) or not apart:
+            continue
+        silence = {corosync_parse.silence_s(host.corosync_runs) for host in (ours, theirs) if host.name in apart} - {None}
+        then = f"; a lost node is given up after {silence.pop():.3g} s now" if len(silence) == 1 else ""
+        yield Cause(
+            f"corosync.conf has {word} {value} on both nodes, and Corosync runs with {join_names(runs[node] for node in apart)} on "
+            f"{join_names(apart)}: it was not read again since it was written{then}",
+            evidence.standby if evidence.standby in apart else apart[0],
+            Certainty.LIKELY,
+            "have it read again, once, on one of the nodes: `corosync-cfgtool -R`; where somebody has set the running value by hand "
+            f"(`corosync-cmapctl -s`), write it into {CONFIGURATION} on both nodes instead",
+            (
+                f"{CONFIGURATION} on both nodes: {word}: {value}",
+                *(f"`corosync-cmapctl` on {node}: runtime.config.{name} is {running}" for node, running in runs.items()),
+            ),
+        )
+        return
 
 
 def _differ(first: str | None, second: str | None) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from harness.config.cluster_config import VIP_PREFIX
+from harness.config.load_balancer_config import VIP_PREFIX
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen, Socket
 from harness.diagnosis.manager_log_excerpts import about, recoveries

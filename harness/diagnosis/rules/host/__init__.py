@@ -1,1 +1,1 @@
-"""Rules on what the hosts themselves have: accounts, agents, disks, names, clocks, and what their next boot brings."""
+"""Rules on what the hosts themselves have: accounts, agents, disks, files, names and clocks."""

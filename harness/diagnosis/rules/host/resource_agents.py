@@ -1,4 +1,4 @@
-"""Is each agent of the cluster manager's on the standby, too? Of resources, and of fence devices."""
+"""Is each agent of the cluster manager's on the standby, too, and in the same version? Of resources, and of fence devices."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     active, standby = evidence.hosts.get(evidence.active or ""), evidence.hosts.get(evidence.standby or "")
     if active is None or standby is None or evidence.moved:
         return
+    yield from _other_versions(evidence, active, standby)
     for file in sorted(standby.programs):
         here, there = active.programs.get(file), standby.programs[file]
         if here is None or here[0] or not there[0] or here[1] not in OF_THE_SYSTEM:
@@ -44,6 +45,34 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             f"`dpkg -S {file}` there)",
             (f"`stat -L {file}` on {standby.name}: it {there[0]}", f"`stat -L {file}` on {active.name}: a program"),
         )
+
+
+def _other_versions(evidence: Evidence, active: HostSeen, standby: HostSeen) -> Iterator[Cause]:
+    """By their sizes: agents are scripts, of which two versions hardly ever have the same."""
+    apart = []
+    for file, size in sorted(active.program_sizes.items()):
+        there = standby.program_sizes.get(file)
+        tags = [t for t in _tags(active, "script", file) if t not in evidence.unrelated_resources and _may_run_on(active, t, standby)]
+        if tags and there is not None and size and there and there != size and _is_of_the_system(active, standby, file):
+            apart.append((file, size, there, tags))
+    if not apart:
+        return
+    sizes = "; ".join(
+        f"{file.rpartition('/')[2]} has {size} bytes on {active.name} and {there} on {standby.name}" for file, size, there, _ in apart
+    )
+    started = join_names(sorted({tag for *_, tags in apart for tag in tags}))
+    yield Cause(
+        f"resource agents of other versions on the two nodes: {sizes}: after a failover {started} may be started otherwise on "
+        f"{standby.name} than on {active.name}",
+        standby.name,
+        Certainty.POSSIBLE,
+        "install the same version of the package on both nodes (`rpm -qf` or `dpkg -S` names it; `rpm -V` or `debsums` what was edited)",
+        tuple(f"`stat -L {file}`: {size} bytes on {active.name}, {there} on {standby.name}" for file, size, there, _ in apart),
+    )
+
+
+def _is_of_the_system(active: HostSeen, standby: HostSeen, file: str) -> bool:
+    return all(host.programs.get(file, ("", ""))[1] in OF_THE_SYSTEM for host in (active, standby))
 
 
 def _tags(host: HostSeen, kind: str, file: str) -> list[str]:

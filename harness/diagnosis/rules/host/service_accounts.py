@@ -1,15 +1,22 @@
-"""The accounts that services run as: on the standby they must be there, with the same number and with a shell where an agent wants one."""
+"""The accounts that services run as: on the standby they must be there, with the same number, groups and limits, and with a shell and a
+home where what starts them goes by `su`."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from harness.config.cluster_config import Service
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
+from harness.diagnosis.host_config.account_rights import UNLIMITED, USUAL, limit_of
+from harness.diagnosis.required_flows import join_names
 
 BY_SU = ("pgsql", "oracle", "oralsnr")  # agents of Pacemaker that become the account by `su`, which goes by its shell
 NO_SHELL = ("nologin", "false")
+# Groups that databases' and proxies' packages make for what only some may do.
+GIVES_RIGHTS = re.compile(r"ssl-cert|dba|oinstall|oper|asm\w+|backupdba|dgdba|kmdba|racdba|mssql|redis|haproxy")
+OWN_UNIT = re.compile(r"/(?:postgres|postgresql|pgsql|oracle|dbora|ora)[^/]*\.service")
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -23,6 +30,12 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
                 yield from _number(evidence, active, standby, service, uid, name)
                 yield from _missing(active, standby, service, name)
                 yield from _shell(active, standby, service, name)
+                yield from _group_number(evidence, active, standby, service, name)
+                yield from _groups(active, standby, service, name)
+                if _goes_by_su(evidence, active, service):
+                    yield from _home(evidence, active, standby, service, name)
+                    yield from _expired(active, standby, service, name)
+                    yield from _limits(active, standby, service, name)
         yield from _privileged_port(active, standby, service)
 
 
@@ -72,6 +85,111 @@ def _shell(active: HostSeen, standby: HostSeen, service: Service, name: str) -> 
             f"give {name} its shell again on {standby.name}: `usermod -s {here} {name}`",
             tuple(f"`getent passwd {name}` on {host}: shell {shell}" for host, shell in ((standby.name, there), (active.name, here))),
         )
+
+
+def _goes_by_su(evidence: Evidence, active: HostSeen, service: Service) -> bool:
+    """Does what starts the service become the account by `su`, and so by PAM? What systemd starts itself does not."""
+    if evidence.cluster.manager.kind == "lifekeeper":
+        groups = [active.control_groups.get(s.pid or 0, "") for s in active.listening(service.port)]
+        return service.kind in ("postgres", "oracle") and not any(OWN_UNIT.search(group) for group in groups)
+    return active.units.get(f"agent {service.tag}", "") in BY_SU
+
+
+def _group_number(evidence: Evidence, active: HostSeen, standby: HostSeen, service: Service, name: str) -> Iterator[Cause]:
+    here, there = active.account_rights.get(name), standby.account_rights.get(name)
+    if here and there and here.gid != there.gid and _moving_disks(evidence, active):
+        yield Cause(
+            f"the account {name} has the group {there.gid} on {standby.name} and {here.gid} on {active.name}, where {service.name} is its: "
+            f"what its group owns on a disk that moves is another group's on {standby.name}",
+            standby.name,
+            Certainty.POSSIBLE,  # most servers go by the owner alone
+            f"give {name} the same gid on both nodes, with what it owns",
+            tuple(f"`getent passwd {name}` on {host.name}: gid {its.gid}" for host, its in ((standby, there), (active, here))),
+        )
+
+
+def _groups(active: HostSeen, standby: HostSeen, service: Service, name: str) -> Iterator[Cause]:
+    """Groups that give a right to a service; others are another matter of each host."""
+    here, there = active.account_rights.get(name), standby.account_rights.get(name)
+    if here is None or there is None or here.groups is None or there.groups is None:
+        return
+    lacking = sorted(here.groups - there.groups)
+    rights = [group for group in lacking if GIVES_RIGHTS.fullmatch(group)]
+    if lacking:
+        shown = rights or lacking
+        yield Cause(
+            f"{name}, which {service.name} runs as, is in {join_names(shown)} on {active.name} and not on {standby.name}: after a failover "
+            "it may not read or do there what only that group may",
+            standby.name,
+            Certainty.LIKELY if rights else Certainty.POSSIBLE,
+            f"see what it needs the group for, and put it in there on {standby.name}, too: `usermod -aG {','.join(shown)} {name}`",
+            tuple(
+                f"`id -Gn {name}` on {host.name}: {' '.join(sorted(its))}" for host, its in ((active, here.groups), (standby, there.groups))
+            ),
+        )
+
+
+def _home(evidence: Evidence, active: HostSeen, standby: HostSeen, service: Service, name: str) -> Iterator[Cause]:
+    here, there = active.account_rights.get(name), standby.account_rights.get(name)
+    if here is None or there is None or here.home_is != "directory" or there.home_is != "absent" or there.home in ("", "/nonexistent"):
+        return
+    places = [place for key, place in active.units.items() if key.startswith(("directory ", "place "))]
+    if any(f"{there.home}/".startswith(f"{place.rstrip('/')}/") for place in places):  # it comes with the disk
+        return
+    yield Cause(
+        f"the home of {name}, {there.home}, is not there on {standby.name}: what starts {service.name} goes by `su - {name}`, which has no "
+        "profile of it then, and so perhaps none of its paths",
+        standby.name,
+        Certainty.LIKELY if service.kind == "oracle" else Certainty.POSSIBLE,
+        f"make {there.home} on {standby.name} with the owner, the mode and the profile that it has on {active.name}",
+        (f"`stat {there.home}` on {standby.name}: not there", f"`stat {here.home}` on {active.name}: a directory"),
+    )
+
+
+def _expired(active: HostSeen, standby: HostSeen, service: Service, name: str) -> Iterator[Cause]:
+    here, there = active.account_rights.get(name), standby.account_rights.get(name)
+    if here is None or there is None or _is_over(active, here.expires) or not _is_over(standby, there.expires):
+        return
+    yield Cause(
+        f"the account {name} has expired on {standby.name}, and not on {active.name}: `su {name}`, by which {service.name} is started, may "
+        "be refused there after a failover",
+        standby.name,
+        Certainty.LIKELY,
+        f"`chage -E -1 {name}` on {standby.name}, if the account is to go on",
+        (f"/etc/shadow on {standby.name}: {name} ends on day {there.expires} since 1970",),
+    )
+
+
+def _is_over(host: HostSeen, day: int | None) -> bool:
+    return day is not None and host.clock is not None and day <= host.clock / 86400
+
+
+def _limits(active: HostSeen, standby: HostSeen, service: Service, name: str) -> Iterator[Cause]:
+    """What pam_limits raises on the active node and not on the other; where that has no line, only beyond what is usual everywhere."""
+    here, there = active.account_rights.get(name), standby.account_rights.get(name)
+    if active.account_limits is None or standby.account_limits is None or here is None or there is None:
+        return
+    lower = []
+    for item in ("memlock", "nofile", "nproc", "stack"):
+        for kind in ("soft", "hard"):
+            ours = limit_of(active.account_limits, name, here.groups or (), kind, item)
+            theirs = limit_of(standby.account_limits, name, there.groups or (), kind, item)
+            least = theirs if theirs is not None else USUAL.get((kind, item))
+            if ours is not None and least is not None and ours > least:
+                lower.append((item, f"{kind} {item} {_number_of(ours)}, and {'no line' if theirs is None else _number_of(theirs)}"))
+    if lower:
+        yield Cause(
+            f"the limits of {name}, which {service.name} runs as, are raised on {active.name} and not on {standby.name} ("
+            f"{'; '.join(says for _, says in lower)}): after a failover {service.name} may not start there, or fail under load",
+            standby.name,
+            Certainty.LIKELY if any(item in ("memlock", "nofile") for item, _ in lower) else Certainty.POSSIBLE,
+            f"put the lines for {name} below /etc/security/limits.d on {standby.name} as on {active.name}: they count from the next start",
+            tuple(f"/etc/security/limits.conf and limits.d on {active.name}, then on {standby.name}: {says}" for _, says in lower),
+        )
+
+
+def _number_of(value: float) -> str:
+    return "unlimited" if value == UNLIMITED else f"{value:.0f}"
 
 
 def _privileged_port(active: HostSeen, standby: HostSeen, service: Service) -> Iterator[Cause]:

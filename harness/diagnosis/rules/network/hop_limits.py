@@ -13,7 +13,6 @@ from harness.diagnosis.firewall import Packet
 from harness.diagnosis.firewall.ruleset_evaluation import decide
 from harness.diagnosis.required_flows import join_names
 from harness.diagnosis.rules.network.routes import explains_lost
-from harness.managers.manager_registry import manager_class
 
 MIN_HOPS = 16  # of packets that a host sends; Linux's default is 64, and ways through Azure have a few
 SETS_HOPS = re.compile(r"\bttl set (\d{1,3})\b|--ttl-set (\d{1,3})\b")  # in nft's words, in iptables'
@@ -82,9 +81,9 @@ def _sent(evidence: Evidence, host: HostSeen) -> Iterator[tuple[tuple[str, str],
         for who, address in ((f"the client {cluster.client.name}", cluster.client.address), (peer.name, peer.address)):
             syn = host.place_packet(vip, Packet(str(address), target, service.port, in_nic=nic))
             yield (f"the answers of port {service.port} ({service.name}) to {who}", str(address)), syn.answer()
-    peer_port = manager_class(cluster).peer_port
-    if peer_port is not None:
-        for own, other in ((node.address, peer.address), (node.second_address, peer.second_address)):
+    for own, other in ((node.address, peer.address), (node.second_address, peer.second_address)):
+        peer_port = host.port_between(cluster, (str(own), str(other)))
+        if peer_port is not None:
             leaves = Packet(str(own), str(other), peer_port[1], protocol=peer_port[0], hook="output", out_nic=host.nic_of(own))
             yield (f"what the cluster manager sends to {other}", str(peer.address)), host.place_packet(vip, leaves)
 

@@ -9,7 +9,6 @@ from harness.diagnosis.cluster_nics import ClusterNic, cluster_nics, explained_p
 from harness.diagnosis.evidence import DOWN, Evidence, HostSeen, Link
 from harness.diagnosis.required_flows import join_names
 from harness.diagnosis.rules.network import shapers
-from harness.managers.manager_registry import manager_class
 
 # What takes over all that its ports receive. A NIC keeps its address in a VRF; of other masters it is not known.
 TAKES_ALL = {"bridge": "the bridge", "bond": "the bond", "team": "the team", "openvswitch": "the Open vSwitch"}
@@ -167,7 +166,7 @@ def _dead_path(evidence: Evidence) -> Iterator[Cause]:
             if path.alive or subnet is None or ends in handled_ends or not all(n.running for n in evidence.state.nodes.values()):
                 continue
             handled_ends.add(ends)
-            peer_port = manager_class(cluster).peer_port
+            peer_port = evidence.hosts.get(name, HostSeen(name)).port_between(cluster, ends)
             ports = f"{peer_port[0].upper()} port {peer_port[1]}" if peer_port else ""
             yield Cause(
                 f"the communication path {path.addresses} in {subnet} is dead, though the cluster manager runs on both nodes: a network "

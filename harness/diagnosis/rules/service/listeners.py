@@ -11,6 +11,7 @@ from harness.diagnosis.required_flows import join_names
 from harness.diagnosis.rules.network.connection_tracking import leads_to
 
 MAX_SHORT_BACKLOG = 16  # connections; fewer than a look makes at once, and by far fewer than any server of today asks for
+FEW_LEFT = 0.9  # of its descriptors
 WRITE = {"postgres", "oracle", "mssql"}  # kinds of services that write where they work
 INIT = 1  # every orphan's parent; it listens itself where sockets start services
 
@@ -265,6 +266,16 @@ def _no_descriptors(host: HostSeen, port: int, what: str, explains: tuple[str, .
                 "restart it",
                 (f"/proc/{listener.pid} on {host.name}: {number} descriptors, Max open files {most}",),
                 explains=explains,
+            )
+        elif most and number >= FEW_LEFT * most:
+            yield Cause(
+                f"{listener.owner}, which listens on port {port} ({what}), has {number} of the {most} file descriptors open that it may: "
+                "soon it may accept nobody",
+                host.name,
+                Certainty.POSSIBLE,
+                f"see what holds them and whether they grow (`ls -l /proc/{listener.pid}/fd`), or raise its limit of open files "
+                "(LimitNOFILE, ulimit -n)",
+                (f"/proc/{listener.pid} on {host.name}: {number} descriptors, Max open files {most}",),
             )
 
 

@@ -24,6 +24,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         if node.name != evidence.active:
             yield from _other_program(evidence, node, host)
         yield from _may_be_taken(host, ports)
+        yield from _kept_until_the_next_boot(host, ports)
     for name, host in evidence.hosts.items():
         yield from _no_ports_left(evidence, name, host)
 
@@ -78,8 +79,12 @@ def _range(host: HostSeen) -> tuple[int, int]:
 
 
 def _reserved(host: HostSeen) -> set[int]:
+    return _ports_in(host.sysctls.get("ip_local_reserved_ports", ""))
+
+
+def _ports_in(text: str) -> set[int]:
     ports: set[int] = set()
-    for part in host.sysctls.get("ip_local_reserved_ports", "").strip().split(","):
+    for part in text.replace(" ", "").split(","):
         low, _, high = part.partition("-")
         if low.isdigit():
             ports |= set(range(int(low), min(int(high if high.isdigit() else low), 65535) + 1))
@@ -151,6 +156,28 @@ def _may_be_taken(host: HostSeen, ports: Mapping[int, str]) -> Iterator[Cause]:
         Certainty.POSSIBLE,
         f"set net.ipv4.ip_local_reserved_ports={numbers} on both nodes, beside what is reserved there already",
         (f"net.ipv4 on {host.name}: ip_local_port_range {low} {high}, ip_local_reserved_ports without {numbers}",),
+    )
+
+
+def _kept_until_the_next_boot(host: HostSeen, ports: Mapping[int, str]) -> Iterator[Cause]:
+    """Ports that are reserved now, and that no file has which is read at boot."""
+    low, high = _range(host)
+    files = host.next_boot.kept_ports
+    if files is None:
+        return
+    lasting = {port for text in files for port in _ports_in(text)}
+    passing = {port: what for port, what in ports.items() if low <= port <= high and port in _reserved(host) - lasting}
+    if not passing:
+        return
+    port_names = join_names(f"port {port} ({what})" for port, what in passing.items())
+    yield Cause(
+        f"{port_names} {'are' if len(passing) > 1 else 'is'} reserved on {host.name} now (net.ipv4.ip_local_reserved_ports), and no file "
+        "of sysctl's says so: after its next boot an outgoing connection may get it, and its listener could not start then",
+        host.name,
+        Certainty.POSSIBLE,
+        f"write net.ipv4.ip_local_reserved_ports = {host.sysctls['ip_local_reserved_ports'].strip()} into a file below /etc/sysctl.d on "
+        "both nodes, unless some program sets it at each boot",
+        (f"/etc/sysctl.d and the like on {host.name}: ip_local_reserved_ports without {','.join(map(str, passing))}",),
     )
 
 

@@ -88,10 +88,10 @@ function Get-ErrorId {
     return $id
 }
 
-# Is this error only the word that nothing was found? Cmdlets for networks say that with an error (WNET-39).
+# Is this error only the word that nothing was found? Cmdlets for networks say that with an error of this id and category (WNET-39).
 function Test-NotFound {
     param([Parameter(Mandatory = $true)][object]$Record)
-    return (Get-ErrorId -Record $Record) -like 'CmdletizationQuery_NotFound*'
+    return (Get-ErrorId -Record $Record) -like 'CmdletizationQuery_NotFound*' -and "$($Record.CategoryInfo.Category)" -eq 'ObjectNotFound'
 }
 
 # Runs a query for objects; none is none and no error. To be taken as @(Find-All { ... }).
@@ -106,7 +106,7 @@ function Find-All {
 function Read-Service {
     param([Parameter(Mandatory = $true)][string]$Name)
     $problems = @()
-    foreach ($one in @(Get-Service -ErrorAction SilentlyContinue -ErrorVariable problems)) { if ("$($one.Name)" -eq $Name) { return $one } }
+    foreach ($one in @(Get-Service -ErrorAction SilentlyContinue -ErrorVariable problems)) { if ((Get-Text -From $one -Name 'Name') -eq $Name) { return $one } }
     foreach ($problem in @($problems)) { if ($problem -is [System.Management.Automation.ErrorRecord]) { throw $problem } }
     return $null
 }
@@ -115,14 +115,14 @@ function Read-Service {
 function Get-RunningDependents {
     param([Parameter(Mandatory = $true)][object]$Service)
     foreach ($one in @(Get-Field -From $Service -Name 'DependentServices')) {
-        if ($null -ne $one -and @('Stopped', 'StopPending') -notcontains (Get-Text -From $one -Name 'Status')) { "$($one.Name)" }
+        if ($null -ne $one -and @('Stopped', 'StopPending') -notcontains (Get-Text -From $one -Name 'Status')) { "$(Get-Text -From $one -Name 'Name')" }
     }
 }
 
 # The one object of this name among those given: a name of Windows is no pattern, though brackets and stars may be in it.
 function Get-OnlyNamed {
     param([AllowEmptyCollection()][object[]]$Among, [Parameter(Mandatory = $true)][string]$Name, [Parameter(Mandatory = $true)][string]$What)
-    $found = @(foreach ($one in $Among) { if ("$($one.Name)" -eq $Name) { $one } })
+    $found = @(foreach ($one in $Among) { if ((Get-Text -From $one -Name 'Name') -eq $Name) { $one } })
     if ($found.Count -eq 0) { Write-Missing "there is no $What $Name" }
     if ($found.Count -gt 1) { throw "there are $($found.Count) of the name $Name" }
     return $found[0]
@@ -245,11 +245,16 @@ function ConvertTo-Plain {
     throw "RowNotPlain"
 }
 
-# JSON of which every code page has each character.
+# JSON of which every code page has each character. Each kind of character is replaced once: a script block for every single one would take
+# longer than a question may, where events are in Russian or Japanese.
 function ConvertTo-AsciiJson {
     param([Parameter(Mandatory = $true)][object]$Value)
     $json = ConvertTo-Json -InputObject $Value -Depth 10 -Compress
-    return [regex]::Replace($json, '[^ -~]', { param($match) '\u{0:x4}' -f [int][char]$match.Value })
+    foreach ($one in (New-Object 'System.Collections.Generic.HashSet[char]' (, $json.ToCharArray()))) {
+        $code = [int]$one
+        if ($code -lt 32 -or $code -gt 126) { $json = $json.Replace([string]$one, '\u' + $code.ToString('x4')) }
+    }
+    return $json
 }
 
 # Asks, and prints the answer. Whatever `Ask` puts out is a row; its warnings are collected; its first error is the answer's.

@@ -33,7 +33,7 @@ function Get-Tail {
 
 # Runs the command; what it said on both streams, and its exit code.
 function Invoke-Planned {
-    param([Parameter(Mandatory = $true)][string[]]$Plan)
+    param([Parameter(Mandatory = $true)][AllowEmptyString()][string[]]$Plan)
     $start = New-Object System.Diagnostics.ProcessStartInfo
     $start.FileName = $Plan[0]
     $start.Arguments = $Plan[1]

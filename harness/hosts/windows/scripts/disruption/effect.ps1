@@ -39,11 +39,13 @@ Invoke-Answer {
     }
     else {
         $state = ''
-        foreach ($one in @(Get-NetAdapter -IncludeHidden -ErrorAction Stop)) { if ("$($one.Name)" -eq $Nic) { $state = "$($one.Status)" } }
+        foreach ($one in @(Get-NetAdapter -IncludeHidden -ErrorAction Stop)) {
+            if ((Get-Text -From $one -Name 'Name') -eq $Nic) { $state = "$(Get-Text -From $one -Name 'Status')" }
+        }
         $usable = $false
         foreach ($one in @(Get-NetIPAddress -ErrorAction Stop)) {
             $told = Get-Text -From $one -Name 'AddressState'
-            if ("$($one.IPAddress)" -eq $Address -and ($told -eq 'Preferred' -or $told -eq 'Deprecated')) { $usable = $true }
+            if ((Get-Text -From $one -Name 'IPAddress') -eq $Address -and ($told -eq 'Preferred' -or $told -eq 'Deprecated')) { $usable = $true }
         }
         $row['InForce'] = $state -eq 'Disabled'
         $row['There'] = $row['InForce'] -or -not $usable

@@ -28,7 +28,7 @@ if (-not (Test-Path -LiteralPath 'function:Open-OwnFolder')) { . (Join-Path -Pat
 Invoke-Answer {
     $there = $false
     foreach ($one in @(Get-NetIPAddress -ErrorAction Stop)) {
-        if ("$($one.IPAddress)" -eq $Address -and "$($one.InterfaceAlias)" -eq $Nic) { $there = $true }
+        if ((Get-Text -From $one -Name 'IPAddress') -eq $Address -and (Get-Text -From $one -Name 'InterfaceAlias') -eq $Nic) { $there = $true }
     }
     if (-not $there) { Write-Refusal -Id 'OtherAdapter' -Why "$Nic has not the address $Address any more, so nothing was done" }
     Assert-Armed -Token $Undo
@@ -40,7 +40,9 @@ Invoke-Answer {
     # Its status, as often as is needed: the first of these looks may come before it is off.
     $stateOf = {
         $state = ''
-        foreach ($one in @(Get-NetAdapter -IncludeHidden -ErrorAction Stop)) { if ("$($one.Name)" -eq $Nic) { $state = Get-Text -From $one -Name 'Status' } }
+        foreach ($one in @(Get-NetAdapter -IncludeHidden -ErrorAction Stop)) {
+            if ((Get-Text -From $one -Name 'Name') -eq $Nic) { $state = Get-Text -From $one -Name 'Status' }
+        }
         $state
     }
     $clock = [System.Diagnostics.Stopwatch]::StartNew()

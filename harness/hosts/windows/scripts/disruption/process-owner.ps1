@@ -18,7 +18,8 @@ if (-not (Test-Path -LiteralPath 'function:Open-OwnFolder')) { . (Join-Path -Pat
 Invoke-Answer {
     $services = New-Object System.Collections.ArrayList
     foreach ($one in @(Get-CimInstance -ClassName Win32_Service -ErrorAction Stop)) {
-        if ($null -ne (Get-Field -From $one -Name 'ProcessId') -and [int]$one.ProcessId -eq $Id -and $Id -gt 0) { [void]$services.Add("$($one.Name)") }
+        $of = Get-Field -From $one -Name 'ProcessId'
+        if ($null -ne $of -and [int]$of -eq $Id -and $Id -gt 0) { [void]$services.Add("$(Get-Text -From $one -Name 'Name')") }
     }
     $restarts = $false
     foreach ($name in @($services)) {

@@ -33,7 +33,9 @@ Invoke-Answer {
         }
     }
     foreach ($task in @(Find-All { Get-ScheduledTask -TaskName 'lkharness-*' -ErrorAction Stop })) {
-        $own = "$($task.TaskName)".Substring(10)
+        $own = "$(Get-Text -From $task -Name 'TaskName')"
+        if (-not $own.StartsWith('lkharness-', [System.StringComparison]::OrdinalIgnoreCase)) { continue }
+        $own = $own.Substring(10)
         if ($known.ContainsKey($own)) { continue }
         if ($Token -eq '' -or $own -eq $Token) { [ordered]@{ Token = $own; State = 'task'; Of = '' } }
         $known[$own] = $true

@@ -25,13 +25,14 @@ Invoke-Answer {
     }
     $category = @{}
     foreach ($connection in @(Find-All { Get-NetConnectionProfile -ErrorAction Stop })) {
-        $category["$($connection.InterfaceAlias)"] = Get-Text -From $connection -Name 'NetworkCategory'
+        $category["$(Get-Text -From $connection -Name 'InterfaceAlias')"] = Get-Text -From $connection -Name 'NetworkCategory'
     }
     $addresses = @{}
     foreach ($address in @(Find-All { Get-NetIPAddress -ErrorAction Stop })) {
-        $alias = "$($address.InterfaceAlias)"
+        $alias = "$(Get-Text -From $address -Name 'InterfaceAlias')"
         if (-not $addresses.ContainsKey($alias)) { $addresses[$alias] = New-Object System.Collections.ArrayList }
-        [void]$addresses[$alias].Add((("$($address.IPAddress)" -split '%')[0]) + '/' + "$($address.PrefixLength)")
+        $own = ("$(Get-Text -From $address -Name 'IPAddress')" -split '%')[0]
+        [void]$addresses[$alias].Add($own + '/' + "$(Get-Text -From $address -Name 'PrefixLength')")
     }
     foreach ($alias in @($addresses.Keys)) {
         [ordered]@{ K = 'nic'; InterfaceAlias = $alias; NetworkCategory = $category[$alias]; Addresses = @($addresses[$alias]) }
@@ -49,11 +50,11 @@ Invoke-Answer {
     }
     foreach ($kind in @($kinds.Keys)) {
         $filters[$kind] = @{}
-        foreach ($filter in @(Find-All $kinds[$kind])) { $filters[$kind]["$($filter.InstanceID)"] = $filter }
+        foreach ($filter in @(Find-All $kinds[$kind])) { $filters[$kind]["$(Get-Text -From $filter -Name 'InstanceID')"] = $filter }
     }
     foreach ($rule in @(Find-All { Get-NetFirewallRule -PolicyStore ActiveStore -ErrorAction Stop })) {
         if ((Get-Text -From $rule -Name 'Enabled') -ne 'True') { continue }
-        $id = "$($rule.InstanceID)"
+        $id = "$(Get-Text -From $rule -Name 'InstanceID')"
         $row = [ordered]@{
             K                     = 'rule'
             Name                  = Get-Text -From $rule -Name 'DisplayName'

@@ -20,12 +20,12 @@ if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path
 Invoke-Answer {
     $details = @{}
     if ($Detail) {
-        foreach ($one in @(Find-All { Get-CimInstance -ClassName Win32_Service -ErrorAction Stop })) { $details["$($one.Name)"] = $one }
+        foreach ($one in @(Find-All { Get-CimInstance -ClassName Win32_Service -ErrorAction Stop })) { $details["$(Get-Text -From $one -Name 'Name')"] = $one }
     }
     $problems = @()
     $found = 0
     foreach ($service in @(Get-Service -ErrorAction SilentlyContinue -ErrorVariable problems)) {
-        $own = "$($service.Name)"
+        $own = "$(Get-Text -From $service -Name 'Name')"
         $wanted = $own -eq $Name
         if ($Prefix) { $wanted = $own.StartsWith($Name, [System.StringComparison]::OrdinalIgnoreCase) }
         if (-not $wanted) { continue }

@@ -62,7 +62,7 @@ Invoke-Answer {
             if ((Get-NameOf -From $one -Name 'OwnerGroup') -ne $Group) { continue }
             $owners = Get-ClusterOwnerNode -InputObject $one -ErrorAction Stop
             $names = @(foreach ($node in @(Get-Field -From $owners -Name 'OwnerNodes')) { if ($null -ne $node) { Get-Name -From $node } })
-            [ordered]@{ K = 'owners'; Name = "$($one.Name)"; Nodes = $names }
+            [ordered]@{ K = 'owners'; Name = "$(Get-Text -From $one -Name 'Name')"; Nodes = $names }
         }
         $quorum = Get-ClusterQuorum -ErrorAction Stop
         $own = Get-Cluster -ErrorAction Stop
@@ -78,14 +78,14 @@ Invoke-Answer {
         foreach ($one in $resources) {
             if ((Get-Text -From $one -Name 'State') -eq 'Offline') { continue }
             $depends = Get-ClusterResourceDependency -InputObject $one -ErrorAction Stop
-            [ordered]@{ K = 'dependency'; Name = "$($one.Name)"; On = Get-Text -From $depends -Name 'DependencyExpression' }
+            [ordered]@{ K = 'dependency'; Name = "$(Get-Text -From $one -Name 'Name')"; On = Get-Text -From $depends -Name 'DependencyExpression' }
         }
         foreach ($one in $resources) {
-            if ("$($one.Name)" -ne $Resource) { continue }
+            if ((Get-Text -From $one -Name 'Name') -ne $Resource) { continue }
             # All of them: what lacks one of that name is no error then, and every error is one.
             $has = @{}
             foreach ($parameter in @(Get-ClusterParameter -InputObject $one -ErrorAction Stop)) {
-                $has["$($parameter.Name)"] = Get-Text -From $parameter -Name 'Value'
+                $has["$(Get-Text -From $parameter -Name 'Name')"] = Get-Text -From $parameter -Name 'Value'
             }
             if (-not $has.ContainsKey('Address')) { continue }
             $probe = $null

@@ -1,0 +1,29 @@
+"""A large file system of which next to nothing is left: what writes there stops within minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.cluster.linux_disk_space import NEARLY_FULL_KB, STATE
+from harness.diagnosis.cause import Cause, Certainty
+from harness.diagnosis.evidence import Evidence
+
+LOGS = "/var/log"
+
+
+def causes(evidence: Evidence) -> Iterator[Cause]:
+    """What is full already is a finding by itself. Where root has more than others, who knows who writes there."""
+    for node, host in evidence.nodes:
+        for disk in host.nearly_full:
+            of_managers = [place for place in disk.holds if place in (LOGS, *STATE)]
+            sure = bool(of_managers) and disk.for_root_kb < NEARLY_FULL_KB
+            holds = f", which holds {', '.join(of_managers)}" if of_managers else ""
+            yield Cause(
+                f"{disk.mount} of {node.name}{holds} is nearly full: less than {NEARLY_FULL_KB // 1024} MB are left of "
+                f"{disk.size_kb / 1048576:.0f} GB",
+                node.name,
+                Certainty.LIKELY if sure else Certainty.POSSIBLE,
+                f"see what fills it (`du -x -d 1 {disk.mount} | sort -n`), and make room before anything is switched over",
+                (f"`df -Pk {disk.mount}` on {node.name}: {disk.free_kb} kB available of {disk.size_kb}",),
+                f"root has {disk.for_root_kb / 1024:.0f} MB there" if disk.for_root_kb > disk.free_kb else "",
+            )

@@ -1,0 +1,1 @@
+"""Rules on what the hosts would do at their next boot that they do not do now."""
