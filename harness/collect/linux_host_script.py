@@ -7,6 +7,7 @@ import shlex
 from harness.cluster.linux_disk_space import LOOK as DISKS
 from harness.collect import next_boot_script, node_sections
 from harness.collect.collectors import NIC_SYSCTLS, SYSCTLS
+from harness.config import service_settings
 from harness.config.cluster_config import Cluster, Design, Machine
 from harness.hosts.linux.linux_host import FIREWALL, TOOLS
 from harness.hosts.root_rights import ROOT, WHOLE, read_by_root, refusals_line, sudo_lines
@@ -142,6 +143,11 @@ _WITHOUT_WAITS = (
     "awk '/^TIME-WAIT/ { n[$5]++; skip = 1; next } /^[ \\t]/ { if (skip) next } { skip = 0 } ++rows <= 2000 { print } "
     'END { for (end in n) print "# time-wait", end, n[end] }\''
 )
+# Where handshakes hang whose answer was sent again: the route by which that answer goes, as `# PEER OWN` and what `ip route get` prints.
+_WAYS_BACK = """case "$half" in *SYN-RECV*) printf '%s\\n' "$half" | awk '/^SYN-RECV/ && /timer:\\([^,)]*,[^,)]*,[1-9]/ {
+gsub(/\\[|\\]|::ffff:/, ""); sub(/:[0-9]+$/, "", $4); sub(/:[0-9]+$/, "", $5)
+if ($4 !~ /:/ && !seen[$4 " " $5]++ && n++ < 8) print $5, $4 }' |
+while read -r peer own; do echo "# $peer $own"; ip route get "$peer" from "$own" 2>&1; done ;; esac"""
 # Of `ss -p`, each number once.
 _PIDS = (
     "awk '{ while (match($0, /pid=[0-9]+/)) { pid = substr($0, RSTART + 4, RLENGTH - 4); $0 = substr($0, RSTART + RLENGTH); "
@@ -190,7 +196,7 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
     is_node = any(n.name == machine.name for n in cluster.nodes)
     ports = [cluster.load_balancer.probe.port, *(s.port for s in cluster.services)]
     about = " or ".join(f"sport = :{p} or dport = :{p}" for p in ports)
-    names = " ".join(shlex.quote(m.name) for m in cluster.machines)
+    names = " ".join(shlex.quote(name) for name in (*(m.name for m in cluster.machines), *_services_names(cluster, is_node)))
     callers = [cluster.vip, *(m.address for m in cluster.machines if m.name != machine.name)]  # whose names a service may want
     by_address = f"for address in {' '.join(map(str, callers))}; do looked_up $address & done; " if is_node else ""
     settings = [s.removeprefix("net.ipv4.") for s in SYSCTLS if s.startswith("net.ipv4.")]
@@ -206,8 +212,10 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
         "chosen routes": _chosen_routes(cluster, machine, is_node),
         "ipsec": f"{ROOT} ip xfrm policy",
         "listening": f"ask listening {ROOT} ss -tlnp",
-        "sockets": f"whole ss -tanopi {'exclude time-wait ' if is_node else ''}{shlex.quote(f'( {about} )')} | "
-        + ("head -n 2000" if is_node else _WITHOUT_WAITS),
+        "sockets": f"half=$(whole ss -tanopi exclude time-wait {shlex.quote(f'( {about} )')} | head -n 2000); printf '%s\\n' \"$half\""
+        if is_node
+        else f"whole ss -tanopi {shlex.quote(f'( {about} )')} | {_WITHOUT_WAITS}",
+        **({"ways back": _WAYS_BACK} if is_node else {}),
         "processes": f"pids=$({ROOT} ss -tlnp | {_PIDS}); "
         '(set -- /dev/null; for pid in $pids; do set -- "$@" "/proc/$pid/stat"; done; cat "$@")',
         "stopped processes": _STOPPED,
@@ -237,6 +245,12 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
         parts["rules at boot"] = next_boot_script.saved_firewall()
         parts |= {"fstab": _FSTAB, "disks": "ask disks disks", "log": log, **manager.survey_commands()}
     return parts
+
+
+def _services_names(cluster: Cluster, is_node: bool) -> list[str]:
+    """What clients call services by, which has to lead a client to the frontend."""
+    names = {} if is_node else {name: s.name for s in cluster.services for name in service_settings.names_asked_for(s.settings)}
+    return [name for name in names if name not in {m.name for m in cluster.machines}]
 
 
 def _answers(cluster: Cluster, machine: Machine) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from harness.core.files import expand_user
 from harness.core.redaction import read_secrets
 
 WITHHELD = "(withheld)"  # in the place of settings that nobody has agreed to; its value is the first one's name
+HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
 PASSWORD_COMMAND_TIMEOUT_S = 15.0  # for password_command to print it
 
 _password_lock = threading.Lock()
@@ -50,6 +51,16 @@ def only_known(settings: Mapping[str, str], kind: str, known_names: set[str]) ->
         raise BadUse("a password is not written into the cluster file; use password_file, password_env or password_command")
     if unknown:
         raise BadUse(f"services of kind {kind} have no setting {', '.join(unknown)}; known: {', '.join(sorted(known_names))}")
+
+
+def names_asked_for(settings: Mapping[str, str]) -> dict[str, str]:
+    """The names by which clients call the service, each with the setting that has it; no addresses, and no port."""
+    names: dict[str, str] = {}
+    for key in ("host_header", "certificate_name"):
+        name = re.sub(r":\d{1,5}$", "", settings.get(key, ""))
+        if HOST_NAME.fullmatch(name) and not name.replace(".", "").isdigit():
+            names.setdefault(name, key)
+    return names
 
 
 def pattern(settings: Mapping[str, str], key: str, *, groups: set[str]) -> re.Pattern[str] | None:

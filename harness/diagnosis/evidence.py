@@ -79,6 +79,8 @@ class HostSeen:
     routes: Mapping[tuple[str, str], Route] = field(default_factory=dict)  # by destination and source ("" where the kernel chooses it)
     # What policy rules make of one port's packets, of marked ones or of an account's: by destination, source, the words for `ip route get`.
     chosen_routes: Mapping[tuple[str, str, str], Route] = field(default_factory=dict)
+    # Of handshakes whose answer was sent again and again: where that goes, by who asked and the address that was asked.
+    ways_back: Mapping[tuple[str, str], Route] = field(default_factory=dict)
     # The next hops of a route that has several, by destination and source.
     next_hops: Mapping[tuple[str, str], Sequence[Route]] = field(default_factory=dict)
     vip_is_local: bool | None = None  # whether the table `local` has an entry for the VIP

@@ -66,5 +66,5 @@ def test_an_agent_of_another_version() -> None:
     assert cause.certainty is Certainty.POSSIBLE and "azure-lb has 7712 bytes on lknode01 and 7731 on lknode02" in cause.says
     assert versions("755 7712 / regular file") == versions("755 0 / regular empty file") == versions("") == []
     assert versions("755 7731 / regular file", file="heartbeat/other") == []  # no resource of ours is of it
-    assert versions("755 7731 /srv/shared regular file") == []
+    assert versions("755 7731 / regular file", "755 7712 /srv/shared regular file") == []
     assert versions("755 7731 / regular file", **{"kept off lbhc-12345": "lknode02"}) == []

@@ -72,6 +72,7 @@ class FileSystem:
         overlay_folders = [f"{_flat_name(folder)}{kind}" for folder in self.overlays for kind in ("", "-work")]
         for folder in (*overlay_folders, "etc", "srv", "root", "var/log", "var/lib/postgresql", "var/tmp", "var/cache"):
             (self.disk / folder).mkdir(parents=True)
+        (self.disk / "var/tmp").chmod(0o1777)  # as everywhere: services' own accounts write there
         for name in BORROWED:
             _borrow(Path("/etc", name), self.disk / "etc" / name)
         self.write("etc/passwd", "".join(f"{u}:x:{i}:{i}:{u}:{home}:{shell}\n" for u, i, home, shell in _users()))

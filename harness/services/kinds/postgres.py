@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 from harness.config import service_settings
 from harness.core.deadline import Deadline
+from harness.core.finding import Finding, Weight
+from harness.core.text.host_text import cut_at_word
 from harness.services.postgres_session import Session, read_own_words, startup_packet
 from harness.services.postgres_tokens import PostgresTokens
 from harness.services.service_kind import FULL_BYTES, Hello, Identity, ServiceKind, WrongAnswer
@@ -42,6 +44,24 @@ QUESTION = b"""
 # Who may not see the rows' columns may count them all the same.
 REPLICAS = b"select count(*) from pg_stat_replication"
 NOBODY_IS_WAITED_FOR = ("off", "local")  # settings of synchronous_commit
+# What its settings mean for a cluster.
+OF_THE_SERVER = b"""
+    select current_setting('fsync'), current_setting('full_page_writes'), current_setting('max_replication_slots'), pg_is_in_recovery(),
+           current_setting('server_version_num')
+"""
+# Who may not see other columns sees these (pg_replication_slots); the functions have these names from PostgreSQL 10 on.
+SLOTS = b"""
+    select slot_name, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint from pg_replication_slots
+    where not active and restart_lsn is not null order by 2 desc limit 5
+"""
+KNOWS_LSN_NAMES = 100_000
+BEHIND = 1 << 30  # bytes of write-ahead log
+FSYNC_DO = "set fsync = on again, and reload; what was written meanwhile is safe after a checkpoint and a `sync` on that node"
+PAGES_DO = "set full_page_writes = on, unless the file system writes pages whole by itself (ZFS, for one)"
+SLOT_DO = (
+    "see who is to read it; if nobody does any more, drop it: `select pg_drop_replication_slot('NAME')`, and let max_slot_wal_keep_size "
+    "limit what one may hold back"
+)
 
 
 class Postgres(ServiceKind):
@@ -95,6 +115,16 @@ class Postgres(ServiceKind):
             facts={"version": version, "in_recovery": "yes" if recovering == "t" else "no"},
         )
 
+    def tells_findings(self, settings: Mapping[str, str]) -> bool:
+        """Always."""
+        return True
+
+    def findings(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> list[Finding]:
+        """What it writes that is not durable, and replication slots that nobody reads: one session. What it may not be asked is a note."""
+        service_settings.only_known(settings, self.kind, SETTINGS)
+        with Session(host, port, settings, deadline) as session:
+            return server_findings(session, deadline)
+
     def full_sized(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
         """In one session a query with a long comment, then one with a long answer; neither touches a table."""
         with Session(host, port, settings, deadline) as session:
@@ -122,3 +152,40 @@ def _no_replica(session: Session, deadline: Deadline) -> bool:
         return session.query(REPLICAS, deadline) == [["0"]]
     except OSError:  # somebody took the right to ask that away
         return False
+
+
+def server_findings(session: Session, deadline: Deadline) -> list[Finding]:
+    """Raises what `Session.query` raises."""
+    [(fsync, pages, slots, recovering, version)] = session.query(OF_THE_SERVER, deadline)
+    rows: list[list[str]] = []
+    if recovering == "f" and slots != "0" and version.isdigit() and int(version) >= KNOWS_LSN_NAMES:
+        rows = session.query(SLOTS, deadline)
+    return of_settings(fsync, pages) + of_slots(rows)
+
+
+def of_settings(fsync: str, pages: str) -> list[Finding]:
+    """Pure. Facts PGS-06: both are on by default."""
+    findings = []
+    if fsync == "off":
+        says = "fsync is off: when the active node loses power, the disk that the other one takes over may hold a broken database"
+        findings.append(Finding(Weight.FAULT, "postgres", "durability", says, FSYNC_DO, ("PGS-06",)))
+    elif pages == "off":
+        says = "full_page_writes is off: a page that was half written when the active node lost power stays broken"
+        findings.append(Finding(Weight.NOTE, "postgres", "durability", says, PAGES_DO, ("PGS-06",)))
+    return findings
+
+
+def of_slots(rows: list[list[str]]) -> list[Finding]:
+    """Pure. Of slots that nobody reads: those that hold back so much of the write-ahead log that its disk may become full."""
+    far = [(cut_at_word(name, 63), int(behind)) for name, behind in rows if behind and behind.isdigit() and int(behind) >= BEHIND]
+    return [
+        Finding(
+            Weight.NOTE,
+            "postgres",
+            "replication slot",
+            f"nobody reads the replication slot {name}, which holds back {behind / BEHIND:.1f} GB of the write-ahead log: it grows until "
+            "the disk is full",
+            SLOT_DO.replace("NAME", name),
+        )
+        for name, behind in far
+    ]

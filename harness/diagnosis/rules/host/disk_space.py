@@ -17,7 +17,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         for disk in host.nearly_full:
             of_managers = [place for place in disk.holds if place in (LOGS, *STATE)]
             sure = bool(of_managers) and disk.for_root_kb < NEARLY_FULL_KB
-            holds = f", which holds {', '.join(of_managers)}" if of_managers else ""
+            others = [place for place in of_managers if place != disk.mount]
+            holds = f", which holds {', '.join(others)}," if others else ""
             yield Cause(
                 f"{disk.mount} of {node.name}{holds} is nearly full: less than {NEARLY_FULL_KB // 1024} MB are left of "
                 f"{disk.size_kb / 1048576:.0f} GB",

@@ -53,7 +53,7 @@ def _other_versions(evidence: Evidence, active: HostSeen, standby: HostSeen) -> 
     for file, size in sorted(active.program_sizes.items()):
         there = standby.program_sizes.get(file)
         tags = [t for t in _tags(active, "script", file) if t not in evidence.unrelated_resources and _may_run_on(active, t, standby)]
-        if tags and there is not None and size and there and there != size and _is_of_the_system(active, standby, file):
+        if tags and there is not None and size and there and there != size and active.programs.get(file, ("", ""))[1] in OF_THE_SYSTEM:
             apart.append((file, size, there, tags))
     if not apart:
         return
@@ -69,10 +69,6 @@ def _other_versions(evidence: Evidence, active: HostSeen, standby: HostSeen) -> 
         "install the same version of the package on both nodes (`rpm -qf` or `dpkg -S` names it; `rpm -V` or `debsums` what was edited)",
         tuple(f"`stat -L {file}`: {size} bytes on {active.name}, {there} on {standby.name}" for file, size, there, _ in apart),
     )
-
-
-def _is_of_the_system(active: HostSeen, standby: HostSeen, file: str) -> bool:
-    return all(host.programs.get(file, ("", ""))[1] in OF_THE_SYSTEM for host in (active, standby))
 
 
 def _tags(host: HostSeen, kind: str, file: str) -> list[str]:
