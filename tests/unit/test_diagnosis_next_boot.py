@@ -103,6 +103,8 @@ def test_a_node_that_begins_as_standby_or_stays_out_after_fencing() -> None:
     (told_of,) = diagnose(by_file(clean, **pacemaker)).causes
     assert told_of.certainty is Certainty.POSSIBLE and "SBD_STARTMODE is clean on lknode01" in told_of.says
     assert diagnose(by_file(clean, kind="pacemaker", starts_at_boot=False)).causes == ()
+    unused = of_both("unit pacemaker.service\nsetting /etc/sysconfig/sbd SBD_STARTMODE clean", unit)
+    assert diagnose(by_file(unused, **pacemaker)).causes == ()
 
 
 @pytest.mark.parametrize(
@@ -190,6 +192,7 @@ def test_saved_rules_that_stop_what_passes_now() -> None:
         with_rules(all_but_the_probe, units="netfilter-persistent.service nftables.service"),
         with_rules(all_but_the_probe, units="iptables.service"),
         with_rules("-A INPUT -m something --odd -j DROP\n" + all_but_the_probe.replace("INPUT DROP", "INPUT ACCEPT")),
+        with_rules(RULES.format(",".join(map(str, ports))).replace("-A", "-A INPUT -p tcp -m bpf --bytecode 4 -j DROP\n-A", 1)),
         with_rules(""),
     ]
     for seen in quiet:
@@ -243,7 +246,8 @@ FILES = {
     "/etc/netplan/61-list.yaml": "    addresses:\n    - 10.20.1.200/32\n",
     "/etc/netplan/62-none.yaml": "   # addresses: [10.20.1.200/32]\n routes: [{to: 10.20.1.200/32, via: 10.20.2.1}]\n"
     "  gateway4: 10.20.1.200\n  nameservers: {addresses: [10.20.1.200]}\n  - to: 10.20.1.200/32\n"
-    "  addresses: [10.20.2.12/24] # 10.20.1.200/32\n  from: 10.20.1.200/32\n  addresses: [110.20.1.200/32, 10.20.1.2009/32]\n",
+    "  addresses: [10.20.2.12/24] # 10.20.1.200/32\n  from: 10.20.1.200/32\n  addresses: [110.20.1.200/32] # 10.20.1.200\n"
+    "   address=10.20.1.2001 # 10.20.1.200\n",
     "/etc/sysconfig/network-scripts/ifcfg-eth1:0": "IPADDR=10.20.1.200\n",
     "/etc/sysconfig/network-scripts/ifcfg-eth2": 'IPADDR1="10.20.1.200"\nONBOOT="no"\n',
     "/etc/sysconfig/network-scripts/route-eth1": "10.20.1.200/32 via 10.20.2.1\nGATEWAY=10.20.1.200\n",
@@ -311,3 +315,19 @@ def test_saved_rules_are_asked_for_only_where_they_are_loaded_alone(tmp_path: Pa
 def test_no_words_of_a_host_make_it_fail() -> None:
     for text in ("unit\naddress\nstarts\nlacks\nshutdown\nsetting\nreserved", "shutdown USEC\nshutdown MODE", "\x00 \x01", "unit " * 9):
         assert json.dumps([c.as_data() for c in diagnose(of_both(text, text)).causes]) == "[]"
+
+
+@pytest.mark.parametrize(
+    ("mode", "line", "starts"), [(0o755, "nc -lk 12345", True), (0o755, "nc -lk 123", False), (0o644, "nc -lk 12345", False)]
+)
+def test_rc_local_counts_only_where_it_is_run(tmp_path: Path, mode: int, line: str, starts: bool) -> None:
+    file = tmp_path / "rc.local"
+    file.write_text(f"{line}\nIPADDR=10.20.1.200\n")
+    file.chmod(mode)
+    text = next_boot_script.look("10.20.1.200", 12345, of_pacemaker=False).replace("/etc/rc.local", str(file))
+    escaped = str(file).replace("/", r"\/")
+    done = subprocess.run(
+        ["sh", "-c", f"LKHARNESS_ROOT=\n{text.replace(chr(92) + '/etc' + chr(92) + '/(rc', escaped + '|(rc')}"],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert (f"starts responder {file}" in done.stdout) is starts and f"address {file}" not in done.stdout, done.stdout
