@@ -3,6 +3,7 @@ read-only still serves, but a switchover leaves its resources half way."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ STATE = ("/etc", "/var/lib", "/var/lib/pacemaker", "/var/lib/corosync", "/opt/Li
 MIN_FREE_KB = 256  # less than this is nothing to a log
 # What a log or a database writes within minutes, on a file system that is large enough for that to be an accident.
 NEARLY_FULL_KB, LARGE_KB = 50 * 1024, 1024 * 1024
+NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 WRITTEN_TO = {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "overlay", "none"}  # kinds of file systems that data lie on
 
 # For each place a line: the place, and `absent` or what df says of its file system; then the mounts, of which the last on a place counts.
@@ -57,7 +59,7 @@ def judge(text: str) -> list[str]:
     for place, *words in place_rows:
         if words == ["absent"]:
             problems += [f"there is no {place}"] if place in PLACES else []
-        elif len(words) >= 6 and words[3].isdigit() and not (place in STATE and words[5] in judged_mounts):
+        elif len(words) >= 6 and NUMBER.fullmatch(words[3]) and not (place in STATE and words[5] in judged_mounts):
             free, mounted = int(words[3]), words[5]
             judged_mounts.add(mounted)
             if "ro" in options.get(mounted, ()):
@@ -98,7 +100,7 @@ def nearly_full(text: str) -> list[NearlyFull]:
 def _df_rows(text: str) -> Iterator[list[str]]:
     for line in text.splitlines():
         words = line.split(maxsplit=5)
-        if len(words) == 6 and words[1].isdigit() and words[2].isdigit():
+        if len(words) == 6 and NUMBER.fullmatch(words[1]) and NUMBER.fullmatch(words[2]):
             yield words
 
 
@@ -107,5 +109,5 @@ def _filled_mounts(text: str, kinds: dict[str, str]) -> Iterator[tuple[str, int,
     for line in text.splitlines():
         words = line.split(maxsplit=5)
         share = words[4].rstrip("%") if len(words) == 6 else ""
-        if share.isdigit() and words[3].isdigit() and int(share) >= 99 and kinds.get(words[5]) in WRITTEN_TO:
+        if NUMBER.fullmatch(share) and NUMBER.fullmatch(words[3]) and int(share) >= 99 and kinds.get(words[5]) in WRITTEN_TO:
             yield words[5], int(words[3]), int(share)

@@ -200,6 +200,7 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
     callers = [cluster.vip, *(m.address for m in cluster.machines if m.name != machine.name)]  # whose names a service may want
     by_address = f"for address in {' '.join(map(str, callers))}; do looked_up $address & done; " if is_node else ""
     settings = [s.removeprefix("net.ipv4.") for s in SYSCTLS if s.startswith("net.ipv4.")]
+    folders = f"{_FOLDERS}\n{node_sections.by_root(SERVICE_ACCOUNTS)}" if is_node else _FOLDERS
     parts = {
         "addresses": "ask addresses addresses",
         "links": _LINKS,
@@ -220,7 +221,7 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
         '(set -- /dev/null; for pid in $pids; do set -- "$@" "/proc/$pid/stat"; done; cat "$@")',
         "stopped processes": _STOPPED,
         "descriptors": f"whole sh -c {shlex.quote(_DESCRIPTORS)} descriptors $pids",
-        "working folders": "whole sh -c " + shlex.quote(_FOLDERS) + " folders $pids; cat /proc/mounts",
+        "working folders": f"whole sh -c {shlex.quote(folders)}" + " folders $pids; cat /proc/mounts",
         "sysctls": f"(cd /proc/sys/net/ipv4 && grep -H . {' '.join([f'conf/*/{n}' for n in NIC_SYSCTLS] + settings)}; "
         f"cd ../netfilter && grep -H . {' '.join(f'nf_conntrack_{n}' for n in CONNTRACK)})",
         "firewall": "ask firewall rules",

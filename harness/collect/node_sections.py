@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 from harness.hosts.root_rights import read_by_root
@@ -21,6 +20,7 @@ SERVERS = (
 )
 INITIATOR = "/etc/iscsi/initiatorname.iscsi"
 HOST_NQN = "/etc/nvme/hostnqn"
+SELINUX = "/etc/selinux/config"
 # Of the account $n with the group $g and the home $h: these, the groups that it is in, and what its home is. Where that is a dead server's,
 # or a directory of a company's is asked that does not answer, $bound ends it.
 RIGHTS = """echo "~ $g $n $h"; groups=$($bound id -Gn "$n") && echo "~groups $n $groups"
@@ -30,13 +30,20 @@ EXPIRY = """while IFS=: read -r n _ _ _ _ _ _ day _; do
 case "$n" in (ACCOUNTS) [ -z "$day" ] || echo "~expires $n $day" ;; esac; done </etc/shadow"""
 # The limits that PAM gives these accounts, groups and all: what is written down, the last of one kind counts.
 LIMITS_OF_ACCOUNTS = (
-    "grep -hE '^[[:space:]]*(ACCOUNTS|@[[:alnum:]_-]+|[*])[[:space:]]+(soft|hard|-)[[:space:]]+(memlock|nofile|nproc|stack)[[:space:]]' "
-    "/etc/security/limits.conf /etc/security/limits.d/*.conf | head -n 200"
+    "grep -hm 200 -E '^[[:space:]]*(ACCOUNTS|@[[:alnum:]_-]+|[*])[[:space:]]+(soft|hard|-)[[:space:]]+(memlock|nofile|nproc|stack)' "
+    "/etc/security/limits.conf /etc/security/limits.d/*.conf"
 )
-# The control groups of the processes in $pids: by systemd's own hierarchy, or the only one.
-CONTROL_GROUPS = """(set -- /dev/null; for pid in $pids; do set -- "$@" "/proc/$pid/cgroup"; done; grep -HE ':(name=systemd)?:/' "$@")"""
-# The programs of the processes in "$@": to be run as root, who alone may see those of others.
-PROGRAMS_OF_PROCESSES = """for pid; do set -- "$@" "/proc/$pid/exe"; shift; done; [ $# = 0 ] || stat -c %N "$@" 2>/dev/null; true"""
+# The control groups and the programs of the processes in "$@", as root, who alone may see those of others: by systemd's own hierarchy, or
+# the only one.
+PROCESSES = """for pid; do [ -r "/proc/$pid/cgroup" ] && while read -r line; do
+case "$line" in (*::/*|*:name=systemd:/*) echo "~group $pid /${line#*:/}" ;; esac
+done <"/proc/$pid/cgroup"; done
+for pid; do set -- "$@" "/proc/$pid/exe"; shift; done; [ $# = 0 ] || stat -c %N "$@" 2>/dev/null; true"""
+
+
+def by_root(accounts: Sequence[str]) -> str:
+    """Shell for root, with the listening processes as "$@": what it tells of them, and of these accounts."""
+    return f"{PROCESSES}\n{EXPIRY.replace('ACCOUNTS', '|'.join(accounts))}"
 
 
 def sections(accounts: Sequence[str]) -> dict[str, str]:
@@ -49,11 +56,10 @@ def sections(accounts: Sequence[str]) -> dict[str, str]:
         for file, line in zip((INITIATOR, HOST_NQN), names, strict=True)
     )
     sessions = 'for one in /sys/class/iscsi_session/*; do [ -e "$one" ] && echo "# iscsi session" && break; done; true'
+    enforces = f'{{ read -r e </sys/fs/selinux/enforce && echo "enforce $e"; }} || [ ! -e {SELINUX} ] || grep ^SELINUX= {SELINUX}'
     return {
-        "control groups": CONTROL_GROUPS,
         "files": f"stat -L -c '%a %m %n %F' {' '.join((*COMMON_FILES, *SERVERS))}; echo '# asked'",
-        "expiry": f"whole sh -c {shlex.quote(EXPIRY.replace('ACCOUNTS', listed))}",
         "limits of accounts": f"{LIMITS_OF_ACCOUNTS.replace('ACCOUNTS', listed)}; echo '# asked'",
         "identities": "; ".join((*sums, sessions)),
-        "mandatory access": "{ read -r e </sys/fs/selinux/enforce && echo \"enforce $e\"; } || grep -h '^SELINUX=' /etc/selinux/config",
+        "mandatory access": enforces,
     }

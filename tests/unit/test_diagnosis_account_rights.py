@@ -28,7 +28,7 @@ LIMITS = "postgres hard memlock unlimited\npostgres soft nofile 65536\n# asked"
 
 def seen(text: str, expiry: str = "", limits: str = "", name: str = "lknode01") -> HostSeen:
     account = "= 101 postgres /bin/bash\n? 2 postgres mysql"
-    return host(name, f"@@ accounts\n{account}\n{text}\n@@ expiry\n{expiry}\n@@ limits of accounts\n{limits}\n")
+    return host(name, f"@@ accounts\n{account}\n{text}\n@@ working folders\n{expiry}\n@@ limits of accounts\n{limits}\n")
 
 
 def told(standby: HostSeen, active: HostSeen | None = None, *, agent: str = "pgsql", cluster: Any = PACEMAKER, **more: Any) -> list[Cause]:
@@ -139,7 +139,7 @@ def test_how_a_node_tells_it(tmp_path: Path) -> None:
     shadow.write_text("root:$6$secret:1::::::\npostgres:$6$secret:19000:0:99999:7::4:\nmysql:!:19000::::::\nother:x:1:::::5:\n")
     limits.write_text("# a comment\npostgres\tsoft nofile 9\n@dba - memlock unlimited # so\nwww soft nofile 8\n* hard core 0\n")
     sections = node_sections.sections(("postgres", "mysql"))
-    expiry = 'whole() { "$@"; }; ' + sections["expiry"].replace("/etc/shadow", str(shadow))
+    expiry = node_sections.by_root(("postgres", "mysql")).replace("/etc/shadow", str(shadow))
     lines = sections["limits of accounts"].replace("/etc/security/limits.conf", str(limits)).replace("/etc/security/limits.d/*.conf", "")
     texts = [subprocess.run(["sh", "-c", line], capture_output=True, text=True).stdout for line in (expiry, lines)]
     assert texts[0] == "~expires postgres 4\n"

@@ -43,6 +43,11 @@ def test_a_server_that_is_not_on_the_standby() -> None:
         {"active": "# asked"},  # a container's: the host does not have it
         {"active": f"755 /opt/data {SERVER} regular file\n# asked"},  # on a disk of its own
         {"exe": "/usr/bin/other"},
+        {
+            "exe": "/usr/sbin/mariadbd",
+            "active": "755 / /usr/sbin/mariadbd regular file\n# asked",
+            "standby": "755 / /usr/sbin/mysqld regular file\n# asked",
+        },
         {"units": {"directory d": "/usr/lib/postgresql"}},
         {"units": {f"program {DATABASE.tag}": "/usr/lib/postgresql/15/bin/pg_ctl"}},  # which is compared by itself
         {"state": state(standby={DATABASE.tag: IN})},

@@ -22,7 +22,7 @@ PACEMAKER = CLUSTER.model_copy(update={"manager": CLUSTER.manager.model_copy(upd
 
 
 def told(name: str = "lknode01", stat: str = STAT, groups: str = "", cluster: Any = PACEMAKER, **more: Any) -> list[Cause]:
-    seen = host(name, f"@@ processes\n{stat}@@ control groups\n{groups}")
+    seen = host(name, f"@@ processes\n{stat}@@ working folders\n{groups}")
     listeners = more.pop("listeners", [listening(12345, process="nc", pid=5)])
     base = evidence(cluster=cluster, **more)
     it = node(name, listeners=listeners, terminals=seen.terminals, control_groups=seen.control_groups)
@@ -52,9 +52,9 @@ def test_what_a_manager_started_is_none(more: dict[str, Any]) -> None:
 
 
 def test_what_may_be_meant_is_possible_only() -> None:
-    docker = "/proc/5/cgroup:0::/system.slice/docker-0123.scope\n"
+    docker = "~group 5 /system.slice/docker-0123.scope\n"
     assert [c.certainty for c in told(groups=docker)] == [Certainty.POSSIBLE]
-    assert [c.certainty for c in told(groups="/proc/5/cgroup:0::/user.slice/user-0.slice/session-3.scope\n")] == [Certainty.LIKELY]
+    assert [c.certainty for c in told(groups="~group 5 /user.slice/user-0.slice/session-3.scope\n")] == [Certainty.LIKELY]
     assert [c.certainty for c in told(cluster=CLUSTER)] == [Certainty.POSSIBLE]  # perform_action, given by hand
     assert [c.certainty for c in told("lknode02", cluster=CLUSTER)] == [Certainty.LIKELY]  # where nothing is in service
 

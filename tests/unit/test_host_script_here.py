@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.cluster import linux_disk_space
-from harness.collect import linux_host_script
+from harness.collect import linux_host_script, node_sections
 from harness.diagnosis.linux_host_script_parse import host
 from harness.hosts.deadman import deadman_scripts
 from harness.managers.manager_registry import manager_of
@@ -56,3 +56,13 @@ def test_nothing_of_it_needs_a_place_to_write_to() -> None:
     texts = [linux_host_script.script(CLUSTER, machine, manager_of(CLUSTER, {})) for machine in CLUSTER.machines]
     for text in (*texts, linux_disk_space.LOOK, deadman_scripts.REMAINS):
         assert "<<" not in text
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_programs_and_control_groups_of_a_process(shell: str) -> None:
+    me, gone = str(os.getpid()), "4194303"
+    told = printed(shell, node_sections.by_root(("nobody-of-that-name",)), me, gone)
+    seen = host("lknode01", f"@@ working folders\n{told}")
+    assert seen.executables == {os.getpid(): str(Path("/proc/self/exe").readlink())}
+    assert set(seen.control_groups) <= {os.getpid()} and all(group.startswith("/") for group in seen.control_groups.values())
+    assert printed(shell, node_sections.by_root(("nobody-of-that-name",))) == ""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 STAT = re.compile(r"(?m)^(\d{1,10}) \(.*\) (\S) -?\d+ -?\d+ -?\d+ (-?\d{1,10}) ")
-GROUP = re.compile(r"(?m)^/proc/(\d{1,10})/cgroup:\d+:(?:name=systemd)?:(/\S*)$")
+GROUP = re.compile(r"(?m)^~group (\d{1,10}) (/\S*)$")
 PROGRAM = re.compile(r"(?m)^'/proc/(\d{1,10})/exe' -> '(/[^'\n]+?)(?: \(deleted\))?'$")
 PSEUDO_TERMINALS, CONSOLES = range(136, 144), 4  # major numbers of devices
 MAX_CONSOLE = 63
@@ -30,7 +30,7 @@ def _terminal(number: int) -> str:
 
 
 def control_groups(text: str) -> dict[int, str]:
-    """Lines `/proc/PID/cgroup:N:HIERARCHY:PATH`; of two hierarchies the one that says more."""
+    """Lines `~group PID PATH`; of two hierarchies the one that says more."""
     groups: dict[int, str] = {}
     for pid, path in GROUP.findall(text):
         groups[int(pid)] = max(groups.get(int(pid), ""), path, key=len)

@@ -12,6 +12,7 @@ from harness.managers.manager import ResourceState
 
 # Where programs of the system lie, which a package brings; what is mounted elsewhere may well be a disk that moves with the services.
 OF_THE_SYSTEM = ("/", "/usr", "/usr/bin", "/usr/sbin", "/usr/lib", "/opt")
+MARIADB = ("mysqld", "mariadbd")  # its name of before, and of MySQL, and its own
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -25,9 +26,15 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             ours = (active.files or {}).get(file)  # a container's program is none of the host's files
             if ours is None or ours.mount not in OF_THE_SYSTEM or file in standby.files or there is not ResourceState.STANDBY:
                 continue
-            if active.units.get(f"program {service.tag}") or _moves(active, file):
+            if active.units.get(f"program {service.tag}") or _moves(active, file) or _has_one(standby, file):
                 continue
             yield _cause(active, standby, service, file)
+
+
+def _has_one(standby: HostSeen, file: str) -> bool:
+    """Has it one of the same server under its other name?"""
+    name = file.rpartition("/")[2]
+    return name in MARIADB and any(other.rpartition("/")[2] in MARIADB for other in standby.files or {})
 
 
 def _moves(active: HostSeen, file: str) -> bool:
