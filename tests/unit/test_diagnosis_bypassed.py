@@ -51,6 +51,7 @@ def test_a_client_that_is_connected_to_the_node_itself() -> None:
         {"peer": "10.20.1.20", "port": 22},
         {"peer": "10.20.1.20", "cluster": CLUSTER, "paths": paths()},  # without floating IP all go there
         {"peer": "10.20.1.20", "paths": paths(client=AS_NODE, standby=AS_NODE)},  # floating IP is off, against the file
+        {"peer": "10.20.1.20", "paths": paths(client=AS_VIP, standby=AS_NODE)},  # of one rule
         {"peer": "10.20.1.20", "paths": ()},  # that was not seen
         {"peer": "10.20.1.20", "moved": True},
     ],

@@ -8,7 +8,7 @@ from dataclasses import replace
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.path_exchange import ask_over_the_path
 from harness.config.cluster_config import Cluster, Service
-from harness.core.errors import DeadlineExceeded
+from harness.core.errors import BadUse, HarnessError
 from harness.core.finding import Finding, Weight
 from harness.services import service_registry
 from harness.services.service_kind import NotTheService, TellsFindings, TurnedAway, Unbearable, UnbearableAndRefusing
@@ -28,7 +28,9 @@ def of_service(subject: ClusterUnderTest, service: Service) -> list[Finding]:
     assert isinstance(kind, TellsFindings)
     try:
         findings = ask_over_the_path(subject, subject.cluster.client.name, service, kind.findings, FINDINGS_TIMEOUT_S)
-    except (NotTheService, TurnedAway, DeadlineExceeded, OSError) as error:
+    except BadUse:
+        raise
+    except (NotTheService, TurnedAway, HarnessError, OSError) as error:  # and what a file that nobody has agreed to was not asked for
         return [Finding(Weight.NOTE, f"service {service.name}", "not told", f"what it says of itself: {error}", "see its paths")]
     return [replace(finding, host=f"service {service.name}") for finding in findings]
 
