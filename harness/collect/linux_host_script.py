@@ -93,13 +93,8 @@ case "$a $b $c" in "Max open files") echo "$pid $n Max open files $soft"; break 
 done <"/proc/$pid/limits"
 done"""
 _FOLDERS = """for pid; do [ -r "/proc/$pid/cwd/." ] && cd -P "/proc/$pid/cwd" && printf '= %s ' "$pid" && pwd -P && cd /; done; true"""
-# What is mounted at boot itself, no folder of the host's, without the options, among which are credentials, and what is the system's own.
-_FOLDERS = (
-    """for pid; do [ -r "/proc/$pid/cwd/." ] && cd -P "/proc/$pid/cwd" && printf '= %s ' "$pid" && pwd -P && cd /; done
-"""
-    + node_sections.PROGRAMS_OF_PROCESSES
-)
-# What is mounted at boot, without the options, among which are credentials, and without what is the system's own.
+# What is mounted at boot itself, no folder of the host's, without the options, among which are credentials, and without what is the
+# system's own.
 _FSTAB = """while read -r what place kind options _ || [ -n "$what" ]; do
 case "$what" in \\#*) continue ;; esac
 case ",$options," in *,noauto,*|*,x-systemd.automount,*|*,bind,*|*,rbind,*) continue ;; esac

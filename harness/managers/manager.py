@@ -214,6 +214,7 @@ class Manager(ABC):
     # By which its nodes talk, over their first link where each has its own; what their own firewalls must let pass.
     peer_port: ClassVar[tuple[Literal["tcp", "udp"], int] | None] = None
     misses_probes: ClassVar[bool] = True  # does the responder's monitor notice that no probe comes any more?
+    boot_unit: ClassVar[str] = ""  # of systemd, without `.service`, that starts it at boot; empty where it has none of its own
     process_names: ClassVar[tuple[str, ...]] = ()  # all of its own that must run, as `ps` has their names (15 characters)
     usual_daemons: ClassVar[tuple[str, ...]] = ()  # of its own, by name, that a supervisor brings back; a cluster file may name others
     mended_daemons: ClassVar[tuple[str, ...]] = ()  # of its own, by name: those whose end its supervisor mends, and fences nobody

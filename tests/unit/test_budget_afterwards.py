@@ -39,6 +39,10 @@ class Obeyed(ByAzurePower):
     name = "obeyed"
     clock: Clock
 
+    def _do(self, deadline: Deadline) -> None:
+        self._subject.hosts = {self._node: SimpleNamespace(alive=lambda limit: True)}
+        super()._do(deadline)
+
     def _own_allowance(self) -> Allowance:
         return OWN
 

@@ -57,6 +57,7 @@ class LifeKeeper(OnLinux):
     notices = staticmethod(notices)
     out_settings = None
     packages = ("steeleye-lk",)  # its core (docs of SIOS: `rpm -q steeleye-lk`)
+    boot_unit = "lifekeeper"
     peer_port = ("tcp", 7365)  # LKL-36
     process_names = ("lcm", "lcd", "lkcheck", "lkscsid", "lkvmhad", "eventslcm", "ttymonlcm", "lcdremexec")
     usual_daemons = ("lcm", "lcd", "lkcheck")  # LKL-02

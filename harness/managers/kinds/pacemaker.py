@@ -82,6 +82,7 @@ class Pacemaker(OnLinux):
     log = Path("/var/log/pacemaker/pacemaker.log")
     notices = staticmethod(notices)
     packages = ("pacemaker", "corosync")
+    boot_unit = "pacemaker"
     peer_port = ("udp", 5405)  # of link 0; see `port_between`
     misses_probes = False  # azure-lb's monitor only sees whether its process is there (facts PCM-08)
     needs_fencing = True

@@ -89,7 +89,8 @@ def _shell(active: HostSeen, standby: HostSeen, service: Service, name: str) -> 
 
 def _goes_by_su(evidence: Evidence, active: HostSeen, service: Service) -> bool:
     """Does what starts the service become the account by `su`, and so by PAM? What systemd starts itself does not."""
-    if evidence.cluster.manager.kind == "lifekeeper":
+    by_own_scripts = evidence.cluster.manager.kind == "lifekeeper"
+    if by_own_scripts:
         groups = [active.control_groups.get(s.pid or 0, "") for s in active.listening(service.port)]
         return service.kind in ("postgres", "oracle") and not any(OWN_UNIT.search(group) for group in groups)
     return active.units.get(f"agent {service.tag}", "") in BY_SU

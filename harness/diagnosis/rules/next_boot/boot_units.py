@@ -10,6 +10,7 @@ from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.required_flows import join_names
 from harness.managers.manager import ResourceState
+from harness.managers.manager_registry import manager_class
 
 # Of a program that listens: what is said of it in one word, and the units that start it.
 UNITS = (
@@ -24,7 +25,6 @@ UNITS = (
     (re.compile(r"nginx"), "nginx", re.compile(r"nginx")),
     (re.compile(r"tnslsnr"), "tnslsnr", re.compile(r"dbora|oracle|oracle-(?:xe|free|db|rdbms)[\w-]*|oracledb[\w-]*")),
 )
-MANAGERS = {"pacemaker": "pacemaker", "lifekeeper": "lifekeeper"}
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -82,9 +82,9 @@ def _beside_the_manager(evidence: Evidence, service: Service, program: str, unit
 def _manager(evidence: Evidence) -> Iterator[Cause]:
     """The cluster manager's own unit, where the cluster file does not say how that is meant. A node without any link told nothing."""
     cluster = evidence.cluster
-    unit = MANAGERS.get(cluster.manager.kind)
+    unit = manager_class(cluster.manager.kind).boot_unit
     told = {node.name: host.next_boot for node, host in evidence.nodes if host.next_boot.units}
-    if unit is None or cluster.manager.starts_at_boot is not None or len(told) < 2:
+    if not unit or cluster.manager.starts_at_boot is not None or len(told) < 2:
         return
     starts = [name for name, boot in told.items() if boot.starts_unit(unit)]
     stays = [name for name in told if name not in starts]
