@@ -82,7 +82,7 @@ def _beside_the_manager(evidence: Evidence, service: Service, program: str, unit
 def _manager(evidence: Evidence) -> Iterator[Cause]:
     """The cluster manager's own unit, where the cluster file does not say how that is meant. A node without any link told nothing."""
     cluster = evidence.cluster
-    unit = manager_class(cluster.manager.kind).boot_unit
+    unit = manager_class(cluster).boot_unit
     told = {node.name: host.next_boot for node, host in evidence.nodes if host.next_boot.units}
     if not unit or cluster.manager.starts_at_boot is not None or len(told) < 2:
         return
