@@ -96,6 +96,7 @@ def test_a_file_of_corosync_without_a_token_lets_its_own_count() -> None:
     for quiet in (without_token(1.0, "1000"), without_token(3.0), without_token(3.0, "3000"), without_token(22.0, "30000"),
                   without_token(5.0, quorum="1", **{"node 3 ring0_addr": "10.20.1.13"})):  # fmt: skip
         assert told(quiet) == []
+    assert not [says for _, says in told(without_token(100.0, "30000")) if "own counts" in says]  # somebody has set it while it runs
     half = without_token(5.0)
     for other in ({}, {"totem.transport": "knet"}, {**WHOLE, "totem.token": "3000"}):  # not told, not whole, and one that has it
         hosts = {**half.hosts, "lknode02": node("lknode02", corosync=other)}

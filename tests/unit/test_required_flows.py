@@ -151,6 +151,8 @@ def test_names_in_corosyncs_list_are_resolved_and_a_file_that_was_not_read_says_
     assert port({"node 1 ring0_addr": "10.20.1.11"}, {}, "10.20.2.11", "10.20.2.12") is None
     assert port({}, names, "10.20.1.11", "10.20.1.12") is None
     assert port(listed | {"link 1 mcastport": "70x"}, {}, "10.20.2.11") == 101
+    assert port(listed | {"link 1 knet_transport": "sctp"}, {}, "10.20.2.11") is None
+    assert port({k: v for k, v in listed.items() if "transport" not in k} | {"totem.rrp_mode": "passive"}, {}, "10.20.2.11") == 102
 
 
 def test_a_standby_that_only_cannot_be_a_client_could_take_over_all_the_same() -> None:
