@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from harness.config.cluster_config import Service
+from harness.config.cluster_config import Cluster, Service
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.required_flows import join_names
@@ -99,7 +99,7 @@ def _manager(evidence: Evidence) -> Iterator[Cause]:
                 f"links below /etc/systemd/system on {name}: {unit}.service {'' if name in starts else 'not '}among them" for name in told
             ),
         )
-    elif stays and cluster.manager.kind == "pacemaker":
+    elif stays and _is_pacemaker(cluster):
         yield Cause(
             f"{unit}.service starts at boot on neither node: one that is rebooted or fenced stays out until somebody starts it there",
             cluster.name,
@@ -124,7 +124,7 @@ def _starts_as_standby(evidence: Evidence) -> Iterator[Cause]:
     """Pacemaker's own file may have a node begin each time as one that takes nothing."""
     for node, host in evidence.nodes:
         files = [file for file, key, value in host.next_boot.settings if key == "PCMK_node_start_state" and value == "standby"]
-        if files and evidence.cluster.manager.kind == "pacemaker":
+        if files and _is_pacemaker(evidence.cluster):
             yield Cause(
                 f"PCMK_node_start_state is standby in {files[0]} of {node.name}: whenever Pacemaker starts there, after a boot or after it "
                 "was fenced, the node takes nothing over until somebody lets it",
@@ -133,3 +133,7 @@ def _starts_as_standby(evidence: Evidence) -> Iterator[Cause]:
                 f"take that line out of {files[0]} on {node.name}; it counts from Pacemaker's next start on",
                 (f"{files[0]} on {node.name}: PCMK_node_start_state=standby",),
             )
+
+
+def _is_pacemaker(cluster: Cluster) -> bool:
+    return cluster.manager.kind == "pacemaker"
