@@ -14,7 +14,7 @@ from typing import TypeVar
 from harness.check.linux_node_facts import of_script, offset_of
 from harness.check.node_facts import NodeFacts, WindowsFacts
 from harness.cluster.cluster_under_test import ClusterUnderTest
-from harness.collect.linux_host_script import FACTS, SCRIPT_TIMEOUT_S, pieces, script
+from harness.collect.linux_host_script import FACTS, SCRIPT_TIMEOUT_S, facts_script, pieces, script
 from harness.config.cluster_config import Machine
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
 from harness.core.finding import Finding, Weight
@@ -116,9 +116,9 @@ def _survey_by_script(subject: ClusterUnderTest, machine: Machine) -> tuple[Host
 
 
 def _survey_at_once(subject: ClusterUnderTest, machine: Machine, instead: Host) -> tuple[None, NodeFacts]:
-    """The whole script where its answer comes back whole, because each takes some 20 s; else in pieces. It tells no time."""
+    """One script where its answer comes back whole, because each takes some 20 s; else in pieces. It tells no time."""
     try:
-        text = instead.run(script(subject.cluster, machine, subject.manager), limit=SCRIPT_TIMEOUT_S).out
+        text = instead.run(facts_script(subject.cluster, machine, subject.manager), limit=SCRIPT_TIMEOUT_S).out
     except Unusable:
         text = ""
     if linux_host_script_parse.MARK not in text:

@@ -173,10 +173,20 @@ def script(cluster: Cluster, machine: Machine, manager: Manager) -> str:
     return f"{WHOLE}\n{echoes} | {{\n{rest}\n}}"  # the echoes travel while the rest is asked
 
 
+def facts_script(cluster: Cluster, machine: Machine, manager: Manager) -> str:
+    """The sections in FACTS alone, for a host that brings little text back at once."""
+    return "\n".join([*_beginning(), *_sections({**_facts(cluster, machine, manager), "failed": _FAILED}), "true"])
+
+
 def pieces(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, str]:
-    """The sections in FACTS as scripts of their own, for a host that brings little text back at once."""
+    """The same as scripts of their own, where even these are too much."""
+    parts = _facts(cluster, machine, manager)
+    return {name: "\n".join([*_beginning(), *_sections({name: part, "failed": _FAILED}), "true"]) for name, part in parts.items()}
+
+
+def _facts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, str]:
     parts = _parts(cluster, machine, manager)
-    return {name: "\n".join([*_beginning(), *_sections({name: parts[name], "failed": _FAILED}), "true"]) for name in FACTS if name in parts}
+    return {name: parts[name] for name in FACTS if name in parts}
 
 
 def _beginning() -> list[str]:
@@ -239,7 +249,6 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
             str(cluster.vip), cluster.load_balancer.probe.port, of_pacemaker=cluster.manager.kind == "pacemaker"
         )
         parts["rules at boot"] = next_boot_script.saved_firewall()
-        parts |= {"fstab": _FSTAB, "disks": "ask disks disks", "log": log, **manager.survey_commands()}
     return parts
 
 

@@ -66,6 +66,9 @@ class Booting:
     def __init__(self, boot: str, silent: int = 0) -> None:
         self.boot, self.silent = boot, silent
 
+    def alive(self, *, limit: float = 1.0) -> bool:
+        return True  # before anything is done
+
     def check(self, command: object, *, limit: float = 1.0) -> str:
         self.silent -= 1
         if self.silent >= 0:

@@ -12,7 +12,7 @@ from harness.check.findings import service_findings
 from harness.config.service_settings import NotAgreed
 from harness.core.errors import BadUse, DeadlineExceeded, Unusable
 from harness.core.finding import Weight
-from harness.services.service_kind import NotTheService
+from harness.services.service_kind import NotTheService, TurnedAway
 
 DATABASE = next(s for s in CLUSTER.services if s.kind == "postgres")
 
@@ -26,7 +26,8 @@ def told(error: Exception, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    "error", [NotAgreed("nobody has agreed"), NotTheService("no"), DeadlineExceeded("late"), Unusable("gone"), OSError("no")]
+    "error",
+    [NotAgreed("nobody has agreed"), NotTheService("no"), TurnedAway("28P01"), DeadlineExceeded("late"), Unusable("gone"), OSError("no")],
 )
 def test_a_service_that_cannot_be_asked_is_a_note(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     (one,) = told(error, monkeypatch)

@@ -28,9 +28,9 @@ def of_service(subject: ClusterUnderTest, service: Service) -> list[Finding]:
     assert isinstance(kind, TellsFindings)
     try:
         findings = ask_over_the_path(subject, subject.cluster.client.name, service, kind.findings, FINDINGS_TIMEOUT_S)
-    except BadUse:
-        raise
-    except (NotTheService, TurnedAway, HarnessError, OSError) as error:  # and what a file that nobody has agreed to was not asked for
+    except (NotTheService, HarnessError, OSError) as error:  # and what a file that nobody has agreed to was not asked for
+        if isinstance(error, BadUse) and not isinstance(error, TurnedAway):
+            raise
         return [Finding(Weight.NOTE, f"service {service.name}", "not told", f"what it says of itself: {error}", "see its paths")]
     return [replace(finding, host=f"service {service.name}") for finding in findings]
 
