@@ -6,7 +6,7 @@ import time
 
 from harness.hosts.host import Host
 
-MIN_LOOK_S, MAX_LOOK_S = 0.5, 5.0
+MIN_LOOK_S, MAX_LOOK_S = 0.3, 5.0
 USUAL_ANSWERS = 10  # as many times its usual answer's time is waited for
 LOOKS = 2  # in a row, none of them answered
 
