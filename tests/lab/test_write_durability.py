@@ -160,8 +160,8 @@ def test_a_database_that_takes_writes_later_than_its_path_is_right_is_waited_for
         follow(self, recorder, tokens)
 
     def grant() -> None:
+        granted.append(time.monotonic())  # before: a token may be taken, and the wait be over, while the command still ends
         database.as_owner(f"grant insert on {TABLE} to harness")
-        granted.append(time.monotonic())
 
     def with_writes_later(self, *told):
         later = threading.Timer(REFUSED_S, grant)
