@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from statistics import median
 
 from harness.cluster.path_check import PathCheck
 from harness.config.cluster_config import Cluster, Node
-from harness.diagnosis.evidence import PathSeen, ProbesSeen
+from harness.diagnosis.evidence import Direct, PathSeen, ProbesSeen
 from harness.remote.connections.attempt import Attempt
 from harness.remote.recording.packets import Packet
 
@@ -70,7 +71,38 @@ def probes(node: Node, packets: Sequence[Packet], cluster: Cluster, seconds: flo
         answers_by=frozenset(p.interface for p in answers),
         misdelivered=_misdelivered(node, packets),
         every_s=_interval(p for p in came if p.dport == port),
+        swallowed=_swallowed(node, packets, cluster),
     )
+
+
+def direct(attempts: Sequence[Direct], packets: Seen, cluster: Cluster) -> list[Direct]:
+    """The attempts past the balancer, those that were silent with what was seen of them at the node: told by both ends' ports."""
+    return [_direct(a, packets.get(a.node, ()), str(cluster.node(a.node).address)) if a.outcome == "silent" else a for a in attempts]
+
+
+def _direct(attempt: Direct, packets: Sequence[Packet], address: str) -> Direct:
+    ports = (attempt.local_port, attempt.port)
+    arrived = any(_is_syn_that_came(p) and p.dst == address and (p.sport, p.dport) == ports for p in packets)
+    left = any(_is_answer_that_left(p) and p.src == address and (p.dport, p.sport) == ports for p in packets)
+    return replace(attempt, arrived=arrived, answer_left=left)
+
+
+def _is_syn_that_came(packet: Packet) -> bool:
+    return packet.protocol == "tcp" and packet.is_syn and packet.came_in
+
+
+def _is_answer_that_left(packet: Packet) -> bool:
+    return packet.protocol == "tcp" and packet.outgoing and not packet.local and (packet.is_syn_ack or packet.is_rst)
+
+
+def _swallowed(node: Node, packets: Sequence[Packet], cluster: Cluster) -> dict[str, int]:
+    """What the other node's manager begins there, by the address that it came to, but where anything of that was answered or refused; what
+    the look itself tries is left out."""
+    peer, tried = cluster.peer_of(node.name), {cluster.load_balancer.probe.port, *(s.port for s in cluster.services)}
+    ways = {(str(peer.address), str(node.address)), (str(peer.second_address), str(node.second_address))}
+    came = Counter(p.dst for p in packets if _is_syn_that_came(p) and (p.src, p.dst) in ways and p.dport not in tried)
+    heeded = {p.src for p in packets if _is_answer_that_left(p) and (p.dst, p.src) in ways and p.sport not in tried} if came else set()
+    return {address: times for address, times in came.items() if address not in heeded}
 
 
 def _interval(syns: Iterable[Packet]) -> float | None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from harness.check import evidence_gathering
+from harness.check import captured_evidence, evidence_gathering
 from harness.check.check_result import OF_A_ROLE, WHEN_IT_RESTS, Findings, PathLine
 from harness.check.findings import service_findings
 from harness.check.findings.firewall_findings import evaluate_firewalls
@@ -144,7 +144,7 @@ def _look_once(subject: ClusterUnderTest, instead: Mapping[str, Host], aside: Co
         surveyed.hosts_seen,
         paths,
         probes_by_node,
-        direct,
+        captured_evidence.direct(direct, packets, cluster),
         statuses,
         manager_answers.may_move,
         manager_answers.fencing,

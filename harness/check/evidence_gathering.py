@@ -56,7 +56,7 @@ def direct(
             tried = next((one for one in attempts if one.answered), attempts[0])
         except HarnessError:
             return None  # the paths that begin there say it
-        return Direct(origin, node, port, str(tried.outcome), tried.detail)
+        return Direct(origin, node, port, str(tried.outcome), tried.detail, tried.local_port)
 
     results = subject.together(*(lambda o=o, n=n, p=p: try_once(o, n.name, str(n.address), p) for o, n, p in wanted))
     return [result for result in results if result is not None]

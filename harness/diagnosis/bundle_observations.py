@@ -40,7 +40,7 @@ def as_data(evidence: Evidence, findings: Sequence[Finding]) -> dict[str, Any]:
         "paths": [_path_data(path) for path in evidence.paths],
         "probes": [
             {**asdict(probes), "syns": list(probes.syns.items()), **_sorted_sets(probes, "came_by", "answers_by")}
-            | {"misdelivered": list(probes.misdelivered.items())}
+            | {"misdelivered": list(probes.misdelivered.items()), "swallowed": list(probes.swallowed.items())}
             for probes in evidence.probes.values()
         ],
         "direct": [asdict(attempt) for attempt in evidence.direct],
@@ -53,9 +53,7 @@ def parse(data: Mapping[str, Any], cluster: Cluster) -> Observation:
     """What `as_data` made. Raises ValueError, KeyError, TypeError or AttributeError for what it did not."""
     nodes, machines = {n.name for n in cluster.nodes}, {m.name for m in cluster.machines}
     probes = [ProbesSeen(**_read_probes(row)) for row in data["probes"] if row["node"] in nodes]
-    direct = [
-        Direct(_text(d["origin"]), _text(d["node"]), _number(d["port"]), _text(d["outcome"]), _text(d["detail"])) for d in data["direct"]
-    ]
+    direct = [_read_direct(row) for row in data["direct"]]
     return Observation(
         data["active"] if data["active"] in nodes else None,
         data["moved"] is True,
@@ -87,14 +85,22 @@ def _read_paths(data: Sequence[Mapping[str, Any]], cluster: Cluster) -> Iterator
             yield PathSeen(service=services[row["service"]], full=full, **texts, **sets, **flags)  # type: ignore[arg-type]
 
 
+def _read_direct(row: Mapping[str, Any]) -> Direct:
+    origin, node, outcome, detail = (_text(row[name]) for name in ("origin", "node", "outcome", "detail"))
+    local_port = _number(row["local_port"]) if row.get("local_port") is not None else None  # which older archives lack, as the next
+    seen = {name: row.get(name) is True for name in ("arrived", "answer_left")}
+    return Direct(origin, node, _number(row["port"]), outcome, detail, local_port, **seen)
+
+
 def _read_probes(row: Mapping[str, Any]) -> dict[str, Any]:
     counts = {name: _number(row[name]) for name in ("answered", "refused")}
     nics = {name: frozenset(_texts(row[name])) for name in ("came_by", "answers_by")}
     syns = {_number(port): _number(times) for port, times in row["syns"]}
-    astray = {_text(address): _number(times) for address, times in row.get("misdelivered", ())}  # which older archives lack, as the next
+    # Which older archives lack, as the next.
+    lost = {name: {_text(a): _number(times) for a, times in row.get(name, ())} for name in ("misdelivered", "swallowed")}
     every_s = float(row["every_s"]) if isinstance(row.get("every_s"), int | float) else None
     seconds = {"seconds": float(row["seconds"]), "every_s": every_s}
-    return {"node": row["node"], "syns": syns, "misdelivered": astray, **seconds, **counts, **nics}
+    return {"node": row["node"], "syns": syns, **lost, **seconds, **counts, **nics}
 
 
 def _read_finding(row: Mapping[str, Any]) -> Finding:

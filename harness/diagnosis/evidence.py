@@ -157,10 +157,16 @@ class HostSeen:
         own_nic = next(iter(holders)) if len(holders) == 1 else None
         return replace(packet, own_nic=own_nic, far_nic=self._nic_to(far_address, own_address), listened=listened)
 
-    def _nic_to(self, far_address: str, own_address: str) -> str | None:
+    def route_from(self, own_address: str, far_address: str) -> Route | None:
+        """The route by which it answers there as this address of its own; where that was not asked and no policy rule looks at sources, the
+        one for any. None where it is not known."""
         route = self.routes.get((far_address, own_address))
         if route is None and self.rules and all(ROUTED_BY_DESTINATION.fullmatch(rule) for rule in self.rules):
             route = self.routes.get((far_address, ""))
+        return route
+
+    def _nic_to(self, far_address: str, own_address: str) -> str | None:
+        route = self.route_from(own_address, far_address)
         return route.interface if route is not None and route.kind == "unicast" else None
 
     def port_between(self, cluster: Cluster, ends: Collection[str]) -> PeerPort | None:
@@ -241,6 +247,8 @@ class ProbesSeen:
     # Packets for the node's own addresses, whoever sent them, that came in a frame for another hardware address; where none came rightly.
     misdelivered: Mapping[str, int] = field(default_factory=dict)
     every_s: float | None = None
+    # SYNs of the other node's manager, by the own address that they came to, where none of them was answered or refused.
+    swallowed: Mapping[str, int] = field(default_factory=dict)
 
     def unheeded(self, port: int) -> int:
         """How many SYNs to that port were neither answered nor refused; one that came as the capture ended counts too."""
@@ -249,13 +257,17 @@ class ProbesSeen:
 
 @dataclass(frozen=True)
 class Direct:
-    """One attempt past the balancer: from a host to a node's own address."""
+    """One attempt past the balancer: from a host, whose end had `local_port`, to a node's own address. Of one that was silent: whether it
+    was seen to arrive at the node's NIC, and whether something that answers or refuses it was seen to leave there."""
 
     origin: str
     node: str
     port: int
     outcome: str
     detail: str = ""
+    local_port: int | None = None
+    arrived: bool = False
+    answer_left: bool = False
 
 
 @dataclass(frozen=True)

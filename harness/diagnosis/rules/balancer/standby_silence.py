@@ -17,6 +17,7 @@ from harness.diagnosis.rules.network import links
 from harness.diagnosis.rules.network.arp import is_foreign_neighbour
 from harness.diagnosis.rules.network.client_routes import is_led_astray
 from harness.diagnosis.rules.network.hop_limits import MIN_HOPS, hops_by_rule
+from harness.diagnosis.rules.network.host_firewall import BESIDE
 from harness.diagnosis.rules.network.routes import gives_mark
 from harness.hosts.linux.linux_parse import Route
 
@@ -34,6 +35,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     address = cluster.node(standby).address
     services = {s.port: s.name for s in cluster.services}
     shut, undecided = defaultdict[str, list[Direct]](list), defaultdict[str, list[Direct]](list)
+    arrived = defaultdict[tuple[str, bool], list[Direct]](list)  # by origin, and whether a refusal was seen to leave
     for attempt in evidence.direct:
         if (
             attempt.node != standby
@@ -56,21 +58,23 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             or decision.passes is True
             or (decision.passes is None and NOT_IN_SILENCE.search(f"{decision.rule} {decision.why}"))
         ):
-            shut[attempt.origin].append(attempt)
+            (arrived[(attempt.origin, attempt.answer_left)] if attempt.arrived else shut[attempt.origin]).append(attempt)
         elif decision.passes is None:
             undecided[decision.why].append(attempt)
     for why, attempts in undecided.items():
         ports = ", ".join(dict.fromkeys(f"{d.port} ({services[d.port]})" for d in attempts))
         origins = list(dict.fromkeys(d.origin for d in attempts))
+        or_azure = "" if all(d.arrived for d in attempts) else f", or a network security group (NSG) at {standby},"
         yield Cause(
-            f"its own firewall, or a network security group (NSG) at {standby}, stops {join_names(origins)} at port {ports}: "
+            f"its own firewall{or_azure} stops {join_names(origins)} at port {ports}: "
             f"after a failover {_consequence(evidence, origins)}; what the firewall does depends on {why}",
             standby,
             _certainty(evidence, origins),
             "see what that rule does to them (its counter: `nft list ruleset`, `iptables -vnL`); let these pass by a rule before it",
             tuple(f"from {d.origin} to {address}:{d.port}: {d.outcome}; its kernel would refuse what arrives" for d in attempts),
-            "with the rule taken away for a moment it is decided which of the two it is",
+            "with the rule taken away for a moment it is decided which of the two it is" if or_azure else "",
         )
+    yield from _arrived(evidence, standby, arrived)
     by_ports = defaultdict[str, list[str]](list)
     for origin, attempts in shut.items():
         by_ports[", ".join(f"{d.port} ({services[d.port]})" for d in attempts)].append(origin)
@@ -87,6 +91,34 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
                 for d in shut[o]
             ),
             f"a filter on {standby} that could not be read would do the same",
+        )
+
+
+def _arrived(evidence: Evidence, standby: str, arrived: dict[tuple[str, bool], list[Direct]]) -> Iterator[Cause]:
+    """What was seen at the standby's NIC was let through by Azure's security groups, whatever became of it there."""
+    services = {s.port: s.name for s in evidence.cluster.services}
+    by_ports = defaultdict[tuple[str, bool], list[str]](list)
+    for (origin, answer_left), attempts in arrived.items():
+        by_ports[(", ".join(f"{d.port} ({services[d.port]})" for d in attempts), answer_left)].append(origin)
+    for (ports, answer_left), origins in by_ports.items():
+        sent = f"what {join_names(origins)} send{'s' if len(origins) == 1 else ''} to port {ports} arrives at the NIC of {standby}, "
+        left = "a RST" if answer_left else "no RST"
+        if answer_left:
+            says = f"{sent}and its refusals leave it and are lost on their way back"
+            do = f"look at the route tables (UDR) of both subnets and at what filters what comes in at {join_names(origins)}"
+        else:
+            says = f"{sent}and its kernel neither answers nor refuses it; its firewall lets it pass, as far as that can be told"
+            do = f"look on {standby} {BESIDE}"
+        yield Cause(
+            f"{says}: after a failover {_consequence(evidence, origins)}",
+            standby,
+            _certainty(evidence, origins),
+            do,
+            tuple(
+                f"the packet capture on {standby}: a SYN from {d.origin} to port {d.port} arrived, and {left} left"
+                for o in origins
+                for d in arrived[(o, answer_left)]
+            ),
         )
 
 

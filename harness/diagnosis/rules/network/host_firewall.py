@@ -22,6 +22,10 @@ OF_CONTENT = re.compile(
 ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 TO_A_PROXY = re.compile(r"-j TPROXY .*?--on-port ([1-9]\d*)")
 COMMUNICATION = "communication path"
+BESIDE = (
+    "at what comes beside the firewall: `ip rule` and routes by port or mark, `ip xfrm policy`, `tc filter show` and XDP programs "
+    "(`ip link`, `bpftool net`), and at the counters of `nstat -azs` (TcpExtListenDrops, IpReversePathFilter)"
+)
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -168,8 +172,7 @@ def _swallowed(evidence: Evidence) -> Iterator[Cause]:
             "somebody listens, and its kernel neither answers nor refuses it; its firewall lets it pass, as far as that can be told",
             node,
             Certainty.LIKELY,
-            f"look on {node} at what comes beside the firewall: `ip rule` and routes by port or mark, `ip xfrm policy`, `tc filter show` "
-            "and XDP programs (`ip link`, `bpftool net`), and at the counters of `nstat -azs` (TcpExtListenDrops, IpReversePathFilter)",
+            f"look on {node} {BESIDE}",
             tuple(
                 f"the packet captures: {p.path} to port {p.service.port} arrived at {node}, and no SYN-ACK or RST left it" for p in paths
             ),

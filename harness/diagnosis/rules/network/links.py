@@ -9,6 +9,7 @@ from harness.diagnosis.cluster_nics import ClusterNic, cluster_nics, explained_p
 from harness.diagnosis.evidence import DOWN, Evidence, HostSeen, Link
 from harness.diagnosis.required_flows import join_names
 from harness.diagnosis.rules.network import shapers
+from harness.diagnosis.rules.network.host_firewall import BESIDE
 
 # What takes over all that its ports receive. A NIC keeps its address in a VRF; of other masters it is not known.
 TAKES_ALL = {"bridge": "the bridge", "bond": "the bond", "team": "the team", "openvswitch": "the Open vSwitch"}
@@ -168,6 +169,9 @@ def _dead_path(evidence: Evidence) -> Iterator[Cause]:
             handled_ends.add(ends)
             peer_port = evidence.hosts.get(name, HostSeen(name)).port_between(cluster, ends)
             ports = f"{peer_port[0].upper()} port {peer_port[1]}" if peer_port else ""
+            if (cause := _swallowed(evidence, path.addresses, ends, subnet)) is not None:
+                yield cause
+                continue
             yield Cause(
                 f"the communication path {path.addresses} in {subnet} is dead, though the cluster manager runs on both nodes: a network "
                 f"security group (NSG) rule there denies {ports or 'its port'} between them, or a route takes it elsewhere",
@@ -179,3 +183,24 @@ def _dead_path(evidence: Evidence) -> Iterator[Cause]:
                 explains=("*:communication path",),
                 general=True,
             )
+
+
+def _swallowed(evidence: Evidence, path: str, ends: frozenset[str], subnet: str) -> Cause | None:
+    """What the other node's manager begins was seen at this node's NIC: no security group keeps it back."""
+    for node in evidence.cluster.nodes:
+        probes = evidence.probes.get(node.name)
+        own = next((a for a in sorted(ends) if a in (str(node.address), str(node.second_address))), "")
+        if probes is None or not probes.swallowed.get(own):
+            continue
+        peer = evidence.cluster.peer_of(node.name).name
+        return Cause(
+            f"the communication path {path} in {subnet} is dead, though the cluster manager runs on both nodes: what {peer} sends to {own} "
+            f"arrives at the NIC of {node.name}, and its kernel neither answers nor refuses it",
+            node.name,
+            Certainty.LIKELY,
+            f"look on {node.name} {BESIDE}; with the last path gone both nodes start everything",
+            (f"the packet capture on {node.name}: SYNs of {peer} to {own} arrived, and no SYN-ACK or RST left",),
+            explains=("*:communication path",),
+            general=True,
+        )
+    return None
