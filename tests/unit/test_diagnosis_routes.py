@@ -221,3 +221,22 @@ def test_a_standby_without_its_default_route_could_not_answer_the_probe() -> Non
     assert "default route" in cause.do and "policy rule" not in cause.says
     ruled = replace(one, routes={**one.routes, **gone}, rules=("100: from 10.20.1.12 lookup 100",))
     assert "want of a route" not in only(with_host(ruled), "lknode02", "100: from 10.20.1.12").says
+
+
+def strict(own: Route, plain: Route, **more: Any) -> Any:
+    """The way to the client as its own address, and the one without a source."""
+    one = node("lknode01", sysctls={"all.rp_filter": "1"}, rules=("0: from all lookup local", "9: from 10.20.1.11 lookup 201"))
+    ways = {(to, s): (own if s else plain) for to in (CLIENT, PROBE) for s in ("", "10.20.1.11")}
+    return with_host(replace(one, routes={**one.routes, **ways}), **more)
+
+
+def test_a_strict_reverse_path_filter_looks_the_way_back_up_by_its_source() -> None:
+    """A default route by the second NIC with a policy rule for the first one's address, as Azure's guides have it, is sound."""
+    by_eth1 = Route("unicast", "eth1")
+    cut = {"paths": paths(client=SILENT, standby=SILENT), "probes": {"lknode01": probed("lknode01", syns={12345: 4}, answered=0)}}
+    assert faults(diagnose(strict(BY_ETH0, by_eth1))) == []
+    assert not [c for c in diagnose(strict(BY_ETH0, by_eth1, **cut)).causes if "rp_filter" in c.says]
+    told = [c for c in faults(diagnose(strict(by_eth1, by_eth1, **cut))) if "rp_filter strict" in c.says]
+    assert [(c.host, c.certainty) for c in told] == [("lknode01", Certainty.CERTAIN)] * 2
+    heard = faults(diagnose(strict(by_eth1, by_eth1)))  # every path was answered
+    assert not [c for c in heard if "rp_filter" in c.says]

@@ -327,7 +327,8 @@ def is_for_port(rule: str, side: str, port: str) -> bool:
 
 
 def _strict(evidence: Evidence) -> Iterator[Cause]:
-    """A SYN that a strict reverse-path filter drops: it came by a NIC that the route back does not use."""
+    """A SYN that a strict reverse-path filter drops: it came by a NIC that the route back does not use. The kernel looks that up as it does
+    for an answer, from the address that the SYN was for: a policy rule by source is met."""
     for node, host in evidence.nodes:
         first = host.nic_of(node.address)
         values = [host.sysctls.get(f"{first}.rp_filter", ""), host.sysctls.get("all.rp_filter", "")]
@@ -337,8 +338,9 @@ def _strict(evidence: Evidence) -> Iterator[Cause]:
             (str(evidence.cluster.client.address), "the client"),
             (str(evidence.cluster.load_balancer.probe.source), "the probe"),
         ):
-            back = host.routes.get((address, ""))
-            if _is_spread(host, address, str(node.address), first):
+            source = answers_from(evidence, node, host, address)
+            back = host.route_from(source, address)
+            if _is_spread(host, address, source, first) or _is_heard(evidence, node, address):
                 continue  # the filter is content with any of a route's next hops
             if back is not None and back.interface != first:
                 yield Cause(
@@ -350,3 +352,14 @@ def _strict(evidence: Evidence) -> Iterator[Cause]:
                     (f"`ip route get {address}` on {node.name}: {back.kind} dev {back.interface}",),
                     explains=(f"{node.name}:rp_filter", "client/*", "standby/*"),
                 )
+
+
+def _is_heard(evidence: Evidence, node: Node, address: str) -> bool:
+    """Did the node answer or refuse anything that came from there? Then nothing drops what does."""
+    probes = evidence.probes.get(node.name)
+    if address == str(evidence.cluster.load_balancer.probe.source):
+        return probes is not None and bool(probes.answered or probes.refused)
+    client = evidence.cluster.client.name
+    outcomes = [d.outcome for d in evidence.direct if (d.origin, d.node) == (client, node.name)]
+    outcomes += [o for p in evidence.paths if p.path == "client" and p.nodes == {node.name} for o in p.outcomes]
+    return any(o in ("answered", "refused") for o in outcomes)
