@@ -54,6 +54,18 @@ def is_felt(evidence: Evidence, nic: ClusterNic) -> bool:
     return bool(lost_paths(evidence, nic)) or silent or any(nic.address in both for both in ends)
 
 
+def lost_ports(evidence: Evidence, nic: ClusterNic) -> frozenset[int]:
+    """Of what the cluster has, the ports where nothing comes back that goes by this NIC, the probe's where it arrives and is not heeded."""
+    if nic.subnet != "Subnet#1":
+        return frozenset()
+    names, probe = lost_paths(evidence, nic), evidence.cluster.load_balancer.probe.port
+    ports = {p.service.port for p in evidence.failed if p.name in names}
+    ports |= {d.port for d in evidence.direct if d.node == nic.host and d.outcome == "silent" and not evidence.stealthy(d.node, d.port)}
+    probes = evidence.probes.get(nic.host)
+    unheeded = probes is not None and bool(probes.syns.get(probe)) and not probes.answered and not probes.refused
+    return frozenset(ports | ({probe} if unheeded else set()))
+
+
 def has_answers(evidence: Evidence, nic: ClusterNic) -> bool:
     """Was anything at all answered or refused over this NIC? Then it is not cut off, whatever is lost besides."""
     if nic.subnet != "Subnet#1":
