@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.hosts.linux import postgres_data_folder
 from harness.hosts.root_rights import read_by_root
 
 # What every account has to be able to use, on every distribution and after every hardening (others' bits of their modes).
@@ -43,7 +44,7 @@ for pid; do set -- "$@" "/proc/$pid/exe"; shift; done; [ $# = 0 ] || stat -c %N 
 
 def by_root(accounts: Sequence[str]) -> str:
     """Shell for root, with the listening processes as "$@": what it tells of them, and of these accounts."""
-    return f"{PROCESSES}\n{EXPIRY.replace('ACCOUNTS', '|'.join(accounts))}"
+    return f"{postgres_data_folder.LOOK}\n{PROCESSES}\n{EXPIRY.replace('ACCOUNTS', '|'.join(accounts))}"
 
 
 def sections(accounts: Sequence[str]) -> dict[str, str]:

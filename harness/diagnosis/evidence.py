@@ -21,6 +21,7 @@ from harness.diagnosis.host_config.queueing import Queue
 from harness.diagnosis.required_flows import FirewallVerdict
 from harness.expectations.http_probe_answer import turns_away
 from harness.hosts.linux.linux_parse import InterfaceAddress, Route
+from harness.hosts.linux.postgres_data_folder import DataFolder
 from harness.managers.manager import Answer, ClusterState, PeerPort, Question, ResourceState
 from harness.managers.manager_registry import manager_class
 from harness.managers.probe_responder_resources import responders
@@ -111,6 +112,7 @@ class HostSeen:
     stopped: Mapping[int, tuple[int, str, str]] = field(default_factory=dict)
     descriptors: Mapping[int, tuple[int, int]] = field(default_factory=dict)  # how many a listening process has, and may have
     folders: Mapping[int, str] = field(default_factory=dict)  # where a listening process works
+    data_folders: Mapping[int, DataFolder] = field(default_factory=dict)  # of listening processes that are PostgreSQL's
     mounts: Mapping[str, str] = field(default_factory=dict)  # the kind of the file system that was mounted last, by place
     at_boot: Mapping[str, str] = field(default_factory=dict)  # the kind of what /etc/fstab has mounted at boot, by place
     nearly_full: Sequence[NearlyFull] = ()

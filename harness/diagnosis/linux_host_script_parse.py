@@ -30,7 +30,7 @@ from harness.diagnosis.host_config import (
 )
 from harness.hosts.bounded_parse import json_of
 from harness.hosts.host import NotReadable
-from harness.hosts.linux import linux_parse
+from harness.hosts.linux import linux_parse, postgres_data_folder
 from harness.hosts.linux.linux_parse import Route
 from harness.managers.parse import corosync_parse, lifekeeper_parse
 
@@ -96,6 +96,7 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         stopped=_stopped_processes(parts.get("stopped processes", "")),
         descriptors=dict(_descriptors(parts.get("descriptors", ""))),
         folders=dict(_folders(parts.get("working folders", ""))),
+        data_folders=postgres_data_folder.parse(parts.get("working folders", "")),
         mounts=file_systems.mounted(parts.get("working folders", "")),
         at_boot=file_systems.at_boot(parts.get("fstab", "")),
         nearly_full=linux_disk_space.nearly_full(parts.get("disks", "")),
