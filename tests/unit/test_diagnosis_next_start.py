@@ -148,6 +148,24 @@ def told_in(shell: str, folder: Path) -> str:
     return told.stdout.replace(f" {process.pid} ", " 77 ")
 
 
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (['~wrong invalid value for parameter "work_mem"', f'~wrong configuration file "{PGDATA}/x" contains errors'], "work_mem"),
+        ([f'~wrong configuration file "{PGDATA}/x" contains errors'], "contains errors"),
+        (["~rule 6 type"], "pg_hba.conf in /srv/shared/pgdata was changed"),
+        (["~rule 6 method"], "line 6: the method is none"),
+    ],
+)
+def test_files_that_were_changed_since_the_start(lines: list[str], words: str) -> None:
+    (cause,) = named(seen(with_lines(*lines)))
+    assert cause.certainty is Certainty.LIKELY and words in cause.says and "would not start" in cause.says
+
+
+def test_a_program_that_could_not_be_asked_says_nothing_of_the_files() -> None:
+    assert named(seen(with_lines("~wrong could not access the server: Permission denied"))) == []
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     data = tmp_path / "pg data"
@@ -189,6 +207,8 @@ def test_when_a_folder_lacks_its_pg_hba_conf(folder: Path) -> None:
     for words in ('"-D" "/etc/postgresql"', f'"-D" "{folder}" "-c" "hba_file=/etc/hba"', f'"-D" "{folder}" "--config-file=/etc/x"', ""):
         (folder / "postmaster.opts").write_text(f"postgres {words}\n")
         assert not looked(folder).lacks_host_rules, words
+    (folder / "postmaster.opts").write_text(f'postgres "-D" "{folder}" "-c" "config_file={folder}/postgresql.conf"\n')  # Pacemaker's agent
+    assert looked(folder).lacks_host_rules
     (folder / "postmaster.opts").unlink()
     assert not looked(folder).lacks_host_rules
 
@@ -196,3 +216,30 @@ def test_when_a_folder_lacks_its_pg_hba_conf(folder: Path) -> None:
 def test_no_folder_of_a_database(tmp_path: Path) -> None:
     assert told_in("sh", tmp_path) == told_in("bash", tmp_path) == ""
     assert postgres_data_folder.parse("~data x\n~data 1 15\n~data 5  /x\n~file 9 1 .") == {5: postgres_data_folder.DataFolder("/x")}
+
+
+RULES = """# TYPE
+local all all peer
+host  all all 127.0.0.1/32 scram-sha-256
+host all all 10.0.0.0 255.255.0.0 md5 # as before
+host all all all trust
+hostssl "my db" all, me ::1/128 cert map=x
+host db,db2 all,me samenet ldap ldapserver=a
+host all \\
+  all 10.0.0.0/8 md5
+@comment
+"""
+
+
+def test_lines_of_pg_hba_conf_that_are_none(folder: Path) -> None:
+    rules, started = folder / "pg_hba.conf", folder / "postmaster.pid"
+    rules.write_text(f"{RULES}hosts all all all trust\nhost all all 10.0.0.0/8 trusst\nlocal all all md6\n")
+    started.write_text("")
+    os.utime(started, (0, 0))
+    os.utime(folder / "postgresql.conf", (0, 0))
+    assert looked(folder).wrong_rules == ((10, "type"), (11, "type"), (12, "method"), (13, "method"))
+    rules.write_text(RULES.replace("@comment\n", ""))
+    assert looked(folder).wrong_rules == ()
+    rules.write_text("hosts")
+    os.utime(rules, (0, 0))
+    assert looked(folder).wrong_rules == ()  # it started with that

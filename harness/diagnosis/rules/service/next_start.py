@@ -15,6 +15,7 @@ WRITABLE_OR_OTHERS, ANYBODY_ELSE = 0o027, 0o077  # bits that a data folder may n
 READ_BY_OWNER, READ_BY_OTHERS = 0o400, 0o044
 NEEDED = ("PG_VERSION", "postgresql.conf", "postgresql.auto.conf", "pg_hba.conf")  # without reading these it does not start
 IN_RECOVERY = "in recovery"  # as the harness says of a server that is a standby
+_WORD = {"type": "first word (local, host, hostssl)", "method": "method"}
 NEXT = "at its next start, after a failover too,"
 
 
@@ -32,6 +33,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
                     yield from _rights(host, service, data, *uids)
                 yield from _signal_files(evidence, host, service, data)
                 yield from _no_host_rules(host, service, data)
+                yield from _wrong_files(host, service, data)
                 if host.name == evidence.active:
                     yield from _left_behind(evidence, host, service, listener, data)
 
@@ -103,6 +105,23 @@ def _no_host_rules(host: HostSeen, service: Service, data: DataFolder) -> Iterat
                 "postgresql.conf and postgresql.auto.conf in that folder set no hba_file, and include no other file",
             ),
         )
+
+
+def _wrong_files(host: HostSeen, service: Service, data: DataFolder) -> Iterator[Cause]:
+    """What was written since the last start, and that start would not have taken."""
+    rules = [f"line {n}: the {_WORD[word]} is none" for n, word in data.wrong_rules]
+    for what, words in (("configuration", data.wrong_settings), ("pg_hba.conf", rules)):
+        if words:
+            yield Cause(
+                f"the {what} in {data.folder} was changed, and {service.name} (port {service.port}) runs with what it was: {NEXT} it "
+                f"would not start with it: {'; '.join(words)}",
+                host.name,
+                Certainty.LIKELY,
+                "put that right in the file, then reload (`select pg_reload_conf()`) and see what the server's log says of it; "
+                "`select * from pg_file_settings` and `pg_hba_file_rules`, as a superuser, read the files and change nothing",
+                (f"files in {data.folder} on {host.name} that are newer than the server's start: {'; '.join(words)}",),
+                explains=(f"service {service.name}:next start",),
+            )
 
 
 def _left_behind(evidence: Evidence, host: HostSeen, service: Service, listener: Socket, data: DataFolder) -> Iterator[Cause]:
