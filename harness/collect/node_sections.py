@@ -9,6 +9,8 @@ from harness.hosts.root_rights import read_by_root
 
 # What every account has to be able to use, on every distribution and after every hardening (others' bits of their modes).
 COMMON_FILES = ("/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group", "/tmp", "/var/tmp", "/dev/null")
+# What one account has to be able to use: here databases make their sockets.
+OWNED = ("/run/postgresql",)
 # Where packages put the servers that a cluster protects; the shell's patterns.
 SERVERS = (
     "/usr/lib/postgresql/*/bin/postgres",
@@ -59,7 +61,7 @@ def sections(accounts: Sequence[str]) -> dict[str, str]:
     sessions = 'for one in /sys/class/iscsi_session/*; do [ -e "$one" ] && echo "# iscsi session" && break; done; true'
     enforces = f'{{ read -r e </sys/fs/selinux/enforce && echo "enforce $e"; }} || [ ! -e {SELINUX} ] || grep ^SELINUX= {SELINUX}'
     return {
-        "files": f"stat -L -c '%a %m %n %F' {' '.join((*COMMON_FILES, *SERVERS))}; echo '# asked'",
+        "files": f"stat -L -c '%a %m %n %F\n~owner %u %U %G %n' {' '.join((*COMMON_FILES, *OWNED, *SERVERS))}; echo '# asked'",
         "limits of accounts": f"{LIMITS_OF_ACCOUNTS.replace('ACCOUNTS', listed)}; echo '# asked'",
         "identities": "; ".join((*sums, sessions)),
         "mandatory access": enforces,

@@ -24,14 +24,15 @@ while read -r key id _; do case "$key" in (Uid:) uid=$id ;; (Gid:) gid=$id ;; es
 [ "$uid" = 0 ] || LC_ALL=C timeout 3 setpriv --reuid "$uid" --regid "$gid" --clear-groups "$exe" -C port -D "$PWD" 2>&1 >/dev/null |
 sed -nE 's/,? near token ".*//; s/(for parameter "[^"]*"): ".*/\1/; s/^.*(LOG|FATAL|ERROR): +/~wrong /p' | head -n 5 | cut -c 1-300"""
 # For root, with processes as "$@": of each that works in a folder of PostgreSQL's `~data PID VERSION FOLDER`, then `~file MODE UID NAME` of
-# what is there, `.` is the folder itself, and `~link NAME FOLDER` of what leads elsewhere. Where its configuration lies in that folder,
-# `~lacks pg_hba.conf` if nothing says that this has another place, and what is wrong with files that are newer than the last start, which
-# took them: `~wrong WORDS` and `~rule LINE WHAT`. Not a container's, whose program is not this host's.
+# what is there, `.` is the folder itself, `~link NAME FOLDER` of what leads elsewhere, and `~socket FOLDER`. Where its configuration lies
+# in that folder, `~lacks pg_hba.conf` if nothing says that this has another place, and what is wrong with files newer than the last
+# start, which took them: `~wrong WORDS` and `~rule LINE WHAT`. Not a container's, whose program is not this host's.
 LOOK = rf"""seen=; for pid; do [ -f "/proc/$pid/cwd/PG_VERSION" ] && cd -P "/proc/$pid/cwd" || continue
-case "$seen" in *"|$PWD|"*) continue ;; esac; seen="$seen|$PWD|" version= opts= data=
+case "$seen" in *"|$PWD|"*) continue ;; esac; seen="$seen|$PWD|" version= opts= data= folder=
 read -r version <PG_VERSION; echo "~data $pid $version $PWD"; stat -L -c '~file %a %u %n' . {" ".join(FILES)} 2>/dev/null
 for link in pg_wal pg_xlog pg_tblspc/*; do [ -L "$link" ] && [ -d "$link" ] && cd -P "$link" || continue
 echo "~link $link $PWD"; cd -P "/proc/$pid/cwd"; done
+[ ! -r postmaster.pid ] || {{ read -r _; read -r _; read -r _; read -r _; read -r folder; }} <postmaster.pid; echo "~socket $folder"
 [ -e postgresql.conf ] && [ -r postmaster.opts ] && [ "/proc/$pid/root" -ef / ] || continue
 read -r opts <postmaster.opts
 case "$opts" in (*config[_-]file=*) conf=${{opts#*config[_-]file=}}; [ "${{conf%%'"'*}}" -ef postgresql.conf ] || continue ;; esac
@@ -45,6 +46,7 @@ _HEAD = re.compile(r"(\d{1,10}) (\d{1,3})?(?:\.\d+)? (/.*)")
 _FILE = re.compile(r"(?m)^~file ([0-7]{1,4}) (\d{1,10}) (\S+)$")
 _LINK = re.compile(r"(?m)^~link (\S+) (/.*)$")
 _WRONG = re.compile(r"(?m)^~wrong (\S.*)$")
+_SOCKET = re.compile(r"(?m)^~socket (/.*)$")
 _RULE = re.compile(r"(?m)^~rule (\d{1,6}) (type|method)$")
 _CONTAINS_ERRORS = re.compile(r'configuration file ".*" contains errors')
 
@@ -53,7 +55,8 @@ _CONTAINS_ERRORS = re.compile(r'configuration file ".*" contains errors')
 class DataFolder:
     """`files`: permissions, in digits of base 8, and the number of the owner, by name, of the folder itself as `.`; `links`: where what is
     not there leads; `lacks_host_rules`: it has no pg_hba.conf, and nothing says that this has another place; `wrong_settings`:
-    what its program says of its configuration; `wrong_rules`: lines of pg_hba.conf, and which word of them is none."""
+    what its program says of its configuration; `wrong_rules`: lines of pg_hba.conf, and which word of them is none; `socket_folder`: the
+    first of those where it has its socket."""
 
     folder: str
     version: int | None = None
@@ -62,6 +65,7 @@ class DataFolder:
     lacks_host_rules: bool = False
     wrong_settings: tuple[str, ...] = ()
     wrong_rules: tuple[tuple[int, str], ...] = ()
+    socket_folder: str = ""
 
 
 def parse(text: str) -> dict[int, DataFolder]:
@@ -79,6 +83,7 @@ def parse(text: str) -> dict[int, DataFolder]:
             "~lacks pg_hba.conf" in lines.splitlines(),
             tuple(_wrong_settings(_WRONG.findall(lines))),
             tuple((int(line), word) for line, word in _RULE.findall(lines)),
+            socket[1] if (socket := _SOCKET.search(lines)) else "",
         )
     return folders
 
