@@ -114,6 +114,7 @@ class HostSeen:
     folders: Mapping[int, str] = field(default_factory=dict)  # where a listening process works
     data_folders: Mapping[int, DataFolder] = field(default_factory=dict)  # of listening processes that are PostgreSQL's
     mounts: Mapping[str, str] = field(default_factory=dict)  # the kind of the file system that was mounted last, by place
+    not_to_be_run: frozenset[str] = frozenset()  # the places of those that have the option noexec
     at_boot: Mapping[str, str] = field(default_factory=dict)  # the kind of what /etc/fstab has mounted at boot, by place
     nearly_full: Sequence[NearlyFull] = ()
     next_boot: NextBoot = field(default_factory=NextBoot)  # what starts, and is mounted, then
