@@ -8,7 +8,10 @@ from harness.hosts.linux import postgres_data_folder
 from harness.hosts.root_rights import read_by_root
 
 # What every account has to be able to use, on every distribution and after every hardening (others' bits of their modes).
-COMMON_FILES = ("/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group", "/tmp", "/var/tmp", "/dev/null")
+COMMON_FILES = (
+    *("/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group"),
+    *("/tmp", "/var/tmp", "/dev/shm", "/dev/null"),
+)
 # What one account has to be able to use: where a database makes its socket, and Pacemaker's daemons keep what they have.
 OWNED = ("/run/postgresql", "/var/lib/pacemaker/cib", "/var/lib/pacemaker/pengine")
 # Where packages put the servers that a cluster protects; the shell's patterns.
