@@ -86,10 +86,12 @@ rules() (
 disks() {{
 {DISKS}
 }}"""
-# Of processes that the account may not look into, nothing is told.
+# Of processes that the account may not look into, nothing is told; of their other limits, those that are few.
 _DESCRIPTORS = """for pid; do [ -r "/proc/$pid/fd" ] || continue; n=0; for one in "/proc/$pid/fd"/*; do n=$((n + 1)); done
 while read -r a b c soft _; do
-case "$a $b $c" in "Max open files") echo "$pid $n Max open files $soft"; break ;; esac
+case "$a $b $c" in "Max open files") echo "$pid $n Max open files $soft" ;;
+"Max file size"|"Max data size"|"Max address space") [ "$soft" = unlimited ] || echo "~limit $pid $soft $b $c" ;;
+"Max processes "[0-9]|"Max processes "[0-9][0-9]|"Max processes "[0-9][0-9][0-9]) echo "~limit $pid $c processes" ;; esac
 done <"/proc/$pid/limits"
 done"""
 _FOLDERS = """for pid; do [ -r "/proc/$pid/cwd/." ] && cd -P "/proc/$pid/cwd" && printf '= %s ' "$pid" && pwd -P && cd /; done; true"""

@@ -111,6 +111,8 @@ class HostSeen:
     # Each process in state T, twice and without a terminal: its parent, its name, and the file that it runs if that is a cluster manager's.
     stopped: Mapping[int, tuple[int, str, str]] = field(default_factory=dict)
     descriptors: Mapping[int, tuple[int, int]] = field(default_factory=dict)  # how many a listening process has, and may have
+    # What else is limited of a listening process, as /proc/PID/limits calls it: bytes, or processes of its account, where they are few.
+    process_limits: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
     folders: Mapping[int, str] = field(default_factory=dict)  # where a listening process works
     data_folders: Mapping[int, DataFolder] = field(default_factory=dict)  # of listening processes that are PostgreSQL's
     mounts: Mapping[str, str] = field(default_factory=dict)  # the kind of the file system that was mounted last, by place

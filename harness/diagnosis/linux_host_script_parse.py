@@ -93,7 +93,8 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         control_groups=host_processes.control_groups(parts.get("working folders", "")),
         executables=host_processes.programs(parts.get("working folders", "")),
         stopped=_stopped_processes(parts.get("stopped processes", "")),
-        descriptors=dict(_descriptors(parts.get("descriptors", ""))),
+        descriptors=dict(host_processes.descriptors(parts.get("descriptors", ""))),
+        process_limits=host_processes.limits(parts.get("descriptors", "")),
         folders=dict(file_systems.folders(parts.get("working folders", ""))),
         data_folders=postgres_data_folder.parse(parts.get("working folders", "")),
         mounts=file_systems.mounted(parts.get("working folders", "")),
@@ -300,13 +301,6 @@ def _processes(text: str) -> Iterator[tuple[int, str]]:
         match = re.match(r"(\d+) \(.*\) (\S)", line)
         if match:
             yield int(match[1]), match[2]
-
-
-def _descriptors(text: str) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Lines `PID NUMBER Max open files SOFT HARD files`."""
-    for line in text.splitlines():
-        if match := re.match(r"(\d+) (\d+) Max open files +(\d+)", line):
-            yield int(match[1]), (int(match[2]), int(match[3]))
 
 
 def _time(text: str) -> tuple[float | None, timezone]:
