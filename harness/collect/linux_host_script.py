@@ -9,6 +9,7 @@ from harness.collect import next_boot_script, node_sections
 from harness.collect.collectors import NIC_SYSCTLS, SYSCTLS
 from harness.config import service_settings
 from harness.config.cluster_config import Cluster, Design, Machine
+from harness.hosts.linux import address_lifetimes
 from harness.hosts.linux.linux_host import FIREWALL, TOOLS
 from harness.hosts.root_rights import ROOT, WHOLE, read_by_root, refusals_line, sudo_lines
 from harness.managers.manager import Manager
@@ -210,6 +211,7 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
     folders = f"{_FOLDERS}\n{node_sections.by_root(SERVICE_ACCOUNTS)}" if is_node else _FOLDERS
     parts = {
         "addresses": "ask addresses addresses",
+        "leases": address_lifetimes.LOOK,
         "links": _LINKS,
         "queues": _QUEUES,
         "shapers": _SHAPERS,

@@ -76,6 +76,9 @@ class HostSeen:
 
     name: str
     addresses: Sequence[InterfaceAddress] | None = None
+    # Of IPv4 addresses that end: for how many seconds each is valid, and is preferred; and the programs that may renew them.
+    address_lifetimes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    renewing: frozenset[str] | None = None
     mtus: Mapping[str, int] = field(default_factory=dict)
     routes: Mapping[tuple[str, str], Route] = field(default_factory=dict)  # by destination and source ("" where the kernel chooses it)
     # What policy rules make of one port's packets, of marked ones or of an account's: by destination, source, the words for `ip route get`.

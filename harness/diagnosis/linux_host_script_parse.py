@@ -30,7 +30,7 @@ from harness.diagnosis.host_config import (
 )
 from harness.hosts.bounded_parse import json_of
 from harness.hosts.host import NotReadable
-from harness.hosts.linux import linux_parse, postgres_data_folder
+from harness.hosts.linux import address_lifetimes, linux_parse, postgres_data_folder
 from harness.hosts.linux.linux_parse import Route
 from harness.managers.parse import corosync_parse, lifekeeper_parse
 
@@ -64,6 +64,8 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
     return HostSeen(
         name,
         addresses=_read(linux_parse.addresses, parts.get("addresses", "")),
+        address_lifetimes=address_lifetimes.parse(parts.get("addresses", "")),
+        renewing=address_lifetimes.renewing(parts.get("leases", "")),
         mtus=_mtus(parts.get("addresses", "")),
         without_arp=_without_arp(parts.get("addresses", "")),
         hardware=_hardware(parts.get("addresses", "")),
