@@ -212,6 +212,7 @@ class PathSeen:
     full_says: str = ""
     hung: bool = False  # the service took the connection, and did not say who it is in time
     overload: str = ""  # in words, why that may be a slow host's doing
+    answered_s: float | None = None  # how long the service took to say who it is; None where it did not
 
     @property
     def name(self) -> str:
