@@ -51,6 +51,7 @@ def path(check: PathCheck, packets: Seen, cluster: Cluster) -> PathSeen:
         full_says=check.full.says,
         hung=check.hung,
         overload=check.overload,
+        answered_s=check.answered_s,
     )
 
 

@@ -97,6 +97,12 @@ def nearly_full(text: str) -> list[NearlyFull]:
     ]
 
 
+def size_kb(text: str, mount: str) -> int | None:
+    """Pure. The size of the file system that is mounted at that place, in kB; None where none is, or none was told."""
+    sizes = [int(words[1]) for words in _df_rows(text.partition("@ blocks\n")[2].partition("@ inodes\n")[0]) if words[5] == mount]
+    return sizes[-1] if sizes else None
+
+
 def _df_rows(text: str) -> Iterator[list[str]]:
     for line in text.splitlines():
         words = line.split(maxsplit=5)

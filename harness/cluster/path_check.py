@@ -26,13 +26,15 @@ SILENCE_TIMEOUT_S = 1.3
 IDENTITY_TIMEOUT_S = 10.0  # for all that a service may have to do to say who it is: a log-in, a query
 MIXED_QUESTIONS = 3  # to a service that took some attempts and not others: its own words, if it can be had to say them
 MIXED_TIMEOUT_S = 2.0  # for each of them
+SLOW_ANSWER_S = 2.0  # to say who it is, where a session with a log-in takes tenths of a second
 USUAL_ATTEMPT_S = 0.5  # an attempt, with the way to the host that makes it; tens of milliseconds where nothing is overloaded
 
 
 @dataclass(frozen=True)
 class Introduction:
     """What came of asking a service who it is. `hung`: it took the connection and said nothing in time; `overload`: which host of those
-    that take part is too busy to tell that from slowness, in words. `own_words`: the service itself said what keeps it from serving."""
+    that take part is too busy to tell that from slowness, in words; of one that answered late, too. `own_words`: the service itself said
+    what keeps it from serving. `answered_s`: how long its right answer took, with the connection for it; None where there was none."""
 
     verdict: Verdict
     reply: str
@@ -40,6 +42,7 @@ class Introduction:
     overload: str = ""
     own_words: bool = False
     connected: bool = True  # and nothing was asked otherwise
+    answered_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class PathCheck:
     full: FullSegments = NOT_ASKED
     hung: bool = False
     overload: str = ""
+    answered_s: float | None = None  # how long the service took to say who it is, the first time that it was asked
 
     @property
     def node(self) -> str | None:
@@ -140,6 +144,7 @@ def check_path(
         full=full,
         hung=introduction.hung,
         overload=introduction.overload,
+        answered_s=introduction.answered_s,
     )
 
 
@@ -184,7 +189,9 @@ def ask_identity(
     path_text = f"{host} → {subject.cluster.vip}:{service.port}"
     kind = service_registry.kind(service.kind)
     try:
+        asked_at = time.monotonic()
         identity = ask_over_the_path(subject, host, service, kind.who_are_you, limit)
+        answered_s = time.monotonic() - asked_at
         identity_text = identity.said
         if isinstance(kind, Proof):
             identity_text += f", {ask_over_the_path(subject, host, service, kind.is_it_really_you, limit)}"
@@ -220,14 +227,16 @@ def ask_identity(
         return Introduction(
             inconclusive(f"{path_text}: which node answered is not known: {node_text}, and no packets tell it"), identity_text
         )
+    busy = overload(subject, host, expected_node) if answered_s >= SLOW_ANSWER_S and controls else ""
     if node is None:
-        return Introduction(passed(f"it speaks {service.kind}; the packets tell the node ({node_text})"), identity_text)
+        said = passed(f"it speaks {service.kind}; the packets tell the node ({node_text})")
+        return Introduction(said, identity_text, overload=busy, answered_s=answered_s)
     if node != expected_node:
         return Introduction(
             failed(f"{path_text}: expected {expected_node}, but {node_text}"),
             f"{identity_text}, as {expected_node} was expected, but {node_text}",
         )
-    return Introduction(passed(node_text), identity_text)
+    return Introduction(passed(node_text), identity_text, overload=busy, answered_s=answered_s)
 
 
 def _own_words(subject: ClusterUnderTest, host: str, service: Service, expected_node: str) -> Introduction | None:

@@ -27,6 +27,7 @@ SYSCTLS = (
     "net.ipv4.ip_default_ttl",
     "net.ipv4.tcp_timestamps",
     "net.ipv4.tcp_syncookies",
+    "net.ipv4.tcp_max_syn_backlog",
     "net.ipv4.tcp_ecn",
     "net.ipv4.tcp_retries2",
     "net.ipv4.tcp_syn_retries",

@@ -9,6 +9,7 @@ from harness.collect import next_boot_script, node_sections
 from harness.collect.collectors import NIC_SYSCTLS, SYSCTLS
 from harness.config import service_settings
 from harness.config.cluster_config import Cluster, Design, Machine
+from harness.hosts.linux import address_lifetimes
 from harness.hosts.linux.linux_host import FIREWALL, TOOLS
 from harness.hosts.root_rights import ROOT, WHOLE, read_by_root, refusals_line, sudo_lines
 from harness.managers.manager import Manager
@@ -86,10 +87,12 @@ rules() (
 disks() {{
 {DISKS}
 }}"""
-# Of processes that the account may not look into, nothing is told.
+# Of processes that the account may not look into, nothing is told; of their other limits, those that are few.
 _DESCRIPTORS = """for pid; do [ -r "/proc/$pid/fd" ] || continue; n=0; for one in "/proc/$pid/fd"/*; do n=$((n + 1)); done
 while read -r a b c soft _; do
-case "$a $b $c" in "Max open files") echo "$pid $n Max open files $soft"; break ;; esac
+case "$a $b $c" in "Max open files") echo "$pid $n Max open files $soft" ;;
+"Max file size"|"Max data size"|"Max address space") [ "$soft" = unlimited ] || echo "~limit $pid $soft $b $c" ;;
+"Max processes "[0-9]|"Max processes "[0-9][0-9]|"Max processes "[0-9][0-9][0-9]) echo "~limit $pid $c processes" ;; esac
 done <"/proc/$pid/limits"
 done"""
 _FOLDERS = """for pid; do [ -r "/proc/$pid/cwd/." ] && cd -P "/proc/$pid/cwd" && printf '= %s ' "$pid" && pwd -P && cd /; done; true"""
@@ -208,6 +211,7 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
     folders = f"{_FOLDERS}\n{node_sections.by_root(SERVICE_ACCOUNTS)}" if is_node else _FOLDERS
     parts = {
         "addresses": "ask addresses addresses",
+        "leases": address_lifetimes.LOOK,
         "links": _LINKS,
         "queues": _QUEUES,
         "shapers": _SHAPERS,

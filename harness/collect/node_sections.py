@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.hosts.linux import postgres_data_folder
 from harness.hosts.root_rights import read_by_root
 
 # What every account has to be able to use, on every distribution and after every hardening (others' bits of their modes).
-COMMON_FILES = ("/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group", "/tmp", "/var/tmp", "/dev/null")
+COMMON_FILES = (
+    *("/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group"),
+    *("/tmp", "/var/tmp", "/dev/shm", "/dev/null"),
+)
+# What one account has to be able to use: where a database makes its socket, and Pacemaker's daemons keep what they have.
+OWNED = ("/run/postgresql", "/var/lib/pacemaker/cib", "/var/lib/pacemaker/pengine")
 # Where packages put the servers that a cluster protects; the shell's patterns.
 SERVERS = (
     "/usr/lib/postgresql/*/bin/postgres",
@@ -43,7 +49,7 @@ for pid; do set -- "$@" "/proc/$pid/exe"; shift; done; [ $# = 0 ] || stat -c %N 
 
 def by_root(accounts: Sequence[str]) -> str:
     """Shell for root, with the listening processes as "$@": what it tells of them, and of these accounts."""
-    return f"{PROCESSES}\n{EXPIRY.replace('ACCOUNTS', '|'.join(accounts))}"
+    return f"{postgres_data_folder.LOOK}\n{PROCESSES}\n{EXPIRY.replace('ACCOUNTS', '|'.join(accounts))}"
 
 
 def sections(accounts: Sequence[str]) -> dict[str, str]:
@@ -58,7 +64,7 @@ def sections(accounts: Sequence[str]) -> dict[str, str]:
     sessions = 'for one in /sys/class/iscsi_session/*; do [ -e "$one" ] && echo "# iscsi session" && break; done; true'
     enforces = f'{{ read -r e </sys/fs/selinux/enforce && echo "enforce $e"; }} || [ ! -e {SELINUX} ] || grep ^SELINUX= {SELINUX}'
     return {
-        "files": f"stat -L -c '%a %m %n %F' {' '.join((*COMMON_FILES, *SERVERS))}; echo '# asked'",
+        "files": f"stat -L -c '%a %m %n %F\n~owner %u %U %G %n' {' '.join((*COMMON_FILES, *OWNED, *SERVERS))}; echo '# asked'",
         "limits of accounts": f"{LIMITS_OF_ACCOUNTS.replace('ACCOUNTS', listed)}; echo '# asked'",
         "identities": "; ".join((*sums, sessions)),
         "mandatory access": enforces,

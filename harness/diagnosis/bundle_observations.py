@@ -67,7 +67,14 @@ def parse(data: Mapping[str, Any], cluster: Cluster) -> Observation:
 
 def _path_data(path: PathSeen) -> dict[str, Any]:
     texts, flags = ({name: getattr(path, name) for name in names} for names in (OF_A_PATH, FLAGS_OF_A_PATH))
-    return {**texts, "service": path.service.name, **_sorted_sets(path, *SETS_OF_A_PATH), **flags, "full": path.full}
+    return {
+        **texts,
+        "service": path.service.name,
+        **_sorted_sets(path, *SETS_OF_A_PATH),
+        **flags,
+        "full": path.full,
+        "answered_s": path.answered_s,
+    }
 
 
 def _sorted_sets(record: object, *names: str) -> dict[str, list[str]]:
@@ -82,7 +89,8 @@ def _read_paths(data: Sequence[Mapping[str, Any]], cluster: Cluster) -> Iterator
         flags = {name: row[name] is True for name in FLAGS_OF_A_PATH}
         if row["service"] in services:
             full = row["full"] if isinstance(row["full"], bool) else None
-            yield PathSeen(service=services[row["service"]], full=full, **texts, **sets, **flags)  # type: ignore[arg-type]
+            took_s = float(row["answered_s"]) if isinstance(row.get("answered_s"), int | float) else None  # which older archives lack
+            yield PathSeen(service=services[row["service"]], full=full, answered_s=took_s, **texts, **sets, **flags)  # type: ignore[arg-type]
 
 
 def _read_direct(row: Mapping[str, Any]) -> Direct:

@@ -21,6 +21,7 @@ from harness.diagnosis.host_config.queueing import Queue
 from harness.diagnosis.required_flows import FirewallVerdict
 from harness.expectations.http_probe_answer import turns_away
 from harness.hosts.linux.linux_parse import InterfaceAddress, Route
+from harness.hosts.linux.postgres_data_folder import DataFolder
 from harness.managers.manager import Answer, ClusterState, PeerPort, Question, ResourceState
 from harness.managers.manager_registry import manager_class
 from harness.managers.probe_responder_resources import responders
@@ -75,6 +76,9 @@ class HostSeen:
 
     name: str
     addresses: Sequence[InterfaceAddress] | None = None
+    # Of IPv4 addresses that end: for how many seconds each is valid, and is preferred; and the programs that may renew them.
+    address_lifetimes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    renewing: frozenset[str] | None = None
     mtus: Mapping[str, int] = field(default_factory=dict)
     routes: Mapping[tuple[str, str], Route] = field(default_factory=dict)  # by destination and source ("" where the kernel chooses it)
     # What policy rules make of one port's packets, of marked ones or of an account's: by destination, source, the words for `ip route get`.
@@ -110,10 +114,15 @@ class HostSeen:
     # Each process in state T, twice and without a terminal: its parent, its name, and the file that it runs if that is a cluster manager's.
     stopped: Mapping[int, tuple[int, str, str]] = field(default_factory=dict)
     descriptors: Mapping[int, tuple[int, int]] = field(default_factory=dict)  # how many a listening process has, and may have
+    # What else is limited of a listening process, as /proc/PID/limits calls it: bytes, or processes of its account, where they are few.
+    process_limits: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
     folders: Mapping[int, str] = field(default_factory=dict)  # where a listening process works
+    data_folders: Mapping[int, DataFolder] = field(default_factory=dict)  # of listening processes that are PostgreSQL's
     mounts: Mapping[str, str] = field(default_factory=dict)  # the kind of the file system that was mounted last, by place
+    not_to_be_run: frozenset[str] = frozenset()  # the places of those that have the option noexec
     at_boot: Mapping[str, str] = field(default_factory=dict)  # the kind of what /etc/fstab has mounted at boot, by place
     nearly_full: Sequence[NearlyFull] = ()
+    shared_memory_kb: int | None = None  # the size of /dev/shm, where something is mounted there
     next_boot: NextBoot = field(default_factory=NextBoot)  # what starts, and is mounted, then
     read_only: Mapping[int, str] = field(default_factory=dict)  # where a listening process works, if on a file system that takes no writes
     neighbours: Mapping[str, str] = field(default_factory=dict)  # hardware addresses that somebody wrote down, by address
@@ -203,6 +212,7 @@ class PathSeen:
     full_says: str = ""
     hung: bool = False  # the service took the connection, and did not say who it is in time
     overload: str = ""  # in words, why that may be a slow host's doing
+    answered_s: float | None = None  # how long the service took to say who it is; None where it did not
 
     @property
     def name(self) -> str:

@@ -30,7 +30,7 @@ from harness.diagnosis.host_config import (
 )
 from harness.hosts.bounded_parse import json_of
 from harness.hosts.host import NotReadable
-from harness.hosts.linux import linux_parse
+from harness.hosts.linux import address_lifetimes, linux_parse, postgres_data_folder
 from harness.hosts.linux.linux_parse import Route
 from harness.managers.parse import corosync_parse, lifekeeper_parse
 
@@ -51,7 +51,6 @@ MISSING = re.compile(r"(?m)^stat: cannot statx? '(/[^'\n]*)': (?:No such file or
 OLD_WILDCARDS = {"::": "*", "*": "0.0.0.0"}
 SLOW_S = 1.0  # for a name to be resolved
 TIMED_OUT = "124"  # the exit of `timeout`
-READ_ONLY_BY_DESIGN = ("squashfs", "erofs", "iso9660", "cramfs", "overlay")  # file systems of packages and images
 T = TypeVar("T")
 
 
@@ -65,6 +64,8 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
     return HostSeen(
         name,
         addresses=_read(linux_parse.addresses, parts.get("addresses", "")),
+        address_lifetimes=address_lifetimes.parse(parts.get("addresses", "")),
+        renewing=address_lifetimes.renewing(parts.get("leases", "")),
         mtus=_mtus(parts.get("addresses", "")),
         without_arp=_without_arp(parts.get("addresses", "")),
         hardware=_hardware(parts.get("addresses", "")),
@@ -94,13 +95,17 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         control_groups=host_processes.control_groups(parts.get("working folders", "")),
         executables=host_processes.programs(parts.get("working folders", "")),
         stopped=_stopped_processes(parts.get("stopped processes", "")),
-        descriptors=dict(_descriptors(parts.get("descriptors", ""))),
-        folders=dict(_folders(parts.get("working folders", ""))),
+        descriptors=dict(host_processes.descriptors(parts.get("descriptors", ""))),
+        process_limits=host_processes.limits(parts.get("descriptors", "")),
+        folders=dict(file_systems.folders(parts.get("working folders", ""))),
+        data_folders=postgres_data_folder.parse(parts.get("working folders", "")),
         mounts=file_systems.mounted(parts.get("working folders", "")),
+        not_to_be_run=file_systems.not_to_be_run(parts.get("working folders", "")),
         at_boot=file_systems.at_boot(parts.get("fstab", "")),
         nearly_full=linux_disk_space.nearly_full(parts.get("disks", "")),
+        shared_memory_kb=linux_disk_space.size_kb(parts.get("disks", ""), "/dev/shm"),
         next_boot=next_boot.read(parts.get("next boot", ""), parts.get("rules at boot", "")),
-        read_only=dict(_read_only(parts.get("working folders", ""))),
+        read_only=dict(file_systems.read_only(parts.get("working folders", ""))),
         neighbours=_neighbours(parts),
         log=tuple(parts.get("log", "").splitlines()),
         clock=clock,
@@ -298,35 +303,6 @@ def _processes(text: str) -> Iterator[tuple[int, str]]:
         match = re.match(r"(\d+) \(.*\) (\S)", line)
         if match:
             yield int(match[1]), match[2]
-
-
-def _descriptors(text: str) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Lines `PID NUMBER Max open files SOFT HARD files`."""
-    for line in text.splitlines():
-        if match := re.match(r"(\d+) (\d+) Max open files +(\d+)", line):
-            yield int(match[1]), (int(match[2]), int(match[3]))
-
-
-def _folders(text: str) -> Iterator[tuple[int, str]]:
-    """Lines `= PID FOLDER`."""
-    for line in text.splitlines():
-        words = line.split(" ")
-        if words[0] == "=" and len(words) > 2 and words[1].isdigit():
-            yield int(words[1]), " ".join(words[2:])
-
-
-def _read_only(text: str) -> Iterator[tuple[int, str]]:
-    """Lines `= PID FOLDER`, and /proc/mounts, of which the last on a place counts: the file systems that somebody would write to."""
-    mounts: dict[str, bool] = {}  # place → read-only, and not by design
-    for line in text.splitlines():
-        words = line.split(" ")
-        if words[0] != "=" and len(words) > 3:
-            place = words[1].replace("\\040", " ")
-            mounts[place] = "ro" in words[3].split(",") and words[2] not in READ_ONLY_BY_DESIGN and place not in ("/", "/usr")
-    for pid, folder in _folders(text):
-        on = max((m for m in mounts if folder == m or folder.startswith(m.rstrip("/") + "/")), key=len, default="")
-        if on and mounts[on]:
-            yield pid, on
 
 
 def _time(text: str) -> tuple[float | None, timezone]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ GOOD = """644 / /etc/hosts regular file
 644 / /etc/group regular file
 1777 /tmp /tmp directory
 1777 / /var/tmp directory
+1777 /dev/shm /dev/shm directory
 666 /dev /dev/null character special file
 # asked
 """
@@ -39,6 +41,7 @@ def files(text: str) -> list[Cause]:
         ("644 /run /etc/resolv.conf", "640 /run /etc/resolv.conf", Certainty.LIKELY, "/etc/resolv.conf"),
         ("644 / /etc/passwd", "600 / /etc/passwd", Certainty.LIKELY, "/etc/passwd"),
         ("1777 /tmp /tmp", "755 /tmp /tmp", Certainty.LIKELY, "/tmp on lknode02 has the mode 755"),
+        ("1777 /dev/shm /dev/shm", "755 /dev /dev/shm", Certainty.LIKELY, "/dev/shm on lknode02 has the mode 755"),
         ("666 /dev /dev/null character special file", "644 /dev /dev/null regular file", Certainty.CERTAIN, "is a regular file"),
     ],
 )
@@ -62,6 +65,24 @@ def test_what_others_may_not(old: str, new: str, certainty: Certainty, words: st
 )
 def test_what_is_usual_is_none(text: str) -> None:
     assert files(text) == []
+
+
+def shared_memory(active: int | None, standby: int | None, kind: str = "") -> list[Cause]:
+    rows = [f"tmpfs {size} 0 {size} 0% /dev/shm\n" if size is not None else "" for size in (active, standby)]
+    disks = [host("it", f"@@ disks\n/tmp absent\n@ blocks\n/dev/sda1 900 0 900 0% /\n{row}@ inodes\n").shared_memory_kb for row in rows]
+    seen = both(shared_memory_kb=(disks[0], disks[1]))
+    services = [s for s in seen.cluster.services if not kind or s.kind == kind]
+    told = diagnose(replace(seen, cluster=seen.cluster.model_copy(update={"services": services}), paths=[])).causes
+    return [c for c in told if "/dev/shm" in c.says]
+
+
+def test_shared_memory_that_is_far_smaller_on_the_standby() -> None:
+    (cause,) = shared_memory(8_000_000, 64)
+    assert cause.certainty is Certainty.LIKELY and cause.host == "lknode02" and "64 kB" in cause.says
+    assert [c.certainty for c in shared_memory(64_000_000, 4_000_000, "postgres")] == [Certainty.POSSIBLE]
+    assert [c.certainty for c in shared_memory(64_000_000, 4_000_000, "oracle")] == [Certainty.LIKELY]
+    assert [c.certainty for c in shared_memory(8_000_000, 64, "http")] == [Certainty.POSSIBLE]
+    assert shared_memory(8_000_000, 4_000_000) == shared_memory(64, 8_000_000) == shared_memory(8_000_000, None) == []
 
 
 def cloned(here: str, there: str) -> list[Cause]:

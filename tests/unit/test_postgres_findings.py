@@ -16,23 +16,32 @@ from harness.services.service_registry import kind
 GB = 1 << 30
 
 
+NOW, DAY = 1_790_000_000, 86_400
+HARNESS = ["harness", "", str(NOW)]
+
+
 class Answers:
-    def __init__(self, settings: list[str], slots: list[list[str]]) -> None:
-        self.settings, self.slots, self.asked = settings, slots, 0
+    def __init__(self, settings: list[str], slots: list[list[str]], files: list[list[str]] | None = None) -> None:
+        self.asked = 0
+        self.answers = {postgres.OF_THE_SERVER: [settings], postgres.SLOTS: slots, postgres.FILE_ERRORS: files, postgres.RULE_ERRORS: []}
 
     def query(self, question: bytes, deadline: Deadline) -> list[list[str]]:
         self.asked += 1
-        return [self.settings] if question == postgres.OF_THE_SERVER else self.slots
+        answer = self.answers[question]
+        assert answer is not None, "it may not be asked that"
+        return answer
 
 
 def told(
     fsync: str = "on", pages: str = "on", most: str = "10", recovering: str = "f", version: str = "150018", slots: object = ()
 ) -> Answers:
-    return Answers([fsync, pages, most, recovering, version], [list(row) for row in cast("list[list[str]]", slots)])
+    rows = [list(row) for row in cast("list[list[str]]", slots)]
+    return Answers([fsync, pages, most, recovering, version, "f", "f", "", *HARNESS], rows)
 
 
-def findings(answers: Answers) -> list[tuple[Weight, str]]:
-    return [(f.weight, f.what) for f in postgres.server_findings(cast(Session, answers), Deadline(1))]
+def findings(answers: Answers, has_password: bool = False) -> list[tuple[Weight, str]]:
+    found = postgres.server_findings(cast(Session, answers), Deadline(1), has_password=has_password)
+    return [(f.weight, f.what) for f in found]
 
 
 def test_a_sound_server_has_none() -> None:
@@ -57,3 +66,41 @@ def test_what_a_server_says(answers: Answers, found: list[tuple[Weight, str]]) -
 @pytest.mark.parametrize("answers", [told(most="0"), told(recovering="t"), told(version="90624")])
 def test_a_server_without_slots_or_these_functions_is_not_asked_for_them(answers: Answers) -> None:
     assert findings(answers) == [] and answers.asked == 1
+
+
+def asked_of_files(rows: list[list[str]], may: str = "t", pending: str = "", **more: str) -> list[tuple[Weight, str]]:
+    until = more.get("until", "")
+    settings = ["on", "on", "0", "f", "150018", may, may, pending, "harness", until, str(NOW)]
+    return findings(Answers(settings, [], rows if may == "t" else None), has_password="password" in more)
+
+
+def test_lines_that_the_next_start_does_not_take() -> None:
+    file = "/srv/shared/pgdata/postgresql.conf"
+    assert asked_of_files([]) == asked_of_files([], may="f") == []
+    wrong = [file, "812", "work_mem", "setting could not be applied", "f"]
+    assert asked_of_files([wrong]) == [(Weight.FAULT, "next start")]
+    assert asked_of_files([[file, "3", "port", "setting could not be applied", "t"]]) == [(Weight.NOTE, "next start")]
+    (found,) = postgres.of_files([wrong], "")
+    assert f"{file} line 812 (work_mem)" in found.says
+
+
+def test_settings_that_wait_for_the_next_start() -> None:
+    assert asked_of_files([], pending="listen_addresses, port") == [(Weight.NOTE, "next start")]
+
+
+@pytest.mark.parametrize(
+    ("until", "found"),
+    [
+        (str(NOW + 3600), [(Weight.FAULT, "account")]),
+        (f"{NOW + 5 * DAY}.5", [(Weight.NOTE, "account")]),
+        (str(NOW + 31 * DAY), []),
+        ("Infinity", []),
+        ("infinity", []),
+        ("", []),
+        ("odd", []),
+        ("9e30", []),
+    ],
+)
+def test_a_password_that_ends_soon(until: str, found: list[tuple[Weight, str]]) -> None:
+    assert asked_of_files([], until=until, password="by a file") == found
+    assert asked_of_files([], until=until) == []  # it proves who it is by something else

@@ -1,5 +1,5 @@
-"""What is known of listening processes beside their sockets: their terminal, their control group, their program. Pure; no text makes it
-raise."""
+"""What is known of listening processes beside their sockets: their terminal, their control group, their program, their limits. Pure; no
+text makes it raise."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 STAT = re.compile(r"(?m)^(\d{1,10}) \(.*\) (\S) -?\d+ -?\d+ -?\d+ (-?\d{1,10}) ")
 GROUP = re.compile(r"(?m)^~group (\d{1,10}) (/\S*)$")
 PROGRAM = re.compile(r"(?m)^'/proc/(\d{1,10})/exe' -> '(/[^'\n]+?)(?: \(deleted\))?'$")
+LIMIT = re.compile(r"(?m)^~limit (\d{1,10}) (\d{1,19}) (file size|data size|address space|processes)$")
 PSEUDO_TERMINALS, CONSOLES = range(136, 144), 4  # major numbers of devices
 MAX_CONSOLE = 63
 
@@ -40,3 +41,18 @@ def control_groups(text: str) -> dict[int, str]:
 def programs(text: str) -> dict[int, str]:
     """Lines of `stat -c %N`: the file that each process runs."""
     return {int(pid): file for pid, file in PROGRAM.findall(text)}
+
+
+def descriptors(text: str) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Lines `PID NUMBER Max open files SOFT HARD files`."""
+    for line in text.splitlines():
+        if match := re.match(r"(\d+) (\d+) Max open files +(\d+)", line):
+            yield int(match[1]), (int(match[2]), int(match[3]))
+
+
+def limits(text: str) -> dict[int, dict[str, int]]:
+    """Lines `~limit PID NUMBER WHAT`: what is limited of each process, in bytes, or a number of processes."""
+    limits_by_process: dict[int, dict[str, int]] = {}
+    for pid, number, what in LIMIT.findall(text):
+        limits_by_process.setdefault(int(pid), {})[what] = int(number)
+    return limits_by_process

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 FILE = re.compile(r"(?m)^([0-7]{1,4}) (/\S*) (/\S+) (\S.*)$")
+OWNER = re.compile(r"(?m)^~owner (\d{1,10}) (\S{1,64}) (\S{1,64}) (/\S+)$")
 PROGRAM = re.compile(r"(?m)^= (/\S+)\n[0-7]{1,4} (\d{1,15}) /\S* regular file$")
 IDENTITY = re.compile(r"(?m)^(/\S+) ([0-9a-f]{16})$")
 OF_NOTHING = "e3b0c44298fc1c14"  # the SHA-256 of no bytes
@@ -16,11 +17,15 @@ CONFIGURED = re.compile(r"(?m)^SELINUX=(\w+)\s*$")
 
 @dataclass(frozen=True)
 class FileSeen:
-    """The permissions of a file, in digits of base 8, where its file system is mounted, and what stat calls it (`regular file`)."""
+    """The permissions of a file, in digits of base 8, where its file system is mounted, and what stat calls it (`regular file`); whose it
+    is, by number and name, and its group; None and empty where that was not told."""
 
     mode: int
     mount: str
     kind: str
+    uid: int | None = None
+    owner: str = ""
+    group: str = ""
 
     def others_may(self, bits: int) -> bool:
         """May everybody read (4), write (2) or search and run (1) it?"""
@@ -36,10 +41,11 @@ class MandatoryAccess:
 
 
 def files(text: str) -> dict[str, FileSeen] | None:
-    """Lines `MODE MOUNT NAME KIND`; what is not there is left out. None where nobody asked."""
+    """Lines `MODE MOUNT NAME KIND`, and `~owner UID OWNER GROUP NAME`; what is not there is left out. None where nobody asked."""
     if "# asked" not in text.splitlines():
         return None
-    return {name: FileSeen(int(mode, 8), mount, kind) for mode, mount, name, kind in FILE.findall(text)}
+    owners = {name: (int(uid), owner, group) for uid, owner, group, name in OWNER.findall(text)}
+    return {name: FileSeen(int(mode, 8), mount, kind, *owners.get(name, ())) for mode, mount, name, kind in FILE.findall(text)}
 
 
 def program_sizes(text: str) -> dict[str, int]:

@@ -5,7 +5,9 @@ See `postgres_session` for the conversation.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from harness.config import service_settings
 from harness.core.deadline import Deadline
@@ -47,7 +49,24 @@ NOBODY_IS_WAITED_FOR = ("off", "local")  # settings of synchronous_commit
 # What its settings mean for a cluster.
 OF_THE_SERVER = b"""
     select current_setting('fsync'), current_setting('full_page_writes'), current_setting('max_replication_slots'), pg_is_in_recovery(),
-           current_setting('server_version_num')
+           current_setting('server_version_num'),
+           coalesce(has_table_privilege(to_regclass('pg_catalog.pg_file_settings'), 'select')
+                    and has_function_privilege(to_regprocedure('pg_catalog.pg_show_all_file_settings()'), 'execute'), false),
+           coalesce(has_table_privilege(to_regclass('pg_catalog.pg_hba_file_rules'), 'select')
+                    and has_function_privilege(to_regprocedure('pg_catalog.pg_hba_file_rules()'), 'execute'), false),
+           (select string_agg(name, ', ' order by name) from pg_settings where pending_restart),
+           current_user, (select extract(epoch from rolvaliduntil) from pg_roles where rolname = current_user),
+           extract(epoch from current_timestamp)
+"""
+# Both read the files anew, which is what the next start does. Never the value: it may be a secret. Of a setting that takes a restart the
+# server says the same where its new value is right as where it is wrong, and where the words that it was started with overrule it.
+FILE_ERRORS = b"""
+    select f.sourcefile, f.sourceline, f.name, error, coalesce(context = 'postmaster', false)
+    from pg_file_settings f left join pg_settings s on lower(s.name) = lower(f.name)
+    where error is not null and not coalesce(context = 'postmaster' and source = 'command line', false) limit 5
+"""
+RULE_ERRORS = b"""
+    select current_setting('hba_file'), line_number, '', error, false from pg_hba_file_rules where error is not null limit 5
 """
 # Who may not see other columns sees these (pg_replication_slots); the functions have these names from PostgreSQL 10 on.
 SLOTS = b"""
@@ -55,6 +74,9 @@ SLOTS = b"""
     where not active and restart_lsn is not null order by 2 desc limit 5
 """
 KNOWS_LSN_NAMES = 100_000
+DAY_S = 86400.0
+MIN_DAYS_LEFT = 30
+PASSWORDS = ("password_file", "password_env", "password_command")
 BEHIND = 1 << 30  # bytes of write-ahead log
 FSYNC_DO = "set fsync = on again, and reload; what was written meanwhile is safe after a checkpoint and a `sync` on that node"
 PAGES_DO = "set full_page_writes = on, unless the file system writes pages whole by itself (ZFS, for one)"
@@ -62,6 +84,12 @@ SLOT_DO = (
     "see who is to read it; if nobody does any more, drop it: `select pg_drop_replication_slot('NAME')`, and let max_slot_wal_keep_size "
     "limit what one may hold back"
 )
+FILE_DO = "put that line right, and ask again: `select * from pg_file_settings` and `pg_hba_file_rules` read the files and change nothing"
+PENDING_DO = (
+    "see whether what the file has for it is meant (`select name, setting, sourcefile, sourceline from pg_settings where pending_restart`, "
+    "as a superuser), and that it is right on both nodes; restart in a quiet hour, or take the line back"
+)
+PASSWORD_DO = "`alter role NAME valid until 'infinity'`, or a new password with a later end, in the cluster file's place for it too"
 
 
 class Postgres(ServiceKind):
@@ -120,10 +148,11 @@ class Postgres(ServiceKind):
         return True
 
     def findings(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> list[Finding]:
-        """What it writes that is not durable, and replication slots that nobody reads: one session. What it may not be asked is a note."""
+        """What it writes that is not durable, replication slots that nobody reads, files that its next start would not take, and a password
+        that ends soon: one session. What it may not be asked is a note, or left out where only superusers may."""
         service_settings.only_known(settings, self.kind, SETTINGS)
         with Session(host, port, settings, deadline) as session:
-            return server_findings(session, deadline)
+            return server_findings(session, deadline, has_password=any(settings.get(name) for name in PASSWORDS))
 
     def full_sized(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
         """In one session a query with a long comment, then one with a long answer; neither touches a table."""
@@ -154,13 +183,17 @@ def _no_replica(session: Session, deadline: Deadline) -> bool:
         return False
 
 
-def server_findings(session: Session, deadline: Deadline) -> list[Finding]:
+def server_findings(session: Session, deadline: Deadline, *, has_password: bool = False) -> list[Finding]:
     """Raises what `Session.query` raises."""
-    [(fsync, pages, slots, recovering, version)] = session.query(OF_THE_SERVER, deadline)
+    [(fsync, pages, slots, recovering, version, files, rules, pending, user, until, now)] = session.query(OF_THE_SERVER, deadline)
     rows: list[list[str]] = []
     if recovering == "f" and slots != "0" and version.isdigit() and int(version) >= KNOWS_LSN_NAMES:
         rows = session.query(SLOTS, deadline)
-    return of_settings(fsync, pages) + of_slots(rows)
+    wrong_lines = [
+        row for question, may in ((FILE_ERRORS, files), (RULE_ERRORS, rules)) if may == "t" for row in session.query(question, deadline)
+    ]
+    of_password = of_password_end(user, until, now) if has_password else []
+    return of_settings(fsync, pages) + of_slots(rows) + of_files(wrong_lines, pending) + of_password
 
 
 def of_settings(fsync: str, pages: str) -> list[Finding]:
@@ -189,3 +222,36 @@ def of_slots(rows: list[list[str]]) -> list[Finding]:
         )
         for name, behind in far
     ]
+
+
+def of_files(rows: list[list[str]], pending: str) -> list[Finding]:
+    """Pure. Rows of a file, a line, the name of a setting, what the server says of it, and whether that may only want a restart; `pending`,
+    names of settings whose value in the file is another than the running server's until it is started again."""
+    findings = []
+    for file, line, name, error, waits in rows:
+        where = f"{cut_at_word(file, 200)}{f' line {line}' if line else ''}{f' ({cut_at_word(name, 63)})' if name else ''}"
+        if waits == "t":
+            says = f"{where} is not what the server runs with: its next start, after a failover too, takes it, or fails by it"
+            findings.append(Finding(Weight.NOTE, "postgres", "next start", says, PENDING_DO))
+        else:
+            says = f"{where} is wrong: {cut_at_word(error, 200)}; the running server does not use it, and its next start"
+            findings.append(Finding(Weight.FAULT, "postgres", "next start", f"{says}, after a failover too, fails by it", FILE_DO))
+    if pending:
+        says = f"its next start, after a failover too, gives it other settings than it runs with: {cut_at_word(pending, 200)}"
+        findings.append(Finding(Weight.NOTE, "postgres", "next start", says, PENDING_DO))
+    return findings
+
+
+def of_password_end(user: str, until: str, now: str) -> list[Finding]:
+    """Pure. `until` and `now` are seconds since 1970 by the server's clock; `until` is empty or infinite where the password has no end. One
+    that has ended already lets nobody in to ask."""
+    try:
+        end_s, remaining_s = float(until), float(until) - float(now)
+        end = f"{datetime.fromtimestamp(end_s, UTC):%Y-%m-%d %H:%M} UTC" if math.isfinite(end_s) else ""
+    except (ValueError, OverflowError, OSError):
+        return []
+    if not end or remaining_s >= MIN_DAYS_LEFT * DAY_S:
+        return []
+    says = f"the password of {cut_at_word(user, 63)} ends on {end} (rolvaliduntil): from then on it is turned away"
+    weight = Weight.FAULT if remaining_s < DAY_S else Weight.NOTE
+    return [Finding(weight, "postgres", "account", says, PASSWORD_DO.replace("NAME", cut_at_word(user, 63)))]

@@ -16,7 +16,13 @@ FOR_READING = {
     "/etc/passwd": "knows no account there, its own neither",
     "/etc/group": "knows no group there",
 }
-FOR_WRITING = {"/tmp": "1777", "/var/tmp": "1777"}
+FOR_WRITING = {
+    "/tmp": "services' own accounts cannot make a socket or a lock there",
+    "/var/tmp": "services' own accounts cannot make a socket or a lock there",
+    "/dev/shm": "what shares memory by it as an account of its own, as PostgreSQL and Oracle do, cannot start there",
+}
+SHARED_MEMORY = "/dev/shm"
+FAR_SMALLER, FEW_KB = 10, 1024  # times; less than any database's first piece of shared memory
 NULL = "/dev/null"
 DEVICE = "character special file"
 
@@ -32,12 +38,33 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
                 )
                 yield _cause(node.name, file, seen, says, f"chmod 644 {file}", Certainty.LIKELY)
             if file in FOR_WRITING and seen.kind == "directory" and not seen.others_may(ALL):
-                says = f"{file} on {node.name} has the mode {seen.mode:o}: services' own accounts cannot make a socket or a lock there"
-                yield _cause(node.name, file, seen, says, f"chmod {FOR_WRITING[file]} {file}", Certainty.LIKELY)
+                says = f"{file} on {node.name} has the mode {seen.mode:o}: {FOR_WRITING[file]}"
+                yield _cause(node.name, file, seen, says, f"chmod 1777 {file}", Certainty.LIKELY)
         null = (host.files or {}).get(NULL)
         if null is not None and null.kind != DEVICE:
             says = f"{NULL} on {node.name} is a {null.kind}, and no device: what is written there fills a file, and what reads it gets that"
             yield _cause(node.name, NULL, null, says, f"rm {NULL} && mknod -m 666 {NULL} c 1 3", Certainty.CERTAIN)
+    yield from _small_shared_memory(evidence)
+
+
+def _small_shared_memory(evidence: Evidence) -> Iterator[Cause]:
+    """Machines of one size have the same, half of their memory, unless somebody made it another."""
+    active, standby = evidence.hosts.get(evidence.active or ""), evidence.hosts.get(evidence.standby or "")
+    ours, theirs = (host.shared_memory_kb if host else None for host in (active, standby))
+    if active is None or standby is None or evidence.moved or not ours or theirs is None or theirs * FAR_SMALLER > ours:
+        return
+    kinds = {service.kind for service in evidence.cluster.services}
+    needed = "oracle" in kinds or ("postgres" in kinds and theirs < FEW_KB)
+    yield Cause(
+        f"{SHARED_MEMORY} of {standby.name} holds {theirs} kB, and {ours} kB on {active.name}: after a failover what shares memory by it "
+        "may not start there (Oracle's MEMORY_TARGET: ORA-00845), or fail under load",
+        standby.name,
+        Certainty.LIKELY if needed else Certainty.POSSIBLE,
+        f"see what gives it that size on {standby.name} (`findmnt {SHARED_MEMORY}`, /etc/fstab), and `mount -o remount,size={ours}k "
+        f"{SHARED_MEMORY}` if that machine has the memory",
+        (f"`df -Pk` on {standby.name}: {SHARED_MEMORY}, {theirs} kB", f"`df -Pk` on {active.name}: {SHARED_MEMORY}, {ours} kB"),
+        "" if needed else "what runs there has no use for it",
+    )
 
 
 def _cause(host: str, file: str, seen: FileSeen, says: str, line: str, certainty: Certainty) -> Cause:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from collections.abc import Iterator
 
 from harness.diagnosis.cause import Cause, Certainty
@@ -12,10 +13,13 @@ from harness.diagnosis.required_flows import join_names
 # Where packages bring them; what is mounted elsewhere may well be a disk that moves with the services.
 OF_THE_SYSTEM = ("/", "/usr", "/usr/lib", "/usr/lib/ocf", "/usr/sbin")
 GONE = "is not there"
+LIFEKEEPER = "/opt/LifeKeeper/bin"
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
+    for _, host in evidence.nodes:
+        yield from _not_to_be_run(evidence, host)
     active, standby = evidence.hosts.get(evidence.active or ""), evidence.hosts.get(evidence.standby or "")
     if active is None or standby is None or evidence.moved:
         return
@@ -45,6 +49,36 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             f"`dpkg -S {file}` there)",
             (f"`stat -L {file}` on {standby.name}: it {there[0]}", f"`stat -L {file}` on {active.name}: a program"),
         )
+
+
+def _not_to_be_run(evidence: Evidence, host: HostSeen) -> Iterator[Cause]:
+    """A hardening's mount option where the cluster manager's own programs lie."""
+    files = [LIFEKEEPER] if evidence.cluster.manager.kind == "lifekeeper" else []
+    for name, file in ChainMap(*(dict(other.units) for _, other in evidence.nodes)).items():
+        if name.startswith("fence agent ") or (name.startswith("script ") and name[7:] not in evidence.unrelated_resources):
+            files.append(file)
+    for mount in sorted(host.not_to_be_run):
+        there = sorted({file for file in files if _mount_of(host, file) == mount})
+        if there:
+            yield Cause(
+                f"{mount} of {host.name} is mounted with noexec, where {join_names(there[:3])} lie{'s' if len(there) == 1 else ''}: no "
+                "program is started there, so that the cluster manager can neither start, watch nor stop what needs it on that node",
+                host.name,
+                Certainty.CERTAIN,
+                f"`mount -o remount,exec {mount}` (of a bind mount `remount,bind,exec`), and take noexec out of /etc/fstab, or its unit",
+                (f"/proc/mounts on {host.name}: {mount} has the option noexec",),
+            )
+
+
+def _mount_of(host: HostSeen, file: str) -> str:
+    """By the names; stat knows where links lead, and takes a folder that is bound for a part of the file system around it."""
+    told = host.programs.get(file, ("", ""))[1]
+    by_name = max((m for m in host.mounts if _is_below(file, m)), key=len, default="")
+    return by_name if not told or _is_below(file, told) else told
+
+
+def _is_below(file: str, mount: str) -> bool:
+    return f"{file}/".startswith(f"{mount.rstrip('/')}/")
 
 
 def _other_versions(evidence: Evidence, active: HostSeen, standby: HostSeen) -> Iterator[Cause]:

@@ -64,7 +64,7 @@ def _in_the_way(evidence: Evidence, name: str, host: HostSeen, tag: str, place: 
     if kind and expected and kind != expected and not FOR_SEVERAL.fullmatch(kind):
         what, why = f"{place} ({kind})", place
         then = f"{tag} ({expected}) would be taken for mounted, or not be mounted, and what works there would start on a foreign folder"
-    elif not kind and below and not set(below) & set(_all_places(evidence).values()):
+    elif not kind and below and not set(below) & set(all_places(evidence).values()):
         what, why = f"{below[0]}, below {place} ({host.mounts[below[0]]})", below[0]
         then = f"{tag} could not be mounted over it, or would hide it"
     else:
@@ -83,16 +83,16 @@ def _in_the_way(evidence: Evidence, name: str, host: HostSeen, tag: str, place: 
 
 def _has_another_there(evidence: Evidence, node: str, tag: str, place: str) -> bool:
     """May another resource have something of its own mounted at that place on that node? Two of them take turns, or have a node each."""
-    other_tags = [other for other, its in _all_places(evidence).items() if its == place and other != tag]
+    other_tags = [other for other, its in all_places(evidence).items() if its == place and other != tag]
     return any(evidence.resource(node, other) is not ResourceState.STANDBY for other in other_tags)
 
 
 def _places(evidence: Evidence) -> dict[str, str]:
     """By tag, of the file systems that are the file's or tied to what it names."""
-    return {tag: place for tag, place in _all_places(evidence).items() if tag not in evidence.unrelated_resources}
+    return {tag: place for tag, place in all_places(evidence).items() if tag not in evidence.unrelated_resources}
 
 
-def _all_places(evidence: Evidence) -> dict[str, str]:
+def all_places(evidence: Evidence) -> dict[str, str]:
     """By tag, of every file system that the cluster manager has."""
     return {
         name.partition(" ")[2]: place

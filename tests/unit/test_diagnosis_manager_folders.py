@@ -1,0 +1,49 @@
+"""The diagnosis of Pacemaker's own folders that its account cannot use."""
+
+from __future__ import annotations
+
+import pytest
+from diagnosis_sample import both
+
+from harness.diagnosis.cause import Cause, Certainty
+from harness.diagnosis.engine import diagnose
+from harness.diagnosis.linux_host_script_parse import host
+
+CIB, INPUTS = "/var/lib/pacemaker/cib", "/var/lib/pacemaker/pengine"
+GOOD = "".join(f"750 / {folder} directory\n~owner 189 hacluster haclient {folder}\n" for folder in (CIB, INPUTS)) + "# asked\n"
+
+
+def told(standby: str, active: str = GOOD) -> list[Cause]:
+    seen = [host("it", f"@@ files\n{text}").files for text in (active, standby)]
+    return [c for c in diagnose(both(files=(seen[0], seen[1]))).causes if "/var/lib/pacemaker" in c.says]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "certainty"),
+    [
+        (f"750 / {CIB} directory\n~owner 189 hacluster haclient", f"700 / {CIB} directory\n~owner 0 root root", Certainty.LIKELY),
+        (f"750 / {CIB}", f"550 / {CIB}", Certainty.LIKELY),
+        (f"~owner 189 hacluster haclient {CIB}", f"~owner 777 UNKNOWN UNKNOWN {CIB}", Certainty.LIKELY),
+        (f"~owner 189 hacluster haclient {INPUTS}", f"~owner 0 root root {INPUTS}", Certainty.POSSIBLE),
+    ],
+)
+def test_a_folder_that_is_another_ones(old: str, new: str, certainty: Certainty) -> None:
+    assert old in GOOD
+    (cause,) = told(GOOD.replace(old, new))
+    assert cause.host == "lknode02" and cause.certainty is certainty and "hacluster" in cause.says
+
+
+@pytest.mark.parametrize(
+    ("standby", "active"),
+    [
+        (GOOD, GOOD),
+        (GOOD.replace("750", "755"), GOOD),
+        (GOOD.replace("750", "770").replace("189 hacluster", "0 root"), GOOD),  # by the group
+        (GOOD.replace("hacluster", "ha"), GOOD.replace("hacluster", "ha")),  # built with another account
+        ("# asked\n", GOOD),
+        (GOOD.replace("~owner", "~old"), GOOD),  # a bundle of before
+        ("", GOOD),
+    ],
+)
+def test_what_is_usual_is_none(standby: str, active: str) -> None:
+    assert told(standby, active) == []
