@@ -59,9 +59,11 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.getgroup("lkharness").addoption(
+    group = parser.getgroup("lkharness")
+    group.addoption(
         "--deep", action="store_true", help="the deep part of the harness's own tests, too: every disruption, every fault at every step, …"
     )
+    group.addoption("--heavy", action="store_true", help="the heavy ones, too, which .ci/run has; --deep has them as well")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -73,6 +75,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFil
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "deep: runs with --deep only, by hand and every night (docs/testing.md)")
+    config.addinivalue_line("markers", "heavy: a whole run or a lab for one question: runs in .ci/run, with --heavy and with --deep")
+    config.addinivalue_line("markers", "asked_for: would be heavy, but for a variable of the environment that asks for it")
     config.addinivalue_line("markers", "timing: measures time, so it runs while no other test does (docs/testing.md)")
     if config.option.deep:
         deep_option.choose_deep()
@@ -93,9 +97,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.path.parent.name not in SUITES and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(CEILING_S))
     if not config.option.deep:
-        deep = {item for item in items if item.get_closest_marker("deep")}
-        config.hook.pytest_deselected(items=list(deep))
-        items[:] = [item for item in items if item not in deep]
+        not_now = ["deep"] if config.option.heavy else ["deep", "heavy"]
+        left_out = {item for item in items if any(item.get_closest_marker(mark) for mark in not_now)}
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
     items[:] = _waiting_among_working(items)
 
 

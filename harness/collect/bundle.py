@@ -54,17 +54,23 @@ class Bundle:
         self._bytes_left = max_text_bytes
         self._lock = threading.Lock()
         self._temporary_path = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+
+    def __enter__(self) -> Bundle:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             # os.open, so that nobody else can read it even while it grows
             self._file = os.fdopen(
                 os.open(self._temporary_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600), "wb"
             )
+            self._tar = tarfile.open(fileobj=self._file, mode="w:gz")
         except OSError as error:
-            raise Unusable(f"{path}: the bundle cannot be written there ({error.strerror}); name another place with --output") from error
-        self._tar = tarfile.open(fileobj=self._file, mode="w:gz")  # noqa: SIM115 - closed in __exit__
-
-    def __enter__(self) -> Bundle:
+            self._temporary_path.unlink(missing_ok=True)
+            raise Unusable(
+                f"{self.path}: the bundle cannot be written there ({error.strerror}); name another place with --output"
+            ) from error
+        except BaseException:  # Ctrl-C, as soon as the file is there
+            self._temporary_path.unlink(missing_ok=True)
+            raise
         return self
 
     def __exit__(self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

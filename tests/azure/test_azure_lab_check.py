@@ -140,6 +140,7 @@ def test_check_says_it_beside_the_paths(rig: Rig, capsys: pytest.CaptureFixture[
     assert code == 1 and "IDLE-01" in said and "reaches the active node" in said
 
 
+@pytest.mark.heavy
 @pytest.mark.timeout(900)
 @MOSTLY_NAT
 def test_the_suite_fails_by_what_azure_has_wrong(rig: Rig, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """A harness killed at a random moment between disturbing and undoing: `lkharness azure heal` restores all, and again finds nothing.
 
-Three kinds, with --deep all of them in 20 kills (LKHARNESS_AZURE_KILLS sets how many), LKHARNESS_TEST_SEED which and when.
+One kind, with --heavy three, with --deep all of them in 20 kills (LKHARNESS_AZURE_KILLS sets how many), LKHARNESS_TEST_SEED which and when.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ KINDS = [
 random.Random(SEED).shuffle(KINDS)
 AZURES = ("azure.identity", "azure.mgmt.core.policies", "azure.mgmt.core.polling.arm_polling")  # what healing loads of Azure's packages
 KILLS = deep_option.number(3, 20, "LKHARNESS_AZURE_KILLS")
+MORE = deep_option.heavy_unless("LKHARNESS_AZURE_KILLS")
 # What a harness does with a disruption, in a process of its own that can be killed. The lab answers for its hosts.
 HARNESS = """
 import sys
@@ -137,7 +138,7 @@ def heal_when_its_time_is_over(lab: AzureLab) -> subprocess.CompletedProcess[str
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("number", range(KILLS))
+@pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=MORE) for n in range(1, KILLS))])
 def test_a_killed_harness_is_healed(lab: AzureLab, number: int) -> None:
     chance = random.Random(f"{SEED} {number}")
     kind = KINDS[number % len(KINDS)]

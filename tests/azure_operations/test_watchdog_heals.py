@@ -38,7 +38,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", [pytest.param("azure NSG deny", marks=pytest.mark.deep), "azure VM power off"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("azure NSG deny", marks=pytest.mark.deep), pytest.param("azure VM power off", marks=pytest.mark.heavy)]
+)
 def test_the_watchdog_undoes_what_azure_did(lab: AzureLab, tmp_path: Path, name: str) -> None:
     words = [*PYTEST, "-q", "-c", str(ROOT / "pyproject.toml")]
     words += ["--rootdir", str(ROOT), str(ROOT / "tests/failover"), "--disruption", name, "--period", "100"]

@@ -65,7 +65,7 @@ CHANGE = (
     _windows_shaped("floating", *WSFC, only=MOVES),
     _suite("failover", "--design", "nat", "--disruption", "switchover", "--disruption", "power loss"),
     _windows_failover("nat", "switchover", "service crash"),
-    Part("tests", ("tests", "-q")),
+    Part("tests", ("tests", "-q", "--heavy")),
 )
 
 # Every disruption in both designs on every manager, with Azure's where the lab's nodes are as Azure sees them; then the tests, whole.

@@ -114,6 +114,7 @@ def test_a_split_that_nobody_would_decide_is_skipped_and_not_done(shell: Shell, 
     assert [test["disruptions"] for test in run_of(tmp_path)["tests"]] == [[]]
 
 
+@pytest.mark.heavy
 def test_the_second_run_is_refused_and_a_killed_ones_lease_ends(shell: Shell, file: Path, tmp_path: Path):
     (tmp_path / "stays.py").write_text(STAYS)
     words = [*PYTEST, "-p", "stays", SWITCHOVER, "-q", "--cluster", file, "--allow-disruption", "--reports", tmp_path / "first"]
@@ -154,6 +155,7 @@ def test_the_second_run_is_refused_and_a_killed_ones_lease_ends(shell: Shell, fi
             host.close()
 
 
+@pytest.mark.heavy
 def test_a_cluster_with_a_dead_comm_path_is_not_disturbed(shell: Shell, file: Path, tmp_path: Path):
     """And `check` names it, besides what else is wrong there."""
     cut = "table inet torn { chain in { type filter hook input priority 0; ip saddr 10.20.2.0/24 drop; }; }"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from command_shell import shell_in
 
 READING = 10  # tests of a cluster with one service
 WIDER = "ip addr add 10.20.1.200/24 dev eth1; ip addr del 10.20.1.200/32 dev eth1"
 
 
+@pytest.mark.heavy
 def test_it_is_read_to_the_end(tmp_path: Path):
     with shell_in(tmp_path / "state") as shell:
         shell.up("--name", "wide", "--file", shell.asleep("listener"))

@@ -1,4 +1,4 @@
-"""Broken clusters (tests/cases): what `check` says names the fault. Two in the ordinary run, each of them with `--deep`."""
+"""Broken clusters (tests/cases): what `check` says names the fault. One in the ordinary run, two with `--heavy`, all with `--deep`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabOfACase]:
         yield LabOfACase(shell, replace(USUAL[1], settings=f"{SETTINGS[USUAL[1].settings]}\n{tomli_w.dumps(services)}"))
 
 
-@pytest.mark.parametrize("case", USUAL, ids=lambda c: c.name)
+@pytest.mark.parametrize("case", [USUAL[0], pytest.param(USUAL[1], marks=pytest.mark.heavy)], ids=lambda c: c.name)
 def test_a_few_faults_are_named(lab: LabOfACase, case: Case) -> None:
     lab.turn_to(case)
     judged, answer = lab.judged()

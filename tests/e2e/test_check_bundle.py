@@ -64,6 +64,7 @@ def test_a_healthy_lab_has_no_cause(shell: Shell, healthy: Path) -> None:
     assert "paths were not tried" not in shell.lkharness("check", healthy).stdout
 
 
+@pytest.mark.heavy
 def test_the_same_causes(shell: Shell, tmp_path: Path) -> None:
     file, bundle = shell.labs / "lab" / "cluster.toml", tmp_path / "b.tar.gz"
     for (host, line), _ in TOGETHER:

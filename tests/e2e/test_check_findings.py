@@ -88,6 +88,7 @@ def test_a_dead_comm_path_is_found_and_named(shell: Shell) -> None:
     is_named_on_both_nodes(check(shell))
 
 
+@pytest.mark.heavy
 def test_a_note_is_named_and_no_failure(seen_of_one: tuple[dict, dict]) -> None:
     noted, _ = seen_of_one
     assert (noted["code"], *(is_named(noted, one)["weight"] for one in NOTES)) == (0, "note", "note")

@@ -44,6 +44,7 @@ def contents(bundle: Path) -> dict[str, bytes]:
         return {m.name.partition("/")[2]: tar.extractfile(m).read() for m in tar if m.isfile()}
 
 
+@pytest.mark.heavy
 def test_no_canary_gets_in_and_lost_hosts_are_told(beside: Shell, tmp_path: Path) -> None:
     """A secret in every source: the file's settings, files and variables, arguments, environments and logs of hosts."""
     shell = beside
@@ -118,6 +119,7 @@ def shape(bundle: Path) -> dict[str, object]:
     }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("names", [TOGETHER[0], pytest.param(TOGETHER[1], marks=pytest.mark.deep)], ids=["first", "second"])
 def test_a_lab_like_a_broken_one_shows_the_same_faults(shell: Shell, tmp_path: Path, names: tuple[str, ...]) -> None:
     shell.up("--name", "broken", "--file", shell.asleep("listener"))

@@ -133,6 +133,7 @@ def assert_lost(done: Done, host: str, *words: str) -> None:
     assert all(word in done.says(host) for word in ("see that it runs", *words)), done.says(host)
 
 
+@pytest.mark.heavy
 def test_a_half_open_host(shell: Shell, file: Path, tmp_path: Path):
     """From the beginning, and from the middle of the look at it: it takes what it is sent, and never answers."""
     standby = role(shell, "standby")
@@ -185,6 +186,7 @@ def written_to_neither(shell: Shell, file: Path, tmp_path_factory: pytest.TempPa
     return WrittenToNeither(found["active"], found["standby"], look, looked, run_of(reports / "disturbs"))
 
 
+@pytest.mark.heavy
 def test_a_full_disk(written_to_neither: WrittenToNeither):
     """What only looks goes on; what would disturb is refused before anything was done."""
     node, look = written_to_neither.full, written_to_neither.look
@@ -201,6 +203,7 @@ def test_a_read_only_root(written_to_neither: WrittenToNeither):
     assert "nothing was" in written_to_neither.why_refused and f"{node}: /tmp cannot be written to" in written_to_neither.why_refused
 
 
+@pytest.mark.heavy
 def test_no_tmp(shell: Shell, file: Path, tmp_path: Path):
     """Whoever logs in finds a root in which there is no /tmp at all."""
     node = role(shell, "active")

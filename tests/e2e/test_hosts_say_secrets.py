@@ -81,6 +81,7 @@ def test_check_says_it_without(shell: Shell, file: Path, more: tuple[str, ...]):
     clean(done.stdout + done.stderr)
 
 
+@pytest.mark.heavy
 def test_no_file_of_a_run_has_it(shell: Shell, file: Path, tmp_path: Path):
     done = shell.pytest(PLACEMENT, "-v", "--color=no", "--cluster", file, "--reports", tmp_path, SOME_API_TOKEN=KNOWN)
     assert not [one for one in (KNOWN, UNKNOWN, "\x1b]52") if one in done.stdout + done.stderr]
@@ -94,6 +95,7 @@ def test_no_file_of_a_run_has_it(shell: Shell, file: Path, tmp_path: Path):
     assert any(b"refused [removed] password=[removed]" in raw for raw in files.values()), "nobody quoted the node at all"
 
 
+@pytest.mark.heavy
 def test_no_bundle_has_it(shell: Shell, file: Path, tmp_path: Path):
     import tarfile
 

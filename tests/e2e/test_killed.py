@@ -49,7 +49,7 @@ TIMERS = {
 KILLED_HARNESS = ["one comm path cut", "NIC down Subnet#2", "service hang", "shared disk full", "IP resource out", "power loss"]
 GOES_ON = [("agents", "service hang"), ("sessions", "one comm path cut")]
 CASES = [*(f"harness {n}" for n in KILLED_HARNESS), *(f"{what} {n}" for what, n in GOES_ON)]
-USUAL = ("harness one comm path cut", "agents service hang")
+USUAL = {"agents service hang": (), "harness one comm path cut": pytest.mark.heavy}  # the others are deep
 AGENTS = r"""ps -eo pid=,args= | awk '/[l]kharness-agent-/ && /"[s]eries"/ { print $1 }'"""
 SESSIONS = r"""ps -eo pid=,args= | awk '/[s]shd.*: root/ { print $1 }'"""
 
@@ -284,7 +284,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
 
 
 @pytest.mark.timeout(900)  # for all of them, on a busy machine
-@pytest.mark.parametrize("case", [pytest.param(c, marks=() if c in USUAL else pytest.mark.deep) for c in CASES])
+@pytest.mark.parametrize("case", [pytest.param(c, marks=USUAL.get(c, pytest.mark.deep)) for c in CASES])
 def test_killed(outcomes, case):
     """Undone within the stated time, readable, healthy again, nothing left; and a run that lives ends with a verdict."""
     print(f"LKHARNESS_TEST_SEED={SEED}", *outcomes[case].result(), sep="\n  ")

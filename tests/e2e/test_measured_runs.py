@@ -54,6 +54,7 @@ def measure(shell: Shell, reports: Path, *words: str) -> Measured:
     return Measured(done, reports)
 
 
+@pytest.mark.heavy
 def test_a_seed_repeats_a_run(shell, tmp_path):
     """The offsets are those that this process draws of the same seed, each repeat with its own, and the starts were held back by them."""
     run = measure(shell, tmp_path, "--disruption", "none", "--repeat", "2", "--seed", "7", "--period", "250")
@@ -82,6 +83,7 @@ def after_probe(read: Recording) -> tuple[float, float]:
     return begin - max(before), NEAR_S + clock_errors(read)[header.active] + late
 
 
+@pytest.mark.heavy
 @pytest.mark.timing
 def test_a_sweep_walks_through_the_probes_period(shell, tmp_path):
     """Two starts: at a probe, and half of its interval after one. Three of the deep part: a third and two thirds of it after one."""

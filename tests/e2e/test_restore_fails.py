@@ -25,6 +25,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         yield one
 
 
+@pytest.mark.heavy
 @pytest.mark.timeout(300)
 def test_it_is_said_first_and_last_and_the_guardian_mends_it(shell: Shell, tmp_path: Path) -> None:
     file = shell.labs / "stranger" / "cluster.toml"

@@ -113,6 +113,7 @@ def fenced(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Written:
     return written
 
 
+@pytest.mark.heavy
 def test_a_log_line_that_comes_while_it_is_measured(fenced: Written):
     """The agents read the manager's log as it grows, and the report quotes it."""
     recordings = list((fenced.reports / "latest").resolve().glob("evidence/*/recording.jsonl"))
@@ -160,6 +161,7 @@ def test_a_key_with_a_passphrase_is_refused(written: Written):
     assert written.check(MINE="x") == 4 and "load it with ssh-add" in written.said
 
 
+@pytest.mark.heavy
 def test_words_of_a_power_command(fenced: Written):
     """The plan shows every command, but for what is secret in it; what a command that fails says is quoted without it."""
     assert "no such user with [removed]" in " ".join(fenced.said.split()), fenced.said

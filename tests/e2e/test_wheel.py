@@ -102,6 +102,7 @@ def test_the_commands_are_there(installed: Installed, tmp_path: Path):
     assert Path(where.strip()).is_relative_to(installed.folder)
 
 
+@pytest.mark.heavy
 def test_the_suite_runs_on_an_attached_cluster(installed: Installed, shell: Shell, tmp_path: Path):
     file = shell.labs / "wheel" / "cluster.toml"
     assert "1 passed" in installed.run(

@@ -31,6 +31,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         yield one
 
 
+@pytest.mark.heavy
 def test_everything_but_the_lab_works(shell: Shell, tmp_path: Path):
     file = shell.labs / "desk" / "cluster.toml"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(REPOSITORY / "tests" / "unit"), str(REPOSITORY)))}

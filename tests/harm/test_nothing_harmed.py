@@ -1,8 +1,8 @@
 """Every disruption on both managers, and everything that may befall the run meanwhile, on nodes with what customers have besides: every
 host is as before afterwards, but for what the run said.
 
-One cell of a few, chosen by seed; all of the matrix with --deep. LKHARNESS_HARM sets how many of the matrix, or `all`; LKHARNESS_HARM_CELL
-names one.
+With --heavy one cell of a few, chosen by seed; all of the matrix with --deep. LKHARNESS_HARM sets how many of the matrix,
+or `all`; LKHARNESS_HARM_CELL names one.
 With --deep also kills at any moment, 20 or LKHARNESS_HARM_KILLS; a thousand of them are `python -m tests.harm`.
 """
 
@@ -28,7 +28,7 @@ AT_ONCE = int(os.environ.get("LKHARNESS_HARM_AT_ONCE") or 3)
 NAMED = os.environ.get("LKHARNESS_HARM_CELL", "")  # one cell: `lifekeeper / power loss / node reset`
 KILLS = deep_option.number(20, 20, "LKHARNESS_HARM_KILLS")
 
-# What the ordinary run draws its one cell from: a process and a link, a run that lives and one that is killed with its watchdog.
+# What --heavy draws its one cell from: a process and a link, a run that lives and one that is killed with its watchdog.
 USUAL = (
     "lifekeeper / NIC down Subnet#2 / none",
     "lifekeeper / service crash / harness and watchdog killed",
@@ -86,6 +86,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a ful
 
 
 @needs_root
+@deep_option.heavy_unless("LKHARNESS_HARM", "LKHARNESS_HARM_CELL")
 @pytest.mark.timeout(0)  # each wait within has its own ceiling
 @pytest.mark.parametrize("at", range(len(chosen())))
 def test_nothing_harmed(cells: list[Future[Outcome]], at: int) -> None:

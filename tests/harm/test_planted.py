@@ -38,7 +38,7 @@ def run(lab: LabRecord, lines: Sequence[str]) -> None:
 @pytest.mark.parametrize(
     ("manager", "plants"),
     [
-        pytest.param("lifekeeper", (*ON_A_NODE, *ON_LIFEKEEPER), id="lifekeeper"),
+        pytest.param("lifekeeper", (*ON_A_NODE, *ON_LIFEKEEPER), id="lifekeeper", marks=pytest.mark.heavy),
         pytest.param("pacemaker", (*ON_A_NODE, *ON_PACEMAKER), id="pacemaker", marks=pytest.mark.deep),
     ],
 )

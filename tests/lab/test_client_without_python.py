@@ -106,6 +106,7 @@ def record(ground, tmp_path_factory) -> dict[str, Any]:
     return json.loads((folder / "run.json").read_text())
 
 
+@pytest.mark.heavy
 @pytest.mark.timing
 def test_the_report_says_which_resolution_is_left(ground, record):
     (note,) = [n["text"] for n in record["host_notes"] if n["host"] == "lkclient"]
@@ -115,6 +116,7 @@ def test_the_report_says_which_resolution_is_left(ground, record):
     assert note in one["measured"]["notes"]
 
 
+@pytest.mark.heavy
 @pytest.mark.timing
 def test_the_switchover_is_measured_with_that_period(ground, record):
     (one,) = record["measurements"]

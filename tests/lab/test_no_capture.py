@@ -23,7 +23,7 @@ from harness.remote.recording import recording
 from harness.remote.recording.recording import Recording
 from tests.pytest_process import PYTEST
 
-pytestmark = pytest.mark.timing  # all of it, for the sake of one run
+pytestmark = [pytest.mark.heavy, pytest.mark.timing]  # all of it, for the sake of one run
 BLIND = "lknode02"
 PYTHON = "/var/tmp/python-without-capture"
 WRAPPER = """#!/bin/sh

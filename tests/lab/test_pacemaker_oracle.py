@@ -49,6 +49,7 @@ def hold_against(numbers: range, folder: Path) -> None:
     assert len(wrong) <= max(1, 0.01 * might), wrong
 
 
+@pytest.mark.heavy
 def test_fifty_answers(tmp_path: Path) -> None:
     hold_against(range(30), tmp_path)
 

@@ -79,6 +79,7 @@ def test_the_page_names_what_failed(tmp_path: Path) -> None:
 
 def test_the_plans_end_with_the_harness_s_own_tests_and_deep_has_every_disruption() -> None:
     assert CHANGE[-1].words[0] == DEEP[-1].words[0] == "tests" and "--deep" in DEEP[-1].words
+    assert "--heavy" in CHANGE[-1].words
     assert all("--disruption" not in part.words for part in DEEP if "windows" not in part.words)
     assert set(ON_WINDOWS) <= all_of().keys()  # the rest is not done to a Windows node
     for plan in (CHANGE, DEEP):

@@ -168,8 +168,19 @@ def test_an_archive_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyError), Bundle(tmp_path / "b.tar.gz", Redactor()):
         raise KeyError
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(Unusable, match="--output"):
-        Bundle(Path("/proc/none/b.tar.gz"), Redactor())
+    with pytest.raises(Unusable, match="--output"), Bundle(Path("/proc/none/b.tar.gz"), Redactor()):
+        pass
+
+
+def test_an_archive_that_is_interrupted_as_it_begins_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        assert len(list(tmp_path.iterdir())) == 1
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tarfile, "open", interrupted)
+    with pytest.raises(KeyboardInterrupt), Bundle(tmp_path / "b.tar.gz", Redactor()):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def made(tmp_path: Path, **members: bytes) -> Path:

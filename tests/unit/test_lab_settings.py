@@ -98,3 +98,10 @@ def test_an_http_probe_and_pacemaker_are_sound_apart(tmp_path: Path, started: li
     file.write_text(said)
     assert cli.main(["lab", "up", "--file", str(file), "--name", "x", *options]) == 130
     assert started == ["x"]
+
+
+def test_what_one_changes_in_its_cluster_is_in_no_other() -> None:
+    one, untouched = default_cluster.cluster_data(), default_cluster.cluster_data()
+    one["nodes"][0]["ssh"] = {"host": "192.0.2.1"}
+    one["services"][0]["settings"] = {}
+    assert default_cluster.cluster_data() == untouched

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any, Literal
 
 from harness.core.errors import BadUse
@@ -72,7 +73,8 @@ AZURE_IMAGE = "pacemaker-azure"  # the recipe of an image with Azure's packages
 
 
 def cluster_data(profile: Profile | None = None, overrides: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A complete cluster file as data: the default cluster, the profile's timers, and over both what was given."""
+    """A complete cluster file as data: the default cluster, the profile's timers, and over both what was given. It is the
+    caller's own: what it changes there is in no other one."""
     overrides = overrides or {}
     profile_name = profile or overrides.get("lab", {}).get("profile", "fast")
     base = merge_tables(DEFAULT_CLUSTER, PROFILES[profile_name])
@@ -83,7 +85,7 @@ def cluster_data(profile: Profile | None = None, overrides: dict[str, Any] | Non
     if kind == "pacemaker" and profile_name == "fast" and _has_machines(overrides):
         base = merge_tables(base, PACEMAKER_ON_MACHINES)
     data = merge_tables(base, overrides)
-    return merge_tables(data, {"lab": {"profile": profile_name}})
+    return deepcopy(merge_tables(data, {"lab": {"profile": profile_name}}))
 
 
 def _has_machines(data: dict[str, Any]) -> bool:

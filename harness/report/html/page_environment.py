@@ -7,10 +7,9 @@ import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
-import os
 import pickle
+import secrets
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +52,14 @@ class _BesideTheTemplates(BytecodeCache):
         file = self._file(bucket)
         with contextlib.suppress(OSError):  # somebody else's folder: it is compiled every time
             file.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, temporary_path = tempfile.mkstemp(dir=file.parent)  # under its name when it is whole: others may write theirs
+            temporary_path = file.with_name(f".{file.name}-{secrets.token_hex(4)}")  # others may write theirs at the same time
             try:
-                with os.fdopen(descriptor, "wb") as temporary_file:
+                with temporary_path.open("xb") as temporary_file:
                     bucket.write_bytecode(temporary_file)
-                Path(temporary_path).chmod(self._templates.stat().st_mode & 0o644)
-                Path(temporary_path).replace(file)
+                temporary_path.chmod(self._templates.stat().st_mode & 0o644)
+                temporary_path.replace(file)
             finally:
-                Path(temporary_path).unlink(missing_ok=True)
+                temporary_path.unlink(missing_ok=True)
 
     def _file(self, bucket: Bucket) -> Path:
         made_by = importlib.metadata.version("jinja2")
