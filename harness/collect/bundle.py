@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from harness.core.errors import BadUse, Unusable
+from harness.core.files import path_exists
 from harness.core.redaction.redactor import Redactor
 from harness.core.text.host_text import storable
 
@@ -64,14 +65,18 @@ class Bundle:
             )
             self._tar = tarfile.open(fileobj=self._file, mode="w:gz")
         except OSError as error:
-            self._temporary_path.unlink(missing_ok=True)
+            self._remove_temporary_file()
             raise Unusable(
                 f"{self.path}: the bundle cannot be written there ({error.strerror}); name another place with --output"
             ) from error
         except BaseException:  # Ctrl-C, as soon as the file is there
-            self._temporary_path.unlink(missing_ok=True)
+            self._remove_temporary_file()
             raise
         return self
+
+    def _remove_temporary_file(self) -> None:
+        if path_exists(self._temporary_path):
+            self._temporary_path.unlink(missing_ok=True)
 
     def __exit__(self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
@@ -83,7 +88,7 @@ class Bundle:
             if error_type is None:
                 raise Unusable(f"{self.path}: the bundle cannot be completed ({fault.strerror}); is there room on that disk?") from fault
         finally:
-            self._temporary_path.unlink(missing_ok=True)
+            self._remove_temporary_file()
 
     def text(self, name: str, text: str) -> int | None:
         """Put a text in, without secrets; returns its size in bytes, None when the bundle has no room left for it."""

@@ -11,7 +11,7 @@ from typing import Any
 from harness.config import service_settings as given
 from harness.config.cluster_config import Cluster
 from harness.core.errors import BadUse
-from harness.core.files import expand_user
+from harness.core.files import expand_user, file_exists, path_exists
 from harness.core.redaction.redactor import Redactor, says_how
 from harness.core.redaction.secret_names import sensitive
 from harness.core.redaction.secrets_in_commands import program_only, secret_words
@@ -32,7 +32,7 @@ def known_secrets(cluster: Cluster, data: Mapping[str, Any], environment: Mappin
     for name, value in environment.items():
         if sensitive(name) and value.lower() not in PROSE and not _is_a_place(value):
             values_found |= _secrets_in(value)
-        elif name.lower().endswith("_file") and sensitive(name[: -len("_file")]) and Path(value).is_file():
+        elif name.lower().endswith("_file") and sensitive(name[: -len("_file")]) and file_exists(value):
             values_found |= {
                 line for text in _content(value, name)[0] for line in text.splitlines()[:1]
             }  # such as AZURE_FEDERATED_TOKEN_FILE
@@ -153,4 +153,8 @@ def _content(path: Path | str, place: str) -> tuple[set[str], list[str]]:
 
 def _is_a_place(value: str) -> bool:
     """A path or a short number, such as SSH_ASKPASS or a file's name, is no secret, and would be removed all over the bundle."""
-    return (value.startswith("/") and Path(value).exists()) or (value.isdigit() and len(value) < 8) or len(value) < 4
+    return (
+        (value.startswith("/") and path_exists(value))
+        or (value.isdigit() and len(value) < MIN_NUMBER_DIGITS)
+        or len(value) < MIN_SECRET_LENGTH
+    )

@@ -130,12 +130,14 @@ def _moment(option: str, text: str) -> float:
 def _output(name: str | None, cluster: str) -> Path:
     from datetime import UTC, datetime
 
+    from harness.core.files import folder_exists, path_exists
+
     output = Path(name or f"lkharness-{cluster}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz")
     if not output.name.endswith((".tar.gz", ".tgz")):
         raise BadUse(f"--output {output}: a bundle is a .tar.gz; let its name end so")
-    if output.exists():
+    if path_exists(output):
         raise BadUse(f"--output {output}: is there already; name another file, or remove it")
-    if not output.parent.is_dir():
+    if not folder_exists(output.parent):
         raise Unusable(f"--output {output}: there is no folder {output.parent}; make it, or name another place")
     return output
 

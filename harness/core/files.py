@@ -22,6 +22,21 @@ def expand_user(path: Path | str) -> Path:
         raise BadUse(f"{path}: nobody's home is known for that; write the whole path") from None
 
 
+def path_exists(path: Path | str) -> bool:
+    """Is anything there? A name that is too long, or in a folder that may not be looked into, is none; for it pathlib's methods raise."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def file_exists(path: Path | str) -> bool:
+    """Is a file there? As `path_exists`."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def folder_exists(path: Path | str) -> bool:
+    """Is a folder there? As `path_exists`."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 OTHERS_READ = 0o022  # umasks: everybody may read what is written, its owner alone may write it
 OWNER_ALONE = 0o077  # nobody but the owner may do either
 
@@ -69,7 +84,7 @@ def packed(path: Path) -> Path:
 
 def stored(path: Path) -> Path:
     """The form of a file that is there: itself, or its packed one; itself where neither is."""
-    return packed(path) if not path.exists() and packed(path).exists() else path
+    return packed(path) if not path_exists(path) and path_exists(packed(path)) else path
 
 
 def open_text(path: Path, *, errors: str = "strict") -> TextIO:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from harness.config import service_settings
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, Unusable
-from harness.core.files import expand_user
+from harness.core.files import expand_user, file_exists
 from harness.core.text.host_text import cut_at_word
 from harness.services.deadline_socket import dial, quoted
 from harness.services.service_kind import NotServing, NotTheService, TurnedAway, WordsUntold
@@ -116,7 +116,7 @@ def _conninfo(host: str, port: int, settings: dict[str, str]) -> bytes:
         "application_name": "lkharness",
     }
     if root_certificate := settings.get("sslrootcert"):
-        if root_certificate != "system" and not expand_user(root_certificate).is_file():
+        if root_certificate != "system" and not file_exists(expand_user(root_certificate)):
             raise BadUse(f"sslrootcert {root_certificate} is not a file; give one with the certificates that vouch for this server")
         options["sslrootcert"] = root_certificate if root_certificate == "system" else str(expand_user(root_certificate))
     return make_conninfo("", **options, **({"password": secret.reveal()} if secret else {})).encode()

@@ -15,6 +15,7 @@ from typing import Any
 from harness.config.azure_config import foreign_endpoints, same_endpoint
 from harness.config.cluster_config import Azure
 from harness.core.errors import BadUse
+from harness.core.files import file_exists
 from harness.core.redaction import read_secrets
 from harness.core.text.host_text import cut_at_word
 
@@ -94,7 +95,7 @@ def connection_options(azure: Azure) -> dict[str, Any]:
     """What every connection has in common; limits in seconds, so that no step hangs on a peer that says nothing."""
     common: dict[str, Any] = {"connection_timeout": CONNECT_S, "read_timeout": READ_S}
     if azure.ca_file is not None:
-        if not azure.ca_file.is_file():
+        if not file_exists(azure.ca_file):
             raise BadUse(f"ca_file in [azure]: there is no file {azure.ca_file}; name the CA's certificate, in PEM")
         common["connection_verify"] = str(azure.ca_file)
     return common

@@ -19,6 +19,7 @@ from harness.azure.client import error_mapping
 from harness.azure.client.arm import Arm
 from harness.azure.provision.running_deployment import name_of
 from harness.core.errors import BadUse, Unusable
+from harness.core.files import file_exists
 
 RUN, OWNER, EXPIRES, MADE_GROUP = "lkharness-run", "lkharness-owner", "lkharness-expires", "lkharness-made-group"
 MACHINES, DISKS = "microsoft.compute/virtualmachines", "microsoft.compute/disks"
@@ -105,7 +106,7 @@ def write_ledger(ledger: Ledger) -> None:
 def read_ledger(subscription: str, run: str) -> Ledger | None:
     """What this machine wrote down of a run; None when it did not, or of another subscription. Raises Unusable for a file that is none."""
     file = _ledger_file(run)
-    if file is None or not file.is_file():
+    if file is None or not file_exists(file):
         return None
     try:
         content = json.loads(file.read_text(encoding="utf-8"))

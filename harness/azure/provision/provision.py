@@ -21,7 +21,7 @@ from harness.config import trust
 from harness.config.cluster_config import Azure
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, HarnessError, Unusable
-from harness.core.files import write_atomically
+from harness.core.files import folder_exists, path_exists, write_atomically
 
 Say = Callable[[str], None]
 REMOVAL_TIMEOUT_S = 3600.0  # with the wait for a group that must be seen empty twice
@@ -158,9 +158,9 @@ def cluster_file(
 
 def demand_writable(file: Path) -> None:
     """Known before anything is made that costs money. Raises BadUse."""
-    if file.exists():
+    if path_exists(file):
         raise BadUse(f"{file} is there already; name another file with --cluster-file")
-    if not file.parent.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK):
+    if not folder_exists(file.parent) or not os.access(file.parent, os.W_OK | os.X_OK):
         raise BadUse(f"{file}: cannot be written: {file.parent} is no folder that you may write to; name another file with --cluster-file")
 
 

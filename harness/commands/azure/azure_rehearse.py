@@ -33,6 +33,7 @@ def add_to(verbs) -> None:
 def _rehearse(arguments: argparse.Namespace) -> int:
     from harness.azure import rehearsal
     from harness.config import cluster_config
+    from harness.core.files import path_exists
 
     actions = [name for name in ("template", "answers", "ask") if getattr(arguments, name)]
     if len(actions) > 1:
@@ -42,7 +43,7 @@ def _rehearse(arguments: argparse.Namespace) -> int:
     questions = rehearsal.questions_for(cluster_config.load(Path(arguments.cluster)) if arguments.cluster else None)
     if arguments.template:
         file = Path(arguments.template)
-        if file.exists() and not arguments.force:
+        if path_exists(file) and not arguments.force:
             raise BadUse(f"{file} is there already; name another file, or replace it with --force")
         _write(file, rehearsal.template(questions=questions))
         if arguments.json:
@@ -70,10 +71,11 @@ def _ask_them(file: Path, questions: tuple[Question, ...]) -> None:
     """Questions that the file answers already are left alone; Ctrl-C or the end of input keeps what was said until then."""
     from harness.azure import rehearsal
     from harness.commands.init.init import EndOfInput, _ask
+    from harness.core.files import path_exists
 
     if not sys.stdin.isatty():
         raise BadUse("there is nobody to ask; fill in a file instead: lkharness azure rehearse --template FILE")
-    answers, particulars = rehearsal.read(file) if file.exists() else ({}, {})
+    answers, particulars = rehearsal.read(file) if path_exists(file) else ({}, {})
     try:
         for question in questions:
             answers |= rehearsal.ask_questions(_ask, answers, (question,))

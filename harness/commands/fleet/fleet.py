@@ -92,9 +92,10 @@ def _members(files: Sequence[str]) -> list[Member]:
     """Raises BadUse for what is no file, or plainly another one, such as the gate.toml that lies beside cluster files."""
     from harness.commands.fleet.fleet_clusters import is_something_else, members_of
     from harness.core.errors import BadUse
+    from harness.core.files import file_exists
 
     members = members_of(files)
-    missing = next((member.cluster for member in members if not Path(member.cluster).is_file()), None)
+    missing = next((member.cluster for member in members if not file_exists(member.cluster)), None)
     if missing is not None:
         raise BadUse(f"{missing}: is no file; name cluster files, such as clusters/*.toml")
     other = next((member.cluster for member in members if is_something_else(Path(member.cluster))), None)

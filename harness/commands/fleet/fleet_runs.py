@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from harness.commands.fleet.fleet_clusters import Member
 from harness.commands.fleet.fleet_outcome import Outcome, Stored
 from harness.core.errors import BadUse, ExitCode
-from harness.core.files import stored
+from harness.core.files import file_exists, folder_exists, stored
 from harness.core.redaction.output_redaction import Cleaner
 from harness.core.text.host_text import one_line
 from harness.report.record.record_types import Record, Seconds, Text
@@ -40,7 +40,7 @@ class FleetHead(Record):
 
 def folders_in(reports: Path) -> set[str]:
     """The names of the runs' folders; none where the folder is not there."""
-    return {folder.name for folder in run_folders(reports)} if reports.is_dir() else set()
+    return {folder.name for folder in run_folders(reports)} if folder_exists(reports) else set()
 
 
 def new_runs(reports: Path, before: Container[str]) -> list[Stored]:
@@ -106,7 +106,7 @@ def came_back(run_paths: Sequence[str], expected: Sequence[Member], planned: dat
 def _run_of(path: Path) -> Path | None:
     """The run that a path stands for: itself, or the newest that it holds. An incident that a flight recorder's `fetch` put there is no
     night's run."""
-    if stored(path / "run.json").is_file():
+    if file_exists(stored(path / "run.json")):
         return path.resolve()
     nights = (path / name for name in sorted(folders_in(path), reverse=True))
     newest = next((folder for folder in nights if not _is_incident(folder)), None)

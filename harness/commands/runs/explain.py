@@ -37,9 +37,10 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _is_capture(argument: str) -> bool:
+    from harness.core.files import file_exists
     from harness.remote.captures.capture_file import SUFFIXES
 
-    return argument.lower().endswith(SUFFIXES) or Path(argument.partition("=")[2] or argument).is_file()
+    return argument.lower().endswith(SUFFIXES) or file_exists(argument.partition("=")[2] or argument)
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -31,14 +31,14 @@ def add_to(commands) -> None:
 
 def _history(arguments: argparse.Namespace) -> int:
     from harness.core.errors import BadUse, ExitCode, Unusable
-    from harness.core.files import expand_user, stored, write_atomically
+    from harness.core.files import expand_user, folder_exists, stored, write_atomically
     from harness.history.nightly_lines import history
     from harness.history.page.history_page import html
     from harness.history.run_import import catch_up
     from harness.history.store import FILE, Store
 
     reports = expand_user(arguments.reports)
-    if not reports.is_dir():
+    if not folder_exists(reports):
         raise BadUse(f"{reports}: is no folder; name the one that holds the runs, such as reports")
     with Store(reports / FILE) as store:
         caught = catch_up(reports, store, anew=arguments.rebuild)
