@@ -129,7 +129,7 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         },
         settings=lifekeeper_settings.of_lifekeeper(parts.get("settings", "")),
         settings_file=lifekeeper_settings.file_state(parts.get("settings", "")),
-        doubtful=all_settings.of_pacemaker(parts.get("configuration", "")),
+        doubtful=all_settings.of_pacemaker(parts.get("configuration", ""), clock, zone),
     )
 
 
