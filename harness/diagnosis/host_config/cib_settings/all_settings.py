@@ -5,10 +5,17 @@ from __future__ import annotations
 from datetime import UTC, timezone
 
 from harness.diagnosis.host_config import manager_settings
-from harness.diagnosis.host_config.cib_settings import dated_bans, late_actions, loose_groups, pacemaker_failback, pacemaker_orders
+from harness.diagnosis.host_config.cib_settings import (
+    dated_bans,
+    late_actions,
+    loose_groups,
+    pacemaker_failback,
+    pacemaker_orders,
+    recovery_options,
+)
 from harness.diagnosis.host_config.manager_settings import Setting
 
-FAMILIES = (manager_settings, pacemaker_orders, pacemaker_failback, late_actions, loose_groups)
+FAMILIES = (manager_settings, pacemaker_orders, pacemaker_failback, late_actions, loose_groups, recovery_options)
 
 
 def of_pacemaker(configuration: str, clock: float | None = None, zone: timezone = UTC) -> tuple[Setting, ...]:
