@@ -1,5 +1,5 @@
-"""What Corosync's next start makes of a corosync.conf that both nodes have alike: no word that there are two nodes, more votes than two
-have, and keys that Corosync does not know where they stand. Until then it runs with what it read before."""
+"""What Corosync's next start makes of a corosync.conf that both nodes have alike: no word that there are two nodes, and keys that
+Corosync does not know where they stand. Until then it runs with what it read before."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONFIGURATION = "/etc/corosync/corosync.conf"
 TWO_NODE = "quorum.two_node"
 NO_VOTES = "votes, and quorum needs"  # in the words of the adapter
 # What a cluster of two does otherwise without.
-MATTERS = (TWO_NODE, "quorum.provider", "quorum.wait_for_all", "quorum.expected_votes", "totem.token", "totem.consensus", "totem.transport")
+MATTERS = (TWO_NODE, "quorum.provider", "quorum.wait_for_all", "totem.token", "totem.consensus", "totem.transport")
 # By which one of two nodes has quorum in another way, or may have more votes (man 5 votequorum).
 OTHER_WAYS = ("quorum.auto_tie_breaker", "quorum.last_man_standing", "quorum.allow_downscale", "quorum.expected_votes_tracking")
 READ_AGAIN = "in {0} on both nodes, then have it read again, once, on one of the nodes (`corosync-cfgtool -R`)"
@@ -53,8 +53,8 @@ def _unknown_keys(hosts: list[HostSeen], at: str) -> Iterator[Cause]:
 
 
 def _votes(hosts: list[HostSeen], at: str) -> Iterator[Cause]:
+    """With two_node the number of expected votes does not matter (seen with 3.1.7: quorum is 1 with four expected)."""
     two_node = {host.name: host.corosync.get(TWO_NODE, "not set") for host in hosts}
-    expected = {host.name: host.corosync.get("quorum.expected_votes", "") for host in hosts}
     if all(value != "1" for value in two_node.values()):
         yield Cause(
             f"corosync.conf has no two_node on {join_names(two_node)}, and two nodes are all there are: from Corosync's next start on, "
@@ -63,16 +63,6 @@ def _votes(hosts: list[HostSeen], at: str) -> Iterator[Cause]:
             Certainty.LIKELY,
             f"write two_node: 1 into the section quorum {READ_AGAIN.format(CONFIGURATION)}; see `corosync-quorumtool -s` (Flags: 2Node)",
             tuple(f"{CONFIGURATION} on {name}: {TWO_NODE} {value}" for name, value in two_node.items()),
-        )
-    elif all(value.isascii() and value.isdigit() and int(value) > len(hosts) for value in expected.values()):
-        (value, *_) = expected.values()
-        yield Cause(
-            f"corosync.conf on {join_names(expected)} expects {value} votes, and two nodes have 2: from Corosync's next start on, or once "
-            "it has read the file again, a node that is left may have no quorum, and stop everything",
-            at,
-            Certainty.LIKELY,
-            f"take expected_votes away (two_node goes with 2) {READ_AGAIN.format(CONFIGURATION)}; see `corosync-quorumtool -s`",
-            tuple(f"{CONFIGURATION} on {name}: quorum.expected_votes {each}" for name, each in expected.items()),
         )
 
 
