@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from diagnosis_sample import both
 
@@ -13,9 +15,11 @@ CIB, INPUTS = "/var/lib/pacemaker/cib", "/var/lib/pacemaker/pengine"
 GOOD = "".join(f"750 / {folder} directory\n~owner 189 hacluster haclient {folder}\n" for folder in (CIB, INPUTS)) + "# asked\n"
 
 
-def told(standby: str, active: str = GOOD) -> list[Cause]:
+def told(standby: str, active: str = GOOD, kind: str = "pacemaker") -> list[Cause]:
     seen = [host("it", f"@@ files\n{text}").files for text in (active, standby)]
-    return [c for c in diagnose(both(files=(seen[0], seen[1]))).causes if "/var/lib/pacemaker" in c.says]
+    it = both(files=(seen[0], seen[1]))
+    cluster = it.cluster.model_copy(update={"manager": it.cluster.manager.model_copy(update={"kind": kind})})
+    return [c for c in diagnose(replace(it, cluster=cluster)).causes if "/var/lib/pacemaker" in c.says]
 
 
 @pytest.mark.parametrize(
@@ -47,3 +51,8 @@ def test_a_folder_that_is_another_ones(old: str, new: str, certainty: Certainty)
 )
 def test_what_is_usual_is_none(standby: str, active: str) -> None:
     assert told(standby, active) == []
+
+
+def test_what_an_old_installation_left_is_no_matter() -> None:
+    roots = GOOD.replace("189 hacluster haclient", "0 root root")
+    assert len(told(roots)) == 2 and told(roots, kind="lifekeeper") == []

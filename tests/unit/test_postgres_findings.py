@@ -39,8 +39,8 @@ def told(
     return Answers([fsync, pages, most, recovering, version, "f", "f", "", *HARNESS], rows)
 
 
-def findings(answers: Answers, has_password: bool = False) -> list[tuple[Weight, str]]:
-    found = postgres.server_findings(cast(Session, answers), Deadline(1), has_password=has_password)
+def findings(answers: Answers, password: str = "") -> list[tuple[Weight, str]]:
+    found = postgres.server_findings(cast(Session, answers), Deadline(1), {password: "it"} if password else {})
     return [(f.weight, f.what) for f in found]
 
 
@@ -71,7 +71,7 @@ def test_a_server_without_slots_or_these_functions_is_not_asked_for_them(answers
 def asked_of_files(rows: list[list[str]], may: str = "t", pending: str = "", **more: str) -> list[tuple[Weight, str]]:
     until = more.get("until", "")
     settings = ["on", "on", "0", "f", "150018", may, may, pending, "harness", until, str(NOW)]
-    return findings(Answers(settings, [], rows if may == "t" else None), has_password="password" in more)
+    return findings(Answers(settings, [], rows if may == "t" else None), more.get("password", ""))
 
 
 def test_lines_that_the_next_start_does_not_take() -> None:
@@ -102,5 +102,11 @@ def test_settings_that_wait_for_the_next_start() -> None:
     ],
 )
 def test_a_password_that_ends_soon(until: str, found: list[tuple[Weight, str]]) -> None:
-    assert asked_of_files([], until=until, password="by a file") == found
+    assert asked_of_files([], until=until, password="password_file") == found
+    given_anew = [(Weight.NOTE, what) for _, what in found]  # by a vault, for one
+    assert (
+        asked_of_files([], until=until, password="password_command")
+        == asked_of_files([], until=until, password="password_env")
+        == given_anew
+    )
     assert asked_of_files([], until=until) == []  # it proves who it is by something else

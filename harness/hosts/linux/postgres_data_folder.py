@@ -18,10 +18,12 @@ was ~ /\\$/ {{ was = $0; next }} {{ was = $0 }} /^[ \t]*(#|$)/ || /"|,[ \t]|[ \t
 $1 !~ /^({TYPES})$/ {{ print "~rule " FNR " type"; next }} $1 ~ /^include/ {{ next }}
 {{ at = $1 == "local" ? 4 : $4 ~ ip && $5 ~ ip ? 6 : 5 }} $at !~ /^({METHODS})$/ {{ print "~rule " FNR " method" }}' pg_hba.conf |
 head -n 5"""
-# What its own program says of its settings, as its own account, starting nothing (pg_ctl asks it so, too); never a value.
+# What its own program says of its settings, as its own account and with nothing of root's, starting nothing (pg_ctl asks it so, too);
+# never a value.
 _SETTINGS = r"""exe=$(readlink "/proc/$pid/exe") uid=0 gid=0
 while read -r key id _; do case "$key" in (Uid:) uid=$id ;; (Gid:) gid=$id ;; esac; done <"/proc/$pid/status"
-[ "$uid" = 0 ] || LC_ALL=C timeout 3 setpriv --reuid "$uid" --regid "$gid" --clear-groups "$exe" -C port -D "$PWD" 2>&1 >/dev/null |
+[ "$uid" = 0 ] || env -i PATH=/usr/bin:/bin LC_ALL=C timeout 3 setpriv --reuid "$uid" --regid "$gid" --clear-groups \
+"$exe" -C port -D "$PWD" </dev/null 2>&1 >/dev/null |
 sed -nE 's/,? near token ".*//; s/(for parameter "[^"]*"): ".*/\1/; s/^.*(LOG|FATAL|ERROR): +/~wrong /p' | head -n 5 | cut -c 1-300"""
 # For root, with processes as "$@": of each that works in a folder of PostgreSQL's `~data PID VERSION FOLDER`, then `~file MODE UID NAME` of
 # what is there, `.` is the folder itself, `~link NAME FOLDER` of what leads elsewhere, and `~socket FOLDER`. Where its configuration lies

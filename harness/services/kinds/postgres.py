@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from harness.config import service_settings
 from harness.core.deadline import Deadline
@@ -76,7 +77,7 @@ SLOTS = b"""
 KNOWS_LSN_NAMES = 100_000
 DAY_S = 86400.0
 MIN_DAYS_LEFT = 30
-PASSWORDS = ("password_file", "password_env", "password_command")
+GIVEN_ANEW = ("password_env", "password_command")  # whence a password may well come that lasts an hour, and is another the next time
 BEHIND = 1 << 30  # bytes of write-ahead log
 FSYNC_DO = "set fsync = on again, and reload; what was written meanwhile is safe after a checkpoint and a `sync` on that node"
 PAGES_DO = "set full_page_writes = on, unless the file system writes pages whole by itself (ZFS, for one)"
@@ -152,7 +153,7 @@ class Postgres(ServiceKind):
         that ends soon: one session. What it may not be asked is a note, or left out where only superusers may."""
         service_settings.only_known(settings, self.kind, SETTINGS)
         with Session(host, port, settings, deadline) as session:
-            return server_findings(session, deadline, has_password=any(settings.get(name) for name in PASSWORDS))
+            return server_findings(session, deadline, settings)
 
     def full_sized(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
         """In one session a query with a long comment, then one with a long answer; neither touches a table."""
@@ -183,7 +184,7 @@ def _no_replica(session: Session, deadline: Deadline) -> bool:
         return False
 
 
-def server_findings(session: Session, deadline: Deadline, *, has_password: bool = False) -> list[Finding]:
+def server_findings(session: Session, deadline: Deadline, settings: Mapping[str, str] = MappingProxyType({})) -> list[Finding]:
     """Raises what `Session.query` raises."""
     [(fsync, pages, slots, recovering, version, files, rules, pending, user, until, now)] = session.query(OF_THE_SERVER, deadline)
     rows: list[list[str]] = []
@@ -192,8 +193,9 @@ def server_findings(session: Session, deadline: Deadline, *, has_password: bool 
     wrong_lines = [
         row for question, may in ((FILE_ERRORS, files), (RULE_ERRORS, rules)) if may == "t" for row in session.query(question, deadline)
     ]
-    of_password = of_password_end(user, until, now) if has_password else []
-    return of_settings(fsync, pages) + of_slots(rows) + of_files(wrong_lines, pending) + of_password
+    findings = of_settings(fsync, pages) + of_slots(rows) + of_files(wrong_lines, pending)
+    given_anew = any(settings.get(name) for name in GIVEN_ANEW)
+    return findings + of_password_end(user, until, now, given_anew=given_anew) if given_anew or settings.get("password_file") else findings
 
 
 def of_settings(fsync: str, pages: str) -> list[Finding]:
@@ -242,7 +244,7 @@ def of_files(rows: list[list[str]], pending: str) -> list[Finding]:
     return findings
 
 
-def of_password_end(user: str, until: str, now: str) -> list[Finding]:
+def of_password_end(user: str, until: str, now: str, *, given_anew: bool = False) -> list[Finding]:
     """Pure. `until` and `now` are seconds since 1970 by the server's clock; `until` is empty or infinite where the password has no end. One
     that has ended already lets nobody in to ask."""
     try:
@@ -253,5 +255,5 @@ def of_password_end(user: str, until: str, now: str) -> list[Finding]:
     if not end or remaining_s >= MIN_DAYS_LEFT * DAY_S:
         return []
     says = f"the password of {cut_at_word(user, 63)} ends on {end} (rolvaliduntil): from then on it is turned away"
-    weight = Weight.FAULT if remaining_s < DAY_S else Weight.NOTE
+    weight = Weight.FAULT if remaining_s < DAY_S and not given_anew else Weight.NOTE
     return [Finding(weight, "postgres", "account", says, PASSWORD_DO.replace("NAME", cut_at_word(user, 63)))]

@@ -15,6 +15,8 @@ ALL, OF_OWNER, OF_GROUP = 7, 6, 3  # rights on a folder, and by how many bits th
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """Restored from a backup, or made anew by hand, they are root's: what runs goes on with what it has in memory."""
+    if evidence.cluster.manager.kind != "pacemaker":  # what an old installation left is no matter
+        return
     for node, host in evidence.nodes:
         peer = evidence.hosts.get(evidence.cluster.peer_of(node.name).name)
         for folder in (CONFIGURATION, INPUTS):
