@@ -20,14 +20,12 @@ from harness.diagnosis.host_config import (
     host_processes,
     ipsec_policy,
     lifekeeper_settings,
-    manager_settings,
     next_boot,
     node_files,
-    pacemaker_failback,
-    pacemaker_orders,
     pacemaker_resources,
     queueing,
 )
+from harness.diagnosis.host_config.cib_settings import all_settings, pacemaker_orders
 from harness.hosts.bounded_parse import json_of
 from harness.hosts.host import NotReadable
 from harness.hosts.linux import address_lifetimes, linux_parse, postgres_data_folder
@@ -131,11 +129,7 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         },
         settings=lifekeeper_settings.of_lifekeeper(parts.get("settings", "")),
         settings_file=lifekeeper_settings.file_state(parts.get("settings", "")),
-        doubtful=(
-            *manager_settings.of_pacemaker(parts.get("configuration", "")),
-            *pacemaker_orders.of_pacemaker(parts.get("configuration", "")),
-            *pacemaker_failback.of_pacemaker(parts.get("configuration", "")),
-        ),
+        doubtful=all_settings.of_pacemaker(parts.get("configuration", ""), clock, zone),
     )
 
 

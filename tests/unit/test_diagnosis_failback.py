@@ -8,7 +8,7 @@ from diagnosis_sample import CLUSTER, evidence, node
 from harness.diagnosis import linux_host_script_parse
 from harness.diagnosis.cause import Certainty
 from harness.diagnosis.engine import diagnose
-from harness.diagnosis.host_config.pacemaker_failback import of_pacemaker
+from harness.diagnosis.host_config.cib_settings.pacemaker_failback import of_pacemaker
 
 CIB = """<cib><configuration><crm_config><cluster_property_set id="o">{options}</cluster_property_set></crm_config>
 <resources><group id="grp"><primitive id="db" class="ocf" type="pgsql">{of_db}</primitive>

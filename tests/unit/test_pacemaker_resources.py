@@ -14,8 +14,8 @@ from diagnosis_sample import CLUSTER, IN, OUT, WEB, evidence, faults, node, only
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.engine import diagnose
-from harness.diagnosis.host_config.pacemaker_orders import after_address
-from harness.diagnosis.host_config.pacemaker_orders import of_pacemaker as orders
+from harness.diagnosis.host_config.cib_settings.pacemaker_orders import after_address
+from harness.diagnosis.host_config.cib_settings.pacemaker_orders import of_pacemaker as orders
 from harness.diagnosis.host_config.pacemaker_resources import parse
 from harness.diagnosis.linux_host_script_parse import host
 from harness.managers.manager import Answer, Question, ResourceState, Says

@@ -44,6 +44,7 @@ from harness.managers.rules import pacemaker_out_of_service_rules as take_out
 from harness.managers.rules.boot_start_rules import at_boot_line, by_units
 from harness.managers.rules.pacemaker_attribute_rules import held_against
 from harness.managers.rules.pacemaker_fencing_rules import fenced_by, fences_by_watchdog, lacks_devices
+from harness.managers.rules.pacemaker_health_rules import by_health
 from harness.managers.rules.pacemaker_placement_rules import by_placement
 from harness.managers.rules.pacemaker_switchover_rules import (
     NOW,
@@ -213,6 +214,7 @@ class Pacemaker(OnLinux):
         case.add(by_cib(cib, reading, resource, question)).add(simulated)
         if simulated.against:
             case.add(by_failures(to, cib, reading)).add(by_placement(to, cib, reading))
+            case.add(by_health(to, cib) if not any("'s health is red" in why for why in case.against) else Case())
         if simulated.unknown:  # else Pacemaker has said so itself
             case.add(by_clones(to, cib, reading))
         case.add(by_quorum(active, to, quorum.result(), reading) if quorum else Case())

@@ -7,6 +7,8 @@ from collections.abc import Collection
 
 ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 STRATEGY = "shutdown_switchover"  # the flag of the shutdown strategy (LKL-23)
+WAY_FLAGS = ("!nofailover!", "confirmso!")  # before a node's name: no failover from it, or not without a person's word (LKL-22)
+OF_WAY = re.compile(rf"(?:{'|'.join(WAY_FLAGS)})[\w.-]{{1,64}}", re.ASCII)
 MASK = re.compile(r"(?<![\w.:-])(?:0x)?([0-9a-fA-F]{8})(?![\w.:-])")
 
 
@@ -31,9 +33,13 @@ def instances(text: str, ip_tag: str, nics: Collection[str]) -> dict[str, str]:
 
 
 def flags(text: str) -> dict[str, str]:
-    """`flg_list`, and `# asked` behind it where it ended well: whether an orderly shutdown moves what is in service (LKL-46)."""
+    """`flg_list`, and `# asked` behind it where it ended well: whether an orderly shutdown moves what is in service (LKL-46), and flags
+    about failovers from a node."""
     lines = [line.strip() for line in text.splitlines()]
-    return {f"flag {STRATEGY}": "set" if STRATEGY in lines else "not set"} if "# asked" in lines else {}
+    if "# asked" not in lines:
+        return {}
+    about_ways = {f"flag {line}": "set" for line in lines if OF_WAY.fullmatch(line)}
+    return {f"flag {STRATEGY}": "set" if STRATEGY in lines else "not set"} | about_ways
 
 
 def _prefix(mask: str) -> int | None:

@@ -24,7 +24,7 @@ def held_against(to: str, cib: NodeOutput) -> dict[str, str]:
     root = document(cib.text or "")
     if root is None:
         return {}
-    values = _attributes(to, root)
+    values = attributes_of(to, root)
     banned: dict[str, str] = {}
     for constraint in root.iter("rsc_location"):
         for rule in constraint.findall("rule"):
@@ -37,8 +37,8 @@ def held_against(to: str, cib: NodeOutput) -> dict[str, str]:
     return banned
 
 
-def _attributes(to: str, root: xml.Element) -> dict[str, str]:
-    """Those that last and those until the node's next start; of a name that has both the latter."""
+def attributes_of(to: str, root: xml.Element) -> dict[str, str]:
+    """A node's attributes, those that last and those until its next start; of a name that has both the latter."""
     places = (
         *(f"configuration/nodes/node[@{key}='{to}']/instance_attributes/nvpair" for key in ("id", "uname")),
         f"status/node_state[@uname='{to}']/transient_attributes//nvpair",
@@ -54,11 +54,7 @@ def _holds(part: xml.Element, to: str, values: dict[str, str]) -> bool | None:
             return True if True in answers else None if None in answers else False
         return False if False in answers else None if None in answers else True
     attribute, operation = part.get("attribute", ""), part.get("operation", "")
-    if (
-        part.tag != "expression"
-        or (attribute.startswith("#") and attribute != "#uname")
-        or part.get("value-source", "literal") != "literal"
-    ):
+    if part.tag != "expression" or (_is_built_in(attribute) and attribute != "#uname") or part.get("value-source", "literal") != "literal":
         return None
     value, wanted = to if attribute == "#uname" else values.get(attribute), part.get("value")
     if operation in ("defined", "not_defined"):
@@ -66,6 +62,11 @@ def _holds(part: xml.Element, to: str, values: dict[str, str]) -> bool | None:
     if value is None or wanted is None:
         return operation == "ne" and value is not wanted
     return _compared(value, wanted, operation, part.get("type", ""))
+
+
+def _is_built_in(attribute: str) -> bool:
+    """Set by Pacemaker itself (#uname, #kind); what a health agent sets (#health-…) is an attribute as any, to a rule."""
+    return attribute.startswith("#") and not attribute.startswith("#health")
 
 
 def _compared(value: str, wanted: str, operation: str, kind: str) -> bool | None:
@@ -87,7 +88,7 @@ def _holding(rule: xml.Element, to: str, values: dict[str, str]) -> Iterator[xml
     for child in rule:
         if child.tag == "rule" and _holds(child, to, values) is not False:
             yield from _holding(child, to, values)
-        elif child.tag == "expression" and not child.get("attribute", "#").startswith("#") and _holds(child, to, values):
+        elif child.tag == "expression" and not _is_built_in(child.get("attribute", "#")) and _holds(child, to, values):
             yield child
 
 

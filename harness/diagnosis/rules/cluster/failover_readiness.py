@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.diagnosis.cause import Cause, Certainty
@@ -23,7 +24,8 @@ from harness.managers.parse.lifekeeper_parse import STRATEGY
 
 DATABASES = {"postgres", "oracle", "mssql"}
 NO_VOTES = "votes, and quorum needs"  # in the words of the adapter
-OF_ATTRIBUTE = re.compile(r"the node attribute ([\w.-]{1,64}) is ")
+OF_ATTRIBUTE = re.compile(r"the node attribute (#?[\w.-]{1,64}) is ")
+OF_HEALTH = re.compile(r"'s health is .*?\((#[\w.-]{1,64})\)")
 # Where programs of the system lie, which a package brings; what is mounted elsewhere may well be a disk that moves with the services.
 OF_THE_SYSTEM = ("/", "/usr", "/usr/bin", "/usr/sbin", "/usr/local", "/opt")
 
@@ -95,10 +97,16 @@ def _if(questions: list[Question]) -> str:
 
 def _remedy(why: str, to: str) -> str:
     if attribute := OF_ATTRIBUTE.search(why):
+        quoted = shlex.quote(attribute[1])
         pings = " (what it pings has to answer; in Azure the default gateway answers no ping, facts FAB-02)" if "by pinging" in why else ""
         return (
-            f"see why {attribute[1]} is so on {to} (`attrd_updater -Q -n {attribute[1]} -A`): what sets it has to run there and to find "
+            f"see why {attribute[1]} is so on {to} (`attrd_updater -Q -n {quoted} -A`): what sets it has to run there and to find "
             f"what it looks for{pings}; where nobody means the attribute any more, take the constraint away"
+        )
+    if health := OF_HEALTH.search(why):
+        return (
+            f"see what sets {health[1]} on {to} (a health agent's resource: a disk, the processor, room) and put that right; where nothing "
+            f"sets it any more: `attrd_updater -D -n '{health[1]}' -N {to}`, or `crm_attribute -D -n '{health[1]}' -N {to}` where it lasts"
         )
     if "(crm_simulate)" in why:
         return "see what makes it so: `crm_simulate -sL`, failures (`crm_mon -1rf`) and the constraints of what it names"

@@ -1,4 +1,4 @@
-"""What the cluster manager says against what runs: out of service, failed with its last words, apart, or at odds with the host."""
+"""What the cluster manager says against what runs: out of service, apart, or at odds with the host."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     yield from _frozen(evidence)
     yield from _stopped_manager_causes(evidence)
     yield from _both_or_none(evidence)
-    yield from _failed_resource_causes(evidence)
     yield from _disagrees(evidence)
     yield from _apart(evidence)
     yield from _ip_resource(evidence)
@@ -37,7 +36,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     yield from _again_and_again(evidence)
 
 
-def _explains(evidence: Evidence, node: str, tag: str) -> tuple[str, ...]:
+def explained_symptoms(evidence: Evidence, node: str, tag: str) -> tuple[str, ...]:
+    """What follows from a resource's not being there on a node, as `Cause.explains`."""
     cluster = evidence.cluster
     here = node == evidence.active
     if tag in evidence.responders:
@@ -140,24 +140,6 @@ def _both_or_none(evidence: Evidence) -> Iterator[Cause]:
         )
 
 
-def _failed_resource_causes(evidence: Evidence) -> Iterator[Cause]:
-    for node in evidence.state.nodes.values():
-        for tag, state in node.resources.items():
-            if state is not ResourceState.FAILED or tag == evidence.cluster.manager.resource:
-                continue
-            host = evidence.hosts.get(node.node)
-            words = about(host.log if host else (), tag)
-            last = f"; its last words: {words[-1]}" if words else ""
-            yield Cause(
-                f"{tag} failed on {node.node}, so what it serves is not there{last}",
-                node.node,
-                Certainty.CERTAIN,
-                "fix what the log says of it, then let the manager try again; nothing is wrong with addresses that nobody listens on yet",
-                (f"the cluster manager on {node.node}: {tag} is {state}", *(f"its log on {node.node}: {w}" for w in words[-3:])),
-                explains=_explains(evidence, node.node, tag),
-            )
-
-
 def _disagrees(evidence: Evidence) -> Iterator[Cause]:
     cluster, active = evidence.cluster, evidence.active
     host = evidence.hosts.get(active or "")
@@ -209,7 +191,7 @@ def _disagrees(evidence: Evidence) -> Iterator[Cause]:
                     f"`ss -tlnp` on {active}: nothing listens on {number}",
                     *((f"the cluster's configuration: {tag} has no recurring monitor",) if monitor == "none" else ()),
                 ),
-                explains=_explains(evidence, active, tag),
+                explains=explained_symptoms(evidence, active, tag),
             )
         elif state is ResourceState.STANDBY and not any(_is_in_service(evidence, n, tag) for n in evidence.state.nodes if n != active):
             yield Cause(
@@ -218,7 +200,7 @@ def _disagrees(evidence: Evidence) -> Iterator[Cause]:
                 Certainty.CERTAIN,
                 f"put {tag} in service there, by the cluster manager",
                 (f"the cluster manager on {active}: {tag} is {state}",),
-                explains=_explains(evidence, active, tag),
+                explains=explained_symptoms(evidence, active, tag),
             )
 
 
@@ -299,7 +281,7 @@ def _ip_resource(evidence: Evidence) -> Iterator[Cause]:
             Certainty.LIKELY if holds else Certainty.CERTAIN,
             f"give {tag} the address {cluster.vip} in the cluster manager, with the prefix /{VIP_PREFIX}",
             (f"the cluster manager's configuration on {active}: {tag} has the address {carried}",),
-            explains=_explains(evidence, active, tag),
+            explains=explained_symptoms(evidence, active, tag),
         )
         return
     if active is None or state is None or (host is not None and host.nic_of(cluster.vip) is not None):
@@ -311,7 +293,7 @@ def _ip_resource(evidence: Evidence) -> Iterator[Cause]:
             Certainty.CERTAIN,
             f"see what took {cluster.vip} away, and let the manager check {tag} or restart it",
             (f"the cluster manager on {active}: {tag} is {state}", f"`ip addr` on {active}: {cluster.vip} is not there"),
-            explains=_explains(evidence, active, tag),
+            explains=explained_symptoms(evidence, active, tag),
         )
     if state is not ResourceState.STANDBY:
         return
@@ -323,7 +305,7 @@ def _ip_resource(evidence: Evidence) -> Iterator[Cause]:
             Certainty.CERTAIN,
             f"tie {tag} to the services in the cluster manager, so that it is where they are (a group, a colocation, a dependency)",
             tuple(f"the cluster manager on {n}: {tag} is {evidence.resource(n, tag)}" for n in (active, away[0])),
-            explains=(*_explains(evidence, active, tag), "*:roles"),
+            explains=(*explained_symptoms(evidence, active, tag), "*:roles"),
         )
         return
     failed = [t for t, s in evidence.state.nodes[active].resources.items() if s is ResourceState.FAILED]
@@ -337,7 +319,7 @@ def _ip_resource(evidence: Evidence) -> Iterator[Cause]:
         if failed
         else f"put {tag} in service there, by the cluster manager",
         (f"the cluster manager on {active}: {tag} is {state}", f"`ip addr` on {active}: {cluster.vip} is not there"),
-        explains=_explains(evidence, active, tag),
+        explains=explained_symptoms(evidence, active, tag),
         general=bool(failed),
     )
 
@@ -387,5 +369,5 @@ def _again_and_again(evidence: Evidence) -> Iterator[Cause]:
                 if vip
                 else f"find out why {tag} does not stay: its own log says it",
                 (f"the manager's log on {name}: {times[-1]}",),
-                explains=_explains(evidence, name, tag) + (("inside/*", f"{name}:VIP") if vip else ()),
+                explains=explained_symptoms(evidence, name, tag) + (("inside/*", f"{name}:VIP") if vip else ()),
             )
