@@ -218,6 +218,7 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
         "rules": "policy=$(ip rule); printf '%s\\n' \"$policy\"",
         "neighbours written down": "ip neigh show nud permanent",
         "routes": "; ".join(_routes(cluster, machine, is_node)),
+        "arrivals": _arrivals(cluster, machine),
         **(_of_nodes(cluster, machine) if is_node else {}),
         "chosen routes": _chosen_routes(cluster, machine, is_node),
         "ipsec": f"{ROOT} ip xfrm policy",
@@ -280,7 +281,7 @@ def _frozen(names: tuple[str, ...]) -> str:
 def _routes(cluster: Cluster, machine: Machine, is_node: bool) -> list[str]:
     own = str(machine.address)
     to = [str(m.address) for m in cluster.machines if m.name != machine.name]
-    pairs = [(a, "") for a in [*to, str(cluster.vip)]] + [(a, own) for a in to]
+    pairs = [(a, "") for a in [*to, str(cluster.vip), *_own_addresses(cluster, machine)]] + [(a, own) for a in to]
     if is_node:
         probe = str(cluster.load_balancer.probe.source)
         pairs += [(probe, ""), (probe, own)]
@@ -289,6 +290,24 @@ def _routes(cluster: Cluster, machine: Machine, is_node: bool) -> list[str]:
     # connect() looks up twice, and the second time with the source that it has then: only a rule by source makes that another way.
     as_itself = f"""case "$policy" in *"from "[0-9]*) {_route_question(str(cluster.vip), own)} ;; esac"""
     return [*(_route_question(d, s) for d, s in pairs), as_itself]
+
+
+def _own_addresses(cluster: Cluster, machine: Machine) -> list[str]:
+    return [str(machine.address), *(str(n.second_address) for n in cluster.nodes if n.name == machine.name)]
+
+
+def _arrivals(cluster: Cluster, machine: Machine) -> str:
+    """Where policy rules look at the NIC by which a packet comes in: what becomes of one that the client, or the probe, sends to each own
+    address. Every other look-up here is of what the host sends."""
+    node = next((n for n in cluster.nodes if n.name == machine.name), None)
+    peer = cluster.peer_of(machine.name) if node else cluster.nodes[0]
+    callers = [str(peer.address), *([str(cluster.client.address), str(cluster.load_balancer.probe.source)] if node else [])]
+    pairs = [(str(machine.address), caller) for caller in callers]
+    pairs += [(str(node.second_address), str(peer.second_address))] if node else []
+    words = " ".join(f"{own},{caller}" for own, caller in pairs)
+    return f"""case "$policy" in *" iif "[!l]*|*" iif l"[!o]*) for pair in {words}; do own=${{pair%,*}} from=${{pair#*,}}
+nic=$(ip -o -4 addr show to "$own" | awk '{{ print $2; exit }}'); [ -z "$nic" ] || {{ echo "# $own $from"
+ip route get "$own" from "$from" iif "$nic" 2>&1; }}; done ;; esac"""
 
 
 def _route_question(to: str, source: str) -> str:

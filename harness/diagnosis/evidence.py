@@ -85,6 +85,8 @@ class HostSeen:
     chosen_routes: Mapping[tuple[str, str, str], Route] = field(default_factory=dict)
     # Of handshakes whose answer was sent again and again: where that goes, by who asked and the address that was asked.
     ways_back: Mapping[tuple[str, str], Route] = field(default_factory=dict)
+    # Where policy rules look at the NIC by which packets come in: what becomes of them, by own address and who sends.
+    arrivals: Mapping[tuple[str, str], Route] = field(default_factory=dict)
     # The next hops of a route that has several, by destination and source.
     next_hops: Mapping[tuple[str, str], Sequence[Route]] = field(default_factory=dict)
     vip_is_local: bool | None = None  # whether the table `local` has an entry for the VIP

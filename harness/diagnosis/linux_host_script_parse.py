@@ -72,6 +72,7 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         routes={(to, source): route for to, source, words, route in _routes(parts.get("routes", "")) if not words},
         chosen_routes={key[:3]: key[3] for key in _routes(parts.get("chosen routes", ""))},
         ways_back={key[:2]: key[3] for key in _routes(parts.get("ways back", ""))},
+        arrivals={(own, caller): route for own, caller, words, route in _routes(parts.get("arrivals", "")) if not words},
         next_hops=_next_hops(parts.get("next hops", "")),
         vip_is_local="local " in parts["local table"] if parts.get("local table", "").strip() else None,
         accounts=_accounts(parts.get("accounts", "")),

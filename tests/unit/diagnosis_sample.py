@@ -41,6 +41,7 @@ def node(name: str, **more: Any) -> HostSeen:
     vip = [InterfaceAddress("eth1", "10.20.1.200", 32, "UP")] if name == "lknode01" else []
     own = [InterfaceAddress("eth0", f"10.20.1.1{last}", 24, "UP"), InterfaceAddress("eth1", f"10.20.2.1{last}", 24, "UP"), *vip]
     routes = {(to, source): BY_ETH0 for to in (PROBE, "10.20.1.20", "10.20.1.11", "10.20.1.12") for source in ("", f"10.20.1.1{last}")}
+    routes |= {(address, ""): LOCAL for address in (f"10.20.1.1{last}", f"10.20.2.1{last}")}
     listeners = [listening(p) for p in (12345, *(s.port for s in CLUSTER.services))] if name == "lknode01" else []
     told = {"addresses": own, "routes": routes, "listeners": listeners, "firewall": parse(""), "mtus": {"eth0": 1500, "eth1": 1500}}
     return HostSeen(name, **(told | more))

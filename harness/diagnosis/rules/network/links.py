@@ -8,7 +8,7 @@ from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.cluster_nics import ClusterNic, cluster_nics, explained_patterns, has_answers, is_felt
 from harness.diagnosis.evidence import DOWN, Evidence, HostSeen, Link
 from harness.diagnosis.required_flows import join_names
-from harness.diagnosis.rules.network import shapers
+from harness.diagnosis.rules.network import own_addresses, shapers
 from harness.diagnosis.rules.network.host_firewall import BESIDE
 
 # What takes over all that its ports receive. A NIC keeps its address in a VRF; of other masters it is not known.
@@ -32,7 +32,12 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
 def at_fault(evidence: Evidence) -> frozenset[str]:
     """The hosts whose own NIC in Subnet#1 is what loses packets: of their silence nothing follows for Azure, nor for the way to them."""
     first_subnet_nics = [nic for nic in cluster_nics(evidence) if nic.subnet == "Subnet#1"]
-    nic_causes = [c for nic in first_subnet_nics for rule in (_enslaved, _foreign_hardware, shapers.held_back) for c in rule(evidence, nic)]
+    nic_causes = [
+        c
+        for nic in first_subnet_nics
+        for rule in (_enslaved, _foreign_hardware, shapers.held_back, own_addresses.disowned)
+        for c in rule(evidence, nic)
+    ]
     return frozenset(c.host for c in nic_causes if c.is_fault)
 
 
