@@ -88,7 +88,7 @@ def test_an_outgoing_connection_that_has_the_probe_port_is_found_on_the_standby(
 def test_swapped_nics_on_the_standby() -> None:
     base = node("lknode02", units={"ip nic": "eth1"})
     swapped = [InterfaceAddress("eth1", "10.20.1.12", 24, "UP"), InterfaceAddress("eth0", "10.20.2.12", 24, "UP")]
-    routes = {k: Route("unicast", "eth1") for k in base.routes}
+    routes = {k: route if route.kind == "local" else Route("unicast", "eth1") for k, route in base.routes.items()}
     only(with_host(replace(base, addresses=swapped, routes=routes)), "lknode02", "eth0", "eth1", "10.20.2.12")
 
 

@@ -127,7 +127,8 @@ def test_a_standby_without_a_way_back_is_shut_by_no_security_group() -> None:
 def test_a_first_nic_that_is_down_is_the_only_cause() -> None:
     addresses = [InterfaceAddress("eth0", "10.20.1.12", 24, "DOWN"), InterfaceAddress("eth1", "10.20.2.12", 24, "UP")]
     one = node("lknode02", addresses=addresses)
-    dead = replace(one, routes={**{key: NOWHERE for key in one.routes}, (str(CLUSTER.vip), ""): NOWHERE})
+    lost = {key: route if route.kind == "local" else NOWHERE for key, route in one.routes.items()}
+    dead = replace(one, routes={**lost, (str(CLUSTER.vip), ""): NOWHERE})
     unprobed = {"lknode01": probed("lknode01"), "lknode02": probed("lknode02", syns={}, refused=0, came_by=frozenset())}
     seen = with_host(dead, probes=unprobed, paths=paths(standby=SILENT | AWAY), direct=[shut(s.port) for s in CLUSTER.services])
     cause = only(seen, "lknode02", "eth0", "is down")
