@@ -25,7 +25,7 @@ def test_no_interval_between_looks() -> None:
 
 
 @pytest.mark.parametrize(("name", "value", "told"), [
-    ("LCMNUMHBEATS", "1", 2), ("LCMHBEATTIME", "0.5", 2), ("LCMNUMHBEATS", "2", 0), ("LCMHBEATTIME", "1", 0), ("LCMNUMHBEATS", "x", 0),
+    ("LCMNUMHBEATS", "1", 2), ("LCMNUMHBEATS", "2", 0), ("LCMNUMHBEATS", "x", 0), ("LCMHBEATTIME", "0.2", 0),  # as a lab has it
 ])  # fmt: skip
 def test_heartbeats_below_the_least(name: str, value: str, told: int) -> None:
     causes = [c for c in diagnose(settings({name: value})).causes if "the least that LifeKeeper takes" in c.says]

@@ -10,8 +10,7 @@ from harness.diagnosis.evidence import Evidence
 
 FILE = "/etc/default/LifeKeeper"  # facts LKL-01
 CHECKS = "LKCHECKINTERVAL"
-LEAST = {"LCMNUMHBEATS": 2.0, "LCMHBEATTIME": 1.0}  # LKL-35
-OWN_VALUES = {"LCMNUMHBEATS": "3", "LCMHBEATTIME": "5"}
+HEARTBEATS, MIN_HEARTBEATS = "LCMNUMHBEATS", 2  # LKL-35
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -27,18 +26,17 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
                 f"set it back in {FILE} on {node.name} (LifeKeeper's own value is 120)",
                 (f"{FILE} on {node.name}: {CHECKS}={host.settings[CHECKS]}",),
             )
-        for name, least in LEAST.items():
-            value = _number(host.settings.get(name, ""))
-            if value is not None and value < least:
-                yield Cause(
-                    f"{name} is {value:g} on {node.name}, and the least that LifeKeeper takes is {least:g}: how long it waits for a lost "
-                    "node is then not what the file says",
-                    node.name,
-                    Certainty.POSSIBLE,
-                    f"set it in {FILE}, alike on both nodes (LifeKeeper's own value is {OWN_VALUES[name]}); LifeKeeper reads it when it "
-                    "starts, and its stop takes services down",
-                    (f"{FILE} on {node.name}: {name}={host.settings[name]}",),
-                )
+        value = _number(host.settings.get(HEARTBEATS, ""))
+        if value is not None and value < MIN_HEARTBEATS:
+            yield Cause(
+                f"{HEARTBEATS} is {value:g} on {node.name}, and the least that LifeKeeper takes is {MIN_HEARTBEATS}: how long it waits for "
+                "a lost node is then not what the file says",
+                node.name,
+                Certainty.POSSIBLE,
+                f"set it in {FILE}, alike on both nodes (LifeKeeper's own value is 3); LifeKeeper reads it when it starts, and its stop "
+                "takes services down",
+                (f"{FILE} on {node.name}: {HEARTBEATS}={host.settings[HEARTBEATS]}",),
+            )
 
 
 def _number(text: str) -> float | None:
