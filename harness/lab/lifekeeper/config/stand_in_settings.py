@@ -63,7 +63,7 @@ class Timers:
     start_contact_extra_s: float = 1.0  # beyond the dead time, how long a start waits for the peer (LKL-49)
     quick_check_limit_s: float = 60.0  # a quickCheck of a `gen` resource that names no limit of its own
     script_limit_s: float = 120.0  # restore, remove and recover of a `gen` resource, likewise
-    storage_limit_s: float = 2.0  # one answer of the shared disk
+    storage_limit_s: float = 30.0  # one answer of the shared disk, as the kernel gives a SCSI command
     restart_pause_s: float = 1.0  # before the second and later restarts of a daemon that dies at once
 
 

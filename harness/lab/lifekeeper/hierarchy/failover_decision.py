@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from harness.core.deadline import Deadline
@@ -55,7 +57,7 @@ class Failover:
         if self.store.has_flag(PAUSED):
             wanted = set()
         with self.switching.claiming(wanted):
-            mine = wanted if self.formed else {tag for tag in wanted if not self._peer_has_or_takes(tag)}
+            mine = wanted if self.formed else self._left_to_us(wanted)
             self._set_all("OSU", "out of service at the start")
             why = "first start, this node is home" if first_at_home else "in service at the last stop" if mine else "nothing to start here"
             self.log.write(Code.START_DECISION, f"{why}: {', '.join(sorted(mine)) or 'all resources stay OSU'}", program="lcdinit")
@@ -79,14 +81,20 @@ class Failover:
         with self.comm.changed:
             self.comm.changed.wait_for(lambda: self.comm.contact() and self.comm.peer, limit.remaining())
 
-    def _peer_has_or_takes(self, tag: str) -> bool:
+    def _left_to_us(self, tags: set[str]) -> set[str]:
+        """Those that the peer neither has nor takes. The disks of a hierarchy are asked once, so that an answer that does not come in time
+        counts for all of it: a part of it would be brought in service, and the rest never."""
+        is_taken = cache(self._disk_is_taken)
+        return {tag for tag in tags if not self._peer_has_or_takes(tag, is_taken)}
+
+    def _peer_has_or_takes(self, tag: str, is_taken: Callable[[frozenset[str]], bool]) -> bool:
         """In service there, or being brought in service there; when both nodes start, the better priority goes first.
 
         A shared disk that is reserved by the other node says so even while that node is not heard: a node that comes back
         from a crash must not believe what it remembers, or it would take the disk from the one that serves (LKL-40, LKL-50).
         """
         hierarchy = self.tree.hierarchy(tag)
-        if any(self.comm.peer_state(t) in IN_SERVICE for t in hierarchy) or self._disk_is_taken(hierarchy):
+        if any(self.comm.peer_state(t) in IN_SERVICE for t in hierarchy) or is_taken(frozenset(hierarchy)):
             return True
         if self.comm.contact() and self.comm.peer.get("formed"):
             return True
@@ -95,7 +103,7 @@ class Failover:
         priority = self.tree.resources[tag].priority
         return self.comm.peer.get("phase") != "starting" or priority[self.config.peer] < priority[self.config.node]
 
-    def _disk_is_taken(self, hierarchy: set[str]) -> bool:
+    def _disk_is_taken(self, hierarchy: frozenset[str]) -> bool:
         try:
             return any(self.engine.kinds[tag].taken_elsewhere() is not None for tag in hierarchy)
         except Failed as unknown:
