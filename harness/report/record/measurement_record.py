@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 from harness.core.text.host_text import storable
 from harness.core.verdict import Verdict
 from harness.measure.evaluation.outage_phases import stack
-from harness.measure.measurement_result import Measured, SeriesResult
+from harness.measure.measurement_result import Measured
 from harness.report.record.record_types import Number, Record, Seconds, Text
 
 
@@ -80,10 +80,6 @@ class MeasurementRecord(Record):
     def phases_of(self, series: str, outage: int) -> list[PhaseRecord]:
         """The phases of one outage of a series, by its number; none where it was not cut."""
         return next((record.phases for record in self.phases if (record.series, record.outage) == (series, outage)), [])
-
-    def series(self, id: str) -> SeriesResult | None:
-        """The result of that series; None where there is none."""
-        return next((series for series in self.measured.series if series.id == id), None)
 
 
 def _phases(measured: Measured) -> Iterable[OutagePhases]:
