@@ -34,6 +34,17 @@ def path(check: PathCheck, packets: Seen, cluster: Cluster) -> PathSeen:
         for p in of_host
         if p.sport == check.service.port and p.protocol == "tcp" and p.is_syn_ack and (p.dst, p.dport) in ports and not p.local
     ]
+    began = {
+        (p.src, p.sport, p.seq)
+        for p in packets.get(check.origin_host, ())
+        if p.protocol == "tcp" and p.is_syn and p.outgoing and p.dport == check.service.port and (p.src, p.sport) in ports
+    }
+    elsewhere = {  # a translated destination leaves the sequence number as it is
+        (name, p.dport)
+        for name in nodes - {check.origin_host}
+        for p in packets.get(name, ())
+        if _is_syn_that_came(p) and (p.src, p.sport, p.seq) in began and p.dport != check.service.port
+    }
     return PathSeen(
         str(check.origin),
         check.origin_host,
@@ -44,6 +55,7 @@ def path(check: PathCheck, packets: Seen, cluster: Cluster) -> PathSeen:
         ways=frozenset(w.code for w in check.ways),
         nodes=frozenset(name for name, _ in arrived),
         arrived_as=frozenset(p.dst for _, p in arrived),
+        other_ports=frozenset(f"{name} {port}" for name, port in elsewhere),
         answers_left=any(name in nodes and p.outgoing for name, p in back),
         answers_came=any(name == check.origin_host and p.came_in for name, p in back),
         identity=check.identity if not check.verdict else "",

@@ -29,6 +29,7 @@ SYSCTLS = (
     "net.ipv4.tcp_syncookies",
     "net.ipv4.tcp_max_syn_backlog",
     "net.ipv4.tcp_ecn",
+    "net.ipv4.tcp_l3mdev_accept",
     "net.ipv4.tcp_retries2",
     "net.ipv4.tcp_syn_retries",
     "net.ipv4.tcp_keepalive_time",
@@ -41,6 +42,7 @@ SYSCTLS = (
     "net.core.somaxconn",
 )
 NIC_SYSCTLS = ("rp_filter", "arp_ignore", "arp_announce", "arp_filter", "accept_local", "route_localnet", "src_valid_mark", "forwarding")
+NEIGHBOUR_SYSCTLS = ("mcast_solicit", "app_solicit")  # how often a NIC asks everybody for a hardware address, and a program of its host
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ import shlex
 
 from harness.cluster.linux_disk_space import LOOK as DISKS
 from harness.collect import next_boot_script, node_sections
-from harness.collect.collectors import NIC_SYSCTLS, SYSCTLS
+from harness.collect.collectors import NEIGHBOUR_SYSCTLS, NIC_SYSCTLS, SYSCTLS
 from harness.config import service_settings
+from harness.config.azure_config import METADATA_ADDRESS
 from harness.config.cluster_config import Cluster, Design, Machine
 from harness.hosts.linux import address_lifetimes
 from harness.hosts.linux.linux_host import FIREWALL, TOOLS
@@ -208,6 +209,7 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
     callers = [cluster.vip, *(m.address for m in cluster.machines if m.name != machine.name)]  # whose names a service may want
     by_address = f"for address in {' '.join(map(str, callers))}; do looked_up $address & done; " if is_node else ""
     settings = [s.removeprefix("net.ipv4.") for s in SYSCTLS if s.startswith("net.ipv4.")]
+    settings += [f"neigh/*/{n}" for n in NEIGHBOUR_SYSCTLS]
     folders = f"{_FOLDERS}\n{node_sections.by_root(SERVICE_ACCOUNTS)}" if is_node else _FOLDERS
     parts = {
         "addresses": "ask addresses addresses",
@@ -287,6 +289,7 @@ def _routes(cluster: Cluster, machine: Machine, is_node: bool) -> list[str]:
         pairs += [(probe, ""), (probe, own)]
         pairs += [(str(cluster.client.address), str(cluster.vip))]  # what answers as the VIP; refused where the VIP is not
         pairs += [(str(cluster.peer_of(machine.name).second_address), str(cluster.node(machine.name).second_address))]
+        pairs += [(METADATA_ADDRESS, "")] if cluster.manager.kind == "pacemaker" else []  # whose fence agents get their tokens there
     # connect() looks up twice, and the second time with the source that it has then: only a rule by source makes that another way.
     as_itself = f"""case "$policy" in *"from "[0-9]*) {_route_question(str(cluster.vip), own)} ;; esac"""
     return [*(_route_question(d, s) for d, s in pairs), as_itself]

@@ -11,6 +11,8 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from harness.config.config_types import Name, Part, Seconds
 
+METADATA_ADDRESS = "169.254.169.254"  # of Azure's instance metadata service: HTTP, not routable, the same in every network (WNET-98)
+
 
 def _https(url: str) -> str:
     """A bearer token goes over HTTPS only; the packages refuse anything else, much later and in other words."""

@@ -14,7 +14,7 @@ from harness.core.finding import Finding, Weight
 from harness.diagnosis.evidence import Direct, Evidence, PathSeen, ProbesSeen
 
 OF_A_PATH = ("path", "origin", "outcome", "reason", "identity", "full_says", "overload")
-SETS_OF_A_PATH = ("outcomes", "ways", "nodes", "arrived_as")
+SETS_OF_A_PATH = ("outcomes", "ways", "nodes", "arrived_as", "other_ports")
 FLAGS_OF_A_PATH = ("answers_left", "answers_came", "hung")
 
 
@@ -85,7 +85,7 @@ def _read_paths(data: Sequence[Mapping[str, Any]], cluster: Cluster) -> Iterator
     services = {s.name: s for s in cluster.services}
     for row in data:
         texts = {name: _text(row[name]) for name in OF_A_PATH}
-        sets = {name: frozenset(_texts(row[name])) for name in SETS_OF_A_PATH}
+        sets = {name: frozenset(_texts(row.get(name, ()))) for name in SETS_OF_A_PATH}  # older archives lack other_ports
         flags = {name: row[name] is True for name in FLAGS_OF_A_PATH}
         if row["service"] in services:
             full = row["full"] if isinstance(row["full"], bool) else None

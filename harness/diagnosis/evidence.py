@@ -196,7 +196,9 @@ class HostSeen:
 
 @dataclass(frozen=True)
 class PathSeen:
-    """How one path was: `outcomes` and `ways` of its attempts, `nodes` where their SYNs arrived, `arrived_as` the addresses there."""
+    """How one path was: `outcomes` and `ways` of its attempts, `nodes` where their SYNs arrived, `arrived_as` the addresses there.
+
+    `other_ports`: where their SYNs arrived for another port than the service's, `lknode01 8080`."""
 
     path: str
     origin: str
@@ -207,6 +209,7 @@ class PathSeen:
     ways: frozenset[str] = frozenset()
     nodes: frozenset[str] = frozenset()
     arrived_as: frozenset[str] = frozenset()
+    other_ports: frozenset[str] = frozenset()
     answers_left: bool = False  # a node was seen sending a SYN-ACK
     answers_came: bool = False  # and the origin's NIC was seen receiving one
     identity: str = ""
@@ -332,7 +335,7 @@ class Evidence:
     def sent_nobody(self) -> bool:
         """Did nothing that anybody sent to the frontend arrive at a node?"""
         outside = [p for p in self.paths if p.path != "inside"]
-        return bool(outside) and all(p.silent and not p.nodes for p in outside)
+        return bool(outside) and all(p.silent and not p.nodes and not p.other_ports for p in outside)
 
     def probes_lost_in_part(self, node: str) -> bool:
         """Were probes answered there, and a good part of them neither answered nor refused? What a busy capture misses is less."""

@@ -70,3 +70,20 @@ def test_a_container_that_does_not_serve_is_not_mended_by_a_rule_before_the_engi
     cause = next(c for c in faults(diagnose(seen)) if "may well stop" in c.says)
     assert "rule before it" not in cause.do and "leave a container engine's own rules" in cause.do
     assert "taken away" not in cause.otherwise
+
+
+KEPT = {"eth0.route_localnet": "0", "all.route_localnet": "0"}
+
+
+@pytest.mark.parametrize("text", [OLD, NFT], ids=["iptables", "nft"])
+def test_a_port_that_is_handed_on_to_a_loopback_address(text: str) -> None:
+    seen = handed_on("lknode01", text, target="127.0.0.1", sysctls=KEPT, paths=lost())
+    cause = only(seen, "lknode01", "127.0.0.1", "route_localnet is 0")
+    assert cause.certainty is Certainty.CERTAIN
+    standby = only(handed_on("lknode02", text, target="127.0.0.1", sysctls=KEPT), "lknode02", "after a failover", "route_localnet")
+    assert standby.certainty is Certainty.LIKELY
+
+
+@pytest.mark.parametrize("sysctls", [{"eth0.route_localnet": "1", "all.route_localnet": "0"}, {**KEPT, "all.route_localnet": "1"}, {}])
+def test_a_node_that_takes_them_or_does_not_tell(sysctls: dict[str, str]) -> None:
+    assert [c for c in diagnose(handed_on("lknode02", target="127.0.0.1", sysctls=sysctls)).causes if "route_localnet" in c.says] == []

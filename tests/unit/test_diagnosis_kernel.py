@@ -228,3 +228,32 @@ def test_only_what_was_seen_failing_is_told_as_not_passing() -> None:
         dead = Finding(Weight.FAULT, "lknode01", "communication path", says, "fix it")
         (one, *_) = [c for c in faults(diagnose(replace(doubtful, findings=(dead,)))) if "may well stop" in c.says]
         assert ("communication path" in one.says) is told, says
+
+
+ASKS_NOBODY = {"neigh.eth0.mcast_solicit": "0", "neigh.eth0.app_solicit": "0"}
+
+
+def test_a_nic_that_asks_nobody_for_a_hardware_address() -> None:
+    cause = only(with_host(node("lknode01", sysctls=ASKS_NOBODY)), "lknode01", "eth0 in Subnet#1", "mcast_solicit is 0")
+    assert cause.certainty is Certainty.LIKELY
+    lost = paths(client=SILENT, standby=SILENT)
+    assert only(with_host(node("lknode01", sysctls=ASKS_NOBODY), paths=lost), "lknode01", "mcast_solicit").certainty is Certainty.CERTAIN
+
+
+@pytest.mark.parametrize(
+    "sysctls",
+    [
+        {},
+        {"neigh.eth0.mcast_solicit": "3", "neigh.eth0.app_solicit": "0"},
+        {"neigh.eth0.mcast_solicit": "0", "neigh.eth0.app_solicit": "1"},  # a program asks instead
+        {"neigh.wg0.mcast_solicit": "0", "neigh.default.mcast_solicit": "0"},
+    ],
+)
+def test_nics_that_ask(sysctls: dict[str, str]) -> None:
+    assert faults(diagnose(with_host(node("lknode01", sysctls=sysctls)))) == []
+
+
+@pytest.mark.parametrize(("retries", "told"), [("1", 1), ("2", 1), ("3", 0), ("8", 0), ("15", 0), ("", 0)])
+def test_a_kernel_that_gives_connections_up_at_once(retries: str, told: int) -> None:
+    causes = [c for c in diagnose(with_host(client(sysctls={"tcp_retries2": retries}))).causes if "tcp_retries2" in c.says]
+    assert [(c.host, c.certainty) for c in causes] == [("lkclient", Certainty.POSSIBLE)] * told

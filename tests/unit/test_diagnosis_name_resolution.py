@@ -12,6 +12,7 @@ from harness.collect.linux_host_script import script
 from harness.diagnosis.cause import Certainty
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence
+from harness.diagnosis.firewall import parse
 from harness.diagnosis.linux_host_script_parse import host
 from harness.hosts.linux.linux_parse import InterfaceAddress
 from harness.managers.manager_registry import manager_of
@@ -91,3 +92,17 @@ def test_two_lines_for_one_name_one_of_them_old(
     seen = with_host(on_a_third_nic)
     seen = replace(seen, hosts={**seen.hosts, "lknode01": node("lknode01", names={"lknode02": TWO})})
     assert not [c for c in diagnose(seen).causes if "resolves to" in c.says]
+
+
+NO_NAMES = "*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A {} -p udp -m udp --{}port 53 -j DROP\nCOMMIT\n"
+LATE = "lknode01 10.20.1.11\n# 127.0.0.1 3 0\n# lknode01 1700 0"
+
+
+@pytest.mark.parametrize(("chain", "end"), [("OUTPUT", "d"), ("INPUT", "s")])
+def test_its_own_firewall_is_told_where_it_keeps_the_name_server_away(chain: str, end: str) -> None:
+    late = resolving(LATE)
+    shut = replace(late.hosts["lknode02"], firewall=parse(NO_NAMES.format(chain, end)))
+    cause = only(with_host(shut), "lknode02", "10.20.1.53", "own firewall", f"--{end}port 53 -j DROP", "let UDP and TCP port 53")
+    assert "does not answer" not in cause.says
+    itself = replace(shut, resolver=("nameserver 127.0.0.53", "hosts: dns files"))
+    assert "own firewall" not in only(with_host(itself), "lknode02", "127.0.0.53").says

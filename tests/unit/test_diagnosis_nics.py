@@ -264,3 +264,15 @@ def test_how_ip_tells_of_masters_and_hardware_addresses() -> None:
 def test_the_script_asks_for_them_as_the_account() -> None:
     asked = script(CLUSTER, CLUSTER.nodes[0], manager_of(CLUSTER, {}))
     assert all(f"@@ {name}" in asked for name in ("links", "queues", "shapers"))
+
+
+IN_VRF = {"eth0": Link("vrf-blue", "vrf")}
+
+
+def test_a_vrf_that_cuts_the_services_off_explains_the_silence_and_no_group_is_guessed() -> None:
+    cause = only(
+        on(cut_off(), node("lknode02", links=IN_VRF, sysctls={"tcp_l3mdev_accept": "0"})), "lknode02", "vrf-blue", "tcp_l3mdev_accept 0"
+    )
+    assert cause.certainty is Certainty.LIKELY
+    accepts = on(cut_off(), node("lknode02", links=IN_VRF, sysctls={"tcp_l3mdev_accept": "1"}))
+    assert not [c for c in faults(diagnose(accepts)) if "VRF" in c.says], "who listens outside is reached then"

@@ -122,7 +122,7 @@ def test_a_stranger_s_packets_change_nothing(case):
         reply(A, "10.20.1.99", "SA"),
         syn(attempt.local_address, VIP, "otherhost"),
         dataclasses.replace(syn(attempt.local_address, S, "host"), protocol="udp"),
-        dataclasses.replace(syn(attempt.local_address, S, "host"), dport=22),
+        dataclasses.replace(syn(attempt.local_address, S, "host", seq=8), dport=22),
     ]
     noisy = {name: [*noise, *some, *noise] for name, some in packets.items()}
     assert classify(attempt, noisy, CLUSTER) == classify(attempt, packets, CLUSTER)
@@ -162,6 +162,16 @@ UNKNOWN = {
         tried(ANSWERED, "lknode01", A),
         seen([], [syn(A, VIP, "outgoing"), syn(A, A, "host")]),
         "and yet it was answered",
+    ),
+    "another port's rule": (
+        tried(SILENT),
+        seen([LEFT_C], [dataclasses.replace(syn(C, A, "host"), dport=8080)]),
+        "for another port, at lknode01:8080: the backend port",
+    ),
+    "another port's rule that is refused": (
+        tried(REFUSED),
+        seen([LEFT_C], [dataclasses.replace(syn(C, A, "host"), dport=8080)]),
+        "for another port, at lknode01:8080",
     ),
     "no local port": (tried(AttemptOutcome.UNREACHABLE, port=None), seen(), "no local port"),
 }

@@ -11,11 +11,12 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from harness.config.azure_config import METADATA_ADDRESS
 from harness.core.errors import Unusable
 from harness.hosts.bounded_parse import json_of
 from harness.hosts.host import Host
 
-WHERE = "http://169.254.169.254/metadata/scheduledevents?api-version=2020-07-01"
+WHERE = f"http://{METADATA_ADDRESS}/metadata/scheduledevents?api-version=2020-07-01"
 QUESTION_TIMEOUT_S = 15.0
 KINDS = ("Reboot", "Redeploy")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.collect.collectors import KB, NIC_SYSCTLS, SYSCTLS, Collector, CollectorTable
+from harness.collect.collectors import KB, NEIGHBOUR_SYSCTLS, NIC_SYSCTLS, SYSCTLS, Collector, CollectorTable
 from harness.hosts.root_rights import ROOT, read_by_root
 
 AS_ROOT = f"{ROOT} "
@@ -17,6 +17,7 @@ def _each(*commands: str) -> str:
 _SYSCTL_LINE = (
     f"cd /proc/sys && grep -Hs '' {' '.join(n.replace('.', '/') for n in SYSCTLS)}"
     + "".join(f" net/ipv4/conf/*/{n}" for n in NIC_SYSCTLS)
+    + "".join(f" net/ipv4/neigh/*/{n}" for n in NEIGHBOUR_SYSCTLS)
     + " | sed 's/:/ = /'"
 )
 _PACKAGES = (

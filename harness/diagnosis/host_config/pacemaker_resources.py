@@ -18,6 +18,7 @@ ADDRESS_AGENTS = ("IPaddr2", "IPaddr")
 DELAYS = ("pcmk_delay_base", "pcmk_delay_max", "delay")  # by which one of two nodes that fence each other is faster
 HOLDERS = ("group", "clone", "master", "bundle")
 OFF = ("false", "no", "off", "n", "0")
+ON = ("true", "yes", "on", "y", "1")
 
 
 def parse(text: str, ip_tag: str) -> dict[str, str]:
@@ -46,6 +47,8 @@ def parse(text: str, ip_tag: str) -> dict[str, str]:
             settings[f"fence agent {tag}"] = f"/usr/sbin/{agent}"
             if delays := [f"{name}={parameters[name]}" for name in DELAYS if re.search("[1-9]", parameters.get(name, ""))]:
                 settings[f"fence delay {tag}"] = " ".join(delays)
+            if parameters.get("msi", "").lower() in ON:
+                settings[f"managed identity {tag}"] = "yes"
             settings[f"fences {tag}"] = f"{parameters.get('pcmk_host_list', '')} {parameters.get('pcmk_host_map', '')}".strip()
         if program := next((parameters[name] for name in PROGRAM_SETTINGS if parameters.get(name, "").startswith("/")), ""):
             settings[f"program {tag}"] = program

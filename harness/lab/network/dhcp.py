@@ -10,9 +10,9 @@ import asyncio
 import shutil
 from pathlib import Path
 
+from harness.config.azure_config import METADATA_ADDRESS
 from harness.config.cluster_config import Cluster
 from harness.core.errors import Unusable
-from harness.lab.network.platform_endpoints import METADATA
 from harness.lab.topology import Nic, Topology
 
 PROGRAM, PACKAGE = "dnsmasq", "dnsmasq-base"
@@ -49,7 +49,7 @@ def configuration(cluster: Cluster, topology: Topology, hosts: list[str]) -> str
     for nic in nics:
         lines.append(f"interface={nic.leg}")
         if nic is topology.of(nic.host)[0]:
-            routes = f"0.0.0.0/0,{nic.gateway},{server}/32,{nic.gateway},{METADATA}/32,{nic.gateway}"
+            routes = f"0.0.0.0/0,{nic.gateway},{server}/32,{nic.gateway},{METADATA_ADDRESS}/32,{nic.gateway}"
             lines += [
                 f"dhcp-host={nic.mac},set:{nic.leg},{nic.address},{nic.host},infinite",
                 f"dhcp-option=tag:{nic.leg},option:router,{nic.gateway}",

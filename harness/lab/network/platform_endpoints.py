@@ -12,14 +12,14 @@ import contextlib
 from functools import partial
 from pathlib import Path
 
+from harness.config.azure_config import METADATA_ADDRESS
 from harness.lab.network.fabric import STUB
 
-METADATA = "169.254.169.254"  # "Azure Instance Metadata Service": not routable, HTTP, the same in every network
 RESOURCE_MANAGER = "192.0.2.10"  # of the range for documentation (RFC 5737); on Azure it is one of the internet's
 RESOURCE_MANAGER_NAME = "management.azure.com"  # what clients ask that are told no other
 FOLDER = Path("/run/lab")  # as processes of the lab see it
 METADATA_SOCKET, RESOURCE_MANAGER_SOCKET = "metadata.sock", "resource-manager.sock"
-PLACES = {(METADATA, 80): METADATA_SOCKET, (RESOURCE_MANAGER, 443): RESOURCE_MANAGER_SOCKET}
+PLACES = {(METADATA_ADDRESS, 80): METADATA_SOCKET, (RESOURCE_MANAGER, 443): RESOURCE_MANAGER_SOCKET}
 CHUNK = 1 << 16
 
 

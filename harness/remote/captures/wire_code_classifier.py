@@ -235,6 +235,8 @@ def _classify_lost(attempt: Attempt, traces: _Traces, packets: PacketsByHost, cl
             traces,
             f"{attempt.origin} was not seen sending it, {where}: does a local filter or the lack of a route stop it ({attempt.outcome})?",
         )
+    if places := _arrived_for_another_port(attempt, traces, packets):
+        return _unknown_way(attempt, traces, f"its SYN arrived for another port, at {' and '.join(places)}: the backend port of the rule")
     unwatched = [n.name for n in cluster.nodes if n.name not in packets]
     if unwatched:
         return _unknown_way(
@@ -245,6 +247,19 @@ def _classify_lost(attempt: Attempt, traces: _Traces, packets: PacketsByHost, cl
             "W8", attempt, traces, None, None, f"its SYN left {attempt.origin} by {traces.left[-1].interface} and no node saw it"
         )
     return _unknown_way(attempt, traces, f"no node saw it, and yet it was {attempt.outcome}: something between answers in the nodes' place")
+
+
+def _arrived_for_another_port(attempt: Attempt, traces: _Traces, packets: PacketsByHost) -> list[str]:
+    """A balancer that translates the port leaves the sequence number as it is."""
+    begun = {(p.src, p.sport, p.seq) for p in traces.left}
+    return sorted(
+        {
+            f"{name}:{p.dport}"
+            for name, host_packets in packets.items()
+            for p in host_packets
+            if name != attempt.origin and p.protocol == "tcp" and p.is_syn and p.came_in and (p.src, p.sport, p.seq) in begun
+        }
+    )
 
 
 def _private_addresses(cluster: Cluster, name: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""Neighbours: NICs that send no ARP queries or filter ARP, and neighbours that are written down by hand."""
+"""Neighbours: NICs that send no ARP queries, or none to everybody, or filter ARP, and neighbours that are written down by hand."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from harness.config.cluster_config import Cluster, Machine
 from harness.diagnosis.cause import Cause, Certainty
+from harness.diagnosis.cluster_nics import ClusterNic, cluster_nics, explained_patterns, is_felt
 from harness.diagnosis.evidence import Evidence, HostSeen
 from harness.diagnosis.firewall import ArpPacket, Outcome, evaluate_arp
 
@@ -15,6 +16,8 @@ FABRIC = "12:34:56:78:9a:bc"  # FAB-04
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
     yield from _without_arp(evidence)
+    for nic in cluster_nics(evidence):
+        yield from asks_nobody(evidence, nic)
     yield from _arp_filtered(evidence)
     yield from _written_down(evidence)
 
@@ -39,6 +42,24 @@ def _without_arp(evidence: Evidence) -> Iterator[Cause]:
                 (f"`ip addr` on {name}: {nic} has the flag NOARP",),
                 explains=(*paths, "*:communication path"),
             )
+
+
+def asks_nobody(evidence: Evidence, nic: ClusterNic) -> Iterator[Cause]:
+    """A NIC that is to send no ARP query for an address that it does not know: the kernel fails at once. What it knows goes on working."""
+    asked = {name: nic.seen.sysctls.get(f"neigh.{nic.nic}.{name}") for name in ("mcast_solicit", "app_solicit")}
+    if asked["mcast_solicit"] != "0" or asked["app_solicit"] not in ("0", None):
+        return
+    felt = is_felt(evidence, nic)
+    paths = tuple(p.name for p in evidence.failed if nic.subnet == "Subnet#1" and nic.host in (p.origin, evidence.active))
+    yield Cause(
+        f"{nic} is to ask nobody for a hardware address (net.ipv4.neigh.{nic.nic}.mcast_solicit is 0): whom it does not know yet, or has "
+        "forgotten, gets nothing from it",
+        nic.host,
+        Certainty.CERTAIN if felt else Certainty.LIKELY,
+        f"set net.ipv4.neigh.{nic.nic}.mcast_solicit=3 on {nic.host}, below /etc/sysctl.d too, and see what set it to 0",
+        (f"net.ipv4.neigh on {nic.host}: {nic.nic}/mcast_solicit 0, {nic.nic}/app_solicit {asked['app_solicit'] or 'not told'}",),
+        explains=(*explained_patterns(evidence, nic), *paths) if felt else (),
+    )
 
 
 def _arp_filtered(evidence: Evidence) -> Iterator[Cause]:

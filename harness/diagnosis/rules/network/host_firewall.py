@@ -12,7 +12,7 @@ from harness.diagnosis.evidence import Evidence, PathSeen
 from harness.diagnosis.host_config.ipsec_policy import Policy, deciding
 from harness.diagnosis.required_flows import SENT_ELSEWHERE, FlowVerdict, join_names
 from harness.diagnosis.rules.network.connection_tracking import exempting_rules
-from harness.diagnosis.rules.network.port_forwarding import forwarded_to, is_forwarding_off
+from harness.diagnosis.rules.network.port_forwarding import forwarded_to, is_forwarding_off, kept_from_loopback
 
 SOURCE = re.compile(r"\bsnat\b", re.IGNORECASE)  # a rule that changes the source, in nft's words or in iptables'
 # Matches that look into what is sent, or at how much: a handshake passes them, and what follows it may not.
@@ -44,8 +44,11 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
 def _unsure(evidence: Evidence, host: str, why: str, fates: Sequence[FlowVerdict]) -> Iterator[Cause]:
     """What a rule does to these cannot be told by reading it; but they do not pass."""
     elsewhere = SENT_ELSEWHERE.search(why) is not None  # as a container engine's rules do, which its containers need
-    if elsewhere and any(n.name == host for n in evidence.cluster.nodes) and is_forwarding_off(evidence, host):
-        fates = [f for f in fates if not forwarded_to(evidence, host, f.needed.first.destination_port)]
+    if elsewhere and any(n.name == host for n in evidence.cluster.nodes):
+        forwards = not is_forwarding_off(evidence, host)
+        ports = {f.needed.first.destination_port for f in fates}
+        told = {p for p in ports if kept_from_loopback(evidence, host, p) or (not forwards and forwarded_to(evidence, host, p))}
+        fates = [f for f in fates if f.needed.first.destination_port not in told]
     lost_flows = [f for f in fates if _is_lost(evidence, host, f)]
     opened = [f for f in fates if OF_CONTENT.search(why) and _is_unanswered(evidence, host, f)] if not lost_flows else []
     if not lost_flows and not opened:

@@ -8,7 +8,7 @@ from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.cluster_nics import ClusterNic, cluster_nics, explained_patterns, has_answers, is_felt
 from harness.diagnosis.evidence import DOWN, Evidence, HostSeen, Link
 from harness.diagnosis.required_flows import join_names
-from harness.diagnosis.rules.network import own_addresses, shapers
+from harness.diagnosis.rules.network import arp, own_addresses, shapers
 from harness.diagnosis.rules.network.host_firewall import BESIDE
 
 # What takes over all that its ports receive. A NIC keeps its address in a VRF; of other masters it is not known.
@@ -35,7 +35,7 @@ def at_fault(evidence: Evidence) -> frozenset[str]:
     nic_causes = [
         c
         for nic in first_subnet_nics
-        for rule in (_enslaved, _foreign_hardware, shapers.held_back, own_addresses.disowned)
+        for rule in (_enslaved, _foreign_hardware, shapers.held_back, own_addresses.disowned, arp.asks_nobody)
         for c in rule(evidence, nic)
     ]
     return frozenset(c.host for c in nic_causes if c.is_fault)
@@ -121,13 +121,19 @@ def _enslaved(evidence: Evidence, nic: ClusterNic) -> Iterator[Cause]:
         )
         return
     what = f"the VRF {link.master}" if link.kind == "vrf" else f"{link.master}, its master"
+    accepts = nic.seen.sysctls.get("tcp_l3mdev_accept")  # 1: who listens outside of every VRF is reached by all of them
+    cut_off = felt and link.kind == "vrf" and accepts != "1"
     yield Cause(
         f"{nic} belongs to {what}: who listens or connects outside of that is not reached by it, and does not reach it",
         nic.host,
-        Certainty.POSSIBLE,
+        Certainty.LIKELY if cut_off else Certainty.POSSIBLE,
         f"if nobody meant it: `ip link set {nic.nic} nomaster` on {nic.host}; if so, let the services run in it "
         "(`ip vrf exec`), or set net.ipv4.tcp_l3mdev_accept=1",
-        (f"`ip link` on {nic.host}: {nic.nic} has the master {link.master}",),
+        (
+            f"`ip link` on {nic.host}: {nic.nic} has the master {link.master}",
+            *([f"net.ipv4 on {nic.host}: tcp_l3mdev_accept {accepts}"] if accepts is not None and link.kind == "vrf" else []),
+        ),
+        explains=explained_patterns(evidence, nic) if cut_off else (),
     )
 
 

@@ -8,8 +8,10 @@ from ipaddress import ip_address
 from harness.config.cluster_config import Node
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import ANY, Evidence, HostSeen, PathSeen
+from harness.diagnosis.firewall import Packet, evaluate
 from harness.diagnosis.required_flows import join_names
 
+NAME_PORT = 53
 BY = "by:"  # before an address whose name was looked up
 
 
@@ -59,21 +61,45 @@ def _slow(evidence: Evidence, name: str, host: HostSeen) -> Iterator[Cause]:
     kinds = order.split()
     first = "files" in kinds and "dns" in kinds and kinds.index("dns") < kinds.index("files")
     server = f"the first name server there, {servers[0]} (/etc/resolv.conf)" if servers else "what resolves names there"
+    shut_out = _shut_out(evidence, host, servers[0]) if servers else ""
     before = f", which is asked before /etc/hosts (`hosts: {order}` in /etc/nsswitch.conf)," if first else ""
     times = [f"{n}: {seconds:.1f} s" + ("" if answered else ", then given up") for n, (seconds, answered) in slow.items()]
+    silent = f"is kept from {name} by its own firewall ({shut_out})" if shut_out else "does not answer, or late"
     yield Cause(
-        f"names are resolved slowly on {name} ({'; '.join(times)}): {server}{before} does not answer, or late; whatever goes by names "
+        f"names are resolved slowly on {name} ({'; '.join(times)}): {server}{before} {silent}; whatever goes by names "
         "waits "
         f"so long each time, agents and log-ins too",
         name,
-        Certainty.LIKELY if known_names and is_node else Certainty.POSSIBLE,
-        f"see why {servers[0] if servers else 'the resolver'} does not answer {name}, or take it out of /etc/resolv.conf; let /etc/hosts "
-        "with the cluster's names, be asked first (`hosts: files dns` in /etc/nsswitch.conf)",
+        Certainty.LIKELY if (known_names or shut_out) and is_node else Certainty.POSSIBLE,
+        f"{_mend(name, servers, shut_out)}; let /etc/hosts with the cluster's names, be asked first (`hosts: files dns` in "
+        "/etc/nsswitch.conf)",
         (
             *(f"`getent ahosts` on {name}: {lookup}" for lookup in times),
             *(f"resolv.conf and nsswitch.conf on {name}: {line}" for line in host.resolver),
+            *([f"{name}'s ruleset, evaluated for UDP with {servers[0]}, port 53: {shut_out}"] if shut_out else []),
         ),
     )
+
+
+def _mend(name: str, servers: Sequence[str], shut_out: str) -> str:
+    if shut_out:
+        return f"let UDP and TCP port 53 of {servers[0]} pass by a rule before that one"
+    return f"see why {servers[0] if servers else 'the resolver'} does not answer {name}, or take it out of /etc/resolv.conf"
+
+
+def _shut_out(evidence: Evidence, host: HostSeen, server: str) -> str:
+    """The rule of the host's own firewall that surely stops its questions to this name server, or the answers; "" where there is none."""
+    own_address = next((str(m.address) for m in evidence.cluster.machines if m.name == host.name), "")
+    try:
+        asks_over_a_nic = ip_address(server).version == 4 and not ip_address(server).is_loopback
+    except ValueError:
+        return ""
+    if host.firewall is None or not own_address or not asks_over_a_nic:
+        return ""
+    question = Packet(own_address, server, NAME_PORT, protocol="udp", hook="output", out_nic=host.nic_of(own_address))
+    question = host.place_packet(evidence.cluster.vip, question)
+    decisions = [evaluate(host.firewall, packet) for packet in (question, question.answer())]
+    return next((d.rule for d in decisions if d.passes is False), "")
 
 
 def looked_up_slowly(evidence: Evidence, path: PathSeen) -> list[str]:
@@ -93,16 +119,18 @@ def _looked_up(evidence: Evidence) -> Iterator[Cause]:
     hung = [p for p in evidence.failed if p.hung and looked_up_slowly(evidence, p)]
     servers = [line.split()[1] for line in host.resolver if line.startswith("nameserver") and len(line.split()) > 1]
     server = f"the name server {servers[0]} (/etc/resolv.conf)" if servers else "what resolves names there"
+    shut_out = _shut_out(evidence, host, servers[0]) if servers else ""
+    silent = f"is kept from it by its own firewall ({shut_out})" if shut_out else "does not answer, or late"
     times = [f"{a}: {seconds:.1f} s" + ("" if answered else ", then given up") for a, (seconds, answered) in slow.items()]
     services = join_names(f"{p.service.name} (port {p.service.port})" for p in hung) if hung else "a service that does so"
     waits = f"{services} {'takes connections and says nothing in time' if hung else 'keeps each client waiting so long'}"
     yield Cause(
-        f"the names of clients are looked up slowly on {host.name} ({', '.join(slow)}): {server} does not answer, or late, and {waits}"
+        f"the names of clients are looked up slowly on {host.name} ({', '.join(slow)}): {server} {silent}, and {waits}"
         + (", as what looks up each client's name does" if hung else ""),
         host.name,
         Certainty.LIKELY if hung else Certainty.POSSIBLE,
-        f"see why {servers[0] if servers else 'the resolver'} does not answer {host.name}, or take it out of /etc/resolv.conf; give the "
-        "clients lines in /etc/hosts there, or switch the look-up off where it is not needed (log_hostname of PostgreSQL, UseDNS of sshd)",
+        f"{_mend(host.name, servers, shut_out)}; give the clients lines in /etc/hosts there, or switch the look-up off where it is not "
+        "needed (log_hostname of PostgreSQL, UseDNS of sshd)",
         (
             *(f"`getent hosts` on {host.name}: {lookup}" for lookup in times),
             *(f"resolv.conf and nsswitch.conf on {host.name}: {line}" for line in host.resolver),

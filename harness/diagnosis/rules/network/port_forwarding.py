@@ -1,4 +1,5 @@
-"""A port that a node's firewall hands on to another address, a container's, where its kernel forwards nothing."""
+"""A port that a node's firewall hands on to another address: a container's, where its kernel forwards nothing, or a loopback address,
+where its kernel takes nothing for these from a NIC."""
 
 from __future__ import annotations
 
@@ -41,6 +42,37 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
                 explains=_symptoms(node.name, service) if node.name == evidence.active else (),
             )
 
+    for node, _ in evidence.nodes:
+        for service in evidence.cluster.services:
+            yield from _to_loopback(evidence, node.name, service)
+
+
+def _to_loopback(evidence: Evidence, name: str, service: Service) -> Iterator[Cause]:
+    """The kernel drops what comes by a NIC for 127.0.0.0/8 (a martian), whatever a rule made of its destination."""
+    target = kept_from_loopback(evidence, name, service.port)
+    if not target or evidence.moved:
+        return
+    standby = name == evidence.standby
+    outside = [p for p in evidence.paths if p.service.name == service.name and p.path != "inside"]
+    if not standby and any("answered" in p.outcomes and name in p.nodes for p in outside):
+        return
+    failed = [p for p in outside if p.silent] if name == evidence.active else []
+    rule, nic = evidence.firewalls[name].sent_elsewhere(service.port), evidence.hosts[name].nic_of(evidence.cluster.node(name).address)
+    yield Cause(
+        f"port {service.port} ({service.name}) is handed on to {target} by {rule}, and {name} takes nothing for a loopback address from "
+        f"{nic} (net.ipv4.conf.{nic}.route_localnet is 0): {'after a failover ' if standby else ''}whoever connects gets no answer",
+        name,
+        Certainty.CERTAIN if failed else Certainty.LIKELY,
+        f"let {service.name} listen on the node's own address and take that rule away; or set net.ipv4.conf.{nic}.route_localnet=1 on "
+        f"{name}, below /etc/sysctl.d too, with a rule that keeps others away from what listens on 127.0.0.1",
+        (
+            f"{name}'s ruleset, evaluated for a connection to port {service.port}: {rule}",
+            f"net.ipv4.conf on {name}: {nic}/route_localnet 0, all/route_localnet 0",
+            *(f"attempts on the path {p.path}: no answer" for p in failed),
+        ),
+        explains=_symptoms(name, service) if name == evidence.active else (),
+    )
+
 
 def _symptoms(node: str, service: Service) -> tuple[str, ...]:
     return (f"client/{service.name}", f"standby/{service.name}", f"{node}:listener of {service.name}")
@@ -57,12 +89,27 @@ def is_forwarding_off(evidence: Evidence, name: str) -> bool:
 
 def forwarded_to(evidence: Evidence, name: str, port: object) -> str:
     """The address on none of the host's NICs that its firewall hands a port on to; "" where there is none, or it is not known."""
-    host, firewall = evidence.hosts.get(name), evidence.firewalls.get(name)
-    found = TARGET.search(firewall.sent_elsewhere(port)) if firewall is not None and isinstance(port, int) else None
-    if host is None or host.addresses is None or found is None:
+    host, target = evidence.hosts.get(name), _target(evidence, name, port)
+    if host is None or host.addresses is None or not target:
         return ""
+    return "" if ip_address(target).is_loopback or host.nic_of(target) is not None else target
+
+
+def kept_from_loopback(evidence: Evidence, name: str, port: object) -> str:
+    """The loopback address that the node's firewall hands a port on to, and that its kernel keeps from what comes by its NIC in Subnet#1.
+
+    "" where there is none, or it is not known. Either setting, of the NIC or of all, lets it in."""
+    host, target = evidence.hosts.get(name), _target(evidence, name, port)
+    first = host.nic_of(evidence.cluster.node(name).address) if host is not None and target else None
+    if host is None or first is None or not ip_address(target).is_loopback:
+        return ""
+    return target if all(host.sysctls.get(f"{nic}.route_localnet") == "0" for nic in (first, "all")) else ""
+
+
+def _target(evidence: Evidence, name: str, port: object) -> str:
+    firewall = evidence.firewalls.get(name)
+    found = TARGET.search(firewall.sent_elsewhere(port)) if firewall is not None and isinstance(port, int) else None
     try:
-        its_own = ip_address(found[1]).is_loopback or host.nic_of(found[1]) is not None
+        return str(ip_address(found[1])) if found is not None else ""
     except ValueError:
         return ""
-    return "" if its_own else found[1]
