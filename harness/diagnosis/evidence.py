@@ -24,6 +24,7 @@ from harness.hosts.linux.linux_parse import InterfaceAddress, Route
 from harness.hosts.linux.postgres_data_folder import DataFolder
 from harness.managers.manager import Answer, ClusterState, PeerPort, Question, ResourceState
 from harness.managers.manager_registry import manager_class
+from harness.managers.parse.corosync_refusals import Refusal
 from harness.managers.probe_responder_resources import responders
 
 ANY = {"0.0.0.0", "*", "::"}
@@ -143,6 +144,10 @@ class HostSeen:
     mandatory_access: MandatoryAccess | None = None
     keys: Mapping[str, str] = field(default_factory=dict)  # by file: the first digits of its SHA-256
     corosync: Mapping[str, str] = field(default_factory=dict)  # settings of corosync.conf, `totem.transport`
+    lacking_accounts: frozenset[str] = frozenset()  # of those as which Pacemaker's daemons work: account, group
+    corosync_refusals: Sequence[Refusal] = ()  # why Corosync would not take that file
+    log_folders_lacking: Sequence[str] = ()  # where Corosync is to write its log
+    key_sizes: Mapping[str, int] = field(default_factory=dict)  # bytes of Corosync's key, by file
     corosync_runs: Mapping[str, str] = field(default_factory=dict)  # what it runs with now, `totem.token`, `totem.consensus`
     units: Mapping[str, str] = field(default_factory=dict)  # what the manager there has in its own database, by what it is
     settings: Mapping[str, str] = field(default_factory=dict)  # LifeKeeper's, of /etc/default/LifeKeeper

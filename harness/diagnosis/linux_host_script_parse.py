@@ -30,7 +30,7 @@ from harness.hosts.bounded_parse import json_of
 from harness.hosts.host import NotReadable
 from harness.hosts.linux import address_lifetimes, linux_parse, postgres_data_folder
 from harness.hosts.linux.linux_parse import Route
-from harness.managers.parse import corosync_parse, lifekeeper_parse
+from harness.managers.parse import corosync_parse, corosync_refusals, lifekeeper_parse
 
 MARK = "@@ "
 STATES = {
@@ -121,6 +121,10 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         mandatory_access=node_files.mandatory_access(parts.get("mandatory access", "")),
         keys={match[2]: match[1] for match in re.finditer(r"(?m)^([0-9a-f]{16}|absent) +\*?(/\S+)$", parts.get("keys", ""))},
         corosync=corosync_parse.parse(parts.get("corosync", "")),
+        lacking_accounts=frozenset(re.findall(r"(?m)^no (?:account|group) (\w{1,32})$", parts.get("keys", ""))),
+        corosync_refusals=corosync_refusals.refusals(parts.get("corosync", "")),
+        log_folders_lacking=re.findall(r"(?m)^# no folder (/.{1,200})$", parts.get("corosync", "")),
+        key_sizes={match[2]: int(match[1]) for match in re.finditer(r"(?m)^bytes (\d{1,9}) (/\S+)$", parts.get("keys", ""))},
         corosync_runs=corosync_parse.running(parts.get("corosync runs", "")),
         units={
             **lifekeeper_parse.instances(parts.get("instances", ""), ip_tag, _mtus(parts.get("addresses", ""))),

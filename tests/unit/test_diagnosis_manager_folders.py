@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from diagnosis_sample import both
+from diagnosis_sample import both, faults
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.engine import diagnose
@@ -56,3 +56,17 @@ def test_what_is_usual_is_none(standby: str, active: str) -> None:
 def test_what_an_old_installation_left_is_no_matter() -> None:
     roots = GOOD.replace("189 hacluster haclient", "0 root root")
     assert len(told(roots)) == 2 and told(roots, kind="lifekeeper") == []
+
+
+def test_an_account_of_pacemakers_that_is_gone() -> None:
+    gone = host("it", "@@ keys\nno account hacluster\nno group haclient\n@@ end\n").lacking_accounts
+    nobodys = host("it", f"@@ files\n{GOOD.replace('hacluster haclient', 'UNKNOWN UNKNOWN')}").files
+
+    def lacking(ours: frozenset[str], theirs: frozenset[str]) -> list[Cause]:
+        it = both(lacking_accounts=(ours, theirs), files=(nobodys, nobodys))
+        manager = it.cluster.manager.model_copy(update={"kind": "pacemaker"})
+        return faults(diagnose(replace(it, cluster=it.cluster.model_copy(update={"manager": manager}))))
+
+    says = sorted(c.says for c in lacking(frozenset(), gone) if c.host == "lknode02")
+    assert [s[:21] for s in says] == ["the account hacluster", "the group haclient of"]
+    assert not [c for c in lacking(gone, gone) if "does not exist" in c.says], "a build with another account"

@@ -1,14 +1,16 @@
-"""What Corosync's next start makes of a corosync.conf that both nodes have alike: no word that there are two nodes, and keys that
-Corosync does not know where they stand. Until then it runs with what it read before."""
+"""What Corosync's next start makes of its files: a corosync.conf that it refuses, no word that there are two nodes, keys that it does not
+know where they stand, no folder for its log, a key that is too short. Until then it runs with what it read before."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
 from harness.diagnosis.required_flows import join_names
+from harness.managers.parse import corosync_parse
 from harness.managers.parse.corosync_keys import unknown_keys
+from harness.managers.parse.corosync_refusals import Refusal
 
 CONFIGURATION = "/etc/corosync/corosync.conf"
 TWO_NODE = "quorum.two_node"
@@ -17,12 +19,20 @@ NO_VOTES = "votes, and quorum needs"  # in the words of the adapter
 MATTERS = (TWO_NODE, "quorum.provider", "quorum.wait_for_all", "totem.token", "totem.consensus", "totem.transport")
 # By which one of two nodes has quorum in another way, or may have more votes (man 5 votequorum).
 OTHER_WAYS = ("quorum.auto_tie_breaker", "quorum.last_man_standing", "quorum.allow_downscale", "quorum.expected_votes_tracking")
+MIN_KEY_BYTES = 128  # "Could only read … bits of minimum 1024 bits"; versions of before want twice as many
 READ_AGAIN = "in {0} on both nodes, then have it read again, once, on one of the nodes (`corosync-cfgtool -R`)"
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
-    hosts = [host for _, host in evidence.nodes if host.corosync]
+    nodes = [host for _, host in evidence.nodes]
+    if nodes and not evidence.moved:
+        at_first = evidence.standby or nodes[-1].name
+        yield from _refused(nodes, at_first)
+        yield from _log_folders(nodes, at_first)
+        yield from _short_key(nodes, at_first)
+        yield from _tie_breaker(evidence, nodes)
+    hosts = [host for host in nodes if host.corosync]
     if evidence.moved or len(hosts) != len(evidence.cluster.nodes):
         return
     at = evidence.standby or hosts[-1].name
@@ -30,6 +40,92 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     yield from _unknown_keys(hosts, at)
     if not _runs_without(evidence) and TWO_NODE not in meant and all(_is_plain(host) for host in hosts):
         yield from _votes(hosts, at)
+
+
+def _refused(nodes: Sequence[HostSeen], at: str) -> Iterator[Cause]:
+    """What both files have is told once, for the node that is to take over: it is the next one that is restarted, or found wanting."""
+    refused: dict[Refusal, list[HostSeen]] = {}
+    for host in nodes:
+        for refusal in host.corosync_refusals:
+            refused.setdefault(refusal, []).append(host)
+    for refusal, hosts in refused.items():
+        names = join_names(host.name for host in hosts)
+        yield Cause(
+            f"corosync.conf on {names} is refused by Corosync ({refusal.says}): it goes on with what it read before, and does not start "
+            "with that file the next time",
+            at if len(hosts) > 1 else hosts[0].name,
+            Certainty.CERTAIN if refusal.of_all_versions else Certainty.LIKELY,
+            f"mend {CONFIGURATION} {'on both nodes' if len(hosts) > 1 else 'there, from the copy on the other node'}, and try it before "
+            "anything is restarted: `corosync -t` says what it does not take",
+            tuple(f"{CONFIGURATION} on {host.name}: {refusal.says}" for host in hosts),
+        )
+
+
+def _log_folders(nodes: Sequence[HostSeen], at: str) -> Iterator[Cause]:
+    lacking: dict[str, list[str]] = {}
+    for host in nodes:
+        for folder in host.log_folders_lacking:
+            lacking.setdefault(folder, []).append(host.name)
+    for folder, names in lacking.items():
+        yield Cause(
+            f"{folder}, where Corosync of {join_names(names)} is to write its log (logging.logfile), is no folder there: what runs has its "
+            "file open, and Corosync does not start the next time",
+            at if len(names) > 1 else names[0],
+            Certainty.LIKELY,
+            f"make it again (`mkdir -p {folder}`), or write another place into the section logging of {CONFIGURATION}; see what cleans "
+            "it away, as a file system that is made anew at each boot",
+            tuple(f"{name}: there is no folder {folder}" for name in names),
+        )
+
+
+def _short_key(nodes: Sequence[HostSeen], at: str) -> Iterator[Cause]:
+    short = [
+        (host.name, file, size)
+        for host in nodes
+        for file, size in host.key_sizes.items()
+        if size < MIN_KEY_BYTES and corosync_parse.is_sealed(host.corosync) and "totem.keyfile" not in host.corosync
+    ]
+    if short:
+        _, file, size = short[0]
+        names = [name for name, _, _ in short]
+        yield Cause(
+            f"{file} on {join_names(names)} has {size} bytes, and Corosync takes no key of less than {MIN_KEY_BYTES}: it goes on with what "
+            "it read before, and does not start the next time",
+            at if len(names) > 1 else names[0],
+            Certainty.LIKELY,
+            "copy the whole key from where it was made (a backup; the other node, if it is whole there), or make a new one "
+            "(`corosync-keygen`) and restart Corosync on both nodes with nothing in service",
+            tuple(f"`stat` on {name}: {file} has {size} bytes" for name, file, size in short),
+        )
+
+
+def _tie_breaker(evidence: Evidence, nodes: Sequence[HostSeen]) -> Iterator[Cause]:
+    """Of the two Corosync takes auto_tie_breaker, and says so in its log: the lowest id has quorum, unless another one is set."""
+    for host in nodes:
+        settings = host.corosync
+        if settings.get(TWO_NODE) != "1" or settings.get("quorum.auto_tie_breaker", "0") != "1" or any("device" in key for key in settings):
+            continue
+        names = {number: name for number, name in corosync_parse.node_names(settings).items() if number.isdigit()}
+        word = settings.get("quorum.auto_tie_breaker_node", "lowest").lower()
+        keeps = (
+            names.get(max(names, key=int) if word == "highest" else min(names, key=int))
+            if names and word in ("lowest", "highest")
+            else None
+        )
+        loses = next((name for name in names.values() if name != keeps), None) if keeps else None
+        stops = (
+            f"only {keeps} has quorum when it is left alone, and {loses} stops everything then" if loses else "one of them has none alone"
+        )
+        yield Cause(
+            f"corosync.conf on {host.name} has both two_node and auto_tie_breaker, of which Corosync takes auto_tie_breaker alone: of two "
+            f"nodes {stops}",
+            evidence.standby or host.name,
+            Certainty.LIKELY,
+            f"take auto_tie_breaker out of the section quorum of {CONFIGURATION} on both nodes, and restart Corosync on one node after the "
+            "other, with nothing in service there",
+            (f"{CONFIGURATION} on {host.name}: quorum.two_node 1, quorum.auto_tie_breaker 1",),
+        )
+        return
 
 
 def _unknown_keys(hosts: list[HostSeen], at: str) -> Iterator[Cause]:

@@ -94,7 +94,7 @@ def _absent(evidence: Evidence, to: str) -> Iterator[Cause]:
     usual = [int(token) for token in corosync_parse.DEFAULTS["totem.token"]]
     tokens: set[str] = set()
     for host in hosts:
-        known = corosync_parse.possible_values(host.corosync, "totem.token")
+        known = corosync_parse.possible_values(host.corosync, "totem.token") if not host.corosync_refusals else ()
         if "totem.token" in host.corosync or not known or corosync_parse.has_three(host.corosync):
             return
         tokens |= {host.corosync_runs["totem.token"]} if "totem.token" in host.corosync_runs else {*known}

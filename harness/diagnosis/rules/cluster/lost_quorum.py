@@ -69,6 +69,25 @@ def missing_votes(evidence: Evidence) -> MissingVotes | None:
     two_node = {name: its.get("quorum.two_node", "not set") for name, its in settings.items()}
     seen = tuple(f"{CONFIGURATION} on {name}: quorum.two_node {value}" for name, value in two_node.items())
     unset = [name for name, value in two_node.items() if value != "1"]
+    device = next((its for its in settings.values() if any(key.startswith("quorum.device") for key in its)), None)
+    if device is not None:
+        server = device.get("quorum.device.net.host", "")
+        return MissingVotes(
+            f": the quorum device of {CONFIGURATION} ({device.get('quorum.device.model', 'net')}{f', {server}' if server else ''}) "
+            "does not "
+            "vote now",
+            "see `corosync-qdevice-tool -s` and the row Qdevice of `corosync-quorumtool -s`, start corosync-qdevice on both nodes, and see "
+            f"that its server{f' {server}' if server else ''} answers (corosync-qnetd, TCP port 5403); do not set two_node beside it, with "
+            "which Corosync does not start",
+            (*seen, *(f"{CONFIGURATION} on {name} has a quorum device" for name in settings)),
+        )
+    if any(its.get("quorum.auto_tie_breaker", "0") == "1" for its in settings.values()):
+        return MissingVotes(
+            f", because auto_tie_breaker is set in {CONFIGURATION}: with it one node of the two alone has quorum, whatever two_node says",
+            f"take auto_tie_breaker out of the section quorum of {CONFIGURATION} on both nodes, let two_node be 1, and restart Corosync on "
+            "one node after the other, with nothing in service there",
+            seen,
+        )
     if unset:
         return MissingVotes(
             f", because two_node is not set in {CONFIGURATION} on {join_names(unset)}: without it one of two nodes never has quorum",
@@ -76,10 +95,8 @@ def missing_votes(evidence: Evidence) -> MissingVotes | None:
             seen,
         )
     more = {name: its["quorum.expected_votes"] for name, its in settings.items() if its.get("quorum.expected_votes", "2") != "2"}
-    device = any(key.startswith("quorum.device") for its in settings.values() for key in its)
     return MissingVotes(
-        f", though two_node is set in {CONFIGURATION}: Corosync "
-        + ("counts a quorum device's vote besides" if device else "runs with more expected votes than two nodes have"),
+        f", though two_node is set in {CONFIGURATION}: Corosync runs with more expected votes than two nodes have",
         "see what Corosync counts (`corosync-quorumtool -s`) and who changed it: `corosync-quorumtool -e 2` puts the expected votes back, "
         "and so does a restart of Corosync, one node after the other, unless corosync.conf has more (a device, a third node)",
         (*seen, *(f"{CONFIGURATION} on {name}: quorum.expected_votes {value}" for name, value in more.items())),

@@ -1,4 +1,4 @@
-"""Pacemaker's own folders, in which its daemons work as an account of their own: may that account use them on each node?"""
+"""Pacemaker's own folders, in which its daemons work as an account of their own: is it there on each node, and may it use them?"""
 
 from __future__ import annotations
 
@@ -19,10 +19,28 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         return
     for node, host in evidence.nodes:
         peer = evidence.hosts.get(evidence.cluster.peer_of(node.name).name)
-        for folder in (CONFIGURATION, INPUTS):
+        yield from _lacking_accounts(host, peer)
+        for folder in (CONFIGURATION, INPUTS) if not host.lacking_accounts else ():
             seen, other = (host.files or {}).get(folder), ((peer.files or {}) if peer else {}).get(folder)
-            if seen is not None and seen.owner and seen.kind == "directory" and not _may_use(seen, other):
+            if seen is None or not seen.owner or seen.kind != "directory":
+                continue
+            if not _may_use(seen, other):
                 yield _cause(host, folder, seen)
+
+
+def _lacking_accounts(host: HostSeen, peer: HostSeen | None) -> Iterator[Cause]:
+    """By the name service's own word; where the other node lacks it too, this Pacemaker was built with another one."""
+    for account in sorted(host.lacking_accounts - (peer.lacking_accounts if peer is not None else frozenset())):
+        what = "account" if account == ACCOUNT else "group"
+        yield Cause(
+            f"the {what} {account} of Pacemaker's daemons does not exist on {host.name}: what runs goes on, and Pacemaker does not start "
+            "there the next time",
+            host.name,
+            Certainty.LIKELY,
+            f"make the {what} {account} again as the package does, with the number that its folders still have (`ls -nd {CONFIGURATION}`); "
+            "see what took it away (a clean-up of accounts, a directory service that does not answer)",
+            (f"`getent` on {host.name} knows no {what} {account}",),
+        )
 
 
 def _may_use(seen: FileSeen, other: FileSeen | None) -> bool:

@@ -217,7 +217,24 @@ def _old_line(evidence: Evidence, name: str, other: Node, addresses: Sequence[st
 def _own_name(evidence: Evidence, node: Node, host: HostSeen) -> Iterator[Cause]:
     """A program that binds to, or registers, what its host's own name resolves to."""
     addresses = host.names.get(node.name, ())
-    if addresses and all(map(_is_loopback, addresses)):
+    links = [
+        key.split()[-1] for key, value in host.corosync.items() if key.startswith("node ") and key.endswith("_addr") and value == node.name
+    ]
+    if links and addresses and _is_loopback(addresses[0]):
+        yield Cause(
+            f"corosync.conf on {node.name} has its name for {join_names(links)}, which resolves to {addresses[0]} there"
+            f"{' first' if len(addresses) > 1 else ''}: from its next start on Corosync would listen on the loopback, or not start",
+            node.name,
+            Certainty.LIKELY,
+            f"take {addresses[0]} off the line with {node.name} in /etc/hosts there, or write the node's address into "
+            "corosync.conf on both "
+            "nodes",
+            (
+                f"`getent ahosts {node.name}` on {node.name}: {', '.join(addresses)}",
+                f"corosync.conf on {node.name}: {join_names(links)}: {node.name}",
+            ),
+        )
+    elif addresses and all(map(_is_loopback, addresses)):
         yield Cause(
             f"{node.name}'s own name resolves to {', '.join(addresses)} there, a loopback address, as installers write it: a program that "
             "binds to its own name is reached by nobody else",
