@@ -129,7 +129,7 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         units={
             **lifekeeper_parse.instances(parts.get("instances", ""), ip_tag, _mtus(parts.get("addresses", ""))),
             **lifekeeper_parse.flags(parts.get("flags", "")),
-            **pacemaker_resources.parse(parts.get("configuration", ""), ip_tag),
+            **pacemaker_resources.parse(parts.get("configuration", ""), ip_tag, name),
             **pacemaker_orders.after_address(parts.get("configuration", ""), ip_tag),
         },
         settings=lifekeeper_settings.of_lifekeeper(parts.get("settings", "")),

@@ -184,11 +184,20 @@ def test_how_a_host_tells_of_agents(tmp_path: Path) -> None:
         (GROUP.format(DB) + DISK, "", "no order and no group has disk started first"),
         (GROUP.format(DB) + DISK, '<rsc_colocation id="c" rsc="g" with-rsc="disk"/>', "no order"),
         (GROUP.format(DB) + DISK, ORDER.format("disk", "g", ""), ""),
-        (GROUP.format(DB) + DISK, ORDER.format("disk", "db", 'kind="Optional"'), ""),
+        (GROUP.format(DB) + DISK, ORDER.format("disk", "db", 'kind="Optional"'), "o1) is optional"),
+        (GROUP.format(DB) + DISK, ORDER.format("disk", "db", 'score="0"'), "o1) is optional"),
+        (GROUP.format(DB) + DISK, ORDER.format("disk", "g", 'kind="Mandatory" score="0"'), ""),
+        (GROUP.format(DB) + DISK, ORDER.format("disk", "db", 'symmetrical="false"'), "o1) is of starts alone"),
+        (GROUP.format(DISK + DB), ORDER.format("disk", "db", 'symmetrical="false"'), ""),
+        (
+            GROUP.format(DB) + DISK,
+            ORDER.format("disk", "db", 'symmetrical="false"') + ORDER.format("db", "disk", 'first-action="stop"').replace("o1", "o2"),
+            "",
+        ),
         (GROUP.format(DB) + DISK, ORDER.format("disk", "db", 'kind="Serialize"'), "no order"),
         (GROUP.format(DB) + DISK, ORDER.format("g", "disk", ""), "disk is started behind it"),
         (GROUP.format(DB) + DISK, ORDER.format("g", "disk", 'first-action="stop"'), ""),
-        (GROUP.format(DB) + DISK, ORDER.format("disk", "somebody", ""), ""),  # which cannot be found
+        (GROUP.format(DB) + DISK, ORDER.format("disk", "somebody", ""), "no order"),  # which Pacemaker ignores
         (GROUP.format(DB) + DISK + ADDRESS, ORDER.format("disk", "ip", "") + ORDER.format("ip", "g", "").replace("o1", "o2"), ""),
         (DB + DISK, SETS.format("", '<resource_ref id="disk"/><resource_ref id="db"/>'), ""),
         (DB + DISK, SETS.format('sequential="false"', '<resource_ref id="disk"/><resource_ref id="db"/>'), "no order"),
@@ -206,7 +215,7 @@ def test_how_a_host_tells_of_agents(tmp_path: Path) -> None:
 )
 def test_what_lies_on_a_file_system_starts_after_it(resources: str, rules: str, found: str) -> None:
     text = cib(resources).replace("</configuration>", f"<constraints>{rules}</constraints></configuration>")
-    told = [one for one in orders(text)]
+    told = [one for one in orders(text) if "no resource of the cluster" not in one.says]
     assert [(one.tag, found in one.says) for one in told] == ([("db", True)] if found else []), told
     assert orders("") == orders("<cib") == orders("<cib/>") == ()
 
@@ -222,7 +231,7 @@ ALONE = DB.replace("/srv/x/", "/srv/y/")
         (ADDRESS + ALONE, "", "no"),
         (ADDRESS + ALONE, '<rsc_colocation id="c" rsc="ip" with-rsc="db"/>', "no"),
         (ADDRESS + GROUP.format(ALONE), ORDER.format("ip", "g", ""), "yes"),
-        (ADDRESS + ALONE, ORDER.format("ip", "somebody", ""), None),  # which cannot be found
+        (ADDRESS + ALONE, ORDER.format("ip", "somebody", ""), "no"),  # which Pacemaker ignores
         (ALONE, "", None),
     ],
 )
@@ -255,3 +264,40 @@ def test_a_service_that_listens_on_the_vip_alone_and_may_start_before_it(
     found = [c for c in faults(diagnose(replace(base, hosts=hosts))) if "ip_nonlocal_bind" in c.says]
     assert [(c.host, c.certainty) for c in found] == [("lknode02", Certainty.LIKELY)] * told
     assert not told or (f"{WEB.tag} listens on 10.20.1.200 only" in found[0].says and "ip-10.20.1.200 started before it" in found[0].says)
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        (ORDER.format("disk", "somebody", ""), ["o1 names somebody"]),
+        ('<rsc_colocation id="c" rsc="db" with-rsc="cluster-service" score="INFINITY"/>', ["c names cluster-service"]),
+        (SETS.format("", '<resource_ref id="disk"/><resource_ref id="dbx"/>'), ["o1 names dbx"]),
+        ('<rsc_location id="l" rsc="gone" node="n" score="-INFINITY"/>', []),  # which harms nothing
+        ('<rsc_location id="l" rsc-pattern="d.*" node="n" score="-INFINITY"/>', []),
+        (ORDER.format("disk", "db:0", "") + ORDER.format("g", "both", "").replace("o1", "o2"), []),
+        ('<rsc_ticket id="t" rsc="db" ticket="T"/>', []),
+    ],
+)
+def test_constraints_about_resources_that_are_not_there(rules: str, told: list[str]) -> None:
+    text = cib(GROUP.format(DB) + DISK)
+    tags = '<tags><tag id="both"><obj_ref id="db"/></tag></tags>'
+    text = text.replace("</configuration>", f"{tags}<constraints>{rules}</constraints></configuration>")
+    found = [one for one in orders(text) if "no resource of the cluster" in one.says]
+    assert len(found) == len(told) and all(words in one.says for one, words in zip(found, told, strict=True)), found
+
+
+ON = '<rule id="r{0}" score="INFINITY"><expression id="e{0}" attribute="#uname" operation="{1}" value="{0}"/></rule>'
+NICS = "".join(
+    f'<instance_attributes id="s{node}" score="{score}">{ON.format(node, operation)}{PAIR.format("nic", nic)}</instance_attributes>'
+    for node, operation, nic, score in (("n1", "eq", "eth1", 1), ("n2", "eq", "ens5", 2))
+)
+
+
+def test_parameters_that_hold_on_one_node() -> None:
+    address = f'<primitive id="ip" class="ocf" provider="heartbeat" type="IPaddr2">{NICS}</primitive>'
+    assert [parse(cib(address), "ip", node).get("ip nic") for node in ("n1", "n2", "n3")] == ["eth1", "ens5", None]
+    usual = f'<instance_attributes id="u">{PAIR.format("nic", "eth9")}</instance_attributes></primitive>'
+    both = address.replace("</primitive>", usual)
+    assert [parse(cib(both), "ip", node)["ip nic"] for node in ("n1", "n2", "n3")] == ["eth1", "ens5", "eth9"]
+    by_date = both.replace('attribute="#uname"', 'attribute="#kind"')
+    assert parse(cib(by_date), "ip", "n1")["ip nic"] == "eth9", "what is not known here does not count"

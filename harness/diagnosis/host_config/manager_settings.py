@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from xml.etree import ElementTree as xml
 
-from harness.diagnosis.host_config.pacemaker_cib import root_of
+from harness.diagnosis.host_config.pacemaker_cib import options as options_of
+from harness.diagnosis.host_config.pacemaker_cib import pairs_of, root_of
 
 TRUE, FALSE = ("true", "yes", "on", "1", "y"), ("false", "no", "off", "0", "n")
 FENCES_NOTHING = ("metadata", "meta-data", "monitor", "list", "status", "validate-all")  # actions of a fence agent that cut nobody off
@@ -63,7 +64,7 @@ def of_pacemaker(configuration: str) -> tuple[Setting, ...]:
 
 def _options(root: xml.Element) -> Iterator[Setting]:
     where = "the cluster's properties"
-    options = {v.get("name", ""): v.get("value", "") for v in root.iterfind("configuration/crm_config//nvpair")}
+    options = options_of(root)
     if options.get("shutdown-lock", "").lower() in TRUE:
         until = options.get("shutdown-lock-limit", "0")
         ends = f"for {until}" if re.search("[1-9]", until) else "until it is back"
@@ -102,10 +103,7 @@ def _options(root: xml.Element) -> Iterator[Setting]:
 
 
 def _resources(root: xml.Element) -> Iterator[Setting]:
-    fences = not any(
-        v.get("name") == "stonith-enabled" and v.get("value", "").lower() in FALSE
-        for v in root.iterfind("configuration/crm_config//nvpair")
-    )
+    fences = options_of(root).get("stonith-enabled", "").lower() not in FALSE
     cloned = _cloned(root)
     for primitive, meta in _primitives(root):
         tag, of = primitive.get("id", ""), "the configuration"
@@ -135,25 +133,18 @@ def _cloned(root: xml.Element) -> set[str]:
 
 def _primitives(root: xml.Element) -> Iterator[tuple[xml.Element, dict[str, str]]]:
     """Every resource that is no fence device, with its meta-attributes: its own, its group's, the defaults."""
-    defaults = _meta(root.find("configuration/rsc_defaults"), "meta_attributes/nvpair")
+    defaults = pairs_of(root.find("configuration/rsc_defaults"), "meta_attributes")
     parents = {child: parent for parent in root.iter() for child in parent}
     for primitive in root.iterfind("configuration/resources//primitive"):
         if primitive.get("class") == "stonith":
             continue
-        of_parent = _meta(parents.get(primitive), "meta_attributes/nvpair")
-        yield primitive, {**defaults, **of_parent, **_meta(primitive, "meta_attributes/nvpair")}
-
-
-def _meta(where: xml.Element | None, path: str) -> dict[str, str]:
-    """Without those that a rule restricts: to an operation, to hours."""
-    of, _, name = path.partition("/")
-    sets = [attribute_set for attribute_set in where.iterfind(of) if attribute_set.find("rule") is None] if where is not None else []
-    return {v.get("name", ""): v.get("value", "") for attribute_set in sets for v in attribute_set.iterfind(name)}
+        of_parent = pairs_of(parents.get(primitive), "meta_attributes")
+        yield primitive, {**defaults, **of_parent, **pairs_of(primitive, "meta_attributes")}
 
 
 def _fence_devices(root: xml.Element) -> Iterator[Setting]:
     for device in root.iterfind("configuration/resources//primitive[@class='stonith']"):
-        parameters = _meta(device, "instance_attributes/nvpair")
+        parameters = pairs_of(device, "instance_attributes")
         tag = device.get("id", "")
         for name in ("pcmk_reboot_action", "pcmk_off_action"):
             if parameters.get(name, "").lower() in FENCES_NOTHING:
@@ -169,7 +160,7 @@ def _fence_devices(root: xml.Element) -> Iterator[Setting]:
 
 def _short_fencing(root: xml.Element, device: xml.Element, parameters: Mapping[str, str]) -> Iterator[Setting]:
     """A device that may take less time than fencing does: its own limit for the action, else the cluster's."""
-    options = {v.get("name", ""): v.get("value", "") for v in root.iterfind("configuration/crm_config//nvpair")}
+    options = options_of(root)
     tag, azure = device.get("id", ""), device.get("type") == AZURE_FENCE_AGENT
     least = AZURE_FENCE_S if azure else FENCE_S
     action = "off" if options.get("stonith-action", "").lower() in ("off", "poweroff") else "reboot"
@@ -194,7 +185,7 @@ def _swapped_maps(root: xml.Element) -> Iterator[Setting]:
     for one node, by the name that it is given."""
     nodes = {node.get("uname", "").lower() for node in root.iterfind("configuration/nodes/node")}
     for device in root.iterfind("configuration/resources//primitive[@class='stonith']"):
-        parameters = _meta(device, "instance_attributes/nvpair")
+        parameters = pairs_of(device, "instance_attributes")
         tag = device.get("id", "")
         pairs = {name: plugs for name, plugs in MAPPED.findall(parameters.get("pcmk_host_map", ""))}
         listed = parameters.get("pcmk_host_list", "").split()
@@ -222,7 +213,7 @@ def _swapped_maps(root: xml.Element) -> Iterator[Setting]:
 
 def _operations(root: xml.Element) -> Iterator[Setting]:
     """Starts and stops that took longer, the last time that they succeeded, than they may take; monitors that took nearly as long."""
-    usual = seconds_of(_meta(root.find("configuration/op_defaults"), "meta_attributes/nvpair").get("timeout", "")) or OPERATION_TIMEOUT_S
+    usual = seconds_of(pairs_of(root.find("configuration/op_defaults"), "meta_attributes").get("timeout", "")) or OPERATION_TIMEOUT_S
     took: dict[tuple[str, str], float] = {}
     for resource in root.iterfind("status//lrm_resource"):
         for past_operation in resource.iterfind("lrm_rsc_op[@rc-code='0']"):
@@ -235,7 +226,7 @@ def _operations(root: xml.Element) -> Iterator[Setting]:
             continue  # what it may take is elsewhere
         for name in ("start", "stop"):
             operation = next((op for op in primitive.iterfind("operations/op") if op.get("name") == name), None)
-            timeout = "" if operation is None else operation.get("timeout") or _meta(operation, "meta_attributes/nvpair").get("timeout", "")
+            timeout = "" if operation is None else operation.get("timeout") or pairs_of(operation, "meta_attributes").get("timeout", "")
             allowed = (seconds_of(timeout) if timeout else usual) or usual
             last = took.get((tag, name))
             if last is not None and last > allowed:
@@ -255,7 +246,7 @@ def _slow_monitors(root: xml.Element, primitive: xml.Element, usual: float) -> I
     past = [op for resource in root.iterfind("status//lrm_resource") if resource.get("id") == tag for op in resource.iter("lrm_rsc_op")]
     for monitor in primitive.iterfind("operations/op[@name='monitor']"):
         every = seconds_of(monitor.get("interval", ""))
-        timeout = monitor.get("timeout") or _meta(monitor, "meta_attributes/nvpair").get("timeout", "")
+        timeout = monitor.get("timeout") or pairs_of(monitor, "meta_attributes").get("timeout", "")
         allowed = (seconds_of(timeout) if timeout else usual) or usual
         took = [
             int(op.get("exec-time", "")) / 1000
@@ -276,17 +267,13 @@ def _slow_monitors(root: xml.Element, primitive: xml.Element, usual: float) -> I
 
 def _ignored_stops(root: xml.Element) -> Iterator[Setting]:
     """What is taken for stopped though its stop failed is started elsewhere while it still runs."""
-    usual, cloned = _meta(root.find("configuration/op_defaults"), "meta_attributes/nvpair").get("on-fail", ""), _cloned(root)
+    usual, cloned = pairs_of(root.find("configuration/op_defaults"), "meta_attributes").get("on-fail", ""), _cloned(root)
     for primitive, _ in _primitives(root):
         tag = primitive.get("id", "")
         if primitive.get("template") or any(element.get("id-ref") for element in primitive.iter()):
             continue  # what is done then is elsewhere
-        stop_operation = next((op for op in primitive.iterfind("operations/op") if op.get("name") == "stop"), None)
-        on_fail = (
-            ""
-            if stop_operation is None
-            else stop_operation.get("on-fail") or _meta(stop_operation, "meta_attributes/nvpair").get("on-fail", "")
-        )
+        stop = next((op for op in primitive.iterfind("operations/op") if op.get("name") == "stop"), None)
+        on_fail = "" if stop is None else stop.get("on-fail") or pairs_of(stop, "meta_attributes").get("on-fail", "")
         if (on_fail or usual).lower() == "ignore":
             yield Setting(
                 f"a failed stop of {tag} is ignored (on-fail=ignore): it would be started on the other node while it still runs here, and "

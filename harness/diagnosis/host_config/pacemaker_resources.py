@@ -1,4 +1,4 @@
-"""What Pacemaker's configuration (`cibadmin -Q`) tells of each resource, as flat words. Pure; no text makes it raise."""
+"""What Pacemaker's configuration (`cibadmin -Q`) tells of each resource on a node, as flat words. Pure; no text makes it raise."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from xml.etree import ElementTree as xml
 
 from harness.diagnosis.host_config.manager_settings import seconds_of
-from harness.diagnosis.host_config.pacemaker_cib import root_of
+from harness.diagnosis.host_config.pacemaker_cib import options, root_of, score_of
 from harness.managers.parse.mount_point_dependencies import lies_on
 from harness.managers.parse.pacemaker_parse import PROGRAM_SETTINGS
 
@@ -21,7 +21,7 @@ OFF = ("false", "no", "off", "n", "0")
 ON = ("true", "yes", "on", "y", "1")
 
 
-def parse(text: str, ip_tag: str) -> dict[str, str]:
+def parse(text: str, ip_tag: str, node: str = "") -> dict[str, str]:
     """The IP resource's NIC and address; of each resource its agent, its program, its port, its place and whether it is watched."""
     root = root_of(text)
     settings: dict[str, str] = {}
@@ -30,12 +30,8 @@ def parse(text: str, ip_tag: str) -> dict[str, str]:
     for primitive in root.iter("primitive"):
         tag = primitive.get("id", "")
         definitions = _definitions(root, primitive)
-        nic = next((v.get("value", "") for definition in definitions for v in definition.iter("nvpair") if v.get("name") == "nic"), "")
-        parameters = {
-            v.get("name", ""): v.get("value", "")
-            for definition in definitions[::-1]
-            for v in definition.iterfind("instance_attributes/nvpair")
-        }
+        parameters = _parameters(definitions, node)
+        nic = parameters.get("nic", "")
         agent = next((definition.get("type", "") for definition in definitions if definition.get("type")), "")
         settings[f"agent {tag}"] = agent
         kind, provider = (
@@ -50,6 +46,8 @@ def parse(text: str, ip_tag: str) -> dict[str, str]:
             if parameters.get("msi", "").lower() in ON:
                 settings[f"managed identity {tag}"] = "yes"
             settings[f"fences {tag}"] = f"{parameters.get('pcmk_host_list', '')} {parameters.get('pcmk_host_map', '')}".strip()
+        if start_options := parameters.get("start_opt", ""):
+            settings[f"start options {tag}"] = start_options
         if program := next((parameters[name] for name in PROGRAM_SETTINGS if parameters.get(name, "").startswith("/")), ""):
             settings[f"program {tag}"] = program
         if agent == "Filesystem" and parameters.get("directory", "").startswith("/"):
@@ -81,9 +79,33 @@ def parse(text: str, ip_tag: str) -> dict[str, str]:
             settings[f"fencing level {level.get('id')}"] = f"{level.get('target') or 'nodes'} {','.join(lacking)}"
     for disk, tag in lies_on(root):  # file systems lie within each other
         settings[f"disk of {tag}"] = f"{settings.get(f'disk of {tag}', '')} {disk}".lstrip()
-    for pair in root.iterfind(".//crm_config//nvpair"):
-        settings[f"option {pair.get('name')}"] = pair.get("value", "")
+    settings |= {f"option {name}": value for name, value in options(root).items()}
     return settings
+
+
+def _parameters(definitions: list[xml.Element], node: str) -> dict[str, str]:
+    """A resource's parameters on that node: of several sets with a name the one with the highest score counts, the resource's own before
+    its template's; one whose rule is about other nodes does not, nor one whose rule looks at what is not known here."""
+    parameters: dict[str, str] = {}
+    for definition in definitions:
+        sets = sorted(definition.findall("instance_attributes"), key=lambda one: -score_of(one.get("score", "0")))
+        for one in sets:
+            if all(_is_about(rule, node) for rule in one.findall("rule")):
+                for pair in one.iterfind("nvpair"):
+                    parameters.setdefault(pair.get("name", ""), pair.get("value", ""))
+    return parameters
+
+
+def _is_about(rule: xml.Element, node: str) -> bool:
+    """Does the rule hold on that node, by its name alone?"""
+    answers = [
+        e.tag == "expression"
+        and (e.get("attribute"), e.get("operation")) in (("#uname", "eq"), ("#uname", "ne"))
+        and (e.get("value") == node) is (e.get("operation") == "eq")
+        for e in rule
+        if e.tag != "nvpair"
+    ]
+    return bool(answers) and (any(answers) if rule.get("boolean-op", "and") == "or" else all(answers))
 
 
 def _copied(root: xml.Element, promotable: bool = False) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,8 @@ from datetime import UTC, timezone
 from harness.diagnosis.host_config import manager_settings
 from harness.diagnosis.host_config.cib_settings import (
     dated_bans,
+    failure_responses,
+    fencing_targets,
     late_actions,
     loose_groups,
     pacemaker_failback,
@@ -15,7 +17,16 @@ from harness.diagnosis.host_config.cib_settings import (
 )
 from harness.diagnosis.host_config.manager_settings import Setting
 
-FAMILIES = (manager_settings, pacemaker_orders, pacemaker_failback, late_actions, loose_groups, recovery_options)
+FAMILIES = (
+    manager_settings,
+    pacemaker_orders,
+    pacemaker_failback,
+    late_actions,
+    loose_groups,
+    recovery_options,
+    failure_responses,
+    fencing_targets,
+)
 
 
 def of_pacemaker(configuration: str, clock: float | None = None, zone: timezone = UTC) -> tuple[Setting, ...]:

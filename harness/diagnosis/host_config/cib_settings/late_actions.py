@@ -8,6 +8,7 @@ from xml.etree import ElementTree as xml
 
 from harness.diagnosis.host_config.lifekeeper_settings import RARE_CHECKS_S
 from harness.diagnosis.host_config.manager_settings import FALSE, MAPPED, Setting, seconds_of
+from harness.diagnosis.host_config.pacemaker_cib import options as options_of
 from harness.diagnosis.host_config.pacemaker_cib import root_of
 
 # A tie-break between two nodes that fence each other takes up to half a minute; nobody means minutes.
@@ -24,7 +25,7 @@ def of_pacemaker(configuration: str) -> tuple[Setting, ...]:
 
 
 def _fencing(root: xml.Element) -> Iterator[Setting]:
-    options = {v.get("name", ""): v.get("value", "") for v in root.iterfind("configuration/crm_config//nvpair")}
+    options = options_of(root)
     if options.get("stonith-enabled", "").lower() in FALSE:
         return
     after = "what a lost node had in service is taken over so much later"

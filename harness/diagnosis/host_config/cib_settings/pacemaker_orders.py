@@ -1,9 +1,10 @@
-"""Does what lies on a file system start after it? By Pacemaker's configuration (`cibadmin -Q`): groups and orders. Pure."""
+"""Does what lies on a file system start after it, and stop before it? By Pacemaker's configuration (`cibadmin -Q`): groups and orders; and
+constraints about resources that are not there, which Pacemaker ignores. Pure."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import pairwise
 from xml.etree import ElementTree as xml
 
@@ -16,10 +17,10 @@ STARTS = ("start", "promote")
 
 
 def of_pacemaker(configuration: str) -> tuple[Setting, ...]:
-    """Nothing from what is no CIB, and nothing where an order names what the resources do not have."""
+    """Nothing from what is no CIB."""
     root = root_of(configuration)
     resources = None if root is None else root.find("configuration/resources")
-    return () if root is None or resources is None else tuple(_find_unordered(root, resources))
+    return () if root is None or resources is None else (*_find_unordered(root, resources), *_about_nothing(root, resources))
 
 
 def after_address(configuration: str, ip_tag: str) -> dict[str, str]:
@@ -38,13 +39,18 @@ def after_address(configuration: str, ip_tag: str) -> dict[str, str]:
 def _find_unordered(root: xml.Element, resources: xml.Element) -> Iterator[Setting]:
     if not (pairs := [*lies_on(resources)]) or (after := _resources_after(root, resources)) is None:
         return
+    mandatory = _resources_after(root, resources, without=_optional(root)) or {}
+    both_ways = _resources_after(root, resources, without=[*_optional(root), *_of_starts_alone(root)]) or {}
     cloned = {p.get("id", "") for kind in HOLDERS[1:] for holder in resources.iter(kind) for p in holder.iter("primitive")}
     places = {p.get("id", ""): _place(p) for p in resources.iter("primitive")}
     needs: dict[tuple[str, str], list[str]] = defaultdict(list)  # file systems that take turns in one place stand for each other
     for disk, tag in pairs:
         needs[(tag, places[disk])].append(disk)
     for (tag, place), disks in needs.items():
-        if any(_precedes(after, disk, tag) for disk in disks):
+        if any(_precedes(both_ways, disk, tag) for disk in disks):
+            continue
+        if disk := next((disk for disk in disks if _precedes(after, disk, tag)), ""):
+            yield _weak_order(root, tag, disk, place, optional=not _precedes(mandatory, disk, tag), cloned=tag in cloned)
             continue
         disk = disks[0]
         behind = _precedes(after, tag, disk)
@@ -59,13 +65,60 @@ def _find_unordered(root: xml.Element, resources: xml.Element) -> Iterator[Setti
         )
 
 
+def _weak_order(root: xml.Element, tag: str, disk: str, place: str, *, optional: bool, cloned: bool) -> Setting:
+    weak = _optional(root) if optional else _of_starts_alone(root)
+    ids = ", ".join(id for rule in weak if (id := rule.get("id", "")) and {tag, disk} & set(rule.attrib.values())) or "one of the orders"
+    if optional:
+        what = f"optional (kind=Optional, or a score of 0): when {disk} alone is recovered, it is unmounted under {tag}, which goes on"
+    else:
+        what = f"of starts alone (symmetrical=false): at a switchover {disk} may be unmounted while {tag} still runs, which is killed then"
+        what += ", or the stop fails and the node is fenced"
+    return Setting(
+        f"{tag} lies on the file system of {disk} ({place}), and the order between them ({ids}) is {what}",
+        f"the configuration: {ids}, {disk} first, then {tag}",
+        f"make it a whole order (`pcs constraint order start {disk} then {tag}`), or put {disk} in front of {tag} in one group",
+        tag,
+        cloned=cloned,
+    )
+
+
+def _optional(root: xml.Element) -> list[xml.Element]:
+    orders = root.iterfind("configuration/constraints/rsc_order")
+    return [rule for rule in orders if rule.get("kind", "").lower() == "optional" or (not rule.get("kind") and rule.get("score") == "0")]
+
+
+def _of_starts_alone(root: xml.Element) -> list[xml.Element]:
+    return [r for r in root.iterfind("configuration/constraints/rsc_order") if r.get("symmetrical", "true").lower() in FALSE]
+
+
+def _about_nothing(root: xml.Element, resources: xml.Element) -> Iterator[Setting]:
+    """Constraints with a misspelt resource, or with one that was removed. What is left of a ban of one that is gone harms nothing."""
+    known = {e.get("id", "") for e in resources.iter() if e.tag in (*HOLDERS, "primitive", "template")}
+    known |= {e.get("id", "") for e in root.iterfind("configuration/tags/tag")}
+    for rule in root.iterfind("configuration/constraints/*"):
+        ends = [value for name in ("rsc", "with-rsc", "first", "then") if (value := rule.get(name, ""))]
+        ends += [ref.get("id", "") for ref in rule.iter("resource_ref")]
+        lacking = [end for end in dict.fromkeys(ends) if end.partition(":")[0] not in known]
+        there = [end for end in ends if end.partition(":")[0] in known]
+        if lacking and there:
+            yield Setting(
+                f"the constraint {rule.get('id', '')} names {', '.join(lacking)}, which is no resource of the cluster: Pacemaker ignores "
+                f"it, and nothing ties {', '.join(dict.fromkeys(there))} to that",
+                f"the configuration: {rule.tag} {rule.get('id', '')} names {', '.join(lacking)}",
+                "correct the name (`pcs constraint --full`, `crm configure show`), or take the constraint away",
+                there[0],
+                usual=True,
+            )
+
+
 def _place(primitive: xml.Element) -> str:
     pairs = primitive.iterfind("instance_attributes/nvpair")
     return next((pair.get("value", "").rstrip("/") for pair in pairs if pair.get("name") == "directory"), "")
 
 
-def _resources_after(root: xml.Element, resources: xml.Element) -> Mapping[str, set[str]] | None:
-    """Of each resource those that are started after it; None where an order names what cannot be found."""
+def _resources_after(root: xml.Element, resources: xml.Element, without: Collection[xml.Element] = ()) -> Mapping[str, set[str]] | None:
+    """Of each resource those that are started after it, by groups and by the orders but those of `without`; None where an order has its
+    resources in another place of the configuration."""
     members = {
         e.get("id", ""): [p.get("id", "") for p in e.iter("primitive")] for e in resources.iter() if e.tag in (*HOLDERS, "primitive")
     }
@@ -78,13 +131,13 @@ def _resources_after(root: xml.Element, resources: xml.Element) -> Mapping[str, 
             for earlier, later in pairwise(members[group.get("id", "")]):
                 after[earlier].add(later)
     for rule in root.iterfind("configuration/constraints/rsc_order"):
-        if rule.get("kind", "").lower() == "serialize":
+        if rule.get("kind", "").lower() == "serialize" or rule in without:
             continue
         if any(element.get("id-ref") for element in rule.iter()):
             return None
         for earlier, later, actions in _steps(rule):
             if earlier not in members or later not in members:
-                return None
+                continue  # which Pacemaker ignores
             for first in members[earlier]:
                 after[first].update(members[later])
             if not set(actions) <= set(STARTS):  # what it makes of the starts is not looked into

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from xml.etree import ElementTree as xml
 
 from harness.diagnosis.host_config.manager_settings import FALSE, Setting, seconds_of
-from harness.diagnosis.host_config.pacemaker_cib import root_of
+from harness.diagnosis.host_config.pacemaker_cib import options as options_of
+from harness.diagnosis.host_config.pacemaker_cib import pairs_of, root_of
 
 LEFT = {"block": "it is left on both, and managed no more", "stop_only": "it is stopped on both, and started on neither"}
 
@@ -20,7 +21,7 @@ def of_pacemaker(configuration: str) -> tuple[Setting, ...]:
 
 
 def _options(root: xml.Element) -> Iterator[Setting]:
-    options = _pairs(root, "configuration/crm_config//nvpair")
+    options = options_of(root)
     if options.get("enable-startup-probes", "").lower() in FALSE:
         yield Setting(
             "enable-startup-probes is off: Pacemaker does not look what runs already on a node that starts, and may start a second one "
@@ -44,13 +45,13 @@ def _options(root: xml.Element) -> Iterator[Setting]:
 
 def _on_both(root: xml.Element) -> Iterator[Setting]:
     """Of each resource its own word, else its group's, else the default."""
-    default = _pairs(root, "configuration/rsc_defaults/meta_attributes/nvpair").get("multiple-active", "")
+    default = pairs_of(root, "configuration/rsc_defaults/meta_attributes").get("multiple-active", "")
     parents = {child: parent for parent in root.iter() for child in parent}
     tags: dict[str, list[str]] = defaultdict(list)
     for primitive in root.iterfind("configuration/resources//primitive"):
         if primitive.get("class") == "stonith" or parents[primitive].tag in ("clone", "master", "bundle"):
             continue
-        own, of_group = (_pairs(e, "meta_attributes/nvpair").get("multiple-active", "") for e in (primitive, parents[primitive]))
+        own, of_group = (pairs_of(e, "meta_attributes").get("multiple-active", "") for e in (primitive, parents[primitive]))
         tags[(own or of_group or default).lower()].append(primitive.get("id", ""))
     for word, does in LEFT.items():
         if word in tags:
@@ -66,7 +67,7 @@ def _on_both(root: xml.Element) -> Iterator[Setting]:
 
 def _fence_devices(root: xml.Element) -> Iterator[Setting]:
     for device in root.iterfind("configuration/resources//primitive[@class='stonith']"):
-        tag, parameters = device.get("id", ""), _pairs(device, "instance_attributes/nvpair")
+        tag, parameters = device.get("id", ""), pairs_of(device, "instance_attributes")
         if parameters.get("pcmk_host_check", "").lower() == "none":
             yield Setting(
                 f"the fence device {tag} has pcmk_host_check=none: it is taken to be able to fence every node, whatever its list, its map "
@@ -83,7 +84,3 @@ def _fence_devices(root: xml.Element) -> Iterator[Setting]:
                     f"take {name} away from {tag} (its default is 2)",
                     mild=True,
                 )
-
-
-def _pairs(where: xml.Element, path: str) -> dict[str, str]:
-    return {v.get("name", ""): v.get("value", "") for v in where.iterfind(path)}
