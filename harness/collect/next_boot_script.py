@@ -55,6 +55,9 @@ done </etc/fstab"""
 _SHUTDOWN = """[ ! -r /run/systemd/shutdown/scheduled ] || while IFS== read -r key value || [ -n "$key" ]; do
 case "$key" in USEC|MODE) echo "shutdown $key $value" ;; esac
 done </run/systemd/shutdown/scheduled"""
+# Where it is not the distribution's own, as a repair from a rescue system leaves it.
+_TARGET = r"""link=/etc/systemd/system/default.target
+[ ! -L $link ] || { link=$(readlink $link); echo "target ${link##*/}"; }"""
 # Where the ports are written that the kernel is to keep, looked for only where it keeps some. What may not be read may have them.
 _RESERVED = r"""kept=; read -r kept </proc/sys/net/ipv4/ip_local_reserved_ports
 [ -z "$kept" ] || { for file in /etc/sysctl.conf /etc/sysctl.d/*.conf; do [ ! -e "$file" ] || [ -r "$file" ] || kept=; done
@@ -122,7 +125,7 @@ def look(vip: str, probe_port: int, *, of_pacemaker: bool) -> str:
     found = f"{ROOT} grep -rHnsw {words} {files}; [ ! -x {_RC_LOCAL} ] || cat {_RC_LOCAL}"
     told = f"awk -v vip={vip} -v port={probe_port} {shlex.quote(_TOLD)}"
     lines = f"""found=$({found}); [ -z "$found" ] || printf '%s\\n' "$found" | head -n {MAX_LINES} | {told} | sort -u"""
-    return "\n".join([_UNITS, _MOUNTS, _SHUTDOWN, lines, _RESERVED])
+    return "\n".join([_UNITS, _MOUNTS, _SHUTDOWN, _TARGET, lines, _RESERVED])
 
 
 def saved_firewall() -> str:

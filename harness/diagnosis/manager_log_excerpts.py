@@ -15,6 +15,10 @@ HEAD = re.compile(r"^\S+ +\d+ [\d:.]+ \S+ (?:[^\s:]+: ?|[\w-]+ *\[\d+\] \([\w-]+
 RUN = re.compile(r"(?<=\d)\[\d+\](?= error output)")  # the process of one run of an agent: another one each time
 PLANS = re.compile(r"\bpacemaker-schedulerd\b.*\t?(?:info|debug|trace): ")  # what is to be done about a failure, not what failed
 COUNTS = re.compile(r"migration.threshold|has failed \w+ times|fail-count-", re.IGNORECASE)  # what a failure led to, not what it was
+# Pacemaker's words where it ends without being told to; an orderly stop is "Shutting down" by a signal.
+ENDED = re.compile(r"\bpacemakerd\b.*\b(?:emerg|crit)\w*:|Shutting down: |aborting Pacemaker startup|configured .* but SBD not active")
+BEGAN = re.compile(r"\bStarting Pacemaker\b")
+MAX_WORD = 200
 SAID_NOTHING = re.compile(r"error output \[\s*\]")
 
 
@@ -32,6 +36,16 @@ def about(log: Sequence[str], tag: str, most: int = 3) -> list[str]:
     lines = [line for line in lines if not COUNTS.search(line)] or lines
     messages = [RUN.sub("", HEAD.sub("", line)).strip() for line in lines]
     return list(dict.fromkeys(messages))[-most:]
+
+
+def last_word(log: Sequence[str]) -> str:
+    """Why a manager that runs no more ended by itself, in its own words, without date and host; "" where it began again after that."""
+    for line in reversed(log):
+        if BEGAN.search(line):
+            return ""
+        if ENDED.search(line):
+            return HEAD.sub("", line).strip()[:MAX_WORD]
+    return ""
 
 
 def recoveries(log: Sequence[str], tag: str, now: float | None, zone: timezone, within_s: float) -> list[str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from diagnosis_sample import FAILED, IN, OUT, SILENT, TAGS, WEB, evidence, faults, node, only, paths, state, with_host
 
 from harness.core.finding import Finding, Weight
 from harness.diagnosis.cause import Certainty
 from harness.diagnosis.engine import diagnose
 from harness.hosts.linux.linux_parse import InterfaceAddress
-from harness.managers.manager import Answer, Question, Says
+from harness.managers.manager import Answer, ClusterState, Question, Says
 
 
 def test_a_resource_that_failed_is_told_with_its_last_words() -> None:
@@ -87,3 +88,24 @@ def test_a_vip_that_is_on_another_nic_besides() -> None:
     base = node("lknode01")
     seen = replace(base, addresses=[*(base.addresses or ()), InterfaceAddress("lo", "10.20.1.200", 32, "UNKNOWN")])
     only(with_host(seen), "lknode01", "is on lo of lknode01 besides eth1")
+
+
+LOG = "Nov 28 22:00:{:02} lknode02 pacemakerd[{}] ({})\t{}"
+NO_SBD = LOG.format(3, 77, "pcmk__validate_sbd", "emerg: Shutting down: stonith-watchdog-timeout configured (10) but SBD not active")
+STARTS = LOG.format(1, 77, "main", "notice: Starting Pacemaker 2.1.5")
+
+
+@pytest.mark.parametrize(
+    ("log", "told"),
+    [
+        ((STARTS, NO_SBD), True),
+        ((NO_SBD, STARTS), False),  # it began again
+        ((STARTS, LOG.format(4, 77, "pcmk_shutdown_worker", "notice: Shutting down Pacemaker")), False),
+        ((), False),
+    ],
+)
+def test_a_manager_that_ended_by_itself_says_why(log: tuple[str, ...], told: bool) -> None:
+    off = replace(state().nodes["lknode02"], running=False, stopped=True, why="it does not run")
+    down = with_host(node("lknode02", log=log), state=ClusterState({**state().nodes, "lknode02": off}))
+    (cause,) = [c for c in faults(diagnose(down)) if "is stopped or stands aside" in c.says]
+    assert ("SBD not active" in cause.says) is told and ("put right what it says" in cause.do) is told

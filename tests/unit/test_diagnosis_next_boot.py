@@ -331,3 +331,24 @@ def test_rc_local_counts_only_where_it_is_run(tmp_path: Path, mode: int, line: s
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     assert (f"starts responder {file}" in done.stdout) is starts and f"address {file}" not in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("target", "times"),
+    [("rescue.target", 1), ("emergency.target", 1), ("multi-user.target", 0), ("graphical.target", 0), ("", 0)],
+)
+def test_a_target_in_which_nothing_starts(target: str, times: int) -> None:
+    causes = faults(diagnose(with_host(told("lknode02", f"{SOME}target {target}\n"))))
+    assert [c.says[:42] for c in causes] == ["the default target of lknode02 is " + target[:8]] * times
+
+
+def test_the_script_tells_the_target(tmp_path: Path) -> None:
+    link = tmp_path / "default.target"
+    line = next_boot_script._TARGET.replace("/etc/systemd/system/default.target", str(link))
+
+    def said() -> str:
+        return subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout
+
+    assert said() == ""
+    link.symlink_to("/usr/lib/systemd/system/rescue.target")
+    assert told("lknode02", said()).next_boot.target == "rescue.target"

@@ -243,3 +243,25 @@ def test_lines_of_pg_hba_conf_that_are_none(folder: Path) -> None:
     rules.write_text("hosts")
     os.utime(rules, (0, 0))
     assert looked(folder).wrong_rules == ()  # it started with that
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("-c listen_addresses=127.0.0.1 -c cluster_name=lknode02", "listen_addresses 127.0.0.1"),
+        ("-c cluster_name=x --listen_addresses='localhost,::1'", "listen_addresses localhost, ::1"),
+        ("-h 127.0.0.1", "listen_addresses 127.0.0.1"),
+        ("-c port=5433", "the port 5433, and not 5432"),
+        ("-p 5433", "the port 5433"),
+        ("-c listen_addresses=0.0.0.0 -c cluster_name=lknode02", ""),
+        ("-c listen_addresses=127.0.0.1,10.20.1.12", ""),
+        ("-c port=5432 -c log_directory=/x/port=5", ""),
+        ("", ""),
+    ],
+)
+def test_what_the_cluster_manager_starts_it_with_on_one_node(options: str, words: str) -> None:
+    hosts = {**evidence().hosts, "lknode02": node("lknode02", units={f"start options {DATABASE.tag}": options})}
+    found = [c for c in diagnose(evidence(hosts=hosts)).causes if "start_opt" in c.says]
+    assert len(found) == bool(words)
+    for cause in found:
+        assert cause.host == "lknode02" and words in cause.says and "after a failover" in cause.says and cause.is_fault

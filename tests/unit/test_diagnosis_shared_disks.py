@@ -118,3 +118,19 @@ def test_a_full_disk_stands_before_what_the_service_says_of_it() -> None:
     assert sorted((c.host, c.says.startswith("disk: ")) for c in elsewhere) == [("lknode01", False), ("lknode02", True)]
     other = saying("FATAL: 28000: no entry in pg_hba.conf")
     assert not any("cannot serve them for that" in c.says for c in faults(diagnose(evidence(paths=other, findings=(full,)))))
+
+
+def test_what_is_mounted_below_the_disk_that_has_to_move() -> None:
+    it = with_disk()
+    below = {"/srv/shared": "xfs", "/srv/shared/export": "tmpfs"}
+
+    def seen(mounts: dict[str, str], kind: str = "lifekeeper", **units: str) -> list[str]:
+        hosts = {**it.hosts, "lknode01": node("lknode01", units={"directory disk": "/srv/shared", **units}, mounts=mounts)}
+        cluster = it.cluster.model_copy(update={"manager": it.cluster.manager.model_copy(update={"kind": kind})})
+        return [c.says for c in faults(diagnose(replace(it, hosts=hosts, cluster=cluster))) if "could not be unmounted" in c.says]
+
+    (says,) = seen(below)
+    assert says.startswith("/srv/shared/export (tmpfs) is mounted below /srv/shared of lknode01, the file system of disk")
+    assert seen({"/srv/shared": "xfs", "/srv/shared2/export": "tmpfs"}) == []
+    assert seen(below, **{"directory export": "/srv/shared/export"}) == [], "the cluster manager's own"
+    assert seen(below, kind="pacemaker") == [], "whose agent unmounts it, too"

@@ -39,7 +39,7 @@ class NextBoot:
     those that a cluster manager has, or `responder`, and the file that starts it; `lacking`: what /etc/fstab mounts and no disk of
     the host has, and its place; `shutdown`: when, in seconds of the host's clock, and how; `settings` of the manager's daemons: file, name,
     value; `kept_ports`: what files say of ip_local_reserved_ports, None where they were not asked; `firewall`: the rules that are loaded,
-    from `firewall_file`."""
+    from `firewall_file`; `target`: systemd's default.target, where an administrator has set it."""
 
     units: frozenset[str] = frozenset()
     addresses: tuple[str, ...] = ()
@@ -50,6 +50,7 @@ class NextBoot:
     kept_ports: tuple[str, ...] | None = None
     firewall: Ruleset | None = None
     firewall_file: str = ""
+    target: str = ""
 
     def starts_unit(self, name: str) -> bool:
         """Does this unit of systemd's, or SysV's of that name, start at boot?"""
@@ -78,6 +79,7 @@ def read(text: str, saved: str = "") -> NextBoot:
         tuple(lines["reserved"]) if "reserved" in lines else None,
         rules,
         file,
+        next((rest for rest in lines.get("target", ()) if re.fullmatch(r"[\w@.-]{1,100}", rest)), ""),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from harness.config.load_balancer_config import VIP_PREFIX
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen, Socket
-from harness.diagnosis.manager_log_excerpts import about, recoveries
+from harness.diagnosis.manager_log_excerpts import about, last_word, recoveries
 from harness.diagnosis.rules.network.connection_tracking import leads_to
 from harness.diagnosis.rules.service.listeners import ports_of, served_meanwhile
 from harness.managers.manager import ResourceState
@@ -96,12 +96,15 @@ def _stopped_manager_causes(evidence: Evidence) -> Iterator[Cause]:
         host = evidence.hosts.get(node.node)
         services = [s.name for s in evidence.cluster.services if host is not None and host.listening(s.port)]
         runs = f"{', '.join(services)} run there, and nobody watches them" if services else "it takes nothing over"
+        word = last_word(host.log) if host is not None else ""
+        runs += f"; its log ends with: {word}" if word else ""
         yield Cause(
             f"the cluster manager ({name}) is stopped or stands aside on {node.node}: {node.why}; {runs}",
             node.node,
             Certainty.CERTAIN,
-            f"see who stopped it and why, then start {name} on {node.node}, or let it take part again",
-            (f"{name}'s own commands on {node.node}: {node.why}",),
+            f"{'put right what it says there' if word else 'see who stopped it and why'}, then start {name} on {node.node}, or let it take "
+            "part again",
+            (f"{name}'s own commands on {node.node}: {node.why}", *([f"{name}'s log on {node.node}: {word}"] if word else [])),
             explains=("*:communication path", "*:roles"),
         )
 

@@ -43,6 +43,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
                 )
             if out and leads and leads.active and alone:
                 yield from _in_the_way(evidence, node.name, host, tag, place)
+            if node.name == active and leads and leads.active:
+                yield from _keeps_mounted(evidence, host, tag, place)
             kind = host.at_boot.get(place)
             if kind and kind not in NO_DISK and not FOR_SEVERAL.fullmatch(kind):
                 yield Cause(
@@ -78,6 +80,24 @@ def _in_the_way(evidence: Evidence, name: str, host: HostSeen, tag: str, place: 
             f"/proc/mounts on {name}: {why}, {kind or host.mounts[below[0]]}",
             f"the cluster manager: {tag} ({place}) is in service on {evidence.active}, and out of service on {name}",
         ),
+    )
+
+
+def _keeps_mounted(evidence: Evidence, host: HostSeen, tag: str, place: str) -> Iterator[Cause]:
+    """What somebody mounted below a file system of the cluster's: the kernel unmounts nothing from under that. Pacemaker's agent unmounts
+    it, too."""
+    below = sorted(mount for mount in host.mounts if mount.startswith(f"{place}/"))
+    if evidence.cluster.manager.kind != "lifekeeper" or not below or set(below) & set(all_places(evidence).values()):
+        return
+    yield Cause(
+        f"{below[0]} ({host.mounts[below[0]]}) is mounted below {place} of {host.name}, the file system of {tag}, and the cluster "
+        "manager does "
+        f"not know it: {tag} could not be unmounted, so that a switchover fails half way",
+        host.name,
+        Certainty.LIKELY,
+        f"see what that is and who mounted it (`findmnt {below[0]}`); unmount it while nothing works in it (`umount {below[0]}`), or make "
+        f"it a resource of the cluster manager's above {tag}",
+        (f"/proc/mounts on {host.name}: {below[0]}, {host.mounts[below[0]]}", f"the cluster manager: {tag} ({place}) is in service there"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from harness.config.cluster_config import Service
@@ -16,6 +17,8 @@ READ_BY_OWNER, READ_BY_OTHERS = 0o400, 0o044
 NEEDED = ("PG_VERSION", "postgresql.conf", "postgresql.auto.conf", "pg_hba.conf")  # without reading these it does not start
 IN_RECOVERY = "in recovery"  # as the harness says of a server that is a standby
 _WORD = {"type": "first word (local, host, hostssl)", "method": "method"}
+LISTENS = re.compile(r"(?:^|\s)(?:-c\s*|--)listen[_-]addresses=(\S+)|(?:^|\s)-h\s*(\S+)")
+PORTS = re.compile(r"(?:^|\s)(?:(?:-c\s*|--)port=|-p\s*)(\d{1,5})(?!\S)")
 NEXT = "at its next start, after a failover too,"
 
 
@@ -23,6 +26,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     """A container's own start may set its folder right, so that nothing is said of these."""
     for _, host in evidence.nodes:
         for service in evidence.cluster.services:
+            yield from _start_options(evidence, host, service)
             for listener in host.listening(service.port):
                 pid = listener.pid or 0
                 data = host.data_folders.get(pid)
@@ -36,6 +40,33 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
                 yield from _wrong_files(host, service, data)
                 if host.name == evidence.active:
                     yield from _left_behind(evidence, host, service, listener, data)
+
+
+def _start_options(evidence: Evidence, host: HostSeen, service: Service) -> Iterator[Cause]:
+    """What the cluster manager starts the server with on that node stands above its files (Pacemaker's parameter start_opt)."""
+    options = host.units.get(f"start options {service.tag}", "")
+    addresses = [a for match in LISTENS.finditer(options) for a in (match[1] or match[2]).strip("'\"").split(",") if a]
+    ports = [match[1] for match in PORTS.finditer(options)]
+    wrong = (
+        [f"listen_addresses {', '.join(addresses)}, by which nobody else reaches it"]
+        if addresses and all(map(_is_loopback, addresses))
+        else []
+    )
+    wrong += [f"the port {ports[-1]}, and not {service.port}"] if ports and ports[-1] != str(service.port) else []
+    if wrong:
+        when = "after a failover" if host.name == evidence.standby else "from its next start on"
+        yield Cause(
+            f"the cluster manager starts {service.tag} on {host.name} with {' and '.join(wrong)} (start_opt): {when} {service.name} (port "
+            f"{service.port}) serves nobody there",
+            host.name,
+            Certainty.LIKELY,
+            f"correct the parameter start_opt of {service.tag} (a set of parameters with a rule may be about {host.name} alone)",
+            (f"the cluster's configuration on {host.name}: {service.tag}, start_opt: {options[:200]}",),
+        )
+
+
+def _is_loopback(address: str) -> bool:
+    return address in ("localhost", "::1") or address.startswith("127.")
 
 
 def _rights(host: HostSeen, service: Service, data: DataFolder, uid: int) -> Iterator[Cause]:
