@@ -86,7 +86,7 @@ def _in_the_way(evidence: Evidence, name: str, host: HostSeen, tag: str, place: 
 def _keeps_mounted(evidence: Evidence, host: HostSeen, tag: str, place: str) -> Iterator[Cause]:
     """What somebody mounted below a file system of the cluster's: the kernel unmounts nothing from under that. Pacemaker's agent unmounts
     it, too."""
-    below = sorted(mount for mount in host.mounts if mount.startswith(f"{place}/"))
+    below = sorted(m for m, kind in host.mounts.items() if m.startswith(f"{place}/") and not FOR_SEVERAL.fullmatch(kind))
     if evidence.cluster.manager.kind != "lifekeeper" or not below or set(below) & set(all_places(evidence).values()):
         return
     yield Cause(
