@@ -14,6 +14,7 @@ STATE = ("/etc", "/var/lib", "/var/lib/pacemaker", "/var/lib/corosync", "/opt/Li
 MIN_FREE_KB = 256  # less than this is nothing to a log
 # What a log or a database writes within minutes, on a file system that is large enough for that to be an accident.
 NEARLY_FULL_KB, LARGE_KB = 50 * 1024, 1024 * 1024
+FEW_INODES, MOST_INODES_PERCENT = 100, 95  # left, and in use: a spool or a session store takes those within minutes
 NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 WRITTEN_TO = {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "overlay", "none"}  # kinds of file systems that data lie on
 
@@ -97,6 +98,15 @@ def nearly_full(text: str) -> list[NearlyFull]:
     ]
 
 
+def few_inodes(text: str) -> dict[str, int]:
+    """Pure. Of file systems that data are written to and that have next to no inode left, but some: how many, by mount."""
+    places_text, _, df_text = text.partition("@ blocks\n")
+    rows = [line.split() for line in places_text.splitlines()]
+    kinds = {words[1]: words[2] for words in rows if len(words) > 3 and "rw" in words[3].split(",")}
+    filled = _filled_mounts(df_text.partition("@ inodes\n")[2], kinds, MOST_INODES_PERCENT)
+    return {mount: free for mount, free, _ in filled if 0 < free < FEW_INODES}
+
+
 def size_kb(text: str, mount: str) -> int | None:
     """Pure. The size of the file system that is mounted at that place, in kB; None where none is, or none was told."""
     sizes = [int(words[1]) for words in _df_rows(text.partition("@ blocks\n")[2].partition("@ inodes\n")[0]) if words[5] == mount]
@@ -110,10 +120,10 @@ def _df_rows(text: str) -> Iterator[list[str]]:
             yield words
 
 
-def _filled_mounts(text: str, kinds: dict[str, str]) -> Iterator[tuple[str, int, int]]:
+def _filled_mounts(text: str, kinds: dict[str, str], least_percent: int = 99) -> Iterator[tuple[str, int, int]]:
     """Of `df -P`: where data are written and nearly nothing is free: the mount, how much is left, and the share in use."""
     for line in text.splitlines():
         words = line.split(maxsplit=5)
         share = words[4].rstrip("%") if len(words) == 6 else ""
-        if NUMBER.fullmatch(share) and NUMBER.fullmatch(words[3]) and int(share) >= 99 and kinds.get(words[5]) in WRITTEN_TO:
+        if NUMBER.fullmatch(share) and NUMBER.fullmatch(words[3]) and int(share) >= least_percent and kinds.get(words[5]) in WRITTEN_TO:
             yield words[5], int(words[3]), int(share)

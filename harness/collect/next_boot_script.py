@@ -38,14 +38,21 @@ name=${link##*/S}; name=${name#??}
 [ -e "/etc/systemd/system/$name.service" ] || [ -e "/lib/systemd/system/$name.service" ] ||
 [ -e "/usr/lib/systemd/system/$name.service" ] || unit "$name"
 done"""
-# File systems whose line names a disk that is not there, and wants it there; only where the host has such names of disks at all.
+# File systems whose line names a disk that is not there, and wants it there; of UUIDs and labels only where the host has such names of disks
+# at all.
 _MOUNTS = r"""[ ! -r /etc/fstab ] || while read -r what place kind options _ || [ -n "$what" ]; do
 case "$what" in
 UUID=*) folder=by-uuid ;; LABEL=*) folder=by-label ;; PARTUUID=*) folder=by-partuuid ;; PARTLABEL=*) folder=by-partlabel ;;
-/dev/disk/by-*/*) folder=${what#/dev/disk/}; folder=${folder%%/*} ;; *) continue ;;
+/dev/disk/by-*/*) folder=${what#/dev/disk/}; folder=${folder%%/*} ;;
+/dev/sd*|/dev/vd*|/dev/xvd*|/dev/nvme*|/dev/mapper/*|/dev/*/*) folder= ;; *) continue ;;
 esac
+case "$kind" in swap) continue ;; esac
 case "$place" in /*) ;; *) continue ;; esac
 case ",$options," in *,nofail,*|*,noauto,*|*,_netdev,*|*,x-systemd.automount,*) continue ;; esac
+if [ -z "$folder" ]; then
+[ -e "$what" ] || case "$what" in *[!A-Za-z0-9._/:-]*) ;; *) echo "lacks $what $place" ;; esac
+continue
+fi
 name=${what#*=}; name=${name#\"}; name=${name%\"}; name=${name##*/}
 case "$name" in ''|*[!A-Za-z0-9._:-]*) continue ;; esac
 set -- "/dev/disk/$folder"/*
@@ -55,6 +62,13 @@ done </etc/fstab"""
 _SHUTDOWN = """[ ! -r /run/systemd/shutdown/scheduled ] || while IFS== read -r key value || [ -n "$key" ]; do
 case "$key" in USEC|MODE) echo "shutdown $key $value" ;; esac
 done </run/systemd/shutdown/scheduled"""
+# What reboots by itself after updates; of several words for one setting the last counts, in the order of the files' names.
+_UPDATES = r"""grep -hsE '^[[:space:]]*(Unattended-Upgrade::Automatic-Reboot(-Time)?|APT::Periodic::Unattended-Upgrade)[[:space:]]+"' \
+/etc/apt/apt.conf.d/* | sed 's/^[[:space:]]*\([^[:space:]]*\)[[:space:]]*"\([^"]*\)".*/updates \1 \2/'"""
+# The host's name of the next boot, and Azure's temporary disk, by the file that Azure's agent leaves on it.
+_NAME = r"""name=; [ ! -r /etc/hostname ] || read -r name </etc/hostname
+case "$name" in ''|*[!A-Za-z0-9.-]*) ;; *) echo "hostname $name" ;; esac"""
+_TEMPORARY = r"""for place in /mnt /mnt/resource; do [ ! -e "$place/DATALOSS_WARNING_README.txt" ] || echo "temporary $place"; done"""
 # Where it is not the distribution's own, as a repair from a rescue system leaves it.
 _TARGET = r"""link=/etc/systemd/system/default.target
 [ ! -L $link ] || { link=$(readlink $link); echo "target ${link##*/}"; }"""
@@ -125,7 +139,7 @@ def look(vip: str, probe_port: int, *, of_pacemaker: bool) -> str:
     found = f"{ROOT} grep -rHnsw {words} {files}; [ ! -x {_RC_LOCAL} ] || cat {_RC_LOCAL}"
     told = f"awk -v vip={vip} -v port={probe_port} {shlex.quote(_TOLD)}"
     lines = f"""found=$({found}); [ -z "$found" ] || printf '%s\\n' "$found" | head -n {MAX_LINES} | {told} | sort -u"""
-    return "\n".join([_UNITS, _MOUNTS, _SHUTDOWN, _TARGET, lines, _RESERVED])
+    return "\n".join([_UNITS, _MOUNTS, _SHUTDOWN, _TARGET, _UPDATES, _NAME, _TEMPORARY, lines, _RESERVED])
 
 
 def saved_firewall() -> str:

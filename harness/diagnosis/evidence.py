@@ -125,6 +125,7 @@ class HostSeen:
     not_to_be_run: frozenset[str] = frozenset()  # the places of those that have the option noexec
     at_boot: Mapping[str, str] = field(default_factory=dict)  # the kind of what /etc/fstab has mounted at boot, by place
     nearly_full: Sequence[NearlyFull] = ()
+    few_inodes: Mapping[str, int] = field(default_factory=dict)  # how many are left, by mount, where they are next to none
     shared_memory_kb: int | None = None  # the size of /dev/shm, where something is mounted there
     next_boot: NextBoot = field(default_factory=NextBoot)  # what starts, and is mounted, then
     read_only: Mapping[int, str] = field(default_factory=dict)  # where a listening process works, if on a file system that takes no writes

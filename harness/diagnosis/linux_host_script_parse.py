@@ -102,6 +102,7 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         not_to_be_run=file_systems.not_to_be_run(parts.get("working folders", "")),
         at_boot=file_systems.at_boot(parts.get("fstab", "")),
         nearly_full=linux_disk_space.nearly_full(parts.get("disks", "")),
+        few_inodes=linux_disk_space.few_inodes(parts.get("disks", "")),
         shared_memory_kb=linux_disk_space.size_kb(parts.get("disks", ""), "/dev/shm"),
         next_boot=next_boot.read(parts.get("next boot", ""), parts.get("rules at boot", "")),
         read_only=dict(file_systems.read_only(parts.get("working folders", ""))),

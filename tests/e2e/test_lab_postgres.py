@@ -21,8 +21,9 @@ from lab_services import LIMIT, PASSWORD, open_folder, template
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse
 from harness.lab.services import node_process, postgres, postgres_template
-from harness.services import postgres_tokens, service_registry
-from harness.services.postgres_tokens import PostgresTokens
+from harness.services import service_registry
+from harness.services.postgresql import postgres_tokens
+from harness.services.postgresql.postgres_tokens import PostgresTokens
 from harness.services.service_kind import Identity, NotTheService
 from tests.free_port import free_port
 

@@ -66,3 +66,23 @@ def test_room_enough_or_none_at_all_is_another_matter(text: str) -> None:
 def test_what_is_nearly_full_is_not_full() -> None:
     """Which would be a fault, and keep a run from what it disturbs."""
     assert linux_disk_space.judge(disks(row()).removeprefix("@@ disks\n")) == []
+
+
+INODES = "Filesystem Inodes IUsed IFree IUse% Mounted on\n/dev/sdb1 {} {} {} {}% {}\n"
+
+
+@pytest.mark.parametrize(
+    ("inodes", "certainty"),
+    [
+        ((100, 95, 5, 95, "/var/log"), Certainty.LIKELY),
+        ((655360, 655300, 60, 100, "/srv/www"), Certainty.POSSIBLE),
+        ((655360, 655000, 360, 100, "/var/log"), None),
+        ((100, 90, 10, 90, "/var/log"), None),
+        ((100, 100, 0, 100, "/var/log"), None),  # which is a finding by itself
+        ((0, 0, 0, "-", "/var/log"), None),
+    ],
+)
+def test_next_to_no_inode_left(inodes: tuple[object, ...], certainty: Certainty | None) -> None:
+    seen = host("it", disks(row(str(inodes[-1]), left=GB, share=50)) + INODES.format(*inodes))
+    causes = [c for c in diagnose(both(few_inodes=({}, seen.few_inodes))).causes if "inode left" in c.says]
+    assert [(c.host, c.certainty) for c in causes] == ([] if certainty is None else [("lknode02", certainty)])

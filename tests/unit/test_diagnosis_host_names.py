@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from diagnosis_sample import evidence, faults, node, only, state
 from test_diagnosis_corosync_files import CONF
 
+from harness.collect import next_boot_script
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.linux_host_script_parse import host
@@ -44,3 +47,19 @@ def test_pacemaker_goes_by_it_only_where_corosync_has_no_name() -> None:
     only(seen("other", kind="pacemaker", corosync=unnamed), "lknode02", "the host name of lknode02 is other now")
     for corosync in (CONF, unnamed.replace("10.20.1.12", "lknode02"), ""):
         assert not [c for c in faults(diagnose(seen("other", kind="pacemaker", corosync=corosync))) if "host name" in c.says]
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [("sap-template", 1), ("lknode02", 0), ("LKNODE02.example.org", 0), ("localhost", 0), ("", 0), ("$(id)", 0)],
+)
+def test_a_name_that_the_next_boot_brings(tmp_path: Path, written: str, told: int) -> None:
+    file = tmp_path / "hostname"
+    file.write_text(f"{written}\n")
+    line = next_boot_script._NAME.replace("/etc/hostname", str(file))
+    said = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout
+    it = seen("lknode02")
+    boot = host("it", f"@@ next boot\n{said}\n").next_boot
+    hosts = {**it.hosts, "lknode02": replace(it.hosts["lknode02"], next_boot=boot)}
+    causes = faults(diagnose(replace(it, hosts=hosts)))
+    assert [c.says[:75] for c in causes] == ["the host name of lknode02 is sap-template from its next boot on (/etc/hostn"] * told

@@ -286,7 +286,7 @@ def test_how_a_host_tells_of_it(tmp_path: Path, shell: str) -> None:
     assert "S3cret" not in printed and done.stderr == "", printed + done.stderr
     seen = host("it", f"@@ next boot\n{printed}").next_boot
     assert seen.units == {"nginx.service", "postgresql@15-main.service", "sbd.service", "dbora"}
-    assert seen.lacking == (("UUID=gone-0", "/data"), ("/dev/disk/by-uuid/gone-7", "/data7"))
+    assert seen.lacking == (("UUID=gone-0", "/data"), ("/dev/mapper/vg-lv", "/data6"), ("/dev/disk/by-uuid/gone-7", "/data7"))
     assert seen.shutdown == (1796616000.0, "reboot")
     assert seen.settings == (("/etc/default/pacemaker", "PCMK_node_start_state", "standby"),)
     assert set(seen.addresses) == {
@@ -352,3 +352,77 @@ def test_the_script_tells_the_target(tmp_path: Path) -> None:
     assert said() == ""
     link.symlink_to("/usr/lib/systemd/system/rescue.target")
     assert told("lknode02", said()).next_boot.target == "rescue.target"
+
+
+UPDATES = "updates APT::Periodic::Unattended-Upgrade 1\nupdates Unattended-Upgrade::Automatic-Reboot {}\n"
+AT = "updates Unattended-Upgrade::Automatic-Reboot-Time {}\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "certainty"),
+    [
+        (UPDATES.format("true") + AT.format("02:00"), UPDATES.format("true") + AT.format("02:00"), Certainty.LIKELY),
+        (UPDATES.format("true") + AT.format("02:00"), UPDATES.format("true") + AT.format("04:00"), Certainty.POSSIBLE),
+        (UPDATES.format("true"), UPDATES.format("true"), Certainty.POSSIBLE),  # at some minute of an hour
+        ("", UPDATES.format("true") + AT.format("02:00"), Certainty.POSSIBLE),
+        (UPDATES.format("false"), UPDATES.format("false"), None),
+        (UPDATES.format("true").replace(" 1\n", " 0\n"), "", None),
+        (UPDATES.format("true") + "updates Unattended-Upgrade::Automatic-Reboot false\n", "", None),  # the last one counts
+    ],
+)
+def test_updates_that_reboot_by_themselves(first: str, second: str, certainty: Certainty | None) -> None:
+    causes = [c for c in diagnose(of_both(first, second)).causes if "automatic updates reboot" in c.says]
+    assert [c.certainty for c in causes] == ([] if certainty is None else [certainty])
+    assert all(("at the same time" in c.says) is (certainty is Certainty.LIKELY) for c in causes)
+
+
+def test_the_script_tells_of_updates(tmp_path: Path) -> None:
+    line = next_boot_script._UPDATES.replace("/etc/apt/apt.conf.d", str(tmp_path))
+    (tmp_path / "20auto").write_text('APT::Periodic::Unattended-Upgrade "1";\n// Unattended-Upgrade::Automatic-Reboot "true";\n')
+    (tmp_path / "52mine").write_text('  Unattended-Upgrade::Automatic-Reboot "true";\nUnattended-Upgrade::Automatic-Reboot-Time "02:00";\n')
+    said = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout
+    assert told("lknode02", said).next_boot.updates == {
+        "APT::Periodic::Unattended-Upgrade": "1",
+        "Unattended-Upgrade::Automatic-Reboot": "true",
+        "Unattended-Upgrade::Automatic-Reboot-Time": "02:00",
+    }
+
+
+def test_the_script_tells_of_kernel_names_in_fstab(tmp_path: Path) -> None:
+    fstab, there = tmp_path / "fstab", tmp_path / "sda1"
+    there.touch()
+    lines = [
+        "/dev/sdz1 /data ext4 defaults 0 2",
+        "/dev/mapper/vg-lv /lv xfs defaults",
+        "/dev/vg0/data /vg ext4",
+        "/dev/sdy1 /n ext4 nofail 0 0",
+    ]
+    lines += [
+        f"{there} /here ext4 defaults 0 0",
+        "/dev/sdx1 none swap sw 0 0",
+        "tmpfs /dev/shm tmpfs defaults",
+        "/dev/sd$(id) /bad ext4 defaults",
+    ]
+    fstab.write_text("\n".join(lines))
+    script = next_boot_script._MOUNTS.replace("/etc/fstab", str(fstab))
+
+    said = subprocess.run(["sh", "-c", script], capture_output=True, text=True).stdout
+    assert told("lknode02", said).next_boot.lacking == (("/dev/sdz1", "/data"), ("/dev/mapper/vg-lv", "/lv"), ("/dev/vg0/data", "/vg"))
+
+
+def test_data_on_azures_temporary_disk(tmp_path: Path) -> None:
+    (tmp_path / "mnt").mkdir()
+    line = next_boot_script._TEMPORARY.replace("/mnt", f"{tmp_path}/mnt")
+
+    def said() -> str:
+        return subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout.replace(str(tmp_path), "")
+
+    assert said() == ""
+    (tmp_path / "mnt/DATALOSS_WARNING_README.txt").write_text("")
+    boot = told("lknode01", said()).next_boot
+    assert boot.temporary == ("/mnt",)
+    web = next(s for s in CLUSTER.services if s.kind == "http")
+    at_work = [listening(12345), *(listening(s.port, pid=s.port) for s in CLUSTER.services)]
+    for folder, times in (("/mnt/www", 1), ("/mnt", 1), ("/mnt2/www", 0), ("/", 0)):
+        causes = faults(diagnose(with_host(node("lknode01", listeners=at_work, next_boot=boot, folders={web.port: folder}))))
+        assert [c.says[:35] for c in causes] == [f"web (port 80) works in {folder} of lknode01"[:35]] * times

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from harness.core.deadline import Deadline
-from harness.services.postgres_session import Session, parse_error, read_own_words
+from harness.services.postgresql.postgres_session import Session, parse_error, read_own_words
 from harness.services.service_kind import WordsUntold
 
 

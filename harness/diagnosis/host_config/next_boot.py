@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from harness.diagnosis.firewall import Ruleset, parse
 
@@ -39,7 +40,8 @@ class NextBoot:
     those that a cluster manager has, or `responder`, and the file that starts it; `lacking`: what /etc/fstab mounts and no disk of
     the host has, and its place; `shutdown`: when, in seconds of the host's clock, and how; `settings` of the manager's daemons: file, name,
     value; `kept_ports`: what files say of ip_local_reserved_ports, None where they were not asked; `firewall`: the rules that are loaded,
-    from `firewall_file`; `target`: systemd's default.target, where an administrator has set it."""
+    from `firewall_file`; `target`: systemd's default.target, where an administrator has set it;
+    `updates`: APT's words for automatic updates; `hostname` of /etc/hostname; `temporary`: where Azure's temporary disk is mounted."""
 
     units: frozenset[str] = frozenset()
     addresses: tuple[str, ...] = ()
@@ -51,6 +53,9 @@ class NextBoot:
     firewall: Ruleset | None = None
     firewall_file: str = ""
     target: str = ""
+    updates: Mapping[str, str] = field(default_factory=dict)
+    hostname: str = ""
+    temporary: tuple[str, ...] = ()
 
     def starts_unit(self, name: str) -> bool:
         """Does this unit of systemd's, or SysV's of that name, start at boot?"""
@@ -80,6 +85,9 @@ def read(text: str, saved: str = "") -> NextBoot:
         rules,
         file,
         next((rest for rest in lines.get("target", ()) if re.fullmatch(r"[\w@.-]{1,100}", rest)), ""),
+        {words[0]: words[1] for rest in lines.get("updates", ()) if len(words := rest.split(maxsplit=1)) == 2},
+        next(iter(lines.get("hostname", ())), "")[:100],
+        tuple(lines.get("temporary", ())),
     )
 
 

@@ -14,8 +14,9 @@ from harness.config import service_settings
 from harness.core.deadline import Deadline
 from harness.core.finding import Finding, Weight
 from harness.core.text.host_text import cut_at_word
-from harness.services.postgres_session import Session, read_own_words, startup_packet
-from harness.services.postgres_tokens import PostgresTokens
+from harness.services.postgresql import postgres_reserves
+from harness.services.postgresql.postgres_session import Session, read_own_words, startup_packet
+from harness.services.postgresql.postgres_tokens import PostgresTokens
 from harness.services.service_kind import FULL_BYTES, Hello, Identity, ServiceKind, WrongAnswer
 
 SETTINGS = {
@@ -194,6 +195,8 @@ def server_findings(session: Session, deadline: Deadline, settings: Mapping[str,
         row for question, may in ((FILE_ERRORS, files), (RULE_ERRORS, rules)) if may == "t" for row in session.query(question, deadline)
     ]
     findings = of_settings(fsync, pages) + of_slots(rows) + of_files(wrong_lines, pending)
+    if recovering == "f" and version.isdigit() and int(version) >= postgres_reserves.KNOWS_BACKENDS:
+        findings += [one for row in session.query(postgres_reserves.QUESTION, deadline) for one in postgres_reserves.findings(row)]
     given_anew = any(settings.get(name) for name in GIVEN_ANEW)
     return findings + of_password_end(user, until, now, given_anew=given_anew) if given_anew or settings.get("password_file") else findings
 

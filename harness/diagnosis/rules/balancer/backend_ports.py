@@ -13,8 +13,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     delivered: dict[tuple[str, str, int], list[PathSeen]] = {}
     for path in evidence.failed:
         for place in path.other_ports:
-            node, _, port = place.rpartition(" ")
-            delivered.setdefault((path.service.name, node, int(port)), []).append(path)
+            at, _, number = place.rpartition(" ")
+            delivered.setdefault((path.service.name, at, int(number)), []).append(path)
     for (name, node, port), paths in delivered.items():
         service, host = paths[0].service, evidence.hosts.get(node)
         listens = host is None or host.listeners is None or bool(host.listening(port))

@@ -1,10 +1,10 @@
-"""A large file system of which next to nothing is left: what writes there stops within minutes."""
+"""A file system of which next to nothing is left, room or inodes: what writes there stops within minutes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.cluster.linux_disk_space import NEARLY_FULL_KB, STATE
+from harness.cluster.linux_disk_space import FEW_INODES, NEARLY_FULL_KB, STATE
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence
 
@@ -14,6 +14,16 @@ LOGS = "/var/log"
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """What is full already is a finding by itself. Where root has more than others, who knows who writes there."""
     for node, host in evidence.nodes:
+        for mount, free in host.few_inodes.items():
+            by_managers = any(f"{place}/".startswith(f"{mount.rstrip('/')}/") for place in (LOGS, *STATE))
+            yield Cause(
+                f"{mount} of {node.name} has next to no inode left (less than {FEW_INODES}): soon no file can be made there, though it may "
+                "have room",
+                node.name,
+                Certainty.LIKELY if by_managers else Certainty.POSSIBLE,
+                f"see what has so many files (`du --inodes -x -d 2 {mount} | sort -n`): sessions, mails, a spool; and make room",
+                (f"`df -Pi {mount}` on {node.name}: {free} inodes are free",),
+            )
         for disk in host.nearly_full:
             of_managers = [place for place in disk.holds if place in (LOGS, *STATE)]
             sure = bool(of_managers) and disk.for_root_kb < NEARLY_FULL_KB

@@ -1,4 +1,5 @@
-"""The name that a cluster manager knows a node by is the host's own: where that was changed, it does not know itself at its next start."""
+"""The name that a cluster manager knows a node by is the host's own: where that was changed, now or for the next boot, it does not know
+itself at its next start."""
 
 from __future__ import annotations
 
@@ -12,8 +13,10 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     """LifeKeeper takes the host's name, as its peers know it; Pacemaker where corosync.conf has none for the node."""
     kind = evidence.cluster.manager.kind
     for node, host in evidence.nodes:
-        host_name = host.limits.get("kernel.hostname", "")
-        if not host_name or _short(host_name) == _short(node.name):
+        now, then = host.limits.get("kernel.hostname", ""), host.next_boot.hostname
+        at_boot = not now or _short(now) == _short(node.name)
+        host_name = then if at_boot else now
+        if not host_name or _short(host_name) in (_short(node.name), "localhost"):
             continue
         peer = evidence.cluster.peer_of(node.name).name
         peer_state = evidence.state.nodes.get(peer)
@@ -21,14 +24,15 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         known_names = [path.peer for path in paths if _short(path.peer) == _short(node.name)]
         if (kind == "lifekeeper" and known_names) or (kind == "pacemaker" and _unnamed(host)):
             yield Cause(
-                f"the host name of {node.name} is {host_name} now, while the cluster manager knows the node as {node.name}: at its "
-                f"next start it would not find itself in the cluster, and {peer} would have nobody to fail over to",
+                f"the host name of {node.name} is {host_name} {'from its next boot on (/etc/hostname)' if at_boot else 'now'}, while the "
+                f"cluster manager knows the node as {node.name}: {'then' if at_boot else 'at its next start'} it would not find "
+                f"itself in the cluster, and {peer} would have nobody to fail over to",
                 node.name,
                 Certainty.LIKELY,
                 f"give the host its name back (`hostnamectl set-hostname {node.name}`), or have the cluster manager's own procedure for a "
                 "new name done before anything is restarted there",
                 (
-                    f"/proc/sys/kernel/hostname of {node.name}: {host_name}",
+                    f"{'/etc/hostname' if at_boot else '/proc/sys/kernel/hostname'} of {node.name}: {host_name}",
                     f"the cluster manager on {peer} knows its peer as {known_names[0]}"
                     if known_names
                     else f"corosync.conf on {node.name}: no node has a name",

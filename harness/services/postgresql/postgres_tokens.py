@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 
 from harness.core.deadline import Deadline
-from harness.services.postgres_session import Session
+from harness.services.postgresql.postgres_session import Session
 from harness.services.token_table import TABLE, TokenTable
 
 # A session is held throughout a measurement. Whose host dies meanwhile would leave it at the server for the two hours that kernels wait by
