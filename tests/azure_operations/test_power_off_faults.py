@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from itertools import product
+from typing import cast
 
 import pytest
 from azure_labs import AzureLab, subject
@@ -21,6 +22,10 @@ from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Inconclusive
 from harness.core.timeline import Timeline
 from harness.disrupt import disruption
+from harness.disrupt.azure import azure_power
+from harness.disrupt.azure.azure_power import ByAzurePower
+from harness.disrupt.bases.host_silence import is_silent
+from harness.hosts.host import Host
 from harness.lab.lifecycle import default_cluster, launch
 
 LIMIT_S = 18.0  # operation_limit_s here
@@ -168,3 +173,28 @@ def test_what_is_not_permitted_any_more_is_not_sent(lab: AzureLab, refusals: int
     assert not [r for r in lab.requests("/powerOff") if r["operation"] is not None] and len(lab.requests("/powerOff")) == refusals
     one.undo(Deadline(60))
     assert about.absent == set() and lab.power(one.target()) == "on" and lab.undisturbed() == [] and tags(lab.azure) == {}
+
+
+def test_what_happened_counts_though_azure_calls_it_failed_before_it_is_seen(lab: AzureLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look that began before the operation's end says "not yet"; what Azure says of it meanwhile is no word on the machine."""
+    one = cast(ByAzurePower, disruption.get_disruption("azure VM power off")(subject(lab, Timeline())))
+    node, looks = one.target(), 0
+
+    def look(host: Host, limit_s: float) -> bool:
+        nonlocal looks
+        looks += 1
+        if looks > 1:
+            return is_silent(host, limit_s)
+        Deadline(60).wait_for(lambda: one._triggered is not None and one._triggered.refused is not None, what="Azure's word")
+        return False
+
+    monkeypatch.setattr(azure_power, "is_silent", look)
+    method, path, _ = STEPS["trigger"]
+    lab.own("faults", "POST", {"kind": "happens-and-fails", "method": method, "path": path, "seconds": 0.2})
+    try:
+        one.begin(Deadline(60))
+        one.took_effect(Deadline(60))
+        assert lab.power(node) == "off" and looks > 1
+    finally:
+        one.undo(Deadline(60))
+    assert lab.power(node) == "on" and lab.undisturbed() == []

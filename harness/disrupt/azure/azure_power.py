@@ -76,10 +76,11 @@ class ByAzurePower(ByAzure):
         def is_gone() -> bool:
             nonlocal last_heard
             assert self._triggered is not None
-            if error := self._triggered.refused:
-                raise error
+            error = self._triggered.refused  # before the look: an operation that failed in Azure's eyes may have happened all the same
             asked_at = time.time()
             if not self._is_gone():
+                if error:
+                    raise error
                 last_heard = asked_at
                 self._approve_event()
                 return False
