@@ -38,8 +38,8 @@ name=${link##*/S}; name=${name#??}
 [ -e "/etc/systemd/system/$name.service" ] || [ -e "/lib/systemd/system/$name.service" ] ||
 [ -e "/usr/lib/systemd/system/$name.service" ] || unit "$name"
 done"""
-# File systems whose line names a disk that is not there, and wants it there; of UUIDs and labels only where the host has such names of disks
-# at all.
+# File systems whose line names a disk that is not there, and wants it there; of UUIDs and labels only where the host has such names of
+# disks at all.
 _MOUNTS = r"""[ ! -r /etc/fstab ] || while read -r what place kind options _ || [ -n "$what" ]; do
 case "$what" in
 UUID=*) folder=by-uuid ;; LABEL=*) folder=by-label ;; PARTUUID=*) folder=by-partuuid ;; PARTLABEL=*) folder=by-partlabel ;;
