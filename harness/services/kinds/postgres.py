@@ -195,7 +195,7 @@ def server_findings(session: Session, deadline: Deadline, settings: Mapping[str,
         row for question, may in ((FILE_ERRORS, files), (RULE_ERRORS, rules)) if may == "t" for row in session.query(question, deadline)
     ]
     findings = of_settings(fsync, pages) + of_slots(rows) + of_files(wrong_lines, pending)
-    if recovering == "f" and version.isdigit() and int(version) >= postgres_reserves.KNOWS_BACKENDS:
+    if recovering == "f" and version.isdigit() and int(version) >= postgres_reserves.KNOWN_SINCE:
         findings += [one for row in session.query(postgres_reserves.QUESTION, deadline) for one in postgres_reserves.findings(row)]
     given_anew = any(settings.get(name) for name in GIVEN_ANEW)
     return findings + of_password_end(user, until, now, given_anew=given_anew) if given_anew or settings.get("password_file") else findings

@@ -8,17 +8,17 @@ import math
 from harness.core.finding import Finding, Weight
 from harness.core.text.host_text import cut_at_word
 
-# Everybody may ask it, from PostgreSQL 10 on.
+# Everybody may ask it. Of others' sessions not what kind they are, but in whose name and in which database: clients have both.
 QUESTION = b"""
     select current_setting('archive_mode'), failed_count, extract(epoch from last_failed_time),
            extract(epoch from coalesce(last_archived_time, '-infinity')), coalesce(last_failed_wal, ''),
-           (select count(*) from pg_stat_activity where backend_type = 'client backend'),
+           (select count(*) from pg_stat_activity where datid is not null and usesysid is not null),
            current_setting('max_connections'), current_setting('superuser_reserved_connections'),
            (select max(age(datfrozenxid)) from pg_database),
            (select extract(epoch from current_timestamp - min(prepared)) from pg_prepared_xacts)
     from pg_stat_archiver
 """
-KNOWS_BACKENDS = 100_000  # versions that tell connections of clients from other processes
+KNOWN_SINCE = 100_000  # versions of before are out of support, and were not tried
 MIN_FAILURES = 3  # of the archive command: it is tried again and again
 NEARLY_ALL = 0.9  # of the connections that ordinary accounts may have
 OLD_IDS, NO_IDS_LEFT = 1_600_000_000, 2**31  # of transactions; where it says so itself, and where it takes no more

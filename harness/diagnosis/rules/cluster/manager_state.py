@@ -94,6 +94,8 @@ def _stopped_manager_causes(evidence: Evidence) -> Iterator[Cause]:
         if node.running or not node.stopped or node.quorum is False or _daemons_in_state(evidence, node.node, "T"):
             continue
         host = evidence.hosts.get(node.node)
+        if host is not None and host.lacking_accounts:  # without which its commands cannot ask it (manager_folders)
+            continue
         services = [s.name for s in evidence.cluster.services if host is not None and host.listening(s.port)]
         runs = f"{', '.join(services)} run there, and nobody watches them" if services else "it takes nothing over"
         word = last_word(host.log) if host is not None else ""

@@ -33,13 +33,14 @@ def _lacking_accounts(host: HostSeen, peer: HostSeen | None) -> Iterator[Cause]:
     for account in sorted(host.lacking_accounts - (peer.lacking_accounts if peer is not None else frozenset())):
         what = "account" if account == ACCOUNT else "group"
         yield Cause(
-            f"the {what} {account} of Pacemaker's daemons does not exist on {host.name}: what runs goes on, and Pacemaker does not start "
-            "there the next time",
+            f"the {what} {account} of Pacemaker's daemons does not exist on {host.name}: what runs goes on, Pacemaker's commands cannot "
+            "ask it there, and it does not start the next time",
             host.name,
             Certainty.LIKELY,
             f"make the {what} {account} again as the package does, with the number that its folders still have (`ls -nd {CONFIGURATION}`); "
             "see what took it away (a clean-up of accounts, a directory service that does not answer)",
             (f"`getent` on {host.name} knows no {what} {account}",),
+            explains=("*:roles", "*:communication path"),
         )
 
 
