@@ -9,7 +9,7 @@ from harness.managers.parse import corosync_refusals
 from harness.managers.parse.pacemaker_parse import PROGRAM_SETTINGS
 
 CIB_TIMEOUT_S = 8  # where a daemon hangs, the rest of what a node tells must come all the same
-CMAP_TIMEOUT_S = 2
+QUICK_TIMEOUT_S = 2
 COROSYNC = "/etc/corosync/corosync.conf"
 RUNS = "runtime.config."  # before the names of the settings that Corosync runs with, whatever its file has by now
 KEYS = ("/etc/corosync/authkey", "/etc/pacemaker/authkey")  # of which no more leaves the host than a part of their SHA-256
@@ -28,8 +28,8 @@ LOG_FOLDERS = (
 SIZES = f"stat -c 'bytes %s %n' {KEYS[0]}"
 # As which its daemons work (getent ends with 2 where a name is not known). What runs goes on without.
 ACCOUNTS = (
-    'getent passwd hacluster >/dev/null; [ $? = 2 ] && echo "no account hacluster"; '
-    'getent group haclient >/dev/null; [ $? = 2 ] && echo "no group haclient"; true'
+    f'timeout {QUICK_TIMEOUT_S} getent passwd hacluster >/dev/null; [ $? = 2 ] && echo "no account hacluster"; '
+    f'timeout {QUICK_TIMEOUT_S} getent group haclient >/dev/null; [ $? = 2 ] && echo "no group haclient"; true'
 )
 # The CIB's words for what resource agents start, and the agents themselves: no name is taken that is not plain.
 NAMED = r"""function of(name, i) { for (i = 1; i < NF; i += 2) if ($i ~ "(^| )" name "=$") return $(i + 1); return "" }
@@ -56,5 +56,5 @@ def survey_commands() -> dict[str, str]:
         "programs": PROGRAMS,  # of the configuration that was just read
         "keys": "; ".join([*sums, ABSENT, SIZES, ACCOUNTS]),
         "corosync": f"{{ {read_by_root('cat', COROSYNC)}; }} | {SEALED} && {{ echo '{corosync_refusals.END}'; {LOG_FOLDERS}; }}",
-        "corosync runs": f"timeout {CMAP_TIMEOUT_S} {ROOT} corosync-cmapctl -g {RUNS}totem.token {RUNS}totem.consensus",
+        "corosync runs": f"timeout {QUICK_TIMEOUT_S} {ROOT} corosync-cmapctl -g {RUNS}totem.token {RUNS}totem.consensus",
     }
