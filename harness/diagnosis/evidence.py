@@ -215,7 +215,6 @@ class PathSeen:
     ways: frozenset[str] = frozenset()
     nodes: frozenset[str] = frozenset()
     arrived_as: frozenset[str] = frozenset()
-    other_ports: frozenset[str] = frozenset()
     answers_left: bool = False  # a node was seen sending a SYN-ACK
     answers_came: bool = False  # and the origin's NIC was seen receiving one
     identity: str = ""
@@ -224,6 +223,7 @@ class PathSeen:
     hung: bool = False  # the service took the connection, and did not say who it is in time
     overload: str = ""  # in words, why that may be a slow host's doing
     answered_s: float | None = None  # how long the service took to say who it is; None where it did not
+    other_ports: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
