@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from harness.azure.faults import scheduled_events
+from harness.config.azure_config import METADATA_ADDRESS
 from harness.lab import topology
 from harness.lab.control import nsenter
 from harness.lab.guests.host_provisioning import AZURE_CA
-from harness.lab.network.platform_endpoints import METADATA
 
 TOKEN = "/metadata/identity/oauth2/token?api-version=2018-02-01"
 ASK = """
@@ -51,7 +51,7 @@ def in_host(lab: Any, host: str, code: str, *words: str) -> Any:
 
 def ask(lab: Any, host: str, path: str, *, method: str = "GET", body: str = "", **headers: str) -> tuple[int, str]:
     headers = {"Metadata": "true"} | {name.replace("_", "-"): value for name, value in headers.items()}
-    question = [method, f"http://{METADATA}{path}", {name: value for name, value in headers.items() if value}, body]
+    question = [method, f"http://{METADATA_ADDRESS}{path}", {name: value for name, value in headers.items() if value}, body]
     ((status, said),) = in_host(lab, host, ASK, json.dumps([question]))
     return status, said
 
@@ -108,7 +108,7 @@ def test_a_restart_waits_for_the_machines_consent(lab: Any) -> None:
     lab.hand.conditions(events_s=120.0)
     try:
         lab.compute.virtual_machines.begin_restart(lab.group, "lknode02")
-        path = scheduled_events.WHERE.removeprefix(f"http://{METADATA}")
+        path = scheduled_events.WHERE.removeprefix(f"http://{METADATA_ADDRESS}")
         said = lab.wait_for(
             lambda: scheduled_events.pending(ask(lab, "lknode02", path)[1], "lknode02"), "the event being told to the machine"
         )

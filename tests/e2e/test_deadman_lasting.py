@@ -121,7 +121,8 @@ def test_without_systemd_run_it_is_armed_only_where_it_survives_the_log_in(here,
     """logind's own setting decides; where it cannot be read, nothing is done."""
     thing = tmp_path / "done"
     busctl = f'case "$*" in *KillUserProcesses) echo "{setting}" ;; *) exit 1 ;; esac' if setting else "echo no bus >&2; exit 1"
-    host = with_programs(here, programs, systemd_run="echo no bus >&2; exit 1", busctl=busctl)
+    slow_rm = 'sleep 1; exec /bin/rm "$@"'  # what is refused leaves nothing, also while its folder goes
+    host = with_programs(here, programs, systemd_run="echo no bus >&2; exit 1", busctl=busctl, **({} if armed else {"rm": slow_rm}))
     systemd(here)
     deadman = Deadman(host, "a thing", longest=60)
     if armed:

@@ -51,7 +51,7 @@ def test_why_one_node_alone_has_no_quorum(ours: str, theirs: str, words: tuple[s
     ],
 )
 def test_a_node_without_quorum_is_told_as_that_and_dead_paths_follow(conf: str, option: str, words: tuple[str, ...]) -> None:
-    cib = f"<cib><configuration><crm_config>{option}</crm_config></configuration></cib>"
+    cib = f"<cib><configuration><crm_config><cluster_property_set>{option}</cluster_property_set></crm_config></configuration></cib>"
     told = host("lknode01", f"@@ corosync\n{conf}\n@@ configuration\n{cib}\n")
     one = NodeState("lknode01", True, dict.fromkeys(TAGS, OUT), state().nodes["lknode01"].comm_paths, quorum=False)
     away = NodeState("lknode02", False, {}, (), "could not be asked")
@@ -62,7 +62,8 @@ def test_a_node_without_quorum_is_told_as_that_and_dead_paths_follow(conf: str, 
 
 
 def test_a_node_with_quorum_or_a_policy_to_ignore_it_is_no_cause() -> None:
-    ignore = '<cib><configuration><crm_config><nvpair name="no-quorum-policy" value="ignore"/></crm_config></configuration></cib>'
+    pair = '<cluster_property_set><nvpair name="no-quorum-policy" value="ignore"/></cluster_property_set>'
+    ignore = f"<cib><configuration><crm_config>{pair}</crm_config></configuration></cib>"
     units = host("lknode01", f"@@ configuration\n{ignore}\n").units
     for quorum, its in ((True, {}), (None, {}), (False, units)):
         nodes = {name: replace(one, quorum=quorum) for name, one in state().nodes.items()}

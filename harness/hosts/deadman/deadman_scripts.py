@@ -126,7 +126,7 @@ arm() {
   ( write ) 2>/dev/null || { rm -rf "$d"; refuse "$base cannot be written to"; }
   said=
   if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null && by_systemd; then echo "armed $d"; exit 0; fi
-  ( survives ) || { rm -rf "$d"; exit 1; }
+  why=$(survives) || { rm -rf "$d"; refuse "$why"; }  # who hears of it finds nothing left
   echo $$ >pid
   echo "armed $d"
   unset lk_of lk_seconds lk_deadman lk_undo lk_check lk_act lk_arming lk_base lk_token
