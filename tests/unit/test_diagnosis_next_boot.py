@@ -16,6 +16,7 @@ from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence, HostSeen
 from harness.diagnosis.linux_host_script_parse import host
+from harness.diagnosis.rules.next_boot import boot_units
 
 DATABASE = next(s for s in CLUSTER.services if s.kind == "postgres")
 SOME = "unit cron.service\n"
@@ -426,3 +427,11 @@ def test_data_on_azures_temporary_disk(tmp_path: Path) -> None:
     for folder, times in (("/mnt/www", 1), ("/mnt", 1), ("/mnt2/www", 0), ("/", 0)):
         causes = faults(diagnose(with_host(node("lknode01", listeners=at_work, next_boot=boot, folders={web.port: folder}))))
         assert [c.says[:35] for c in causes] == [f"web (port 80) works in {folder} of lknode01"[:35]] * times
+
+
+@pytest.mark.parametrize(
+    "unit", ["oracledb_exporter", "oracle-rdbms-server-12cR1-preinstall-firstboot", "oracle-xe-21c", "dbora", "oracledb_ORCL-19c"]
+)
+def test_what_is_called_like_the_database_and_starts_none(unit: str) -> None:
+    (units,) = [units for program, _, units in boot_units.UNITS if program.fullmatch("tnslsnr")]
+    assert bool(units.fullmatch(unit)) is not ("exporter" in unit or "preinstall" in unit)

@@ -106,3 +106,19 @@ def test_a_port_that_an_ordinary_account_may_not_take_on_the_standby(standby: st
             "listens on port 5432 as postgres",
         )
     assert found or faults(diagnose(told)) == []
+
+
+def numbered(port: int, units: dict[str, str], folder: str = "/") -> list[Certainty]:
+    """A service that runs as redis, which has another number on the standby, in a cluster whose disk moves."""
+    told = running("= 991 redis /bin/false\n", "= 994 redis /bin/false\n")
+    its = {"accounts": {port: frozenset({994})}, "units": {"directory disk": "/srv/shared", **units}, "folders": {5: folder}}
+    one = replace(told.hosts["lknode01"], **its)
+    seen = replace(told, hosts={**told.hosts, "lknode01": one})
+    return [c.certainty for c in diagnose(seen).causes if "has the uid 991" in c.says]
+
+
+def test_another_number_matters_where_the_service_has_something_on_the_disk_that_moves() -> None:
+    web = next(s for s in CLUSTER.services if s.kind == "http")
+    assert numbered(DATABASE.port, {}) == [Certainty.LIKELY]
+    assert numbered(web.port, {}) == [Certainty.POSSIBLE], "its files are local, as far as is known"
+    assert numbered(web.port, {}, "/srv/shared/www") == numbered(web.port, {f"disk of {web.tag}": "disk"}) == [Certainty.LIKELY]

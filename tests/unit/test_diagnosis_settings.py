@@ -326,3 +326,33 @@ def test_a_move_by_hand_is_told_of_the_node_that_it_prefers() -> None:
     mild = tuple(replace(one, mild=True) for one in doubtful)
     hosts = {name: node(name, doubtful=mild) for name in ("lknode01", "lknode02")}
     assert [c.certainty for c in diagnose(evidence(hosts=hosts)).causes] == [Certainty.POSSIBLE]
+
+
+RULED = (
+    '<op_defaults><meta_attributes id="long"><rule score="INFINITY"><rsc_expression type="pgsql"/></rule>{}</meta_attributes></op_defaults>'
+)
+SBD = CIB.replace('type="fence_azure_arm"', 'type="external/sbd"')
+
+
+def test_what_is_right_in_ordinary_clusters_is_not_told() -> None:
+    assert said(defaults=RULED.format(pair("timeout", "600s")), took="45000") == [], "which operations the defaults are for is not known"
+    assert said(took="45000") != []
+    sbd = SBD.format(**{**NAMES, "options": pair("stonith-timeout", "12")})
+    assert [one.says for one in of_pacemaker(sbd)] == [] and said(options=pair("stonith-timeout", "12")) != []
+    off = pair("stonith-enabled", "false")
+    for options, fence in (
+        (pair("stonith-timeout", "1s"), ""),
+        (pair("startup-fencing", "0"), ""),
+        ("", pair("pcmk_reboot_action", "monitor")),
+    ):
+        assert said(options=off + options, fence=fence) == [], "nothing is fenced, which is told by itself"
+        assert said(options=options, fence=fence) != []
+    mail = CIB.replace('type="pgsql"', 'type="MailTo"').format(**{**NAMES, "operations": STOP.format("ignore")})
+    assert [one.mild for one in of_pacemaker(mail)] == [True]
+
+
+def test_a_stickiness_of_a_million_is_without_limit() -> None:
+    rule = '<constraints><rsc_location id="cli-prefer-g" rsc="cluster-services" node="lknode01" score="INFINITY"/></constraints>'
+    for value, told in (("1000000", 0), ("INFINITY", 0), ("1000", 1)):
+        defaults = f"<rsc_defaults>{meta('resource-stickiness', value)}</rsc_defaults>{rule}"
+        assert len([s for s in said(defaults=defaults) if "cli-prefer-g" in s]) == told

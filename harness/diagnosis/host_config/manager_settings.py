@@ -17,6 +17,9 @@ from harness.diagnosis.host_config.pacemaker_cib import pairs_of, root_of
 TRUE, FALSE = ("true", "yes", "on", "1", "y"), ("false", "no", "off", "0", "n")
 FENCES_NOTHING = ("metadata", "meta-data", "monitor", "list", "status", "validate-all")  # actions of a fence agent that cut nobody off
 AZURE_FENCE_AGENT = "fence_azure_arm"
+# Devices that wait for no boot: they take a disk away, leave a message, or hear that a node dumps its memory. SBD's formula gives 12 s.
+WITHOUT_A_BOOT = ("external/sbd", "fence_sbd", "fence_watchdog", "fence_scsi", "fence_mpath", "fence_kdump", "fence_heuristics_ping")
+STATELESS = ("MailTo", "ClusterMon")  # agents of what may well be twice
 FENCE_S, AZURE_FENCE_S = 20.0, 120.0  # what fencing may well take; Azure's API switches off, waits, and switches on
 WITHOUT_FENCING = ("nothing", "quorum")  # of the meta-attribute `requires`
 TIME = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|msec|us|usec|s|sec|m|min|h|hr)?\s*", re.IGNORECASE)
@@ -74,7 +77,7 @@ def _options(root: xml.Element) -> Iterator[Setting]:
             f"{where}: shutdown-lock={options['shutdown-lock']}",
             "switch shutdown-lock off, unless an orderly reboot is to be an outage",
         )
-    if options.get("startup-fencing", "").lower() in FALSE:
+    if options.get("startup-fencing", "").lower() in FALSE and options.get("stonith-enabled", "").lower() not in FALSE:
         yield Setting(
             "startup-fencing is off: a node that starts alone takes everything in service without fencing the other, which it has not seen "
             "and which may have it in service, too",
@@ -143,6 +146,8 @@ def _primitives(root: xml.Element) -> Iterator[tuple[xml.Element, dict[str, str]
 
 
 def _fence_devices(root: xml.Element) -> Iterator[Setting]:
+    if options_of(root).get("stonith-enabled", "").lower() in FALSE:  # which is told by itself: nothing is fenced
+        return
     for device in root.iterfind("configuration/resources//primitive[@class='stonith']"):
         parameters = pairs_of(device, "instance_attributes")
         tag = device.get("id", "")
@@ -161,6 +166,8 @@ def _fence_devices(root: xml.Element) -> Iterator[Setting]:
 def _short_fencing(root: xml.Element, device: xml.Element, parameters: Mapping[str, str]) -> Iterator[Setting]:
     """A device that may take less time than fencing does: its own limit for the action, else the cluster's."""
     options = options_of(root)
+    if device.get("type") in WITHOUT_A_BOOT:
+        return
     tag, azure = device.get("id", ""), device.get("type") == AZURE_FENCE_AGENT
     least = AZURE_FENCE_S if azure else FENCE_S
     action = "off" if options.get("stonith-action", "").lower() in ("off", "poweroff") else "reboot"
@@ -184,6 +191,8 @@ def _swapped_maps(root: xml.Element) -> Iterator[Setting]:
     """A device that would cut off another node than the one to be fenced: by its map of nodes to the names that it knows, or, of a device
     for one node, by the name that it is given."""
     nodes = {node.get("uname", "").lower() for node in root.iterfind("configuration/nodes/node")}
+    if options_of(root).get("stonith-enabled", "").lower() in FALSE:
+        return
     for device in root.iterfind("configuration/resources//primitive[@class='stonith']"):
         parameters = pairs_of(device, "instance_attributes")
         tag = device.get("id", "")
@@ -213,7 +222,8 @@ def _swapped_maps(root: xml.Element) -> Iterator[Setting]:
 
 def _operations(root: xml.Element) -> Iterator[Setting]:
     """Starts and stops that took longer, the last time that they succeeded, than they may take; monitors that took nearly as long."""
-    usual = seconds_of(pairs_of(root.find("configuration/op_defaults"), "meta_attributes").get("timeout", "")) or OPERATION_TIMEOUT_S
+    usual: float | None = seconds_of(pairs_of(root.find("configuration/op_defaults"), "meta_attributes").get("timeout", ""))
+    usual = None if root.find("configuration/op_defaults/meta_attributes/rule") is not None else usual or OPERATION_TIMEOUT_S
     took: dict[tuple[str, str], float] = {}
     for resource in root.iterfind("status//lrm_resource"):
         for past_operation in resource.iterfind("lrm_rsc_op[@rc-code='0']"):
@@ -229,19 +239,21 @@ def _operations(root: xml.Element) -> Iterator[Setting]:
             timeout = "" if operation is None else operation.get("timeout") or pairs_of(operation, "meta_attributes").get("timeout", "")
             allowed = (seconds_of(timeout) if timeout else usual) or usual
             last = took.get((tag, name))
-            if last is not None and last > allowed:
+            if allowed is not None and last is not None and last > allowed:
                 yield Setting(
                     f"{tag} may take {allowed:g} s for its {name}, and the last one took {last:g} s: the next one is cut off, "
                     "and counts as failed",
-                    f"the configuration: {tag}, operation {name}, timeout {timeout or f'{usual:g}s'}; the last took {last * 1000:g} ms",
+                    f"the configuration: {tag}, operation {name}, timeout {timeout or f'{allowed:g}s'}; the last took {last * 1000:g} ms",
                     f"give the {name} of {tag} a timeout well above {last:g} s",
                     tag,
                 )
         yield from _slow_monitors(root, primitive, usual)
 
 
-def _slow_monitors(root: xml.Element, primitive: xml.Element, usual: float) -> Iterator[Setting]:
-    """A repeated monitor's time is written down when its result changes only: of all its runs it is one, often that after the start."""
+def _slow_monitors(root: xml.Element, primitive: xml.Element, usual: float | None) -> Iterator[Setting]:
+    """A repeated monitor's time is written down when its result changes only: of all its runs it is one, often that after the start.
+
+    `usual` is None where rules say which operations the defaults are for."""
     tag = primitive.get("id", "")
     past = [op for resource in root.iterfind("status//lrm_resource") if resource.get("id") == tag for op in resource.iter("lrm_rsc_op")]
     for monitor in primitive.iterfind("operations/op[@name='monitor']"):
@@ -254,11 +266,11 @@ def _slow_monitors(root: xml.Element, primitive: xml.Element, usual: float) -> I
             if op.get("operation") == "monitor" and op.get("rc-code") in ("0", "8") and NUMBER.fullmatch(op.get("exec-time", ""))
             if every and op.get("interval") == f"{1000 * every:.0f}"
         ]
-        if took and max(took) >= NEARLY * allowed:
+        if allowed is not None and took and max(took) >= NEARLY * allowed:
             yield Setting(
                 f"{tag} may take {allowed:g} s for its monitor, and one that succeeded took {max(took):g} s: one that is a little slower, "
                 "on a busy day, counts as a failure",
-                f"the configuration: {tag}, operation monitor, timeout {timeout or f'{usual:g}s'}; one took {max(took) * 1000:g} ms",
+                f"the configuration: {tag}, operation monitor, timeout {timeout or f'{allowed:g}s'}; one took {max(took) * 1000:g} ms",
                 f"give the monitor of {tag} a timeout well above {max(took):g} s, or see why it takes so long",
                 tag,
                 mild=True,
@@ -282,6 +294,7 @@ def _ignored_stops(root: xml.Element) -> Iterator[Setting]:
                 f"take on-fail=ignore away from the stop of {tag} (its default is to fence the node)",
                 tag,
                 cloned=tag in cloned,
+                mild=primitive.get("type") in STATELESS,
             )
 
 
@@ -321,7 +334,7 @@ def _preferences(root: xml.Element) -> Iterator[Setting]:
         elif rule.find("rule") is not None:
             continue
         scores = {rule.get("score", ""), *(one.get("score", "") for one in rule.iter("rule"))}
-        if not tag or not node or not scores & {"INFINITY", "+INFINITY"} or "INFINITY" in _stickiness(root, tag):
+        if not tag or not node or not scores & {"INFINITY", "+INFINITY"} or _stickiness(root, tag) & {"INFINITY", "1000000"}:
             continue
         then = f"after a failover from {node}, {tag} moves back as soon as {node} is there again, by itself, which is a second outage"
         if by_hand:

@@ -11,7 +11,7 @@ from harness.diagnosis.host_config.manager_settings import FALSE
 from harness.managers.manager import ResourceState
 
 # Fence devices whose agents look after the device by themselves, and need no monitor.
-WATCHED_BY_ITSELF = ("fence_sbd", "fence_watchdog")
+WATCHED_BY_ITSELF = ("fence_sbd", "fence_watchdog", "fence_kdump", "fence_heuristics_ping")  # or with nothing that could be asked
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:

@@ -11,12 +11,14 @@ from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
 from harness.diagnosis.host_config.account_rights import UNLIMITED, USUAL, limit_of
 from harness.diagnosis.required_flows import join_names
+from harness.diagnosis.rules.host.shared_disks import all_places
 
 BY_SU = ("pgsql", "oracle", "oralsnr")  # agents of Pacemaker that become the account by `su`, which goes by its shell
 NO_SHELL = ("nologin", "false")
 # Groups that databases' and proxies' packages make for what only some may do.
 GIVES_RIGHTS = re.compile(r"ssl-cert|dba|oinstall|oper|asm\w+|backupdba|dgdba|kmdba|racdba|mssql|redis|haproxy")
 OWN_UNIT = re.compile(r"/(?:postgres|postgresql|pgsql|oracle|dbora|ora)[^/]*\.service")
+DATABASES = ("postgres", "oracle", "mssql")  # kinds of services whose data move, or are copied
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -43,13 +45,15 @@ def _number(evidence: Evidence, active: HostSeen, standby: HostSeen, service: Se
     """A shared disk knows owners by their numbers: under another number the service cannot open what is its own."""
     there = {name: uid for uid, name in standby.account_names.items()}.get(name)
     if there is not None and there != uid and _moving_disks(evidence, active):
+        lies_there = _lies_on_a_moving_disk(evidence, active, service)
         yield Cause(
             f"the account {name} has the uid {there} on {standby.name} and {uid} on {active.name}, where {service.name} is its: "
             f"what it owns on a disk that moves is another's on {standby.name}, and it would not start there",
             standby.name,
-            Certainty.LIKELY,
+            Certainty.LIKELY if lies_there else Certainty.POSSIBLE,
             f"give {name} the same uid (and gid) on both nodes, with what it owns",
             tuple(f"`getent passwd {name}` on {host}: uid {number}" for host, number in ((active.name, uid), (standby.name, there))),
+            "" if lies_there else "it may own nothing on that disk",
         )
 
 
@@ -57,6 +61,15 @@ def _moving_disks(evidence: Evidence, active: HostSeen) -> list[str]:
     """Resources that are file systems; a cluster that copies its data to the other node has none."""
     tags = [name.partition(" ")[2] for name in active.units if name.startswith(("directory ", "place "))]
     return [tag for tag in tags if tag not in evidence.unrelated_resources]
+
+
+def _lies_on_a_moving_disk(evidence: Evidence, active: HostSeen, service: Service) -> bool:
+    """A database does; another service by the manager's own word, or by the folder that its process works in."""
+    pids = [s.pid for s in active.listening(service.port) if s.pid is not None]
+    folders = [active.folders[pid] for pid in pids if pid in active.folders]
+    places = [place.rstrip("/") for place in all_places(evidence).values()]
+    below = any(f"{folder}/".startswith(f"{place}/") for folder in folders for place in places)
+    return service.kind in DATABASES or f"disk of {service.tag}" in active.units or below
 
 
 def _missing(active: HostSeen, standby: HostSeen, service: Service, name: str) -> Iterator[Cause]:

@@ -23,7 +23,11 @@ UNITS = (
     (re.compile(r"sqlservr"), "sqlservr", re.compile(r"mssql-server")),
     (re.compile(r"httpd(?:-\w+)?|apache2"), "httpd", re.compile(r"(?:httpd|apache2)(?:@.+)?")),
     (re.compile(r"nginx"), "nginx", re.compile(r"nginx")),
-    (re.compile(r"tnslsnr"), "tnslsnr", re.compile(r"dbora|oracle|oracle-(?:xe|free|db|rdbms)[\w-]*|oracledb[\w-]*")),
+    (
+        re.compile(r"tnslsnr"),
+        "tnslsnr",
+        re.compile(r"(?!.*(?:exporter|preinstall|agent|firstboot))(?:dbora|oracle|oracle-(?:xe|free|db|rdbms)[\w-]*|oracledb[\w-]*)"),
+    ),
 )
 
 
