@@ -4,7 +4,7 @@ read-only still serves, but a switchover leaves its resources half way."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from harness.hosts.host import Host
@@ -67,7 +67,7 @@ def judge(text: str) -> list[str]:
                 problems.append(f"{place} cannot be written to: {mounted} is mounted read-only")
             elif free < MIN_FREE_KB:
                 problems.append(f"{place} is full: {mounted} has {free} kB left")
-    kinds = {words[1]: words[2] for words in mounts if len(words) > 3 and "rw" in words[3].split(",")}
+    kinds = _kinds(mounts)
     place_mounts = {words[5] for _, *words in place_rows if len(words) >= 6}
     for mounted, free, share in _filled_mounts(blocks, kinds):
         if mounted not in place_mounts and free < MIN_FREE_KB:
@@ -88,7 +88,7 @@ def nearly_full(text: str) -> list[NearlyFull]:
     for place, *words in rows:
         if place in (*PLACES, *STATE) and len(words) == 6 and words[4].endswith("%"):
             mounts.setdefault(words[5], []).append(place)
-    kinds = {words[1]: words[2] for words in rows if len(words) > 3 and "rw" in words[3].split(",")}
+    kinds = _kinds(rows)
     blocks = df_text.partition("@ inodes\n")[0]
     sizes = {words[5]: (int(words[1]), int(words[2])) for words in _df_rows(blocks)}
     return [
@@ -102,7 +102,7 @@ def few_inodes(text: str) -> dict[str, int]:
     """Pure. Of file systems that data are written to and that have next to no inode left, but some: how many, by mount."""
     places_text, _, df_text = text.partition("@ blocks\n")
     rows = [line.split() for line in places_text.splitlines()]
-    kinds = {words[1]: words[2] for words in rows if len(words) > 3 and "rw" in words[3].split(",")}
+    kinds = _kinds(rows)
     filled = _filled_mounts(df_text.partition("@ inodes\n")[2], kinds, MOST_INODES_PERCENT)
     return {mount: free for mount, free, _ in filled if 0 < free < FEW_INODES}
 
@@ -111,6 +111,11 @@ def size_kb(text: str, mount: str) -> int | None:
     """Pure. The size of the file system that is mounted at that place, in kB; None where none is, or none was told."""
     sizes = [int(words[1]) for words in _df_rows(text.partition("@ blocks\n")[2].partition("@ inodes\n")[0]) if words[5] == mount]
     return sizes[-1] if sizes else None
+
+
+def _kinds(rows: Iterable[list[str]]) -> dict[str, str]:
+    """Of /proc/mounts, by place: the kind of what may be written to, of which the last on a place counts."""
+    return {words[1]: words[2] for words in rows if len(words) > 3 and "rw" in words[3].split(",")}
 
 
 def _df_rows(text: str) -> Iterator[list[str]]:

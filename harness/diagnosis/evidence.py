@@ -245,6 +245,11 @@ class PathSeen:
         """Whether no attempt got any answer."""
         return self.outcomes == {"silent"}
 
+    @property
+    def lost(self) -> bool:
+        """Whether no attempt got any answer, and none arrived at a node, for whatever port."""
+        return self.silent and not self.nodes and not self.other_ports
+
 
 def is_served(paths: Sequence[PathSeen], node: str, port: int) -> bool:
     """Did every path from outside to that port of a service's end well, at this node?"""
@@ -341,7 +346,7 @@ class Evidence:
     def sent_nobody(self) -> bool:
         """Did nothing that anybody sent to the frontend arrive at a node?"""
         outside = [p for p in self.paths if p.path != "inside"]
-        return bool(outside) and all(p.silent and not p.nodes and not p.other_ports for p in outside)
+        return bool(outside) and all(p.lost for p in outside)
 
     def probes_lost_in_part(self, node: str) -> bool:
         """Were probes answered there, and a good part of them neither answered nor refused? What a busy capture misses is less."""

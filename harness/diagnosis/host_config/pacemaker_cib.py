@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from xml.etree import ElementTree as xml
 
@@ -21,11 +22,12 @@ def root_of(text: str) -> xml.Element | None:
         return None
 
 
-def pairs_of(where: xml.Element | None, sets: str) -> dict[str, str]:
-    """Names and values of these sets of an element's (`meta_attributes`, or a path to them): of those that no rule restricts, where several
-    have a name, the set with the highest score counts, and of equal ones the first (Pacemaker Explained, "Rules")."""
+def pairs_of(where: xml.Element | None, sets: str, holds: Callable[[xml.Element], bool] = lambda rule: False) -> dict[str, str]:
+    """Names and values of these sets of an element's (`meta_attributes`, or a path to them). Of those whose rules hold, none of which does
+    unless `holds` says so: where several have a name, the set with the highest score counts, and of equal ones the first (Pacemaker
+    Explained, "Rules")."""
     found: dict[str, str] = {}
-    those = [] if where is None else [one for one in where.iterfind(sets) if one.find("rule") is None]
+    those = [] if where is None else [one for one in where.iterfind(sets) if all(map(holds, one.findall("rule")))]
     for one in sorted(those, key=lambda one: -score_of(one.get("score", "0"))):
         for pair in one.iterfind("nvpair"):
             found.setdefault(pair.get("name", ""), pair.get("value", ""))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from collections.abc import Iterator
 from xml.etree import ElementTree as xml
 
 from harness.diagnosis.host_config.manager_settings import seconds_of
-from harness.diagnosis.host_config.pacemaker_cib import options, root_of, score_of
+from harness.diagnosis.host_config.pacemaker_cib import options, pairs_of, root_of
 from harness.managers.parse.mount_point_dependencies import lies_on
 from harness.managers.parse.pacemaker_parse import PROGRAM_SETTINGS
 
@@ -84,16 +85,9 @@ def parse(text: str, ip_tag: str, node: str = "") -> dict[str, str]:
 
 
 def _parameters(definitions: list[xml.Element], node: str) -> dict[str, str]:
-    """A resource's parameters on that node: of several sets with a name the one with the highest score counts, the resource's own before
-    its template's; one whose rule is about other nodes does not, nor one whose rule looks at what is not known here."""
-    parameters: dict[str, str] = {}
-    for definition in definitions:
-        sets = sorted(definition.findall("instance_attributes"), key=lambda one: -score_of(one.get("score", "0")))
-        for one in sets:
-            if all(_is_about(rule, node) for rule in one.findall("rule")):
-                for pair in one.iterfind("nvpair"):
-                    parameters.setdefault(pair.get("name", ""), pair.get("value", ""))
-    return parameters
+    """A resource's parameters on that node, its own before its template's. A set whose rule is about other nodes does not count, nor one
+    whose rule looks at what is not known here."""
+    return dict(ChainMap(*(pairs_of(one, "instance_attributes", lambda rule: _is_about(rule, node)) for one in definitions)))
 
 
 def _is_about(rule: xml.Element, node: str) -> bool:

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as xml
 
 from harness.diagnosis.host_config.manager_settings import FALSE, MAPPED, Setting, seconds_of
 from harness.diagnosis.host_config.pacemaker_cib import options as options_of
-from harness.diagnosis.host_config.pacemaker_cib import root_of
+from harness.diagnosis.host_config.pacemaker_cib import pairs_of, root_of
 
 
 def of_pacemaker(configuration: str) -> tuple[Setting, ...]:
@@ -20,7 +20,7 @@ def of_pacemaker(configuration: str) -> tuple[Setting, ...]:
     if root is None or options_of(root).get("stonith-enabled", "").lower() in FALSE:
         return ()
     devices = {
-        device.get("id", ""): {v.get("name", ""): v.get("value", "") for v in device.iterfind("instance_attributes/nvpair")}
+        device.get("id", ""): pairs_of(device, "instance_attributes")
         for device in root.iterfind("configuration/resources//primitive[@class='stonith']")
         if not device.get("template")
     }

@@ -40,11 +40,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
 
 def _is_lost_between(paths: list[PathSeen]) -> bool:
     """Did all of these end in silence and reach no node, and was one of them seen leaving the host where it began?"""
-    return all(map(_is_lost, paths)) and any(LEFT in p.ways for p in paths)
-
-
-def _is_lost(path: PathSeen) -> bool:
-    return path.silent and not path.nodes and not path.other_ports
+    return all(p.lost for p in paths) and any(LEFT in p.ways for p in paths)
 
 
 def _frontend(evidence: Evidence) -> Iterator[Cause]:
@@ -145,7 +141,7 @@ def _sends_nothing(evidence: Evidence, outside: list[PathSeen]) -> Iterator[Caus
     """The probe is answered, and yet nothing that anybody sends to the frontend arrives."""
     active = evidence.active
     probes = evidence.probes.get(active or "")
-    if active is None or probes is None or not probes.answered or not outside or not all(map(_is_lost, outside)):
+    if active is None or probes is None or not probes.answered or not outside or not all(p.lost for p in outside):
         return
     if evidence.probes_lost_in_part(active) or is_probe_doubted(evidence, active):
         return  # the node itself answers too few of them

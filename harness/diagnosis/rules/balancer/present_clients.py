@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_interface
+from ipaddress import IPv4Network, ip_address
 
 from harness.config.cluster_config import Design
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
 from harness.diagnosis.firewall import Packet, opening
 from harness.diagnosis.required_flows import join_names
+from harness.hosts.linux.linux_parse import InterfaceAddress
 
 MAX_NETWORKS = 8  # that are asked about
 MAX_NAMED = 3
@@ -45,14 +46,14 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
 
 
 def _peers(evidence: Evidence, active: HostSeen) -> dict[int, Counter[str]]:
-    """By port, the addresses of connections that came from outside the cluster and its own hosts; one of each network of 256."""
+    """By port, the addresses of connections that came from outside the cluster and its own hosts, of a few networks of 256."""
     cluster = evidence.cluster
     asked = {str(cluster.node(active.name).address), str(cluster.vip)}
     ours = asked | {str(m.address) for m in cluster.machines} | {str(n.second_address) for n in cluster.nodes}
     ours |= {str(cluster.load_balancer.probe.source)} | {a.address for _, host in evidence.nodes for a in host.addresses or ()}
     found: dict[int, Counter[str]] = {}
     networks: set[str] = set()
-    ports = {s.port for s in cluster.services}
+    ports, own_networks = {s.port for s in cluster.services}, [network for _, network in _networks(active)]
     for socket in active.sockets:
         if (
             socket.state != "ESTAB"
@@ -62,7 +63,7 @@ def _peers(evidence: Evidence, active: HostSeen) -> dict[int, Counter[str]]:
             or not _is_far(socket.peer)
         ):
             continue
-        if any(ip_address(socket.peer) in network for network in _networks(active)):
+        if any(ip_address(socket.peer) in network for network in own_networks):
             continue  # a container of its own, or its own subnet, which the file's client stands for
         networks.add(socket.peer.rpartition(".")[0])
         if len(networks) > MAX_NETWORKS:
@@ -79,30 +80,22 @@ def _is_far(address: str) -> bool:
     return parsed.version == 4 and not parsed.is_loopback and not parsed.is_link_local
 
 
-def _networks(host: HostSeen) -> list:
-    """The networks that its NICs lie in, but for those of one address alone."""
-    networks = []
+def _networks(host: HostSeen) -> Iterator[tuple[InterfaceAddress, IPv4Network]]:
+    """Its addresses with the networks that they lie in, but for those of one address alone."""
     for entry in host.addresses or ():
         try:
-            network = ip_interface(f"{entry.address}/{entry.prefix}").network
-        except ValueError:
+            network = IPv4Network(f"{entry.address}/{entry.prefix}", strict=False)
+        except ValueError:  # of IPv6, or of nothing that is one
             continue
-        if network.version == 4 and network.prefixlen < 32:
-            networks.append(network)
-    return networks
+        if network.prefixlen < network.max_prefixlen:
+            yield entry, network
 
 
 def _own_network(evidence: Evidence, standby: HostSeen, peer: str) -> str:
     """The NIC of the standby's whose network has the client's address, which is then looked for there."""
     subnets = {str(n.address) for n in evidence.cluster.nodes} | {str(n.second_address) for n in evidence.cluster.nodes}
-    for entry in standby.addresses or ():
-        if entry.address in subnets or ":" in entry.address or entry.prefix >= 32:
-            continue
-        try:
-            network = ip_interface(f"{entry.address}/{entry.prefix}").network
-        except ValueError:
-            continue
-        if ip_address(peer) in network:
+    for entry, network in _networks(standby):
+        if entry.address not in subnets and ip_address(peer) in network:
             return f"there {network} is the network of its own NIC {entry.interface}, and answers go that way"
     return ""
 

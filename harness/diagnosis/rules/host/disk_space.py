@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from harness.cluster.linux_disk_space import FEW_INODES, NEARLY_FULL_KB, STATE
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence
+from harness.diagnosis.rules.host.shared_disks import is_below
 
 LOGS = "/var/log"
 
@@ -15,7 +16,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     """What is full already is a finding by itself. Where root has more than others, who knows who writes there."""
     for node, host in evidence.nodes:
         for mount, free in host.few_inodes.items():
-            by_managers = any(f"{place}/".startswith(f"{mount.rstrip('/')}/") for place in (LOGS, *STATE))
+            by_managers = any(is_below(place, mount) for place in (LOGS, *STATE))
             yield Cause(
                 f"{mount} of {node.name} has next to no inode left (less than {FEW_INODES}): soon no file can be made there, though it may "
                 "have room",

@@ -22,9 +22,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         yield from _lacking_accounts(host, peer)
         for folder in (CONFIGURATION, INPUTS) if not host.lacking_accounts else ():
             seen, other = (host.files or {}).get(folder), ((peer.files or {}) if peer else {}).get(folder)
-            if seen is None or not seen.owner or seen.kind != "directory":
-                continue
-            if not _may_use(seen, other):
+            if seen is not None and seen.owner and seen.kind == "directory" and not _may_use(seen, other):
                 yield _cause(host, folder, seen)
 
 

@@ -11,7 +11,7 @@ from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
 from harness.diagnosis.host_config.account_rights import UNLIMITED, USUAL, limit_of
 from harness.diagnosis.required_flows import join_names
-from harness.diagnosis.rules.host.shared_disks import all_places
+from harness.diagnosis.rules.host.shared_disks import all_places, is_below
 
 BY_SU = ("pgsql", "oracle", "oralsnr")  # agents of Pacemaker that become the account by `su`, which goes by its shell
 NO_SHELL = ("nologin", "false")
@@ -67,8 +67,7 @@ def _lies_on_a_moving_disk(evidence: Evidence, active: HostSeen, service: Servic
     """A database does; another service by the manager's own word, or by the folder that its process works in."""
     pids = [s.pid for s in active.listening(service.port) if s.pid is not None]
     folders = [active.folders[pid] for pid in pids if pid in active.folders]
-    places = [place.rstrip("/") for place in all_places(evidence).values()]
-    below = any(f"{folder}/".startswith(f"{place}/") for folder in folders for place in places)
+    below = any(is_below(folder, place) for folder in folders for place in all_places(evidence).values())
     return service.kind in DATABASES or f"disk of {service.tag}" in active.units or below
 
 

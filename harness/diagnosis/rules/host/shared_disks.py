@@ -120,3 +120,8 @@ def all_places(evidence: Evidence) -> dict[str, str]:
         for name, place in host.units.items()
         if name.startswith(("directory ", "place "))
     }
+
+
+def is_below(folder: str, place: str) -> bool:
+    """Is it that place, or something in it?"""
+    return f"{folder}/".startswith(f"{place.rstrip('/')}/")

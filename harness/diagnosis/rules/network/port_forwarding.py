@@ -18,6 +18,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
     for node, host in evidence.nodes:
         for service in evidence.cluster.services:
+            yield from _to_loopback(evidence, node.name, service)
             target = forwarded_to(evidence, node.name, service.port)
             if not target or not is_forwarding_off(evidence, node.name) or evidence.moved:
                 continue
@@ -41,10 +42,6 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
                 ),
                 explains=_symptoms(node.name, service) if node.name == evidence.active else (),
             )
-
-    for node, _ in evidence.nodes:
-        for service in evidence.cluster.services:
-            yield from _to_loopback(evidence, node.name, service)
 
 
 def _to_loopback(evidence: Evidence, name: str, service: Service) -> Iterator[Cause]:

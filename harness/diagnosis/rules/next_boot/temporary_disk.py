@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence
+from harness.diagnosis.rules.host.shared_disks import is_below
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -17,7 +18,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
                 *(host.data_folders[p].folder for p in pids if p in host.data_folders),
                 *(host.folders[p] for p in pids if p in host.folders),
             ]
-            found = next(((f, disk) for f in folders for disk in host.next_boot.temporary if f"{f}/".startswith(f"{disk}/")), None)
+            found = next(((f, disk) for f in folders for disk in host.next_boot.temporary if is_below(f, disk)), None)
             if found is None:
                 continue
             folder, disk = found

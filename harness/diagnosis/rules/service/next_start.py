@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from harness.config.cluster_config import Service
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen, Socket
-from harness.diagnosis.rules.host.shared_disks import FOR_SEVERAL, all_places
+from harness.diagnosis.rules.host.shared_disks import FOR_SEVERAL, all_places, is_below
 from harness.diagnosis.rules.service.terminal_sessions import OF_A_CONTAINER
 from harness.hosts.linux.postgres_data_folder import MIN_GROUP_MAY_READ, MIN_SIGNAL_FILES, DataFolder
 
@@ -158,12 +158,12 @@ def _wrong_files(host: HostSeen, service: Service, data: DataFolder) -> Iterator
 def _left_behind(evidence: Evidence, host: HostSeen, service: Service, listener: Socket, data: DataFolder) -> Iterator[Cause]:
     """The data move with a disk of the cluster's, and a link leads to what does not."""
     places = {place.rstrip("/") for place in all_places(evidence).values()}
-    if evidence.moved or not any(_is_below(data.folder, place) for place in places):
+    if evidence.moved or not any(is_below(data.folder, place) for place in places):
         return
     standby = evidence.hosts.get(evidence.standby or "")
     for name, target in data.links.items():
-        mount = max((m for m in host.mounts if _is_below(target, m)), key=len, default="/")
-        if any(_is_below(target, place) for place in places) or FOR_SEVERAL.fullmatch(host.mounts.get(mount, "")):
+        mount = max((m for m in host.mounts if is_below(target, m)), key=len, default="/")
+        if any(is_below(target, place) for place in places) or FOR_SEVERAL.fullmatch(host.mounts.get(mount, "")):
             continue
         # A file system of its own there that the standby has not mounted may well move by something that is not known here.
         alone = mount != "/" and (standby is None or mount not in standby.mounts)
@@ -180,7 +180,3 @@ def _left_behind(evidence: Evidence, host: HostSeen, service: Service, listener:
             ),
             f"{mount} moves by something beside the cluster manager's file systems" if alone else "",
         )
-
-
-def _is_below(folder: str, place: str) -> bool:
-    return f"{folder}/".startswith(f"{place.rstrip('/')}/")

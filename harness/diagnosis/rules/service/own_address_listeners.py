@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.config.cluster_config import Design
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import ANY, Evidence
-from harness.diagnosis.rules.host.shared_disks import all_places
+from harness.diagnosis.rules.host.shared_disks import all_places, is_below
 from harness.diagnosis.rules.service.next_start import LISTENS
 
 
@@ -25,7 +25,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         if own not in addresses or addresses & {*ANY, str(peer.address)} or f"instances of {service.tag}" in host.units:
             continue
         folders = [data.folder for s in listeners if (data := host.data_folders.get(s.pid or 0)) is not None]
-        moves = any(f"{folder}/".startswith(f"{place.rstrip('/')}/") for folder in folders for place in all_places(evidence).values())
+        moves = any(is_below(folder, place) for folder in folders for place in all_places(evidence).values())
         here, then = (seen.units.get(f"start options {service.tag}", "") if seen is not None else "" for seen in (host, there))
         if str(peer.address) in then or (here != then and LISTENS.search(then)):
             continue  # it is started there with other addresses
